@@ -1,0 +1,120 @@
+"""Turn subtomograms into the frame of the reference and average them."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+
+from emtomo.compute.device import check_device, select_cuda, threads
+from emtomo.compute.rotations import zyx
+from emtomo.options import Param
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlignOptions:
+    """How subtomograms are turned and averaged."""
+
+    interpolation: Annotated[
+        str,
+        Param("Interpolation", "Between voxels: linear is faster, cubic keeps fine detail.",
+              choices=("linear", "cubic")),
+    ] = "cubic"  # fmt: skip
+    wedge: Annotated[
+        bool,
+        Param("Missing-wedge-aware average", "Divide by how often each frequency was measured, instead of by "
+              "the number of particles."),
+    ] = True  # fmt: skip
+
+
+def turn_boxes(
+    boxes: np.ndarray, rotations: np.ndarray, shifts: np.ndarray, *, cubic: bool = True, device: str = "cpu"
+) -> np.ndarray:
+    """Return boxes turned so that every particle stands as the reference does.
+
+    out(r) = box(R r + shift), with r from the centre voxel ``n // 2``; what lies
+    beyond the box takes the mean of its first and last slice.
+
+    Parameters
+    ----------
+    boxes : (n, m, m, m) float32 array
+    rotations : (n, 3, 3) array
+        tomogram = R @ reference, on x, y, z.
+    shifts : (n, 3) array
+        x, y, z of the particles' centres from the centre voxel, in voxels.
+    cubic : bool
+        Keys' cubic convolution instead of trilinear interpolation.
+    device : {"cpu", "cuda", "cuda:N"}
+
+    References
+    ----------
+    Keys, Cubic convolution interpolation, IEEE TASSP 29 (1981), Eq. 15.
+    """
+    check_device(device)
+    boxes = np.ascontiguousarray(boxes, np.float32)
+    matrices = np.ascontiguousarray(zyx(rotations), np.float32)
+    offsets = np.ascontiguousarray(np.asarray(shifts)[:, ::-1], np.float32)
+    out = np.empty_like(boxes)
+    order = 3 if cubic else 1
+    if device == "cpu":
+        from emtomo.compute.kernels.boxes_cpu import turn_cpu
+
+        turn_cpu(boxes, matrices, offsets, order, out)
+        return out
+    select_cuda(device)
+    from emtomo.compute.kernels.boxes_cuda import THREADS, turn_cuda
+
+    outside = 0.5 * (boxes[:, 0].mean(axis=(1, 2)) + boxes[:, -1].mean(axis=(1, 2)))
+    blocks = (boxes.size + THREADS - 1) // THREADS
+    turn_cuda[blocks, THREADS](boxes, matrices, offsets, order, outside.astype(np.float32), out)
+    return out
+
+
+def wedge_weights(
+    size: int, rotations: np.ndarray, tilt_min: np.ndarray, tilt_max: np.ndarray
+) -> np.ndarray:
+    """Return how many particles measured each frequency, in the reference's frame.
+
+    A frequency k of the tomogram is measured if atan(kz / kx) lies within the tilt
+    range; the tilt axis is y, and an image at tilt t samples x cos t + z sin t.
+
+    Parameters
+    ----------
+    size : int
+        Edge of the box.
+    rotations : (n, 3, 3) array
+    tilt_min, tilt_max : (n,) arrays
+        Degrees.
+
+    Returns
+    -------
+    (size, size, size // 2 + 1) float32 array
+        In the order of ``rfftn``.
+    """
+    full = np.fft.fftfreq(size)
+    z, y, x = np.meshgrid(full, full, np.fft.rfftfreq(size), indexing="ij")
+    k = np.stack([x, y, z], axis=-1).reshape(-1, 3).astype(np.float32)
+    total = np.zeros(len(k), np.float32)
+    for rotation, low, high in zip(np.asarray(rotations, np.float32), tilt_min, tilt_max, strict=True):
+        kx, kz = k @ rotation[0], k @ rotation[2]
+        a, b = np.tan(np.deg2rad(low)), np.tan(np.deg2rad(high))
+        # kz / kx between the tangents, for either sign of kx, without dividing
+        positive = (kz >= a * kx) & (kz <= b * kx)
+        negative = (kz <= a * kx) & (kz >= b * kx)
+        total += positive | negative
+    return total.reshape(size, size, size // 2 + 1)
+
+
+def fourier_average(total: np.ndarray, weights: np.ndarray, n: int) -> np.ndarray:
+    """Return the average from a sum of turned boxes, divided by how often frequencies were measured.
+
+    Frequencies that fewer than a tenth of the mean number of particles measured are
+    divided by that tenth, so that noise there is not blown up.
+    """
+    from scipy.fft import irfftn, rfftn
+
+    floor = max(0.1 * float(weights.mean()), 1e-6)
+    spectrum = rfftn(total, workers=threads())
+    mean = spectrum.flat[0] / max(n, 1)
+    spectrum /= np.maximum(weights, floor)
+    spectrum.flat[0] = mean
+    return irfftn(spectrum, total.shape, workers=threads()).astype(np.float32)

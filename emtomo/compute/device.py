@@ -1,0 +1,73 @@
+"""Where to compute: threads of this machine, or a CUDA device."""
+
+import os
+import sys
+from typing import Any
+
+from emtomo.errors import EmtomoError
+
+_threads = 0
+
+
+def cores() -> int:
+    """Return the number of processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def use_threads(threads: int = 0, steps: int = 1) -> int:
+    """Set how many threads a computation takes and return the number.
+
+    Parameters
+    ----------
+    threads : int
+        Threads for the whole process; 0 takes all cores.
+    steps : int
+        Computations that run at the same time; each gets its share.
+    """
+    global _threads
+    _threads = max(1, (threads or cores()) // max(1, steps))
+    if "numba" in sys.modules:
+        import numba
+
+        numba.set_num_threads(min(_threads, numba.config.NUMBA_NUM_THREADS))
+    return _threads
+
+
+def threads() -> int:
+    """Return how many threads a computation takes."""
+    return _threads or cores()
+
+
+def cuda_available() -> bool:
+    """Return whether a CUDA device (or numba's simulator) can run kernels."""
+    try:
+        from numba import cuda
+
+        return bool(cuda.is_available())
+    except (ImportError, RuntimeError, OSError):
+        return False
+
+
+def check_device(device: str) -> str:
+    """Return `device` if it can be used.
+
+    Raises
+    ------
+    EmtomoError
+        If it is neither ``cpu``, ``cuda`` nor ``cuda:N``, or there is no such GPU.
+    """
+    if device == "cpu":
+        return device
+    if device.partition(":")[0] != "cuda":
+        raise EmtomoError(f"device must be cpu, cuda or cuda:N, got {device!r}.")
+    if not cuda_available():
+        raise EmtomoError("A CUDA device was asked for, but none is usable here; choose the device cpu.")
+    return device
+
+
+def select_cuda(device: str) -> Any:
+    """Make `device` the current CUDA device and return numba's ``cuda`` module."""
+    from numba import cuda
+
+    cuda.select_device(int(device.partition(":")[2] or 0))
+    return cuda

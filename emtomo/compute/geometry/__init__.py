@@ -1,0 +1,1 @@
+"""Geometrical models: from a user's points to evenly spaced, oriented positions."""

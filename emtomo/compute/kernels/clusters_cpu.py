@@ -1,0 +1,38 @@
+"""Join pairs of picks into particles."""
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True)
+def _root(parent, i):
+    while parent[i] != i:
+        parent[i] = parent[parent[i]]
+        i = parent[i]
+    return i
+
+
+@njit(cache=True)
+def join_pairs(positions, pairs, radius):
+    """Join `pairs` in order while the centres of the two sides lie within `radius`; return labels."""
+    n = positions.shape[0]
+    parent = np.arange(n)
+    centre, size = positions.copy(), np.ones(n)
+    for k in range(pairs.shape[0]):
+        a, b = _root(parent, pairs[k, 0]), _root(parent, pairs[k, 1])
+        if a == b:
+            continue
+        d2 = 0.0
+        for c in range(3):
+            d2 += (centre[a, c] - centre[b, c]) ** 2
+        if d2 > radius * radius:
+            continue
+        if b < a:
+            a, b = b, a
+        for c in range(3):
+            centre[a, c] = (size[a] * centre[a, c] + size[b] * centre[b, c]) / (size[a] + size[b])
+        size[a] += size[b]
+        parent[b] = a
+    for i in range(n):
+        parent[i] = _root(parent, i)
+    return parent

@@ -1,0 +1,67 @@
+"""Choose a part of a set."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+
+from emtomo.errors import EmtomoError
+from emtomo.options import Param, checked
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubsetOptions:
+    """Which items are chosen; all criteria must hold."""
+
+    number: Annotated[
+        int, Param("Number", "Items drawn at random from those that fulfil the rest; 0 takes all.", ge=0)
+    ] = 0
+    seed: Annotated[int, Param("Seed", "Of the random choice.", ge=0)] = 1
+    groups: Annotated[str, Param("Groups", "Group numbers separated by spaces; empty takes all.")] = ""
+    classes: Annotated[str, Param("Classes", "Class numbers separated by spaces; empty takes all.")] = ""
+    min_score: Annotated[float | None, Param("Minimum score", "Items below it are left out.")] = None
+
+
+def whole_numbers(text: str, what: str) -> list[int]:
+    """Return the whole numbers in `text`, separated by spaces or commas.
+
+    Raises
+    ------
+    EmtomoError
+        If there is anything else.
+    """
+    try:
+        return [int(part) for part in text.replace(",", " ").split()]
+    except ValueError:
+        raise EmtomoError(f"{what} must be whole numbers separated by spaces, got {text!r}.") from None
+
+
+def choose(
+    n: int,
+    options: SubsetOptions,
+    *,
+    group: np.ndarray | None = None,
+    class_number: np.ndarray | None = None,
+    score: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return the indices, ascending, of the items chosen from `n`.
+
+    A criterion on a column that the items have not is an error.
+    """
+    checked(options)
+    keep = np.ones(n, bool)
+    for text, column, what in ((options.groups, group, "Groups"), (options.classes, class_number, "Classes")):
+        if text.strip():
+            if column is None:
+                raise EmtomoError(f"{what} are given, but these items have none.")
+            keep &= np.isin(column, whole_numbers(text, what))
+    if options.min_score is not None:
+        if score is None:
+            raise EmtomoError("A minimum score is given, but these items have no score.")
+        keep &= np.asarray(score, float) >= options.min_score
+    chosen = np.flatnonzero(keep)
+    if options.number:
+        if options.number > len(chosen):
+            raise EmtomoError(f"{options.number} items are asked for, but only {len(chosen)} fulfil the rest.")
+        chosen = np.sort(np.random.default_rng(options.seed).choice(chosen, options.number, replace=False))
+    return chosen

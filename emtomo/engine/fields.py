@@ -1,0 +1,71 @@
+"""Fields of items and sets: declared once, with unit and meaning, read by tables, documents and writers."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pyworkflow.object import Boolean, Float, Integer, Object, String
+
+_ENGINE_CLASS: dict[type, type[Object]] = {bool: Boolean, int: Integer, float: Float, str: String}
+_EMPTY: dict[type, Any] = {bool: None, int: None, float: np.nan, str: None}
+
+
+@dataclass(frozen=True)
+class Field:
+    """One attribute of an item or a set.
+
+    Attributes
+    ----------
+    name : str
+    kind : {float, int, bool, str}
+    meaning : str
+        One line for documents and column headers.
+    unit : str
+    default : optional
+        Value of an item that does not say; missing when ``None``.
+    """
+
+    name: str
+    kind: type
+    meaning: str
+    unit: str = ""
+    default: Any = None
+
+    def attribute(self) -> Object:
+        """Return a new engine attribute that holds the default."""
+        value = self.default
+        return _ENGINE_CLASS[self.kind](value) if value is not None else _ENGINE_CLASS[self.kind]()
+
+    def empty_column(self, n: int) -> np.ndarray:
+        """Return `n` times the default (missing when there is none)."""
+        value = _EMPTY[self.kind] if self.default is None else self.default
+        if self.kind is float:
+            return np.full(n, value, dtype=float)
+        return np.full(n, value, dtype=object)
+
+
+class Fielded:
+    """Mix-in: an engine object whose attributes are its ``FIELDS``."""
+
+    FIELDS: tuple[Field, ...] = ()
+
+    def _add_fields(self, fields: tuple[Field, ...], values: dict[str, Any]) -> None:
+        """Create one attribute per field and set those named in `values`."""
+        names = {field.name for field in fields}
+        unknown = sorted(set(values) - names)
+        if unknown:
+            raise TypeError(f"{type(self).__name__} has no field {', '.join(unknown)}; it has {sorted(names)}")
+        for field in fields:
+            attribute = field.attribute()
+            if values.get(field.name) is not None:
+                attribute.set(_plain(values[field.name]))
+            setattr(self, field.name, attribute)
+
+    def values(self) -> dict[str, Any]:
+        """Return the field values as plain Python objects."""
+        return {field.name: getattr(self, field.name).get() for field in self.FIELDS}
+
+
+def _plain(value: Any) -> Any:
+    """Return a numpy scalar as the Python scalar that the engine can store."""
+    return value.item() if isinstance(value, np.generic) else value

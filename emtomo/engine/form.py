@@ -1,0 +1,82 @@
+"""Form fields from the options dataclass of an algorithm, and back."""
+
+from typing import Any, TypeVar
+
+from pyworkflow.protocol import Protocol
+from pyworkflow.protocol.params import (
+    LEVEL_ADVANCED,
+    LEVEL_NORMAL,
+    BooleanParam,
+    FloatParam,
+    Form,
+    IntParam,
+    StringParam,
+)
+from pyworkflow.protocol.params import Param as EngineParam
+
+from emtomo.options import OptionField, option_fields, problems
+
+T = TypeVar("T")
+_ENGINE_PARAM: dict[type, type[EngineParam]] = {
+    bool: BooleanParam,
+    int: IntParam,
+    float: FloatParam,
+    str: StringParam,
+}
+
+
+def add_options(form: Form, options: type, *, condition: str | None = None) -> None:
+    """Add one field to `form` for every field of the dataclass `options`.
+
+    Parameters
+    ----------
+    form : Form
+    options : type
+        Dataclass of ``Annotated`` fields.
+    condition : str, optional
+        The engine's condition under which the fields are shown.
+    """
+    for field in option_fields(options):
+        extra: dict[str, Any] = {"condition": condition} if condition else {}
+        form.addParam(
+            field.name,
+            _ENGINE_PARAM[field.kind],
+            default=field.default,
+            allowsNull=field.optional,
+            label=label_of(field),
+            help=help_of(field),
+            expertLevel=LEVEL_ADVANCED if field.param.expert else LEVEL_NORMAL,
+            **extra,
+        )
+
+
+def read_options(protocol: Protocol, options: type[T]) -> T:
+    """Return the values of the form as an `options` instance."""
+    return options(**{field.name: _value(protocol, field) for field in option_fields(options)})
+
+
+def option_errors(protocol: Protocol, options: type) -> list[str]:
+    """Return one sentence for every value that is missing or outside its bounds."""
+    return problems(options, {field.name: _value(protocol, field) for field in option_fields(options)})
+
+
+def label_of(field: OptionField) -> str:
+    """Return the label with its unit, e.g. ``"Radius (Å)"``."""
+    return f"{field.param.label} ({field.param.unit})" if field.param.unit else field.param.label
+
+
+def help_of(field: OptionField) -> str:
+    """Return the help with choices and bounds."""
+    parts = [field.param.help]
+    if field.param.choices:
+        parts.append(f"One of: {', '.join(field.param.choices)}.")
+    if field.param.bounds:
+        parts.append(f"Allowed: {field.param.bounds}.")
+    return " ".join(parts)
+
+
+def _value(protocol: Protocol, field: OptionField) -> Any:
+    value = getattr(protocol, field.name).get()
+    if value is None or (field.optional and value == ""):
+        return None
+    return field.kind(value)

@@ -1,0 +1,116 @@
+"""Start runs as processes of their own, and tell living from dead ones.
+
+pyworkflow's launcher goes through a shell with half-quoted paths, shares
+process group and output with its caller (Ctrl-C kills the runs) and takes a
+zombie for alive. :func:`install` replaces what is at fault, by name; the tests
+of this module fail when a new pyworkflow changes those names.
+"""
+
+import importlib
+import os
+import shlex
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pyworkflow as pw
+import pyworkflow.utils
+from pyworkflow.mapper.sqlite_db import SqliteDb
+
+# the package re-exports a function of the same name: `import ... as` would give that one
+engine_launch = importlib.import_module("pyworkflow.protocol.launch")
+
+LOCK_SECONDS = 8.0
+PROCESS = "process.json"
+_children: list[subprocess.Popen[bytes]] = []
+_lock = threading.Lock()
+
+
+def reap() -> None:
+    """Collect runs of ours that have ended, so that none stays a zombie."""
+    with _lock:
+        _children[:] = [child for child in _children if child.poll() is None]
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether process `pid` of this machine runs; a zombie does not."""
+    reap()
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def run_command(protocol: Any) -> list[str]:
+    """Return the command that carries out `protocol`, as a list of arguments."""
+    return [
+        sys.executable,
+        "-m",
+        "emtomo.engine.run_main",
+        protocol.getProject().path,
+        protocol.getDbPath(),
+        protocol.strId(),
+        str(Path(protocol.getStdoutLog()).absolute()),
+        str(Path(protocol.getStderrLog()).absolute()),
+    ]
+
+
+def launch_local(
+    protocol: Any, wait: bool = False, stdin: Any = None, stdout: Any = None, stderr: Any = None
+) -> None:
+    """Start `protocol` as a queue job or as a process in a session of its own."""
+    protocol.cleanExecutionAttributes()
+    protocol._store(protocol._jobId)
+    command = run_command(protocol)
+    if protocol.useQueueForProtocol():
+        host = protocol.getHostConfig()
+        job = {**host.getQueuesDefault(), **protocol.getSubmitDict(), "JOB_COMMAND": shlex.join(command)}
+        job_id, error = engine_launch._submit(host, job)
+        if job_id in (None, engine_launch.UNKNOWN_JOBID):
+            protocol.setFailed(f"The queue did not take the run: {error}")
+        else:
+            protocol.setJobId(job_id)
+            protocol.setPid(0)
+        return
+    Path(protocol._getLogsPath()).mkdir(parents=True, exist_ok=True)
+    with open(protocol._getLogsPath("launch.stderr"), "wb") as log:
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+            start_new_session=True,
+            env={**os.environ, "NO_COLOR": "1"},
+        )
+    with _lock:
+        _children.append(child)
+    if wait:
+        child.wait()
+        reap()
+    protocol.setPid(child.pid)
+
+
+def install() -> None:
+    """Put the functions of this module in the places of the engine's own."""
+    engine_launch._launchLocal = launch_local
+    pyworkflow.utils.isProcessAlive = is_alive
+    pyworkflow.utils.process.isProcessAlive = is_alive
+    pw.PYTHON = sys.executable
+    if getattr(SqliteDb, "_emtomo", False):
+        return
+    connect = SqliteDb._createConnection
+
+    def impatient(self: Any, dbName: str, timeout: float) -> None:
+        connect(self, dbName, min(timeout, LOCK_SECONDS))
+
+    SqliteDb._createConnection = impatient
+    SqliteDb._emtomo = True
+
+
+def is_lock(error: BaseException) -> bool:
+    """Return whether `error` says that another program holds the database."""
+    return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)

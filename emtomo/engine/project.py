@@ -1,0 +1,186 @@
+"""A project: a folder with runs, opened by one process at a time for writing."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import emtomo.engine  # noqa: F401  the environment must be prepared before pyworkflow is imported
+import psutil
+from pyworkflow.project import Project
+from pyworkflow.protocol import Protocol
+from pyworkflow.protocol.constants import MODE_RESTART, MODE_RESUME
+from pyworkflow.utils import getHostFullName
+
+from emtomo.engine.launcher import PROCESS, install, is_alive, is_lock
+from emtomo.engine.plugin import Domain
+from emtomo.engine.protocol import PROGRESS
+from emtomo.errors import ProjectError
+
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class EmtomoProject(Project):
+    """pyworkflow's project with the cures that a user needs.
+
+    The working directory becomes the project's folder: all paths in a project
+    are relative to it. One project per process, one thread.
+    """
+
+    # --- opening ---
+
+    @classmethod
+    def start(cls, path: str | Path) -> Self:
+        """Create the folder `path` as a new, empty project and open it."""
+        folder = Path(path).absolute()
+        if (folder / cls.getDbName()).exists():
+            raise ProjectError(f"{folder} is a project already.")
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ProjectError(f"{folder} exists and is not an empty folder.")
+        install()
+        project = cls(Domain, str(folder))
+        with clear_messages(folder):
+            project.create()
+        return project
+
+    @classmethod
+    def open(cls, path: str | Path) -> Self:
+        """Open the project in the folder `path`."""
+        folder = Path(path).absolute()
+        if not (folder / cls.getDbName()).exists():
+            raise ProjectError(f"{folder} is not a project: it has no {cls.getDbName()}.")
+        install()
+        project = cls(Domain, str(folder))
+        with clear_messages(folder):
+            project.load()
+        return project
+
+    # --- runs ---
+
+    def runs_now(self) -> list[Protocol]:
+        """Return all runs, with the state that their own databases tell."""
+        with clear_messages(self.path):
+            return list(self.getRuns())
+
+    def find(self, name: str) -> Protocol:
+        """Return the run with the id or the label `name`."""
+        runs = self.runs_now()
+        for run in runs:
+            if name in (run.strId(), run.getObjLabel()):
+                return run
+        known = ", ".join(f"{run.strId()} ({run.getObjLabel()})" for run in runs) or "none"
+        raise ProjectError(f"There is no run {name!r} in this project; its runs are: {known}.")
+
+    def free_label(self, label: str) -> str:
+        """Return `label`, with a number behind it if the project has it already."""
+        taken = {run.getObjLabel() for run in self.runs_now()}
+        number, free = 1, label
+        while free in taken:
+            number += 1
+            free = f"{label} ({number})"
+        return free
+
+    def new_run(self, protocol_class: type[Protocol], label: str) -> Protocol:
+        """Return a new run that is not yet saved.
+
+        Raises
+        ------
+        ProjectError
+            If the project has a run of that label, or the label is a number or holds a dot.
+        """
+        if label.isdigit() or "." in label or not label.strip():
+            raise ProjectError(f"A label must not be empty, a number, or hold a dot; got {label!r}.")
+        if label in {run.getObjLabel() for run in self.runs_now()}:
+            raise ProjectError(f"This project has a run labelled {label!r} already; labels are unique.")
+        run = self.newProtocol(protocol_class)
+        run.setObjLabel(label)  # the engine drops the label given to newProtocol
+        return run
+
+    def launch(self, run: Protocol, *, restart: bool = False) -> None:
+        """Start `run` in a process of its own; a run that ran before continues unless `restart`."""
+        with clear_messages(self.path):
+            self.getRunsGraph()
+            run.runMode.set(MODE_RESTART if restart else MODE_RESUME)
+            self.launchProtocol(run, wait=False, force=not restart)
+
+    def fail(self, run: Protocol, reason: str) -> None:
+        """Mark `run` as failed without starting it."""
+        run.setMapper(self.mapper)
+        run.setFailed(reason)
+        self._storeProtocol(run)
+        self.mapper.commit()
+
+    def checkPid(self, protocol: Protocol) -> bool:
+        """Return whether the process of an active run lives; mark the run as failed if not.
+
+        A process of another machine cannot be seen from here and counts as
+        alive; a process that only took over the number does not.
+        """
+        pid = protocol.getPid()
+        if pid == 0 or not protocol.isActive() or protocol.isInteractive():
+            return True
+        process = self._process_record(protocol)
+        host = process.get("host") or protocol.getHostFullName() or getHostFullName()
+        if host != getHostFullName():
+            return True
+        if is_alive(pid) and not (process.get("pid") == pid and _another(pid, process["started"])):
+            return True
+        protocol.setFailed(
+            f"The process of this run ({pid}) ended without reporting a result; {self._last_words(protocol)}"
+        )
+        return False
+
+    def _process_record(self, protocol: Protocol) -> dict[str, Any]:
+        path = Path(self.path, protocol._getLogsPath(PROCESS))
+        return json.loads(path.read_text(encoding="utf8")) if path.exists() else {}
+
+    def _last_words(self, protocol: Protocol) -> str:
+        for name in ("launch.stderr", "run.stderr"):
+            path = Path(self.path, protocol._getLogsPath(name))
+            lines = path.read_text(encoding="utf8", errors="replace").split("\n") if path.exists() else []
+            told = [line.strip() for line in lines if line.strip()]
+            if told:
+                return f"its log ends with: {_ANSI.sub('', told[-1])}"
+        return "it was killed or the machine stopped."
+
+
+def error_of(run: Protocol) -> str:
+    """Return why `run` failed, without colours."""
+    return _ANSI.sub("", str(run.getErrorMessage() or "")).strip()
+
+
+def progress_of(run: Protocol) -> dict[str, Any]:
+    """Return what the run last said of its progress, empty if nothing."""
+    path = Path(run._getLogsPath(PROGRESS))
+    try:
+        return json.loads(path.read_text(encoding="utf8"))
+    except (OSError, ValueError):
+        return {}
+
+
+@contextmanager
+def clear_messages(path: str | Path) -> Iterator[None]:
+    """Turn the engine's ways to fail on a project into one sentence."""
+    try:
+        yield
+    except SystemExit as stop:
+        raise ProjectError(f"The host configuration of {path} cannot be read: {stop}") from stop
+    except PermissionError as error:
+        raise ProjectError(f"{path}: no permission to write ({error}).") from error
+    except Exception as error:
+        if is_lock(error):
+            raise ProjectError(f"Another program is writing to {path}; try again when it is done.") from error
+        raise
+
+
+def _another(pid: int, started: float) -> bool:
+    """Return whether process `pid` is not the one that started at `started`."""
+    try:
+        return abs(psutil.Process(pid).create_time() - started) > 1.0
+    except psutil.Error:
+        return True
+
+
+__all__ = ["EmtomoProject", "clear_messages", "error_of", "progress_of"]

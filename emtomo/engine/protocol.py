@@ -1,0 +1,189 @@
+"""What every emtomo protocol shares: options, steps, honest resume, progress, provenance."""
+
+import json
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import emtomo.engine  # noqa: F401  the environment must be prepared before pyworkflow is imported
+from pyworkflow.object import RELATION_SOURCE, Object, Pointer, PointerList, Set
+from pyworkflow.protocol import Protocol
+from pyworkflow.protocol.constants import MODE_RESTART, STATUS_NEW
+from pyworkflow.protocol.executor import ThreadStepExecutor
+from pyworkflow.protocol.params import Form, IntParam
+
+from emtomo.engine.executor import EventStepExecutor
+from emtomo.engine.form import add_options, option_errors, read_options
+from emtomo.engine.provenance import PROVENANCE, parameters_of, write_provenance
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+# parameters that change how a run is carried out, never what comes out of it
+_HOW_NOT_WHAT = {"runName", "runMode", "hostName", "numberOfThreads", "numberOfMpi", "threads", "device"}
+FINGERPRINT = "fingerprint.json"
+PROGRESS = "progress.json"
+
+
+class EmtomoProtocol(Protocol):
+    """A protocol whose parameters are options dataclasses and whose resume is never stale.
+
+    A subclass declares ``OPTIONS``, ``INPUTS`` (in :meth:`_define_inputs`),
+    ``_possibleOutputs``, its steps, and :meth:`_check` for what only the
+    inputs can tell.
+    """
+
+    OPTIONS: ClassVar[tuple[type, ...]] = ()
+    CITATIONS: ClassVar[tuple[str, ...]] = ()
+    THREADS = True
+
+    # --- form ---
+
+    def _defineParams(self, form: Form) -> None:
+        form.addSection("Input")
+        self._define_inputs(form)
+        for options in self.OPTIONS:
+            add_options(form, options)
+        if self.THREADS:
+            form.addParam(
+                "threads",
+                IntParam,
+                default=0,
+                label="Threads",
+                help="Threads for the computation; 0 takes all that this machine has.",
+            )
+
+    def _define_inputs(self, form: Form) -> None:
+        """Add the pointers to the inputs and the parameters that no algorithm knows."""
+
+    def options(self, options: type[T]) -> T:
+        """Return the form's values as an instance of the options dataclass."""
+        return read_options(self, options)
+
+    def _validate(self) -> list[str]:
+        errors = [sentence for options in self.OPTIONS for sentence in option_errors(self, options)]
+        return errors or self._check()
+
+    def _check(self) -> list[str]:
+        """Return what is wrong that only inputs or several parameters together can tell."""
+        return []
+
+    def _summary(self) -> list[str]:
+        outputs = [f"{name}: {output}" for name, output in self.iterOutputAttributes()]
+        return [*outputs, *self._remarks()] if outputs else ["Not run yet."]
+
+    def _remarks(self) -> list[str]:
+        """Return what the user should know about the result, in sentences with numbers."""
+        path = Path(self._getExtraPath("remarks.json"))
+        return json.loads(path.read_text(encoding="utf8")) if path.exists() else []
+
+    def _citations(self) -> list[str]:
+        return list(self.CITATIONS)
+
+    # --- steps ---
+
+    def _insertFunctionStep(self, func: Any, *args: Any, **kwargs: Any) -> int:
+        kwargs.setdefault("needsGPU", False)
+        return Protocol._insertFunctionStep(self, func, *args, **kwargs)
+
+    def setStepsExecutor(self, executor: Any = None) -> None:
+        """Replace the engine's polling thread executor; N step threads mean N steps at a time."""
+        if type(executor) is ThreadStepExecutor:
+            executor = EventStepExecutor(
+                executor.hostConfig, executor.numberOfProcs + 1, gpuList=executor.gpuList
+            )
+        Protocol.setStepsExecutor(self, executor)
+
+    def _run(self) -> None:
+        from emtomo.compute.device import use_threads
+
+        use_threads(self.threads.get() if self.THREADS else 0, self.numberOfThreads.get())
+        started = time.time()
+        Protocol._run(self)
+        if self.isFinished() or not self.isFailed():
+            write_provenance(self, started, time.time())
+
+    def _Protocol__updateDoneSteps(self) -> int:
+        """Keep a finished step only if nothing that it depends on has changed.
+
+        The engine compares function name and arguments alone, so that a changed
+        parameter, a changed input or a prerequisite that runs again would leave
+        old results in place.
+        """
+        path = Path(self._getExtraPath(FINGERPRINT))
+        now = self.fingerprint()
+        unchanged = path.exists() and json.loads(path.read_text(encoding="utf8")) == now
+        path.write_text(json.dumps(now), encoding="utf8")
+        if not unchanged or self.runMode == MODE_RESTART:
+            self._prevSteps = []
+            return 0
+        done = super()._Protocol__updateDoneSteps()
+        for step in self._steps:  # in topological order
+            needed = [int(i) for i in step.getPrerequisites()]
+            if step.isFinished() and not all(self._steps[i - 1].isFinished() for i in needed):
+                step.setStatus(STATUS_NEW)
+                step.setPrerequisites(*needed)  # the database gives them back as strings
+                done -= 1
+        return done
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what the result depends on: parameters, and state of the input files."""
+        named = {k: v for k, v in parameters_of(self).items() if k not in _HOW_NOT_WHAT}
+        inputs = []
+        for _, pointer in self.iterInputAttributes():
+            value = pointer.get()
+            file = value.getFileName() if isinstance(value, Set) else _file_of(value)
+            stamp = os.stat(file) if file and Path(file).exists() else None
+            inputs.append([str(file), stamp.st_mtime_ns if stamp else 0, stamp.st_size if stamp else 0])
+        return {"parameters": named, "inputs": inputs}
+
+    # --- results ---
+
+    def _register(self, source: Pointer | PointerList | None, **outputs: Object) -> None:
+        """Register `outputs` by name and draw them as made from `source`."""
+        for output in outputs.values():
+            if isinstance(output, Set):
+                output.write()
+                output.close()
+        self._defineOutputs(**outputs)
+        sources = source if isinstance(source, PointerList) else [source] if source is not None else []
+        for output in outputs.values():
+            for pointer in sources:
+                if not pointer.pointsNone():
+                    self._defineRelation(RELATION_SOURCE, pointer, output)
+
+    def remark(self, *sentences: str) -> None:
+        """Keep sentences for the summary and the report, and write them to the log."""
+        for sentence in sentences:
+            log.info(sentence)
+        path = Path(self._getExtraPath("remarks.json"))
+        old = json.loads(path.read_text(encoding="utf8")) if path.exists() else []
+        write_json(path, [*old, *(s for s in sentences if s not in old)])
+
+    def forget_remarks(self) -> None:
+        """Drop the sentences of an earlier try."""
+        Path(self._getExtraPath("remarks.json")).unlink(missing_ok=True)
+
+    def progress(self, done: float, total: float, what: str = "") -> None:
+        """Tell those who watch how far the run is."""
+        now = time.time()
+        path = Path(self._getLogsPath(PROGRESS))
+        state = {"done": done, "total": total, "what": what, "time": now, "pid": os.getpid()}
+        write_json(path, state)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` under a temporary name, then rename it to `path`."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(value, ensure_ascii=False), encoding="utf8")
+    part.replace(path)
+
+
+def _file_of(value: Any) -> str:
+    file = getattr(value, "file", None)
+    return file.get() or "" if file is not None else ""
+
+
+__all__ = ["PROVENANCE", "EmtomoProtocol", "write_json"]

@@ -1,0 +1,30 @@
+"""Carry out one run: ``python -m emtomo.engine.run_main PROJECT DB RUN STDOUT STDERR``."""
+
+import os
+import sys
+from pathlib import Path
+
+import emtomo.engine  # noqa: F401  prepares the environment
+import psutil
+from pyworkflow.utils import LoggingConfigurator, getHostFullName
+
+from emtomo.engine.launcher import PROCESS, install
+from emtomo.engine.protocol import write_json
+
+
+def main(arguments: list[str]) -> None:
+    """Load the run from its own database and run its steps."""
+    project, database, run, stdout, stderr = arguments
+    install()
+    os.chdir(project)  # the paths in a project are relative to it
+    # who wins a reused process id is told by the time of the start
+    me = {"pid": os.getpid(), "started": psutil.Process().create_time(), "host": getHostFullName()}
+    write_json(Path(stdout).with_name(PROCESS), me)
+    LoggingConfigurator.setUpProtocolRunLogging(stdout, stderr)
+    from pyworkflow.protocol import runProtocolMain
+
+    runProtocolMain(project, database, int(run))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,86 @@
+"""Run several runs in the order of their inputs, from one process."""
+
+import time
+from collections.abc import Callable, Iterable
+
+from pyworkflow.protocol import Protocol
+
+from emtomo.engine.launcher import reap
+from emtomo.engine.project import EmtomoProject, error_of
+
+POLL_SECONDS = 0.1
+
+
+def parents_of(run: Protocol) -> set[int]:
+    """Return the ids of the runs whose outputs `run` takes or that it waits for."""
+    ids = {int(i) for i in run.getPrerequisites()}
+    for _, pointer in run.iterInputAttributes():
+        parent = pointer.getObjValue()
+        if parent is not None:
+            ids.add(parent.getObjId() if isinstance(parent, Protocol) else parent.getObjParentId())
+    return ids
+
+
+def run_all(
+    project: EmtomoProject,
+    ids: Iterable[int],
+    *,
+    at_once: int = 1,
+    restart: bool = False,
+    on_change: Callable[[dict[int, Protocol]], None] | None = None,
+) -> dict[int, str]:
+    """Run the runs `ids` as their inputs become ready and return their final states.
+
+    Parameters
+    ----------
+    project : EmtomoProject
+    ids : iterable of int
+        Runs that are saved and not active; a finished one is checked and skipped quickly.
+    at_once : int
+        Runs that may be active at the same time.
+    restart : bool
+        Forget earlier results of these runs.
+    on_change : callable, optional
+        Called with all runs after each look.
+
+    Returns
+    -------
+    dict
+        Run id → ``"finished"``, ``"failed"`` or ``"aborted"``. The children of a
+        run that failed become failed, with the reason.
+    """
+    wanted = list(ids)
+    pending, active = list(wanted), []
+    while True:
+        reap()
+        runs = {run.getObjId(): run for run in project.runs_now()}
+        active = [i for i in active if runs[i].isActive()]
+        for i in list(pending):
+            run = runs[i]
+            parents = [runs[k] for k in parents_of(run) if k in runs]
+            if any(p.getObjId() in pending or p.isActive() for p in parents):
+                continue
+            bad = next((p for p in parents if not p.isFinished()), None)
+            if bad is not None:
+                project.fail(run, f"Its input {bad.getObjLabel()} is {bad.getStatus()}.")
+                pending.remove(i)
+            elif len(active) < at_once:
+                _start(project, run, active, restart)
+                pending.remove(i)
+        if on_change:
+            on_change(runs)
+        if not pending and not active:
+            return {i: run.getStatus() for i, run in runs.items() if i in wanted}
+        time.sleep(POLL_SECONDS)
+
+
+def _start(project: EmtomoProject, run: Protocol, active: list[int], restart: bool) -> None:
+    errors = run.validate()
+    if errors:
+        project.fail(run, " ".join(errors))
+    else:
+        project.launch(run, restart=restart)
+        active.append(run.getObjId())
+
+
+__all__ = ["error_of", "parents_of", "run_all"]

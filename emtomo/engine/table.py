@@ -1,0 +1,244 @@
+"""Whole columns in and out of a pyworkflow set, without one object per row.
+
+The file is exactly the one that the engine writes itself (tables Classes,
+Objects and Properties), so that its own Set classes, its viewers and Scipion's
+tools open it. Values are matched by position: the columns of Objects must
+follow the rows of Classes.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Self
+
+import emtomo.engine  # noqa: F401  the environment must be prepared before pyworkflow is imported
+import numpy as np
+import pandas as pd
+from pyworkflow.object import OBJECTS_DICT, OrderedObject, Set
+
+from emtomo.engine.fields import Field, Fielded
+from emtomo.errors import EmtomoError
+
+CHUNK = 50_000
+_SQL_TYPE = {bool: "INTEGER", int: "INTEGER", float: "REAL", str: "TEXT"}
+_CLASS_NAME = {bool: "Boolean", int: "Integer", float: "Float", str: "String"}
+
+
+class Item(Fielded, OrderedObject):
+    """One row of a :class:`TableSet`."""
+
+    def __init__(self, **values: Any) -> None:
+        OrderedObject.__init__(self)
+        self._add_fields(self.FIELDS, values)
+
+
+class TableSet(Fielded, Set):
+    """A set that scientists read as a table.
+
+    ``FIELDS`` are true of all items, ``ITEM_TYPE.FIELDS`` are an item's own.
+    New sets are made with :meth:`create`, filled with :meth:`extend` and get
+    their final name in :meth:`write`; until then nothing stands under it.
+    """
+
+    ITEM_TYPE: type[Item] = Item
+    NOUN = "items"
+
+    def __init__(self, **kwargs: Any) -> None:
+        self._part: Path | None = None
+        values = {field.name: kwargs.pop(field.name) for field in self.FIELDS if field.name in kwargs}
+        Set.__init__(self, **kwargs)
+        self._add_fields(self.FIELDS, values)
+
+    def _loadClassesDict(self) -> dict[str, type]:
+        return {**OBJECTS_DICT, self.ITEM_TYPE.__name__: self.ITEM_TYPE}
+
+    # --- writing ---
+
+    @classmethod
+    def create(cls, path: str | Path, **values: Any) -> Self:
+        """Start a new, empty set that will stand at `path` after :meth:`write`.
+
+        Parameters
+        ----------
+        path : str or Path
+            Final name; an older file there stays until :meth:`write`.
+        **values
+            The set's own fields.
+        """
+        new = cls(**values)
+        new._part = Path(f"{path}.part")
+        new._part.unlink(missing_ok=True)
+        new._mapperPath.set(f"{path}, ")
+        fields = cls.ITEM_TYPE.FIELDS
+        columns = "".join(f", c{k:02d} {_SQL_TYPE[f.kind]} DEFAULT NULL" for k, f in enumerate(fields, 1))
+        rows = [("self", "c00", cls.ITEM_TYPE.__name__)]
+        rows += [(f.name, f"c{k:02d}", _CLASS_NAME[f.kind]) for k, f in enumerate(fields, 1)]
+        with closing(sqlite3.connect(new._part)) as db, db:
+            db.execute("PRAGMA user_version=1")
+            db.execute("CREATE TABLE Properties (key TEXT UNIQUE, value TEXT DEFAULT NULL)")
+            db.execute(
+                "CREATE TABLE Classes (id INTEGER PRIMARY KEY AUTOINCREMENT, label_property TEXT UNIQUE, "
+                "column_name TEXT UNIQUE, class_name TEXT DEFAULT NULL)"
+            )
+            db.execute(
+                "CREATE TABLE Objects (id INTEGER PRIMARY KEY, enabled INTEGER DEFAULT 1, "
+                "label TEXT DEFAULT NULL, comment TEXT DEFAULT NULL, creation DATE DEFAULT NULL" + columns + ")"
+            )
+            insert = "INSERT INTO Classes (label_property, column_name, class_name) VALUES (?, ?, ?)"
+            db.executemany(insert, rows)
+        return new
+
+    def extend(self, frame: pd.DataFrame) -> None:
+        """Append one item per row of `frame`.
+
+        Columns are matched by name; fields that `frame` lacks get their default.
+
+        Raises
+        ------
+        EmtomoError
+            If `frame` has a column that the item has not, or the set is finished.
+        """
+        if self._part is None:
+            raise EmtomoError(f"{type(self).__name__}: a finished set is never edited; create a new one.")
+        fields = self.ITEM_TYPE.FIELDS
+        unknown = [name for name in frame.columns if name not in {f.name for f in fields}]
+        if unknown:
+            raise EmtomoError(
+                f"{type(self).__name__} has no column {', '.join(map(str, unknown))}; "
+                f"its columns are {', '.join(f.name for f in fields)}."
+            )
+        names = ", ".join(["id"] + [f"c{k:02d}" for k in range(1, len(fields) + 1)])
+        insert = f"INSERT INTO Objects ({names}) VALUES ({', '.join('?' * (len(fields) + 1))})"
+        first = self._size.get() + 1
+        with closing(sqlite3.connect(self._part, isolation_level=None)) as db:
+            db.execute("PRAGMA synchronous=OFF")  # the file has no final name yet: nothing to protect
+            db.execute("BEGIN")
+            for start in range(0, len(frame), CHUNK):
+                part = frame.iloc[start : start + CHUNK]
+                columns = [_to_sql(field, part) for field in fields]
+                ids = range(first + start, first + start + len(part))
+                db.executemany(insert, zip(ids, *columns, strict=True))
+            db.execute("COMMIT")
+        self._size.set(self._size.get() + len(frame))
+
+    def write(self, properties: bool = True) -> None:
+        """Give the file its final name; a set read from disk is left as it is."""
+        if self._part is None:
+            return
+        path = self.getFileName()
+        with closing(sqlite3.connect(self._part)) as db, db:
+            rows = [("self", type(self).__name__), *self.getObjDict().items()]
+            insert = "INSERT OR REPLACE INTO Properties VALUES (?, ?)"
+            db.executemany(insert, [(k, None if v is None else str(v)) for k, v in rows])
+        Path(f"{path}-journal").unlink(missing_ok=True)
+        self._part.replace(path)
+        self._part = None
+
+    def copy_fields(self, other: Set, *, but: tuple[str, ...] = ()) -> None:
+        """Take from `other` the set's fields that both have, except those in `but`."""
+        for field in self.FIELDS:
+            source = getattr(other, field.name, None)
+            if source is not None and field.name not in but:
+                getattr(self, field.name).set(source.get())
+
+    # --- reading ---
+
+    @classmethod
+    def open(cls, path: str | Path) -> Self:
+        """Return the set stored at `path`, its own fields included."""
+        if not Path(path).exists():
+            raise EmtomoError(f"{path}: there is no such set.")
+        found = cls(filename=str(path))
+        found.loadAllProperties()
+        found.close()
+        return found
+
+    def frame(self, columns: list[str] | None = None, tomogram_id: str | None = None) -> pd.DataFrame:
+        """Return the items as columns named like the item's fields, in one read.
+
+        Parameters
+        ----------
+        columns : list of str, optional
+            The fields to read; all by default.
+        tomogram_id : str, optional
+            Only the items of this tomogram.
+        """
+        known = {field.name: field for field in self.ITEM_TYPE.FIELDS}
+        names = list(known) if columns is None else columns
+        missing = [name for name in names if name not in known]
+        if missing:
+            raise EmtomoError(f"{type(self).__name__} has no column {', '.join(missing)}.")
+        blocks = list(self._read(names, tomogram_id))
+        data = {
+            name: np.concatenate([block[k] for block in blocks]) if blocks else known[name].empty_column(0)
+            for k, name in enumerate(names)
+        }
+        return pd.DataFrame(data, columns=names)
+
+    def _read(self, names: list[str], tomogram_id: str | None) -> Iterator[list[np.ndarray]]:
+        """Yield the columns `names` in chunks of rows."""
+        kinds = {field.name: field.kind for field in self.ITEM_TYPE.FIELDS}
+        with closing(sqlite3.connect(f"file:{_quoted(self.getFileName())}?mode=ro", uri=True)) as db:
+            column = dict(db.execute("SELECT label_property, column_name FROM Classes"))
+            query = f"SELECT {', '.join(column[name] for name in names)} FROM Objects"
+            arguments: tuple[str, ...] = ()
+            if tomogram_id is not None:
+                query += f" WHERE {column['tomogram_id']} = ?"
+                arguments = (tomogram_id,)
+            cursor = db.execute(query + " ORDER BY id", arguments)
+            while rows := cursor.fetchmany(CHUNK):
+                yield [_from_sql(kinds[n], c) for n, c in zip(names, zip(*rows, strict=True), strict=True)]
+
+    def items(self) -> Iterator[Item]:
+        """Yield the items as objects that stay what they are (the engine refills one)."""
+        for item in self.iterItems():
+            yield item.clone()
+
+    def tomogram_ids(self) -> list[str]:
+        """Return the ids of the tomograms that the items belong to, in order of first appearance."""
+        return list(dict.fromkeys(self.frame(["tomogram_id"])["tomogram_id"]))
+
+    def summary(self) -> str:
+        """Return one line for people."""
+        return f"{len(self)} {self.NOUN}"
+
+    def __str__(self) -> str:
+        return self.summary()
+
+
+def _to_sql(field: Field, frame: pd.DataFrame) -> list[Any]:
+    """Return the column of `field` as a list that sqlite takes; missing values as None."""
+    if field.name not in frame.columns:
+        return [field.default] * len(frame)
+    column = frame[field.name]
+    if field.kind is float:
+        values = column.to_numpy(dtype=float, na_value=np.nan)
+        if np.isnan(values).any():
+            return [None if v != v else v for v in values.tolist()]
+        return values.tolist()
+    missing = column.isna()
+    if field.kind is str:
+        return [None if gone else str(v) for v, gone in zip(column, missing, strict=True)] if missing.any() else [
+            str(v) for v in column
+        ]
+    return [None if gone else int(v) for v, gone in zip(column, missing, strict=True)]
+
+
+def _from_sql(kind: type, values: tuple[Any, ...]) -> np.ndarray:
+    """Return one column of a chunk: float with NaN where missing, int and bool plain when nothing is missing."""
+    if kind is float:
+        return np.array(values, dtype=float)
+    if kind is str or None in values:
+        return np.array(values, dtype=object)
+    return np.array(values, dtype=bool if kind is bool else np.int64)
+
+
+def _quoted(path: str) -> str:
+    """Return `path` for a sqlite URI: spaces, question marks and hashes would end it early."""
+    from urllib.parse import quote
+
+    return quote(str(Path(path)))
+
+
+__all__ = ["Field", "Item", "TableSet"]

@@ -1,0 +1,154 @@
+"""Workflow templates: a description, then the engine's JSON with ``~title|default|type|alias~`` variables.
+
+The engine substitutes in the text, so that a quote or a per cent sign in a
+value breaks the JSON; here the JSON is parsed first and values are put in
+afterwards. Nothing in a template is evaluated.
+"""
+
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pyworkflow.protocol import Protocol
+
+from emtomo.engine.parameters import protocol_named
+from emtomo.engine.project import EmtomoProject, clear_messages
+from emtomo.errors import FormatError, ProjectError
+
+SUFFIX = ".json.template"
+_VARIABLE = re.compile(r"~([^|~]*)\|([^|~]*)\|([0-6])\|([^|~]+)~")
+_TYPES: dict[str, type] = {"0": str, "1": bool, "2": str, "3": int, "4": float, "5": str, "6": str}
+_PATH_TYPES = {"2", "5", "6"}
+
+
+@dataclass
+class Variable:
+    """One value that the user of a template may set."""
+
+    alias: str
+    title: str
+    default: str
+    code: str
+
+
+@dataclass
+class Template:
+    """A parsed template: what it does, its variables, its protocols as the engine's dictionaries."""
+
+    name: str
+    description: str
+    protocols: list[dict[str, Any]]
+    variables: dict[str, Variable] = field(default_factory=dict)
+
+    def filled(self, values: dict[str, str], folder: Path) -> list[dict[str, Any]]:
+        """Return the protocols with `values` in the places of the variables.
+
+        Relative file names among `values` are taken from `folder`.
+        """
+        unknown = sorted(set(values) - set(self.variables))
+        if unknown:
+            raise ProjectError(
+                f"The template {self.name} has no variable {', '.join(unknown)}; "
+                f"its variables are {', '.join(self.variables) or 'none'}."
+            )
+        missing = [v for v in self.variables.values() if v.alias not in values and v.default == ""]
+        if missing:
+            told = ", ".join(f"{v.alias} ({v.title})" for v in missing)
+            raise ProjectError(f"The template {self.name} needs {told}: give --set NAME=VALUE.")
+        return [{k: self._fill(v, values, folder) for k, v in one.items()} for one in self.protocols]
+
+    def _fill(self, value: Any, values: dict[str, str], folder: Path) -> Any:
+        match = _VARIABLE.fullmatch(value) if isinstance(value, str) else None
+        if match is None:
+            return value
+        variable = self.variables[match.group(4)]
+        text = values.get(variable.alias, variable.default)
+        kind = _TYPES[variable.code]
+        if variable.code in _PATH_TYPES and variable.alias in values:
+            return str(folder / Path(text).expanduser())
+        if kind is bool:
+            return text.lower() in ("true", "yes", "1")
+        try:
+            return kind(text)
+        except ValueError:
+            what = "a whole number" if kind is int else "a number"
+            raise ProjectError(f"{variable.alias} must be {what}, got {text!r}.") from None
+
+
+def shipped() -> dict[str, Path]:
+    """Return the templates that came with emtomo, by name."""
+    here = Path(__file__).resolve().parents[1]
+    folders = [here / "templates", here.parent / "templates"]
+    return {p.name.removesuffix(SUFFIX): p for f in folders for p in sorted(f.glob(f"*{SUFFIX}"))}
+
+
+def read_template(name: str | Path) -> Template:
+    """Read the template `name`: a file, or the name of a shipped one."""
+    path = Path(name)
+    if not path.is_file():
+        known = shipped()
+        if str(name) not in known:
+            raise ProjectError(f"There is no template {name!s}; shipped ones: {', '.join(known)}.")
+        path = known[str(name)]
+    lines = path.read_text(encoding="utf8").split("\n")
+    first = next((k for k, line in enumerate(lines) if line.strip().startswith("[")), None)
+    if first is None:
+        raise FormatError(path, "a template holds a JSON list of protocols; there is none.")
+    try:
+        protocols = json.loads("\n".join(lines[first:]))
+    except json.JSONDecodeError as error:
+        raise FormatError(path, f"not JSON: {error.msg}.", first + error.lineno) from None
+    if not isinstance(protocols, list) or not all(isinstance(p, dict) for p in protocols):
+        raise FormatError(path, "a template is a JSON list of protocols.", first + 1)
+    template = Template(path.name.removesuffix(SUFFIX), "\n".join(lines[:first]).strip(), protocols)
+    for one in protocols:
+        for needed in ("object.className", "object.id"):
+            if needed not in one:
+                raise FormatError(path, f"a protocol without {needed!r}.")
+        for match in (_VARIABLE.fullmatch(v) for v in one.values() if isinstance(v, str)):
+            if match:
+                title, default, code, alias = match.groups()
+                template.variables[alias] = Variable(alias, title, default, code)
+    return template
+
+
+def add_workflow(
+    project: EmtomoProject, template: Template, values: dict[str, str], folder: Path
+) -> list[Protocol]:
+    """Save the template's protocols as runs of `project` and return them in the template's order.
+
+    Labels that the project has already get a number behind them.
+    """
+    filled = template.filled(values, folder)
+    for one in filled:
+        cls = protocol_named(one["object.className"])
+        one["object.className"] = cls.__name__
+        known = dict(project.newProtocol(cls).getDefinition().iterParams())
+        unknown = [k for k in one if "." not in k and not k.startswith("_") and k not in known]
+        if unknown:
+            raise ProjectError(f"{template.name}: {cls.NAME} has no parameter {', '.join(unknown)}.")
+        one.setdefault("object.label", cls._label)
+    labels = [one["object.label"] for one in filled]
+    with clear_messages(project.path):
+        loaded = project.loadProtocols(jsonStr=json.dumps(filled))
+        runs = [loaded[one["object.id"]] for one in filled]
+        for run in runs:  # the engine gives them no label of their own
+            run.setObjLabel(f"\0{run.strId()}")
+            project.saveProtocol(run)
+        for run, label in zip(runs, labels, strict=True):
+            run.setObjLabel(project.free_label(label))
+            project.saveProtocol(run)
+    return runs
+
+
+def export_workflow(project: EmtomoProject, runs: list[Protocol], path: Path) -> None:
+    """Write `runs` as a template that :func:`read_template` reads."""
+    chosen = {run.strId() for run in runs}
+    with clear_messages(project.path):
+        mine = [run for run in project.runs_now() if run.strId() in chosen]
+        text = project.getProtocolsJson(mine)
+    part = path.with_name(path.name + ".part")
+    part.write_text(f"Workflow of {project.getShortName()}\n{text}\n", encoding="utf8")
+    part.replace(path)

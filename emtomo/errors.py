@@ -1,0 +1,31 @@
+"""Errors that a user can act upon: what must be, what was, and where."""
+
+
+class EmtomoError(ValueError):
+    """Something a user gave cannot be used; the message is one clear sentence."""
+
+
+class FormatError(EmtomoError):
+    """A file cannot be read as what it claims to be.
+
+    Attributes
+    ----------
+    path : str
+        The file.
+    line : int or None
+        The line, counted from 1, where the trouble is; ``None`` for binary files.
+    """
+
+    def __init__(self, path: object, message: str, line: int | None = None) -> None:
+        self.path = str(path)
+        self.line = line
+        place = f"{path}, line {line}" if line is not None else f"{path}"
+        super().__init__(f"{place}: {message}")
+
+
+class ModelError(EmtomoError):
+    """A geometrical model cannot be built from the points given for it."""
+
+
+class ProjectError(EmtomoError):
+    """A project, a run or a template cannot be used as asked."""

@@ -1,0 +1,1 @@
+"""File formats: a path in, arrays and tables out, and back; no engine, no window."""

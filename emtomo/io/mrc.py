@@ -1,0 +1,213 @@
+"""MRC volumes and stacks: every mode, checked before it is believed, written whole or not at all."""
+
+import bz2
+import gzip
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mrcfile
+import numpy as np
+
+from emtomo.errors import FormatError
+
+HEADER = 1024
+_DTYPES = {0: "i1", 1: "i2", 2: "f4", 4: "c8", 6: "u2", 12: "f2"}
+_COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open}
+
+
+@dataclass(frozen=True)
+class MrcInfo:
+    """What the header of an MRC file says.
+
+    Attributes
+    ----------
+    shape : tuple
+        ``(z, y, x)``.
+    pixel_size : float
+        Å per voxel along x; 0 when the header does not say.
+    origin : tuple
+        x, y, z in Å.
+    mode : int
+    offset : int
+        Bytes before the first voxel, the extended header included.
+    order : {"<", ">"}
+    compressed : bool
+    """
+
+    shape: tuple[int, int, int]
+    pixel_size: float
+    origin: tuple[float, float, float]
+    mode: int
+    offset: int
+    order: str
+    compressed: bool
+
+
+def read_header(path: str | Path) -> MrcInfo:
+    """Read and check the header of an MRC file.
+
+    Raises
+    ------
+    FormatError
+        If the file is missing, too short, of no known mode, of zero size, or
+        claims more voxels than it holds.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(2)
+        opener = _COMPRESSED.get(start)
+        with opener(path, "rb") if opener else path.open("rb") as stream:  # type: ignore[operator]
+            raw = stream.read(HEADER)
+    except (OSError, EOFError) as error:
+        raise FormatError(path, f"cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+    if len(raw) < HEADER:
+        raise FormatError(path, f"an MRC file starts with {HEADER} bytes of header, this one has {len(raw)}.")
+    info = _parse(path, raw, compressed=opener is not None)
+    if not info.compressed:
+        needed = info.offset + int(np.prod(info.shape, dtype=object)) * np.dtype(_DTYPES[info.mode]).itemsize
+        held = path.stat().st_size
+        if held < needed:
+            raise FormatError(
+                path, f"the header claims {_times(info.shape)} voxels, {needed} bytes, but the file holds {held}."
+            )
+    return info
+
+
+def _parse(path: Path, raw: bytes, *, compressed: bool) -> MrcInfo:
+    for order in "<>":
+        words = np.frombuffer(raw, f"{order}i4", 24)
+        nx, ny, nz, mode = (int(w) for w in words[:4])
+        if mode in _DTYPES and 0 <= nx < 2**24 and 0 <= ny < 2**24 and 0 <= nz < 2**24:
+            break
+    else:
+        raise FormatError(path, "not an MRC file: no known mode and size in either byte order.")
+    if min(nx, ny, nz) < 1:
+        raise FormatError(path, f"the header claims {nx}×{ny}×{nz} voxels; a volume has at least one.")
+    if mode == 4:
+        raise FormatError(path, "mode 4 (complex) is a transform, not an image.")
+    extended = int(words[23])
+    cell = np.frombuffer(raw, f"{order}f4", 3, 40)
+    samples = int(words[7])
+    size = float(cell[0]) / samples if samples > 0 and np.isfinite(cell[0]) and cell[0] > 0 else 0.0
+    origin = np.frombuffer(raw, f"{order}f4", 3, 196)
+    if not 0 <= extended < 2**31 - HEADER:
+        raise FormatError(path, f"the extended header claims {extended} bytes.")
+    return MrcInfo(
+        (nz, ny, nx), size, tuple(float(o) if np.isfinite(o) else 0.0 for o in origin),  # type: ignore[arg-type]
+        mode, HEADER + extended, order, compressed,
+    )  # fmt: skip
+
+
+def open_volume(path: str | Path) -> np.ndarray:
+    """Return the voxels of an MRC file as a read-only memory map, or in memory when compressed.
+
+    Mode 0 is read as signed bytes, half precision (mode 12) as float16; callers
+    that compute convert to float32.
+    """
+    info = read_header(path)
+    dtype = np.dtype(info.order + _DTYPES[info.mode])
+    if not info.compressed:
+        return np.memmap(path, dtype, "r", offset=info.offset, shape=info.shape)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        try:
+            with mrcfile.open(path, permissive=True) as file:
+                data = file.data
+        except (OSError, EOFError, ValueError) as error:
+            raise FormatError(path, f"cannot be decompressed: {error}.") from None
+    if data is None or data.size != np.prod(info.shape):
+        raise FormatError(path, f"the header claims {_times(info.shape)} voxels; the file ends before.")
+    return data.reshape(info.shape)
+
+
+def read_volume(path: str | Path) -> np.ndarray:
+    """Return the voxels of an MRC file as float32 in memory."""
+    return np.array(open_volume(path), np.float32)
+
+
+def write_volume(
+    path: str | Path,
+    volume: np.ndarray,
+    pixel_size: float,
+    *,
+    stack: bool = False,
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0),
+) -> None:
+    """Write an MRC file under a temporary name, then rename it to `path`.
+
+    Parameters
+    ----------
+    path : str or Path
+    volume : (z, y, x) or (n, z, y, x) array
+        Four axes make a stack of volumes.
+    pixel_size : float
+        Å per voxel.
+    stack : bool
+        Mark a 3D array as a stack of images (space group 0).
+    origin : tuple of float
+        x, y, z in Å.
+    """
+    path = Path(path)
+    part = path.with_name(path.name + ".part")
+    with mrcfile.new(part, overwrite=True) as file:
+        file.set_data(np.ascontiguousarray(volume, np.float32))
+        _describe(file, volume.ndim, pixel_size, stack, origin)
+    part.replace(path)
+
+
+class VolumeWriter:
+    """An MRC file that is filled piece by piece through a memory map and renamed when whole.
+
+    Use as a context manager; the value is the writable array.
+    """
+
+    def __init__(self, path: str | Path, shape: tuple[int, ...], pixel_size: float) -> None:
+        self.path = Path(path)
+        self.part = self.path.with_name(self.path.name + ".part")
+        self._file: Any = mrcfile.new_mmap(self.part, shape=shape, mrc_mode=2, overwrite=True)
+        _describe(self._file, len(shape), pixel_size, False, (0.0, 0.0, 0.0), statistics=False)
+
+    def __enter__(self) -> np.ndarray:
+        return self._file.data
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        self._file.header.rms = -1  # "not computed", as the standard has it
+        self._file.close()
+        if kind is None:
+            self.part.replace(self.path)
+        else:
+            self.part.unlink(missing_ok=True)
+
+
+def _describe(
+    file: Any, axes: int, pixel_size: float, stack: bool, origin: tuple[float, ...], *, statistics: bool = True
+) -> None:
+    if axes == 4:
+        file.set_volume_stack() if not file.is_volume_stack() else None
+    elif stack:
+        file.set_image_stack()
+    file.voxel_size = pixel_size
+    file.header.origin.x, file.header.origin.y, file.header.origin.z = origin
+    if statistics:
+        file.update_header_stats()
+
+
+def link_or_copy(source: Path, target: Path, *, copy: bool) -> None:
+    """Put `source` at `target` as a symbolic link, or as a copy that is renamed when whole."""
+    target.unlink(missing_ok=True)
+    if not copy:
+        target.symlink_to(os.path.realpath(source))
+        return
+    import shutil
+
+    part = target.with_name(target.name + ".part")
+    shutil.copyfile(source, part)
+    part.replace(target)
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return "×".join(str(n) for n in shape[::-1])

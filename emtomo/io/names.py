@@ -1,0 +1,50 @@
+"""Names of tomograms across programs: the stem that all of them share."""
+
+import re
+
+_EXTENSIONS = re.compile(
+    r"(\.(mrc|mrcs|rec|st|ali|tomostar|em|tif|tiff|hdf|gz|bz2|xml|star|mdoc|map)|_\d+(\.\d+)?Apx)+$", re.IGNORECASE
+)
+_MARK = re.compile(r"\{TS\}")
+
+
+def stem(name: str) -> str:
+    """Return the id of a tomogram from a file name of any program.
+
+    Examples
+    --------
+    >>> [stem(n) for n in ("a/TS_01.mrc_15.00Apx.mrc", "TS_01.mrc.tomostar", "TS_01_7.90Apx.mrc", "TS_01")]
+    ['TS_01', 'TS_01', 'TS_01', 'TS_01']
+    """
+    base = re.split(r"[/\\]", name.strip())[-1]
+    return _EXTENSIONS.sub("", base) or base
+
+
+def matched(wanted: list[str], known: list[str]) -> tuple[dict[str, str], list[str], list[str]]:
+    """Match names by their stems.
+
+    Returns
+    -------
+    found : dict
+        Name in `wanted` → name in `known`.
+    missing, unused : list of str
+        Names of either side without a partner.
+    """
+    by_stem = {stem(name): name for name in known}
+    found = {name: by_stem[stem(name)] for name in wanted if stem(name) in by_stem}
+    used = set(found.values())
+    return found, [n for n in wanted if n not in found], [n for n in known if n not in used]
+
+
+def expand(pattern: str) -> tuple[str, re.Pattern[str] | None]:
+    """Return a glob for a pattern with ``#`` for a digit and ``{TS}`` for the id, and what finds the id.
+
+    The second value is ``None`` when the pattern does not mark the id.
+    """
+    glob = _MARK.sub("*", pattern).replace("#", "[0-9]")
+    if not _MARK.search(pattern):
+        return glob, None
+    name = pattern.replace("\\", "/").split("/")[-1]
+    parts = re.escape(name).replace(r"\{TS\}", "\0", 1).replace(r"\{TS\}", ".*")
+    parts = parts.replace(r"\*", ".*").replace(r"\?", ".").replace(r"\#", r"\d")
+    return glob, re.compile(parts.replace("\0", "(.+?)") + "$")

@@ -1,0 +1,31 @@
+"""Typed data that flows between protocols."""
+
+from emtomo.objects.coordinates import Coordinate3D, SetOfCoordinates3D, coordinates_frame
+from emtomo.objects.mesh import MeshPoint, SetOfMeshes
+from emtomo.objects.rotation import positions_of, rotation_columns, rotations_of
+from emtomo.objects.subtomogram import SetOfSubtomograms, Subtomogram
+from emtomo.objects.tilt_series import SetOfTiltSeries, TiltSeries, tilts_json
+from emtomo.objects.tomogram import SetOfTomograms, Tomogram
+from emtomo.objects.volume import FSC, Average, Mask, Volume
+
+__all__ = [
+    "FSC",
+    "Average",
+    "Coordinate3D",
+    "Mask",
+    "MeshPoint",
+    "SetOfCoordinates3D",
+    "SetOfMeshes",
+    "SetOfSubtomograms",
+    "SetOfTiltSeries",
+    "SetOfTomograms",
+    "Subtomogram",
+    "TiltSeries",
+    "Tomogram",
+    "Volume",
+    "coordinates_frame",
+    "positions_of",
+    "rotation_columns",
+    "rotations_of",
+    "tilts_json",
+]

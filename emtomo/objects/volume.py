@@ -1,0 +1,57 @@
+"""Single results: volumes, averages, masks, curves."""
+
+from typing import Any
+
+from pyworkflow.object import OrderedObject
+
+from emtomo.engine.fields import Field, Fielded
+from emtomo.objects.acquisition import BOX_SIZE, PIXEL_SIZE
+
+
+class Result(Fielded, OrderedObject):
+    """One file with what is known about it."""
+
+    def __init__(self, **values: Any) -> None:
+        OrderedObject.__init__(self)
+        self._add_fields(self.FIELDS, values)
+
+    def __str__(self) -> str:
+        told = [f"{f.name} {v:g} {f.unit}".strip() if isinstance(v, float) else f"{f.name} {v}"
+                for f, v in zip(self.FIELDS, self.values().values(), strict=True)
+                if v not in (None, "") and not f.name.endswith("file")]
+        return ", ".join(told)
+
+
+class Volume(Result):
+    """A volume that is not a tomogram."""
+
+    FIELDS = (Field("file", str, "MRC file, relative to the project"), PIXEL_SIZE, BOX_SIZE)
+
+
+class Mask(Result):
+    """Values from 0 to 1 that say what belongs to the particle."""
+
+    FIELDS = Volume.FIELDS
+
+
+class Average(Result):
+    """An average of subtomograms."""
+
+    FIELDS = (
+        *Volume.FIELDS,
+        Field("half1_file", str, "average of half set 1"),
+        Field("half2_file", str, "average of half set 2"),
+        Field("symmetry", str, "point group imposed", "", "C1"),
+        Field("resolution", float, "FSC at 0.143 of the two halves", "Å"),
+        Field("particles", int, "subtomograms in it"),
+    )
+
+
+class FSC(Result):
+    """Fourier shell correlation: a CSV file with frequency (1/Å) and correlation."""
+
+    FIELDS = (
+        Field("file", str, "CSV file, relative to the project"),
+        PIXEL_SIZE,
+        Field("resolution", float, "where the curve falls below the threshold", "Å"),
+    )

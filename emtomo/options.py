@@ -1,0 +1,133 @@
+"""One declaration of a parameter, read by form, validation, command line, documentation and tests."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+from dataclasses import dataclass
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from emtomo.errors import EmtomoError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Param:
+    """How a field of an options dataclass is shown and checked.
+
+    Attributes
+    ----------
+    label, help : str
+        What the form shows.
+    unit : str
+        Unit of the value, e.g. ``"Å"``; empty when it has none.
+    gt, ge, lt, le : float, optional
+        Bounds of a valid value.
+    choices : tuple of str
+        The only values allowed; empty when free.
+    expert : bool
+        Shown only to users who ask for all parameters.
+    """
+
+    label: str
+    help: str
+    unit: str = ""
+    gt: float | None = None
+    ge: float | None = None
+    lt: float | None = None
+    le: float | None = None
+    choices: tuple[str, ...] = ()
+    expert: bool = False
+
+    @property
+    def bounds(self) -> str:
+        """The bounds as text, e.g. ``"> 0, <= 0.15"``; empty when there are none."""
+        named = ((">", self.gt), (">=", self.ge), ("<", self.lt), ("<=", self.le))
+        return ", ".join(f"{sign} {bound:g}" for sign, bound in named if bound is not None)
+
+    def problem(self, value: Any) -> str:
+        """Return one sentence that says what is wrong with `value`, empty when it is valid."""
+        unit = f" {self.unit}" if self.unit else ""
+        if self.choices:
+            if value in self.choices:
+                return ""
+            return f"{self.label} must be one of {', '.join(self.choices)}, got {value!r}."
+        if isinstance(value, float) and not math.isfinite(value):
+            return f"{self.label} must be a finite number, got {value}."
+        for sign, bound, holds in (
+            (">", self.gt, lambda b: value > b),
+            (">=", self.ge, lambda b: value >= b),
+            ("<", self.lt, lambda b: value < b),
+            ("<=", self.le, lambda b: value <= b),
+        ):
+            if bound is not None and not holds(bound):
+                return f"{self.label} must be {sign} {bound:g}{unit}, got {value:g}{unit}."
+        return ""
+
+
+@dataclass(frozen=True)
+class OptionField:
+    """One field of an options dataclass, as form, command line and documentation need it."""
+
+    name: str
+    kind: type
+    optional: bool
+    default: Any
+    param: Param
+
+
+def option_fields(options: type) -> list[OptionField]:
+    """Return the fields of the options dataclass `options`, in order of declaration.
+
+    Raises
+    ------
+    TypeError
+        If a field is not ``Annotated[bool | int | float | str (or None), Param(...)]``.
+    """
+    hints = get_type_hints(options, include_extras=True)
+    found = []
+    for field in dataclasses.fields(options):
+        arguments = get_args(hints[field.name])
+        param = next((a for a in arguments[1:] if isinstance(a, Param)), None)
+        if param is None:
+            raise TypeError(f"{options.__name__}.{field.name} has no Param")
+        kind, optional = _kind(arguments[0])
+        found.append(OptionField(field.name, kind, optional, field.default, param))
+    return found
+
+
+def problems(options: type, values: dict[str, Any]) -> list[str]:
+    """Return one sentence for every value in `values` that the options dataclass `options` forbids."""
+    found = []
+    for field in option_fields(options):
+        value = values[field.name]
+        if value is None:
+            if not field.optional:
+                found.append(f"{field.param.label} must not be empty.")
+        elif sentence := field.param.problem(value):
+            found.append(sentence)
+    return found
+
+
+def checked(options: T) -> T:
+    """Return `options` if all its values are valid.
+
+    Raises
+    ------
+    EmtomoError
+        With every violation, in one message.
+    """
+    found = problems(type(options), {f.name: getattr(options, f.name) for f in dataclasses.fields(options)})  # type: ignore[arg-type]
+    if found:
+        raise EmtomoError(" ".join(found))
+    return options
+
+
+def _kind(hint: Any) -> tuple[type, bool]:
+    """Return the plain type behind `hint` and whether ``None`` is allowed."""
+    if get_origin(hint) in (Union, types.UnionType):
+        kinds = [a for a in get_args(hint) if a is not type(None)]
+        return kinds[0], len(kinds) < len(get_args(hint))
+    return hint, False

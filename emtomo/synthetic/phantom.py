@@ -1,0 +1,198 @@
+"""A tomogram's worth of vesicles and proteins, with everything known about them."""
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import numpy as np
+
+from emtomo.compute.positions import to_voxels
+from emtomo.compute.rotations import from_directions, random_in_plane, random_rotations
+from emtomo.options import Param, checked
+from emtomo.synthetic.shapes import (
+    MEMBRANE_PROTEIN,
+    SOLUBLE_PROTEIN,
+    add_vesicle,
+    place,
+    protein_density,
+)
+
+TRIES = 20000
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhantomOptions:
+    """What a synthetic sample holds and how it is imaged."""
+
+    size_x: Annotated[int, Param("Columns", "Voxels along x.", ge=32, le=2048)] = 256
+    size_y: Annotated[int, Param("Rows", "Voxels along y.", ge=32, le=2048)] = 256
+    size_z: Annotated[int, Param("Slices", "Voxels along z.", ge=16, le=1024)] = 128
+    pixel_size: Annotated[float, Param("Pixel size", "Edge of a voxel.", unit="Å", gt=0, le=100)] = 10.0
+    vesicles: Annotated[int, Param("Vesicles", "Spherical vesicles per tomogram.", ge=0, le=100)] = 3
+    vesicle_radius: Annotated[
+        float, Param("Vesicle radius", "Mean radius; single ones differ by up to a quarter.", unit="Å", gt=50)
+    ] = 400.0
+    membrane_proteins: Annotated[
+        int, Param("Membrane proteins", "Per vesicle, pointing outward.", ge=0, le=10000)
+    ] = 60
+    soluble_proteins: Annotated[
+        int, Param("Soluble proteins", "Per tomogram, in any orientation.", ge=0, le=10000)
+    ] = 20
+    tilt_max: Annotated[float, Param("Tilt range", "Tilts from minus to plus this.", unit="°", gt=0, le=90)] = 60.0
+    tilt_step: Annotated[float, Param("Tilt step", "Between tilts.", unit="°", gt=0, le=30)] = 3.0
+    defocus: Annotated[float, Param("Defocus", "Underfocus of all tilts.", unit="Å", ge=0)] = 30000.0
+    dose: Annotated[float, Param("Dose", "Per tilt.", unit="e/Å²", ge=0)] = 3.0
+    snr: Annotated[
+        float, Param("Signal-to-noise ratio", "Variance of signal over noise in the tilt images.", gt=0)
+    ] = 0.3
+    seed: Annotated[int, Param("Seed", "The same seed gives the same sample.", ge=0)] = 1
+
+
+@dataclass(frozen=True)
+class Particles:
+    """Proteins of one kind: x, y, z in Å from the tomogram's centre, rotations, and their vesicle (or 0)."""
+
+    positions: np.ndarray
+    rotations: np.ndarray
+    vesicle: np.ndarray
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """A sample and the truth about it.
+
+    Attributes
+    ----------
+    density : (z, y, x) array
+        Protein and lipid are positive.
+    centres : (n, 3) array
+        Of the vesicles, x, y, z in Å from the tomogram's centre.
+    radii : (n,) array
+        Å.
+    particles : dict of str to Particles
+        ``membrane`` and ``soluble``.
+    templates : dict of str to array
+        The molecules in their own frame.
+    """
+
+    density: np.ndarray
+    centres: np.ndarray
+    radii: np.ndarray
+    particles: dict[str, Particles] = field(default_factory=dict)
+    templates: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def make_phantom(options: PhantomOptions) -> Phantom:
+    """Return a sample with vesicles that carry membrane proteins, and soluble proteins between them."""
+    checked(options)
+    rng = np.random.default_rng(options.seed)
+    shape = (options.size_z, options.size_y, options.size_x)
+    extent = np.array(shape[::-1]) * options.pixel_size
+    centres, radii = _vesicles(options, extent, rng)
+    box = int(np.ceil(300 / options.pixel_size / 2)) * 2
+    templates = {
+        "membrane": protein_density(MEMBRANE_PROTEIN, box, options.pixel_size),
+        "soluble": protein_density(SOLUBLE_PROTEIN, box, options.pixel_size),
+    }
+    density = np.zeros(shape, np.float32)
+    for middle, radius in zip(to_voxels(centres, shape, options.pixel_size), radii, strict=True):
+        add_vesicle(density, middle, radius, options.pixel_size)
+    particles = {
+        "membrane": _on_vesicles(options, centres, radii, extent, rng),
+        "soluble": _between(options, centres, radii, extent, rng),
+    }
+    for kind, some in particles.items():
+        for c, r in zip(to_voxels(some.positions, shape, options.pixel_size), some.rotations, strict=True):
+            place(density, templates[kind], c, r)
+    return Phantom(density, centres, radii, particles, templates)
+
+
+def _vesicles(
+    options: PhantomOptions, extent: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return centres and radii of vesicles that neither touch each other nor lie mostly outside."""
+    centres: list[np.ndarray] = []
+    radii: list[float] = []
+    for _ in range(TRIES):
+        if len(radii) == options.vesicles:
+            break
+        radius = options.vesicle_radius * rng.uniform(0.75, 1.25)
+        room = np.maximum(extent / 2 - radius - 160, 0.05 * extent)
+        centre = rng.uniform(-room, room)
+        gaps = [np.linalg.norm(centre - c) - radius - r for c, r in zip(centres, radii, strict=True)]
+        if all(gap > 300 for gap in gaps):
+            centres.append(centre)
+            radii.append(radius)
+    return np.array(centres).reshape(-1, 3), np.array(radii)
+
+
+def _on_vesicles(
+    options: PhantomOptions, centres: np.ndarray, radii: np.ndarray, extent: np.ndarray, rng: np.random.Generator
+) -> Particles:
+    positions, normals, vesicle = [], [], []
+    for number, (centre, radius) in enumerate(zip(centres, radii, strict=True), 1):
+        mine: list[np.ndarray] = []
+        for _ in range(TRIES):
+            if len(mine) == options.membrane_proteins:
+                break
+            normal = rng.normal(size=3)
+            normal /= np.linalg.norm(normal)
+            where = centre + radius * normal
+            inside = (np.abs(where) < extent / 2 - 120).all()
+            if inside and all(np.linalg.norm(where - other) > 110 for other in mine):
+                mine.append(where)
+                normals.append(normal)
+        positions += mine
+        vesicle += [number] * len(mine)
+    rotations = from_directions(np.array(normals).reshape(-1, 3))
+    rotations = random_in_plane(rotations, int(rng.integers(2**31)))
+    return Particles(np.array(positions).reshape(-1, 3), rotations, np.array(vesicle, int))
+
+
+def _between(
+    options: PhantomOptions, centres: np.ndarray, radii: np.ndarray, extent: np.ndarray, rng: np.random.Generator
+) -> Particles:
+    found: list[np.ndarray] = []
+    room = np.maximum(extent / 2 - 120, 1)
+    for _ in range(TRIES):
+        if len(found) == options.soluble_proteins:
+            break
+        where = rng.uniform(-room, room)
+        gaps = [abs(np.linalg.norm(where - c) - r) for c, r in zip(centres, radii, strict=True)]
+        if all(gap > 230 for gap in gaps) and all(np.linalg.norm(where - o) > 240 for o in found):
+            found.append(where)
+    rotations = random_rotations(len(found), int(rng.integers(2**31)))
+    return Particles(np.array(found).reshape(-1, 3), rotations, np.zeros(len(found), int))
+
+
+def user_points(
+    phantom: Phantom, shape: tuple[int, ...], pixel_size: float, *, per_vesicle: int, noise: float, seed: int
+) -> list[tuple[int, str, np.ndarray]]:
+    """Return what a user would click: points on each vesicle with `noise` voxels of error, and one inside.
+
+    Returns
+    -------
+    list of (group, role, position)
+        Positions x, y, z in Å from the centre, of points that lie within the tomogram.
+    """
+    rng = np.random.default_rng(seed)
+    picked: list[tuple[int, str, np.ndarray]] = []
+    for group, (centre, radius) in enumerate(zip(phantom.centres, phantom.radii, strict=True), 1):
+        made = 0
+        for _ in range(TRIES):
+            if made == per_vesicle:
+                break
+            # users pick where membranes are seen: not near the poles that the wedge hides
+            height = rng.uniform(-0.7, 0.7)
+            turn = rng.uniform(0, 2 * np.pi)
+            flat = np.sqrt(1 - height**2)
+            normal = np.array([flat * np.cos(turn), flat * np.sin(turn), height])
+            where = centre + radius * normal + rng.normal(0, noise * pixel_size / np.sqrt(3), 3)
+            voxel = to_voxels(where[None], shape, pixel_size)[0]
+            if ((voxel >= 0) & (voxel <= np.array(shape) - 1)).all():
+                picked.append((group, "point", where))
+                made += 1
+        picked.append((group, "inside", centre))
+    return picked
+
+
+__all__ = ["Particles", "Phantom", "PhantomOptions", "make_phantom", "user_points"]
