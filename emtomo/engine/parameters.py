@@ -18,6 +18,8 @@ from emtomo.engine.plugin import Domain
 from emtomo.engine.project import EmtomoProject
 from emtomo.errors import ProjectError
 
+INPUT = "input_"
+INTERNAL = {"runName", "runMode", "hostName", "numberOfThreads", "numberOfMpi"}
 _TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 
 
@@ -54,10 +56,8 @@ def set_parameters(project: EmtomoProject, run: Protocol, values: dict[str, str]
         One sentence that names the parameter, for an unknown name, a bad value or an unknown run.
     """
     params = dict(run.getDefinition().iterParams())
-    for name, text in values.items():
-        if name not in params:
-            names = sorted(set(params) - {"runName", "runMode", "hostName"})
-            raise ProjectError(f"{run.NAME} has no parameter {name!r}; it has {', '.join(names)}.")
+    for key, text in values.items():
+        name = attribute_name(run, key)
         param, attribute = params[name], getattr(run, name)
         if isinstance(param, MultiPointerParam):
             _point_all(attribute, [_target(project, part.strip()) for part in text.split(",")])
@@ -69,6 +69,27 @@ def set_parameters(project: EmtomoProject, run: Protocol, values: dict[str, str]
             attribute.set(str(folder / Path(text).expanduser()) if text else "")
         else:
             attribute.set(_value(name, param, text))
+
+
+def attribute_name(run: Protocol, name: str) -> str:
+    """Return the attribute behind the parameter `name`: inputs have a prefix, since outputs share their names.
+
+    Raises
+    ------
+    ProjectError
+        If the protocol has no such parameter.
+    """
+    params = dict(run.getDefinition().iterParams())
+    for attribute in (f"{INPUT}{name}", name):
+        if attribute in params:
+            return attribute
+    raise ProjectError(f"{run.NAME} has no parameter {name!r}; it has {', '.join(public_names(run))}.")
+
+
+def public_names(run: Protocol) -> list[str]:
+    """Return the names of the parameters as users write them."""
+    params = dict(run.getDefinition().iterParams())
+    return [name.removeprefix(INPUT) for name in params if name not in INTERNAL]
 
 
 def _point_all(attribute: PointerList, targets: list[tuple[Protocol, str]]) -> None:

@@ -70,8 +70,12 @@ class EmtomoProtocol(Protocol):
         """Return what is wrong that only inputs or several parameters together can tell."""
         return []
 
+    def outputs(self) -> dict[str, Object]:
+        """Return the outputs that exist, by name."""
+        return {name: getattr(self, name) for name in self._possibleOutputs if hasattr(self, name)}
+
     def _summary(self) -> list[str]:
-        outputs = [f"{name}: {output}" for name, output in self.iterOutputAttributes()]
+        outputs = [f"{name}: {output}" for name, output in self.outputs().items()]
         return [*outputs, *self._remarks()] if outputs else ["Not run yet."]
 
     def _remarks(self) -> list[str]:

@@ -22,7 +22,9 @@ def parameters_of(protocol: Protocol) -> dict[str, Any]:
         value = getattr(protocol, name, None)
         if name in _INTERNAL or value is None:
             continue
-        found[name] = pointer_texts(value) if isinstance(param, PointerParam) else value.get()
+        found[name.removeprefix("input_")] = (
+            pointer_texts(value) if isinstance(param, PointerParam) else value.get()
+        )
     return found
 
 
@@ -45,7 +47,7 @@ def write_provenance(protocol: Protocol, started: float, ended: float) -> None:
         "protocol": protocol.getClassName(),
         "parameters": parameters_of(protocol),
         "inputs": [pointer_texts(pointer) for _, pointer in protocol.iterInputAttributes()],
-        "outputs": {name: str(output) for name, output in protocol.iterOutputAttributes()},
+        "outputs": {name: str(output) for name, output in protocol.outputs().items()},
         "seed": seed.get() if seed is not None else None,
         "emtomo": emtomo.__version__,
         "python": platform.python_version(),

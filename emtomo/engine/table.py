@@ -135,6 +135,13 @@ class TableSet(Fielded, Set):
         self._part.replace(path)
         self._part = None
 
+    @classmethod
+    def save(cls, path: str | Path, frame: pd.DataFrame, **values: Any) -> None:
+        """Write `frame` as a set of its own, e.g. the part of one tomogram."""
+        part = cls.create(path, **values)
+        part.extend(frame)
+        part.write()
+
     def copy_fields(self, other: Set, *, but: tuple[str, ...] = ()) -> None:
         """Take from `other` the set's fields that both have, except those in `but`."""
         for field in self.FIELDS:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pyworkflow.protocol import Protocol
 
-from emtomo.engine.parameters import protocol_named
+from emtomo.engine.parameters import INTERNAL, attribute_name, protocol_named
 from emtomo.engine.project import EmtomoProject, clear_messages
 from emtomo.errors import FormatError, ProjectError
 
@@ -125,10 +125,11 @@ def add_workflow(
     for one in filled:
         cls = protocol_named(one["object.className"])
         one["object.className"] = cls.__name__
-        known = dict(project.newProtocol(cls).getDefinition().iterParams())
-        unknown = [k for k in one if "." not in k and not k.startswith("_") and k not in known]
-        if unknown:
-            raise ProjectError(f"{template.name}: {cls.NAME} has no parameter {', '.join(unknown)}.")
+        blank = project.newProtocol(cls)
+        for key in [k for k in one if "." not in k and not k.startswith("_")]:
+            value = one.pop(key)
+            if key not in INTERNAL:  # how a run was carried out stays with that run
+                one[attribute_name(blank, key)] = value
         one.setdefault("object.label", cls._label)
     labels = [one["object.label"] for one in filled]
     with clear_messages(project.path):

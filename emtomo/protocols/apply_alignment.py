@@ -1,0 +1,140 @@
+"""Protocol: turn subtomograms into the frame of the reference and average them."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pyworkflow.protocol.params import Form, PointerParam
+
+from emtomo.compute.averaging import AlignOptions, fourier_average, turn_boxes, wedge_weights
+from emtomo.engine.protocol import EmtomoProtocol
+from emtomo.errors import EmtomoError
+from emtomo.io import mrc
+from emtomo.objects import Average, SetOfSubtomograms, rotation_columns, rotations_of
+
+BATCH = 256
+
+
+class ApplyAlignment(EmtomoProtocol):
+    """Turn every subtomogram by its orientation, so that all stand alike, and average them.
+
+    For particles picked on membranes the turn about the normal is random: the
+    average is then smeared about its z axis.
+    """
+
+    NAME = "apply-alignment"
+    _label = "apply alignment to subtomograms"
+    _possibleOutputs = {"average": Average, "subtomograms": SetOfSubtomograms}
+    OPTIONS = (AlignOptions,)
+
+    # --- form ---
+
+    def _define_inputs(self, form: Form) -> None:
+        form.addParam(
+            "input_subtomograms",
+            PointerParam,
+            pointerClass="SetOfSubtomograms",
+            label="Set of subtomograms",
+            help="With orientations.",
+        )
+
+    def _check(self) -> list[str]:
+        known = self.input_subtomograms.get().frame(["r11"])["r11"].notna()
+        if not known.all():
+            return [f"{int((~known).sum())} of {len(known)} subtomograms have no orientation."]
+        return [] if len(known) else ["There is no subtomogram."]
+
+    # --- steps ---
+
+    def _insertAllSteps(self) -> None:
+        names = self.input_subtomograms.get().tomogram_ids()
+        done = [
+            self._insertFunctionStep(self.turn_step, name, k, len(names), prerequisites=[])
+            for k, name in enumerate(names)
+        ]
+        self._insertFunctionStep(self.output_step, names, prerequisites=done)
+
+    def turn_step(self, tomogram_id: str, number: int, total: int) -> None:
+        """Turn the boxes of one tomogram; keep their sum and how often frequencies were measured."""
+        boxes = self.input_subtomograms.get()
+        options = self.options(AlignOptions)
+        frame = boxes.frame(tomogram_id=tomogram_id)
+        size = boxes.box_size.get()
+        shifts = frame[["shift_x", "shift_y", "shift_z"]].to_numpy(float) / boxes.pixel_size.get()
+        rotations = rotations_of(frame)
+        sums = np.zeros((size, size, size))
+        weights = np.zeros((size, size, size // 2 + 1))
+        stacks = {file: _stack(file, size) for file in frame["file"].unique()}
+        shape = (len(frame), size, size, size)
+        with mrc.VolumeWriter(self._file(tomogram_id), shape, boxes.pixel_size.get()) as out:
+            for first in range(0, len(frame), BATCH):
+                part = slice(first, min(first + BATCH, len(frame)))
+                rows = frame.iloc[part]
+                cut = np.stack([stacks[f][i] for f, i in zip(rows["file"], rows["index"], strict=True)])
+                turned = turn_boxes(
+                    cut, rotations[part], shifts[part], cubic=options.interpolation == "cubic"
+                )
+                out[part] = turned
+                sums += turned.sum(axis=0, dtype=float)
+                if options.wedge:
+                    low, high = rows["tilt_min"].to_numpy(float), rows["tilt_max"].to_numpy(float)
+                    weights += wedge_weights(size, rotations[part], low, high)
+                self.progress(number + part.stop / len(frame), total)
+        path = Path(self._sums(tomogram_id))
+        part_path = path.with_name("part_" + path.name)
+        np.savez(part_path, sums=sums, weights=weights, n=len(frame))
+        part_path.replace(path)
+
+    def output_step(self, names: list[str]) -> None:
+        """Divide the sums of all tomograms and register average and turned boxes."""
+        boxes, options = self.input_subtomograms.get(), self.options(AlignOptions)
+        parts = [np.load(self._sums(name)) for name in names]
+        n = int(sum(part["n"] for part in parts))
+        sums = np.sum([part["sums"] for part in parts], axis=0)
+        if options.wedge:
+            average = fourier_average(sums, np.sum([part["weights"] for part in parts], axis=0), n)
+        else:
+            average = (sums / n).astype(np.float32)
+        path = self._getExtraPath("average.mrc")
+        mrc.write_volume(path, average, boxes.pixel_size.get())
+        result = Average(
+            file=path, pixel_size=boxes.pixel_size.get(), box_size=boxes.box_size.get(), particles=n
+        )
+        aligned = SetOfSubtomograms.create(self._getPath("subtomograms.sqlite"))
+        aligned.copy_fields(boxes)
+        aligned.weights.set("none")
+        for name in names:
+            aligned.extend(self._turned(boxes.frame(tomogram_id=name), name))
+        self._register(self.input_subtomograms, average=result, subtomograms=aligned)
+
+    # --- helpers ---
+
+    def _turned(self, frame: pd.DataFrame, tomogram_id: str) -> pd.DataFrame:
+        """Return the rows of the turned boxes: they stand as the reference does, without shift."""
+        identity = np.broadcast_to(np.eye(3), (len(frame), 3, 3))
+        for axis in "xyz":
+            frame[axis] += frame[f"shift_{axis}"]
+            frame[f"shift_{axis}"] = 0.0
+        return frame.assign(
+            file=self._file(tomogram_id), index=np.arange(len(frame)), **rotation_columns(identity, len(frame))
+        )
+
+    def _file(self, tomogram_id: str) -> str:
+        return self._getExtraPath(f"{tomogram_id}.mrc")
+
+    def _sums(self, tomogram_id: str) -> str:
+        return self._getExtraPath(f"{tomogram_id}_sums.npz")
+
+
+def _stack(path: str, size: int) -> np.ndarray:
+    """Return a stack of boxes as `(n, size, size, size)`.
+
+    Raises
+    ------
+    EmtomoError
+        If the file is not a stack of such boxes.
+    """
+    data = mrc.open_volume(path)
+    if data.shape[1:] != (size, size) or data.shape[0] % size:
+        raise EmtomoError(f"{path}: not a stack of {size}×{size}×{size} boxes.")
+    return data.reshape(-1, size, size, size)

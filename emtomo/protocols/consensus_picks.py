@@ -1,0 +1,82 @@
+"""Protocol: keep the particles that several pickers agree on."""
+
+import numpy as np
+import pandas as pd
+from pyworkflow.protocol.params import Form, MultiPointerParam
+
+from emtomo.compute.consensus import ConsensusOptions, consensus
+from emtomo.engine.protocol import EmtomoProtocol
+from emtomo.objects import SetOfCoordinates3D, coordinates_frame, positions_of, rotations_of
+
+
+class ConsensusPicks(EmtomoProtocol):
+    """Keep the particles that enough pickers found; positions and orientations are averaged.
+
+    Every picker has one vote, whatever the order of the sets. With one set,
+    duplicates are removed.
+    """
+
+    NAME = "consensus-picks"
+    _label = "picking consensus"
+    _possibleOutputs = {"coordinates": SetOfCoordinates3D}
+    OPTIONS = (ConsensusOptions,)
+    THREADS = False
+
+    # --- form ---
+
+    def _define_inputs(self, form: Form) -> None:
+        form.addParam(
+            "input_coordinates",
+            MultiPointerParam,
+            pointerClass="SetOfCoordinates3D",
+            label="Input 3D coordinates",
+            help="One or more sets of positions in the same tomograms.",
+        )
+
+    def _check(self) -> list[str]:
+        votes, pickers = self.options(ConsensusOptions).votes, len(self.input_coordinates)
+        if votes == 0 or votes > pickers:
+            return [f"Consensus asks for {votes} votes, but there are {pickers} sets of picks."]
+        return []
+
+    # --- steps ---
+
+    def _insertAllSteps(self) -> None:
+        self._insertFunctionStep(self.vote_step)
+
+    def vote_step(self) -> None:
+        """Vote in every tomogram and register the particles."""
+        self.forget_remarks()
+        options = self.options(ConsensusOptions)
+        sets = [pointer.get() for pointer in self.input_coordinates]
+        size = sets[0].pixel_size.get()
+        picks = pd.concat([s.frame().assign(number=k) for k, s in enumerate(sets)], ignore_index=True)
+        out = SetOfCoordinates3D.create(
+            self._getPath("coordinates.sqlite"), pixel_size=size, box_size=sets[0].box_size.get()
+        )
+        for name, mine in picks.groupby("tomogram_id", sort=False):
+            found = consensus(
+                positions_of(mine) / size,
+                mine["number"].to_numpy(),
+                options,
+                pickers=len(sets),
+                rotations=rotations_of(mine),
+                score=mine["score"].fillna(0).to_numpy(float),
+            )
+            best = mine.iloc[found.best]
+            out.extend(
+                coordinates_frame(
+                    str(name),
+                    found.positions * size,
+                    found.rotations,
+                    group=best["group"].to_numpy(),
+                    score=best["score"].to_numpy(float),
+                    picker=np.array([f"{n} of {len(sets)} pickers" for n in found.votes], object),
+                )
+            )
+        self.remark(f"{len(out)} particles from {len(picks)} picks of {len(sets)} pickers.")
+        for k, one in enumerate(sets):
+            absent = sorted(set(picks["tomogram_id"]) - set(one.tomogram_ids()))
+            if absent:
+                self.remark(f"Set {k + 1} has no picks in {', '.join(absent)}.")
+        self._register(self.input_coordinates, coordinates=out)

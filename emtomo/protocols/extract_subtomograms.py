@@ -1,0 +1,141 @@
+"""Protocol: cut boxes around particles."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pyworkflow.protocol.params import Form, PointerParam
+
+from emtomo.compute.extraction import ExtractOptions, box_starts, extract, fits
+from emtomo.compute.positions import to_voxels
+from emtomo.engine.lineage import upstream
+from emtomo.engine.protocol import EmtomoProtocol, write_json
+from emtomo.errors import EmtomoError
+from emtomo.io import mrc
+from emtomo.objects import SetOfSubtomograms, SetOfTomograms, positions_of
+
+BATCH = 1024
+
+
+class ExtractSubtomograms(EmtomoProtocol):
+    """Cut boxes around particles out of the tomograms they were picked in, or out of others.
+
+    Other tomograms may have another binning: positions are in Å. Boxes keep whole
+    voxels; what is left of the position stands as a shift. One stack per tomogram.
+    """
+
+    NAME = "extract-subtomograms"
+    _label = "extract subtomograms"
+    _possibleOutputs = {"subtomograms": SetOfSubtomograms}
+    OPTIONS = (ExtractOptions,)
+
+    # --- form ---
+
+    def _define_inputs(self, form: Form) -> None:
+        form.addParam(
+            "input_coordinates",
+            PointerParam,
+            pointerClass="SetOfCoordinates3D,SetOfSubtomograms",
+            label="Input coordinates",
+            help="Particles to cut; from subtomograms, their refined centres are taken.",
+        )
+        form.addParam(
+            "input_tomograms",
+            PointerParam,
+            pointerClass="SetOfTomograms",
+            allowsNull=True,
+            label="Tomograms",
+            help="Where to cut. Empty: the tomograms in which the particles were picked.",
+        )
+
+    def _check(self) -> list[str]:
+        tomograms = self._tomograms()
+        if tomograms is None:
+            return ["The tomograms in which the particles were picked are not known; choose tomograms."]
+        known, wanted = set(tomograms.tomogram_ids()), self.input_coordinates.get().tomogram_ids()
+        if not known & set(wanted):
+            return [f"No tomogram of the particles ({', '.join(wanted)}) is among {', '.join(sorted(known))}."]
+        return []
+
+    # --- steps ---
+
+    def _insertAllSteps(self) -> None:
+        known = set(self._tomograms().tomogram_ids())
+        names = [name for name in self.input_coordinates.get().tomogram_ids() if name in known]
+        done = [
+            self._insertFunctionStep(self.extract_step, name, k, len(names), prerequisites=[])
+            for k, name in enumerate(names)
+        ]
+        self._insertFunctionStep(self.output_step, names, prerequisites=done)
+
+    def extract_step(self, tomogram_id: str, number: int, total: int) -> None:
+        """Cut all boxes of one tomogram into one stack."""
+        options, tomograms = self.options(ExtractOptions), self._tomograms()
+        row = tomograms.frame(tomogram_id=tomogram_id).iloc[0]
+        volume = mrc.open_volume(row["file"])
+        size = tomograms.pixel_size.get()
+        frame = self._particles(tomogram_id)
+        starts, rest = box_starts(to_voxels(positions_of(frame), volume.shape, size), options.box_size)
+        kept = np.ones(len(frame), bool)
+        if options.border == "drop":
+            kept = fits(starts, options.box_size, volume.shape)
+        starts, rest, frame = starts[kept], rest[kept], frame[kept].reset_index(drop=True)
+        if len(frame):
+            m = options.final_box
+            with mrc.VolumeWriter(self._stack(tomogram_id), (len(frame), m, m, m), size * options.downsampling) as out:
+                for first in range(0, len(frame), BATCH):
+                    extract(volume, starts[first : first + BATCH], options, out[first : first + BATCH])
+                    self.progress(number + min(1.0, (first + BATCH) / len(frame)), total)
+        shift = rest[:, ::-1] * size
+        for k, axis in enumerate("xyz"):
+            frame[axis] = frame[axis] - shift[:, k]
+            frame[f"shift_{axis}"] = shift[:, k]
+        frame["file"], frame["index"] = self._stack(tomogram_id), np.arange(len(frame))
+        frame["tilt_min"], frame["tilt_max"] = row["tilt_min"], row["tilt_max"]
+        write_json(Path(f"{self._table(tomogram_id)}.json"), int((~kept).sum()))
+        SetOfSubtomograms.save(self._table(tomogram_id), frame)
+
+    def output_step(self, names: list[str]) -> None:
+        """Register the boxes of all tomograms."""
+        self.forget_remarks()
+        options, tomograms = self.options(ExtractOptions), self._tomograms()
+        out = SetOfSubtomograms.create(self._getPath("subtomograms.sqlite"))
+        out.copy_fields(tomograms)
+        out.pixel_size.set(tomograms.pixel_size.get() * options.downsampling)
+        out.box_size.set(options.final_box)
+        out.white.set(bool(tomograms.white.get()) != options.invert)
+        dropped = 0
+        for name in names:
+            dropped += json.loads(Path(f"{self._table(name)}.json").read_text(encoding="utf8"))
+            out.extend(SetOfSubtomograms.open(self._table(name)).frame())
+        missing = [name for name in self.input_coordinates.get().tomogram_ids() if name not in names]
+        if dropped:
+            self.remark(f"{dropped} particles were left out: their boxes do not fit into the tomogram.")
+        if missing:
+            self.remark(f"No tomogram for the particles of {', '.join(missing)}.")
+        if len(out) == 0:
+            raise EmtomoError(f"No box of {options.box_size} voxels fits into a tomogram; take pad or a smaller box.")
+        self._register(self.input_coordinates, subtomograms=out)
+
+    # --- helpers ---
+
+    def _tomograms(self) -> SetOfTomograms | None:
+        if not self.input_tomograms.pointsNone():
+            return self.input_tomograms.get()
+        return upstream(self.input_coordinates, SetOfTomograms)
+
+    def _particles(self, tomogram_id: str) -> pd.DataFrame:
+        """Return the particles of a tomogram as columns of subtomograms, at their refined centres."""
+        frame = self.input_coordinates.get().frame(tomogram_id=tomogram_id)
+        if isinstance(self.input_coordinates.get(), SetOfSubtomograms):
+            for axis in "xyz":
+                frame[axis] = frame[axis] + frame[f"shift_{axis}"]
+            return frame.drop(columns="ctf_file")
+        return frame.drop(columns="picker")
+
+    def _stack(self, tomogram_id: str) -> str:
+        return self._getExtraPath(f"{tomogram_id}.mrc")
+
+    def _table(self, tomogram_id: str) -> str:
+        return self._getExtraPath(f"{tomogram_id}.sqlite")

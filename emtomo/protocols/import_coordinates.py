@@ -1,0 +1,169 @@
+"""Protocol: bring picked positions of other programs into the project."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+from pyworkflow.protocol.params import Form, PathParam, PointerParam, StringParam
+
+from emtomo.compute.positions import centre
+from emtomo.engine.protocol import EmtomoProtocol
+from emtomo.errors import EmtomoError
+from emtomo.io import names
+from emtomo.io.tables import Picks, read_picks
+from emtomo.objects import SetOfCoordinates3D, coordinates_frame
+from emtomo.options import Param
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportCoordinatesOptions:
+    """How the numbers in the files are meant."""
+
+    format: Annotated[
+        str,
+        Param("Format", "auto goes by content.", choices=("auto", "text", "star", "dynamo")),
+    ] = "auto"
+    pixel_size: Annotated[
+        float | None,
+        Param("Pixel size of the coordinates", "Empty: that of the tomograms. 1 when positions are in Å.",
+              unit="Å", gt=0),
+    ] = None  # fmt: skip
+    box_size: Annotated[int, Param("Box size", "For display and extraction.", unit="voxel", ge=1)] = 32
+    origin_offset: Annotated[
+        float,
+        Param("Origin offset", "Index of the first voxel in the files: 0, or 1 for programs that count from "
+              "one.", unit="voxel"),
+    ] = 0.0  # fmt: skip
+    centred: Annotated[
+        bool,
+        Param("Positions from the centre?", "Text files: positions are from the tomogram's centre instead of "
+              "from the first voxel."),
+    ] = False  # fmt: skip
+
+
+class ImportCoordinates(EmtomoProtocol):
+    """Bring positions, and orientations where there are any, from text, STAR or Dynamo tables.
+
+    Tomograms are matched by name: the part that all programs keep. A file that
+    names no tomogram belongs to the tomogram whose id its own name is, or to the
+    only one there is.
+    """
+
+    NAME = "import-coordinates"
+    _label = "import coordinates"
+    _possibleOutputs = {"coordinates": SetOfCoordinates3D}
+    OPTIONS = (ImportCoordinatesOptions,)
+
+    # --- form ---
+
+    def _define_inputs(self, form: Form) -> None:
+        form.addParam(
+            "input_tomograms", PointerParam, pointerClass="SetOfTomograms", label="Tomograms", help="Where the particles are."
+        )
+        form.addParam("files", PathParam, label="Files directory", help="A folder, or a single file.")
+        form.addParam("pattern", StringParam, default="", label="Pattern", help="Names in the folder: * ? # {TS}.")
+        form.addParam(
+            "table_map",
+            PathParam,
+            default="",
+            allowsNull=True,
+            label="Table map",
+            help="Dynamo: the .doc file that names the tomogram of each number in column 20.",
+        )
+
+    def _check(self) -> list[str]:
+        try:
+            self._paths()
+        except EmtomoError as error:
+            return [str(error)]
+        return []
+
+    # --- steps ---
+
+    def _insertAllSteps(self) -> None:
+        self._insertFunctionStep(self.import_step)
+
+    def import_step(self) -> None:
+        """Read all files, match the tomograms, convert positions, register."""
+        self.forget_remarks()
+        options, tomograms = self.options(ImportCoordinatesOptions), self.input_tomograms.get()
+        known = tomograms.tomogram_ids()
+        frames: list[pd.DataFrame] = []
+        unmatched: dict[str, int] = {}
+        for path in self._paths():
+            picks = read_picks(path, options.format)
+            tomogram_of = self._names(picks, path, known)
+            found, missing, _ = names.matched(list(dict.fromkeys(tomogram_of)), known)
+            for name in missing:
+                unmatched[name] = unmatched.get(name, 0) + int((tomogram_of == name).sum())
+            for name, tomogram_id in found.items():
+                frames.append(self._frame(picks, tomogram_of == name, tomogram_id, options))
+        total = sum(len(frame) for frame in frames)
+        if unmatched:
+            told = ", ".join(f"{name} ({n})" for name, n in unmatched.items())
+            self.remark(f"{sum(unmatched.values())} positions name tomograms that the project has not: {told}.")
+        if total == 0:
+            raise EmtomoError(
+                f"No position belongs to a tomogram of the project; the files name {', '.join(unmatched)}, "
+                f"the project has {', '.join(known)}."
+            )
+        used = {frame["tomogram_id"].iloc[0] for frame in frames if len(frame)}
+        empty = [name for name in known if name not in used]
+        if empty:
+            self.remark(f"No positions for {', '.join(empty)}.")
+        out = SetOfCoordinates3D.create(
+            self._getPath("coordinates.sqlite"),
+            pixel_size=tomograms.pixel_size.get(),
+            box_size=options.box_size,
+        )
+        out.extend(pd.concat(frames, ignore_index=True))
+        self._register(self.input_tomograms, coordinates=out)
+
+    # --- helpers ---
+
+    def _paths(self) -> list[Path]:
+        folder = Path(self.files.get() or "")
+        if not self.files.get():
+            raise EmtomoError("Files directory must not be empty.")
+        if folder.is_file():
+            return [folder]
+        pattern = self.pattern.get() or "*"
+        paths = sorted(p for p in folder.glob(names.expand(pattern)[0]) if p.is_file())
+        if not paths:
+            raise EmtomoError(f"No file in {folder} matches {pattern!r}.")
+        return paths
+
+    def _names(self, picks: Picks, path: Path, known: list[str]) -> np.ndarray:
+        """Return the tomogram's name of each position."""
+        given = np.array(picks.names, object)
+        if picks.format == "dynamo" and self.table_map.get():
+            table = self._table_map(Path(self.table_map.get()))
+            given = np.array([table.get(name, name) for name in given], object)
+        alone = known[0] if len(known) == 1 else names.stem(path.name)
+        if picks.format == "dynamo" and not self.table_map.get() and len(known) == 1:
+            return np.full(len(given), alone, object)
+        return np.array([name or alone for name in given], object)
+
+    @staticmethod
+    def _table_map(path: Path) -> dict[str, str]:
+        from emtomo.io.tables import read_text
+
+        rows = [line.split(None, 1) for line in read_text(path).split("\n") if line.strip()]
+        return {row[0]: row[1].strip() for row in rows if len(row) == 2}
+
+    def _frame(
+        self, picks: Picks, mine: np.ndarray, tomogram_id: str, options: ImportCoordinatesOptions
+    ) -> pd.DataFrame:
+        tomograms = self.input_tomograms.get()
+        size = tomograms.pixel_size.get()
+        positions = picks.positions[mine]
+        if not picks.centred:
+            scale = options.pixel_size or size
+            positions = (positions - options.origin_offset) * scale
+            if not options.centred:
+                positions = positions - centre(tomograms.shape(tomogram_id))[::-1] * size
+        rotations = None if picks.rotations is None else picks.rotations[mine]
+        columns = {k: v[mine] for k, v in picks.columns.items() if k in ("group", "score")}
+        return coordinates_frame(tomogram_id, positions, rotations, picker="import", **columns)

@@ -1,0 +1,210 @@
+"""Protocol: bring tomograms of any format into the project."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+from pyworkflow.protocol.params import Form, PathParam, StringParam
+
+from emtomo.engine.protocol import EmtomoProtocol
+from emtomo.errors import EmtomoError
+from emtomo.io import images, mrc, names
+from emtomo.io.acquisition import read_acquisition
+from emtomo.objects import SetOfTomograms
+from emtomo.options import Param
+
+PIXEL_TOLERANCE = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportTomogramsOptions:
+    """How tomograms were made and are taken over."""
+
+    pixel_size: Annotated[
+        float | None,
+        Param("Pixel size", "Of all the files. Empty: from their headers.", unit="Å/px", gt=0),
+    ] = None  # fmt: skip
+    copy: Annotated[
+        bool,
+        Param("Copy files?", "Copy into the project instead of linking; links break when the originals move.",
+              expert=True),
+    ] = False  # fmt: skip
+    exclude_words: Annotated[
+        str, Param("Exclusion words", "Paths with one of these words (separated by spaces) are skipped.", expert=True)
+    ] = ""
+    tilt_min: Annotated[float, Param("Acquisition angle min", "Smallest tilt.", unit="°", ge=-90, le=90)] = -60.0
+    tilt_max: Annotated[float, Param("Acquisition angle max", "Largest tilt.", unit="°", ge=-90, le=90)] = 60.0
+    tilt_step: Annotated[float | None, Param("Step", "Between tilts.", unit="°", gt=0)] = None
+    tilt_axis_angle: Annotated[
+        float | None, Param("Tilt axis angle", "From the vertical, counter-clockwise.", unit="°")
+    ] = None
+    voltage: Annotated[float, Param("Voltage", "Of the microscope.", unit="kV", gt=0, le=2000)] = 300.0
+    cs: Annotated[float, Param("Spherical aberration", "Of the objective.", unit="mm", ge=0, le=100)] = 2.7
+    amplitude_contrast: Annotated[float, Param("Amplitude contrast", "As a fraction.", ge=0, le=1)] = 0.1
+    origin: Annotated[
+        str,
+        Param("Set origin of coordinates", "centre: zero is the centre voxel n // 2; header: what the MRC "
+              "header says; manual: the offset below.", choices=("centre", "header", "manual")),
+    ] = "centre"  # fmt: skip
+    origin_x: Annotated[float, Param("Offset x", "manual: zero of positions from the centre.", unit="Å")] = 0.0
+    origin_y: Annotated[float, Param("Offset y", "manual: zero of positions from the centre.", unit="Å")] = 0.0
+    origin_z: Annotated[float, Param("Offset z", "manual: zero of positions from the centre.", unit="Å")] = 0.0
+
+
+class ImportTomograms(EmtomoProtocol):
+    """Bring tomograms into the project: MRC of every mode, also compressed, REC, EM and TIFF stacks.
+
+    A file gives one tomogram; its id is the file's name without extensions, or
+    the part that {TS} marks in the pattern. MRC files are linked, others are
+    converted once.
+    """
+
+    NAME = "import-tomograms"
+    _label = "import tomograms"
+    _possibleOutputs = {"tomograms": SetOfTomograms}
+    OPTIONS = (ImportTomogramsOptions,)
+
+    # --- form ---
+
+    def _define_inputs(self, form: Form) -> None:
+        form.addParam("files", PathParam, label="Files directory", help="A folder, or a single file.")
+        form.addParam(
+            "pattern",
+            StringParam,
+            default="",
+            label="Pattern",
+            help="Names in the folder: * any text, ? one character, # one digit, {TS} the tomogram's id. "
+            "Empty for a single file.",
+        )
+        form.addParam(
+            "acquisition",
+            PathParam,
+            default="",
+            allowsNull=True,
+            label="Acquisition parameters file",
+            help="One row per file: name, tilt_min, tilt_max, tilt_step, tilt_axis_angle. Empty: the angles below.",
+        )
+
+    def _check(self) -> list[str]:
+        options = self.options(ImportTomogramsOptions)
+        if options.tilt_min >= options.tilt_max:
+            return [f"The smallest tilt ({options.tilt_min:g}°) must be below the largest ({options.tilt_max:g}°)."]
+        try:
+            files = self._found()
+            for path in files.values():
+                images.describe(path)
+            self._tilts(list(files))
+        except EmtomoError as error:
+            return [str(error)]
+        return []
+
+    # --- steps ---
+
+    def _insertAllSteps(self) -> None:
+        done = [
+            self._insertFunctionStep(self.import_step, name, str(path), prerequisites=[])
+            for name, path in self._found().items()
+        ]
+        self._insertFunctionStep(self.output_step, prerequisites=done)
+
+    def import_step(self, tomogram_id: str, path: str) -> None:
+        """Link, copy or convert one file, after a look at its voxels."""
+        info = images.describe(path)
+        size = self.options(ImportTomogramsOptions).pixel_size or info.pixel_size
+        if not size:
+            raise EmtomoError(f"{path}: the file does not say its pixel size; give it in the form.")
+        voxels = images.read_any(path)
+        look = np.asarray(voxels[:: max(1, voxels.shape[0] // 16)], np.float32)
+        if not np.isfinite(look).all():
+            raise EmtomoError(f"{path}: holds NaN or infinity; a tomogram must be finite everywhere.")
+        target = Path(self._getExtraPath(f"{tomogram_id}.mrc"))
+        if info.plain:
+            mrc.link_or_copy(Path(path), target, copy=self.options(ImportTomogramsOptions).copy)
+        else:
+            mrc.write_volume(target, np.asarray(voxels, np.float32), size)
+
+    def output_step(self) -> None:
+        """Register the set, with what the headers say that the form does not."""
+        self.forget_remarks()
+        options, files = self.options(ImportTomogramsOptions), self._found()
+        infos = {name: images.describe(path) for name, path in files.items()}
+        size = options.pixel_size or self._common_size(infos)
+        off = [n for n, i in infos.items() if i.pixel_size and abs(i.pixel_size / size - 1) > PIXEL_TOLERANCE]
+        if off:
+            told = ", ".join(f"{n} {infos[n].pixel_size:.3f}" for n in off[:5])
+            self.remark(f"The headers of {len(off)} files say another pixel size than {size:g} Å: {told}.")
+        origin = self._origin(options, next(iter(infos.values())), size)
+        out = SetOfTomograms.create(
+            self._getPath("tomograms.sqlite"),
+            pixel_size=size,
+            voltage=options.voltage,
+            cs=options.cs,
+            amplitude_contrast=options.amplitude_contrast,
+            **{f"origin_{axis}": value for axis, value in zip("xyz", origin, strict=True)},
+        )
+        frame = pd.DataFrame(
+            {
+                "tomogram_id": list(files),
+                "file": [self._getExtraPath(f"{name}.mrc") for name in files],
+                "size_x": [i.shape[2] for i in infos.values()],
+                "size_y": [i.shape[1] for i in infos.values()],
+                "size_z": [i.shape[0] for i in infos.values()],
+            }
+        )
+        out.extend(frame.join(self._tilts(list(files)).reset_index(drop=True)))
+        self._register(None, tomograms=out)
+
+    # --- helpers ---
+
+    def _found(self) -> dict[str, Path]:
+        """Return the files to import by tomogram id."""
+        folder, pattern = Path(self.files.get() or ""), self.pattern.get() or ""
+        if not self.files.get():
+            raise EmtomoError("Files directory must not be empty.")
+        if folder.is_file():
+            paths, finder = [folder], None
+        elif not folder.is_dir():
+            raise EmtomoError(f"{folder}: there is no such file or folder.")
+        else:
+            glob, finder = names.expand(pattern or "*")
+            paths = sorted(p for p in folder.glob(glob) if p.is_file())
+        words = (self.exclude_words.get() or "").split()
+        paths = [p for p in paths if not any(word in str(p) for word in words)]
+        if not paths:
+            raise EmtomoError(f"No file in {folder} matches {pattern or '*'!r}.")
+        found: dict[str, Path] = {}
+        for path in paths:
+            match = finder.match(path.name) if finder else None
+            name = match.group(1) if match else names.stem(path.name)
+            if name in found:
+                raise EmtomoError(f"Two files have the tomogram id {name!r}: {found[name]} and {path}.")
+            found[name] = path
+        return found
+
+    def _tilts(self, tomogram_ids: list[str]) -> pd.DataFrame:
+        """Return tilt_min, tilt_max, tilt_step and tilt_axis_angle, one row per tomogram."""
+        options = self.options(ImportTomogramsOptions)
+        columns = ["tilt_min", "tilt_max", "tilt_step", "tilt_axis_angle"]
+        if self.acquisition.get():
+            return read_acquisition(self.acquisition.get(), tomogram_ids)[columns]
+        row = [np.nan if getattr(options, name) is None else getattr(options, name) for name in columns]
+        return pd.DataFrame([row] * len(tomogram_ids), columns=columns, index=tomogram_ids)
+
+    @staticmethod
+    def _common_size(infos: dict[str, images.ImageInfo]) -> float:
+        sizes = {round(i.pixel_size, 4) for i in infos.values()}
+        if len(sizes) > 1 or 0 in sizes:
+            told = ", ".join(f"{n} {i.pixel_size:.4g}" for n, i in list(infos.items())[:5])
+            raise EmtomoError(f"The headers do not agree on a pixel size ({told}); give it in the form.")
+        return next(iter(infos.values())).pixel_size
+
+    @staticmethod
+    def _origin(options: ImportTomogramsOptions, info: images.ImageInfo, size: float) -> tuple[float, ...]:
+        if options.origin == "manual":
+            return options.origin_x, options.origin_y, options.origin_z
+        if options.origin == "centre":
+            return 0.0, 0.0, 0.0
+        # the header gives the place of the first voxel; zero lies as far on the other side
+        return tuple(-o - (n // 2) * size for o, n in zip(info.origin, info.shape[::-1], strict=True))

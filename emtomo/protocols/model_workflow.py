@@ -1,0 +1,163 @@
+"""Protocol: from the points of models to evenly spaced, oriented coordinates."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+from pyworkflow.protocol.params import Form, PointerParam
+
+from emtomo.compute.geometry.models import MODELS, Built, ModelOptions, build
+from emtomo.compute.rotations import from_directions, random_in_plane
+from emtomo.engine.protocol import EmtomoProtocol
+from emtomo.engine.table import TableSet
+from emtomo.errors import EmtomoError, ModelError
+from emtomo.io.meshes import write_obj
+from emtomo.objects import SetOfCoordinates3D, SetOfMeshes, coordinates_frame, positions_of
+from emtomo.options import Param
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkflowOptions:
+    """What is made of the meshes."""
+
+    box_size: Annotated[
+        int | None, Param("Box size", "Of the coordinates. Empty: that of the meshes.", unit="voxel", ge=1)
+    ] = None
+    model: Annotated[
+        str,
+        Param("Model type", "as picked: each mesh is what it was picked as; else all are this.",
+              choices=("as picked", *MODELS)),
+    ] = "as picked"  # fmt: skip
+
+
+class ModelWorkflow(EmtomoProtocol):
+    """Turn picked models into oriented coordinates, equally spaced on the membrane or along the filament.
+
+    Normals point away from the inside marker, without one away from the centre of
+    a closed model. The angle about the normal is random where the model does not
+    tell it. Meshes that cannot be built are kept in failed_meshes with the reason.
+    """
+
+    NAME = "model-workflow"
+    _label = "model workflow"
+    _possibleOutputs = {"coordinates": SetOfCoordinates3D, "failed_meshes": SetOfMeshes}
+    OPTIONS = (WorkflowOptions, ModelOptions)
+
+    # --- form ---
+
+    def _define_inputs(self, form: Form) -> None:
+        form.addParam("input_meshes", PointerParam, pointerClass="SetOfMeshes", label="Input meshes", help="Picked models.")
+        form.addParam(
+            "input_orientation_meshes",
+            PointerParam,
+            pointerClass="SetOfMeshes",
+            allowsNull=True,
+            label="Orientation meshes",
+            help="general: the nearest normal of these models orients each point.",
+        )
+
+    # --- steps ---
+
+    def _insertAllSteps(self) -> None:
+        names = self.input_meshes.get().tomogram_ids()
+        done = [
+            self._insertFunctionStep(self.model_step, name, k, len(names), prerequisites=[])
+            for k, name in enumerate(names)
+        ]
+        self._insertFunctionStep(self.output_step, names, prerequisites=done)
+
+    def model_step(self, tomogram_id: str, number: int, total: int) -> None:
+        """Build all models of one tomogram."""
+        meshes = self.input_meshes.get()
+        frame = meshes.frame(tomogram_id=tomogram_id)
+        made, failed = [], []
+        directions = self._orientations(tomogram_id)
+        for group, points in frame.groupby("group", sort=True):
+            try:
+                built = self._build(points)
+            except ModelError as error:
+                failed.append(points.assign(reason=str(error)))
+                continue
+            if built.mesh is not None:
+                write_obj(self._getExtraPath(f"{tomogram_id}_{group}.obj"), built.mesh.vertices, built.mesh.faces)
+            rotations = self._nearest(built.positions, directions) if built.rotations is None else built.rotations
+            made.append(
+                coordinates_frame(tomogram_id, built.positions, rotations, group=int(group), picker="model-workflow")
+            )
+        for name, frames, kind in (("made", made, SetOfCoordinates3D), ("failed", failed, SetOfMeshes)):
+            if frames:
+                kind.save(self._part(tomogram_id, name), pd.concat(frames, ignore_index=True))
+            else:
+                Path(self._part(tomogram_id, name)).unlink(missing_ok=True)
+        self.progress(number + 1, total)
+
+    def output_step(self, tomogram_ids: list[str]) -> None:
+        """Register the coordinates, and the meshes that failed."""
+        self.forget_remarks()
+        meshes, options = self.input_meshes.get(), self.options(WorkflowOptions)
+        made = self._parts(tomogram_ids, "made", SetOfCoordinates3D)
+        bad = pd.concat([pd.DataFrame(), *self._parts(tomogram_ids, "failed", SetOfMeshes)], ignore_index=True)
+        reasons = []
+        if len(bad):
+            first = bad.drop_duplicates(["tomogram_id", "group"])
+            reasons = [f"{r.tomogram_id} group {r.group}: {r.reason}" for r in first.itertuples()]
+        if not made:
+            raise EmtomoError("No model could be built. " + " ".join(reasons))
+        box = options.box_size or meshes.box_size.get()
+        out = SetOfCoordinates3D.create(
+            self._getPath("coordinates.sqlite"), pixel_size=meshes.pixel_size.get(), box_size=box
+        )
+        for frame in made:
+            out.extend(frame)
+        outputs = {"coordinates": out}
+        if len(bad):
+            self.remark(f"{len(reasons)} models could not be built: {' '.join(reasons)}")
+            kept = SetOfMeshes.create(self._getPath("failed_meshes.sqlite"))
+            kept.copy_fields(meshes)
+            kept.extend(bad)
+            outputs["failed_meshes"] = kept
+        self._register(self.input_meshes, **outputs)
+
+    # --- helpers ---
+
+    def _build(self, points: pd.DataFrame) -> Built:
+        options = self.options(ModelOptions).scaled(self.input_meshes.get().pixel_size.get())
+        wanted = self.options(WorkflowOptions).model
+        model = points["model"].iloc[0] if wanted == "as picked" else wanted
+        return build(model, positions_of(points), points["role"].to_numpy(object), options)
+
+    def _orientations(self, tomogram_id: str) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return positions and normals of the orientation meshes of a tomogram."""
+        if self.input_orientation_meshes.pointsNone():
+            return None
+        frame = self.input_orientation_meshes.get().frame(tomogram_id=tomogram_id)
+        options = self.options(ModelOptions).scaled(self.input_orientation_meshes.get().pixel_size.get())
+        built = [
+            build(points["model"].iloc[0], positions_of(points), points["role"].to_numpy(object), options)
+            for _, points in frame.groupby("group", sort=True)
+        ]
+        oriented = [b for b in built if b.rotations is not None]
+        if not oriented:
+            return None
+        rotations = np.concatenate([b.rotations for b in oriented if b.rotations is not None])
+        return np.concatenate([b.positions for b in oriented]), rotations[:, :, 2]
+
+    def _nearest(
+        self, positions: np.ndarray, directions: tuple[np.ndarray, np.ndarray] | None
+    ) -> np.ndarray | None:
+        from scipy.spatial import cKDTree
+
+        if directions is None:
+            return None
+        _, nearest = cKDTree(directions[0]).query(positions)
+        return random_in_plane(from_directions(directions[1][nearest]), self.options(ModelOptions).seed)
+
+    def _part(self, tomogram_id: str, name: str) -> str:
+        return self._getExtraPath(f"{tomogram_id}_{name}.sqlite")
+
+    def _parts(self, tomogram_ids: list[str], name: str, kind: type[TableSet]) -> list[pd.DataFrame]:
+        """Return what the steps left for those tomograms that have any."""
+        paths = [self._part(tomogram_id, name) for tomogram_id in tomogram_ids]
+        return [kind.open(path).frame() for path in paths if Path(path).exists()]

@@ -1,0 +1,155 @@
+"""Protocol: points that define vesicles, sheets, filaments and other models."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+from pyworkflow.protocol.params import Form, PathParam, PointerParam
+
+from emtomo.compute.geometry.models import MODELS, ROLES
+from emtomo.compute.positions import from_voxels
+from emtomo.engine.protocol import EmtomoProtocol
+from emtomo.errors import EmtomoError, FormatError
+from emtomo.io import names
+from emtomo.io.tables import Picks, read_picks
+from emtomo.objects import SetOfMeshes, SetOfTomograms
+from emtomo.options import Param
+
+
+@dataclass(frozen=True, kw_only=True)
+class PickVectorialOptions:
+    """What is picked."""
+
+    box_size: Annotated[
+        int, Param("Box size", "Of the particles to come; can be changed later.", unit="voxel", ge=1)
+    ] = 64
+    model: Annotated[
+        str, Param("Model type", "What the points of one group are.", choices=MODELS)
+    ] = "ellipsoidal_vesicle"
+    unit: Annotated[
+        str,
+        Param("Unit of the points", "angstrom: Å from the tomogram's centre; voxel: 0-based voxels from the "
+              "first one.", choices=("angstrom", "voxel")),
+    ] = "angstrom"  # fmt: skip
+
+
+class PickVectorial(EmtomoProtocol):
+    """Take the points that outline vesicles, membranes, filaments and other models.
+
+    One group of points is one model. The points come from a file (columns
+    tomogram_id, group, x, y, z, role), from earlier models, or from both.
+    """
+
+    NAME = "pick-vectorial"
+    _label = "vectorial picking"
+    _possibleOutputs = {"meshes": SetOfMeshes}
+    OPTIONS = (PickVectorialOptions,)
+    THREADS = False
+
+    # --- form ---
+
+    def _define_inputs(self, form: Form) -> None:
+        form.addParam(
+            "input_tomograms", PointerParam, pointerClass="SetOfTomograms", label="Input tomograms", help="Where to pick."
+        )
+        form.addParam(
+            "input_meshes",
+            PointerParam,
+            pointerClass="SetOfMeshes",
+            allowsNull=True,
+            label="Previous meshes",
+            help="Models to keep and add to.",
+        )
+        form.addParam(
+            "points",
+            PathParam,
+            default="",
+            allowsNull=True,
+            label="Points",
+            help="CSV with the columns tomogram_id, group, x, y, z, role (point, inside, north, south, west, "
+            "center or marker) and, if they differ, model.",
+        )
+
+    def _check(self) -> list[str]:
+        if not self.points.get() and self.input_meshes.pointsNone():
+            return ["Give a file of points or previous meshes."]
+        try:
+            self._points()
+        except EmtomoError as error:
+            return [str(error)]
+        return []
+
+    # --- steps ---
+
+    def _insertAllSteps(self) -> None:
+        self._insertFunctionStep(self.register_step)
+
+    def register_step(self) -> None:
+        """Register previous models and new points; new groups get numbers after the previous ones."""
+        options, tomograms = self.options(PickVectorialOptions), self.input_tomograms.get()
+        frames = []
+        if not self.input_meshes.pointsNone():
+            frames.append(self.input_meshes.get().frame())
+        if self.points.get():
+            new = self._points()
+            if frames and len(frames[0]):
+                new["group"] += int(frames[0]["group"].max())
+            frames.append(new)
+        out = SetOfMeshes.create(
+            self._getPath("meshes.sqlite"), pixel_size=tomograms.pixel_size.get(), box_size=options.box_size
+        )
+        out.extend(pd.concat(frames, ignore_index=True))
+        self._register(self.input_tomograms, meshes=out)
+
+    # --- helpers ---
+
+    def _points(self) -> pd.DataFrame:
+        """Return the points of the file as rows of a mesh set.
+
+        Raises
+        ------
+        EmtomoError
+            If a role, model or tomogram is unknown.
+        """
+        path = self.points.get()
+        if not path:
+            return pd.DataFrame()
+        options, tomograms = self.options(PickVectorialOptions), self.input_tomograms.get()
+        picks = read_picks(path, "text")
+        known = tomograms.tomogram_ids()
+        given = np.array([name or (known[0] if len(known) == 1 else "") for name in picks.names], object)
+        found, missing, _ = names.matched(list(dict.fromkeys(given)), known)
+        if missing:
+            raise FormatError(
+                path, f"names tomograms that the project has not: {', '.join(map(repr, missing))}; "
+                f"it has {', '.join(known)}."
+            )  # fmt: skip
+        n = len(given)
+        frame = pd.DataFrame(
+            {
+                "tomogram_id": [found[name] for name in given],
+                "group": picks.columns.get("group", np.ones(n)).astype(int),
+                "model": picks.columns.get("model", np.full(n, options.model, object)),
+                "role": picks.columns.get("role", np.full(n, "point", object)),
+            }
+        )
+        frame["role"] = frame["role"].replace("", "point")
+        for column, allowed in (("role", ROLES), ("model", MODELS)):
+            wrong = sorted(set(frame[column]) - set(allowed))
+            if wrong:
+                raise FormatError(path, f"{column} must be one of {', '.join(allowed)}; got {', '.join(wrong)}.")
+        frame[["x", "y", "z"]] = self._in_angstrom(picks, frame["tomogram_id"], tomograms, options.unit)
+        return frame
+
+    @staticmethod
+    def _in_angstrom(picks: Picks, tomogram_of: pd.Series, tomograms: SetOfTomograms, unit: str) -> np.ndarray:
+        if unit == "angstrom":
+            return picks.positions
+        positions = np.empty_like(picks.positions)
+        for name in tomogram_of.unique():
+            mine = (tomogram_of == name).to_numpy()
+            positions[mine] = from_voxels(
+                picks.positions[mine][:, ::-1], tomograms.shape(name), tomograms.pixel_size.get()
+            )
+        return positions
