@@ -8,6 +8,7 @@ are inherited by the processes of the runs.
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 CLOSED = "http://127.0.0.1:9"
@@ -47,4 +48,17 @@ def prepare() -> bool:
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, str(value))
+    if "pyworkflow" in sys.modules:
+        _amend(sys.modules["pyworkflow"])
     return True
+
+
+def _amend(pyworkflow: Any) -> None:
+    """Set the same in a pyworkflow that somebody imported before us."""
+    config = pyworkflow.Config
+    for name in ("SCIPION_DOMAIN", "SCIPION_HOSTS", "SCIPION_USER_DATA", "SCIPION_LOGS", "SCIPION_SOFTWARE"):
+        setattr(config, name, os.environ[name])
+    config.SCIPION_LOCAL_CONFIG = config.SCIPION_CONFIG = os.environ["SCIPION_CONFIG"]
+    config.SCIPION_NOTIFY = False
+    config.SCIPION_SITE = CLOSED
+    config.SCIPION_STATS_WORKFLOW_APP = config.SCIPION_STATS_SUGGESTION = f"{CLOSED}/"

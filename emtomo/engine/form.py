@@ -17,6 +17,9 @@ from pyworkflow.protocol.params import Param as EngineParam
 from emtomo.options import OptionField, option_fields, problems
 
 T = TypeVar("T")
+# inputs share their names with outputs, and some options with methods of the engine; the
+# attribute of such a parameter has this prefix, its public name has not
+INPUT = "input_"
 _ENGINE_PARAM: dict[type, type[EngineParam]] = {
     bool: BooleanParam,
     int: IntParam,
@@ -39,7 +42,7 @@ def add_options(form: Form, options: type, *, condition: str | None = None) -> N
     for field in option_fields(options):
         extra: dict[str, Any] = {"condition": condition} if condition else {}
         form.addParam(
-            field.name,
+            attribute_of(field.name),
             _ENGINE_PARAM[field.kind],
             default=field.default,
             allowsNull=field.optional,
@@ -48,6 +51,11 @@ def add_options(form: Form, options: type, *, condition: str | None = None) -> N
             expertLevel=LEVEL_ADVANCED if field.param.expert else LEVEL_NORMAL,
             **extra,
         )
+
+
+def attribute_of(name: str) -> str:
+    """Return the attribute that holds the option `name`; one that a method of the engine has gets a prefix."""
+    return f"{INPUT}{name}" if hasattr(Protocol, name) else name
 
 
 def read_options(protocol: Protocol, options: type[T]) -> T:
@@ -76,7 +84,7 @@ def help_of(field: OptionField) -> str:
 
 
 def _value(protocol: Protocol, field: OptionField) -> Any:
-    value = getattr(protocol, field.name).get()
+    value = getattr(protocol, attribute_of(field.name)).get()
     if value is None or (field.optional and value == ""):
         return None
     return field.kind(value)

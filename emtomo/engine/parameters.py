@@ -14,11 +14,11 @@ from pyworkflow.protocol.params import (
     PointerParam,
 )
 
+from emtomo.engine.form import INPUT
 from emtomo.engine.plugin import Domain
 from emtomo.engine.project import EmtomoProject
 from emtomo.errors import ProjectError
 
-INPUT = "input_"
 INTERNAL = {"runName", "runMode", "hostName", "numberOfThreads", "numberOfMpi"}
 _TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 
@@ -60,9 +60,9 @@ def set_parameters(project: EmtomoProject, run: Protocol, values: dict[str, str]
         name = attribute_name(run, key)
         param, attribute = params[name], getattr(run, name)
         if isinstance(param, MultiPointerParam):
-            _point_all(attribute, [_target(project, part.strip()) for part in text.split(",")])
+            _point_all(attribute, [output_target(project, part.strip()) for part in text.split(",")])
         elif isinstance(param, PointerParam):
-            parent, output = _target(project, text)
+            parent, output = output_target(project, text)
             attribute.set(parent)
             attribute.setExtended(output)
         elif isinstance(param, PathParam):
@@ -98,7 +98,7 @@ def _point_all(attribute: PointerList, targets: list[tuple[Protocol, str]]) -> N
         attribute.append(Pointer(parent, extended=output))
 
 
-def _target(project: EmtomoProject, text: str) -> tuple[Protocol, str]:
+def output_target(project: EmtomoProject, text: str) -> tuple[Protocol, str]:
     """Return run and output name for ``RUN.output``."""
     name, dot, output = text.rpartition(".")
     if not dot:

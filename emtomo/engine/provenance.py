@@ -10,6 +10,7 @@ from pyworkflow.protocol import Protocol
 from pyworkflow.protocol.params import PointerParam
 
 import emtomo
+from emtomo.engine.form import INPUT
 
 PROVENANCE = "provenance.json"
 _INTERNAL = {"runName", "runMode", "hostName", "numberOfMpi", "gpuList", "useGpu"}
@@ -22,7 +23,7 @@ def parameters_of(protocol: Protocol) -> dict[str, Any]:
         value = getattr(protocol, name, None)
         if name in _INTERNAL or value is None:
             continue
-        found[name.removeprefix("input_")] = (
+        found[name.removeprefix(INPUT)] = (
             pointer_texts(value) if isinstance(param, PointerParam) else value.get()
         )
     return found

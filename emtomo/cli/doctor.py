@@ -1,0 +1,90 @@
+"""The verb that tells what is there and what to do about what is not."""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+
+import typer
+
+from emtomo.cli.output import result
+
+_PACKAGES = ("scipion-pyworkflow", "numpy", "scipy", "numba", "pandas", "mrcfile", "starfile", "matplotlib")
+_OPTIONAL = {
+    "ttkbootstrap": "windows: pip install 'emtomo[gui]'",
+    "torch": "neural picking: pip install 'emtomo[nn]'",
+    "cupy-cuda12x": "GPU: pip install 'emtomo[cuda12]' (needs an NVIDIA GPU)",
+    "distributed": "several machines: pip install 'emtomo[scale]'",
+}
+
+
+def doctor() -> None:
+    """Tell versions, threads, GPU, display and queue of this machine, and what is missing."""
+    for line in findings():
+        result(line)
+
+
+def findings() -> Iterator[str]:
+    """Yield one line for each thing looked at; ``--`` marks what is missing."""
+    import emtomo
+
+    yield f"ok  emtomo {emtomo.__version__}, Python {platform.python_version()} ({sys.executable})"
+    for name in _PACKAGES:
+        yield f"ok  {name} {_version(name)}" if _version(name) else f"--  {name} is missing: reinstall emtomo"
+    for name, advice in _OPTIONAL.items():
+        yield f"ok  {name} {_version(name)}" if _version(name) else f"--  {name}: {advice}"
+    yield from _threads()
+    from emtomo.compute.device import cuda_available
+
+    if cuda_available():
+        from numba import cuda
+
+        yield f"ok  GPU {cuda.get_current_device().name}"
+    else:
+        yield "--  no CUDA device: everything runs on the CPU"
+    display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    yield f"ok  display {display}" if display else "--  no display: no windows; emtomo view --png and report work"
+    queue = next((q for q in ("sbatch", "qsub", "bsub") if shutil.which(q)), None)
+    yield f"ok  queue command {queue}" if queue else "--  no queue (sbatch, qsub, bsub): runs use this machine"
+
+
+def _threads() -> Iterator[str]:
+    import numba
+    from threadpoolctl import threadpool_info
+
+    import emtomo.compute.kernels  # noqa: F401  loads the threading library
+    from emtomo.compute.device import cores
+
+    yield f"ok  {cores()} cores"
+    _touch_all(numba.config.NUMBA_NUM_THREADS)
+    layer = numba.threading_layer()
+    if layer == "workqueue":
+        yield "--  numba threads by workqueue: install libgomp1 (apt) so that steps can run at the same time"
+    else:
+        yield f"ok  numba threads by {layer}"
+    for pool in threadpool_info():
+        if pool["user_api"] == "blas":
+            yield f"ok  BLAS {pool['internal_api']} {pool['version']}, {pool['num_threads']} threads"
+
+
+def _touch_all(n: int) -> None:
+    """Run a parallel loop, so that numba starts its threads."""
+    import numpy as np
+
+    from emtomo.compute.kernels.diffusion_cpu import mean_square_gradient_cpu
+
+    mean_square_gradient_cpu(np.zeros((n, 3, 3), np.float32), np.zeros((n, 2)))
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the verb of this module to the command."""
+    app.command()(doctor)

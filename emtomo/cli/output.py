@@ -1,0 +1,94 @@
+"""What the command line writes: results to stdout, messages and progress to stderr."""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from pyworkflow.protocol import Protocol
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from emtomo.engine.project import error_of, progress_of
+
+messages = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+
+def result(text: str) -> None:
+    """Write one line to stdout."""
+    sys.stdout.write(text + "\n")
+
+
+def result_json(value: Any) -> None:
+    """Write a value as JSON to stdout."""
+    result(json.dumps(value, ensure_ascii=False, indent=1))
+
+
+def say(text: str) -> None:
+    """Write one message to stderr."""
+    messages.print(text)
+
+
+class Watcher:
+    """Shows how runs go on: bars with the time left on a terminal, plain lines elsewhere.
+
+    Use as a context manager and give :meth:`look` to ``run_all``.
+    """
+
+    def __init__(self, ids: list[int]) -> None:
+        self.ids = ids
+        self._told: dict[int, str] = {}
+        self._tasks: dict[int, TaskID] = {}
+        self._started: dict[int, float] = {}
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=messages,
+            disable=not messages.is_terminal,
+        )
+
+    def __enter__(self) -> Callable[[dict[int, Protocol]], None]:
+        self._bars.start()
+        return self.look
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def look(self, runs: dict[int, Protocol]) -> None:
+        """Show the state of the runs."""
+        for i in self.ids:
+            run = runs[i]
+            status = run.getStatus()
+            if run.isActive():
+                self._started.setdefault(i, time.time())
+                self._bar(i, run)
+            if status != self._told.get(i):
+                self._told[i] = status
+                if not run.isActive():
+                    self._end(i, run, status)
+                elif not messages.is_terminal:
+                    say(f"{run.getObjLabel()}: {status}")
+
+    def _bar(self, i: int, run: Protocol) -> None:
+        if i not in self._tasks:
+            self._tasks[i] = self._bars.add_task(run.getObjLabel(), total=1.0)
+        state = progress_of(run)
+        if state and state.get("total") and state["time"] >= self._started[i] - 60:
+            self._bars.update(self._tasks[i], completed=state["done"] / state["total"])
+
+    def _end(self, i: int, run: Protocol, status: str) -> None:
+        if i in self._tasks:
+            self._bars.update(self._tasks[i], completed=1.0)
+        if status not in ("finished", "failed", "aborted"):
+            return
+        seconds = time.time() - self._started[i] if i in self._started else 0.0
+        if status == "finished":
+            say(f"{run.getObjLabel()}: finished in {seconds:.1f} s")
+            for line in run._summary():
+                say(f"    {line}")
+        else:
+            say(f"{run.getObjLabel()}: {status}: {error_of(run)}")

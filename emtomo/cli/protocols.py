@@ -1,0 +1,108 @@
+"""Verbs that tell what there is to run."""
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+from pyworkflow.protocol import Protocol
+from pyworkflow.protocol.params import PointerParam
+
+from emtomo.cli.output import result, result_json
+from emtomo.engine.form import INPUT
+from emtomo.engine.parameters import INTERNAL, protocol_named, protocols_by_name
+from emtomo.engine.templates import read_template, shipped
+from emtomo.options import OptionField, option_fields
+
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+
+
+def protocols(as_json: Json = False) -> None:
+    """List the protocols and the shipped templates."""
+    rows = [
+        {"name": name, "label": cls._label, "help": (cls.__doc__ or "").strip().split("\n")[0]}
+        for name, cls in protocols_by_name().items()
+    ]
+    templates = [
+        {"name": name, "description": read_template(path).description} for name, path in shipped().items()
+    ]
+    if as_json:
+        result_json({"protocols": rows, "templates": templates})
+        return
+    for row in rows:
+        result(f"{row['name']:<24}{row['help']}")
+    result("\nTemplates (emtomo workflow NAME --set ...):")
+    for one in templates:
+        result(f"{one['name']:<24}{one['description'].splitlines()[0]}")
+
+
+def describe(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Protocol or template.")], as_json: Json = False
+) -> None:
+    """Tell every parameter of a protocol, or every variable of a template."""
+    if name in shipped():
+        template = read_template(name)
+        rows = [asdict(v) for v in template.variables.values()]
+        if as_json:
+            result_json({"name": name, "description": template.description, "variables": rows})
+            return
+        result(template.description + "\n")
+        for row in rows:
+            result(f"  {row['alias']:<20}{row['title']} (default: {row['default'] or 'none, must be set'})")
+        return
+    cls = protocol_named(name)
+    told = description(cls)
+    if as_json:
+        result_json(told)
+        return
+    result(f"{told['name']}: {told['label']}\n\n{told['help']}\n")
+    for row in told["parameters"]:
+        kind = " ".join(p for p in (row["type"], row["unit"]) if p)
+        result(f"  {row['name']:<22}{row['label']} [{kind}] default: {row['default']}")
+        if row["bounds"]:
+            result(f"  {'':<22}allowed: {row['bounds']}")
+        if row["choices"]:
+            result(f"  {'':<22}one of: {', '.join(row['choices'])}")
+        result(f"  {'':<22}{row['help']}")
+    result("\nOutputs: " + ", ".join(f"{k} ({v})" for k, v in told["outputs"].items()))
+
+
+def description(cls: type[Protocol]) -> dict[str, Any]:
+    """Return name, help, parameters and outputs of a protocol."""
+    run = cls()
+    options: dict[str, OptionField] = {
+        field.name: field for one in getattr(cls, "OPTIONS", ()) for field in option_fields(one)
+    }
+    rows = []
+    for name, param in run.getDefinition().iterParams():
+        if name in INTERNAL:
+            continue
+        field = options.get(name.removeprefix(INPUT))
+        pointer = isinstance(param, PointerParam)
+        rows.append(
+            {
+                "name": name.removeprefix(INPUT),
+                "label": field.param.label if field else str(param.label),
+                "type": str(param.pointerClass) if pointer else field.kind.__name__ if field else "text",
+                "unit": field.param.unit if field else "",
+                "default": field.default if field else (None if pointer else param.default.get()),
+                "bounds": field.param.bounds if field else "",
+                "choices": list(field.param.choices) if field else [],
+                "expert": bool(field and field.param.expert),
+                "optional": bool(param.allowsNull),
+                "help": field.param.help if field else str(param.help),
+            }
+        )
+    return {
+        "name": cls.NAME,
+        "label": cls._label,
+        "help": "\n".join(line.strip() for line in (cls.__doc__ or "").strip().split("\n")),
+        "parameters": rows,
+        "outputs": {name: kind.__name__ for name, kind in cls._possibleOutputs.items()},
+        "citations": list(cls.CITATIONS),
+    }
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the verbs of this module to the command."""
+    app.command()(protocols)
+    app.command()(describe)

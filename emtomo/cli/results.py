@@ -1,0 +1,47 @@
+"""Verbs that show results."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from emtomo.cli.output import result, say
+from emtomo.engine.parameters import output_target
+from emtomo.engine.project import EmtomoProject
+
+
+def view(
+    what: Annotated[Path, typer.Argument(metavar="FILE|PROJECT", help="A volume, or a project.")],
+    output: Annotated[str, typer.Argument(metavar="RUN.output", help="In a project: what to show.")] = "",
+    png: Annotated[Path, typer.Option(help="Where the picture goes.")] = Path("view.png"),
+) -> None:
+    """Draw a picture of a file, or of an output of a run."""
+    from emtomo.viewers.pictures import picture_of_file, picture_of_output
+
+    target = png.absolute()
+    if what.is_dir():
+        opened = EmtomoProject.open(what)
+        run, name = output_target(opened, output)
+        picture_of_output(run, name, target)
+    else:
+        picture_of_file(what, target)
+    say("Picture written.")
+    result(str(target))
+
+
+def report(
+    project: Annotated[Path, typer.Argument(metavar="PROJECT", help="Folder of the project.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="HTML file to write.")] = Path("report.html"),
+) -> None:
+    """Write one HTML file about the project: workflow, runs, parameters, pictures."""
+    from emtomo.viewers.report import write_report
+
+    target = output.absolute()
+    write_report(EmtomoProject.open(project), target)
+    result(str(target))
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the verbs of this module to the command."""
+    app.command()(view)
+    app.command()(report)

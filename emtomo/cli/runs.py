@@ -1,0 +1,191 @@
+"""Verbs on projects and runs."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pyworkflow.protocol import Protocol
+
+from emtomo.cli.output import Watcher, result, result_json, say
+from emtomo.engine.parameters import protocol_named, set_parameters
+from emtomo.engine.project import EmtomoProject, error_of, progress_of
+from emtomo.engine.runner import run_all
+from emtomo.engine.templates import add_workflow, export_workflow, read_template
+from emtomo.errors import EmtomoError, ProjectError
+
+ProjectFolder = Annotated[Path, typer.Argument(metavar="PROJECT", help="Folder of the project.")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="Id or label of a run.")]
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+
+
+def key_values(pairs: list[str]) -> dict[str, str]:
+    """Return ``key=value`` arguments as a dictionary."""
+    values = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise EmtomoError(f"Parameters are written key=value, got {pair!r}.")
+        values[key] = value
+    return values
+
+
+def new(project: ProjectFolder) -> None:
+    """Make a new, empty project."""
+    EmtomoProject.start(project)
+    say(f"New project in {project.absolute()}.")
+
+
+def run(
+    project: ProjectFolder,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Protocol, e.g. import-tomograms.")],
+    parameters: Annotated[list[str] | None, typer.Argument(metavar="key=value", help="Inputs are RUN.output.")] = None,
+    label: Annotated[str, typer.Option(help="Name of the run, unique in the project.")] = "",
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "",
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the end, or return at once.")] = True,
+) -> None:
+    """Run one protocol."""
+    values = key_values(parameters or [])
+    folder, cls = Path.cwd(), protocol_named(name)
+    opened = EmtomoProject.open(project)
+    made = opened.new_run(cls, label or opened.free_label(cls.NAME.split("-")[0]))
+    if device:
+        values["device"] = device
+    set_parameters(opened, made, values, folder)
+    errors = made.validate()
+    if errors:
+        raise ProjectError(" ".join(str(e).replace("*", "") for e in errors))
+    opened.saveProtocol(made)
+    _carry_out(opened, [made.getObjId()], wait)
+
+
+def workflow(
+    template: Annotated[str, typer.Argument(metavar="TEMPLATE", help="A file, or the name of a shipped template.")],
+    project: Annotated[Path, typer.Option(help="Project folder; made if it does not exist.")] = Path("emtomo-project"),
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="key=value", help="Variable.")] = None,
+) -> None:
+    """Add the runs of a template to a project and run them."""
+    parsed, folder = read_template(template), Path.cwd()
+    values = key_values(settings or [])
+    parsed.filled(values, folder)  # complain before a project is made
+    exists = (project / EmtomoProject.getDbName()).exists()
+    opened = EmtomoProject.open(project) if exists else EmtomoProject.start(project)
+    made = add_workflow(opened, parsed, values, folder)
+    _carry_out(opened, [one.getObjId() for one in made], True)
+
+
+def workflow_export(
+    project: ProjectFolder,
+    names: Annotated[list[str] | None, typer.Argument(metavar="RUN", help="Runs; all by default.")] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")] = Path("workflow.json.template"),
+) -> None:
+    """Write runs as a template that can be run again."""
+    target = output.absolute()
+    opened = EmtomoProject.open(project)
+    chosen = [opened.find(name) for name in names] if names else opened.runs_now()
+    export_workflow(opened, chosen, target)
+    say(f"{len(chosen)} runs written to {target}.")
+
+
+def status(project: ProjectFolder, as_json: Json = False) -> None:
+    """List the runs and their states."""
+    opened = EmtomoProject.open(project)
+    rows = [_row(one) for one in opened.runs_now()]
+    if as_json:
+        result_json(rows)
+        return
+    for row in rows:
+        told = f"  {row['progress']:.0%}" if row["progress"] is not None and row["status"] == "running" else ""
+        result(f"{row['id']:>5}  {row['status']:<10}{told}  {row['label']}  ({row['protocol']})")
+        if row["error"]:
+            result(f"       {row['error']}")
+
+
+def outputs(project: ProjectFolder, as_json: Json = False) -> None:
+    """List what the runs made."""
+    opened = EmtomoProject.open(project)
+    rows = [
+        {"run": one.getObjLabel(), "id": one.getObjId(), "output": name, "type": type(value).__name__,
+         "summary": str(value)}
+        for one in opened.runs_now() if hasattr(one, "outputs") for name, value in one.outputs().items()
+    ]  # fmt: skip
+    if as_json:
+        result_json(rows)
+        return
+    for row in rows:
+        result(f"{row['run']}.{row['output']}  {row['summary']}")
+
+
+def log(project: ProjectFolder, name: RunName) -> None:
+    """Print the log of a run."""
+    opened = EmtomoProject.open(project)
+    found = opened.find(name)
+    for path in (found.getStdoutLog(), found.getStderrLog(), found._getLogsPath("launch.stderr")):
+        if Path(path).exists():
+            result(Path(path).read_text(encoding="utf8", errors="replace").rstrip())
+
+
+def stop(project: ProjectFolder, name: RunName) -> None:
+    """Stop a run; it can be resumed."""
+    opened = EmtomoProject.open(project)
+    found = opened.find(name)
+    if not found.isActive():
+        raise ProjectError(f"{name} is {found.getStatus()}, not running.")
+    opened.stopProtocol(found)
+    opened.mapper.commit()
+    say(f"{found.getObjLabel()} stopped.")
+
+
+def resume(
+    project: ProjectFolder,
+    names: Annotated[list[str] | None, typer.Argument(metavar="RUN", help="Runs; all unfinished by default.")] = None,
+    restart: Annotated[bool, typer.Option(help="Forget earlier results.")] = False,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the end, or return at once.")] = True,
+) -> None:
+    """Go on with runs that were stopped, killed or failed: finished steps are not repeated."""
+    opened = EmtomoProject.open(project)
+    chosen = [opened.find(name) for name in names] if names else [
+        one for one in opened.runs_now() if not one.isFinished() and not one.isActive()
+    ]
+    if not chosen:
+        say("Every run is finished or running.")
+        return
+    active = [one.getObjLabel() for one in chosen if one.isActive()]
+    if active:
+        raise ProjectError(f"{', '.join(active)} is running.")
+    _carry_out(opened, [one.getObjId() for one in chosen], wait, restart=restart)
+
+
+def _carry_out(opened: EmtomoProject, ids: list[int], wait: bool, *, restart: bool = False) -> None:
+    """Run the runs; exit with 1 if one does not finish."""
+    if not wait:
+        for i in ids:
+            opened.launch(opened.find(str(i)), restart=restart)
+        say("Started; emtomo status tells how it goes.")
+        return
+    with Watcher(ids) as look:
+        states = run_all(opened, ids, restart=restart, on_change=look)
+    bad = [i for i, state in states.items() if state != "finished"]
+    if bad:
+        first = opened.find(str(bad[0]))
+        say(f"emtomo: run {first.getObjLabel()} {states[bad[0]]}: {error_of(first)}")
+        raise typer.Exit(1)
+
+
+def _row(one: Protocol) -> dict[str, Any]:
+    state = progress_of(one)
+    return {
+        "id": one.getObjId(),
+        "label": one.getObjLabel(),
+        "protocol": getattr(one, "NAME", one.getClassName()),
+        "status": one.getStatus(),
+        "progress": state["done"] / state["total"] if state.get("total") else None,
+        "seconds": one.getElapsedTime().total_seconds() if one.initTime.hasValue() else None,
+        "error": error_of(one) if one.isFailed() else "",
+    }
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the verbs of this module to the command."""
+    for verb in (new, run, workflow, status, outputs, log, stop, resume):
+        app.command()(verb)
+    app.command("workflow-export")(workflow_export)

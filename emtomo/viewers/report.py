@@ -1,0 +1,72 @@
+"""A project as one HTML file that opens without a network."""
+
+import base64
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, select_autoescape
+from markupsafe import Markup
+from pyworkflow.protocol import Protocol
+
+import emtomo
+from emtomo.engine.project import EmtomoProject, error_of
+from emtomo.engine.provenance import parameters_of, read_provenance
+from emtomo.errors import EmtomoError
+from emtomo.viewers.graph import workflow_svg
+from emtomo.viewers.pictures import has_picture, picture_of_output
+
+
+def write_report(project: EmtomoProject, path: Path, *, notes: list[str] | None = None) -> None:
+    """Write the report of `project` under a temporary name, then rename it to `path`.
+
+    Parameters
+    ----------
+    project : EmtomoProject
+    path : Path
+    notes : list of str, optional
+        Sentences shown at the top, e.g. the comparison with a known truth.
+    """
+    runs = [run for run in project.runs_now() if hasattr(run, "outputs")]
+    environment = Environment(
+        loader=PackageLoader("emtomo", "viewers"), autoescape=select_autoescape(default=True)
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        text = environment.get_template("report.html.jinja").render(
+            title=project.getShortName(),
+            version=emtomo.__version__,
+            notes=notes or [],
+            svg=Markup(workflow_svg(runs)),  # noqa: S704  made here, every text in it is escaped
+            runs=[_told(run, Path(folder)) for run in runs],
+        )
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf8")
+    part.replace(path)
+
+
+def _told(run: Protocol, folder: Path) -> dict[str, Any]:
+    provenance = read_provenance(run._getPath())
+    citations = list(getattr(run, "CITATIONS", ()))
+    return {
+        "id": run.getObjId(),
+        "label": run.getObjLabel(),
+        "protocol": getattr(run, "NAME", run.getClassName()),
+        "status": run.getStatus(),
+        "error": error_of(run) if run.isFailed() else "",
+        "seconds": provenance.get("seconds"),
+        "started": provenance.get("started", ""),
+        "parameters": {k: v for k, v in parameters_of(run).items() if v not in (None, "", [])},
+        "summary": run._summary() if run.isFinished() else [],
+        "citations": citations,
+        "pictures": [_picture(run, name, folder) for name, value in run.outputs().items() if has_picture(value)],
+    }
+
+
+def _picture(run: Protocol, name: str, folder: Path) -> dict[str, str]:
+    """Return name and data of a picture; a picture that cannot be drawn tells why instead."""
+    png = folder / f"{run.getObjId()}_{name}.png"
+    try:
+        picture_of_output(run, name, png)
+    except (EmtomoError, OSError) as error:
+        return {"name": name, "data": "", "problem": str(error)}
+    return {"name": name, "data": base64.b64encode(png.read_bytes()).decode("ascii"), "problem": ""}
