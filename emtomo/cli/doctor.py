@@ -45,9 +45,9 @@ def findings() -> Iterator[str]:
     else:
         yield "--  no CUDA device: everything runs on the CPU"
     display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    yield f"ok  display {display}" if display else "--  no display: no windows; emtomo view --png and report work"
+    yield (f"ok  display {display}" if display else "--  no display: no windows; emtomo view --png and report work")
     queue = next((q for q in ("sbatch", "qsub", "bsub") if shutil.which(q)), None)
-    yield f"ok  queue command {queue}" if queue else "--  no queue (sbatch, qsub, bsub): runs use this machine"
+    yield (f"ok  queue command {queue}" if queue else "--  no queue (sbatch, qsub, bsub): runs use this machine")
 
 
 def _threads() -> Iterator[str]:

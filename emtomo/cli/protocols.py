@@ -22,9 +22,7 @@ def protocols(as_json: Json = False) -> None:
         {"name": name, "label": cls._label, "help": (cls.__doc__ or "").strip().split("\n")[0]}
         for name, cls in protocols_by_name().items()
     ]
-    templates = [
-        {"name": name, "description": read_template(path).description} for name, path in shipped().items()
-    ]
+    templates = [{"name": name, "description": read_template(path).description} for name, path in shipped().items()]
     if as_json:
         result_json({"protocols": rows, "templates": templates})
         return

@@ -143,9 +143,11 @@ def resume(
 ) -> None:
     """Go on with runs that were stopped, killed or failed: finished steps are not repeated."""
     opened = EmtomoProject.open(project)
-    chosen = [opened.find(name) for name in names] if names else [
-        one for one in opened.runs_now() if not one.isFinished() and not one.isActive()
-    ]
+    chosen = (
+        [opened.find(name) for name in names]
+        if names
+        else [one for one in opened.runs_now() if not one.isFinished() and not one.isActive()]
+    )
     if not chosen:
         say("Every run is finished or running.")
         return

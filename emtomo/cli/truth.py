@@ -48,7 +48,7 @@ def _proteins(coordinates: pd.DataFrame, truth: pd.DataFrame) -> list[str]:
 
     distance, nearest = cKDTree(positions_of(coordinates)).query(positions_of(truth))
     angle = angle_of_vectors(rotations_of(coordinates)[nearest, :, 2], rotations_of(truth)[:, :, 2])
-    found = distance < 75
+    found = np.asarray(distance < 75)
     return [
         f"{int(found.sum())} of {len(found)} membrane proteins have an oriented coordinate within 75 Å; "
         f"its normal is off by {np.median(angle[found]):.1f}° (median)."

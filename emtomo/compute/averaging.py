@@ -69,9 +69,7 @@ def turn_boxes(
     return out
 
 
-def wedge_weights(
-    size: int, rotations: np.ndarray, tilt_min: np.ndarray, tilt_max: np.ndarray
-) -> np.ndarray:
+def wedge_weights(size: int, rotations: np.ndarray, tilt_min: np.ndarray, tilt_max: np.ndarray) -> np.ndarray:
     """Return how many particles measured each frequency, in the reference's frame.
 
     A frequency k of the tomogram is measured if atan(kz / kx) lies within the tilt

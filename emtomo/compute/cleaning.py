@@ -38,9 +38,7 @@ class CleanOptions:
     ] = None  # fmt: skip
 
 
-def clean(
-    positions: np.ndarray, rotations: np.ndarray | None, score: np.ndarray, options: CleanOptions
-) -> np.ndarray:
+def clean(positions: np.ndarray, rotations: np.ndarray | None, score: np.ndarray, options: CleanOptions) -> np.ndarray:
     """Return which particles of one tomogram stay.
 
     Parameters

@@ -136,9 +136,7 @@ def _summarised(
         return Consensus(positions, rotations, empty, empty)
     _, particle = np.unique(label, return_inverse=True)
     n = int(particle.max()) + 1
-    both, place, count = np.unique(
-        np.stack([particle, picker], 1), axis=0, return_inverse=True, return_counts=True
-    )
+    both, place, count = np.unique(np.stack([particle, picker], 1), axis=0, return_inverse=True, return_counts=True)
     place = place.ravel()
     votes = np.bincount(both[:, 0], minlength=n)
     weight = 1.0 / (count[place] * votes[particle])  # every picker once

@@ -121,9 +121,7 @@ def denoise(
     return values
 
 
-def _flow_cpu(
-    values: np.ndarray, options: DenoiseOptions, device: str, progress: Progress | None
-) -> np.ndarray:
+def _flow_cpu(values: np.ndarray, options: DenoiseOptions, device: str, progress: Progress | None) -> np.ndarray:
     from emtomo.compute.kernels import diffusion_cpu as kernels
 
     other = np.empty_like(values)
@@ -136,18 +134,14 @@ def _flow_cpu(
             if contrast < 0:
                 kernels.mean_square_gradient_cpu(values, partial)
                 contrast = partial[:, 0].sum() / values.size
-            kernels.eed_cpu(
-                values, np.float32(options.dt), _inverse_k2(contrast), options.linear, DEPTH, HEIGHT, other
-            )
+            kernels.eed_cpu(values, np.float32(options.dt), _inverse_k2(contrast), options.linear, DEPTH, HEIGHT, other)
         values, other = other, values
         if progress:
             progress(step + 1, options.steps)
     return values
 
 
-def _flow_cuda(
-    values: np.ndarray, options: DenoiseOptions, device: str, progress: Progress | None
-) -> np.ndarray:
+def _flow_cuda(values: np.ndarray, options: DenoiseOptions, device: str, progress: Progress | None) -> np.ndarray:
     cuda = select_cuda(device)
     from emtomo.compute.kernels import diffusion_cuda as kernels
 

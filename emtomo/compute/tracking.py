@@ -142,9 +142,7 @@ def _predict(contours: list[_Contour], k: int) -> np.ndarray | None:
     return np.sqrt(radius2) if (radius2 > 4).all() else None
 
 
-def _unrolled(
-    volume: np.ndarray, k: int, radius: np.ndarray, centre: np.ndarray, options: TrackOptions
-) -> np.ndarray:
+def _unrolled(volume: np.ndarray, k: int, radius: np.ndarray, centre: np.ndarray, options: TrackOptions) -> np.ndarray:
     """Return `(angles, offsets)` grey values along the radii about `radius`, of slice `k` and its neighbours."""
     from scipy.ndimage import gaussian_filter, map_coordinates
 

@@ -22,7 +22,7 @@ import pyworkflow.utils
 from pyworkflow.mapper.sqlite_db import SqliteDb
 
 # the package re-exports a function of the same name: `import ... as` would give that one
-engine_launch = importlib.import_module("pyworkflow.protocol.launch")
+engine_launch: Any = importlib.import_module("pyworkflow.protocol.launch")
 
 LOCK_SECONDS = 8.0
 PROCESS = "process.json"
@@ -59,9 +59,7 @@ def run_command(protocol: Any) -> list[str]:
     ]
 
 
-def launch_local(
-    protocol: Any, wait: bool = False, stdin: Any = None, stdout: Any = None, stderr: Any = None
-) -> None:
+def launch_local(protocol: Any, wait: bool = False, stdin: Any = None, stdout: Any = None, stderr: Any = None) -> None:
     """Start `protocol` as a queue job or as a process in a session of its own."""
     protocol.cleanExecutionAttributes()
     protocol._store(protocol._jobId)
@@ -77,7 +75,7 @@ def launch_local(
             protocol.setPid(0)
         return
     Path(protocol._getLogsPath()).mkdir(parents=True, exist_ok=True)
-    with open(protocol._getLogsPath("launch.stderr"), "wb") as log:
+    with Path(protocol._getLogsPath("launch.stderr")).open("wb") as log:
         child = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

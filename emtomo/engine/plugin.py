@@ -2,13 +2,14 @@
 
 from typing import Any, ClassVar
 
-import emtomo.engine  # noqa: F401  the environment must be prepared before pyworkflow is imported
 from pyworkflow.object import Object
 from pyworkflow.plugin import Domain as PyworkflowDomain
 from pyworkflow.plugin import Plugin as PyworkflowPlugin
 from pyworkflow.protocol import Protocol
 from pyworkflow.viewer import Viewer
 from pyworkflow.wizard import Wizard
+
+import emtomo.engine  # noqa: F401  the environment must be prepared before pyworkflow is imported
 
 
 class Domain(PyworkflowDomain):

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-import emtomo.engine  # noqa: F401  the environment must be prepared before pyworkflow is imported
 import psutil
 from pyworkflow.project import Project
 from pyworkflow.protocol import Protocol
 from pyworkflow.protocol.constants import MODE_RESTART, MODE_RESUME
 from pyworkflow.utils import getHostFullName
 
+import emtomo.engine  # noqa: F401  the environment must be prepared before pyworkflow is imported
 from emtomo.engine.launcher import PROCESS, install, is_alive, is_lock
 from emtomo.engine.plugin import Domain
 from emtomo.engine.protocol import PROGRESS

@@ -7,13 +7,13 @@ import time
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-import emtomo.engine  # noqa: F401  the environment must be prepared before pyworkflow is imported
 from pyworkflow.object import RELATION_SOURCE, Object, Pointer, PointerList, Set
 from pyworkflow.protocol import Protocol
 from pyworkflow.protocol.constants import MODE_RESTART, STATUS_NEW
 from pyworkflow.protocol.executor import ThreadStepExecutor
 from pyworkflow.protocol.params import Form, IntParam
 
+import emtomo.engine  # noqa: F401  the environment must be prepared before pyworkflow is imported
 from emtomo.engine.executor import EventStepExecutor
 from emtomo.engine.form import add_options, option_errors, read_options
 from emtomo.engine.provenance import PROVENANCE, parameters_of, write_provenance
@@ -95,9 +95,7 @@ class EmtomoProtocol(Protocol):
     def setStepsExecutor(self, executor: Any = None) -> None:
         """Replace the engine's polling thread executor; N step threads mean N steps at a time."""
         if type(executor) is ThreadStepExecutor:
-            executor = EventStepExecutor(
-                executor.hostConfig, executor.numberOfProcs + 1, gpuList=executor.gpuList
-            )
+            executor = EventStepExecutor(executor.hostConfig, executor.numberOfProcs + 1, gpuList=executor.gpuList)
         Protocol.setStepsExecutor(self, executor)
 
     def _run(self) -> None:
@@ -121,7 +119,7 @@ class EmtomoProtocol(Protocol):
         unchanged = path.exists() and json.loads(path.read_text(encoding="utf8")) == now
         path.write_text(json.dumps(now), encoding="utf8")
         if not unchanged or self.runMode == MODE_RESTART:
-            self._prevSteps = []
+            self._prevSteps: list[Any] = []
             return 0
         done = super()._Protocol__updateDoneSteps()
         for step in self._steps:  # in topological order
@@ -139,7 +137,7 @@ class EmtomoProtocol(Protocol):
         for _, pointer in self.iterInputAttributes():
             value = pointer.get()
             file = value.getFileName() if isinstance(value, Set) else _file_of(value)
-            stamp = os.stat(file) if file and Path(file).exists() else None
+            stamp = Path(file).stat() if file and Path(file).exists() else None
             inputs.append([str(file), stamp.st_mtime_ns if stamp else 0, stamp.st_size if stamp else 0])
         return {"parameters": named, "inputs": inputs}
 

@@ -23,9 +23,7 @@ def parameters_of(protocol: Protocol) -> dict[str, Any]:
         value = getattr(protocol, name, None)
         if name in _INTERNAL or value is None:
             continue
-        found[name.removeprefix(INPUT)] = (
-            pointer_texts(value) if isinstance(param, PointerParam) else value.get()
-        )
+        found[name.removeprefix(INPUT)] = pointer_texts(value) if isinstance(param, PointerParam) else value.get()
     return found
 
 

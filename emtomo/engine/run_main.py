@@ -4,10 +4,10 @@ import os
 import sys
 from pathlib import Path
 
-import emtomo.engine  # noqa: F401  prepares the environment
 import psutil
 from pyworkflow.utils import LoggingConfigurator, getHostFullName
 
+import emtomo.engine  # noqa: F401  prepares the environment
 from emtomo.engine.launcher import PROCESS, install
 from emtomo.engine.protocol import write_json
 

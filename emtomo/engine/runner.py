@@ -50,7 +50,8 @@ def run_all(
         run that failed become failed, with the reason.
     """
     wanted = list(ids)
-    pending, active = list(wanted), []
+    pending = list(wanted)
+    active: list[int] = []
     while True:
         reap()
         runs = {run.getObjId(): run for run in project.runs_now()}

@@ -12,11 +12,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Self
 
-import emtomo.engine  # noqa: F401  the environment must be prepared before pyworkflow is imported
 import numpy as np
 import pandas as pd
 from pyworkflow.object import OBJECTS_DICT, OrderedObject, Set
 
+import emtomo.engine  # noqa: F401  the environment must be prepared before pyworkflow is imported
 from emtomo.engine.fields import Field, Fielded
 from emtomo.errors import EmtomoError
 
@@ -226,9 +226,11 @@ def _to_sql(field: Field, frame: pd.DataFrame) -> list[Any]:
         return values.tolist()
     missing = column.isna()
     if field.kind is str:
-        return [None if gone else str(v) for v, gone in zip(column, missing, strict=True)] if missing.any() else [
-            str(v) for v in column
-        ]
+        return (
+            [None if gone else str(v) for v, gone in zip(column, missing, strict=True)]
+            if missing.any()
+            else [str(v) for v in column]
+        )
     return [None if gone else int(v) for v, gone in zip(column, missing, strict=True)]
 
 

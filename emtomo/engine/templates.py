@@ -114,9 +114,7 @@ def read_template(name: str | Path) -> Template:
     return template
 
 
-def add_workflow(
-    project: EmtomoProject, template: Template, values: dict[str, str], folder: Path
-) -> list[Protocol]:
+def add_workflow(project: EmtomoProject, template: Template, values: dict[str, str], folder: Path) -> list[Protocol]:
     """Save the template's protocols as runs of `project` and return them in the template's order.
 
     Labels that the project has already get a number behind them.

@@ -72,7 +72,8 @@ def read_header(path: str | Path) -> MrcInfo:
         held = path.stat().st_size
         if held < needed:
             raise FormatError(
-                path, f"the header claims {_times(info.shape)} voxels, {needed} bytes, but the file holds {held}."
+                path,
+                f"the header claims {_times(info.shape)} voxels, {needed} bytes, but the file holds {held}.",
             )
     return info
 
@@ -184,7 +185,13 @@ class VolumeWriter:
 
 
 def _describe(
-    file: Any, axes: int, pixel_size: float, stack: bool, origin: tuple[float, ...], *, statistics: bool = True
+    file: Any,
+    axes: int,
+    pixel_size: float,
+    stack: bool,
+    origin: tuple[float, ...],
+    *,
+    statistics: bool = True,
 ) -> None:
     if axes == 4:
         file.set_volume_stack() if not file.is_volume_stack() else None

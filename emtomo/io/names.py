@@ -3,7 +3,8 @@
 import re
 
 _EXTENSIONS = re.compile(
-    r"(\.(mrc|mrcs|rec|st|ali|tomostar|em|tif|tiff|hdf|gz|bz2|xml|star|mdoc|map)|_\d+(\.\d+)?Apx)+$", re.IGNORECASE
+    r"(\.(mrc|mrcs|rec|st|ali|tomostar|em|tif|tiff|hdf|gz|bz2|xml|star|mdoc|map)|_\d+(\.\d+)?Apx)+$",
+    re.IGNORECASE,
 )
 _MARK = re.compile(r"\{TS\}")
 

@@ -199,7 +199,10 @@ def _read_dynamo(path: str | Path) -> Picks:
         np.array([str(int(t)) for t in table[:, _DYNAMO_COLUMNS["tomogram"]]], object),
         table[:, 23:26] + table[:, 3:6],
         rotations,
-        {"group": table[:, _DYNAMO_COLUMNS["group"]].astype(int), "score": table[:, _DYNAMO_COLUMNS["score"]]},
+        {
+            "group": table[:, _DYNAMO_COLUMNS["group"]].astype(int),
+            "score": table[:, _DYNAMO_COLUMNS["score"]],
+        },
         "dynamo",
     )
     return picks

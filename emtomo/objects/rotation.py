@@ -7,7 +7,11 @@ from emtomo.engine.fields import Field
 
 ROTATION_COLUMNS = [f"r{i}{j}" for i in (1, 2, 3) for j in (1, 2, 3)]
 ROTATION_FIELDS = tuple(
-    Field(name, float, f"row {name[1]}, column {name[2]} of the rotation, tomogram = R @ reference, on (x, y, z)")
+    Field(
+        name,
+        float,
+        f"row {name[1]}, column {name[2]} of the rotation, tomogram = R @ reference, on (x, y, z)",
+    )
     for name in ROTATION_COLUMNS
 )
 

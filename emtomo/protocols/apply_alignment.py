@@ -71,9 +71,7 @@ class ApplyAlignment(EmtomoProtocol):
                 part = slice(first, min(first + BATCH, len(frame)))
                 rows = frame.iloc[part]
                 cut = np.stack([stacks[f][i] for f, i in zip(rows["file"], rows["index"], strict=True)])
-                turned = turn_boxes(
-                    cut, rotations[part], shifts[part], cubic=options.interpolation == "cubic"
-                )
+                turned = turn_boxes(cut, rotations[part], shifts[part], cubic=options.interpolation == "cubic")
                 out[part] = turned
                 sums += turned.sum(axis=0, dtype=float)
                 if options.wedge:
@@ -97,9 +95,7 @@ class ApplyAlignment(EmtomoProtocol):
             average = (sums / n).astype(np.float32)
         path = self._getExtraPath("average.mrc")
         mrc.write_volume(path, average, boxes.pixel_size.get())
-        result = Average(
-            file=path, pixel_size=boxes.pixel_size.get(), box_size=boxes.box_size.get(), particles=n
-        )
+        result = Average(file=path, pixel_size=boxes.pixel_size.get(), box_size=boxes.box_size.get(), particles=n)
         aligned = SetOfSubtomograms.create(self._getPath("subtomograms.sqlite"))
         aligned.copy_fields(boxes)
         aligned.weights.set("none")
@@ -116,7 +112,9 @@ class ApplyAlignment(EmtomoProtocol):
             frame[axis] += frame[f"shift_{axis}"]
             frame[f"shift_{axis}"] = 0.0
         return frame.assign(
-            file=self._file(tomogram_id), index=np.arange(len(frame)), **rotation_columns(identity, len(frame))
+            file=self._file(tomogram_id),
+            index=np.arange(len(frame)),
+            **rotation_columns(identity, len(frame)),
         )
 
     def _file(self, tomogram_id: str) -> str:

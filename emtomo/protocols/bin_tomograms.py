@@ -39,7 +39,13 @@ class BinTomograms(EmtomoProtocol):
     # --- form ---
 
     def _define_inputs(self, form: Form) -> None:
-        form.addParam("input_tomograms", PointerParam, pointerClass="SetOfTomograms", label="Tomograms", help="What to bin.")
+        form.addParam(
+            "input_tomograms",
+            PointerParam,
+            pointerClass="SetOfTomograms",
+            label="Tomograms",
+            help="What to bin.",
+        )
 
     def _check(self) -> list[str]:
         factor = self.options(BinOptions).factor

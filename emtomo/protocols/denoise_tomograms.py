@@ -26,7 +26,13 @@ class DenoiseTomograms(EmtomoProtocol):
     # --- form ---
 
     def _define_inputs(self, form: Form) -> None:
-        form.addParam("input_tomograms", PointerParam, pointerClass="SetOfTomograms", label="Tomograms", help="What to denoise.")
+        form.addParam(
+            "input_tomograms",
+            PointerParam,
+            pointerClass="SetOfTomograms",
+            label="Tomograms",
+            help="What to denoise.",
+        )
         form.addParam("device", StringParam, default="cpu", label="Device", help="cpu, cuda or cuda:N.")
 
     def _check(self) -> list[str]:

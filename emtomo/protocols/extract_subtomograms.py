@@ -50,9 +50,10 @@ class ExtractSubtomograms(EmtomoProtocol):
         )
 
     def _check(self) -> list[str]:
-        tomograms = self._tomograms()
-        if tomograms is None:
-            return ["The tomograms in which the particles were picked are not known; choose tomograms."]
+        try:
+            tomograms = self._tomograms()
+        except EmtomoError as error:
+            return [str(error)]
         known, wanted = set(tomograms.tomogram_ids()), self.input_coordinates.get().tomogram_ids()
         if not known & set(wanted):
             return [f"No tomogram of the particles ({', '.join(wanted)}) is among {', '.join(sorted(known))}."]
@@ -120,10 +121,14 @@ class ExtractSubtomograms(EmtomoProtocol):
 
     # --- helpers ---
 
-    def _tomograms(self) -> SetOfTomograms | None:
+    def _tomograms(self) -> SetOfTomograms:
+        """Return the tomograms to cut: those chosen, else those in which the particles were picked."""
         if not self.input_tomograms.pointsNone():
             return self.input_tomograms.get()
-        return upstream(self.input_coordinates, SetOfTomograms)
+        found = upstream(self.input_coordinates, SetOfTomograms)
+        if found is None:
+            raise EmtomoError("The tomograms in which the particles were picked are not known; choose tomograms.")
+        return found
 
     def _particles(self, tomogram_id: str) -> pd.DataFrame:
         """Return the particles of a tomogram as columns of subtomograms, at their refined centres."""

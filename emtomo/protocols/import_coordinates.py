@@ -60,7 +60,11 @@ class ImportCoordinates(EmtomoProtocol):
 
     def _define_inputs(self, form: Form) -> None:
         form.addParam(
-            "input_tomograms", PointerParam, pointerClass="SetOfTomograms", label="Tomograms", help="Where the particles are."
+            "input_tomograms",
+            PointerParam,
+            pointerClass="SetOfTomograms",
+            label="Tomograms",
+            help="Where the particles are.",
         )
         form.addParam("files", PathParam, label="Files directory", help="A folder, or a single file.")
         form.addParam("pattern", StringParam, default="", label="Pattern", help="Names in the folder: * ? # {TS}.")

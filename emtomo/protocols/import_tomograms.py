@@ -32,7 +32,8 @@ class ImportTomogramsOptions:
               expert=True),
     ] = False  # fmt: skip
     exclude_words: Annotated[
-        str, Param("Exclusion words", "Paths with one of these words (separated by spaces) are skipped.", expert=True)
+        str,
+        Param("Exclusion words", "Paths with one of these words (separated by spaces) are skipped.", expert=True),
     ] = ""
     tilt_min: Annotated[float, Param("Acquisition angle min", "Smallest tilt.", unit="°", ge=-90, le=90)] = -60.0
     tilt_max: Annotated[float, Param("Acquisition angle max", "Largest tilt.", unit="°", ge=-90, le=90)] = 60.0

@@ -48,7 +48,13 @@ class ModelWorkflow(EmtomoProtocol):
     # --- form ---
 
     def _define_inputs(self, form: Form) -> None:
-        form.addParam("input_meshes", PointerParam, pointerClass="SetOfMeshes", label="Input meshes", help="Picked models.")
+        form.addParam(
+            "input_meshes",
+            PointerParam,
+            pointerClass="SetOfMeshes",
+            label="Input meshes",
+            help="Picked models.",
+        )
         form.addParam(
             "input_orientation_meshes",
             PointerParam,
@@ -144,9 +150,7 @@ class ModelWorkflow(EmtomoProtocol):
         rotations = np.concatenate([b.rotations for b in oriented if b.rotations is not None])
         return np.concatenate([b.positions for b in oriented]), rotations[:, :, 2]
 
-    def _nearest(
-        self, positions: np.ndarray, directions: tuple[np.ndarray, np.ndarray] | None
-    ) -> np.ndarray | None:
+    def _nearest(self, positions: np.ndarray, directions: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray | None:
         from scipy.spatial import cKDTree
 
         if directions is None:

@@ -24,9 +24,9 @@ class PickVectorialOptions:
     box_size: Annotated[
         int, Param("Box size", "Of the particles to come; can be changed later.", unit="voxel", ge=1)
     ] = 64
-    model: Annotated[
-        str, Param("Model type", "What the points of one group are.", choices=MODELS)
-    ] = "ellipsoidal_vesicle"
+    model: Annotated[str, Param("Model type", "What the points of one group are.", choices=MODELS)] = (
+        "ellipsoidal_vesicle"
+    )
     unit: Annotated[
         str,
         Param("Unit of the points", "angstrom: Å from the tomogram's centre; voxel: 0-based voxels from the "
@@ -51,7 +51,11 @@ class PickVectorial(EmtomoProtocol):
 
     def _define_inputs(self, form: Form) -> None:
         form.addParam(
-            "input_tomograms", PointerParam, pointerClass="SetOfTomograms", label="Input tomograms", help="Where to pick."
+            "input_tomograms",
+            PointerParam,
+            pointerClass="SetOfTomograms",
+            label="Input tomograms",
+            help="Where to pick.",
         )
         form.addParam(
             "input_meshes",

@@ -1,5 +1,6 @@
 """Protocol: choose a part of a set."""
 
+import numpy as np
 from pyworkflow.protocol.params import Form, PointerParam
 
 from emtomo.compute.subset import SubsetOptions, choose
@@ -45,9 +46,7 @@ class SelectSubset(EmtomoProtocol):
         self.remark(f"{len(chosen)} of {len(frame)} items.")
         self._register(self.input_items, subset=out)
 
-    def _chosen(self):  # noqa: ANN202
+    def _chosen(self) -> np.ndarray:
         frame = self.input_items.get().frame()
-        columns = {
-            name: frame[name].to_numpy() for name in ("group", "class_number", "score") if name in frame.columns
-        }
+        columns = {name: frame[name].to_numpy() for name in ("group", "class_number", "score") if name in frame.columns}
         return choose(len(frame), self.options(SubsetOptions), **columns)

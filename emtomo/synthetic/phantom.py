@@ -31,19 +31,17 @@ class PhantomOptions:
     vesicle_radius: Annotated[
         float, Param("Vesicle radius", "Mean radius; single ones differ by up to a quarter.", unit="Å", gt=50)
     ] = 400.0
-    membrane_proteins: Annotated[
-        int, Param("Membrane proteins", "Per vesicle, pointing outward.", ge=0, le=10000)
-    ] = 60
-    soluble_proteins: Annotated[
-        int, Param("Soluble proteins", "Per tomogram, in any orientation.", ge=0, le=10000)
-    ] = 20
+    membrane_proteins: Annotated[int, Param("Membrane proteins", "Per vesicle, pointing outward.", ge=0, le=10000)] = 60
+    soluble_proteins: Annotated[int, Param("Soluble proteins", "Per tomogram, in any orientation.", ge=0, le=10000)] = (
+        20
+    )
     tilt_max: Annotated[float, Param("Tilt range", "Tilts from minus to plus this.", unit="°", gt=0, le=90)] = 60.0
     tilt_step: Annotated[float, Param("Tilt step", "Between tilts.", unit="°", gt=0, le=30)] = 3.0
     defocus: Annotated[float, Param("Defocus", "Underfocus of all tilts.", unit="Å", ge=0)] = 30000.0
     dose: Annotated[float, Param("Dose", "Per tilt.", unit="e/Å²", ge=0)] = 3.0
-    snr: Annotated[
-        float, Param("Signal-to-noise ratio", "Variance of signal over noise in the tilt images.", gt=0)
-    ] = 0.3
+    snr: Annotated[float, Param("Signal-to-noise ratio", "Variance of signal over noise in the tilt images.", gt=0)] = (
+        0.3
+    )
     seed: Annotated[int, Param("Seed", "The same seed gives the same sample.", ge=0)] = 1
 
 
@@ -106,9 +104,7 @@ def make_phantom(options: PhantomOptions) -> Phantom:
     return Phantom(density, centres, radii, particles, templates)
 
 
-def _vesicles(
-    options: PhantomOptions, extent: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+def _vesicles(options: PhantomOptions, extent: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Return centres and radii of vesicles that neither touch each other nor lie mostly outside."""
     centres: list[np.ndarray] = []
     radii: list[float] = []
@@ -126,7 +122,11 @@ def _vesicles(
 
 
 def _on_vesicles(
-    options: PhantomOptions, centres: np.ndarray, radii: np.ndarray, extent: np.ndarray, rng: np.random.Generator
+    options: PhantomOptions,
+    centres: np.ndarray,
+    radii: np.ndarray,
+    extent: np.ndarray,
+    rng: np.random.Generator,
 ) -> Particles:
     positions, normals, vesicle = [], [], []
     for number, (centre, radius) in enumerate(zip(centres, radii, strict=True), 1):
@@ -149,7 +149,11 @@ def _on_vesicles(
 
 
 def _between(
-    options: PhantomOptions, centres: np.ndarray, radii: np.ndarray, extent: np.ndarray, rng: np.random.Generator
+    options: PhantomOptions,
+    centres: np.ndarray,
+    radii: np.ndarray,
+    extent: np.ndarray,
+    rng: np.random.Generator,
 ) -> Particles:
     found: list[np.ndarray] = []
     room = np.maximum(extent / 2 - 120, 1)

@@ -67,7 +67,7 @@ def _figure(columns: int, width: float, height: float) -> tuple[Any, list[Any]]:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, list(np.atleast_1d(figure.subplots(1, columns)))
+    return figure, [figure.add_subplot(1, columns, k + 1) for k in range(columns)]
 
 
 def _save(figure: Any, png: Path) -> None:
@@ -89,12 +89,15 @@ def _tomograms(value: SetOfTomograms, pointer: Pointer, png: Path) -> None:
     before = upstream(pointer, SetOfTomograms)
     title, size = row["tomogram_id"], value.pixel_size.get()
     old = before.frame(tomogram_id=row["tomogram_id"]) if before is not None and before is not value else None
-    if old is None or len(old) == 0:
+    if before is None or old is None or len(old) == 0:
         _volume(volume, size, title, png, thickness=3)
         return
     former = mrc.open_volume(old.iloc[0]["file"])
     figure, axes = _figure(2, 12, 6.2)
-    for a, data, what, p in ((axes[0], former, "before", before.pixel_size.get()), (axes[1], volume, "after", size)):
+    for a, data, what, p in (
+        (axes[0], former, "before", before.pixel_size.get()),
+        (axes[1], volume, "after", size),
+    ):
         show(a, slab(data, 0, data.shape[0] // 2, 1), f"{title} {what}", p)
     _save(figure, png)
 
@@ -168,7 +171,11 @@ def _average(value: Any, pointer: Pointer, png: Path) -> None:
     for a, image, plane in zip(axes, three_sections(volume), ("xy", "xz", "yz"), strict=False):
         show(a, image, plane, value.pixel_size.get())
     chosen = np.linspace(n * 0.15, n * 0.85, 16).astype(int)
-    show(axes[3], montage([np.asarray(volume[k], np.float32) for k in chosen], 4), "xy slices from low to high z")
+    show(
+        axes[3],
+        montage([np.asarray(volume[k], np.float32) for k in chosen], 4),
+        "xy slices from low to high z",
+    )
     _save(figure, png)
 
 
@@ -189,7 +196,12 @@ def _tilt_series(value: SetOfTiltSeries, pointer: Pointer, png: Path) -> None:
     chosen = np.unique(np.linspace(0, len(angles) - 1, 3).astype(int))
     figure, axes = _figure(len(chosen), 12, 4.5)
     for a, k in zip(axes, chosen, strict=True):
-        show(a, np.asarray(stack[k], np.float32), f"{item.tomogram_id.get()} at {angles[k]:g}°", value.pixel_size.get())
+        show(
+            a,
+            np.asarray(stack[k], np.float32),
+            f"{item.tomogram_id.get()} at {angles[k]:g}°",
+            value.pixel_size.get(),
+        )
     _save(figure, png)
 
 

@@ -28,15 +28,13 @@ def write_report(project: EmtomoProject, path: Path, *, notes: list[str] | None 
         Sentences shown at the top, e.g. the comparison with a known truth.
     """
     runs = [run for run in project.runs_now() if hasattr(run, "outputs")]
-    environment = Environment(
-        loader=PackageLoader("emtomo", "viewers"), autoescape=select_autoescape(default=True)
-    )
+    environment = Environment(loader=PackageLoader("emtomo", "viewers"), autoescape=select_autoescape(default=True))
     with tempfile.TemporaryDirectory() as folder:
         text = environment.get_template("report.html.jinja").render(
             title=project.getShortName(),
             version=emtomo.__version__,
             notes=notes or [],
-            svg=Markup(workflow_svg(runs)),  # noqa: S704  made here, every text in it is escaped
+            svg=Markup(workflow_svg(runs)),
             runs=[_told(run, Path(folder)) for run in runs],
         )
     part = path.with_name(path.name + ".part")

@@ -1,6 +1,7 @@
 """Filaments: smooth curves through points, sampled at equal arc length, with frames."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -125,9 +126,10 @@ def dense_curve(points: np.ndarray, noise: float) -> np.ndarray:
     chord = np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))]
     degree = min(3, len(points) - 1)
     smoothing = len(points) * 3 * noise**2
+    spline: Any
     spline, _ = splprep(points.T, u=chord, k=degree, s=smoothing)
     fine = np.linspace(0, chord[-1], DENSE * len(points))
-    return np.stack(splev(fine, spline), axis=1)
+    return np.stack([np.asarray(c) for c in splev(fine, spline)], axis=1)
 
 
 def _carried(tangents: np.ndarray) -> np.ndarray:

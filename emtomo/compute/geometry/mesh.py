@@ -95,7 +95,11 @@ class Mesh:
             down = np.stack([(i + 2 / 3)[low], (j + 2 / 3)[low]], axis=1)
             weight = np.concatenate([up, down]) / n
             triangle = c[mine]
-            base, first, second = triangle[:, 0], triangle[:, 1] - triangle[:, 0], triangle[:, 2] - triangle[:, 0]
+            base, first, second = (
+                triangle[:, 0],
+                triangle[:, 1] - triangle[:, 0],
+                triangle[:, 2] - triangle[:, 0],
+            )
             spread = base[:, None] + weight[:, :1] * first[:, None] + weight[:, 1:] * second[:, None]
             points.append(spread.reshape(-1, 3))
             faces.append(np.repeat(mine, len(weight)))

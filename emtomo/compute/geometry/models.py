@@ -55,9 +55,7 @@ class ModelOptions:
         Param("Step angle", "filament_torsion, filament_helix, filament_rings: turn from one point of the "
               "path to the next.", unit="°"),
     ] = 0.0  # fmt: skip
-    subunits: Annotated[
-        int, Param("Subunits per ring", "filament_rings: positions on each ring.", ge=1, le=1000)
-    ] = 12
+    subunits: Annotated[int, Param("Subunits per ring", "filament_rings: positions on each ring.", ge=1, le=1000)] = 12
     exclude_marked: Annotated[
         bool,
         Param("Exclude the marked zone", "marked_ellipsoidal_vesicle: drop what is near a marker instead of "
@@ -218,7 +216,9 @@ def _marked(user: UserPoints, options: ModelOptions) -> Built:
 
 def _dipoles(user: UserPoints, options: ModelOptions) -> Built:
     """Each center starts a dipole; north gives z, west gives x (south and east are the other ends)."""
-    centres, z, x = [], [], []
+    centres: list[np.ndarray] = []
+    z: list[np.ndarray | None] = []
+    x: list[np.ndarray | None] = []
     for point, role in zip(user.points, user.roles, strict=True):
         if role == "center":
             centres.append(point)
@@ -229,16 +229,17 @@ def _dipoles(user: UserPoints, options: ModelOptions) -> Built:
             if role == "west":
                 x[-1] = vector
             else:
-                z[-1] = vector if role == "north" else (z[-1] if z[-1] is not None else -vector)
+                z[-1] = vector if role == "north" else (-vector if z[-1] is None else z[-1])
     if not centres:
         raise ModelError("A dipole set needs points with the role center, each followed by its north.")
     if any(v is None for v in z):
         raise ModelError(f"Dipole {[v is None for v in z].index(True) + 1} has no north.")
-    rotations = from_directions(np.array(z))
+    north = np.array(z, float)
+    rotations = from_directions(north)
     has_x = np.array([v is not None for v in x])
     if has_x.any():
         along = np.array([v if v is not None else np.zeros(3) for v in x])
-        rotations[has_x] = from_directions(np.array(z)[has_x], along[has_x])
+        rotations[has_x] = from_directions(north[has_x], along[has_x])
     rotations[~has_x] = random_in_plane(rotations[~has_x], options.seed)
     return Built(np.array(centres), rotations, note=f"{len(centres)} dipoles")
 

@@ -1,17 +1,19 @@
 """Fits that a tenth of gross errors does not spoil."""
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 
+Model = TypeVar("Model")
 TRIALS = 200
 _MAD_TO_SIGMA = 1.4826
 
 
 def trimmed_inliers(
     points: np.ndarray,
-    fit: Callable[[np.ndarray], object],
-    distance: Callable[[object, np.ndarray], np.ndarray],
+    fit: Callable[[np.ndarray], Model],
+    distance: Callable[[Model, np.ndarray], np.ndarray],
     sample: int,
     *,
     seed: int = 0,

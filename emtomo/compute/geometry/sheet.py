@@ -38,9 +38,10 @@ def loft(points: np.ndarray, *, slice_tolerance: float, noise: float) -> np.ndar
     lines: list[np.ndarray] = []
     for contour in contours:
         line = _divided(_chain(contour), noise)
-        if lines and np.linalg.norm(line - lines[-1], axis=1).sum() > np.linalg.norm(
-            line[::-1] - lines[-1], axis=1
-        ).sum():
+        if (
+            lines
+            and np.linalg.norm(line - lines[-1], axis=1).sum() > np.linalg.norm(line[::-1] - lines[-1], axis=1).sum()
+        ):
             line = line[::-1]
         lines.append(line)
     grid = np.stack(lines)

@@ -82,6 +82,4 @@ def turn_cpu(boxes, matrices, shifts, order, out):
         i, z = task // b, task % b
         for y in range(b):
             for x in range(b):
-                out[i, z, y, x] = turned_voxel(
-                    boxes[i], matrices[i], shifts[i], half, z, y, x, order, outside[i]
-                )
+                out[i, z, y, x] = turned_voxel(boxes[i], matrices[i], shifts[i], half, z, y, x, order, outside[i])

@@ -57,8 +57,14 @@ def diffusivity(s2, inverse_k2):
     r2 = r * r
     t = WEICKERT / (r2 * r2 + TINY)
     u = min(t, np.float32(16.0)) * SIXTEENTH  # exp(-t) = exp(-u)^16, u in [0, 1]
-    e = ONE - u * (ONE - u * (HALF - u * (np.float32(1 / 6) - u * (
-        np.float32(1 / 24) - u * (np.float32(1 / 120) - u * np.float32(1 / 720))))))
+    e = ONE - u * (
+        ONE
+        - u
+        * (
+            HALF
+            - u * (np.float32(1 / 6) - u * (np.float32(1 / 24) - u * (np.float32(1 / 120) - u * np.float32(1 / 720))))
+        )
+    )
     e2 = e * e
     e4 = e2 * e2
     e8 = e4 * e4

@@ -80,7 +80,7 @@ def _tensor_row(below, here, above, r, nx, inverse_k2, linear, tensor):
 @njit(**FLAGS)
 def _output_row(v, z, zm, zp, y, ym, yp, lo, mid, up, r, step, out):
     nx = v.shape[2]
-    rm, rp, last = r - U(1), r + U(1), U(nx - 1)
+    rm, rp, last = r - (y - ym), r + (yp - y), U(nx - 1)  # at a border the row itself stands for the next
     out[z, y, U(0)] = v[z, y, U(0)] + step * divergence_voxel(
         v, z, zm, zp, y, ym, yp, U(0), U(0), U(min(1, nx - 1)), lo, mid, up, r, rm, rp, U(1), U(0), U(2)
     )
@@ -139,15 +139,27 @@ def eed_cpu(v, step, inverse_k2, linear, depth, height, out):
             _summed_plane(v, k + 1, y0, rows, row, lines, sums[(t + 2) % 3])
             for r in range(rows):
                 _tensor_row(
-                    sums[t % 3], sums[(t + 1) % 3], sums[(t + 2) % 3], U(r), nx, inverse_k2, linear, tensors[t % 3]
+                    sums[t % 3],
+                    sums[(t + 1) % 3],
+                    sums[(t + 2) % 3],
+                    U(r),
+                    nx,
+                    inverse_k2,
+                    linear,
+                    tensors[t % 3],
                 )
             if t < 2:
                 continue
             z, zm, zp = U(k - 1), U(max(k - 2, 0)), U(min(k, nz - 1))
+            below, here, above = (t - 2) % 3, (t - 1) % 3, t % 3
+            if k - 1 == 0:
+                below = here
+            if k - 1 == nz - 1:
+                above = here
             for j in range(y0, y1):
                 _output_row(
                     v, z, zm, zp, U(j), U(max(j - 1, 0)), U(min(j + 1, ny - 1)),
-                    tensors[(t - 2) % 3], tensors[(t - 1) % 3], tensors[t % 3], U(j - y0 + 1), step, out,
+                    tensors[below], tensors[here], tensors[above], U(j - y0 + 1), step, out,
                 )  # fmt: skip
 
 

@@ -25,9 +25,7 @@ def beltrami_cuda(v, step4, out):
     nz, ny, nx = v.shape
     if z < nz and y < ny and x < nx:
         zm, zp, ym, yp = max(z - 1, 0), min(z + 1, nz - 1), max(y - 1, 0), min(y + 1, ny - 1)
-        out[z, y, x] = beltrami_voxel(
-            v, z, zm, zp, y, ym, yp, x, max(x - 1, 0), min(x + 1, nx - 1), step4
-        )
+        out[z, y, x] = beltrami_voxel(v, z, zm, zp, y, ym, yp, x, max(x - 1, 0), min(x + 1, nx - 1), step4)
 
 
 @cuda.jit

@@ -28,5 +28,3 @@ def keep_distance(p, cells, head, follow, r2, kept):
             kept[i] = True
             follow[i] = head[cells[i, 0], cells[i, 1], cells[i, 2]]
             head[cells[i, 0], cells[i, 1], cells[i, 2]] = i
-
-

@@ -1,0 +1,1 @@
+"""Windows; their logic, without any window, is in ``core``."""

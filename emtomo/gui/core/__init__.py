@@ -1,0 +1,1 @@
+"""What windows do, without windows: tested without a display."""

@@ -1,0 +1,39 @@
+from dataclasses import dataclass
+from typing import Annotated
+
+import pytest
+
+from emtomo.errors import EmtomoError
+from emtomo.options import Param, checked, option_fields, problems
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    radius: Annotated[float, Param("Radius", "How far.", unit="Å", gt=0, le=10)] = 1.0
+    kind: Annotated[str, Param("Kind", "Which.", choices=("a", "b"))] = "a"
+    number: Annotated[int | None, Param("Number", "How many.", ge=2)] = None
+
+
+def test_a_violation_names_label_bound_unit_and_value():
+    assert Param("Radius", "", unit="Å", gt=0).problem(-3.0) == "Radius must be > 0 Å, got -3 Å."
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_must_be_finite(value):
+    assert "finite" in Param("Radius", "").problem(value)
+
+
+def test_all_violations_are_told_at_once():
+    with pytest.raises(EmtomoError) as caught:
+        checked(Example(radius=11.0, kind="c", number=1))
+    assert all(word in str(caught.value) for word in ("Radius", "Kind", "Number"))
+
+
+def test_empty_is_allowed_only_where_the_type_says_so():
+    assert problems(Example, {"radius": 1.0, "kind": "a", "number": None}) == []
+    assert problems(Example, {"radius": None, "kind": "a", "number": None}) == ["Radius must not be empty."]
+
+
+def test_fields_know_kind_and_default():
+    fields = {f.name: f for f in option_fields(Example)}
+    assert fields["number"].kind is int and fields["number"].optional and fields["radius"].default == 1.0
