@@ -9,6 +9,8 @@ from emtomo.compute.device import check_device, select_cuda, threads
 from emtomo.compute.rotations import zyx
 from emtomo.options import Param
 
+ROUNDING = np.float32(1e-6)
+
 
 @dataclass(frozen=True, kw_only=True)
 class AlignOptions:
@@ -95,9 +97,10 @@ def wedge_weights(size: int, rotations: np.ndarray, tilt_min: np.ndarray, tilt_m
     for rotation, low, high in zip(np.asarray(rotations, np.float32), tilt_min, tilt_max, strict=True):
         kx, kz = k @ rotation[0], k @ rotation[2]
         a, b = np.tan(np.deg2rad(low)), np.tan(np.deg2rad(high))
-        # kz / kx between the tangents, for either sign of kx, without dividing
-        positive = (kz >= a * kx) & (kz <= b * kx)
-        negative = (kz <= a * kx) & (kz >= b * kx)
+        # kz / kx between the tangents, for either sign of kx, without dividing; the tilt axis
+        # itself, where both are zero but for rounding, is measured by every tilt
+        positive = (kz >= a * kx - ROUNDING) & (kz <= b * kx + ROUNDING)
+        negative = (kz <= a * kx + ROUNDING) & (kz >= b * kx - ROUNDING)
         total += positive | negative
     return total.reshape(size, size, size // 2 + 1)
 

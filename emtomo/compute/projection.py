@@ -45,7 +45,7 @@ def ramp_filtered(images: np.ndarray) -> np.ndarray:
 
     n = images.shape[2]
     frequency = np.fft.rfftfreq(2 * n)
-    window = frequency * (0.5 + 0.5 * np.cos(2 * np.pi * frequency)) * 2 * np.pi
+    window = frequency * (0.5 + 0.5 * np.cos(2 * np.pi * frequency)) * np.pi
     window[0] = 0.25 * window[1]  # what the sampled ramp has at zero, so that the mean survives
     spectrum = rfft(np.asarray(images, np.float32), 2 * n, axis=2, workers=threads())
     spectrum *= window.astype(np.float32)

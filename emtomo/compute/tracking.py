@@ -110,7 +110,8 @@ def _contour(points: np.ndarray, k: int, centre: np.ndarray) -> _Contour:
     grid = _grid()
     filled = _series(grid, order) @ solution
     gap = np.abs(np.angle(np.exp(1j * (grid[:, None] - angle[None])))).min(axis=1)
-    filled[gap > np.deg2rad(50)] = np.nan
+    between = np.diff(np.sort(angle))
+    filled[gap > max(1.5 * float(np.median(between)), np.deg2rad(10))] = np.nan
     return _Contour(k, filled)
 
 

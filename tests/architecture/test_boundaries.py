@@ -16,7 +16,8 @@ def test_compute_loads_neither_engine_nor_window():
         "import importlib, pkgutil, sys, emtomo.compute as c\n"
         "for m in pkgutil.walk_packages(c.__path__, 'emtomo.compute.'):\n"
         "    'cuda' in m.name or importlib.import_module(m.name)\n"
-        "sys.exit(str([m for m in ('pyworkflow', 'tkinter', 'ttkbootstrap', 'matplotlib', 'pandas') if m in sys.modules] or ''))"
+        "bad = [m for m in ('pyworkflow', 'tkinter', 'ttkbootstrap', 'matplotlib', 'pandas') if m in sys.modules]\n"
+        "sys.exit(str(bad) if bad else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -61,11 +61,10 @@ def test_slabs_do_not_change_the_result(rng, monkeypatch):
     assert_allclose(bin_volume(volume, 2.0), whole, atol=1e-6)
 
 
-def test_finer_sampling_then_coarser_returns_the_input(rng):
-    volume = bin_volume(rng.normal(size=(32, 32, 32)).astype(np.float32), 2.0)  # band limited
-    smooth = resample(volume, (8, 8, 8), 2.0)
-    finer = resample(smooth, (16, 16, 16), 0.5)
-    assert_allclose(resample(finer, (8, 8, 8), 2.0)[1:-1, 1:-1, 1:-1], smooth[1:-1, 1:-1, 1:-1], atol=1e-4)
+def test_finer_sampling_then_coarser_returns_the_input():
+    smooth = blob((16, 16, 16), (0.5, -1.2, 0.3), 2.0)  # nothing at the Nyquist frequency, which is halved
+    finer = resample(smooth, (32, 32, 32), 0.5)
+    assert_allclose(resample(finer, (16, 16, 16), 2.0), smooth, atol=1e-4)
 
 
 def test_rows_of_the_matrix_sum_to_one():

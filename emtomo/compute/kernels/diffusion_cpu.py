@@ -177,6 +177,11 @@ def mean_square_gradient_cpu(v, partial):
                 a, b, c, _, _, _ = products_voxel(v, z, zm, zp, y, ym, yp, U(i) + U(1), U(i), U(i) + U(2))
                 s += np.sqrt(a + b + c)
                 q += a + b + c
+            for i in (0, nx - 1) if nx > 1 else (0, 0):
+                xm, xp = U(max(i - 1, 0)), U(min(i + 1, nx - 1))
+                a, b, c, _, _, _ = products_voxel(v, z, zm, zp, y, ym, yp, U(i), xm, xp)
+                s += np.sqrt(a + b + c)
+                q += a + b + c
             total += s
             squares += q
         partial[k, 0], partial[k, 1] = total / 2, squares / 4
