@@ -138,10 +138,14 @@ def stop(project: ProjectFolder, name: RunName) -> None:
 def resume(
     project: ProjectFolder,
     names: Annotated[list[str] | None, typer.Argument(metavar="RUN", help="Runs; all unfinished by default.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="key=value", help="Change a parameter of the (one) run.")
+    ] = None,
     restart: Annotated[bool, typer.Option(help="Forget earlier results.")] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the end, or return at once.")] = True,
 ) -> None:
     """Go on with runs that were stopped, killed or failed: finished steps are not repeated."""
+    values, folder = key_values(settings or []), Path.cwd()
     opened = EmtomoProject.open(project)
     chosen = (
         [opened.find(name) for name in names]
@@ -154,6 +158,11 @@ def resume(
     active = [one.getObjLabel() for one in chosen if one.isActive()]
     if active:
         raise ProjectError(f"{', '.join(active)} is running.")
+    if values:
+        if len(chosen) != 1:
+            raise ProjectError("Parameters are changed of one run at a time; name it.")
+        set_parameters(opened, chosen[0], values, folder)
+        opened.amend(chosen[0])
     _carry_out(opened, [one.getObjId() for one in chosen], wait, restart=restart)
 
 
@@ -164,8 +173,12 @@ def _carry_out(opened: EmtomoProject, ids: list[int], wait: bool, *, restart: bo
             opened.launch(opened.find(str(i)), restart=restart)
         say("Started; emtomo status tells how it goes.")
         return
-    with Watcher(ids) as look:
-        states = run_all(opened, ids, restart=restart, on_change=look)
+    try:
+        with Watcher(ids) as look:
+            states = run_all(opened, ids, restart=restart, on_change=look)
+    except KeyboardInterrupt:
+        say("emtomo: stopped watching; runs that have started go on, emtomo resume starts the rest.")
+        raise typer.Exit(130) from None
     bad = [i for i, state in states.items() if state != "finished"]
     if bad:
         first = opened.find(str(bad[0]))

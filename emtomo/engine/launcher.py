@@ -109,6 +109,10 @@ def install() -> None:
     SqliteDb._emtomo = True
 
 
-def is_lock(error: BaseException) -> bool:
-    """Return whether `error` says that another program holds the database."""
-    return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
+def is_lock(error: BaseException | None) -> bool:
+    """Return whether `error`, or what it came from, says that another program holds the database."""
+    while error is not None:
+        if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -105,6 +105,12 @@ class EmtomoProject(Project):
             run.runMode.set(MODE_RESTART if restart else MODE_RESUME)
             self.launchProtocol(run, wait=False, force=not restart)
 
+    def amend(self, run: Protocol) -> None:
+        """Store changed parameters of a run; what depends on it runs again when it is resumed."""
+        with clear_messages(self.path):
+            self._storeProtocol(run)
+            self.mapper.commit()
+
     def fail(self, run: Protocol, reason: str) -> None:
         """Mark `run` as failed without starting it."""
         run.setMapper(self.mapper)

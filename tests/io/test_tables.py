@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
-from scipy.spatial import cKDTree
 
 from emtomo.errors import FormatError
 from emtomo.io.acquisition import read_acquisition
@@ -108,28 +107,32 @@ def test_dynamo_angles_equal_those_of_the_formula(tmp_path):
     assert picks.names.tolist() == ["7"]
 
 
-def test_relion5_normals_are_perpendicular_to_the_vectors_to_neighbours():
-    """Particles on a membrane: with the right composition of angles |cos| is about 0.075 (formats.md)."""
-    picks = read_picks(shared("formats", "relion", "relion5.star"))
-    assert picks.centred and picks.rotations is not None
-    values = []
-    for name in np.unique(picks.names):
-        mine = picks.names == name
-        if mine.sum() < 20:
-            continue
-        p, normals = picks.positions[mine], picks.rotations[mine][:, :, 2]
-        near = cKDTree(p).query(p, k=2)[1][:, 1]
-        toward = p[near] - p
-        toward /= np.maximum(np.linalg.norm(toward, axis=1, keepdims=True), 1e-9)
-        values.append(np.abs(np.sum(toward * normals, axis=1)))
-    if not values:
-        pytest.skip("this file has too few particles per tomogram")
-    assert np.median(np.concatenate(values)) < 0.5
+def test_relion_pose_is_the_subtomogram_frame_times_the_angles_less_the_turned_origin(tmp_path):
+    """RELION 4/5: total rotation A_subtomogram A_angle, origin in the subtomogram's frame (formats.md, section 2)."""
+    from scipy.spatial.transform import Rotation
+
+    names = [f"rlnCenteredCoordinate{a}Angst" for a in "XYZ"] + ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]
+    names += [f"rlnTomoSubtomogram{a}" for a in ("Rot", "Tilt", "Psi")] + [f"rlnOrigin{a}Angst" for a in "XYZ"]
+    lines = ["data_particles", "", "loop_", *[f"_{n} #{k}" for k, n in enumerate(names, 1)]]
+    lines.append("100 200 -300 10 20 30 40 50 60 7 8 9")
+    picks = read_picks(save(tmp_path, "\n".join(lines) + "\n", "a.star"))
+
+    def matrix(rot, tilt, psi):
+        steps = [("z", -psi), ("y", -tilt), ("z", -rot)]
+        total = Rotation.identity()
+        for axis, angle in steps:
+            total = total * Rotation.from_euler(axis, angle, degrees=True)
+        return total.as_matrix()
+
+    frame = matrix(40, 50, 60)
+    assert picks.centred
+    assert_allclose(picks.rotations[0], frame @ matrix(10, 20, 30), atol=1e-9)
+    assert_allclose(picks.positions[0], [100, 200, -300] - frame @ [7, 8, 9], atol=1e-9)
 
 
 @pytest.mark.parametrize(
     "name",
-    ["relion_3.0.star", "relion_3.1_optics.star", "relion_3.1_optics2.star", "relion5.star", "bin1_1deg_500.star",
+    ["relion_3.0.star", "relion_3.1_optics.star", "relion_3.1_optics2.star", "bin1_1deg_500.star",
      "warp2_particles_matching.star", "bin1_1deg_500_2.star"],
 )  # fmt: skip
 def test_star_files_of_other_programs_are_read(name):

@@ -1,0 +1,260 @@
+"""The engine's habits that emtomo cures, each tried with real runs."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from emtomo.engine.launcher import PROCESS
+from emtomo.engine.project import EmtomoProject, error_of
+from emtomo.engine.provenance import read_provenance
+from emtomo.engine.runner import parents_of
+from emtomo.engine.templates import add_workflow, export_workflow, read_template
+from emtomo.errors import FormatError, ProjectError
+from tests.engine.helpers import SAMPLE, Bench
+
+pytestmark = pytest.mark.workflow
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return Bench(tmp_path / "a project ü 'quoted' \"twice\" $HOME")
+
+
+@pytest.fixture
+def simulated(bench):
+    bench.run("simulate-tomograms", "sim", **SAMPLE)
+    return bench
+
+
+def wait_for(condition, seconds=30.0):
+    end = time.time() + seconds
+    while time.time() < end:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_a_chain_of_trivial_runs_takes_little_time_and_changed_parameters_are_never_stale(simulated):
+    bench = simulated
+    first = bench.add("select-subset", "one", items="sim.truth", number=40)
+    second = bench.add("clean-coordinates", "two", coordinates="one.subset", min_distance=10)
+    third = bench.add("select-subset", "three", items="two.coordinates", number=10)
+    started = time.time()
+    states = bench.go(first, second, third)
+    seconds = time.time() - started
+    assert set(states.values()) == {"finished"}
+    # the issue asks for 4 s on two idle cores; a shared machine gets three times that
+    assert seconds < 12, seconds
+    one = bench.project.find("one")
+    assert len(one.subset) == 40
+    one.number.set(20)
+    bench.project.amend(one)
+    bench.go(first, second, third)  # resumed: the first changed, so all below must run again
+    assert len(bench.project.find("one").subset) == 20
+    assert len(bench.project.find("two").coordinates) <= 20
+    assert bench.project.find("three").subset.getSize() == 10
+    record = read_provenance(bench.project.find("one")._getPath())
+    assert record["parameters"]["number"] == 20 and record["protocol"] == "SelectSubset"
+    assert record["inputs"] and record["seconds"] > 0 and record["emtomo"]
+
+
+def test_resume_without_change_does_nothing(simulated):
+    run = simulated.run("bin-tomograms", "bin", tomograms="sim.tomograms")
+    file = run.tomograms.frame()["file"].iloc[0]
+    before = Path(file).stat().st_mtime_ns
+    simulated.go(run.getObjId())
+    assert Path(file).stat().st_mtime_ns == before
+    assert "nothing to be done" in Path(run.getStdoutLog()).read_text()
+
+
+def test_failure_is_passed_on_with_the_reason(bench):
+    sim = bench.add("simulate-tomograms", "sim", **{**SAMPLE, "snr": -1})
+    child = bench.add("bin-tomograms", "bin", tomograms="sim.tomograms")
+    assert set(bench.go(sim, child).values()) == {"failed"}
+    assert "Signal-to-noise ratio must be > 0, got -1" in error_of(bench.project.find("sim"))
+    assert error_of(bench.project.find("bin")) == "Its input sim is failed."
+    assert parents_of(bench.project.find("bin")) == {sim}
+
+
+def test_a_killed_run_is_seen_as_failed_and_resumes_to_the_same_result(simulated):
+    bench = simulated
+    options = {"tomograms": "sim.tomograms", "iterations": 400}
+    reference = bench.run("denoise-tomograms", "reference", **options)
+    i = bench.add("denoise-tomograms", "victim", **options)
+    bench.project.launch(bench.project.find("victim"))
+    record = Path(bench.project.find("victim")._getLogsPath(PROCESS))
+    assert wait_for(record.exists)
+    progress = Path(bench.project.find("victim")._getLogsPath("progress.json"))
+    assert wait_for(progress.exists)
+    os.kill(json.loads(record.read_text())["pid"], signal.SIGKILL)
+    assert wait_for(lambda: bench.project.find("victim").isFailed())
+    assert "ended without reporting" in error_of(bench.project.find("victim"))
+    assert bench.go(i)[i] == "finished"
+    from emtomo.io.mrc import read_volume
+
+    a = read_volume(reference.tomograms.frame()["file"].iloc[0])
+    b = read_volume(bench.project.find("victim").tomograms.frame()["file"].iloc[0])
+    np.testing.assert_array_equal(a, b)
+
+
+def test_a_reused_process_number_does_not_count_as_alive(simulated):
+    bench = simulated
+    run = bench.project.find("sim")
+    run.setStatus("running")
+    run.setPid(os.getpid())
+    record = Path(run._getLogsPath(PROCESS))
+    me = {"pid": os.getpid(), "started": 1.0, "host": run.getHostFullName()}
+    record.write_text(json.dumps(me))
+    assert bench.project.checkPid(run) is False
+    run.setStatus("running")
+    record.write_text(json.dumps({**me, "started": psutil.Process().create_time()}))
+    assert bench.project.checkPid(run) is True
+    record.write_text(json.dumps({**me, "pid": 999999, "host": "another-machine"}))
+    run.setPid(999999)
+    assert bench.project.checkPid(run) is True
+
+
+def test_a_start_that_dies_becomes_failed_with_its_last_words(bench, monkeypatch):
+    i = bench.add("simulate-tomograms", "sim", **SAMPLE)
+    monkeypatch.setattr(
+        "emtomo.engine.launcher.run_command", lambda run: [sys.executable, "-c", "raise SystemExit('no licence')"]
+    )
+    assert bench.go(i)[i] == "failed"
+    assert "no licence" in error_of(bench.project.find("sim"))
+
+
+def test_stopping_and_resuming(simulated):
+    bench = simulated
+    i = bench.add("denoise-tomograms", "den", tomograms="sim.tomograms", iterations=5000)
+    bench.project.launch(bench.project.find("den"))
+    assert wait_for(lambda: bench.project.find("den").getStatus() == "running")
+    bench.project.stopProtocol(bench.project.find("den"))
+    assert bench.project.find("den").isAborted()
+    run = bench.project.find("den")
+    run.iterations.set(2)
+    bench.project.amend(run)
+    assert bench.go(i)[i] == "finished"
+
+
+def test_interrupting_the_launcher_leaves_runs_alive(tmp_path):
+    folder = tmp_path / "p"
+    command = [sys.executable, "-m", "emtomo"]
+    subprocess.run([*command, "new", str(folder)], check=True, capture_output=True)
+    parameters = [f"{k}={v}" for k, v in SAMPLE.items()]
+    subprocess.run([*command, "run", str(folder), "simulate-tomograms", *parameters, "--label", "sim"], check=True,
+                   capture_output=True)  # fmt: skip
+    watcher = subprocess.Popen(
+        [*command, "run", str(folder), "denoise-tomograms", "tomograms=sim.tomograms", "iterations=300",
+         "--label", "den"],
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    assert wait_for(lambda: bool(list(folder.glob("Runs/*Denoise*/logs/progress.json"))), 60)
+    os.killpg(watcher.pid, signal.SIGINT)  # what Ctrl-C in a terminal does to the whole group
+    _, told = watcher.communicate(timeout=20)
+    assert watcher.returncode == 130 and "go on" in told
+    os.chdir(tmp_path)
+    project = EmtomoProject.open(folder)
+    assert wait_for(lambda: project.find("den").isFinished(), 90), error_of(project.find("den"))
+
+
+def test_a_locked_project_says_so_within_ten_seconds(simulated, tmp_path):
+    path = simulated.project.path
+    with sqlite3.connect(Path(path) / "project.sqlite") as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        started = time.time()
+        done = subprocess.run(
+            [sys.executable, "-m", "emtomo", "status", path], capture_output=True, text=True, timeout=60
+        )
+    assert time.time() - started < 15
+    assert done.returncode == 2 and "Another program is writing" in done.stderr, done.stderr
+
+
+def test_templates_run_twice_with_labels_that_stay_unique(simulated, tmp_path):
+    bench = simulated
+    simulated.run("bin-tomograms", "bin", tomograms="sim.tomograms")
+    target = tmp_path / "w.json.template"
+    export_workflow(bench.project, bench.project.runs_now(), target)
+    template = read_template(target)
+    first = add_workflow(bench.project, template, {}, tmp_path)
+    second = add_workflow(bench.project, template, {}, tmp_path)
+    labels = [run.getObjLabel() for run in bench.project.runs_now()]
+    assert len(set(labels)) == len(labels) == 6
+    assert [r.getObjLabel() for r in first] == ["sim (2)", "bin (2)"]
+    assert second[1].input_tomograms.getObjValue().getObjId() == second[0].getObjId()
+    states = bench.go(*[r.getObjId() for r in first])
+    assert set(states.values()) == {"finished"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("only words", "there is none"),
+        ("[{]", "line 1: not JSON"),
+        ("[1]", "list of protocols"),
+        ('[{"object.id": "1"}]', "without 'object.className'"),
+    ],
+)
+def test_broken_templates_get_one_sentence(text, message, tmp_path):
+    path = tmp_path / "a.json.template"
+    path.write_text(text)
+    with pytest.raises(FormatError, match=message):
+        read_template(path)
+
+
+def test_template_variables_take_any_text(tmp_path):
+    path = tmp_path / "a.json.template"
+    path.write_text(
+        'Words.\n[{"object.className": "ImportTomograms", "object.id": "1", "files": "~Folder||2|in~", '
+        '"pattern": "~Pattern|*.mrc|0|pattern~", "pixel_size": "~Size|10|4|size~"}]'
+    )
+    template = read_template(path)
+    filled = template.filled({"in": "/x/50% \"a\" ~b 'c'", "size": "2.5"}, tmp_path)[0]
+    assert filled["files"] == "/x/50% \"a\" ~b 'c'" and filled["pixel_size"] == 2.5 and filled["pattern"] == "*.mrc"
+    with pytest.raises(ProjectError, match="needs in"):
+        template.filled({}, tmp_path)
+    with pytest.raises(ProjectError, match="no variable wrong"):
+        template.filled({"in": "x", "wrong": "1"}, tmp_path)
+    with pytest.raises(ProjectError, match="size must be a number, got 'ten'"):
+        template.filled({"in": "x", "size": "ten"}, tmp_path)
+
+
+def test_labels_are_unique_and_sensible(simulated):
+    from emtomo.engine.parameters import protocol_named
+
+    for label in ("sim", "12", "a.b", " "):
+        with pytest.raises(ProjectError):
+            simulated.project.new_run(protocol_named("bin-tomograms"), label)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("tomograms", "sim", "written RUN.output"),
+        ("tomograms", "nobody.tomograms", "no run 'nobody'"),
+        ("tomograms", "sim.average", "no output 'average'"),
+        ("factor", "two", "factor must be a number, got 'two'"),
+        ("colour", "red", "no parameter 'colour'"),
+    ],
+)
+def test_bad_parameters_get_one_sentence(simulated, key, value, message):
+    with pytest.raises(ProjectError, match=message):
+        simulated.add("bin-tomograms", "bin", **{key: value})
+
+
+def test_opening_what_is_no_project(tmp_path):
+    with pytest.raises(ProjectError, match="not a project"):
+        EmtomoProject.open(tmp_path)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    with pytest.raises(ProjectError, match="not an empty folder"):
+        EmtomoProject.start(tmp_path / "full")

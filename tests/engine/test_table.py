@@ -1,0 +1,144 @@
+"""Bulk columns in the engine's own file format."""
+
+import sqlite3
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+
+from emtomo.compute.rotations import random_rotations
+from emtomo.errors import EmtomoError
+from emtomo.objects import (
+    SetOfCoordinates3D,
+    SetOfMeshes,
+    SetOfSubtomograms,
+    SetOfTiltSeries,
+    SetOfTomograms,
+    coordinates_frame,
+    tilts_json,
+)
+
+
+def coordinates(path, n=5, **more):
+    frame = coordinates_frame("TS 'a' ü", np.arange(3.0 * n).reshape(n, 3), random_rotations(n, 1), **more)
+    made = SetOfCoordinates3D.create(path, pixel_size=10.0, box_size=32)
+    made.extend(frame)
+    made.write()
+    return made, frame
+
+
+def test_rows_come_back_as_they_went(tmp_path):
+    path = tmp_path / "c.sqlite"
+    _, frame = coordinates(path, score=np.arange(5) / 3, group=np.arange(5), picker="me")
+    back = SetOfCoordinates3D.open(path)
+    pd.testing.assert_frame_equal(back.frame()[list(frame.columns)], frame, check_dtype=False)
+    assert len(back) == 5 and back.pixel_size.get() == 10.0 and back.box_size.get() == 32
+    assert_allclose(back.rotations(), random_rotations(5, 1))
+    assert_allclose(back.positions("TS 'a' ü"), np.arange(15.0).reshape(5, 3))
+    assert len(back.positions("other")) == 0
+
+
+def test_the_engines_own_classes_read_and_iterate_it(tmp_path):
+    path = tmp_path / "c.sqlite"
+    coordinates(path)
+    found = SetOfCoordinates3D(filename=str(path))
+    assert [item.x.get() for item in found.items()] == [0.0, 3.0, 6.0, 9.0, 12.0]
+    assert found[2].y.get() == 4.0
+    assert found.getFirstItem().tomogram_id.get() == "TS 'a' ü"
+    assert len({id(item) for item in found.items()}) > 1  # not one object, refilled
+    found.close()
+    with sqlite3.connect(path) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+        assert db.execute("SELECT value FROM Properties WHERE key='self'").fetchone() == ("SetOfCoordinates3D",)
+
+
+def test_the_bulk_file_is_what_the_engine_itself_would_write(tmp_path):
+    """Same tables, columns and classes as item by item through pyworkflow's API."""
+    path, theirs = tmp_path / "c.sqlite", tmp_path / "theirs.sqlite"
+    coordinates(path, n=2)
+    item = SetOfCoordinates3D.open(path).getFirstItem()
+    made = SetOfCoordinates3D(filename=str(theirs))
+    item.setObjId(None)
+    made._getMapper().insert(item)
+    made._getMapper().commit()
+    made.close()
+    with sqlite3.connect(path) as ours, sqlite3.connect(theirs) as other:
+        for query in (
+            "SELECT label_property, column_name, class_name FROM Classes ORDER BY id",
+            "SELECT name, type FROM pragma_table_info('Objects') ORDER BY cid",
+        ):
+            assert ours.execute(query).fetchall() == other.execute(query).fetchall()
+
+
+@pytest.mark.parametrize("kind", [SetOfTomograms, SetOfCoordinates3D, SetOfMeshes, SetOfSubtomograms, SetOfTiltSeries])
+def test_empty_sets_are_sets(kind, tmp_path):
+    path = tmp_path / "e.sqlite"
+    made = kind.create(path, pixel_size=1.0)
+    made.write()
+    back = kind.open(path)
+    assert len(back) == 0 and list(back.items()) == [] and len(back.frame()) == 0
+    assert list(back.frame().columns) == [f.name for f in kind.ITEM_TYPE.FIELDS]
+    assert str(back)
+
+
+def test_nothing_stands_under_the_final_name_before_it_is_written(tmp_path):
+    path = tmp_path / "c.sqlite"
+    made = SetOfCoordinates3D.create(path)
+    made.extend(coordinates_frame("a", np.zeros((2, 3))))
+    assert not path.exists()
+    made.write()
+    assert [p.name for p in tmp_path.iterdir()] == ["c.sqlite"]
+
+
+def test_an_older_file_is_replaced_as_a_whole(tmp_path):
+    path = tmp_path / "c.sqlite"
+    coordinates(path, n=5)
+    coordinates(path, n=2)
+    assert len(SetOfCoordinates3D.open(path)) == 2
+
+
+def test_unknown_columns_finished_sets_and_missing_files_are_refused(tmp_path):
+    path = tmp_path / "c.sqlite"
+    made, frame = coordinates(path)
+    with pytest.raises(EmtomoError, match="never edited"):
+        made.extend(frame)
+    with pytest.raises(EmtomoError, match="has no column colour"):
+        SetOfCoordinates3D.create(tmp_path / "d.sqlite").extend(frame.assign(colour=1))
+    with pytest.raises(EmtomoError, match="has no column colour"):
+        SetOfCoordinates3D.open(path).frame(["colour"])
+    with pytest.raises(EmtomoError, match="no such set"):
+        SetOfCoordinates3D.open(tmp_path / "none.sqlite")
+    with pytest.raises(TypeError, match="no field wrong"):
+        SetOfCoordinates3D.ITEM_TYPE(wrong=1)
+
+
+def test_missing_values_stay_missing(tmp_path):
+    path = tmp_path / "c.sqlite"
+    made = SetOfCoordinates3D.create(path)
+    made.extend(pd.DataFrame({"tomogram_id": ["a", "b"], "x": [1.0, np.nan], "picker": ["p", None]}))
+    made.write()
+    frame = SetOfCoordinates3D.open(path).frame()
+    assert np.isnan(frame["x"][1]) and frame["picker"][1] is None and np.isnan(frame["r11"]).all()
+    assert frame["group"].tolist() == [1, 1]
+
+
+def test_many_chunks_keep_their_order(tmp_path, monkeypatch):
+    monkeypatch.setattr("emtomo.engine.table.CHUNK", 7)
+    path = tmp_path / "c.sqlite"
+    made = SetOfCoordinates3D.create(path)
+    for start in (0, 20):
+        made.extend(coordinates_frame("a", np.arange(start * 3.0, (start + 20) * 3).reshape(20, 3)))
+    made.write()
+    assert_allclose(SetOfCoordinates3D.open(path).positions(), np.arange(120.0).reshape(40, 3))
+
+
+def test_tilts_are_a_table(tmp_path):
+    made = SetOfTiltSeries.create(tmp_path / "t.sqlite", pixel_size=2.0)
+    tilts = tilts_json(pd.DataFrame({"angle": [-3.0, 0, 3], "dose": [6.0, 0, 3]}))
+    made.extend(pd.DataFrame({"tomogram_id": ["a"], "file": ["a.mrc"], "tilts": [tilts]}))
+    made.write()
+    table = next(SetOfTiltSeries.open(tmp_path / "t.sqlite").items()).table()
+    assert table["angle"].tolist() == [-3.0, 0, 3] and table["defocus_u"].tolist() == [0, 0, 0]
+    with pytest.raises(ValueError, match="no column colour"):
+        tilts_json(pd.DataFrame({"colour": [1]}))
