@@ -154,7 +154,8 @@ class EmtomoProject(Project):
 
 def error_of(run: Protocol) -> str:
     """Return why `run` failed, without colours."""
-    return _ANSI.sub("", str(run.getErrorMessage() or "")).strip()
+    told = _ANSI.sub("", str(run.getErrorMessage() or "")).strip()
+    return told.removeprefix("Protocol failed: ").removeprefix("Protocol has validation errors:").strip()
 
 
 def progress_of(run: Protocol) -> dict[str, Any]:

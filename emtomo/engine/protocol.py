@@ -11,7 +11,7 @@ from pyworkflow.object import RELATION_SOURCE, Object, Pointer, PointerList, Set
 from pyworkflow.protocol import Protocol
 from pyworkflow.protocol.constants import MODE_RESTART, STATUS_NEW
 from pyworkflow.protocol.executor import ThreadStepExecutor
-from pyworkflow.protocol.params import Form, IntParam
+from pyworkflow.protocol.params import Form, IntParam, PointerParam
 
 import emtomo.engine  # noqa: F401  the environment must be prepared before pyworkflow is imported
 from emtomo.engine.executor import EventStepExecutor
@@ -64,7 +64,17 @@ class EmtomoProtocol(Protocol):
 
     def _validate(self) -> list[str]:
         errors = [sentence for options in self.OPTIONS for sentence in option_errors(self, options)]
-        return errors or self._check()
+        return errors or (self._check() if self._inputs_ready() else [])
+
+    def _inputs_ready(self) -> bool:
+        """Return whether every input that is needed is there; the engine names those that are not."""
+        for name, param in self.getDefinition().iterParams():
+            if isinstance(param, PointerParam) and not param.allowsNull:
+                value = getattr(self, name)
+                pointers = value if isinstance(value, PointerList) else [value]
+                if not len(pointers) or any(pointer.get() is None for pointer in pointers):
+                    return False
+        return True
 
     def _check(self) -> list[str]:
         """Return what is wrong that only inputs or several parameters together can tell."""

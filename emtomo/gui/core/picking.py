@@ -66,7 +66,7 @@ class PickingSession:
     # --- changes ---
 
     def new_model(self, kind: str) -> int:
-        """Start a model and make it the current one; groups count up and are never used again."""
+        """Start a model and make it the current one; its group is higher than any that is there or can be redone."""
         if kind not in MODELS:
             raise EmtomoError(f"There is no model {kind!r}; the models are {', '.join(MODELS)}.")
         used = [change["group"] for change in (*self._done, *self._undone) if change["do"] == "model"]
