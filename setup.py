@@ -28,6 +28,8 @@ REQUIRES = [
     "rich>=13",
     "jinja2>=3.1",
     "threadpoolctl>=3.2",
+    # threads for numba where the system has no OpenMP runtime (libgomp)
+    "tbb>=2021.6; platform_machine == 'x86_64'",
 ]
 EXTRAS = {
     "gui": ["ttkbootstrap>=2.2"],
@@ -44,6 +46,7 @@ EXTRAS = {
         "pytest-xdist>=3",
         "ruff>=0.5",
         "scipy-stubs",
+        "setuptools<81",
     ],
 }
 

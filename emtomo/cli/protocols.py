@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 from pyworkflow.protocol import Protocol
-from pyworkflow.protocol.params import PointerParam
+from pyworkflow.protocol.params import BooleanParam, FloatParam, IntParam, PathParam, PointerParam
 
 from emtomo.cli.output import result, result_json
 from emtomo.engine.form import INPUT
@@ -80,7 +80,7 @@ def description(cls: type[Protocol]) -> dict[str, Any]:
             {
                 "name": name.removeprefix(INPUT),
                 "label": field.param.label if field else str(param.label),
-                "type": str(param.pointerClass) if pointer else field.kind.__name__ if field else "text",
+                "type": str(param.pointerClass) if pointer else field.kind.__name__ if field else _kind(param),
                 "unit": field.param.unit if field else "",
                 "default": field.default if field else (None if pointer else param.default.get()),
                 "bounds": field.param.bounds if field else "",
@@ -98,6 +98,12 @@ def description(cls: type[Protocol]) -> dict[str, Any]:
         "outputs": {name: kind.__name__ for name, kind in cls._possibleOutputs.items()},
         "citations": list(cls.CITATIONS),
     }
+
+
+def _kind(param: Any) -> str:
+    """Return the type of a parameter that no options dataclass declares."""
+    kinds = ((BooleanParam, "bool"), (IntParam, "int"), (FloatParam, "float"), (PathParam, "path"))
+    return next((name for kind, name in kinds if isinstance(param, kind)), "str")
 
 
 def add_to(app: typer.Typer) -> None:
