@@ -213,9 +213,7 @@ def test_torsion_advances_the_x_axis_about_a_straight_filament():
 
 def test_helical_subunits_have_radius_rise_and_turn():
     p = np.stack([np.zeros(6), np.zeros(6), np.linspace(0, 60, 6)], axis=1)
-    built = build(
-        "filament_helix", p, points(6), ModelOptions(cropping=4.0, step_angle=30.0, radius=12.0, noise=0.0)
-    )
+    built = build("filament_helix", p, points(6), ModelOptions(cropping=4.0, step_angle=30.0, radius=12.0, noise=0.0))
     q = built.positions
     assert_allclose(np.hypot(q[:, 0], q[:, 1]), 12.0, atol=1e-9)
     assert_allclose(np.diff(q[:, 2]), 4.0, atol=1e-6)

@@ -49,7 +49,9 @@ def test_average_of_the_ribosomes_at_their_true_poses_is_the_ribosome(tomogram, 
     names = ["CoordinateX", "CoordinateY", "CoordinateZ", "AngleRot", "AngleTilt", "AnglePsi"]
     lines += [f"_rln{n} #{k}" for k, n in enumerate(names, 1)]
     for row in truth.itertuples():
-        lines.append(f"{row.x / SIZE} {row.y / SIZE} {row.z / SIZE} {row.rlnAngleRot} {row.rlnAngleTilt} {row.rlnAnglePsi}")
+        lines.append(
+            f"{row.x / SIZE} {row.y / SIZE} {row.z / SIZE} {row.rlnAngleRot} {row.rlnAngleTilt} {row.rlnAnglePsi}"
+        )
     star = tmp_path / "ribosomes.star"
     star.write_text("\n".join(lines) + "\n")
     bench = Bench(tmp_path / "p")
@@ -93,7 +95,9 @@ def vesicle_points(path):
 
 
 def emtomo(*arguments, **more):
-    return subprocess.run([sys.executable, "-m", "emtomo", *map(str, arguments)], capture_output=True, text=True, **more)
+    return subprocess.run(
+        [sys.executable, "-m", "emtomo", *map(str, arguments)], capture_output=True, text=True, **more
+    )
 
 
 def test_template_killed_in_the_middle_resumes_to_identical_coordinates(tomogram, tmp_path):
