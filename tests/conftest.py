@@ -28,6 +28,6 @@ def rng() -> np.random.Generator:
 @pytest.fixture(autouse=True)
 def stay_here():
     """A project changes the working directory; a test must not change it for the next."""
-    before = os.getcwd()
+    before = Path.cwd()
     yield
     os.chdir(before)

@@ -110,7 +110,8 @@ def extract(volume: np.ndarray, starts: np.ndarray, options: ExtractOptions, out
     for first in range(0, len(starts), step):
         part = out[first : first + step]
         cut = part if m == b and options.downsampling == 1 else np.empty((len(part), b, b, b), np.float32)
-        crop_cpu(volume, starts[first : first + step], sign, cut)
+        here = starts[first : first + step]
+        crop_cpu(volume, here, np.lexsort((here[:, 2], here[:, 1] // b, here[:, 0] // b)), sign, cut)
         if cut is not part:
             for k, box in enumerate(cut):
                 part[k] = resample(box, (m, m, m), options.downsampling)

@@ -6,7 +6,7 @@ import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import mrcfile
 import numpy as np
@@ -160,28 +160,66 @@ def write_volume(
     part.replace(path)
 
 
-class VolumeWriter:
-    """An MRC file that is filled piece by piece through a memory map and renamed when whole.
+class StackWriter:
+    """An MRC stack of volumes, written batch by batch and renamed when whole.
 
-    Use as a context manager; the value is the writable array.
+    Use as a context manager. :meth:`batch` gives an array to fill; it is written when the
+    next one is asked for. If the block fails, nothing is left. (A thread that writes
+    while the next batch is computed was tried: it takes a core from the computation and
+    made 10,000 boxes of 32³ take 1.9 s instead of 1.1 s on two cores.)
+
+    Parameters
+    ----------
+    path : str or Path
+    shape : (n, z, y, x) tuple
+    pixel_size : float
+        Å per voxel.
+    batch_size : int
+        Most volumes that one batch may hold.
     """
 
-    def __init__(self, path: str | Path, shape: tuple[int, ...], pixel_size: float) -> None:
+    def __init__(self, path: str | Path, shape: tuple[int, ...], pixel_size: float, batch_size: int) -> None:
         self.path = Path(path)
         self.part = self.path.with_name(self.path.name + ".part")
-        self._file: Any = mrcfile.new_mmap(self.part, shape=shape, mrc_mode=2, overwrite=True)
-        _describe(self._file, len(shape), pixel_size, False, (0.0, 0.0, 0.0), statistics=False)
+        self.shape = shape
+        with mrcfile.new_mmap(self.part, shape=shape, mrc_mode=2, overwrite=True) as file:
+            _describe(file, len(shape), pixel_size, False, (0.0, 0.0, 0.0), statistics=False)
+            file.header.rms = -1  # "not computed", as the standard has it
+        self._buffer = np.empty((min(batch_size, shape[0]), *shape[1:]), np.float32)
+        self._filled = self._buffer[:0]
+        self._written = 0
+        self._stream = self.part.open("r+b", buffering=0)
+        self._stream.seek(HEADER)
 
-    def __enter__(self) -> np.ndarray:
-        return self._file.data
+    def __enter__(self) -> Self:
+        return self
+
+    def batch(self, n: int) -> np.ndarray:
+        """Return `(n, z, y, x)` to fill with the next volumes; what was filled before goes to the file."""
+        self._send()
+        self._filled = self._buffer[:n]
+        return self._filled
+
+    def _send(self) -> None:
+        """Write what was filled; one call of the system may write only a part."""
+        data = self._filled.reshape(-1).view(np.uint8).data
+        while data:
+            data = data[self._stream.write(data) :]
+        self._written += len(self._filled)
+        self._filled = self._buffer[:0]
 
     def __exit__(self, kind: type | None, *_: object) -> None:
-        self._file.header.rms = -1  # "not computed", as the standard has it
-        self._file.close()
-        if kind is None:
-            self.part.replace(self.path)
-        else:
-            self.part.unlink(missing_ok=True)
+        try:
+            if kind is None:
+                self._send()
+                if self._written != self.shape[0]:
+                    raise ValueError(f"{self.path}: {self._written} of {self.shape[0]} volumes were written")
+        finally:
+            self._stream.close()
+            if kind is None and self._written == self.shape[0]:
+                self.part.replace(self.path)
+            else:
+                self.part.unlink(missing_ok=True)
 
 
 def _describe(

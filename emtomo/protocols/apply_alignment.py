@@ -66,13 +66,13 @@ class ApplyAlignment(EmtomoProtocol):
         weights = np.zeros((size, size, size // 2 + 1))
         stacks = {file: _stack(file, size) for file in frame["file"].unique()}
         shape = (len(frame), size, size, size)
-        with mrc.VolumeWriter(self._file(tomogram_id), shape, boxes.pixel_size.get()) as out:
+        with mrc.StackWriter(self._file(tomogram_id), shape, boxes.pixel_size.get(), BATCH) as stack:
             for first in range(0, len(frame), BATCH):
                 part = slice(first, min(first + BATCH, len(frame)))
                 rows = frame.iloc[part]
                 cut = np.stack([stacks[f][i] for f, i in zip(rows["file"], rows["index"], strict=True)])
                 turned = turn_boxes(cut, rotations[part], shifts[part], cubic=options.interpolation == "cubic")
-                out[part] = turned
+                stack.batch(len(rows))[:] = turned
                 sums += turned.sum(axis=0, dtype=float)
                 if options.wedge:
                     low, high = rows["tilt_min"].to_numpy(float), rows["tilt_max"].to_numpy(float)

@@ -15,7 +15,7 @@ from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.objects import SetOfSubtomograms, SetOfTomograms, positions_of
 
-BATCH = 1024
+BATCH_BYTES = 64 * 2**20
 
 
 class ExtractSubtomograms(EmtomoProtocol):
@@ -84,10 +84,13 @@ class ExtractSubtomograms(EmtomoProtocol):
         starts, rest, frame = starts[kept], rest[kept], frame[kept].reset_index(drop=True)
         if len(frame):
             m = options.final_box
-            with mrc.VolumeWriter(self._stack(tomogram_id), (len(frame), m, m, m), size * options.downsampling) as out:
-                for first in range(0, len(frame), BATCH):
-                    extract(volume, starts[first : first + BATCH], options, out[first : first + BATCH])
-                    self.progress(number + min(1.0, (first + BATCH) / len(frame)), total)
+            batch = max(1, BATCH_BYTES // (4 * m**3))
+            pixel_size = size * options.downsampling
+            with mrc.StackWriter(self._stack(tomogram_id), (len(frame), m, m, m), pixel_size, batch) as stack:
+                for first in range(0, len(frame), batch):
+                    part = starts[first : first + batch]
+                    extract(volume, part, options, stack.batch(len(part)))
+                    self.progress(number + (first + len(part)) / len(frame), total)
         shift = rest[:, ::-1] * size
         for k, axis in enumerate("xyz"):
             frame[axis] = frame[axis] - shift[:, k]

@@ -102,7 +102,8 @@ def test_nothing_connects_to_a_network(tmp_path):
     code = f"""
 import sys
 seen = []
-sys.addaudithook(lambda event, args: seen.append((event, args)) if event in ('socket.connect', 'urllib.Request') else None)
+watched = ('socket.connect', 'urllib.Request')
+sys.addaudithook(lambda event, args: seen.append((event, args)) if event in watched else None)
 from emtomo.engine.project import EmtomoProject
 from emtomo.engine.parameters import protocols_by_name
 project = EmtomoProject.start({str(tmp_path / "p")!r})

@@ -74,10 +74,10 @@ def test_writing_keeps_values_pixel_size_and_origin(volume, tmp_path):
 
 def test_a_stack_of_volumes_is_valid_and_written_piece_by_piece(tmp_path, rng):
     path, boxes = tmp_path / "s.mrc", rng.normal(size=(5, 4, 4, 4)).astype(np.float32)
-    with mrc.VolumeWriter(path, boxes.shape, 10.0) as out:
-        assert not path.exists()  # nothing under the final name before it is whole
-        for k in range(5):
-            out[k] = boxes[k]
+    with mrc.StackWriter(path, boxes.shape, 10.0, 2) as stack:
+        for k in (0, 2, 4):
+            assert not path.exists()  # nothing under the final name before it is whole
+            stack.batch(len(boxes[k : k + 2]))[:] = boxes[k : k + 2]
     with mrcfile.open(path) as file:
         assert file.is_volume_stack() and file.data.shape == (5, 4, 4, 4)
         assert_allclose(file.voxel_size.x, 10.0)
@@ -86,9 +86,11 @@ def test_a_stack_of_volumes_is_valid_and_written_piece_by_piece(tmp_path, rng):
 
 def test_a_failure_in_the_middle_leaves_nothing(tmp_path):
     path = tmp_path / "s.mrc"
-    with pytest.raises(RuntimeError), mrc.VolumeWriter(path, (3, 4, 4), 1.0) as out:
-        out[0] = 1
+    with pytest.raises(RuntimeError), mrc.StackWriter(path, (3, 4, 4, 4), 1.0, 1) as stack:
+        stack.batch(1)[:] = 1
         raise RuntimeError
+    with pytest.raises(ValueError, match="1 of 3 volumes"), mrc.StackWriter(path, (3, 4, 4, 4), 1.0, 1) as stack:
+        stack.batch(1)[:] = 1
     assert not list(tmp_path.iterdir())
 
 

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -41,7 +42,7 @@ def test_demo_finds_what_was_simulated(demo):
     assert float(re.search(r"correlates .* at ([\d.]+);", told).group(1)) > 0.8
     paths = dict(line.split(None, 1) for line in done.stdout.splitlines())
     assert set(paths) == {"project", "points", "average", "report"}
-    assert all(os.path.exists(p) for p in paths.values())
+    assert all(Path(p).exists() for p in paths.values())
 
 
 def test_demo_refuses_a_folder_that_is_there(demo):

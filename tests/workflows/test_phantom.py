@@ -49,9 +49,8 @@ def test_average_of_the_ribosomes_at_their_true_poses_is_the_ribosome(tomogram, 
     names = ["CoordinateX", "CoordinateY", "CoordinateZ", "AngleRot", "AngleTilt", "AnglePsi"]
     lines += [f"_rln{n} #{k}" for k, n in enumerate(names, 1)]
     for row in truth.itertuples():
-        lines.append(
-            f"{row.x / SIZE} {row.y / SIZE} {row.z / SIZE} {row.rlnAngleRot} {row.rlnAngleTilt} {row.rlnAnglePsi}"
-        )
+        place = f"{row.x / SIZE} {row.y / SIZE} {row.z / SIZE}"
+        lines.append(f"{place} {row.rlnAngleRot} {row.rlnAngleTilt} {row.rlnAnglePsi}")
     star = tmp_path / "ribosomes.star"
     star.write_text("\n".join(lines) + "\n")
     bench = Bench(tmp_path / "p")

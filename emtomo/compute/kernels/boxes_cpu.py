@@ -19,11 +19,15 @@ def _copy_row(volume, z, y, start, sign, out, i, dz, dy):
 
 
 @njit(parallel=True, cache=True)
-def crop_cpu(volume, starts, sign, out):
-    """Copy boxes that begin at `starts` (zyx) into `out`, times `sign`; voxels beyond the edge repeat it."""
+def crop_cpu(volume, starts, order, sign, out):
+    """Copy boxes that begin at `starts` (zyx) into `out`, times `sign`; voxels beyond the edge repeat it.
+
+    Boxes are visited in `order`: neighbours one after the other find their voxels in the cache.
+    """
     nz, ny, nx = volume.shape
     n, bz, by, bx = out.shape
-    for i in prange(n):
+    for k in prange(n):
+        i = order[k]
         z0, y0, x0 = starts[i, 0], starts[i, 1], starts[i, 2]
         within = x0 >= 0 and x0 + bx <= nx
         for dz in range(bz):
