@@ -62,7 +62,7 @@ setup(
     # the templates live at the top level of the repository and are installed as package data
     package_dir={"emtomo": "emtomo", "emtomo.templates": "templates"},
     package_data={
-        "emtomo": ["py.typed", "engine/hosts.conf", "engine/protocols.conf", "viewers/report.html.jinja"],
+        "emtomo": ["py.typed", "engine/hosts.conf", "viewers/report.html.jinja"],
         "emtomo.templates": ["*.json.template"],
     },
     include_package_data=True,

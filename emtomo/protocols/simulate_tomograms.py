@@ -1,14 +1,17 @@
 """Protocol: tomograms with known truth, to try any workflow on."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import pandas as pd
-from pyworkflow.protocol.params import Form
+from pyworkflow.protocol.params import Form, PathParam
 
 from emtomo.engine.protocol import EmtomoProtocol
-from emtomo.io import mrc
+from emtomo.errors import EmtomoError
+from emtomo.io import images, mrc
+from emtomo.io.atoms import read_atoms
 from emtomo.objects import (
     SetOfCoordinates3D,
     SetOfMeshes,
@@ -19,6 +22,7 @@ from emtomo.objects import (
 )
 from emtomo.options import Param
 from emtomo.synthetic.imaging import acquisition_order, reconstruct, take_tilt_series, tilt_angles
+from emtomo.synthetic.molecules import density_of_atoms, density_of_map
 from emtomo.synthetic.phantom import Phantom, PhantomOptions, make_phantom, user_points
 
 BOX = 32
@@ -53,7 +57,25 @@ class SimulateTomograms(EmtomoProtocol):
     # --- form ---
 
     def _define_inputs(self, form: Form) -> None:
-        """A simulation has no input."""
+        for name, where in (
+            ("membrane_molecule", "its origin (of a map: centre) lies in the middle of the membrane, z outward"),
+            ("soluble_molecule", "turned about its centre of mass (of a map: centre)"),
+        ):
+            form.addParam(
+                name,
+                PathParam,
+                default="",
+                allowsNull=True,
+                label=name.replace("_", " ").capitalize(),
+                help=f"PDB, mmCIF or MRC file; {where}. Empty: a molecule of Gaussian balls.",
+            )
+
+    def _check(self) -> list[str]:
+        try:
+            self._molecules()
+        except EmtomoError as error:
+            return [str(error)]
+        return []
 
     # --- steps ---
 
@@ -65,14 +87,14 @@ class SimulateTomograms(EmtomoProtocol):
     def simulate_step(self, number: int, total: int) -> None:
         """Make one sample, image it, reconstruct it."""
         options = self._options(number)
-        phantom = make_phantom(options)
-        images = take_tilt_series(
+        phantom = make_phantom(options, self._molecules())
+        series = take_tilt_series(
             phantom.density, options, progress=lambda a, b: self.progress(number + 0.8 * a / b, total)
         )
         name, size = self._name(number), options.pixel_size
         mrc.write_volume(self._getExtraPath(f"{name}_density.mrc"), phantom.density, size)
-        mrc.write_volume(self._getExtraPath(f"{name}_tilts.mrc"), images, size, stack=True)
-        mrc.write_volume(self._getExtraPath(f"{name}.mrc"), reconstruct(images, options), size)
+        mrc.write_volume(self._getExtraPath(f"{name}_tilts.mrc"), series, size, stack=True)
+        mrc.write_volume(self._getExtraPath(f"{name}.mrc"), reconstruct(series, options), size)
         for kind, template in phantom.templates.items():
             mrc.write_volume(self._getExtraPath(f"{kind}.mrc"), template, size)
         self.progress(number + 1, total)
@@ -80,7 +102,8 @@ class SimulateTomograms(EmtomoProtocol):
     def output_step(self, total: int) -> None:
         """Register tomograms, tilt series, truth and clicks."""
         options = self._options(0)
-        samples = [(k, self._options(k), make_phantom(self._options(k))) for k in range(total)]
+        molecules = self._molecules()
+        samples = [(k, make_phantom(self._options(k), molecules)) for k in range(total)]
         tomograms = SetOfTomograms.create(self._getPath("tomograms.sqlite"), pixel_size=options.pixel_size)
         tomograms.extend(pd.DataFrame([self._tomogram(k) for k in range(total)]))
         series = SetOfTiltSeries.create(self._getPath("tilt_series.sqlite"), pixel_size=options.pixel_size)
@@ -88,7 +111,7 @@ class SimulateTomograms(EmtomoProtocol):
         common = {"pixel_size": options.pixel_size, "box_size": BOX}
         truth = SetOfCoordinates3D.create(self._getPath("truth.sqlite"), **common)
         meshes = SetOfMeshes.create(self._getPath("meshes.sqlite"), **common)
-        for k, _, phantom in samples:
+        for k, phantom in samples:
             for group, kind in enumerate(("membrane", "soluble"), 1):
                 some = phantom.particles[kind]
                 truth.extend(
@@ -98,6 +121,25 @@ class SimulateTomograms(EmtomoProtocol):
         self._register(None, tomograms=tomograms, tilt_series=series, truth=truth, meshes=meshes)
 
     # --- helpers ---
+
+    def _molecules(self) -> dict[str, np.ndarray]:
+        """Return the densities of the molecules that the user gave, at the sample's pixel size."""
+        size, found = self.options(PhantomOptions).pixel_size, {}
+        for kind in ("membrane", "soluble"):
+            path = getattr(self, f"{kind}_molecule").get()
+            if not path:
+                continue
+            if Path(path).suffix.lower() in (".mrc", ".map", ".em"):
+                info = images.describe(path)
+                if not info.pixel_size:
+                    raise EmtomoError(f"{path}: the map does not say its pixel size.")
+                found[kind] = density_of_map(images.read_any(path), info.pixel_size, size)
+            else:
+                atoms, electrons = read_atoms(path)
+                if kind == "soluble":
+                    atoms = atoms - np.average(atoms, axis=0, weights=electrons)
+                found[kind] = density_of_atoms(atoms, electrons, size, 2 * size)
+        return found
 
     def _options(self, number: int) -> PhantomOptions:
         options = self.options(PhantomOptions)

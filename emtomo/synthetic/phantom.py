@@ -79,8 +79,16 @@ class Phantom:
     templates: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-def make_phantom(options: PhantomOptions) -> Phantom:
-    """Return a sample with vesicles that carry membrane proteins, and soluble proteins between them."""
+def make_phantom(options: PhantomOptions, molecules: dict[str, np.ndarray] | None = None) -> Phantom:
+    """Return a sample with vesicles that carry membrane proteins, and soluble proteins between them.
+
+    Parameters
+    ----------
+    options : PhantomOptions
+    molecules : dict of str to cubic array, optional
+        Densities in the places of the built-in ``membrane`` and ``soluble`` ones, at the
+        sample's pixel size; the centre voxel of the first lies in the middle of the membrane.
+    """
     checked(options)
     rng = np.random.default_rng(options.seed)
     shape = (options.size_z, options.size_y, options.size_x)
@@ -90,6 +98,7 @@ def make_phantom(options: PhantomOptions) -> Phantom:
     templates = {
         "membrane": protein_density(MEMBRANE_PROTEIN, box, options.pixel_size),
         "soluble": protein_density(SOLUBLE_PROTEIN, box, options.pixel_size),
+        **(molecules or {}),
     }
     density = np.zeros(shape, np.float32)
     for middle, radius in zip(to_voxels(centres, shape, options.pixel_size), radii, strict=True):

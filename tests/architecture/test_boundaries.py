@@ -1,6 +1,8 @@
 """Rules of the house that no linter sees."""
 
 import ast
+import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 import emtomo
 
 PACKAGE = Path(emtomo.__file__).parent
+DOCS = PACKAGE.parent / "docs"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -54,11 +57,30 @@ def test_every_option_says_label_and_help_and_has_a_valid_default():
                 assert field.default is None or not field.param.problem(field.default), (name, field.name)
 
 
-def test_protocols_have_names_labels_outputs_and_documents():
+def test_protocols_have_names_labels_outputs_documents_and_pictures():
     from emtomo.engine.parameters import protocols_by_name
 
     found = protocols_by_name()
     assert len(found) >= 12
     for name, cls in found.items():
         assert cls._label and cls.__doc__ and cls._possibleOutputs, name
-        assert (PACKAGE.parent / "docs" / "protocols" / f"{name}.md").exists(), f"no page for {name}"
+        assert (DOCS / "pictures" / f"{name}.png").exists(), f"no picture for {name}"
+
+
+def test_pages_say_what_the_protocols_are_today():
+    """``python docs/make_pages.py`` writes them again."""
+    spec = importlib.util.spec_from_file_location("make_pages", DOCS / "make_pages.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    for name, text in module.pages().items():
+        assert (DOCS / "protocols" / name).read_text(encoding="utf8") == text, name
+
+
+def test_links_and_pictures_in_documents_exist():
+    missing = [
+        f"{page}: {target}"
+        for page in [DOCS.parent / "README.md", *DOCS.rglob("*.md")]
+        for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf8"))
+        if not target.startswith("http") and not (page.parent / target).exists()
+    ]
+    assert not [m for m in missing if "notes/" not in m], missing
