@@ -6,7 +6,7 @@ from pyworkflow.protocol import Protocol
 
 from emtomo.engine.runner import parents_of
 
-WIDTH, HEIGHT, GAP_X, GAP_Y = 190, 46, 40, 44
+WIDTH, HEIGHT, GAP_X, GAP_Y, BESIDE = 190, 46, 40, 44, 90
 COLOURS = {"finished": "#2e7d32", "failed": "#c62828", "aborted": "#ef6c00", "running": "#1565c0"}
 GLYPHS = {"finished": "✓", "failed": "✗", "aborted": "■", "running": "▶"}
 
@@ -35,10 +35,10 @@ def workflow_svg(runs: list[Protocol]) -> str:
     """Return the workflow as an SVG element."""
     rows = layers(runs)
     widest = max((len(row) for row in rows), default=1)
-    total = widest * (WIDTH + GAP_X) + GAP_X
+    total = widest * (WIDTH + GAP_X) + GAP_X + BESIDE
     place: dict[int, tuple[float, float]] = {}
     for k, row in enumerate(rows):
-        left = (total - len(row) * (WIDTH + GAP_X) + GAP_X) / 2
+        left = (total - BESIDE - len(row) * (WIDTH + GAP_X) + GAP_X) / 2
         for j, run in enumerate(row):
             place[run.getObjId()] = (left + j * (WIDTH + GAP_X), 20 + k * (HEIGHT + GAP_Y))
     parts = [_edge(place[p], place[run.getObjId()]) for run in runs for p in sorted(parents_of(run)) if p in place]
@@ -51,12 +51,17 @@ def workflow_svg(runs: list[Protocol]) -> str:
 
 
 def _edge(start: tuple[float, float], end: tuple[float, float]) -> str:
-    x0, y0, x1, y1 = start[0] + WIDTH / 2, start[1] + HEIGHT, end[0] + WIDTH / 2, end[1]
-    middle = (y0 + y1) / 2
-    return (
-        f'<path d="M{x0:.0f} {y0:.0f} C{x0:.0f} {middle:.0f} {x1:.0f} {middle:.0f} {x1:.0f} {y1:.0f}" '
-        'fill="none" stroke="#90a4ae" stroke-width="1.5"/>'
-    )
+    """Return a line from one node to one below; past other layers it runs beside the nodes."""
+    (x0, y0), (x1, y1) = start, end
+    if y1 - y0 > HEIGHT + GAP_Y + 1:
+        x0, y0, x1, y1 = x0 + WIDTH, y0 + HEIGHT / 2, x1 + WIDTH, y1 + HEIGHT / 2
+        side = max(x0, x1) + BESIDE
+        curve = f"C{side:.0f} {y0:.0f} {side:.0f} {y1:.0f}"
+    else:
+        x0, y0, x1 = x0 + WIDTH / 2, y0 + HEIGHT, x1 + WIDTH / 2
+        middle = (y0 + y1) / 2
+        curve = f"C{x0:.0f} {middle:.0f} {x1:.0f} {middle:.0f}"
+    return f'<path d="M{x0:.0f} {y0:.0f} {curve} {x1:.0f} {y1:.0f}" fill="none" stroke="#90a4ae" stroke-width="1.5"/>'
 
 
 def _node(run: Protocol, x: float, y: float) -> str:

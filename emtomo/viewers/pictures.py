@@ -11,6 +11,7 @@ from pyworkflow.protocol import Protocol
 
 from emtomo.compute.positions import to_voxels
 from emtomo.engine.lineage import upstream
+from emtomo.engine.table import TableSet
 from emtomo.errors import EmtomoError
 from emtomo.io import images, mrc
 from emtomo.objects import (
@@ -30,6 +31,7 @@ from emtomo.viewers.sections import montage, show, slab, three_sections
 
 matplotlib.use("Agg")
 GALLERY = 24
+ARROW = 0.06  # of the picture's width
 NEAR = 3  # voxels from the slice within which particles are drawn
 
 
@@ -50,6 +52,8 @@ def picture_of_output(run: Protocol, name: str, png: Path) -> None:
     value = run.outputs().get(name)
     if value is None:
         raise EmtomoError(f"Run {run.getObjLabel()} has not made {name}; it is {run.getStatus()}.")
+    if isinstance(value, TableSet) and len(value) == 0:
+        raise EmtomoError(f"{name} is an empty set: there is nothing to draw.")
     pointer = Pointer(run, extended=name)
     for kind, draw in _PICTURES:
         if isinstance(value, kind):
@@ -112,8 +116,6 @@ def _on_tomogram(tomogram_id: str, pointer: Pointer) -> tuple[np.ndarray | None,
 
 
 def _coordinates(value: SetOfCoordinates3D, pointer: Pointer, png: Path) -> None:
-    if len(value) == 0:
-        raise EmtomoError("The set is empty.")
     name = value.tomogram_ids()[0]
     frame = value.frame(tomogram_id=name)
     volume, size, shape = _on_tomogram(name, pointer)
@@ -129,9 +131,10 @@ def _coordinates(value: SetOfCoordinates3D, pointer: Pointer, png: Path) -> None
         a.scatter(x, y, s=10, c=_colours(frame["group"].to_numpy()[near]), zorder=3)
         across = {2: 0, 1: 1, 0: 2}  # zyx axis to xyz column
         known = ~np.isnan(normals[near, 0])
+        length = ARROW * max(shape[h] or 100, 1)
         a.quiver(
             x[known], y[known], normals[near][known, across[h]], normals[near][known, across[v]],
-            angles="xy", scale_units="xy", scale=0.12, color="cyan", width=0.003, zorder=4,
+            angles="xy", scale_units="xy", scale=1 / length, color="cyan", width=0.003, zorder=4,
         )  # fmt: skip
     _save(figure, png)
 
