@@ -9,7 +9,7 @@ from pyworkflow.protocol.params import BooleanParam, FloatParam, IntParam, PathP
 
 from emtomo.cli.output import result, result_json
 from emtomo.engine.form import INPUT
-from emtomo.engine.parameters import INTERNAL, protocol_named, protocols_by_name
+from emtomo.engine.parameters import INTERNAL, protocol_named, protocols_by_name, public_name
 from emtomo.engine.templates import read_template, shipped
 from emtomo.options import OptionField, option_fields
 
@@ -78,7 +78,7 @@ def description(cls: type[Protocol]) -> dict[str, Any]:
         pointer = isinstance(param, PointerParam)
         rows.append(
             {
-                "name": name.removeprefix(INPUT),
+                "name": public_name(name),
                 "label": field.param.label if field else str(param.label),
                 "type": str(param.pointerClass) if pointer else field.kind.__name__ if field else _kind(param),
                 "unit": field.param.unit if field else "",

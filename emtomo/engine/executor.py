@@ -15,21 +15,28 @@ from pyworkflow.protocol.executor import StepThread, ThreadStepExecutor
 class _Thread(StepThread):
     """A step in a thread that tells the executor when it is done."""
 
-    def __init__(self, step: Any, lock: Any, done: threading.Event) -> None:
+    def __init__(self, step: Any, lock: Any, done: threading.Event, before: Callable[[], None]) -> None:
         StepThread.__init__(self, step, lock)
         self.daemon = True
         self._step_done = done
+        self._before_step = before
 
     def run(self) -> None:
         """Run the step, then wake the executor."""
         try:
+            self._before_step()
             StepThread.run(self)
         finally:
             self._step_done.set()
 
 
 class EventStepExecutor(ThreadStepExecutor):
-    """Run steps in threads; start the next as soon as one ends."""
+    """Run steps in threads; start the next as soon as one ends.
+
+    ``before_step`` is called in the thread of each step before it begins.
+    """
+
+    before_step: Callable[[], None] = staticmethod(lambda: None)
 
     def runSteps(
         self,
@@ -63,7 +70,7 @@ class EventStepExecutor(ThreadStepExecutor):
                     step.setRunning()
                     stepStartedCallback(step)
                     running[free.pop(0)] = step
-                    threads.append(_Thread(step, lock, done))
+                    threads.append(_Thread(step, lock, done, self.before_step))
                     threads[-1].start()
                 pending = self._arePending(steps)
             if not ready and not finished:

@@ -19,7 +19,9 @@ from emtomo.engine.plugin import Domain
 from emtomo.engine.project import EmtomoProject
 from emtomo.errors import ProjectError
 
-INTERNAL = {"runName", "runMode", "hostName", "numberOfThreads", "numberOfMpi"}
+# public name -> attribute of a parameter that the engine itself has
+ALIASES = {"steps_at_once": "numberOfThreads"}
+INTERNAL = {"runName", "runMode", "hostName", "numberOfMpi"}
 _TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 
 
@@ -80,7 +82,7 @@ def attribute_name(run: Protocol, name: str) -> str:
         If the protocol has no such parameter.
     """
     params = dict(run.getDefinition().iterParams())
-    for attribute in (f"{INPUT}{name}", name):
+    for attribute in (ALIASES.get(name, f"{INPUT}{name}"), name):
         if attribute in params:
             return attribute
     raise ProjectError(f"{run.NAME} has no parameter {name!r}; it has {', '.join(public_names(run))}.")
@@ -89,7 +91,13 @@ def attribute_name(run: Protocol, name: str) -> str:
 def public_names(run: Protocol) -> list[str]:
     """Return the names of the parameters as users write them."""
     params = dict(run.getDefinition().iterParams())
-    return [name.removeprefix(INPUT) for name in params if name not in INTERNAL]
+    return [public_name(name) for name in params if name not in INTERNAL]
+
+
+def public_name(attribute: str) -> str:
+    """Return the name of a parameter as users write it."""
+    by_attribute = {value: key for key, value in ALIASES.items()}
+    return by_attribute.get(attribute, attribute.removeprefix(INPUT))
 
 
 def _point_all(attribute: PointerList, targets: list[tuple[Protocol, str]]) -> None:

@@ -3,12 +3,13 @@
 import json
 import logging
 import os
+import threading
 import time
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from pyworkflow.object import RELATION_SOURCE, Object, Pointer, PointerList, Set
-from pyworkflow.protocol import Protocol
+from pyworkflow.protocol import STEPS_PARALLEL, Protocol
 from pyworkflow.protocol.constants import MODE_RESTART, STATUS_NEW
 from pyworkflow.protocol.executor import ThreadStepExecutor
 from pyworkflow.protocol.params import Form, IntParam, PointerParam
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 
 # parameters that change how a run is carried out, never what comes out of it
 _HOW_NOT_WHAT = {"runName", "runMode", "hostName", "numberOfThreads", "numberOfMpi", "threads", "device"}
+_progress_lock = threading.Lock()
 FINGERPRINT = "fingerprint.json"
 PROGRESS = "progress.json"
 
@@ -38,6 +40,7 @@ class EmtomoProtocol(Protocol):
     OPTIONS: ClassVar[tuple[type, ...]] = ()
     CITATIONS: ClassVar[tuple[str, ...]] = ()
     THREADS = True
+    stepsExecutionMode = STEPS_PARALLEL
 
     # --- form ---
 
@@ -53,6 +56,14 @@ class EmtomoProtocol(Protocol):
                 default=0,
                 label="Threads",
                 help="Threads for the computation; 0 takes all that this machine has.",
+            )
+            form.addParam(
+                "numberOfThreads",
+                IntParam,
+                default=1,
+                label="Tomograms at the same time",
+                help="Steps that run side by side, each with its share of the threads; more than 1 pays for many "
+                "small tomograms.",
             )
 
     def _define_inputs(self, form: Form) -> None:
@@ -106,16 +117,21 @@ class EmtomoProtocol(Protocol):
         """Replace the engine's polling thread executor; N step threads mean N steps at a time."""
         if type(executor) is ThreadStepExecutor:
             executor = EventStepExecutor(executor.hostConfig, executor.numberOfProcs + 1, gpuList=executor.gpuList)
+            executor.before_step = self._share_threads
         Protocol.setStepsExecutor(self, executor)
 
     def _run(self) -> None:
-        from emtomo.compute.device import use_threads
-
-        use_threads(self.threads.get() if self.THREADS else 0, self.numberOfThreads.get())
+        self._share_threads()
         started = time.time()
         Protocol._run(self)
         if self.isFinished() or not self.isFailed():
             write_provenance(self, started, time.time())
+
+    def _share_threads(self) -> None:
+        """Give the computation of this (step's) thread its share of the processor."""
+        from emtomo.compute.device import use_threads
+
+        use_threads(self.threads.get() if self.THREADS else 0, self.numberOfThreads.get())
 
     def _Protocol__updateDoneSteps(self) -> int:
         """Keep a finished step only if nothing that it depends on has changed.
@@ -183,7 +199,8 @@ class EmtomoProtocol(Protocol):
         now = time.time()
         path = Path(self._getLogsPath(PROGRESS))
         state = {"done": done, "total": total, "what": what, "time": now, "pid": os.getpid()}
-        write_json(path, state)
+        with _progress_lock:  # steps may run side by side
+            write_json(path, state)
 
 
 def write_json(path: Path, value: Any) -> None:

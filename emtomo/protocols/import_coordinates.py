@@ -38,8 +38,8 @@ class ImportCoordinatesOptions:
     ] = 0.0  # fmt: skip
     centred: Annotated[
         bool,
-        Param("Positions from the centre?", "Text files: positions are from the tomogram's centre instead of "
-              "from the first voxel."),
+        Param("Positions from the origin?", "Text files: positions are from the origin that the tomograms were "
+              "imported with (by default their centre) instead of from the first voxel."),
     ] = False  # fmt: skip
 
 
@@ -166,7 +166,9 @@ class ImportCoordinates(EmtomoProtocol):
         if not picks.centred:
             scale = options.pixel_size or size
             positions = (positions - options.origin_offset) * scale
-            if not options.centred:
+            if options.centred:
+                positions = positions + [getattr(tomograms, f"origin_{axis}").get() for axis in "xyz"]
+            else:
                 positions = positions - centre(tomograms.shape(tomogram_id))[::-1] * size
         rotations = None if picks.rotations is None else picks.rotations[mine]
         columns = {k: v[mine] for k, v in picks.columns.items() if k in ("group", "score")}

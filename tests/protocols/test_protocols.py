@@ -123,6 +123,19 @@ def test_positions_in_voxels_become_angstrom_from_the_centre(bench, tmp_path):
     assert frame["tomogram_id"].tolist() == ["sim_01", "sim_02"] and frame["score"].tolist() == [1, 2]
 
 
+def test_positions_from_the_origin_that_was_imported(bench, tmp_path):
+    """An MRC header whose first voxel lies at 15, 25, 35 Å: zero is that far before it."""
+    with mrcfile.new(tmp_path / "a.mrc") as file:
+        file.set_data(np.zeros((6, 8, 10), np.float32))
+        file.voxel_size = 5.0
+        file.header.origin.x, file.header.origin.y, file.header.origin.z = 15.0, 25.0, 35.0
+    (tmp_path / "p.csv").write_text("x,y,z\n15,25,35\n")
+    bench.run("import-tomograms", "with origin", files=tmp_path / "a.mrc", origin="header")
+    run = bench.run("import-coordinates", "from origin", tomograms="with origin.tomograms", files=tmp_path / "p.csv",
+                    centred="yes", pixel_size=1)  # fmt: skip
+    assert_allclose(run.coordinates.positions(), [[-25.0, -20.0, -15.0]])  # the first voxel, from voxel n // 2
+
+
 def test_unmatched_names_are_listed_and_nothing_is_never_success(bench, tmp_path):
     file = tmp_path / "p.csv"
     file.write_text("tomogram_id,x,y,z\nsim_01,1,2,3\nTS_99,1,2,3\n")
@@ -164,6 +177,15 @@ def test_denoising_gives_calmer_tomograms(bench):
     after = mrc.read_volume(run.tomograms.frame()["file"].iloc[0])
     assert after.std() < 0.6 * before.std() and np.corrcoef(after.ravel(), before.ravel())[0, 1] > 0.4
     assert "device must be cpu" in errors(bench, "denoise-tomograms", tomograms="sim.tomograms", device="tpu")
+
+
+def test_tomograms_side_by_side_give_the_same_as_one_after_the_other(bench):
+    options = {"tomograms": "sim.tomograms", "iterations": 3}
+    one = bench.run("denoise-tomograms", "serial", **options)
+    two = bench.run("denoise-tomograms", "side by side", **options, steps_at_once=2)
+    assert two.numberOfThreads.get() == 2
+    for a, b in zip(one.tomograms.frame()["file"], two.tomograms.frame()["file"], strict=True):
+        assert_allclose(mrc.read_volume(a), mrc.read_volume(b), atol=1e-5)
 
 
 # --- models ---
