@@ -1,5 +1,6 @@
 """The engine's habits that emtomo cures, each tried with real runs."""
 
+import contextlib
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import psutil
 import pytest
 
@@ -105,6 +107,51 @@ def test_a_killed_run_is_seen_as_failed_and_resumes_to_the_same_result(simulated
     a = read_volume(reference.tomograms.frame()["file"].iloc[0])
     b = read_volume(bench.project.find("victim").tomograms.frame()["file"].iloc[0])
     np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.3, 0.6, 0.9, 1.2, 1.6])
+def test_a_run_killed_at_any_moment_resumes_to_the_same_files(killable, seconds):
+    """From before its first step until after its last: the boxes and the set are those of a run left in peace."""
+    bench, expected = killable
+    label = f"killed after {1000 * seconds:.0f} ms"
+    i = bench.add("extract-subtomograms", label, coordinates="mod.coordinates", tomograms="sim.tomograms",
+                  box_size=16, border="pad")  # fmt: skip
+    run = bench.project.find(label)
+    bench.project.launch(run)
+    process = psutil.Process(run.getPid())  # a pid that has ended is never signalled: it may be somebody else's
+    time.sleep(seconds)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.kill()
+    assert wait_for(lambda: not bench.project.find(label).isActive())
+    assert bench.go(i)[i] == "finished"
+    found = bench.project.find(label).subtomograms.frame()
+    np.testing.assert_array_equal(boxes_of(found), boxes_of(expected))
+    pd.testing.assert_frame_equal(found.drop(columns="file"), expected.drop(columns="file"))
+    assert not list(Path(bench.project.path).rglob("*.part"))
+
+
+def boxes_of(frame):
+    from emtomo.io.mrc import read_volume
+
+    return np.concatenate([read_volume(file) for file in frame["file"].unique()])
+
+
+@pytest.fixture(scope="module")
+def killable(tmp_path_factory):
+    here = Path.cwd()
+    bench = Bench(tmp_path_factory.mktemp("killed") / "p")
+    bench.run("simulate-tomograms", "sim", **SAMPLE, number=2)
+    bench.run("model-workflow", "mod", meshes="sim.meshes", cropping=2)
+    run = bench.run("extract-subtomograms", "peace", coordinates="mod.coordinates", tomograms="sim.tomograms",
+                    box_size=16, border="pad")  # fmt: skip
+    yield bench, run.subtomograms.frame()
+    os.chdir(here)
+
+
+@pytest.fixture(autouse=True)
+def in_its_project(request):
+    if "killable" in request.fixturenames:
+        os.chdir(request.getfixturevalue("killable")[0].project.path)
 
 
 def test_a_reused_process_number_does_not_count_as_alive(simulated):

@@ -20,7 +20,6 @@ from emtomo.engine.project import EmtomoProject
 from emtomo.io import mrc
 from emtomo.viewers.pictures import picture_of_output
 from tests.conftest import shared
-from tests.engine.helpers import Bench
 from tests.engine.test_project import wait_for
 
 pytestmark = [pytest.mark.workflow]
@@ -53,12 +52,14 @@ def test_average_of_the_ribosomes_at_their_true_poses_is_the_ribosome(tomogram, 
         lines.append(f"{place} {row.rlnAngleRot} {row.rlnAngleTilt} {row.rlnAnglePsi}")
     star = tmp_path / "ribosomes.star"
     star.write_text("\n".join(lines) + "\n")
-    bench = Bench(tmp_path / "p")
-    bench.run("import-tomograms", "import", files=tomogram, pixel_size=SIZE)
-    run = bench.run("import-coordinates", "coordinates", tomograms="import.tomograms", files=star, box_size=56)
-    assert len(run.coordinates) == len(truth)
-    run = bench.run("extract-subtomograms", "extract", coordinates="coordinates.coordinates", box_size=56, border="pad")
-    run = bench.run("apply-alignment", "average", subtomograms="extract.subtomograms")
+    values = {"tomograms": tomogram, "pixel_size": SIZE, "coordinates": star, "box_size": 56, "border": "pad"}
+    settings = [word for k, v in values.items() for word in ("--set", f"{k}={v}")]
+    done = emtomo("workflow", "average_particles", "--project", tmp_path / "p", *settings)
+    assert done.returncode == 0, done.stderr
+    project = EmtomoProject.open(tmp_path / "p")
+    assert len(project.find("import coordinates").coordinates) == len(truth)
+    run = project.find("average")
+    assert run.average.particles.get() == len(truth)
     picture_of_output(run, "average", tmp_path / "average.png")
     average = mrc.read_volume(run.average.file.get())
     molecule = mrc.read_volume(shared("maps", "4v4r.mrc"))
