@@ -45,7 +45,6 @@ EXTRAS = {
         "pytest>=8",
         "pytest-xdist>=3",
         "ruff>=0.5",
-        "scipy-stubs",
         "setuptools<81",
     ],
 }

@@ -131,7 +131,6 @@ def stop(project: ProjectFolder, name: RunName) -> None:
     if not found.isActive():
         raise ProjectError(f"{name} is {found.getStatus()}, not running.")
     opened.stopProtocol(found)
-    opened.mapper.commit()
     say(f"{found.getObjLabel()} stopped.")
 
 

@@ -6,6 +6,7 @@ zombie for alive. :func:`install` replaces what is at fault, by name; the tests
 of this module fail when a new pyworkflow changes those names.
 """
 
+import contextlib
 import importlib
 import os
 import shlex
@@ -26,6 +27,7 @@ engine_launch: Any = importlib.import_module("pyworkflow.protocol.launch")
 
 LOCK_SECONDS = 8.0
 PROCESS = "process.json"
+RUN_MODULE = "emtomo.engine.run_main"
 _children: list[subprocess.Popen[bytes]] = []
 _lock = threading.Lock()
 
@@ -45,12 +47,31 @@ def is_alive(pid: int) -> bool:
         return False
 
 
+def kill_run(pid: int | None) -> None:
+    """Kill the run with process `pid` and its children; nothing else, whoever may have the number now.
+
+    The engine's own function takes a missing number for the caller itself.
+    """
+    reap()
+    try:
+        process = psutil.Process(pid) if pid else None
+        if process is None or RUN_MODULE not in process.cmdline():
+            return
+        family = [*process.children(recursive=True), process]
+    except psutil.Error:
+        return
+    for one in family:
+        with contextlib.suppress(psutil.Error):
+            one.kill()
+    psutil.wait_procs(family, timeout=5)
+
+
 def run_command(protocol: Any) -> list[str]:
     """Return the command that carries out `protocol`, as a list of arguments."""
     return [
         sys.executable,
         "-m",
-        "emtomo.engine.run_main",
+        RUN_MODULE,
         protocol.getProject().path,
         protocol.getDbPath(),
         protocol.strId(),
@@ -97,6 +118,7 @@ def install() -> None:
     engine_launch._launchLocal = launch_local
     pyworkflow.utils.isProcessAlive = is_alive
     pyworkflow.utils.process.isProcessAlive = is_alive
+    pyworkflow.utils.process.killWithChilds = kill_run
     pw.PYTHON = sys.executable
     if getattr(SqliteDb, "_emtomo", False):
         return

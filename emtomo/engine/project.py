@@ -11,6 +11,7 @@ import psutil
 from pyworkflow.project import Project
 from pyworkflow.protocol import Protocol
 from pyworkflow.protocol.constants import MODE_RESTART, MODE_RESUME
+from pyworkflow.protocol.protocol import getProtocolFromDb
 from pyworkflow.utils import getHostFullName
 
 import emtomo.engine  # noqa: F401  the environment must be prepared before pyworkflow is imported
@@ -118,6 +119,13 @@ class EmtomoProject(Project):
         self._storeProtocol(run)
         self.mapper.commit()
 
+    def stopProtocol(self, protocol: Protocol) -> None:
+        """Stop a run, also one that has not yet told the project its process number."""
+        if not protocol.getPid() and not protocol.useQueue():
+            protocol.setPid(self._process_record(protocol).get("pid", 0))
+        super().stopProtocol(protocol)
+        self.mapper.commit()
+
     def checkPid(self, protocol: Protocol) -> bool:
         """Return whether the process of an active run lives; mark the run as failed if not.
 
@@ -133,10 +141,27 @@ class EmtomoProject(Project):
             return True
         if is_alive(pid) and not (process.get("pid") == pid and _another(pid, process["started"])):
             return True
+        if self._ended_by_itself(protocol):
+            return True
         protocol.setFailed(
             f"The process of this run ({pid}) ended without reporting a result; {self._last_words(protocol)}"
         )
         return False
+
+    def _ended_by_itself(self, protocol: Protocol) -> bool:
+        """Return whether the run's own database says how it ended; make the engine read that next time.
+
+        The engine notes the time of that file after reading it: what a run wrote in
+        between, its last words, would never be read.
+        """
+        own = getProtocolFromDb(self.path, protocol.getDbPath(), protocol.getObjId())
+        ended = not own.isActive()
+        own.getProject().closeMapper()
+        own.closeMappers()
+        if ended:
+            protocol.lastUpdateTimeStamp.set(None)
+            self.mapper.store(protocol)
+        return ended
 
     def _process_record(self, protocol: Protocol) -> dict[str, Any]:
         path = Path(self.path, protocol._getLogsPath(PROCESS))

@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+import pyworkflow.utils.process
 from pyworkflow.mapper.sqlite_db import SqliteDb
 from pyworkflow.project import Project
 from pyworkflow.protocol import Protocol
@@ -72,6 +73,21 @@ def test_a_zombie_is_not_alive():
     assert not is_alive(child.pid)
     child.wait()
     assert is_alive(os.getpid())
+
+
+@pytest.mark.parametrize("pid", [None, 0, 2**22 + 1])
+def test_stopping_a_run_without_a_process_harms_nobody(pid):
+    install()
+    pyworkflow.utils.process.killWithChilds(pid)  # the engine's own would kill this very process for None
+
+
+def test_only_runs_are_killed():
+    install()
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(30)"])
+    pyworkflow.utils.process.killWithChilds(child.pid)
+    assert child.poll() is None
+    child.kill()
+    child.wait()
 
 
 def test_as_a_guest_nothing_is_touched():

@@ -1,6 +1,7 @@
 """The engine's habits that emtomo cures, each tried with real runs."""
 
 import contextlib
+import datetime
 import json
 import os
 import signal
@@ -154,8 +155,9 @@ def in_its_project(request):
         os.chdir(request.getfixturevalue("killable")[0].project.path)
 
 
-def test_a_reused_process_number_does_not_count_as_alive(simulated):
+def test_a_reused_process_number_does_not_count_as_alive(simulated, monkeypatch):
     bench = simulated
+    monkeypatch.setattr(bench.project, "_ended_by_itself", lambda run: False)  # as in the middle of the run
     run = bench.project.find("sim")
     run.setStatus("running")
     run.setPid(os.getpid())
@@ -169,6 +171,20 @@ def test_a_reused_process_number_does_not_count_as_alive(simulated):
     record.write_text(json.dumps({**me, "pid": 999999, "host": "another-machine"}))
     run.setPid(999999)
     assert bench.project.checkPid(run) is True
+
+
+def test_last_words_written_between_two_looks_are_heard(simulated):
+    """The engine notes the time of a run's database after reading it; a run that ended in between was lost."""
+    bench = simulated
+    run = bench.run("bin-tomograms", "bin", tomograms="sim.tomograms")
+    run.setStatus("running")  # as read before its end ...
+    run.setPid(2**22 + 1)  # ... while its process is gone
+    run.lastUpdateTimeStamp.set(datetime.datetime.now())  # ... and nothing seems to be new
+    run._outputs.clear()
+    bench.project.mapper.store(run)
+    bench.project.mapper.commit()
+    assert wait_for(lambda: bench.project.find("bin").isFinished(), 5), error_of(bench.project.find("bin"))
+    assert len(bench.project.find("bin").tomograms) == 1
 
 
 def test_a_start_that_dies_becomes_failed_with_its_last_words(bench, monkeypatch):
