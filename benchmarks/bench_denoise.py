@@ -6,7 +6,7 @@ SimpleITK is not a dependency: install it (pip install SimpleITK) to get its row
 import numpy as np
 from timing import machine, row, seconds
 
-from emtomo.compute.denoise import DEPTH, HEIGHT
+from emtomo.compute.denoise import DEPTH, HEIGHT, _mean_gradient
 from emtomo.compute.kernels import diffusion_cpu as kernels
 
 N = 256
@@ -21,8 +21,7 @@ def main() -> None:
     flow, _ = seconds(lambda: kernels.beltrami_cpu(volume, np.float32(0.6), out), 15)
     inverse = np.float32(1 / 108)
     planar, _ = seconds(lambda: kernels.eed_cpu(volume, np.float32(0.1), inverse, False, DEPTH, HEIGHT, out))
-    partial = np.empty((N, 2))
-    mean, _ = seconds(lambda: kernels.mean_square_gradient_cpu(volume, partial))
+    mean, _ = seconds(lambda: _mean_gradient(volume))
     row(f"copying {N}³ float32", f"{copy * 1e3:.1f} ms")
     row("Beltrami flow, an iteration", f"{flow * 1e3:.1f} ms = {flow / copy:.1f} copies", "<= 2.5 copies")
     eed = planar + mean

@@ -73,9 +73,9 @@ def _touch_all(n: int) -> None:
     """Run a parallel loop, so that numba starts its threads."""
     import numpy as np
 
-    from emtomo.compute.kernels.diffusion_cpu import mean_square_gradient_cpu
+    from emtomo.compute.kernels.diffusion_cpu import gradient_sums_cpu
 
-    mean_square_gradient_cpu(np.zeros((n, 3, 3), np.float32), np.zeros((n, 2)))
+    gradient_sums_cpu(np.zeros((n, 3, 3), np.float32), 1, np.zeros(n))
 
 
 def _version(name: str) -> str:

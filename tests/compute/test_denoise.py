@@ -123,6 +123,16 @@ def test_result_does_not_depend_on_the_number_of_threads(rng):
     assert_allclose(denoise(v, DenoiseOptions()), one, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(5, 6, 7), (200, 12, 11)])
+def test_mean_gradient_is_that_of_central_differences(shape, rng):
+    from emtomo.compute.denoise import _mean_gradient
+
+    v = rng.normal(size=shape).astype(np.float32)
+    at = neighbours(v)
+    gradient = np.sqrt(sum(((at(*d) - at(*-np.array(d))) / 2) ** 2 for d in np.eye(3, dtype=int)))
+    assert _mean_gradient(v) == pytest.approx(gradient.mean(), rel=1e-5 if shape[0] < 64 else 0.01)
+
+
 def test_noise_goes_and_an_edge_stays(rng):
     step = np.zeros((40, 40, 40), np.float32)
     step[:, :, 20:] = 6.0

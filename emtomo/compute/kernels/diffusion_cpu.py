@@ -164,24 +164,22 @@ def eed_cpu(v, step, inverse_k2, linear, depth, height, out):
 
 
 @njit(parallel=True, **FLAGS)
-def mean_square_gradient_cpu(v, partial):
-    """Fill `partial` (nz, 2) with the sums over each slice of |∇I| and |∇I|²."""
+def gradient_sums_cpu(v, stride, partial):
+    """Fill `partial` with the sums of |∇I| over every `stride`-th slice."""
     nz, ny, nx = v.shape
-    for k in prange(nz):
+    for n in prange(partial.shape[0]):
+        k = n * stride
         z, zm, zp = U(k), U(max(k - 1, 0)), U(min(k + 1, nz - 1))
-        total, squares = np.float64(0), np.float64(0)
+        total = np.float64(0)
         for j in range(ny):
             y, ym, yp = U(j), U(max(j - 1, 0)), U(min(j + 1, ny - 1))
-            s, q = np.float32(0), np.float32(0)
+            s = np.float32(0)
             for i in range(nx - 2):
                 a, b, c, _, _, _ = products_voxel(v, z, zm, zp, y, ym, yp, U(i) + U(1), U(i), U(i) + U(2))
                 s += np.sqrt(a + b + c)
-                q += a + b + c
             for i in (0, nx - 1) if nx > 1 else (0, 0):
                 xm, xp = U(max(i - 1, 0)), U(min(i + 1, nx - 1))
                 a, b, c, _, _, _ = products_voxel(v, z, zm, zp, y, ym, yp, U(i), xm, xp)
                 s += np.sqrt(a + b + c)
-                q += a + b + c
             total += s
-            squares += q
-        partial[k, 0], partial[k, 1] = total / 2, squares / 4
+        partial[n] = total / 2
