@@ -5,6 +5,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -12,11 +13,11 @@ from pyworkflow.object import RELATION_SOURCE, Object, Pointer, PointerList, Set
 from pyworkflow.protocol import STEPS_PARALLEL, Protocol
 from pyworkflow.protocol.constants import MODE_RESTART, STATUS_NEW
 from pyworkflow.protocol.executor import ThreadStepExecutor
-from pyworkflow.protocol.params import Form, IntParam, PointerParam
+from pyworkflow.protocol.params import Form, IntParam, MultiPointerParam, PointerParam
 
 import emtomo.engine  # noqa: F401  the environment must be prepared before pyworkflow is imported
 from emtomo.engine.executor import EventStepExecutor
-from emtomo.engine.form import add_options, option_errors, read_options
+from emtomo.engine.form import INPUT, add_options, option_errors, read_options
 from emtomo.engine.provenance import PROVENANCE, parameters_of, write_provenance
 
 T = TypeVar("T")
@@ -68,6 +69,18 @@ class EmtomoProtocol(Protocol):
 
     def _define_inputs(self, form: Form) -> None:
         """Add the pointers to the inputs and the parameters that no algorithm knows."""
+
+    def _add_input(
+        self, form: Form, name: str, kind: str, label: str, help: str, *, optional: bool = False, many: bool = False
+    ) -> None:
+        """Add an input that points at outputs of class `kind` (several classes with commas between)."""
+        param = MultiPointerParam if many else PointerParam
+        form.addParam(f"{INPUT}{name}", param, pointerClass=kind, label=label, help=help, allowsNull=optional)
+
+    def _insert_per_tomogram(self, step: Callable[..., None], names: list[str], last: Callable[..., None]) -> None:
+        """Insert `step` (id, number, total) for each tomogram, and `last` (names) after all of them."""
+        done = [self._insertFunctionStep(step, name, k, len(names), prerequisites=[]) for k, name in enumerate(names)]
+        self._insertFunctionStep(last, names, prerequisites=done)
 
     def options(self, options: type[T]) -> T:
         """Return the form's values as an instance of the options dataclass."""

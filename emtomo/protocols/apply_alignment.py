@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from pyworkflow.protocol.params import Form, PointerParam
+from pyworkflow.protocol.params import Form
 
 from emtomo.compute.averaging import AlignOptions, fourier_average, turn_boxes, wedge_weights
 from emtomo.engine.protocol import EmtomoProtocol
@@ -30,13 +30,7 @@ class ApplyAlignment(EmtomoProtocol):
     # --- form ---
 
     def _define_inputs(self, form: Form) -> None:
-        form.addParam(
-            "input_subtomograms",
-            PointerParam,
-            pointerClass="SetOfSubtomograms",
-            label="Set of subtomograms",
-            help="With orientations.",
-        )
+        self._add_input(form, "subtomograms", "SetOfSubtomograms", "Set of subtomograms", "With orientations.")
 
     def _check(self) -> list[str]:
         known = self.input_subtomograms.get().frame(["r11"])["r11"].notna()
@@ -47,12 +41,7 @@ class ApplyAlignment(EmtomoProtocol):
     # --- steps ---
 
     def _insertAllSteps(self) -> None:
-        names = self.input_subtomograms.get().tomogram_ids()
-        done = [
-            self._insertFunctionStep(self.turn_step, name, k, len(names), prerequisites=[])
-            for k, name in enumerate(names)
-        ]
-        self._insertFunctionStep(self.output_step, names, prerequisites=done)
+        self._insert_per_tomogram(self.turn_step, self.input_subtomograms.get().tomogram_ids(), self.output_step)
 
     def turn_step(self, tomogram_id: str, number: int, total: int) -> None:
         """Turn the boxes of one tomogram; keep their sum and how often frequencies were measured."""

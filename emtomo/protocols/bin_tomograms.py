@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pyworkflow.protocol.params import Form, PointerParam
+from pyworkflow.protocol.params import Form
 
 from emtomo.compute.resampling import bin_volume, resampled_size
 from emtomo.engine.protocol import EmtomoProtocol
@@ -39,13 +39,7 @@ class BinTomograms(EmtomoProtocol):
     # --- form ---
 
     def _define_inputs(self, form: Form) -> None:
-        form.addParam(
-            "input_tomograms",
-            PointerParam,
-            pointerClass="SetOfTomograms",
-            label="Tomograms",
-            help="What to bin.",
-        )
+        self._add_input(form, "tomograms", "SetOfTomograms", "Tomograms", "What to bin.")
 
     def _check(self) -> list[str]:
         factor = self.options(BinOptions).factor
@@ -56,12 +50,7 @@ class BinTomograms(EmtomoProtocol):
     # --- steps ---
 
     def _insertAllSteps(self) -> None:
-        frame = self.input_tomograms.get().frame()
-        done = [
-            self._insertFunctionStep(self.bin_step, row.tomogram_id, k, len(frame), prerequisites=[])
-            for k, row in enumerate(frame.itertuples())
-        ]
-        self._insertFunctionStep(self.output_step, prerequisites=done)
+        self._insert_per_tomogram(self.bin_step, self.input_tomograms.get().tomogram_ids(), self.output_step)
 
     def bin_step(self, tomogram_id: str, number: int, total: int) -> None:
         """Bin one tomogram, and its halves where it has them."""
@@ -74,7 +63,7 @@ class BinTomograms(EmtomoProtocol):
                 binned = bin_volume(volume, factor, progress=lambda a, b: self.progress(number + a / b, total))
                 mrc.write_volume(target, binned, tomograms.pixel_size.get() * factor)
 
-    def output_step(self) -> None:
+    def output_step(self, tomogram_ids: list[str]) -> None:
         """Register the binned tomograms."""
         tomograms, factor = self.input_tomograms.get(), self.options(BinOptions).factor
         frame = tomograms.frame()

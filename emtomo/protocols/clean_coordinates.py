@@ -1,7 +1,7 @@
 """Protocol: remove duplicates and particles that do not fit their neighbours."""
 
 import numpy as np
-from pyworkflow.protocol.params import Form, PointerParam
+from pyworkflow.protocol.params import Form
 
 from emtomo.compute.cleaning import CleanOptions, clean
 from emtomo.engine.protocol import EmtomoProtocol
@@ -20,12 +20,12 @@ class CleanCoordinates(EmtomoProtocol):
     # --- form ---
 
     def _define_inputs(self, form: Form) -> None:
-        form.addParam(
-            "input_coordinates",
-            PointerParam,
-            pointerClass="SetOfCoordinates3D,SetOfSubtomograms",
-            label="Input coordinates",
-            help="Coordinates or subtomograms.",
+        self._add_input(
+            form,
+            "coordinates",
+            "SetOfCoordinates3D,SetOfSubtomograms",
+            "Input coordinates",
+            "Coordinates or subtomograms.",
         )
 
     # --- steps ---

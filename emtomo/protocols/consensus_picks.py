@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from pyworkflow.protocol.params import Form, MultiPointerParam
+from pyworkflow.protocol.params import Form
 
 from emtomo.compute.consensus import ConsensusOptions, consensus
 from emtomo.engine.protocol import EmtomoProtocol
@@ -25,12 +25,13 @@ class ConsensusPicks(EmtomoProtocol):
     # --- form ---
 
     def _define_inputs(self, form: Form) -> None:
-        form.addParam(
-            "input_coordinates",
-            MultiPointerParam,
-            pointerClass="SetOfCoordinates3D",
-            label="Input 3D coordinates",
-            help="One or more sets of positions in the same tomograms.",
+        self._add_input(
+            form,
+            "coordinates",
+            "SetOfCoordinates3D",
+            "Input 3D coordinates",
+            "One or more sets of positions in the same tomograms.",
+            many=True,
         )
 
     def _check(self) -> list[str]:

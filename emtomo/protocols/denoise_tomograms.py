@@ -1,6 +1,6 @@
 """Protocol: denoise tomograms for picking."""
 
-from pyworkflow.protocol.params import Form, PointerParam, StringParam
+from pyworkflow.protocol.params import Form, StringParam
 
 from emtomo.compute.denoise import DenoiseOptions, denoise
 from emtomo.compute.device import check_device
@@ -26,13 +26,7 @@ class DenoiseTomograms(EmtomoProtocol):
     # --- form ---
 
     def _define_inputs(self, form: Form) -> None:
-        form.addParam(
-            "input_tomograms",
-            PointerParam,
-            pointerClass="SetOfTomograms",
-            label="Tomograms",
-            help="What to denoise.",
-        )
+        self._add_input(form, "tomograms", "SetOfTomograms", "Tomograms", "What to denoise.")
         form.addParam("device", StringParam, default="cpu", label="Device", help="cpu, cuda or cuda:N.")
 
     def _check(self) -> list[str]:
@@ -45,12 +39,7 @@ class DenoiseTomograms(EmtomoProtocol):
     # --- steps ---
 
     def _insertAllSteps(self) -> None:
-        names = self.input_tomograms.get().tomogram_ids()
-        done = [
-            self._insertFunctionStep(self.denoise_step, name, k, len(names), prerequisites=[])
-            for k, name in enumerate(names)
-        ]
-        self._insertFunctionStep(self.output_step, prerequisites=done)
+        self._insert_per_tomogram(self.denoise_step, self.input_tomograms.get().tomogram_ids(), self.output_step)
 
     def denoise_step(self, tomogram_id: str, number: int, total: int) -> None:
         """Denoise one tomogram."""
@@ -64,7 +53,7 @@ class DenoiseTomograms(EmtomoProtocol):
         )
         mrc.write_volume(self._file(tomogram_id), denoised, tomograms.pixel_size.get())
 
-    def output_step(self) -> None:
+    def output_step(self, tomogram_ids: list[str]) -> None:
         """Register the denoised tomograms."""
         tomograms = self.input_tomograms.get()
         frame = tomograms.frame()

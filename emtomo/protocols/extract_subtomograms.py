@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from pyworkflow.protocol.params import Form, PointerParam
+from pyworkflow.protocol.params import Form
 
 from emtomo.compute.extraction import ExtractOptions, box_starts, extract, fits
 from emtomo.compute.positions import to_voxels
@@ -33,20 +33,20 @@ class ExtractSubtomograms(EmtomoProtocol):
     # --- form ---
 
     def _define_inputs(self, form: Form) -> None:
-        form.addParam(
-            "input_coordinates",
-            PointerParam,
-            pointerClass="SetOfCoordinates3D,SetOfSubtomograms",
-            label="Input coordinates",
-            help="Particles to cut; from subtomograms, their refined centres are taken.",
+        self._add_input(
+            form,
+            "coordinates",
+            "SetOfCoordinates3D,SetOfSubtomograms",
+            "Input coordinates",
+            "Particles to cut; from subtomograms, their refined centres are taken.",
         )
-        form.addParam(
-            "input_tomograms",
-            PointerParam,
-            pointerClass="SetOfTomograms",
-            allowsNull=True,
-            label="Tomograms",
-            help="Where to cut. Empty: the tomograms in which the particles were picked.",
+        self._add_input(
+            form,
+            "tomograms",
+            "SetOfTomograms",
+            "Tomograms",
+            "Where to cut. Empty: the tomograms in which the particles were picked.",
+            optional=True,
         )
 
     def _check(self) -> list[str]:
@@ -64,11 +64,7 @@ class ExtractSubtomograms(EmtomoProtocol):
     def _insertAllSteps(self) -> None:
         known = set(self._tomograms().tomogram_ids())
         names = [name for name in self.input_coordinates.get().tomogram_ids() if name in known]
-        done = [
-            self._insertFunctionStep(self.extract_step, name, k, len(names), prerequisites=[])
-            for k, name in enumerate(names)
-        ]
-        self._insertFunctionStep(self.output_step, names, prerequisites=done)
+        self._insert_per_tomogram(self.extract_step, names, self.output_step)
 
     def extract_step(self, tomogram_id: str, number: int, total: int) -> None:
         """Cut all boxes of one tomogram into one stack."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import numpy as np
 import pandas as pd
-from pyworkflow.protocol.params import Form, PathParam, PointerParam, StringParam
+from pyworkflow.protocol.params import Form, PathParam, StringParam
 
 from emtomo.compute.positions import centre
 from emtomo.engine.protocol import EmtomoProtocol
@@ -59,13 +59,7 @@ class ImportCoordinates(EmtomoProtocol):
     # --- form ---
 
     def _define_inputs(self, form: Form) -> None:
-        form.addParam(
-            "input_tomograms",
-            PointerParam,
-            pointerClass="SetOfTomograms",
-            label="Tomograms",
-            help="Where the particles are.",
-        )
+        self._add_input(form, "tomograms", "SetOfTomograms", "Tomograms", "Where the particles are.")
         form.addParam("files", PathParam, label="Files directory", help="A folder, or a single file.")
         form.addParam("pattern", StringParam, default="", label="Pattern", help="Names in the folder: * ? # {TS}.")
         form.addParam(

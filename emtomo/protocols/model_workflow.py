@@ -6,7 +6,7 @@ from typing import Annotated
 
 import numpy as np
 import pandas as pd
-from pyworkflow.protocol.params import Form, PointerParam
+from pyworkflow.protocol.params import Form
 
 from emtomo.compute.geometry.models import MODELS, Built, ModelOptions, build
 from emtomo.compute.rotations import from_directions, random_in_plane
@@ -48,31 +48,20 @@ class ModelWorkflow(EmtomoProtocol):
     # --- form ---
 
     def _define_inputs(self, form: Form) -> None:
-        form.addParam(
-            "input_meshes",
-            PointerParam,
-            pointerClass="SetOfMeshes",
-            label="Input meshes",
-            help="Picked models.",
-        )
-        form.addParam(
-            "input_orientation_meshes",
-            PointerParam,
-            pointerClass="SetOfMeshes",
-            allowsNull=True,
-            label="Orientation meshes",
-            help="general: the nearest normal of these models orients each point.",
+        self._add_input(form, "meshes", "SetOfMeshes", "Input meshes", "Picked models.")
+        self._add_input(
+            form,
+            "orientation_meshes",
+            "SetOfMeshes",
+            "Orientation meshes",
+            "general: the nearest normal of these models orients each point.",
+            optional=True,
         )
 
     # --- steps ---
 
     def _insertAllSteps(self) -> None:
-        names = self.input_meshes.get().tomogram_ids()
-        done = [
-            self._insertFunctionStep(self.model_step, name, k, len(names), prerequisites=[])
-            for k, name in enumerate(names)
-        ]
-        self._insertFunctionStep(self.output_step, names, prerequisites=done)
+        self._insert_per_tomogram(self.model_step, self.input_meshes.get().tomogram_ids(), self.output_step)
 
     def model_step(self, tomogram_id: str, number: int, total: int) -> None:
         """Build all models of one tomogram."""

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import numpy as np
 import pandas as pd
-from pyworkflow.protocol.params import Form, PathParam, PointerParam
+from pyworkflow.protocol.params import Form, PathParam
 
 from emtomo.compute.geometry.models import MODELS, ROLES
 from emtomo.compute.positions import from_voxels
@@ -50,21 +50,8 @@ class PickVectorial(EmtomoProtocol):
     # --- form ---
 
     def _define_inputs(self, form: Form) -> None:
-        form.addParam(
-            "input_tomograms",
-            PointerParam,
-            pointerClass="SetOfTomograms",
-            label="Input tomograms",
-            help="Where to pick.",
-        )
-        form.addParam(
-            "input_meshes",
-            PointerParam,
-            pointerClass="SetOfMeshes",
-            allowsNull=True,
-            label="Previous meshes",
-            help="Models to keep and add to.",
-        )
+        self._add_input(form, "tomograms", "SetOfTomograms", "Input tomograms", "Where to pick.")
+        self._add_input(form, "meshes", "SetOfMeshes", "Previous meshes", "Models to keep and add to.", optional=True)
         form.addParam(
             "points",
             PathParam,

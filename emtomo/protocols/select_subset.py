@@ -1,7 +1,7 @@
 """Protocol: choose a part of a set."""
 
 import numpy as np
-from pyworkflow.protocol.params import Form, PointerParam
+from pyworkflow.protocol.params import Form
 
 from emtomo.compute.subset import SubsetOptions, choose
 from emtomo.engine.protocol import EmtomoProtocol
@@ -21,7 +21,7 @@ class SelectSubset(EmtomoProtocol):
     # --- form ---
 
     def _define_inputs(self, form: Form) -> None:
-        form.addParam("input_items", PointerParam, pointerClass="TableSet", label="Input set", help="Any set.")
+        self._add_input(form, "items", "TableSet", "Input set", "Any set.")
 
     def _check(self) -> list[str]:
         try:
