@@ -11,7 +11,7 @@ import numpy as np
 from timing import machine, row, seconds
 
 from emtomo.compute.averaging import turn_boxes
-from emtomo.compute.extraction import ExtractOptions, extract
+from emtomo.compute.extraction import ExtractOptions, extract, order_of_place
 from emtomo.compute.resampling import bin_volume
 from emtomo.compute.rotations import random_rotations
 from emtomo.io import mrc
@@ -66,8 +66,9 @@ def to_disk(volume: np.ndarray, starts: np.ndarray, options: ExtractOptions, box
 
         def cutting() -> None:
             with mrc.StackWriter(path, boxes.shape, 10.0, 512) as stack:
+                order = order_of_place(starts, BOX)
                 for first in range(0, COUNT, 512):
-                    part = starts[first : first + 512]
+                    part = starts[order[first : first + 512]]
                     extract(volume, part, options, stack.batch(len(part)))
             with path.open("rb+") as stream:
                 os.fsync(stream.fileno())

@@ -72,6 +72,15 @@ def box_starts(centres: np.ndarray, box_size: int) -> tuple[np.ndarray, np.ndarr
     return nearest - box_size // 2, centres - nearest
 
 
+def order_of_place(starts: np.ndarray, box_size: int) -> np.ndarray:
+    """Return an order of boxes in which neighbours follow each other.
+
+    Boxes cut in this order find most of their voxels in the processor's cache.
+    """
+    block = np.asarray(starts) // box_size
+    return np.lexsort((starts[:, 2], block[:, 1], block[:, 0]))
+
+
 def fits(starts: np.ndarray, box_size: int, shape: tuple[int, ...]) -> np.ndarray:
     """Return which boxes lie wholly within a volume of `shape`."""
     return np.all((starts >= 0) & (starts + box_size <= np.array(shape)), axis=1)
@@ -111,7 +120,7 @@ def extract(volume: np.ndarray, starts: np.ndarray, options: ExtractOptions, out
         part = out[first : first + step]
         cut = part if m == b and options.downsampling == 1 else np.empty((len(part), b, b, b), np.float32)
         here = starts[first : first + step]
-        crop_cpu(volume, here, np.lexsort((here[:, 2], here[:, 1] // b, here[:, 0] // b)), sign, cut)
+        crop_cpu(volume, here, order_of_place(here, b), sign, cut)
         if cut is not part:
             for k, box in enumerate(cut):
                 part[k] = resample(box, (m, m, m), options.downsampling)

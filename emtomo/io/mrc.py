@@ -205,6 +205,8 @@ class StackWriter:
         data = self._filled.reshape(-1).view(np.uint8).data
         while data:
             data = data[self._stream.write(data) :]
+        if hasattr(os, "posix_fadvise"):  # the disk begins to write while the next batch is computed
+            os.posix_fadvise(self._stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         self._written += len(self._filled)
         self._filled = self._buffer[:0]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from pyworkflow.protocol.params import Form
 
-from emtomo.compute.extraction import ExtractOptions, box_starts, extract, fits
+from emtomo.compute.extraction import ExtractOptions, box_starts, extract, fits, order_of_place
 from emtomo.compute.positions import to_voxels
 from emtomo.engine.lineage import upstream
 from emtomo.engine.protocol import EmtomoProtocol, write_json
@@ -78,20 +78,21 @@ class ExtractSubtomograms(EmtomoProtocol):
         if options.border == "drop":
             kept = fits(starts, options.box_size, volume.shape)
         starts, rest, frame = starts[kept], rest[kept], frame[kept].reset_index(drop=True)
+        order = order_of_place(starts, options.box_size)  # of the stack; rows keep the order of the particles
         if len(frame):
             m = options.final_box
             batch = max(1, BATCH_BYTES // (4 * m**3))
             pixel_size = size * options.downsampling
             with mrc.StackWriter(self._stack(tomogram_id), (len(frame), m, m, m), pixel_size, batch) as stack:
                 for first in range(0, len(frame), batch):
-                    part = starts[first : first + batch]
+                    part = starts[order[first : first + batch]]
                     extract(volume, part, options, stack.batch(len(part)))
                     self.progress(number + (first + len(part)) / len(frame), total)
         shift = rest[:, ::-1] * size
         for k, axis in enumerate("xyz"):
             frame[axis] = frame[axis] - shift[:, k]
             frame[f"shift_{axis}"] = shift[:, k]
-        frame["file"], frame["index"] = self._stack(tomogram_id), np.arange(len(frame))
+        frame["file"], frame["index"] = self._stack(tomogram_id), np.argsort(order)
         frame["tilt_min"], frame["tilt_max"] = row["tilt_min"], row["tilt_max"]
         write_json(Path(f"{self._table(tomogram_id)}.json"), int((~kept).sum()))
         SetOfSubtomograms.save(self._table(tomogram_id), frame)

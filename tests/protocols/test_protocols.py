@@ -254,6 +254,17 @@ def test_boxes_from_another_binning_are_at_the_same_place(bench):
     refined = whole[["x", "y", "z"]].to_numpy() + whole[["shift_x", "shift_y", "shift_z"]].to_numpy()
     keys = {tuple(np.round(p, 6)) for p in truth[["x", "y", "z"]].to_numpy()}
     assert all(tuple(np.round(p, 6)) in keys for p in refined)
+    sim = bench.project.find("sim").tomograms
+    for name, rows in whole.groupby("tomogram_id"):
+        assert sorted(rows["index"]) == list(range(len(rows)))
+        stack = mrc.open_volume(rows["file"].iloc[0]).reshape(-1, 24, 24, 24)
+        tomogram = mrc.read_volume(sim.frame(tomogram_id=name)["file"].iloc[0])
+        for row in rows.rename(
+            columns={"index": "place"}
+        ).itertuples():  # every row points at its own box, whatever the order of the stack
+            z, y, x = (int(round(p / 10)) + n // 2 for p, n in zip((row.z, row.y, row.x), tomogram.shape, strict=True))
+            assert stack[row.place, 12, 12, 12] == -tomogram[z, y, x]
+            assert stack[row.place, 3, 12, 20] == -tomogram[z - 9, y, x + 8]
     again = bench.run("extract-subtomograms", "ext3", coordinates="ext1.subtomograms", tomograms="sim.tomograms",
                       box_size=24, normalize="none")  # fmt: skip
     first = [mrc.open_volume(r.subtomograms.frame()["file"].iloc[0]) for r in (a, again)]
