@@ -17,8 +17,6 @@ REQUIRES = [
     "scipy>=1.13",
     "pandas>=2.2",
     "numba>=0.61",
-    # the CUDA compiler and its simulator; without a GPU it is only a few Python files
-    "numba-cuda>=0.20",
     "mrcfile>=1.5",
     "starfile>=0.5.13",
     "tifffile>=2024.1",
