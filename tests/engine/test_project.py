@@ -173,6 +173,23 @@ def test_a_reused_process_number_does_not_count_as_alive(simulated, monkeypatch)
     assert bench.project.checkPid(run) is True
 
 
+def test_a_run_connects_to_nothing(bench, tmp_path, monkeypatch):
+    """An audit hook in the process of the run itself."""
+    log = tmp_path / "connections"
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "def hook(event, args):\n"
+        "    if event in ('socket.connect', 'socket.getaddrinfo', 'urllib.Request'):\n"
+        f"        open({str(log)!r}, 'a').write(f'{{event}} {{args}}\\n')\n"
+        "sys.addaudithook(hook)\n"
+        f"open({str(tmp_path / 'hooked')!r}, 'a').write('x')\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    bench.run("simulate-tomograms", "sim", **SAMPLE)
+    assert (tmp_path / "hooked").exists()
+    assert not log.exists(), log.read_text()
+
+
 def test_last_words_written_between_two_looks_are_heard(simulated):
     """The engine notes the time of a run's database after reading it; a run that ended in between was lost."""
     bench = simulated
