@@ -53,7 +53,7 @@ class DenoiseOptions:
         float,
         Param("Grey scale", "bflow: the tomogram is scaled so that its noise has this standard deviation; "
               "higher keeps weaker edges and smooths less.", gt=0, le=1000, expert=True),
-    ] = 1.0  # fmt: skip
+    ] = 5.0  # fmt: skip
     linear: Annotated[
         bool,
         Param("Smooth along lines only", "eed: smooth along the direction of least change only, instead of "

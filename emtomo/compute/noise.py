@@ -25,6 +25,9 @@ def noise_level(volume: np.ndarray, *, slices: int = 16) -> float:
     chosen = np.unique(np.linspace(0, volume.shape[0] - 1, slices).astype(int))
     part = np.asarray(volume[chosen], np.float32)
     differences = [np.diff(part, axis=axis).ravel() for axis in (1, 2) if part.shape[axis] > 1]
+    lower = chosen[chosen + 1 < volume.shape[0]]
+    if len(lower):
+        differences.append((np.asarray(volume[lower + 1], np.float32) - np.asarray(volume[lower], np.float32)).ravel())
     if not differences:
         return 0.0
     joined = np.concatenate(differences)
