@@ -180,14 +180,14 @@ def _refine(
     from scipy.ndimage import gaussian_filter1d
 
     values = _unrolled(volume, k, predicted, centre, options)
-    values = gaussian_filter1d(values, 3.0, axis=0, mode="wrap")
+    values = gaussian_filter1d(values, 4.5, axis=0, mode="wrap")
     shape = profile - profile.mean()
     windows = np.lib.stride_tricks.sliding_window_view(values, len(shape), axis=1)
     score = np.einsum("apw,w->ap", windows - windows.mean(axis=2, keepdims=True), shape)
     score /= np.abs(score).max() or 1.0
     offset = (_closed_path(score) - (score.shape[1] - 1) / 2) * 0.5
     moved = np.fft.rfft(offset)
-    moved[HARMONICS * 2 :] = 0
+    moved[HARMONICS + 1 :] = 0  # no finer than the picked contours themselves
     return predicted + np.fft.irfft(moved, ANGLES)
 
 

@@ -31,7 +31,7 @@ def test_three_picked_slices_lead_to_the_next_ten(phantom, seed, start, step):
     found = track_membrane(tomogram, np.concatenate(picked), [first + step * i for i in range(1, 11)])
     assert set(found[:, 0]) == {first + step * i for i in range(1, 11)}
     away = np.abs(np.linalg.norm(found - centre, axis=1) - radius)
-    assert np.percentile(away, 95) < 1.5 and np.median(away) < 0.7, (np.percentile(away, 95), away.max())
+    assert away.max() < 1.5 and np.median(away) < 0.5, (np.median(away), away.max())
 
 
 def test_an_arc_is_followed_only_where_it_was_picked(phantom):
