@@ -338,3 +338,11 @@ def test_opening_what_is_no_project(tmp_path):
     (tmp_path / "full" / "file").touch()
     with pytest.raises(ProjectError, match="not an empty folder"):
         EmtomoProject.start(tmp_path / "full")
+
+
+def test_a_missing_host_configuration_is_an_error_not_an_exit(tmp_path, monkeypatch):
+    import pyworkflow
+
+    monkeypatch.setattr(pyworkflow.Config, "SCIPION_HOSTS", str(tmp_path / "none.conf"))
+    with pytest.raises(ProjectError, match="host configuration"):
+        EmtomoProject.start(tmp_path / "p")
