@@ -102,6 +102,8 @@ class ImportCoordinates(EmtomoProtocol):
         if unmatched:
             told = ", ".join(f"{name} ({n})" for name, n in unmatched.items())
             self.remark(f"{sum(unmatched.values())} positions name tomograms that the project has not: {told}.")
+        if total == 0 and not unmatched:
+            raise EmtomoError(f"There is no position in {', '.join(str(p) for p in self._paths())}.")
         if total == 0:
             raise EmtomoError(
                 f"No position belongs to a tomogram of the project; the files name {', '.join(unmatched)}, "

@@ -117,9 +117,10 @@ class ImportTomograms(EmtomoProtocol):
         if not size:
             raise EmtomoError(f"{path}: the file does not say its pixel size; give it in the form.")
         voxels = images.read_any(path)
-        look = np.asarray(voxels[:: max(1, voxels.shape[0] // 16)], np.float32)
-        if not np.isfinite(look).all():
-            raise EmtomoError(f"{path}: holds NaN or infinity; a tomogram must be finite everywhere.")
+        if voxels.dtype.kind == "f":
+            for z, plane in enumerate(voxels):  # slice by slice: a mapped file is never held as a whole
+                if not np.isfinite(plane).all():
+                    raise EmtomoError(f"{path}: slice {z} holds NaN or infinity; a tomogram must be finite everywhere.")
         target = Path(self._getExtraPath(f"{tomogram_id}.mrc"))
         if info.plain:
             mrc.link_or_copy(Path(path), target, copy=self.options(ImportTomogramsOptions).copy)

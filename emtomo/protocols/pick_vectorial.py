@@ -117,6 +117,8 @@ class PickVectorial(EmtomoProtocol):
                 f"it has {', '.join(known)}."
             )  # fmt: skip
         n = len(given)
+        if n == 0:
+            raise FormatError(path, "there is no point in it.")
         frame = pd.DataFrame(
             {
                 "tomogram_id": [found[name] for name in given],

@@ -108,8 +108,12 @@ def test_what_cannot_be_imported_is_told(bench, tmp_path):
     assert "Pixel size must be > 0 Å/px, got -1" in errors(
         bench, "import-tomograms", files=tmp_path / "a.mrc", pixel_size=-1
     )
-    volume(tmp_path / "nan.mrc", value=np.nan)
-    assert "NaN" in bench.fails("import-tomograms", "nan", files=tmp_path / "nan.mrc")
+    data = volume(tmp_path / "nan.mrc", shape=(40, 4, 4))
+    data[33, 1, 2] = np.nan  # one voxel is enough, wherever it is
+    with mrcfile.new(tmp_path / "nan.mrc", overwrite=True) as file:
+        file.set_data(data)
+        file.voxel_size = 5.0
+    assert "slice 33 holds NaN" in bench.fails("import-tomograms", "nan", files=tmp_path / "nan.mrc")
 
 
 # --- import-coordinates ---
@@ -146,6 +150,10 @@ def test_unmatched_names_are_listed_and_nothing_is_never_success(bench, tmp_path
     file.write_text("tomogram_id,x,y,z\nTS_99,1,2,3\n")
     message = bench.fails("import-coordinates", "nothing", tomograms="sim.tomograms", files=file)
     assert "the files name TS_99, the project has sim_01, sim_02" in message
+    file.write_text("tomogram_id,x,y,z\n")
+    assert "There is no position in" in bench.fails(
+        "import-coordinates", "empty", tomograms="sim.tomograms", files=file
+    )
 
 
 def test_dynamo_table_with_its_map(bench, tmp_path):
@@ -225,6 +233,7 @@ def test_points_models_failed_meshes_and_orientation_from_other_meshes(bench, tm
         ("tomogram_id,x,y,z,role\nsim_01,1,2,3,top\n", "role must be one of"),
         ("tomogram_id,x,y,z,model\nsim_01,1,2,3,ball\n", "model must be one of"),
         ("tomogram_id,x,y\nsim_01,1,2\n", "columns x, y, z"),
+        ("tomogram_id,x,y,z\n", "there is no point in it"),
     ],
 )
 def test_bad_points_are_told_before_the_run(bench, tmp_path, text, message):
