@@ -9,7 +9,7 @@ from pyworkflow.protocol import Protocol
 from emtomo.cli.output import Watcher, result, result_json, say
 from emtomo.engine.parameters import protocol_named, set_parameters
 from emtomo.engine.project import EmtomoProject, error_of, progress_of
-from emtomo.engine.runner import run_all
+from emtomo.engine.runner import out_of_date, run_all
 from emtomo.engine.templates import add_workflow, export_workflow, read_template
 from emtomo.errors import EmtomoError, ProjectError
 
@@ -89,12 +89,15 @@ def workflow_export(
 def status(project: ProjectFolder, as_json: Json = False) -> None:
     """List the runs and their states."""
     opened = EmtomoProject.open(project)
-    rows = [_row(one) for one in opened.runs_now()]
+    runs = opened.runs_now()
+    old = {one.getObjId() for one in out_of_date(runs)}
+    rows = [{**_row(one), "out_of_date": one.getObjId() in old} for one in runs]
     if as_json:
         result_json(rows)
         return
     for row in rows:
         told = f"  {row['progress']:.0%}" if row["progress"] is not None and row["status"] == "running" else ""
+        told += "  (out of date)" if row["out_of_date"] else ""
         result(f"{row['id']:>5}  {row['status']:<10}{told}  {row['label']}  ({row['protocol']})")
         if row["error"]:
             result(f"       {row['error']}")
@@ -143,16 +146,17 @@ def resume(
     restart: Annotated[bool, typer.Option(help="Forget earlier results.")] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the end, or return at once.")] = True,
 ) -> None:
-    """Go on with runs that were stopped, killed or failed: finished steps are not repeated."""
+    """Go on with runs that were stopped, killed or failed, or whose inputs have changed; finished steps stay."""
     values, folder = key_values(settings or []), Path.cwd()
     opened = EmtomoProject.open(project)
-    chosen = (
-        [opened.find(name) for name in names]
-        if names
-        else [one for one in opened.runs_now() if not one.isFinished() and not one.isActive()]
-    )
+    everything = opened.runs_now()
+    if names:
+        chosen = [opened.find(name) for name in names]
+    else:
+        old = {one.getObjId() for one in out_of_date(everything)}
+        chosen = [one for one in everything if one.getObjId() in old or not (one.isFinished() or one.isActive())]
     if not chosen:
-        say("Every run is finished or running.")
+        say("Every run is finished and up to date, or running.")
         return
     active = [one.getObjLabel() for one in chosen if one.isActive()]
     if active:
@@ -163,6 +167,9 @@ def resume(
         set_parameters(opened, chosen[0], values, folder)
         opened.amend(chosen[0])
     _carry_out(opened, [one.getObjId() for one in chosen], wait, restart=restart)
+    old_labels = [one.getObjLabel() for one in out_of_date(opened.runs_now())] if wait else []
+    if old_labels:
+        say(f"Out of date now: {', '.join(old_labels)}; emtomo resume without a run brings them up to date.")
 
 
 def _carry_out(opened: EmtomoProject, ids: list[int], wait: bool, *, restart: bool = False) -> None:

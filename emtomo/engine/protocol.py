@@ -180,6 +180,11 @@ class EmtomoProtocol(Protocol):
             inputs.append([str(file), stamp.st_mtime_ns if stamp else 0, stamp.st_size if stamp else 0])
         return {"parameters": named, "inputs": inputs}
 
+    def out_of_date(self) -> bool:
+        """Return whether a finished run's parameters or inputs are no longer those that its outputs were made from."""
+        path = Path(self._getExtraPath(FINGERPRINT))
+        return self.isFinished() and path.exists() and json.loads(path.read_text(encoding="utf8")) != self.fingerprint()
+
     # --- results ---
 
     def _register(self, source: Pointer | PointerList | None, **outputs: Object) -> None:

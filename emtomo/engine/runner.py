@@ -21,6 +21,16 @@ def parents_of(run: Protocol) -> set[int]:
     return ids
 
 
+def out_of_date(runs: list[Protocol]) -> list[Protocol]:
+    """Return the finished runs whose parameters or inputs have changed, and the finished ones below them."""
+    old = {run.getObjId() for run in runs if getattr(run, "out_of_date", lambda: False)()}
+    before = -1
+    while len(old) != before:
+        before = len(old)
+        old |= {run.getObjId() for run in runs if run.isFinished() and parents_of(run) & old}
+    return [run for run in runs if run.getObjId() in old]
+
+
 def run_all(
     project: EmtomoProject,
     ids: Iterable[int],
@@ -84,4 +94,4 @@ def _start(project: EmtomoProject, run: Protocol, active: list[int], restart: bo
         active.append(run.getObjId())
 
 
-__all__ = ["error_of", "parents_of", "run_all"]
+__all__ = ["error_of", "out_of_date", "parents_of", "run_all"]

@@ -123,6 +123,32 @@ def test_one_run_by_hand_and_a_changed_parameter(demo, tmp_path):
     few = int(re.search(r"coordinates: (\d+) particles", done.stderr).group(1))
     done = emtomo("resume", folder, "mod", "--set", "cropping=10")
     assert int(re.search(r"coordinates: (\d+) particles", done.stderr).group(1)) > 3 * few
+
+
+def test_what_a_change_puts_out_of_date_is_told_and_brought_up_to_date(tmp_path):
+    folder = tmp_path / "p"
+    small = ["size_x=96", "size_y=96", "size_z=48", "vesicles=1", "vesicle_radius=180"]
+    assert emtomo("new", folder).returncode == 0
+    assert emtomo("run", folder, "simulate-tomograms", *small, "--label", "sim").returncode == 0
+    assert emtomo("run", folder, "select-subset", "items=sim.truth", "number=9", "--label", "one").returncode == 0
+    assert emtomo("run", folder, "select-subset", "items=one.subset", "--label", "two").returncode == 0
+    assert emtomo("run", folder, "select-subset", "items=two.subset", "--label", "three").returncode == 0
+    assert "up to date" in emtomo("resume", folder).stderr
+    done = emtomo("resume", folder, "one", "--set", "number=5")
+    assert "Out of date now: two, three" in done.stderr, done.stderr
+    rows = {r["label"]: r["out_of_date"] for r in json.loads(emtomo("status", folder, "--json").stdout)}
+    assert rows == {"sim": False, "one": False, "two": True, "three": True}
+    assert emtomo("resume", folder).returncode == 0
+    outputs = {o["run"]: o["summary"] for o in json.loads(emtomo("outputs", folder, "--json").stdout)}
+    assert outputs["three"].startswith("5 particles")
+    assert not any(r["out_of_date"] for r in json.loads(emtomo("status", folder, "--json").stdout))
+
+
+def test_a_run_returns_at_once_when_asked(demo, tmp_path):
+    folder = tmp_path / "p"
+    assert emtomo("new", folder).returncode == 0
+    tomogram = next(demo[0].glob("Runs/*Import*/extra/*.mrc")).resolve()
+    assert emtomo("run", folder, "import-tomograms", f"files={tomogram}", "--label", "import").returncode == 0
     started = emtomo("run", folder, "bin-tomograms", "tomograms=import.tomograms", "--no-wait", "--label", "bin")
     assert started.returncode == 0 and "Started" in started.stderr
 
