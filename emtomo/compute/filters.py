@@ -1,0 +1,59 @@
+"""Filters of volumes by frequency, and fitting a volume to another box."""
+
+import numpy as np
+
+from emtomo.compute.device import threads
+from emtomo.compute.fsc import shells_of
+from emtomo.compute.resampling import resample
+
+
+def radial_filter(volume: np.ndarray, curve: np.ndarray) -> np.ndarray:
+    """Return a cubic volume whose shell ``s`` was multiplied with ``curve[s]``; the last entry holds beyond it."""
+    from scipy.fft import irfftn, rfftn
+
+    spectrum = rfftn(np.asarray(volume, np.float32), workers=threads())
+    curve = np.asarray(curve, np.float32)
+    spectrum *= curve[np.minimum(shells_of(volume.shape[0]), len(curve) - 1)]
+    return irfftn(spectrum, volume.shape, workers=threads())
+
+
+def lowpass_curve(size: int, pixel_size: float, resolution: float, edge: float = 2.0) -> np.ndarray:
+    """Return a raised cosine that falls from 1 to 0 over `edge` shells about `resolution` Å, for all shells."""
+    shell = np.arange(int(np.ceil(size * 0.87)) + 1)
+    t = np.clip((shell - size * pixel_size / resolution) / edge + 0.5, 0, 1)
+    return 0.5 + 0.5 * np.cos(np.pi * t)
+
+
+def lowpass(volume: np.ndarray, pixel_size: float, resolution: float, edge: float = 2.0) -> np.ndarray:
+    """Return a cubic volume without what is finer than `resolution` Å."""
+    return radial_filter(volume, lowpass_curve(volume.shape[0], pixel_size, resolution, edge))
+
+
+def fit_to_box(volume: np.ndarray, pixel_size: float, size: int, new_pixel_size: float) -> np.ndarray:
+    """Return a volume sampled at another pixel size in a cubic box of `size` voxels, about the same centre.
+
+    What the volume does not cover is zero.
+    """
+    if volume.shape == (size,) * 3 and abs(pixel_size / new_pixel_size - 1) < 1e-4:
+        return np.array(volume, np.float32)
+    factor = new_pixel_size / pixel_size
+    out = resample(np.asarray(volume, np.float32), (size,) * 3, factor)
+    for axis, n in enumerate(volume.shape):
+        place = n // 2 + (np.arange(size) - size // 2) * factor
+        inside = (place > -0.5) & (place < n - 0.5)
+        shape = [1, 1, 1]
+        shape[axis] = size
+        out *= inside.reshape(shape)
+    return out
+
+
+def ball(size: int, radius: float, edge: float, centre: np.ndarray | None = None) -> np.ndarray:
+    """Return a ball of ones whose raised-cosine edge begins at `radius` voxels.
+
+    `centre` is x, y, z in voxels from the centre voxel ``n // 2``.
+    """
+    off = np.zeros(3) if centre is None else np.asarray(centre)
+    along = [((np.arange(size) - size // 2 - c) ** 2).astype(np.float32) for c in off[::-1]]
+    r = np.sqrt(along[0][:, None, None] + along[1][None, :, None] + along[2][None, None, :])
+    t = np.clip((r - radius) / max(edge, 1e-6), 0, 1)
+    return (0.5 + 0.5 * np.cos(np.pi * t)).astype(np.float32)

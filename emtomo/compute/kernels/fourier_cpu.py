@@ -1,0 +1,282 @@
+"""CPU drivers: sections of a reference, the likelihood with its derivatives, insertion."""
+
+import math
+
+import numpy as np
+from numba import njit, prange
+
+from emtomo.compute.kernels.fourier import place, value, value_and_gradient
+
+F = np.float32
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def sections(ref, pad, k, rotations, out):
+    """Fill `out` (o, 2 n) with the transform at R.T k for every rotation: real, imaginary, real, ..."""
+    m = ref.shape[0] // 2
+    for o in range(rotations.shape[0]):
+        r = rotations[o]
+        a00, a01, a02 = r[0, 0] * pad, r[1, 0] * pad, r[2, 0] * pad
+        a10, a11, a12 = r[0, 1] * pad, r[1, 1] * pad, r[2, 1] * pad
+        a20, a21, a22 = r[0, 2] * pad, r[1, 2] * pad, r[2, 2] * pad
+        for i in range(k.shape[0]):
+            x, y, z = k[i, 0], k[i, 1], k[i, 2]
+            re, im = value(
+                ref,
+                m,
+                a00 * x + a01 * y + a02 * z,
+                a10 * x + a11 * y + a12 * z,
+                a20 * x + a21 * y + a22 * z,
+            )
+            out[o, 2 * i] = re
+            out[o, 2 * i + 1] = im
+
+
+@njit(parallel=True, cache=True)
+def sections_parallel(ref, pad, k, rotations, out):
+    """Fill `out` as :func:`sections` does, on all threads."""
+    for o in prange(rotations.shape[0]):
+        sections(ref, pad, k, rotations[o : o + 1], out[o : o + 1])
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def norms(section, weight, out):
+    """Fill `out` (o) with the sums over k of weight |section|^2."""
+    for o in range(section.shape[0]):
+        total = F(0)
+        for i in range(weight.shape[0]):
+            total += weight[i] * (section[o, 2 * i] ** 2 + section[o, 2 * i + 1] ** 2)
+        out[o] = total
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def phases(shift, size, reach, out):
+    """Fill `out` (3, 2 reach + 1) with exp(2 pi i k shift / size) for k from -reach to reach along x, y, z."""
+    for axis in range(3):
+        for k in range(-reach, reach + 1):
+            angle = 2.0 * math.pi * k * shift[axis] / size
+            out[axis, k + reach] = complex(math.cos(angle), math.sin(angle))
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def moved(k, data, table, out):
+    """Fill `out` with the data moved by minus the shift whose :func:`phases` are given."""
+    reach = table.shape[1] // 2
+    for i in range(k.shape[0]):
+        x, y, z = int(k[i, 0]) + reach, int(k[i, 1]) + reach, int(k[i, 2]) + reach
+        out[i] = data[i] * (table[0, x] * table[1, y] * table[2, z])
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def _slopes(ref, pad, k, data, weight, r, turn, g):
+    """Return the log likelihood of some points; fill their weighted residual (rows 0, 1) and six derivatives."""
+    m = ref.shape[0] // 2
+    total = F(0)
+    for i in range(k.shape[0]):
+        x, y, z = k[i, 0], k[i, 1], k[i, 2]
+        qx = pad * (r[0, 0] * x + r[1, 0] * y + r[2, 0] * z)
+        qy = pad * (r[0, 1] * x + r[1, 1] * y + r[2, 1] * z)
+        qz = pad * (r[0, 2] * x + r[1, 2] * y + r[2, 2] * z)
+        vr, vi, xr, xi, yr, yi, zr, zi = value_and_gradient(ref, m, qx, qy, qz)
+        w = weight[i]
+        er, ei = data[i].real, data[i].imag
+        total += F(2) * (er * vr + ei * vi) - w * (vr * vr + vi * vi)
+        g[0, i], g[1, i] = er - w * vr, ei - w * vi
+        # a turn omega moves the point by q x omega
+        g[2, i], g[3, i] = yr * qz - zr * qy, yi * qz - zi * qy
+        g[4, i], g[5, i] = zr * qx - xr * qz, zi * qx - xi * qz
+        g[6, i], g[7, i] = xr * qy - yr * qx, xi * qy - yi * qx
+        # a shift multiplies the value by -2 pi i k / size
+        g[8, i], g[9, i] = turn * x * vi, -turn * x * vr
+        g[10, i], g[11, i] = turn * y * vi, -turn * y * vr
+        g[12, i], g[13, i] = turn * z * vi, -turn * z * vr
+    return total
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def _products(g, weight, n, gradient, hessian):
+    """Add the gradient and the Fisher information of `n` points to their sums."""
+    for a in range(6):
+        ar, ai = g[2 + 2 * a], g[3 + 2 * a]
+        total = F(0)
+        for i in range(n):
+            total += g[0, i] * ar[i] + g[1, i] * ai[i]
+        gradient[a] += 2.0 * total
+        for b in range(a + 1):
+            br, bi = g[2 + 2 * b], g[3 + 2 * b]
+            total = F(0)
+            for i in range(n):
+                total += weight[i] * (ar[i] * br[i] + ai[i] * bi[i])
+            hessian[a, b] += 2.0 * total
+
+
+@njit(nogil=True, cache=True)
+def likelihood(ref, pad, k, data, weight, rotation, size, gradient, hessian):
+    """Return the log likelihood of an orientation for data already moved by minus the shift.
+
+    Fills the gradient (6) and the Fisher information (6, 6) by a turn about the reference's axes
+    (radians) and a shift along the box's axes (voxels). Points go in runs, which float64 adds up.
+    """
+    run = 512
+    g = np.empty((14, run), np.float32)
+    gradient[:] = 0.0
+    hessian[:, :] = 0.0
+    total = 0.0
+    turn = F(2 * math.pi / size)
+    for start in range(0, k.shape[0], run):
+        stop = min(start + run, k.shape[0])
+        w = weight[start:stop]
+        total += _slopes(ref, pad, k[start:stop], data[start:stop], w, rotation, turn, g)
+        _products(g, w, stop - start, gradient, hessian)
+    for a in range(6):
+        for b in range(a):
+            hessian[b, a] = hessian[a, b]
+    return total
+
+
+@njit(nogil=True, cache=True)
+def turned(rotation, omega):
+    """Return rotation @ exp([omega]x) as float64 (Rodrigues' formula)."""
+    angle = math.sqrt(omega[0] ** 2 + omega[1] ** 2 + omega[2] ** 2)
+    out = rotation.astype(np.float64)
+    if angle < 1e-12:
+        return out
+    x, y, z = omega[0] / angle, omega[1] / angle, omega[2] / angle
+    c, s = math.cos(angle), math.sin(angle)
+    e = np.empty((3, 3))
+    e[0, 0], e[0, 1], e[0, 2] = c + x * x * (1 - c), x * y * (1 - c) - z * s, x * z * (1 - c) + y * s
+    e[1, 0], e[1, 1], e[1, 2] = y * x * (1 - c) + z * s, c + y * y * (1 - c), y * z * (1 - c) - x * s
+    e[2, 0], e[2, 1], e[2, 2] = z * x * (1 - c) - y * s, z * y * (1 - c) + x * s, c + z * z * (1 - c)
+    return out @ e
+
+
+@njit(nogil=True, cache=True)
+def _prior(rotation, shift, centre_rotation, centre_shift, precision, gradient, hessian):
+    """Return the log prior of a pose and add its derivatives.
+
+    `precision` holds 1 / variance of a turn (radians) and of a shift (voxels).
+    """
+    total = 0.0
+    for a in range(3):
+        off = shift[a] - centre_shift[a]
+        total -= 0.5 * precision[1] * off * off
+        gradient[3 + a] -= precision[1] * off
+        hessian[3 + a, 3 + a] += precision[1]
+    if precision[0] > 0:
+        d = centre_rotation.T @ rotation
+        # the turn from the prior's centre, exact to third order of the angle
+        omega = np.array([d[2, 1] - d[1, 2], d[0, 2] - d[2, 0], d[1, 0] - d[0, 1]]) * 0.5
+        sine = math.sqrt((omega**2).sum())
+        angle = math.atan2(sine, 0.5 * (d[0, 0] + d[1, 1] + d[2, 2] - 1.0))
+        if sine > 1e-9:
+            omega *= angle / sine
+        for a in range(3):
+            total -= 0.5 * precision[0] * omega[a] * omega[a]
+            gradient[a] -= precision[0] * omega[a]
+            hessian[a, a] += precision[0]
+    return total
+
+
+@njit(nogil=True, cache=True)
+def climb(ref, pad, k, data, weight, size, rotation, shift, centre_rotation, centre_shift, precision, limits, most):
+    """Find the pose of largest posterior density near a start, by Newton steps with the Fisher information.
+
+    Returns the log posterior density, the pose (rotation, shift) and its information matrix (6, 6).
+    `limits` are the longest turn (radians) and shift (voxels) of one step, `most` the number of steps.
+    """
+    reach = int(k.max()) + 1
+    reach = max(reach, int(-k.min()) + 1)
+    table = np.empty((3, 2 * reach + 1), np.complex64)
+    here = np.empty(k.shape[0], np.complex64)
+    gradient, hessian = np.empty(6), np.empty((6, 6))
+    best_gradient, best_hessian = np.zeros(6), np.eye(6)
+    best_rotation, best_shift = rotation.astype(np.float64), shift.astype(np.float64)
+    best = -np.inf
+    at_rotation, at_shift = best_rotation.copy(), best_shift.copy()
+    step = np.zeros(6)
+    for _ in range(most + 1):
+        phases(at_shift, size, reach, table)
+        moved(k, data, table, here)
+        density = likelihood(ref, pad, k, here, weight, at_rotation.astype(np.float32), size, gradient, hessian)
+        density += _prior(at_rotation, at_shift, centre_rotation, centre_shift, precision, gradient, hessian)
+        if density > best:
+            gain = density - best
+            best = density
+            best_rotation, best_shift = at_rotation.copy(), at_shift.copy()
+            best_gradient[:], best_hessian[:, :] = gradient, hessian
+            for a in range(6):
+                hessian[a, a] += 1e-6 * hessian[a, a] + 1e-12
+            step = np.linalg.solve(hessian, gradient)
+            promise = 0.5 * (step * best_gradient).sum()
+            turn = math.sqrt((step[:3] ** 2).sum())
+            move = math.sqrt((step[3:] ** 2).sum())
+            step *= min(1.0, min(limits[0] / max(turn, 1e-12), limits[1] / max(move, 1e-12)))
+            if promise < 1e-3 or gain < 1e-3:
+                break
+        else:
+            step *= 0.4
+        at_rotation = turned(best_rotation, step[:3])
+        at_shift = best_shift + step[3:]
+    return best, best_rotation, best_shift, best_hessian
+
+
+@njit(nogil=True, cache=True)
+def insert(k, pad, data, weight, rotation, factor, sums, weights):
+    """Add a particle's data and weights at R.T k to the eight voxels about each point (the adjoint of a section)."""
+    m = sums.shape[0] // 2
+    r = rotation
+    for i in range(k.shape[0]):
+        x, y, z = k[i, 0], k[i, 1], k[i, 2]
+        kx = pad * (r[0, 0] * x + r[1, 0] * y + r[2, 0] * z)
+        ky = pad * (r[0, 1] * x + r[1, 1] * y + r[2, 1] * z)
+        kz = pad * (r[0, 2] * x + r[1, 2] * y + r[2, 2] * z)
+        sign, px, py, pz, a, b, c = place(m, kx, ky, kz)
+        re, im, w = factor * data[i].real, factor * sign * data[i].imag, factor * weight[i]
+        for dz in range(2):
+            fz = c if dz else F(1) - c
+            for dy in range(2):
+                fy = fz * (b if dy else F(1) - b)
+                for dx in range(2):
+                    f = fy * (a if dx else F(1) - a)
+                    sums[pz + dz, py + dy, px + dx] += complex(f * re, f * im)
+                    weights[pz + dz, py + dy, px + dx] += f * w
+
+
+@njit(nogil=True, cache=True)
+def symmetrise(data, weights, group, slices, out_data, out_weights):
+    """Fill slices of `out` with the sums over the group of the grids at S k, trilinear."""
+    m = data.shape[0] // 2
+    limit = float(m - 1) ** 2
+    for z in slices:
+        for y in range(data.shape[1]):
+            for x in range(m + 1):
+                kz, ky = float(z - m), float(y - m)
+                if kz * kz + ky * ky + x * x > limit:
+                    continue
+                value, weight = 0j, 0.0
+                for g in range(group.shape[0]):
+                    s = group[g]
+                    px = s[0, 0] * x + s[0, 1] * ky + s[0, 2] * kz
+                    py = s[1, 0] * x + s[1, 1] * ky + s[1, 2] * kz
+                    pz = s[2, 0] * x + s[2, 1] * ky + s[2, 2] * kz
+                    conjugate = px < -1e-9
+                    if conjugate:
+                        px, py, pz = -px, -py, -pz
+                    px = max(px, 0.0)
+                    i, j, k = int(px), int(math.floor(py)), int(math.floor(pz))
+                    a, b, c = px - i, py - j, pz - k
+                    j, k = j + m, k + m
+                    part, mass = 0j, 0.0
+                    for dz in range(2):
+                        fz = c if dz else 1.0 - c
+                        for dy in range(2):
+                            fy = fz * (b if dy else 1.0 - b)
+                            for dx in range(2):
+                                f = fy * (a if dx else 1.0 - a)
+                                if f > 0.0:
+                                    part += f * data[k + dz, j + dy, i + dx]
+                                    mass += f * weights[k + dz, j + dy, i + dx]
+                    value += part.conjugate() if conjugate else part
+                    weight += mass
+                out_data[z, y, x] = value
+                out_weights[z, y, x] = weight

@@ -1,0 +1,1 @@
+"""Refinement of orientations, shifts and the average to gold standard."""

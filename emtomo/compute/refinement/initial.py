@@ -1,0 +1,82 @@
+"""Before the first iteration: noise spectrum, and the grey scale of a reference from elsewhere."""
+
+import numpy as np
+
+from emtomo.compute.refinement.expectation import Grid, waves
+from emtomo.compute.refinement.iteration import Half, Worker
+from emtomo.compute.refinement.particles import Poses
+
+SAMPLE = 400  # particles of a half set that the first noise spectrum is taken from
+SCALED = 32  # particles of a half set that the grey scale is taken from
+
+
+def some_of(members: np.ndarray, most: int) -> np.ndarray:
+    """Return at most `most` of the members, evenly spread."""
+    return members[np.unique(np.linspace(0, len(members) - 1, min(most, len(members))).astype(int))]
+
+
+def smooth_gaps(spectrum: np.ndarray, measured: np.ndarray) -> np.ndarray:
+    """Return a spectrum whose unmeasured or zero shells take the value of the nearest measured one."""
+    good = np.flatnonzero((measured > 0) & (spectrum > 0))
+    if len(good) == 0:
+        return np.ones_like(spectrum)
+    shells = np.arange(len(spectrum))
+    nearest = good[np.argmin(np.abs(shells[:, None] - good[None, :]), axis=1)]
+    return np.asarray(spectrum)[nearest]
+
+
+def first_noise(worker: Worker, members: np.ndarray, poses: Poses) -> np.ndarray:
+    """Return the mean power of particles in every shell as a first guess of the noise.
+
+    It holds the particles' own power as well, which is little beside the noise.
+    """
+    shell, size = worker.packing.shell, worker.packing.size // 2 + 1
+    power, measured = np.zeros(size), np.zeros(size)
+    for i in some_of(members, SAMPLE):
+        _, data, square = worker.measured(int(i), poses.shifts[i])
+        power += np.bincount(shell, np.abs(data) ** 2, minlength=size)
+        measured += np.bincount(shell, square, minlength=size)
+    return smooth_gaps(power / np.maximum(measured, 1e-30), measured)
+
+
+def grey_scale(worker: Worker, members: np.ndarray, poses: Poses, which: int) -> float:
+    """Return the factor that brings the reference to the particles' grey scale.
+
+    For some particles the pose of best correlation, which does not depend on scale, is found on
+    the grid; there the factor is that of least squares. Its median is returned; negative
+    when dark and white are exchanged.
+    """
+    search, size = worker.searches[which], worker.packing.size
+    grid = search.grid
+    factors = []
+    for i in some_of(members, SCALED):
+        masked, _, square = worker.measured(int(i), poses.shifts[i])
+        d, w = masked / worker.noise, square / worker.noise
+        cross, norm = _cross(worker, grid, d, w, poses.rotations[i], poses.shifts[i], size)
+        best = np.unravel_index(np.argmax(np.abs(cross) / np.sqrt(norm)[:, None]), cross.shape)
+        factors.append(float(cross[best] / norm[best[0]]))
+    return float(np.median(factors)) if factors else 1.0
+
+
+def _cross(
+    worker: Worker, grid: Grid, d: np.ndarray, w: np.ndarray, rotation: np.ndarray, shift: np.ndarray, size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    from emtomo.compute.kernels import fourier_cpu
+    from emtomo.compute.refinement.reference import PAD
+
+    sections = grid.sections
+    if sections is None:
+        rotations = (rotation @ grid.rotations).astype(np.float32)
+        sections = np.empty((len(rotations), 2 * len(grid.k)), np.float32)
+        fourier_cpu.sections(worker.reference, np.float32(PAD), grid.k, rotations, sections)
+    norm = np.empty(len(sections), np.float32)
+    fourier_cpu.norms(sections, w[grid.chosen], norm)
+    here = d[grid.chosen] * waves(grid.k, shift[None, :], size)[0]
+    return sections @ (grid.waves * here).view(np.float32).T, np.maximum(norm, 1e-30)
+
+
+def flat_half(reference: np.ndarray) -> Half:
+    """Return a half with a reference and noise of one everywhere."""
+    return Half(reference, np.ones(reference.shape[0] // 2 + 1))
+
+

@@ -1,0 +1,298 @@
+"""One iteration for one half set: locate every particle, add it to the new volume, measure the noise."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from emtomo.compute.device import threads
+from emtomo.compute.filters import ball
+from emtomo.compute.kernels import fourier_cpu
+from emtomo.compute.refinement.expectation import Grid, Peaks, Prior, climb, spread_out, starts, waves
+from emtomo.compute.refinement.maximisation import Sums
+from emtomo.compute.refinement.packing import Packing
+from emtomo.compute.refinement.particles import Particles, Poses
+from emtomo.compute.refinement.reference import PAD, padded_transform
+from emtomo.errors import EmtomoError
+
+SMALLEST_MASS = 0.01
+EDGE = 3.0  # voxels of a soft sphere's edge
+BLOCK_BYTES = 2**29
+_PAD = np.float32(PAD)
+
+
+@dataclass(frozen=True)
+class Search:
+    """How poses are searched in one iteration.
+
+    Attributes
+    ----------
+    grid : Grid
+    peaks : int
+        Starts taken from the grid.
+    stages : list of float
+        Shells of the climbs, rising to all that take part.
+    absolute : bool
+        The grid covers all orientations, whatever the particle's pose.
+    """
+
+    grid: Grid
+    peaks: int
+    stages: list[float]
+    absolute: bool
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all particles of an iteration share.
+
+    Attributes
+    ----------
+    packing : Packing
+        Frequencies that are added to the volume.
+    radius : float
+        Shells in which poses are compared.
+    searches : tuple of Search
+        What :attr:`which` chooses from.
+    which : (n,) int array
+        Search of every particle.
+    start : Poses
+        The poses given at first, about which priors lie.
+    prior_angle, prior_shift : float
+        Standard deviations of the priors (degrees, voxels); 0 for none.
+    mask_radius : float
+        Voxels.
+    frame : dict
+        For each half the turn and shift that bring its reference onto the first one.
+    group : (m, 3, 3) array
+        The symmetry's rotations.
+    """
+
+    packing: Packing
+    radius: float
+    searches: tuple[Search, ...]
+    which: np.ndarray
+    start: Poses
+    prior_angle: float
+    prior_shift: float
+    mask_radius: float
+    frame: dict[int, tuple[np.ndarray, np.ndarray]]
+    group: np.ndarray
+
+
+@dataclass
+class Half:
+    """One half set's reference and noise.
+
+    Attributes
+    ----------
+    reference : (n, n, n) array
+    noise : (n // 2 + 1,) array
+        Variance of a frequency's noise in every shell.
+    """
+
+    reference: np.ndarray
+    noise: np.ndarray
+
+
+@dataclass
+class Outcome:
+    """What one block of particles gives."""
+
+    sums: Sums
+    residual: np.ndarray
+    measured: np.ndarray
+    found: dict[int, tuple] = field(default_factory=dict)
+
+
+class Worker:
+    """Locates particles against one half's reference."""
+
+    def __init__(self, particles: Particles, half: Half, setting: Setting) -> None:
+        self.particles, self.setting, self.packing = particles, setting, setting.packing
+        packing = self.packing
+        self.noise = half.noise[packing.shell].astype(np.float32)
+        self.reference = padded_transform(half.reference, setting.radius)
+        self.used = packing.within(setting.radius)
+        self.searches = [self._prepared(search) for search in setting.searches]
+        self.stages = [[(c, packing.k[c]) for c in map(packing.within, s.stages)] for s in setting.searches]
+        self._norms: dict[object, np.ndarray] = {}
+        self._weights: dict[object, np.ndarray | None] = {}
+        outside = ball(packing.size, min(setting.mask_radius, packing.size / 2 - 1), 0.0) == 0
+        self._outside = np.flatnonzero(outside)
+
+    def _prepared(self, search: Search) -> Search:
+        """Return a search of all orientations with the reference's sections in it."""
+        if not search.absolute:
+            return search
+        grid = search.grid
+        sections = np.empty((len(grid.rotations), 2 * len(grid.k)), np.float32)
+        fourier_cpu.sections_parallel(self.reference, _PAD, grid.k, grid.rotations.astype(np.float32), sections)
+        return replace(search, grid=replace(grid, sections=sections))
+
+    def weight(self, i: int) -> np.ndarray | None:
+        """Return the packed weights of particle `i`."""
+        if self.particles.kind == "none":
+            return None
+        key = self.particles.weight_key[i]
+        if key not in self._weights:
+            self._weights[key] = self.packing.pick(self.particles.weight(key)).astype(np.float32)
+        return self._weights[key]
+
+    def norms(self, i: int, grid: Grid, w: np.ndarray) -> np.ndarray | None:
+        """Return the weighted squares of the shared sections, once for all particles with the same weights."""
+        if grid.sections is None:
+            return None
+        key = self.particles.weight_key[i]
+        if key not in self._norms:
+            out = np.empty(len(grid.sections), np.float32)
+            fourier_cpu.norms(grid.sections, w[grid.chosen], out)
+            self._norms[key] = out
+        return self._norms[key]
+
+    def box(self, i: int) -> np.ndarray:
+        """Return the box with mean 0 and deviation 1 outside the mask.
+
+        Raises
+        ------
+        EmtomoError
+            If a voxel is no number.
+        """
+        box = np.asarray(self.particles.box(i), np.float32)
+        if box.shape != (self.packing.size,) * 3:
+            raise EmtomoError(f"Particle {i + 1}: the box must be {self.packing.size} voxels wide, got {box.shape}.")
+        around = box.reshape(-1)[self._outside]
+        mean, deviation = float(around.mean(dtype=float)), float(around.std(dtype=float))
+        if not np.isfinite(mean + deviation) or not np.isfinite(box).all():
+            raise EmtomoError(f"Particle {i + 1}: there are voxels that are no numbers (NaN or infinite).")
+        return (box - np.float32(mean)) / np.float32(deviation if deviation > 1e-12 else 1.0)
+
+    def measured(self, i: int, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return masked data, whole data and weights of particle `i`."""
+        box = self.box(i)
+        mask = ball(self.packing.size, self.setting.mask_radius, EDGE, shift)
+        both = self.packing.transform(np.stack([box * mask, box]))
+        weight = self.weight(i)
+        masked, square = self.particles.statistics(both[0], weight)
+        return masked, self.particles.statistics(both[1], weight)[0], square
+
+    def prior(self, i: int) -> Prior:
+        """Return what is known of the pose of particle `i` beforehand."""
+        angle, shift = np.deg2rad(self.setting.prior_angle), self.setting.prior_shift
+        return Prior(
+            self.setting.start.rotations[i],
+            self.setting.start.shifts[i],
+            1 / angle**2 if angle else 0.0,
+            1 / shift**2 if shift else 0.0,
+        )
+
+    def locate(self, i: int, poses: Poses) -> tuple[Peaks, np.ndarray, np.ndarray]:
+        """Return the peaks of particle `i`, and its data and weights for the average."""
+        setting = self.setting
+        which = int(setting.which[i])
+        search, grid = self.searches[which], self.searches[which].grid
+        masked, data, square = self.measured(i, poses.shifts[i])
+        d, w = masked / self.noise, square / self.noise
+        here, prior, size = (poses.rotations[i], poses.shifts[i]), self.prior(i), self.packing.size
+        candidates = starts(grid, self.reference, d, w, *here, prior, size, search.peaks, self.norms(i, grid, w))
+        limits = np.deg2rad(grid.angle_step), max(1.0, size / (4 * search.stages[0]))
+        peaks = climb(candidates, self.reference, self.stages[which], d, w, prior, size, limits, setting.group)
+        return peaks, data, square
+
+    def insert(self, peaks: Peaks, data: np.ndarray, weight: np.ndarray, h: int, out: Outcome) -> None:
+        """Add the particle at its peaks to the sums, in the frame of the first reference."""
+        packing, size = self.packing, self.packing.size
+        reach = size // 2
+        table, here = np.empty((3, 2 * reach + 1), np.complex64), np.empty(len(packing), np.complex64)
+        d, w = (data / self.noise).astype(np.complex64), (weight / self.noise).astype(np.float32)
+        # a turn that moves the rim by a twelfth of the finest wave
+        least = size / (12 * self.setting.radius * self.setting.mask_radius)
+        for mass, rotation, shift in spread_out(peaks, least, SMALLEST_MASS):
+            turned, moved = in_frame(rotation, shift, self.setting.frame[h])
+            fourier_cpu.phases(moved, size, reach, table)
+            fourier_cpu.moved(packing.k, d, table, here)
+            r, f = turned.astype(np.float32), np.float32(mass)
+            fourier_cpu.insert(packing.k, _PAD, here, w, r, f, out.sums.data, out.sums.weights)
+
+    def leave(self, peaks: Peaks, data: np.ndarray, weight: np.ndarray, out: Outcome) -> None:
+        """Add up, per shell, what the reference does not explain of the particle."""
+        packing, k = self.packing, self.packing.k[self.used]
+        section = np.empty((1, 2 * len(k)), np.float32)
+        fourier_cpu.sections(self.reference, _PAD, k, peaks.rotations[:1].astype(np.float32), section)
+        expected = section.view(np.complex64)[0] * waves(k, -peaks.shifts[:1], packing.size)[0]
+        rest = data.copy()
+        rest[self.used] -= weight[self.used] * expected
+        power = rest.real**2 + rest.imag**2
+        out.residual += np.bincount(packing.shell, power, minlength=len(out.residual))
+        out.measured += np.bincount(packing.shell, weight, minlength=len(out.measured))
+
+
+def in_frame(
+    rotation: np.ndarray, shift: np.ndarray, frame: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a pose for the reference as it stands after `frame`, a turn and a shift, moved it."""
+    turned = rotation @ frame[0].T
+    return turned, shift - turned @ frame[1]
+
+
+def blocks_of(size: int) -> int:
+    """Return in how many independent sums a half set's particles are added up; never depends on the threads."""
+    one = 24 * (2 * size + 3) ** 2 * (size + 3)
+    return int(np.clip(BLOCK_BYTES // (2 * one), 1, 8))
+
+
+def run_iteration(
+    particles: Particles,
+    halves: dict[int, Half],
+    poses: Poses,
+    setting: Setting,
+    progress: Callable[[int], None] = lambda done: None,
+) -> tuple[Poses, dict[int, Outcome]]:
+    """Locate all particles against their own half's reference.
+
+    Returns the new poses and, for each half, the sums for its new volume.
+    """
+    from threadpoolctl import threadpool_limits
+
+    packing = setting.packing
+    workers = {h: Worker(particles, half, setting) for h, half in halves.items()}
+    count = blocks_of(packing.size)
+    tasks = [(h, block) for h in halves for block in np.array_split(np.flatnonzero(poses.half == h), count)]
+    done = [0]
+
+    def work(task: tuple[int, np.ndarray]) -> Outcome:
+        h, members = task
+        shells = len(halves[h].noise)
+        out = Outcome(Sums.empty(packing.size, packing.radius), np.zeros(shells), np.zeros(shells))
+        for i in members:
+            peaks, data, weight = workers[h].locate(int(i), poses)
+            workers[h].insert(peaks, data, weight, h, out)
+            workers[h].leave(peaks, data, weight, out)
+            spread = peaks.covariance[0].diagonal()
+            out.found[int(i)] = (
+                *in_frame(peaks.rotations[0], peaks.shifts[0], setting.frame[h]),
+                peaks.density,
+                np.rad2deg(np.sqrt(spread[:3].mean())),
+                np.sqrt(spread[3:].mean()),
+                peaks.mass[0],
+            )
+            done[0] += 1
+            progress(done[0])
+        return out
+
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads()) as pool:
+        outcomes = list(pool.map(work, tasks))
+    new = poses.copy()
+    results: dict[int, Outcome] = {}
+    for (h, _), outcome in zip(tasks, outcomes, strict=True):
+        for i, (rotation, shift, density, angle, move, mass) in outcome.found.items():
+            new.rotations[i], new.shifts[i], new.score[i] = rotation, shift, density
+            new.angle_spread[i], new.shift_spread[i], new.certainty[i] = angle, move, mass
+        if h in results:
+            results[h].sums += outcome.sums
+            results[h].residual += outcome.residual
+            results[h].measured += outcome.measured
+        else:
+            results[h] = outcome
+    return new, results

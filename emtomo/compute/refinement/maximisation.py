@@ -1,0 +1,125 @@
+"""From particles in known orientations to a volume: sums in Fourier space, symmetry, Wiener division."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from emtomo.compute.device import threads
+from emtomo.compute.refinement.reference import PAD, gridding, margin
+from emtomo.compute.symmetry import symmetry_rotations
+
+FLOOR = 1e-3  # of the shell's mean weight: what less than this measured is not blown up
+
+
+@dataclass
+class Sums:
+    """Weighted data and weights on the padded grid of transforms.
+
+    Attributes
+    ----------
+    size : int
+        Edge of the box.
+    radius : float
+        Shells that are filled.
+    data : (2 m + 1, 2 m + 1, m + 2) complex128 array
+    weights : float64 array of that shape
+    """
+
+    size: int
+    radius: float
+    data: np.ndarray
+    weights: np.ndarray
+
+    @classmethod
+    def empty(cls, size: int, radius: float | None = None) -> "Sums":
+        """Return sums of nothing, for the frequencies of a box within `radius` shells (all by default)."""
+        radius = size / 2 if radius is None else radius
+        m = margin(radius)
+        shape = (2 * m + 1, 2 * m + 1, m + 2)
+        return cls(size, radius, np.zeros(shape, np.complex128), np.zeros(shape))
+
+    def __iadd__(self, other: "Sums") -> "Sums":
+        self.data += other.data
+        self.weights += other.weights
+        return self
+
+    def completed(self, symmetry: str = "C1") -> "Sums":
+        """Return the sums with both halves of the plane x = 0 added, and summed over the equivalents."""
+        from emtomo.compute.kernels.fourier_cpu import symmetrise
+
+        data, weights = self.data.copy(), self.weights.copy()
+        data[:, :, 0] += np.conj(self.data[::-1, ::-1, 0])
+        weights[:, :, 0] += self.weights[::-1, ::-1, 0]
+        group = symmetry_rotations(symmetry)
+        if len(group) == 1:
+            return Sums(self.size, self.radius, data, weights)
+        out = Sums(self.size, self.radius, np.zeros_like(data), np.zeros_like(weights))
+        slices = np.array_split(np.arange(data.shape[0]), max(1, threads()) * 4)
+        with ThreadPoolExecutor(threads()) as pool:
+            list(pool.map(lambda z: symmetrise(data, weights, group, z, out.data, out.weights), slices))
+        return out
+
+    def shells(self) -> np.ndarray:
+        """Return the shell of every voxel of the padded grid."""
+        m = self.data.shape[0] // 2
+        full, half = np.arange(-m, m + 1), np.arange(m + 2)
+        k2 = full[:, None, None] ** 2 + full[None, :, None] ** 2 + half[None, None, :] ** 2
+        return np.rint(np.sqrt(k2) / PAD).astype(int)
+
+    def mean_weight(self) -> np.ndarray:
+        """Return the mean weight of a frequency in every shell, as if the grid were not padded."""
+        shell = self.shells().ravel()
+        count = np.bincount(shell)
+        total = np.bincount(shell, self.weights.ravel())
+        mean = PAD**3 * total / np.maximum(count, 1)
+        out = np.zeros(self.size // 2 + 1)
+        last = min(len(out), int(self.radius) + 1)
+        out[:last] = mean[:last]
+        return out
+
+
+def solve(sums: Sums, inverse_prior: np.ndarray | None = None) -> np.ndarray:
+    """Return the volume of which the sums are measurements.
+
+    V(k) = data / (weight + 1 / tau^2), and where the weight is below a thousandth of its shell's
+    mean, that thousandth instead.
+
+    Parameters
+    ----------
+    sums : Sums
+        Completed.
+    inverse_prior : (size // 2 + 1,) array, optional
+        1 / tau^2 of every shell, in units of the weights; inf leaves a shell out. None: no regularisation.
+
+    Returns
+    -------
+    (n, n, n) float32 array
+
+    References
+    ----------
+    Scheres, RELION: implementation of a Bayesian approach, JSB 180 (2012), Eq. 3.
+    """
+    from scipy.fft import irfftn
+
+    n, wide = sums.size, PAD * sums.size
+    shell = np.minimum(sums.shells(), n // 2)
+    count = np.bincount(shell.ravel(), minlength=n // 2 + 1)
+    mean = np.bincount(shell.ravel(), sums.weights.ravel(), minlength=n // 2 + 1) / np.maximum(count, 1)
+    weight = np.maximum(sums.weights, np.maximum(FLOOR * mean, 1e-30)[shell])
+    if inverse_prior is not None:
+        weight = weight + (np.asarray(inverse_prior, float) / PAD**3)[shell]
+    m = sums.data.shape[0] // 2
+    full, half = np.arange(-m, m + 1), np.arange(m + 2)
+    k2 = full[:, None, None] ** 2 + full[None, :, None] ** 2 + half[None, None, :] ** 2
+    inside = (k2 < (PAD * n / 2) ** 2) & (k2 <= (PAD * sums.radius) ** 2)
+    values = np.where(inside, sums.data / weight, 0).astype(np.complex64)
+    spectrum = np.zeros((wide, wide, wide // 2 + 1), np.complex64)
+    rows = np.flatnonzero(np.abs(full) <= wide // 2)
+    columns = min(m + 2, wide // 2 + 1)
+    spectrum[np.ix_(full[rows] % wide, full[rows] % wide, np.arange(columns))] = values[
+        np.ix_(rows, rows, np.arange(columns))
+    ]
+    padded = irfftn(spectrum, (wide, wide, wide), workers=threads(), overwrite_x=True)
+    place = (np.arange(n) - n // 2) % wide
+    return (padded[np.ix_(place, place, place)] / gridding(n)).astype(np.float32)

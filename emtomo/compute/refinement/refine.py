@@ -1,0 +1,285 @@
+"""Refinement to gold standard: two halves, each against its own average, until nothing changes."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from emtomo.compute.filters import ball, lowpass
+from emtomo.compute.fsc import FscCurves, fourier_shell_correlation, resolution_at, solvent_corrected_fsc
+from emtomo.compute.refinement.frame import IDENTITY, frame_of
+from emtomo.compute.refinement.initial import first_noise, flat_half, grey_scale, smooth_gaps
+from emtomo.compute.refinement.iteration import EDGE, Half, Outcome, Setting, Worker, run_iteration
+from emtomo.compute.refinement.maximisation import Sums, solve
+from emtomo.compute.refinement.options import RefineOptions
+from emtomo.compute.refinement.packing import Packing
+from emtomo.compute.refinement.particles import Particles, Poses
+from emtomo.compute.refinement.schedule import (
+    GLOBAL,
+    LOCAL,
+    MOST_GLOBAL,
+    REACH,
+    Progress,
+    advance,
+    global_search,
+    local_search,
+)
+from emtomo.compute.symmetry import parse_symmetry, symmetric_angle, symmetry_rotations
+from emtomo.errors import EmtomoError
+
+CUT = 0.143
+
+
+@dataclass
+class State:
+    """All that the next iteration needs; saving it is saving the refinement."""
+
+    poses: Poses
+    halves: dict[int, Half]
+    progress: Progress
+    local: np.ndarray
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What is told of an iteration; resolutions in Å, angles in degrees, shifts in voxels."""
+
+    iteration: int
+    resolution: float
+    compared_to: float
+    orientations: int
+    shifts: int
+    local_share: float
+    angle_change: float
+    shift_change: float
+    angle_spread: float
+    shift_spread: float
+    certainty: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished refinement.
+
+    Attributes
+    ----------
+    poses : Poses
+    average : (n, n, n) array
+        From all particles, filtered by the FSC.
+    halves : dict
+        Unfiltered half maps by half.
+    curves : FscCurves
+    resolution : float
+        Å, of the corrected curve at 0.143.
+    mask : (n, n, n) array
+        In which the FSC was measured.
+    metrics : list of Metrics
+    remarks : list of str
+    """
+
+    poses: Poses
+    average: np.ndarray
+    halves: dict[int, np.ndarray]
+    curves: FscCurves
+    resolution: float
+    mask: np.ndarray
+    metrics: list[Metrics] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+
+class Refinement:
+    """Everything that stays the same from the first to the last iteration.
+
+    Parameters
+    ----------
+    particles : Particles
+    start : Poses
+        With halves assigned.
+    reference : (n, n, n) array
+        At the particles' pixel size; any grey scale.
+    options : RefineOptions
+    mask : (n, n, n) array, optional
+        0 to 1; the reference is zero where it is 0. By default a ball of the mask diameter.
+
+    Raises
+    ------
+    EmtomoError
+        If there are not two particles in two halves, or a volume has another size.
+    """
+
+    def __init__(
+        self,
+        particles: Particles,
+        start: Poses,
+        reference: np.ndarray,
+        options: RefineOptions,
+        mask: np.ndarray | None = None,
+    ) -> None:
+        n = particles.size
+        for what, volume in (("reference", reference), ("mask", mask)):
+            if volume is not None and volume.shape != (n, n, n):
+                raise EmtomoError(f"The {what} must be {n} voxels wide as the particles are, got {volume.shape}.")
+        if not all((start.half == h).any() for h in (1, 2)):
+            raise EmtomoError("Refinement needs at least two particles, one in each half set.")
+        self.particles, self.start, self.options = particles, start, options
+        self.symmetry = parse_symmetry(options.symmetry)
+        self.group = symmetry_rotations(self.symmetry)
+        diameter = options.mask_diameter or n * particles.pixel_size
+        self.mask_radius = min(diameter / 2 / particles.pixel_size, n / 2)
+        self.mask = ball(n, min(self.mask_radius, n / 2 - EDGE), EDGE) if mask is None else np.asarray(mask, np.float32)
+        blurred = lowpass(reference, particles.pixel_size, max(options.initial_lowpass, 2.05 * particles.pixel_size))
+        self.first = blurred * self.mask
+        self.searches_all = options.angular_step > options.local_from
+        self.remarks: list[str] = []
+        self._packings: dict[float, Packing] = {}
+
+    def packing(self, radius: float) -> Packing:
+        """Return the frequencies within `radius` shells, worked out once."""
+        key = min(float(np.ceil(radius)), self.particles.size / 2)
+        if key not in self._packings:
+            self._packings = {key: Packing(self.particles.size, key)}
+        return self._packings[key]
+
+    def begin(self) -> State:
+        """Return the state before the first iteration: noise measured, reference on the particles' grey scale."""
+        p, options = self.particles, self.options
+        shells = p.size * p.pixel_size / options.initial_lowpass
+        progress = Progress(0, float(np.clip(shells + 1, 4.0, p.size / 2)), REACH * options.local_from,
+                            options.offset_range)  # fmt: skip
+        local = np.full(len(self.start), not self.searches_all)
+        whole = self.packing(p.size / 2)
+        halves = {}
+        for h in (1, 2):
+            half = flat_half(self.first)
+            members = np.flatnonzero(self.start.half == h)
+            setting = self._setting(progress, local, whole)
+            half.noise = first_noise(Worker(p, half, setting), members, self.start)
+            scale = grey_scale(Worker(p, half, setting), members, self.start, LOCAL if local.all() else GLOBAL)
+            if scale <= 0:
+                self.remarks.append(
+                    "The reference looks inverted against the particles: its best fit to them has the opposite sign. "
+                    "Particles must be white in a reference that is white."
+                )
+                scale = 1.0
+            halves[h] = Half(self.first * np.float32(scale), half.noise)
+        return State(self.start.copy(), halves, progress, local)
+
+    def _setting(self, progress: Progress, local: np.ndarray, packing: Packing, frame: dict | None = None) -> Setting:
+        options = self.options
+        arguments = options, progress, packing, self.mask_radius
+        near = local_search(*arguments)
+        searches = (near if local.all() else global_search(*arguments), near)
+        return Setting(
+            packing,
+            progress.radius,
+            searches,
+            np.where(local, LOCAL, GLOBAL),
+            self.start,
+            options.prior_width,
+            max(options.offset_range, 1.0),
+            self.mask_radius,
+            frame or {1: IDENTITY, 2: IDENTITY},
+            self.group,
+        )
+
+    def _reach(self, progress: Progress) -> float:
+        """Return how many shells are added to the volume: those compared, and some to see the resolution grow."""
+        return min(self.particles.size / 2, progress.radius + max(4.0, 0.15 * self.particles.size))
+
+    def step(
+        self, state: State, progress: Callable[[int], None] = lambda done: None, *, last: bool = False
+    ) -> tuple[State, Metrics, dict[int, Sums], FscCurves]:
+        """Run one iteration; `last` adds all frequencies up to Nyquist to the volumes."""
+        began = time.monotonic()
+        p, n = self.particles, self.particles.size
+        packing = self.packing(n / 2 if last else self._reach(state.progress))
+        shells = n * p.pixel_size / self.options.initial_lowpass
+        frame = {1: IDENTITY, 2: IDENTITY}
+        if state.progress.iteration > 0:
+            radius = min(max(shells, 4.0), n / 2 - 1)
+            frame = {h: frame_of(half.reference, self.first, radius, self.symmetry) for h, half in state.halves.items()}
+        setting = self._setting(state.progress, state.local, packing, frame)
+        poses, outcomes = run_iteration(p, state.halves, state.poses, setting, progress)
+        sums = {h: outcome.sums.completed(self.symmetry) for h, outcome in outcomes.items()}
+        curves, used = self._correlation(sums)
+        halves = self._new_halves(state.halves, sums, outcomes, used)
+        angle = symmetric_angle(state.poses.rotations, poses.rotations, self.symmetry)
+        shift = np.linalg.norm(poses.shifts - state.poses.shifts, axis=1)
+        changes = float(np.median(angle)), float(np.median(shift))
+        spreads = float(np.median(poses.angle_spread)), float(np.median(poses.shift_spread))
+        resolution = resolution_at(used, n, p.pixel_size, CUT)
+        now = advance(
+            state.progress, n * p.pixel_size / resolution, n, changes, spreads, bool(state.local.all())
+        )
+        near = (angle < self.options.angular_step) & (poses.certainty > 0.5)
+        local = state.local | ((near | (now.iteration >= MOST_GLOBAL)) & (now.iteration >= 2))
+        search = setting.searches[LOCAL if state.local.all() else GLOBAL]
+        metrics = Metrics(
+            now.iteration, resolution, n * p.pixel_size / state.progress.radius, len(search.grid.rotations),
+            len(search.grid.shifts), float(state.local.mean()), *changes, *spreads,
+            float(poses.certainty.mean()), time.monotonic() - began,
+        )  # fmt: skip
+        return State(poses, halves, now, local), metrics, sums, curves
+
+    def _correlation(self, sums: dict[int, Sums]) -> tuple[FscCurves, np.ndarray]:
+        """Return the half maps' FSC curves, and the one that counts, zero beyond what was added up."""
+        n = self.particles.size
+        maps = {h: solve(s) for h, s in sums.items()}
+        if self.options.solvent_correct_fsc:
+            curves = solvent_corrected_fsc(maps[1], maps[2], self.mask, seed=self.options.seed)
+        else:
+            plain = fourier_shell_correlation(maps[1], maps[2])
+            curves = FscCurves(plain, plain, np.zeros_like(plain), plain, n // 2 + 1)
+        used = curves.corrected.copy()
+        used[int(sums[1].radius) + 1 :] = 0.0
+        return curves, used
+
+    def _new_halves(
+        self, old: dict[int, Half], sums: dict[int, Sums], outcomes: dict[int, Outcome], curve: np.ndarray
+    ) -> dict[int, Half]:
+        """Return the halves' next references and noise; low shells of both are joined after the FSC was measured."""
+        p, n = self.particles, self.particles.size
+        correlation = np.clip(curve, 1e-3, 0.999)
+        ratio = self.options.regularisation * correlation / (1 - correlation)
+        inverse = {h: s.mean_weight() / ratio for h, s in sums.items()}
+        if self.options.join_halves:
+            shell = n * p.pixel_size / max(self.options.join_halves, resolution_at(curve, n, p.pixel_size, CUT))
+            join(sums, shell)
+        halves = {}
+        for h, outcome in outcomes.items():
+            reference = solve(sums[h], inverse[h]) * self.mask
+            noise = outcome.residual / np.maximum(outcome.measured, 1e-30)
+            noise = np.where((outcome.measured > 0) & (noise > 0), noise, old[h].noise)
+            halves[h] = Half(reference, smooth_gaps(noise, noise))
+        return halves
+
+    def finish(self, state: State, metrics: list[Metrics]) -> Result:
+        """Run the last iteration with all frequencies and return half maps, average and resolution."""
+        p, n = self.particles, self.particles.size
+        state, last, sums, curves = self.step(state, last=True)
+        edge = ball(n, n / 2 - EDGE, EDGE)
+        maps = {h: solve(s) * edge for h, s in sums.items()}
+        curve = np.clip(curves.corrected, 1e-3, 0.999)
+        whole = Sums(n, n / 2, sums[1].data + sums[2].data, sums[1].weights + sums[2].weights)
+        average = solve(whole, whole.mean_weight() * (1 - curve) / (2 * curve)) * edge
+        resolution = resolution_at(curves.corrected, n, p.pixel_size, CUT)
+        return Result(state.poses, average, maps, curves, resolution, self.mask, [*metrics, last], self.remarks)
+
+    def run(self, told: Callable[[State, Metrics], None] = lambda state, metrics: None) -> Result:
+        """Iterate until nothing changes any more."""
+        state, metrics = self.begin(), []
+        while not state.progress.converged and state.progress.iteration < self.options.max_iterations:
+            state, one, *_ = self.step(state)
+            metrics.append(one)
+            told(state, one)
+        return self.finish(state, metrics)
+
+
+def join(sums: dict[int, Sums], shell: float) -> None:
+    """Replace the data and weights of both halves up to `shell` by their mean, in place."""
+    near = sums[1].shells() <= shell
+    for name in ("data", "weights"):
+        a, b = getattr(sums[1], name), getattr(sums[2], name)
+        a[near] = b[near] = (a[near] + b[near]) / 2

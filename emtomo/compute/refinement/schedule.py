@@ -1,0 +1,153 @@
+"""What the next iteration searches, and when the search is over."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from emtomo.compute.orientations import ball_lattice, local_rotations, orientation_grid, random_turn
+from emtomo.compute.refinement.expectation import Grid, waves
+from emtomo.compute.refinement.iteration import Search
+from emtomo.compute.refinement.options import RefineOptions
+from emtomo.compute.refinement.packing import Packing
+
+# a grid step must not move the particle's rim by more than this part of the finest wave compared
+RIM = 1.4
+GLOBAL, LOCAL = 0, 1
+REACH = 8.0  # local searches reach so many steps to every side
+MOST_SECTIONS = 400 * 2**20  # bytes of the sections of a search over all orientations
+MOST_GLOBAL = 8  # iterations after which every particle is searched locally
+MOST_SHIFTS = 1200
+
+
+@dataclass
+class Progress:
+    """How far a refinement is; carried from iteration to iteration.
+
+    Attributes
+    ----------
+    iteration : int
+        Iterations done.
+    radius : float
+        Shells compared in the next iteration.
+    reach_angle, reach_shift : float
+        How far local searches go (degrees, voxels).
+    best_shell : float
+        Best resolution so far, in shells.
+    without_gain : int
+        Iterations since it improved.
+    settled : bool
+        Poses no longer change.
+    least_change : float
+        Smallest median change of angles so far, in degrees.
+    without_less : int
+        Iterations since the changes became less.
+    """
+
+    iteration: int
+    radius: float
+    reach_angle: float
+    reach_shift: float
+    best_shell: float = 0.0
+    without_gain: int = 0
+    settled: bool = False
+    least_change: float = 180.0
+    without_less: int = 0
+
+    @property
+    def converged(self) -> bool:
+        """Whether another iteration would change nothing that matters."""
+        if self.iteration < 3 or self.without_gain < 1:
+            return False
+        return self.settled or (self.without_gain >= 3 and self.without_less >= 3)
+
+
+def coarse_radius(step: float, mask_radius: float, size: int, most: float) -> float:
+    """Return the shells that a grid of `step` degrees can tell apart for a particle of this radius in voxels."""
+    return float(np.clip(size / (RIM * np.deg2rad(step) * mask_radius), 3.0, most))
+
+
+def shift_grid(reach: float, radius: float, size: int, coarsest: float) -> np.ndarray:
+    """Return shifts within `reach` voxels, at most half a wave of the finest shell apart."""
+    step = min(coarsest, size / (2 * RIM * radius))
+    step = max(step, reach * (4 / 3 * np.pi / MOST_SHIFTS) ** (1 / 3))
+    return ball_lattice(reach, step)
+
+
+def global_search(options: RefineOptions, progress: Progress, packing: Packing, mask_radius: float) -> Search:
+    """Return a search over all orientations of the asymmetric unit."""
+    step = 2 * options.angular_step
+    radius = coarse_radius(step, mask_radius, packing.size, progress.radius)
+    turn = random_turn(np.random.default_rng([options.seed, progress.iteration]))
+    rotations = orientation_grid(step, options.symmetry, turn)
+    while radius > 4 and len(rotations) * 8 * _frequencies(radius) > MOST_SECTIONS:
+        radius *= 0.9
+    middle = float(np.sqrt(radius * progress.radius))
+    return Search(
+        _grid(rotations, progress.reach_shift, radius, step, packing, options.offset_step),
+        12,
+        [radius, middle, progress.radius],
+        True,
+    )
+
+
+def local_search(options: RefineOptions, progress: Progress, packing: Packing, mask_radius: float) -> Search:
+    """Return a search about the last poses."""
+    step = progress.reach_angle / 1.3
+    radius = coarse_radius(step, mask_radius, packing.size, progress.radius)
+    rotations = local_rotations(progress.reach_angle, step)
+    grid = _grid(rotations, progress.reach_shift, radius, step, packing, options.offset_step)
+    return Search(grid, 6, [radius, progress.radius], False)
+
+
+def _grid(
+    rotations: np.ndarray, reach: float, radius: float, step: float, packing: Packing, coarsest: float
+) -> Grid:
+    shifts = shift_grid(reach, radius, packing.size, coarsest)
+    chosen = packing.within(radius)
+    k = packing.k[chosen]
+    return Grid(rotations, shifts, chosen, k, waves(k, shifts, packing.size), step)
+
+
+def _frequencies(radius: float) -> float:
+    return 2 * np.pi / 3 * radius**3
+
+
+def advance(
+    progress: Progress, shell: float, size: int, changes: tuple[float, float], spreads: tuple[float, float], local: bool
+) -> Progress:
+    """Return the progress after an iteration.
+
+    Parameters
+    ----------
+    progress : Progress
+    shell : float
+        Resolution reached, in shells.
+    size : int
+        Edge of the box.
+    changes : (float, float)
+        Median change of the orientations (degrees) and shifts (voxels).
+    spreads : (float, float)
+        Median width of the posteriors, in the same units.
+    local : bool
+        All particles were searched locally.
+    """
+    gain = shell > progress.best_shell + 0.5
+    less = changes[0] < 0.9 * progress.least_change
+    floor = 360 / (np.pi * size)  # degrees that move the box's rim by one voxel
+    angle, shift = progress.reach_angle, progress.reach_shift
+    if local:
+        angle = float(np.clip(4 * max(changes[0], spreads[0]), min(angle, 0.25 * floor), angle))
+        shift = float(np.clip(4 * max(changes[1], spreads[1]), min(shift, 0.5), shift))
+    elif progress.iteration > 0:
+        shift = float(np.clip(4 * max(changes[1], spreads[1]), min(shift, 2.0), shift))
+    return Progress(
+        iteration=progress.iteration + 1,
+        radius=float(np.clip(shell + max(2.0, 0.1 * size), 4.0, size / 2)),
+        reach_angle=angle,
+        reach_shift=shift,
+        best_shell=max(progress.best_shell, shell),
+        without_gain=0 if gain else progress.without_gain + 1,
+        settled=local and changes[0] < max(0.3 * spreads[0], 0.02) and changes[1] < max(0.3 * spreads[1], 0.01),
+        least_change=min(progress.least_change, changes[0]),
+        without_less=0 if less else progress.without_less + 1,
+    )
