@@ -89,7 +89,9 @@ def fourier_shell_correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return _spectra_correlation(_transform(a), _transform(b), shells_of(a.shape[0]), a.shape[0])
 
 
-def solvent_corrected_fsc(a: np.ndarray, b: np.ndarray, mask: np.ndarray, *, seed: int = 0) -> FscCurves:
+def solvent_corrected_fsc(
+    a: np.ndarray, b: np.ndarray, mask: np.ndarray, *, seed: int = 0, start_at: float | None = None
+) -> FscCurves:
     """Return the FSC of two half maps within a mask, freed of what the mask itself correlates.
 
     Phases are made random where the unmasked maps correlate less than 0.8; what
@@ -100,6 +102,8 @@ def solvent_corrected_fsc(a: np.ndarray, b: np.ndarray, mask: np.ndarray, *, see
     ----------
     a, b, mask : (n, n, n) arrays
     seed : int
+    start_at : float, optional
+        Shell from which phases are randomised instead.
 
     References
     ----------
@@ -117,6 +121,8 @@ def solvent_corrected_fsc(a: np.ndarray, b: np.ndarray, mask: np.ndarray, *, see
     masked = _spectra_correlation(_transform(a * mask), _transform(b * mask), shell, n)
     below = np.flatnonzero(unmasked[1:] < RANDOMISE_BELOW)
     start = int(below[0]) + 1 if len(below) else n // 2 + 1
+    if start_at is not None:
+        start = max(1, min(int(round(start_at)), n // 2 + 1))
     rng = np.random.default_rng(seed)
     beyond = shell >= start
 

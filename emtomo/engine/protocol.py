@@ -110,7 +110,7 @@ class EmtomoProtocol(Protocol):
 
     def _summary(self) -> list[str]:
         outputs = [f"{name}: {output}" for name, output in self.outputs().items()]
-        return [*outputs, *self._remarks()] if outputs else ["Not run yet."]
+        return [*outputs, *self._remarks()] or ["Not run yet."]
 
     def _remarks(self) -> list[str]:
         """Return what the user should know about the result, in sentences with numbers."""

@@ -1,29 +1,47 @@
 """Protocols: what a user can run. The engine finds them here by their class."""
 
+from emtomo.protocols.align_symmetry import AlignSymmetry
 from emtomo.protocols.apply_alignment import ApplyAlignment
 from emtomo.protocols.bin_tomograms import BinTomograms
 from emtomo.protocols.clean_coordinates import CleanCoordinates
 from emtomo.protocols.consensus_picks import ConsensusPicks
+from emtomo.protocols.create_mask import CreateMask
 from emtomo.protocols.denoise_tomograms import DenoiseTomograms
+from emtomo.protocols.export_particles_star import ExportParticlesStar
 from emtomo.protocols.extract_subtomograms import ExtractSubtomograms
 from emtomo.protocols.import_coordinates import ImportCoordinates
+from emtomo.protocols.import_subtomograms import ImportSubtomograms
 from emtomo.protocols.import_tomograms import ImportTomograms
+from emtomo.protocols.import_volume import ImportVolume
 from emtomo.protocols.model_workflow import ModelWorkflow
 from emtomo.protocols.pick_vectorial import PickVectorial
+from emtomo.protocols.postprocess import PostProcess
+from emtomo.protocols.reconstruct_average import ReconstructAverage
+from emtomo.protocols.refine_poses import RefinePoses
 from emtomo.protocols.select_subset import SelectSubset
 from emtomo.protocols.simulate_tomograms import SimulateTomograms
+from emtomo.protocols.symmetrize import Symmetrize
 
 __all__ = [
+    "AlignSymmetry",
     "ApplyAlignment",
     "BinTomograms",
     "CleanCoordinates",
     "ConsensusPicks",
+    "CreateMask",
     "DenoiseTomograms",
+    "ExportParticlesStar",
     "ExtractSubtomograms",
     "ImportCoordinates",
+    "ImportSubtomograms",
     "ImportTomograms",
+    "ImportVolume",
     "ModelWorkflow",
     "PickVectorial",
+    "PostProcess",
+    "ReconstructAverage",
+    "RefinePoses",
     "SelectSubset",
     "SimulateTomograms",
+    "Symmetrize",
 ]

@@ -8,9 +8,9 @@ from pyworkflow.protocol.params import Form
 
 from emtomo.compute.averaging import AlignOptions, fourier_average, turn_boxes, wedge_weights
 from emtomo.engine.protocol import EmtomoProtocol
-from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.objects import Average, SetOfSubtomograms, rotation_columns, rotations_of
+from emtomo.objects.particle_source import open_boxes
 
 BATCH = 256
 
@@ -53,7 +53,7 @@ class ApplyAlignment(EmtomoProtocol):
         rotations = rotations_of(frame)
         sums = np.zeros((size, size, size))
         weights = np.zeros((size, size, size // 2 + 1))
-        stacks = {file: _stack(file, size) for file in frame["file"].unique()}
+        stacks = {file: open_boxes(file, size) for file in frame["file"].unique()}
         shape = (len(frame), size, size, size)
         with mrc.StackWriter(self._file(tomogram_id), shape, boxes.pixel_size.get(), BATCH) as stack:
             for first in range(0, len(frame), BATCH):
@@ -111,17 +111,3 @@ class ApplyAlignment(EmtomoProtocol):
 
     def _sums(self, tomogram_id: str) -> str:
         return self._getExtraPath(f"{tomogram_id}_sums.npz")
-
-
-def _stack(path: str, size: int) -> np.ndarray:
-    """Return a stack of boxes as `(n, size, size, size)`.
-
-    Raises
-    ------
-    EmtomoError
-        If the file is not a stack of such boxes.
-    """
-    data = mrc.open_volume(path)
-    if data.shape[1:] != (size, size) or data.shape[0] % size:
-        raise EmtomoError(f"{path}: not a stack of {size}×{size}×{size} boxes.")
-    return data.reshape(-1, size, size, size)

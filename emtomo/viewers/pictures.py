@@ -162,9 +162,22 @@ def _subtomograms(value: SetOfSubtomograms, pointer: Pointer, png: Path) -> None
     for file, index in zip(chosen["file"], chosen["index"], strict=True):
         stack = mrc.open_volume(file).reshape(-1, size, size, size)
         boxes.append(slab(stack[int(index)], 0, size // 2, 3))
-    figure, axes = _figure(1, 12, 4.5)
+    rotations = rotations_of(value.frame([f"r{i}{j}" for i in "123" for j in "123"]))
+    known = ~np.isnan(rotations).any(axis=(1, 2))
+    figure, axes = _figure(2 if known.any() else 1, 15 if known.any() else 12, 4.5)
     show(axes[0], montage(boxes, 8), f"{len(boxes)} of {len(value)} subtomograms, central xy slab")
+    if known.any():
+        _directions(axes[1], rotations[known])
     _save(figure, png)
+
+
+def _directions(axes: Any, rotations: np.ndarray) -> None:
+    """Draw where in the tomogram the particles' z axes point: azimuth against elevation, equal areas."""
+    x, y, z = rotations[:, :, 2].T
+    axes.hexbin(np.rad2deg(np.arctan2(y, x)), z, gridsize=(24, 10), extent=(-180, 180, -1, 1), mincnt=1, cmap="viridis")
+    axes.set_xlabel("azimuth of the z axis (°)")
+    axes.set_ylabel("cosine of its angle to the beam")
+    axes.set_title("directions of the particles' z axes", fontsize=9)
 
 
 def _average(value: Any, pointer: Pointer, png: Path) -> None:
@@ -183,10 +196,18 @@ def _average(value: Any, pointer: Pointer, png: Path) -> None:
 
 
 def _fsc(value: FSC, pointer: Pointer, png: Path) -> None:
-    table = np.loadtxt(value.file.get(), delimiter=",", skiprows=1, ndmin=2)
-    figure, axes = _figure(1, 6, 4)
-    axes[0].plot(table[:, 0], table[:, 1])
+    path = Path(value.file.get())
+    names = path.read_text(encoding="utf8").split("\n", 1)[0].split(",")[1:]
+    table = np.loadtxt(path, delimiter=",", skiprows=1, ndmin=2)
+    figure, axes = _figure(1, 7, 4.5)
+    for k, name in enumerate(names):
+        axes[0].plot(table[:, 0], table[:, k + 1], linewidth=2.2 if k == 0 else 1.0, label=name)
     axes[0].axhline(0.143, color="grey", linewidth=0.8)
+    if value.resolution.get():
+        axes[0].axvline(1 / value.resolution.get(), color="grey", linestyle=":")
+        axes[0].set_title(f"{value.resolution.get():.2f} Å at FSC 0.143", fontsize=10)
+    axes[0].set_ylim(-0.1, 1.05)
+    axes[0].legend(fontsize=8)
     axes[0].set_xlabel("spatial frequency (1/Å)")
     axes[0].set_ylabel("FSC")
     _save(figure, png)

@@ -8,6 +8,7 @@ from numba import njit, prange
 from emtomo.compute.kernels.fourier import place, value, value_and_gradient
 
 F = np.float32
+U = np.uintp
 
 
 @njit(nogil=True, cache=True, fastmath=True)
@@ -220,8 +221,16 @@ def climb(ref, pad, k, data, weight, size, rotation, shift, centre_rotation, cen
     return best, best_rotation, best_shift, best_hessian
 
 
-@njit(nogil=True, cache=True)
-def insert(k, pad, data, weight, rotation, factor, sums, weights):
+@njit(nogil=True, cache=True, fastmath=True)
+def _add(sums, k, j, i, f, re, im, w):
+    """Add to real part, imaginary part and weight, which lie side by side."""
+    sums[k, j, i, U(0)] += f * re
+    sums[k, j, i, U(1)] += f * im
+    sums[k, j, i, U(2)] += f * w
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def insert(k, pad, data, weight, rotation, factor, sums):
     """Add a particle's data and weights at R.T k to the eight voxels about each point (the adjoint of a section)."""
     m = sums.shape[0] // 2
     r = rotation
@@ -232,14 +241,16 @@ def insert(k, pad, data, weight, rotation, factor, sums, weights):
         kz = pad * (r[0, 2] * x + r[1, 2] * y + r[2, 2] * z)
         sign, px, py, pz, a, b, c = place(m, kx, ky, kz)
         re, im, w = factor * data[i].real, factor * sign * data[i].imag, factor * weight[i]
-        for dz in range(2):
-            fz = c if dz else F(1) - c
-            for dy in range(2):
-                fy = fz * (b if dy else F(1) - b)
-                for dx in range(2):
-                    f = fy * (a if dx else F(1) - a)
-                    sums[pz + dz, py + dy, px + dx] += complex(f * re, f * im)
-                    weights[pz + dz, py + dy, px + dx] += f * w
+        x0, y0, z0, x1, y1, z1 = U(px), U(py), U(pz), U(px + 1), U(py + 1), U(pz + 1)
+        a0, b0, c0 = F(1) - a, F(1) - b, F(1) - c
+        _add(sums, z0, y0, x0, c0 * b0 * a0, re, im, w)
+        _add(sums, z0, y0, x1, c0 * b0 * a, re, im, w)
+        _add(sums, z0, y1, x0, c0 * b * a0, re, im, w)
+        _add(sums, z0, y1, x1, c0 * b * a, re, im, w)
+        _add(sums, z1, y0, x0, c * b0 * a0, re, im, w)
+        _add(sums, z1, y0, x1, c * b0 * a, re, im, w)
+        _add(sums, z1, y1, x0, c * b * a0, re, im, w)
+        _add(sums, z1, y1, x1, c * b * a, re, im, w)
 
 
 @njit(nogil=True, cache=True)

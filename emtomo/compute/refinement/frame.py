@@ -15,9 +15,7 @@ IDENTITY = (np.eye(3), np.zeros(3))
 OBLIQUE = turned(np.eye(3), np.array([0.4, 0.3, 0.2]))
 
 
-def frame_of(
-    reference: np.ndarray, first: np.ndarray, radius: float, symmetry: str
-) -> tuple[np.ndarray, np.ndarray]:
+def frame_of(reference: np.ndarray, first: np.ndarray, radius: float, symmetry: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the turn and the shift (voxels) that bring `reference` onto `first`.
 
     first(x) = reference(turn.T (x - shift)). Identity where the symmetry fixes the frame, or

@@ -78,5 +78,3 @@ def _cross(
 def flat_half(reference: np.ndarray) -> Half:
     """Return a half with a reference and noise of one everywhere."""
     return Half(reference, np.ones(reference.shape[0] // 2 + 1))
-
-

@@ -10,7 +10,7 @@ from emtomo.compute.device import threads
 from emtomo.compute.filters import ball
 from emtomo.compute.kernels import fourier_cpu
 from emtomo.compute.refinement.expectation import Grid, Peaks, Prior, climb, spread_out, starts, waves
-from emtomo.compute.refinement.maximisation import Sums
+from emtomo.compute.refinement.maximisation import Sums, partial_sums
 from emtomo.compute.refinement.packing import Packing
 from emtomo.compute.refinement.particles import Particles, Poses
 from emtomo.compute.refinement.reference import PAD, padded_transform
@@ -100,10 +100,19 @@ class Half:
 class Outcome:
     """What one block of particles gives."""
 
-    sums: Sums
+    sums: np.ndarray
     residual: np.ndarray
     measured: np.ndarray
     found: dict[int, tuple] = field(default_factory=dict)
+
+
+@dataclass
+class Total:
+    """What a half set gives: sums, and per shell what the references leave and how much was measured."""
+
+    sums: Sums
+    residual: np.ndarray
+    measured: np.ndarray
 
 
 class Worker:
@@ -152,21 +161,8 @@ class Worker:
         return self._norms[key]
 
     def box(self, i: int) -> np.ndarray:
-        """Return the box with mean 0 and deviation 1 outside the mask.
-
-        Raises
-        ------
-        EmtomoError
-            If a voxel is no number.
-        """
-        box = np.asarray(self.particles.box(i), np.float32)
-        if box.shape != (self.packing.size,) * 3:
-            raise EmtomoError(f"Particle {i + 1}: the box must be {self.packing.size} voxels wide, got {box.shape}.")
-        around = box.reshape(-1)[self._outside]
-        mean, deviation = float(around.mean(dtype=float)), float(around.std(dtype=float))
-        if not np.isfinite(mean + deviation) or not np.isfinite(box).all():
-            raise EmtomoError(f"Particle {i + 1}: there are voxels that are no numbers (NaN or infinite).")
-        return (box - np.float32(mean)) / np.float32(deviation if deviation > 1e-12 else 1.0)
+        """Return the box of particle `i` with mean 0 and deviation 1 outside the mask."""
+        return normalised(self.particles.box(i), i, self.packing.size, self._outside)
 
     def measured(self, i: int, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return masked data, whole data and weights of particle `i`."""
@@ -213,7 +209,7 @@ class Worker:
             fourier_cpu.phases(moved, size, reach, table)
             fourier_cpu.moved(packing.k, d, table, here)
             r, f = turned.astype(np.float32), np.float32(mass)
-            fourier_cpu.insert(packing.k, _PAD, here, w, r, f, out.sums.data, out.sums.weights)
+            fourier_cpu.insert(packing.k, _PAD, here, w, r, f, out.sums)
 
     def leave(self, peaks: Peaks, data: np.ndarray, weight: np.ndarray, out: Outcome) -> None:
         """Add up, per shell, what the reference does not explain of the particle."""
@@ -228,6 +224,24 @@ class Worker:
         out.measured += np.bincount(packing.shell, weight, minlength=len(out.measured))
 
 
+def normalised(box: np.ndarray, i: int, size: int, outside: np.ndarray) -> np.ndarray:
+    """Return a box with mean 0 and deviation 1 in the flat indices `outside`.
+
+    Raises
+    ------
+    EmtomoError
+        If the box has another size, or a voxel is no number.
+    """
+    box = np.asarray(box, np.float32)
+    if box.shape != (size,) * 3:
+        raise EmtomoError(f"Particle {i + 1}: the box must be {size} voxels wide, got shape {box.shape}.")
+    around = box.reshape(-1)[outside]
+    mean, deviation = float(around.mean(dtype=float)), float(around.std(dtype=float))
+    if not np.isfinite(mean + deviation) or not np.isfinite(box).all():
+        raise EmtomoError(f"Particle {i + 1}: there are voxels that are no numbers (NaN or infinite).")
+    return (box - np.float32(mean)) / np.float32(deviation if deviation > 1e-12 else 1.0)
+
+
 def in_frame(
     rotation: np.ndarray, shift: np.ndarray, frame: tuple[np.ndarray, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -238,7 +252,7 @@ def in_frame(
 
 def blocks_of(size: int) -> int:
     """Return in how many independent sums a half set's particles are added up; never depends on the threads."""
-    one = 24 * (2 * size + 3) ** 2 * (size + 3)
+    one = 16 * (2 * size + 3) ** 2 * (size + 3)
     return int(np.clip(BLOCK_BYTES // (2 * one), 1, 8))
 
 
@@ -248,7 +262,7 @@ def run_iteration(
     poses: Poses,
     setting: Setting,
     progress: Callable[[int], None] = lambda done: None,
-) -> tuple[Poses, dict[int, Outcome]]:
+) -> tuple[Poses, dict[int, Total]]:
     """Locate all particles against their own half's reference.
 
     Returns the new poses and, for each half, the sums for its new volume.
@@ -264,7 +278,7 @@ def run_iteration(
     def work(task: tuple[int, np.ndarray]) -> Outcome:
         h, members = task
         shells = len(halves[h].noise)
-        out = Outcome(Sums.empty(packing.size, packing.radius), np.zeros(shells), np.zeros(shells))
+        out = Outcome(partial_sums(packing.radius), np.zeros(shells), np.zeros(shells))
         for i in members:
             peaks, data, weight = workers[h].locate(int(i), poses)
             workers[h].insert(peaks, data, weight, h, out)
@@ -284,15 +298,14 @@ def run_iteration(
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads()) as pool:
         outcomes = list(pool.map(work, tasks))
     new = poses.copy()
-    results: dict[int, Outcome] = {}
-    for (h, _), outcome in zip(tasks, outcomes, strict=True):
-        for i, (rotation, shift, density, angle, move, mass) in outcome.found.items():
-            new.rotations[i], new.shifts[i], new.score[i] = rotation, shift, density
-            new.angle_spread[i], new.shift_spread[i], new.certainty[i] = angle, move, mass
-        if h in results:
-            results[h].sums += outcome.sums
-            results[h].residual += outcome.residual
-            results[h].measured += outcome.measured
-        else:
-            results[h] = outcome
+    results: dict[int, Total] = {}
+    for h in halves:
+        mine = [outcome for (of, _), outcome in zip(tasks, outcomes, strict=True) if of == h]
+        for outcome in mine:
+            for i, (rotation, shift, density, angle, move, mass) in outcome.found.items():
+                new.rotations[i], new.shifts[i], new.score[i] = rotation, shift, density
+                new.angle_spread[i], new.shift_spread[i], new.certainty[i] = angle, move, mass
+        sums = Sums.of(packing.size, packing.radius, [outcome.sums for outcome in mine])
+        residual, measured = (sum(getattr(o, name) for o in mine) for name in ("residual", "measured"))
+        results[h] = Total(sums, residual, measured)
     return new, results

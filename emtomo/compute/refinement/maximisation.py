@@ -39,10 +39,16 @@ class Sums:
         shape = (2 * m + 1, 2 * m + 1, m + 2)
         return cls(size, radius, np.zeros(shape, np.complex128), np.zeros(shape))
 
-    def __iadd__(self, other: "Sums") -> "Sums":
-        self.data += other.data
-        self.weights += other.weights
-        return self
+    @classmethod
+    def of(cls, size: int, radius: float, partial: list[np.ndarray]) -> "Sums":
+        """Return the total of partial sums, as :func:`partial_sums` makes them."""
+        data = np.zeros(partial[0].shape[:3], np.complex128)
+        weights = np.zeros(partial[0].shape[:3])
+        for part in partial:
+            data.real += part[..., 0]
+            data.imag += part[..., 1]
+            weights += part[..., 2]
+        return cls(size, radius, data, weights)
 
     def completed(self, symmetry: str = "C1") -> "Sums":
         """Return the sums with both halves of the plane x = 0 added, and summed over the equivalents."""
@@ -77,6 +83,15 @@ class Sums:
         last = min(len(out), int(self.radius) + 1)
         out[:last] = mean[:last]
         return out
+
+
+def partial_sums(radius: float) -> np.ndarray:
+    """Return an empty array to insert particles into: real part, imaginary part and weight side by side, float32.
+
+    Few enough particles go into one that float32 holds their sum; :meth:`Sums.of` adds them up in float64.
+    """
+    m = margin(radius)
+    return np.zeros((2 * m + 1, 2 * m + 1, m + 2, 4), np.float32)
 
 
 def solve(sums: Sums, inverse_prior: np.ndarray | None = None) -> np.ndarray:

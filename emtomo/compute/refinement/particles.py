@@ -101,9 +101,7 @@ class Poses:
         return replace(self, **{name: np.array(value) for name, value in vars(self).items()})
 
 
-def assign_halves(
-    n: int, seed: int, given: np.ndarray | None = None, together: np.ndarray | None = None
-) -> np.ndarray:
+def assign_halves(n: int, seed: int, given: np.ndarray | None = None, together: np.ndarray | None = None) -> np.ndarray:
     """Return 1 or 2 for every particle: kept where given, else at random in halves of equal size.
 
     Parameters

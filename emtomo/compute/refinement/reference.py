@@ -58,4 +58,3 @@ def padded_transform(volume: np.ndarray, radius: float, pad: int = PAD) -> np.nd
 def margin(radius: float, pad: int = PAD) -> int:
     """Return the half width of a padded transform that holds all neighbours of a sphere's points."""
     return int(np.ceil(radius * pad)) + 1
-

@@ -10,7 +10,7 @@ from emtomo.compute.filters import ball, lowpass
 from emtomo.compute.fsc import FscCurves, fourier_shell_correlation, resolution_at, solvent_corrected_fsc
 from emtomo.compute.refinement.frame import IDENTITY, frame_of
 from emtomo.compute.refinement.initial import first_noise, flat_half, grey_scale, smooth_gaps
-from emtomo.compute.refinement.iteration import EDGE, Half, Outcome, Setting, Worker, run_iteration
+from emtomo.compute.refinement.iteration import EDGE, Half, Setting, Total, Worker, run_iteration
 from emtomo.compute.refinement.maximisation import Sums, solve
 from emtomo.compute.refinement.options import RefineOptions
 from emtomo.compute.refinement.packing import Packing
@@ -210,9 +210,7 @@ class Refinement:
         changes = float(np.median(angle)), float(np.median(shift))
         spreads = float(np.median(poses.angle_spread)), float(np.median(poses.shift_spread))
         resolution = resolution_at(used, n, p.pixel_size, CUT)
-        now = advance(
-            state.progress, n * p.pixel_size / resolution, n, changes, spreads, bool(state.local.all())
-        )
+        now = advance(state.progress, n * p.pixel_size / resolution, n, changes, spreads, bool(state.local.all()))
         near = (angle < self.options.angular_step) & (poses.certainty > 0.5)
         local = state.local | ((near | (now.iteration >= MOST_GLOBAL)) & (now.iteration >= 2))
         search = setting.searches[LOCAL if state.local.all() else GLOBAL]
@@ -237,7 +235,7 @@ class Refinement:
         return curves, used
 
     def _new_halves(
-        self, old: dict[int, Half], sums: dict[int, Sums], outcomes: dict[int, Outcome], curve: np.ndarray
+        self, old: dict[int, Half], sums: dict[int, Sums], outcomes: dict[int, Total], curve: np.ndarray
     ) -> dict[int, Half]:
         """Return the halves' next references and noise; low shells of both are joined after the FSC was measured."""
         p, n = self.particles, self.particles.size

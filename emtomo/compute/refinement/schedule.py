@@ -91,17 +91,17 @@ def global_search(options: RefineOptions, progress: Progress, packing: Packing, 
 
 
 def local_search(options: RefineOptions, progress: Progress, packing: Packing, mask_radius: float) -> Search:
-    """Return a search about the last poses."""
-    step = progress.reach_angle / 1.3
+    """Return a search about the last poses; of one start alone where Newton steps reach all others from it."""
+    basin = np.rad2deg(packing.size / (RIM * progress.radius * mask_radius))
+    step = max(progress.reach_angle / 1.3, basin)
     radius = coarse_radius(step, mask_radius, packing.size, progress.radius)
     rotations = local_rotations(progress.reach_angle, step)
     grid = _grid(rotations, progress.reach_shift, radius, step, packing, options.offset_step)
-    return Search(grid, 6, [radius, progress.radius], False)
+    stages = [progress.radius] if radius > 0.9 * progress.radius else [radius, progress.radius]
+    return Search(grid, 6, stages, False)
 
 
-def _grid(
-    rotations: np.ndarray, reach: float, radius: float, step: float, packing: Packing, coarsest: float
-) -> Grid:
+def _grid(rotations: np.ndarray, reach: float, radius: float, step: float, packing: Packing, coarsest: float) -> Grid:
     shifts = shift_grid(reach, radius, packing.size, coarsest)
     chosen = packing.within(radius)
     k = packing.k[chosen]

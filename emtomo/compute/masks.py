@@ -1,0 +1,134 @@
+"""Masks: what of a box belongs to the particle."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+
+from emtomo.compute.filters import lowpass
+from emtomo.errors import EmtomoError
+from emtomo.options import Param
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskOptions:
+    """How a mask is made."""
+
+    shape: Annotated[
+        str,
+        Param("Shape", "From the density above a threshold, or a sphere or a cylinder along z about the centre.",
+              choices=("threshold", "sphere", "cylinder")),
+    ] = "threshold"  # fmt: skip
+    threshold: Annotated[
+        float | None,
+        Param("Threshold", "Density above it is particle. Empty: the value that best parts the voxels in two (Otsu)."),
+    ] = None
+    lowpass: Annotated[
+        float, Param("Low-pass filter", "Of the density, before the threshold. 0: none.", unit="Å", ge=0)
+    ] = 0.0
+    diameter: Annotated[float, Param("Diameter", "Of a sphere or cylinder. 0: the box.", unit="Å", ge=0)] = 0.0
+    height: Annotated[float, Param("Height", "Of a cylinder. 0: the box.", unit="Å", ge=0)] = 0.0
+    extend: Annotated[
+        float,
+        Param("Extend", "Grow what is inside by this; shrink it if negative.", unit="voxels", ge=-200, le=200),
+    ] = 3.0  # fmt: skip
+    soft_edge: Annotated[
+        float,
+        Param("Soft edge", "Width of the raised cosine outside. 0 gives a binary mask.", unit="voxels", ge=0, le=200),
+    ] = 6.0
+    invert: Annotated[bool, Param("Invert", "1 outside and 0 inside.")] = False
+
+
+def distance(inside: np.ndarray) -> np.ndarray:
+    """Return the distance in voxels of every voxel to the nearest one that is inside; inf if none is.
+
+    Exact, in time proportional to the number of voxels.
+
+    References
+    ----------
+    Felzenszwalb & Huttenlocher, Distance transforms of sampled functions, Theory of Computing 8 (2012), section 2.
+    """
+    from emtomo.compute.kernels.distance_cpu import along_next, along_x
+
+    inside = np.ascontiguousarray(inside, bool)
+    if not inside.any():
+        return np.full(inside.shape, np.inf, np.float32)
+    out = np.empty(inside.shape, np.float32)
+    along_x(inside, out)
+    along_next(out, False)
+    along_next(out, True)
+    return np.sqrt(out, out=out)
+
+
+def soften(inside: np.ndarray, extend: float, soft_edge: float) -> np.ndarray:
+    """Return 1 up to `extend` voxels from what is inside, falling to 0 over `soft_edge` voxels more.
+
+    Parameters
+    ----------
+    inside : (z, y, x) bool array
+    extend : float
+        Voxels; negative takes away as many from what is inside.
+    soft_edge : float
+        Voxels.
+    """
+    signed = distance(inside)
+    if extend < 0:
+        # from the border inwards: a voxel that touches the outside has distance 0
+        signed = np.where(inside, 1 - distance(~inside), signed)
+    t = signed - np.float32(extend)
+    if soft_edge <= 0:
+        return (t <= 0).astype(np.float32)
+    np.clip(t / np.float32(soft_edge), 0, 1, out=t)
+    return (0.5 + 0.5 * np.cos(np.pi * t)).astype(np.float32)
+
+
+def otsu(values: np.ndarray, bins: int = 512) -> float:
+    """Return the threshold that parts values into two classes of least variance.
+
+    References
+    ----------
+    Otsu, A threshold selection method from gray-level histograms, IEEE TSMC 9 (1979), Eq. 14.
+    """
+    counts, edges = np.histogram(values, bins)
+    middle = (edges[:-1] + edges[1:]) / 2
+    low = np.cumsum(counts)[:-1]
+    high = counts.sum() - low
+    sums = np.cumsum(counts * middle)
+    between = low * high * (sums[:-1] / np.maximum(low, 1) - (sums[-1] - sums[:-1]) / np.maximum(high, 1)) ** 2
+    return float(edges[1:-1][np.argmax(between)])
+
+
+def create_mask(volume: np.ndarray, pixel_size: float, options: MaskOptions) -> np.ndarray:
+    """Return a mask of the volume's size, from 0 to 1.
+
+    Raises
+    ------
+    EmtomoError
+        If nothing or everything would be inside.
+    """
+    nz, ny, nx = volume.shape
+    if options.shape == "threshold":
+        density = np.asarray(volume, np.float32)
+        if options.lowpass:
+            if len(set(volume.shape)) != 1:
+                raise EmtomoError(f"Only a cubic volume can be low-passed, this one has shape {volume.shape}.")
+            density = lowpass(density, pixel_size, max(options.lowpass, 2 * pixel_size))
+        threshold = otsu(density) if options.threshold is None else options.threshold
+        inside = density >= threshold
+        if not inside.any() or inside.all():
+            share = "no" if not inside.any() else "every"
+            raise EmtomoError(
+                f"A threshold of {threshold:g} has {share} voxel inside; the volume's values go from "
+                f"{density.min():g} to {density.max():g}."
+            )
+    else:
+        z, y, x = (np.arange(n, dtype=np.float32) - n // 2 for n in volume.shape)
+        radius = options.diameter / 2 / pixel_size if options.diameter else min(nx, ny) / 2
+        across = y[:, None] ** 2 + x[None, :] ** 2
+        if options.shape == "sphere":
+            inside = z[:, None, None] ** 2 + across[None] <= radius**2
+        else:
+            half = options.height / 2 / pixel_size if options.height else nz
+            inside = (np.abs(z) <= half)[:, None, None] & (across <= radius**2)[None]
+    mask = soften(inside, options.extend if options.shape == "threshold" else 0.0, options.soft_edge)
+    return 1 - mask if options.invert else mask

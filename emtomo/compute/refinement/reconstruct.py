@@ -1,0 +1,106 @@
+"""The average of particles in known poses, and its halves."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from emtomo.compute.device import threads
+from emtomo.compute.filters import ball
+from emtomo.compute.fsc import fourier_shell_correlation
+from emtomo.compute.kernels import fourier_cpu
+from emtomo.compute.refinement.iteration import EDGE, blocks_of, normalised
+from emtomo.compute.refinement.maximisation import Sums, partial_sums, solve
+from emtomo.compute.refinement.packing import Packing
+from emtomo.compute.refinement.particles import Particles, Poses
+from emtomo.compute.refinement.reference import PAD
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """An average with its half maps and their FSC (unmasked)."""
+
+    average: np.ndarray
+    halves: dict[int, np.ndarray]
+    fsc: np.ndarray
+
+
+def half_sums(
+    particles: Particles,
+    poses: Poses,
+    symmetry: str = "C1",
+    radius: float | None = None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> dict[int, Sums]:
+    """Return each half set's weighted data in Fourier space, symmetrised; a half without particles is left out.
+
+    Parameters
+    ----------
+    particles : Particles
+    poses : Poses
+    symmetry : str
+    radius : float, optional
+        Shells; all of them by default.
+    """
+    size = particles.size
+    packing = Packing(size, radius or size / 2)
+    pad, reach = np.float32(PAD), size // 2
+    tasks = [
+        (h, block)
+        for h in (1, 2)
+        if (poses.half == h).any()
+        for block in np.array_split(np.flatnonzero(poses.half == h), blocks_of(size))
+    ]
+    done = [0]
+    outside = np.flatnonzero(ball(size, size / 2 - 1, 0.0) == 0)
+
+    def work(task: tuple[int, np.ndarray]) -> np.ndarray:
+        out = partial_sums(packing.radius)
+        table, here = np.empty((3, 2 * reach + 1), np.complex64), np.empty(len(packing), np.complex64)
+        for i in task[1]:
+            weight = None
+            if particles.kind != "none":
+                weight = packing.pick(particles.weight(particles.weight_key[i])).astype(np.float32)
+            box = normalised(particles.box(int(i)), int(i), size, outside)
+            data, square = particles.statistics(packing.transform(box), weight)
+            fourier_cpu.phases(poses.shifts[i], size, reach, table)
+            fourier_cpu.moved(packing.k, data.astype(np.complex64), table, here)
+            rotation = poses.rotations[i].astype(np.float32)
+            fourier_cpu.insert(packing.k, pad, here, square.astype(np.float32), rotation, np.float32(1), out)
+            done[0] += 1
+            progress(done[0])
+        return out
+
+    with ThreadPoolExecutor(threads()) as pool:
+        parts = list(pool.map(work, tasks))
+    return {
+        h: Sums.of(size, packing.radius, [part for (of, _), part in zip(tasks, parts, strict=True) if of == h])
+        .completed(symmetry)
+        for h in {of for of, _ in tasks}
+    }  # fmt: skip
+
+
+def reconstruct(
+    particles: Particles,
+    poses: Poses,
+    symmetry: str = "C1",
+    radius: float | None = None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Reconstruction:
+    """Return the average of particles in known poses, every frequency divided by how much was measured of it.
+
+    Boxes are brought to mean 0 and deviation 1 outside the inscribed sphere first. As in
+    ``relion_reconstruct --3d_rot --ctf --ctf3d_not_squared``: sum of C X over sum of C^2.
+    """
+    size = particles.size
+    sums = half_sums(particles, poses, symmetry, radius, progress)
+    edge = ball(size, size / 2 - EDGE, EDGE)
+    halves = {h: solve(s) * edge for h, s in sums.items()}
+    first = next(iter(sums.values()))
+    whole = first
+    if len(sums) == 2:
+        whole = Sums(size, first.radius, sums[1].data + sums[2].data, sums[1].weights + sums[2].weights)
+    average = solve(whole) * edge
+    both = (halves[1], halves[2]) if len(halves) == 2 else (average, average)
+    return Reconstruction(average, halves, fourier_shell_correlation(*both))

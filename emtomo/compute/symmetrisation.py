@@ -1,0 +1,246 @@
+"""Find the symmetry axes of a volume, bring them to the standard place, impose the symmetry."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from emtomo.compute.averaging import turn_boxes
+from emtomo.compute.kernels import fourier_cpu
+from emtomo.compute.orientations import orientation_grid
+from emtomo.compute.refinement.packing import Packing
+from emtomo.compute.refinement.reference import PAD, padded_transform
+from emtomo.compute.rotations import from_directions
+from emtomo.compute.symmetry import parse_symmetry, symmetry_rotations
+from emtomo.errors import EmtomoError
+
+STEP = 6.0  # degrees of the first search
+MANY = 2**19  # values from which on several threads pay
+BEST = 4  # starts that are polished
+COARSE_SHELLS = 8  # a particle's rim moves a quarter of such a wave within a step
+MOST_SHELLS = 20
+_PAD = np.float32(PAD)
+
+
+@dataclass(frozen=True)
+class Axes:
+    """Where the symmetry of a volume stands.
+
+    Attributes
+    ----------
+    rotation : (3, 3) array
+        volume = rotation @ standard: the standard axes turned into the volume's.
+    centre : (3,) array
+        x, y, z of the point on all axes, in voxels from the centre voxel.
+    score : float
+        Mean correlation of the volume with its turned copies in shells, up to 1.
+    """
+
+    rotation: np.ndarray
+    centre: np.ndarray
+    score: float
+
+
+class _Spectrum:
+    """A volume's transform as symmetry searches need it."""
+
+    def __init__(self, volume: np.ndarray, shells: float) -> None:
+        n = volume.shape[0]
+        self.size, self.packing = n, Packing(n, shells)
+        self.transform = padded_transform(volume, shells)
+        # in an oblique frame nothing lies on voxels, so that no orientation is interpolated better than another
+        self.oblique = fourier_cpu.turned(np.eye(3), np.array([0.41, 0.32, 0.23]))
+        self.plain = self.section(self.oblique[None])[0]
+        self.power = float((np.abs(self.plain) ** 2).sum())
+
+    def section(self, rotations: np.ndarray) -> np.ndarray:
+        out = np.empty((len(rotations), 2 * len(self.packing)), np.float32)
+        many = out.size > MANY
+        fill = fourier_cpu.sections_parallel if many else fourier_cpu.sections
+        fill(self.transform, _PAD, self.packing.k, rotations.astype(np.float32), out)
+        return out.view(np.complex64)
+
+    def copies(self, elements: np.ndarray, centre: np.ndarray | None = None) -> np.ndarray:
+        """Return the volume's transform turned by each element about a centre."""
+        sections = self.section(self.oblique @ elements)
+        if centre is None or not centre.any():
+            return sections
+        # turning about c moves the content by c - S c
+        moves = (centre - elements @ centre) @ self.oblique.T
+        turns = (moves @ self.packing.k.T.astype(float)) / self.size
+        return sections * np.exp(-2j * np.pi * turns)
+
+    def correlation(self, elements: np.ndarray, centre: np.ndarray | None = None) -> np.ndarray:
+        """Return the correlation of the volume with itself turned by each element about a centre."""
+        copies = self.copies(elements, centre)
+        cross = (copies * self.plain.conj()).real.sum(axis=1)
+        norm = (np.abs(copies) ** 2).sum(axis=1)
+        return cross / np.sqrt(np.maximum(norm * self.power, 1e-30))
+
+    def score(self, elements: np.ndarray, centre: np.ndarray | None = None) -> float:
+        """Return the mean over elements and shells of the shells' correlation: all resolutions count alike."""
+        copies, shell = self.copies(elements, centre), self.packing.shell
+        own = np.bincount(shell, np.abs(self.plain) ** 2)
+        cross = np.array([np.bincount(shell, (copy * self.plain.conj()).real) for copy in copies])
+        norm = np.array([np.bincount(shell, np.abs(copy) ** 2) for copy in copies])
+        present = np.flatnonzero(own > 1e-6 * own.max())
+        ratio = cross[:, present] / np.sqrt(np.maximum(norm[:, present] * own[present], 1e-30))
+        return float(ratio.mean())
+
+
+def centre_of_mass(volume: np.ndarray) -> np.ndarray:
+    """Return x, y, z of the centre of the density above its mean plus one deviation, from the centre voxel."""
+    weight = np.clip(volume - volume.mean() - volume.std(), 0, None).astype(float)
+    total = weight.sum()
+    if total <= 0:
+        return np.zeros(3)
+    centres = []
+    for axis in (2, 1, 0):
+        n = volume.shape[axis]
+        along = weight.sum(axis=tuple(a for a in range(3) if a != axis))
+        centres.append(float((along * (np.arange(n) - n // 2)).sum() / total))
+    return np.array(centres)
+
+
+def find_axes(volume: np.ndarray, symmetry: str, *, recentre: bool = True, shells: float | None = None) -> Axes:
+    """Return where the axes of a point group stand in a cubic volume.
+
+    Axes alone are searched: for Cn directions over half a sphere, for the others orientations of
+    the asymmetric unit; the best are polished together with the centre.
+
+    Parameters
+    ----------
+    volume : (n, n, n) array
+    symmetry : str
+    recentre : bool
+        Search the centre too, from the centre of mass; else the axes go through the centre voxel.
+    shells : float, optional
+        Frequencies compared; at most 20 by default, which tells axes apart.
+
+    Raises
+    ------
+    EmtomoError
+        If the volume is not cubic or empty, or the group is C1.
+    """
+    group = symmetry_rotations(symmetry)
+    name = parse_symmetry(symmetry)
+    if len(group) == 1:
+        raise EmtomoError("C1 has no axes to find.")
+    if len(set(volume.shape)) != 1:
+        raise EmtomoError(f"The volume must be cubic, got shape {volume.shape}.")
+    volume = np.asarray(volume, np.float32)
+    if not np.ptp(volume) > 0:
+        raise EmtomoError("The volume is empty: all its voxels are equal.")
+    most = min(shells or MOST_SHELLS, volume.shape[0] / 2 - 1)
+    spectrum = _Spectrum(volume, min(COARSE_SHELLS, most))
+    centre = centre_of_mass(volume) if recentre else np.zeros(3)
+    elements = _generating(group)
+    grid = _axis_grid() if name[0] == "C" else orientation_grid(STEP, name)
+    scores = np.mean([spectrum.correlation(grid @ s @ grid.transpose(0, 2, 1), centre) for s in elements], axis=0)
+    order = np.argsort(-scores, kind="stable")
+    found: list[Axes] = []
+    for i in order:
+        if len(found) == BEST:
+            break
+        if all(_apart(grid[i], other.rotation, group) for other in found):
+            found.append(_polished(spectrum, grid[i], centre, elements, recentre))
+    best = max(found, key=lambda axes: axes.score)
+    fine = _Spectrum(volume, most)
+    best = _polished(fine, best.rotation, best.centre, elements, recentre, start=0.5)
+    return Axes(best.rotation, best.centre, fine.score(best.rotation @ group[1:] @ best.rotation.T, best.centre))
+
+
+def _generating(group: np.ndarray) -> np.ndarray:
+    """Return the elements that are tried: a smallest and a largest turn, which together make up most groups."""
+    traces = np.trace(group[1:], axis1=1, axis2=2)
+    smallest, largest = group[1 + np.argmax(traces)], group[1 + np.argmin(traces)]
+    return np.unique(np.round([smallest, largest], 12), axis=0)
+
+
+def _axis_grid() -> np.ndarray:
+    """Return rotations that bring z to directions about `STEP` degrees apart on half a sphere."""
+    count = int(round(2 * np.pi / np.deg2rad(STEP) ** 2))
+    z = (np.arange(count) + 0.5) / count
+    turn = np.pi * (1 + np.sqrt(5)) * np.arange(count)
+    r = np.sqrt(1 - z * z)
+    return from_directions(np.stack([r * np.cos(turn), r * np.sin(turn), z], axis=1))
+
+
+def _apart(a: np.ndarray, b: np.ndarray, group: np.ndarray) -> bool:
+    """Return whether two orientations are more than a step and a half apart, equivalents included."""
+    near = 1 + 2 * np.cos(np.deg2rad(1.5 * STEP))
+    return bool(np.einsum("ij,sij->s", a.T @ b, group).max() < near)
+
+
+def _polished(
+    spectrum: _Spectrum,
+    rotation: np.ndarray,
+    centre: np.ndarray,
+    elements: np.ndarray,
+    recentre: bool,
+    start: float = 1.0,
+) -> Axes:
+    """Return the axes near a start that Nelder and Mead's simplex finds; `start` scales its first steps."""
+    from scipy.optimize import minimize
+
+    def place(p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return fourier_cpu.turned(rotation, np.deg2rad(p[:3])), centre + (p[3:] if recentre else 0)
+
+    def loss(p: np.ndarray) -> float:
+        turn, middle = place(p)
+        return -float(spectrum.correlation(turn @ elements @ turn.T, middle).mean())
+
+    count = 6 if recentre else 3
+    steps = start * np.diag([3.0] * 3 + [1.0] * (count - 3))
+    simplex = np.vstack([np.zeros(count), steps])
+    result = minimize(
+        loss, np.zeros(count), method="Nelder-Mead",
+        options={"initial_simplex": simplex, "xatol": 0.02, "fatol": 1e-6, "maxfev": 200},
+    )  # fmt: skip
+    turn, middle = place(result.x)
+    return Axes(turn, middle, -float(result.fun))
+
+
+def align_symmetry(volume: np.ndarray, symmetry: str, *, recentre: bool = True) -> tuple[np.ndarray, Axes]:
+    """Return a volume turned and moved so that its symmetry axes stand in the standard place, and where they stood."""
+    axes = find_axes(volume, symmetry, recentre=recentre)
+    turned = turn_boxes(np.asarray(volume, np.float32)[None], axes.rotation[None], axes.centre[None])[0]
+    return turned, axes
+
+
+def symmetrise(volume: np.ndarray, symmetry: str) -> np.ndarray:
+    """Return the mean of a cubic volume over the rotations of a point group, by cubic interpolation."""
+    if len(set(volume.shape)) != 1:
+        raise EmtomoError(f"The volume must be cubic, got shape {volume.shape}.")
+    group = symmetry_rotations(symmetry)
+    volume = np.asarray(volume, np.float32)
+    total = volume.astype(float)
+    for element in group[1:]:
+        total += turn_boxes(volume[None], element[None], np.zeros((1, 3)))[0]
+    return (total / len(group)).astype(np.float32)
+
+
+def symmetry_score(volume: np.ndarray, symmetry: str, shells: float = MOST_SHELLS) -> float:
+    """Return the mean shell correlation of a cubic volume with its copies turned about the standard axes; 1 for C1."""
+    group = symmetry_rotations(symmetry)
+    if len(group) == 1:
+        return 1.0
+    spectrum = _Spectrum(np.asarray(volume, np.float32), min(shells, volume.shape[0] / 2 - 1))
+    return spectrum.score(group[1:])
+
+
+def detect_symmetry(
+    volume: np.ndarray, groups: tuple[str, ...] = ("C2", "C3", "C4", "C5", "C6", "C7", "C8", "D2", "D3", "D4", "D5",
+                                                   "D6", "D7", "D8", "T", "O", "I1"), *, recentre: bool = True
+) -> dict[str, Axes]:  # fmt: skip
+    """Return the axes of every point group with their score, the best score of the highest order first.
+
+    A subgroup scores at least as well as the group itself: groups whose score comes within a tenth of
+    the best are sorted by their number of rotations.
+    """
+    found = {name: find_axes(volume, name, recentre=recentre) for name in groups}
+    best = max(axes.score for axes in found.values())
+    order = sorted(
+        found, key=lambda g: (found[g].score < 0.9 * best, -len(symmetry_rotations(g)) if found[g].score >= 0.9 * best
+                              else -found[g].score)
+    )  # fmt: skip
+    return {name: found[name] for name in order}

@@ -1,0 +1,254 @@
+"""Subtomograms in RELION and Warp STAR files: boxes, weights, poses, halves."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from emtomo.errors import FormatError
+from emtomo.io.star import read_blocks
+
+UP = 4  # folders above the STAR file in which the files that it names are looked for
+
+
+@dataclass
+class ParticleTable:
+    """Subtomograms as a STAR file names them.
+
+    Attributes
+    ----------
+    names : (n,) array of str
+        Tomograms; empty where none is named.
+    positions : (n, 3) array
+        x, y, z: voxels from the first one, or Å from the tomogram's centre if `centred`.
+    rotations : (n, 3, 3) array
+        tomogram = R @ reference.
+    shifts : (n, 3) array
+        Å, of the particle from the box's centre.
+    files, ctf_files : (n,) arrays of str
+        Absolute paths; `ctf_files` is empty where the file names none.
+    index : (n,) int array
+        Place in the stack, from 0.
+    columns : dict
+        half, class_number, group, score where present.
+    pixel_size : float or None
+        Å of the boxes' voxels.
+    optics : dict
+        voltage, cs, amplitude_contrast where present.
+    premultiplied : bool
+    """
+
+    names: np.ndarray
+    positions: np.ndarray
+    centred: bool
+    rotations: np.ndarray
+    shifts: np.ndarray
+    files: np.ndarray
+    index: np.ndarray
+    ctf_files: np.ndarray
+    pixel_size: float | None
+    premultiplied: bool
+    columns: dict[str, np.ndarray] = field(default_factory=dict)
+    optics: dict[str, float] = field(default_factory=dict)
+
+
+_COLUMNS = {
+    "rlnRandomSubset": "half",
+    "rlnClassNumber": "class_number",
+    "rlnTomoManifoldIndex": "group",
+    "rlnLogLikeliContribution": "score",
+}
+_OPTICS = {"rlnVoltage": "voltage", "rlnSphericalAberration": "cs", "rlnAmplitudeContrast": "amplitude_contrast"}
+
+
+def read_particles(path: str | Path) -> ParticleTable:
+    """Read subtomograms (3D boxes) of RELION 3.0, 3.1, 4 or Warp.
+
+    The rotation is RELION's matrix of rot, tilt, psi (the inverse of the intrinsic ZYZ rotation); the
+    particle lies at minus rlnOrigin from the box's centre.
+
+    Raises
+    ------
+    FormatError
+        If it is no such file, a number is none, or a file that it names is missing.
+    """
+    path = Path(path)
+    blocks = read_blocks(path)
+    table = next((b for b in blocks.values() if "rlnImageName" in b), None)
+    if table is None:
+        raise FormatError(path, "no block has rlnImageName: these are no extracted subtomograms.")
+    if len(table) == 0:
+        raise FormatError(path, "there is no particle in it.")
+    optics = blocks.get("optics")
+    if optics is not None and "rlnImageDimensionality" in optics and (optics["rlnImageDimensionality"] != 3).any():
+        raise FormatError(path, "the particles are 2D images or stacks of them; subtomograms are 3D boxes.")
+    size = _pixel_size(path, table, optics)
+    centred = [f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ"]
+    plain = [f"rlnCoordinate{axis}" for axis in "XYZ"]
+    chosen = centred if set(centred) <= set(table) else plain
+    stacks, index = _images(path, table["rlnImageName"])
+    ctf = np.full(len(table), "", object)
+    if "rlnCtfImage" in table:
+        ctf = _found(path, table["rlnCtfImage"])
+    columns = {name: _numbers(path, table, [column])[:, 0] for column, name in _COLUMNS.items() if column in table}
+    for name in ("half", "class_number", "group"):
+        if name in columns:
+            columns[name] = columns[name].astype(int)
+    source = next((c for c in ("rlnTomoName", "rlnMicrographName") if c in table), None)
+    sources = [optics, table]
+    return ParticleTable(
+        names=table[source].astype(str).to_numpy(object) if source else np.full(len(table), "", object),
+        positions=_numbers(path, table, chosen) if set(chosen) <= set(table) else np.zeros((len(table), 3)),
+        centred=chosen is centred,
+        rotations=_rotations(path, table),
+        shifts=_shifts(path, table, size),
+        files=stacks,
+        index=index,
+        ctf_files=ctf,
+        pixel_size=size,
+        premultiplied=bool(_first(sources, "rlnCtfDataAreCtfPremultiplied") or 0),
+        columns=columns,
+        optics={key: float(value) for column, key in _OPTICS.items() if (value := _first(sources, column)) is not None},
+    )
+
+
+def write_particles(
+    path: str | Path,
+    frame: pd.DataFrame,
+    rotations: np.ndarray,
+    pixel_size: float,
+    box_size: int,
+    *,
+    optics: dict[str, float] | None = None,
+    premultiplied: bool = False,
+) -> None:
+    """Write subtomograms as a RELION 3.1 STAR file.
+
+    Parameters
+    ----------
+    path : str or Path
+    frame : DataFrame
+        Columns tomogram_id, coordinate_x/y/z (voxels), shift_x/y/z (Å), file, index, and where known
+        ctf_file, half, class_number.
+    rotations : (n, 3, 3) array
+    pixel_size : float
+    box_size : int
+    optics : dict, optional
+        voltage, cs, amplitude_contrast.
+    premultiplied : bool
+    """
+    import starfile
+    from scipy.spatial.transform import Rotation
+
+    angles = Rotation.from_matrix(rotations).inv().as_euler("ZYZ", degrees=True)
+    many = frame["file"].duplicated(keep=False).any() or (frame["index"] > 0).any()
+    images = [f"{i + 1:06d}@{f}" if many else f for f, i in zip(frame["file"], frame["index"], strict=True)]
+    table: dict[str, Any] = {"rlnImageName": images, "rlnMicrographName": frame["tomogram_id"].tolist()}
+    if "ctf_file" in frame and (frame["ctf_file"].fillna("") != "").all():
+        table["rlnCtfImage"] = frame["ctf_file"].tolist()
+    for axis in "XYZ":
+        table[f"rlnCoordinate{axis}"] = frame[f"coordinate_{axis.lower()}"].to_numpy(float)
+    for k, name in enumerate(("Rot", "Tilt", "Psi")):
+        table[f"rlnAngle{name}"] = angles[:, k]
+    for axis in "XYZ":
+        table[f"rlnOrigin{axis}Angst"] = -frame[f"shift_{axis.lower()}"].to_numpy(float)
+    if "half" in frame and frame["half"].isin([1, 2]).all():
+        table["rlnRandomSubset"] = frame["half"].to_numpy(int)
+    if "class_number" in frame:
+        table["rlnClassNumber"] = frame["class_number"].to_numpy(int)
+    table["rlnOpticsGroup"] = np.ones(len(frame), int)
+    told = {"voltage": 300.0, "cs": 2.7, "amplitude_contrast": 0.1, **(optics or {})}
+    group = {
+        "rlnOpticsGroupName": ["opticsGroup1"],
+        "rlnOpticsGroup": [1],
+        "rlnSphericalAberration": [told["cs"]],
+        "rlnVoltage": [told["voltage"]],
+        "rlnAmplitudeContrast": [told["amplitude_contrast"]],
+        "rlnImagePixelSize": [pixel_size],
+        "rlnImageSize": [box_size],
+        "rlnImageDimensionality": [3],
+        "rlnCtfDataAreCtfPremultiplied": [int(premultiplied)],
+    }
+    target = Path(path)
+    part = target.with_name(target.name + ".part.star")
+    blocks = {"optics": pd.DataFrame(group), "particles": pd.DataFrame(table)}
+    starfile.write(blocks, part, float_format="%.6f", overwrite=True)
+    part.replace(target)
+
+
+def _first(sources: list[pd.DataFrame | None], column: str) -> Any:
+    return next((s[column].iloc[0] for s in sources if s is not None and column in s), None)
+
+
+def _numbers(path: Path, table: pd.DataFrame, columns: list[str]) -> np.ndarray:
+    values = np.stack([pd.to_numeric(table[c], errors="coerce").to_numpy(float) for c in columns], axis=1)
+    bad = np.argwhere(~np.isfinite(values))
+    if len(bad):
+        raise FormatError(path, f"row {bad[0][0] + 1}: {columns[bad[0][1]]} must be a finite number.")
+    return values
+
+
+def _pixel_size(path: Path, table: pd.DataFrame, optics: pd.DataFrame | None) -> float | None:
+    sources = [optics, table]
+    for column in ("rlnImagePixelSize", "rlnPixelSize"):
+        if (value := _first(sources, column)) is not None:
+            sizes = {float(v) for s in sources if s is not None and column in s for v in s[column].unique()}
+            if len(sizes) > 1:
+                told = ", ".join(f"{v:g}" for v in sorted(sizes))
+                raise FormatError(path, f"particles have several pixel sizes ({told} Å); one set has one.")
+            return float(value)
+    detector, magnification = (_first(sources, f"rln{name}") for name in ("DetectorPixelSize", "Magnification"))
+    if detector is not None and magnification is not None and float(magnification) > 0:
+        return 1e4 * float(detector) / float(magnification)
+    return None
+
+
+def _rotations(path: Path, table: pd.DataFrame) -> np.ndarray:
+    from scipy.spatial.transform import Rotation
+
+    columns = ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]
+    if not set(columns) <= set(table):
+        return np.full((len(table), 3, 3), np.nan)
+    return Rotation.from_euler("ZYZ", _numbers(path, table, columns), degrees=True).inv().as_matrix()
+
+
+def _shifts(path: Path, table: pd.DataFrame, size: float | None) -> np.ndarray:
+    angstrom, voxels = [f"rlnOrigin{a}Angst" for a in "XYZ"], [f"rlnOrigin{a}" for a in "XYZ"]
+    if set(angstrom) <= set(table):
+        return -_numbers(path, table, angstrom)
+    if set(voxels) <= set(table):
+        shifts = -_numbers(path, table, voxels)
+        if shifts.any() and size is None:
+            raise FormatError(path, "origins are in voxels, but no pixel size says how long a voxel is.")
+        return shifts * (size or 1.0)
+    return np.zeros((len(table), 3))
+
+
+def _images(path: Path, names: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    parts = [str(name).split("@", 1) for name in names]
+    index = np.zeros(len(parts), int)
+    for k, part in enumerate(parts):
+        if len(part) == 2:
+            if not part[0].isdigit() or int(part[0]) < 1:
+                raise FormatError(path, f"row {k + 1}: rlnImageName must start with a number before @.")
+            index[k] = int(part[0]) - 1
+    return _found(path, pd.Series([part[-1] for part in parts])), index
+
+
+def _found(path: Path, names: pd.Series) -> np.ndarray:
+    """Return absolute paths of files named relative to the STAR file, to a folder above it, or to here."""
+    bases = [path.resolve().parent, *list(path.resolve().parents)[1 : UP + 1], Path.cwd()]
+    found: dict[str, str] = {}
+    base_of: Path | None = None
+    for k, name in enumerate(str(n) for n in names):
+        if name in found:
+            continue
+        tries = ([base_of] if base_of else []) + bases
+        base = next((b for b in tries if (b / name).is_file()), None)
+        if base is None:
+            raise FormatError(path, f"row {k + 1}: the file {name} is missing.")
+        base_of = base
+        found[name] = str(base / name)
+    return np.array([found[str(name)] for name in names], object)

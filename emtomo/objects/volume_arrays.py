@@ -1,0 +1,51 @@
+"""Volumes of results as arrays at a wanted sampling, and curves as files."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emtomo.compute.filters import fit_to_box
+from emtomo.compute.fsc import FscCurves
+from emtomo.errors import EmtomoError
+from emtomo.io import mrc
+
+CURVES = ("corrected", "unmasked", "masked", "randomised")
+
+
+def volume_of(result: Any) -> np.ndarray:
+    """Return the voxels of a volume, average or mask."""
+    return mrc.read_volume(result.file.get())
+
+
+def halves_of(average: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the half maps of an average.
+
+    Raises
+    ------
+    EmtomoError
+        If it has none.
+    """
+    paths = average.half1_file.get(), average.half2_file.get()
+    if not all(paths):
+        raise EmtomoError("The average has no half maps; those of reconstruct-average and refine-poses have.")
+    return mrc.read_volume(paths[0]), mrc.read_volume(paths[1])
+
+
+def fitted(result: Any, size: int, pixel_size: float, what: str) -> tuple[np.ndarray, str]:
+    """Return a volume at another box and pixel size, and a sentence if that changed it."""
+    own, n = float(result.pixel_size.get()), int(result.box_size.get())
+    volume = fit_to_box(volume_of(result), own, size, pixel_size)
+    if n == size and abs(own / pixel_size - 1) < 1e-4:
+        return volume, ""
+    return volume, (f"The {what} was resampled from {n} voxels of {own:.4g} Å to {size} voxels of {pixel_size:.4g} Å.")
+
+
+def write_curves(path: str | Path, curves: FscCurves, size: int, pixel_size: float) -> None:
+    """Write FSC curves as CSV: frequency in 1/Å, then the corrected, unmasked, masked and randomised curve."""
+    frequency = np.arange(len(curves.corrected)) / (size * pixel_size)
+    table = np.column_stack([frequency, *(getattr(curves, name) for name in CURVES)])
+    path = Path(path)
+    part = path.with_name(path.name + ".part")
+    np.savetxt(part, table, delimiter=",", header="frequency," + ",".join(CURVES), comments="", fmt="%.6f")
+    part.replace(path)

@@ -1,0 +1,120 @@
+"""Protocol: bring a volume's symmetry axes to the standard place."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from pyworkflow.protocol.params import Form
+
+from emtomo.compute.averaging import turn_boxes
+from emtomo.compute.symmetrisation import Axes, detect_symmetry, find_axes, symmetrise
+from emtomo.compute.symmetry import parse_symmetry
+from emtomo.engine.protocol import EmtomoProtocol
+from emtomo.errors import EmtomoError
+from emtomo.io import mrc
+from emtomo.objects import SetOfSubtomograms, Volume, rotation_columns, rotations_of
+from emtomo.objects.volume_arrays import volume_of
+from emtomo.options import Param
+
+LOW = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlignSymmetryOptions:
+    """Which axes are looked for."""
+
+    symmetry: Annotated[
+        str,
+        Param("Symmetry group", "Point group: Cn, Dn, T, O, I1 or I2. auto scores C2 to C8, D2 to D8, T, O and I1 and "
+              "takes the largest group that fits."),
+    ] = "auto"  # fmt: skip
+    recentre: Annotated[bool, Param("Search the centre?", "Also bring the point on all axes to the box's centre.")] = (
+        True
+    )
+
+
+class AlignSymmetry(EmtomoProtocol):
+    """Find the symmetry axes of a volume, turn it so that they stand as RELION wants them, and symmetrize it.
+
+    Particles that were aligned to the volume are turned with it if they are given.
+    """
+
+    NAME = "align-symmetry"
+    _label = "align symmetry axes"
+    _possibleOutputs = {"volume": Volume, "symmetrized": Volume, "subtomograms": SetOfSubtomograms}
+    OPTIONS = (AlignSymmetryOptions,)
+
+    # --- form ---
+
+    def _define_inputs(self, form: Form) -> None:
+        self._add_input(form, "volume", "Volume,Average", "Volume", "Made without symmetry.")
+        self._add_input(
+            form,
+            "subtomograms",
+            "SetOfSubtomograms",
+            "Subtomograms",
+            "Aligned to the volume; their orientations and shifts follow it.",
+            optional=True,
+        )
+
+    def _check(self) -> list[str]:
+        name = self.options(AlignSymmetryOptions).symmetry
+        if name.lower() == "auto":
+            return []
+        try:
+            group = parse_symmetry(name)
+        except EmtomoError as error:
+            return [str(error)]
+        return ["C1 has no axes to find."] if group == "C1" else []
+
+    # --- steps ---
+
+    def _insertAllSteps(self) -> None:
+        self._insertFunctionStep(self.align_step)
+
+    def align_step(self) -> None:
+        """Find the axes, turn, symmetrize and register."""
+        self.forget_remarks()
+        options, source = self.options(AlignSymmetryOptions), self.input_volume.get()
+        volume = volume_of(source)
+        group, axes = self._axes(volume, options)
+        size = source.pixel_size.get()
+        where = ", ".join(f"{c * size:.1f}" for c in axes.centre)
+        self.remark(f"{group}: shells correlate {axes.score:.2f} on average; the axes meet at {where} Å.")
+        if axes.score < LOW:
+            self.remark("That is little: this may not be the symmetry.")
+        turned = turn_boxes(volume[None], axes.rotation[None], axes.centre[None])[0]
+        outputs = {}
+        for name, voxels in (("volume", turned), ("symmetrized", symmetrise(turned, group))):
+            path = self._getExtraPath(f"{name}.mrc")
+            mrc.write_volume(path, voxels, size)
+            outputs[name] = Volume(file=path, pixel_size=size, box_size=source.box_size.get())
+        if not self.input_subtomograms.pointsNone():
+            outputs["subtomograms"] = self._turned(self.input_subtomograms.get(), axes, size)
+        self._register(self.input_volume, **outputs)
+
+    # --- helpers ---
+
+    def _axes(self, volume: np.ndarray, options: AlignSymmetryOptions) -> tuple[str, Axes]:
+        if options.symmetry.lower() != "auto":
+            group = parse_symmetry(options.symmetry)
+            return group, find_axes(volume, group, recentre=options.recentre)
+        found = detect_symmetry(volume, recentre=options.recentre)
+        told = ", ".join(f"{name} {axes.score:.2f}" for name, axes in found.items())
+        self.remark(f"Scores: {told}.")
+        group = next(iter(found))
+        return group, found[group]
+
+    def _turned(self, boxes: SetOfSubtomograms, axes: Axes, pixel_size: float) -> SetOfSubtomograms:
+        """Return the particles, their poses now for the turned volume."""
+        frame = boxes.frame()
+        old = rotations_of(frame)
+        new = old @ axes.rotation
+        frame = frame.assign(**rotation_columns(new, len(frame)))
+        shift = old @ (axes.centre * pixel_size)
+        for k, axis in enumerate("xyz"):
+            frame[f"shift_{axis}"] += shift[:, k]
+        out = SetOfSubtomograms.create(self._getPath("subtomograms.sqlite"))
+        out.copy_fields(boxes)
+        out.extend(frame)
+        return out

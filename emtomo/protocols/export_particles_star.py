@@ -1,0 +1,68 @@
+"""Protocol: write subtomograms as a STAR file for RELION."""
+
+from pathlib import Path
+
+from pyworkflow.protocol.params import Form, StringParam
+
+from emtomo.engine.lineage import upstream
+from emtomo.engine.protocol import EmtomoProtocol
+from emtomo.io.particles_star import write_particles
+from emtomo.objects import SetOfTomograms, rotations_of
+
+
+class ExportParticlesStar(EmtomoProtocol):
+    """Write poses, halves and the places of boxes and weights as a RELION 3.1 STAR file.
+
+    RELION takes the boxes only when they are white, one file a box or stacks of volumes, and their
+    weights only as files; wedges known by their tilt range alone are not written.
+    """
+
+    NAME = "export-particles-star"
+    _label = "export particles (STAR)"
+    _possibleOutputs: dict[str, type] = {}
+    THREADS = False
+
+    # --- form ---
+
+    def _define_inputs(self, form: Form) -> None:
+        self._add_input(form, "subtomograms", "SetOfSubtomograms", "Subtomograms", "With orientations.")
+        form.addParam(
+            "file", StringParam, default="", label="File", help="Where to write. Empty: particles.star in the run."
+        )
+
+    def _check(self) -> list[str]:
+        known = self.input_subtomograms.get().frame(["r11"])["r11"].notna()
+        return [] if known.all() else [f"{int((~known).sum())} of {len(known)} subtomograms have no orientation."]
+
+    # --- steps ---
+
+    def _insertAllSteps(self) -> None:
+        self._insertFunctionStep(self.write_step)
+
+    def write_step(self) -> None:
+        """Write the STAR file."""
+        self.forget_remarks()
+        boxes = self.input_subtomograms.get()
+        frame = boxes.frame()
+        tomograms = upstream(self.input_subtomograms, SetOfTomograms)
+        size = boxes.pixel_size.get()
+        middle = {}
+        if tomograms is not None:
+            step = tomograms.pixel_size.get()
+            middle = {t: [n // 2 * step for n in tomograms.shape(t)[::-1]] for t in tomograms.tomogram_ids()}
+        for k, axis in enumerate("xyz"):
+            from_first = frame["tomogram_id"].map(lambda t, k=k: middle.get(t, [0.0] * 3)[k])
+            frame[f"coordinate_{axis}"] = (frame[axis] + from_first) / size
+        for column in ("file", "ctf_file"):
+            frame[column] = [str(Path(f).resolve()) if f else "" for f in frame[column].fillna("")]
+        path = Path(self.file.get() or self._getExtraPath("particles.star"))
+        optics = {name: getattr(boxes, name).get() for name in ("voltage", "cs", "amplitude_contrast")}
+        write_particles(
+            path, frame, rotations_of(frame), size, boxes.box_size.get(), optics=optics,
+            premultiplied=bool(boxes.premultiplied.get()),
+        )  # fmt: skip
+        if not boxes.white.get():
+            self.remark("The boxes are dark: RELION takes white ones only. Extract them with inverted contrast.")
+        if boxes.weights.get() == "wedge":
+            self.remark("The missing wedge is known by its tilt range alone and is not in the file.")
+        self.remark(f"{len(frame)} particles written to {path}.")

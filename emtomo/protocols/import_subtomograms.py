@@ -1,0 +1,151 @@
+"""Protocol: bring subtomograms that another program extracted into the project."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+from pyworkflow.protocol.params import Form, PathParam
+
+from emtomo.compute.positions import centre
+from emtomo.engine.protocol import EmtomoProtocol
+from emtomo.errors import EmtomoError
+from emtomo.io import names
+from emtomo.io.particles_star import ParticleTable, read_particles
+from emtomo.objects import SetOfSubtomograms, SetOfTomograms, coordinates_frame
+from emtomo.objects.particle_source import open_boxes
+from emtomo.options import Param
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportSubtomogramsOptions:
+    """How the boxes and their weights are meant."""
+
+    pixel_size: Annotated[
+        float | None, Param("Pixel size of the boxes", "Empty: what the STAR file says.", unit="Å", gt=0)
+    ] = None
+    weights: Annotated[
+        str,
+        Param("Weights", "What the files of rlnCtfImage are: Warp's 3D CTF (ctf), RELION's squared CTF (ctf_squared); "
+              "none leaves them out.", choices=("ctf", "ctf_squared", "none")),
+    ] = "ctf"  # fmt: skip
+    premultiplied: Annotated[
+        str,
+        Param("Multiplied with the CTF?", "auto takes what the STAR file says.", choices=("auto", "yes", "no")),
+    ] = "auto"
+    white: Annotated[bool, Param("Particles white?", "Extracted boxes of RELION and Warp are white on dark.")] = True
+
+
+class ImportSubtomograms(EmtomoProtocol):
+    """Bring extracted subtomograms with their poses, 3D CTFs and halves from a RELION or Warp STAR file.
+
+    The boxes stay where they are.
+    """
+
+    NAME = "import-subtomograms"
+    _label = "import subtomograms"
+    _possibleOutputs = {"subtomograms": SetOfSubtomograms}
+    OPTIONS = (ImportSubtomogramsOptions,)
+    THREADS = False
+
+    # --- form ---
+
+    def _define_inputs(self, form: Form) -> None:
+        form.addParam("files", PathParam, label="STAR file", help="Particles of RELION 3.0, 3.1, 4 or Warp.")
+        self._add_input(
+            form,
+            "tomograms",
+            "SetOfTomograms",
+            "Tomograms",
+            "Where the particles come from: only with them do positions mean the same as those of other sets.",
+            optional=True,
+        )
+
+    def _check(self) -> list[str]:
+        path = self.files.get()
+        if not path:
+            return ["STAR file must not be empty."]
+        return [] if Path(path).is_file() else [f"There is no file {path}."]
+
+    # --- steps ---
+
+    def _insertAllSteps(self) -> None:
+        self._insertFunctionStep(self.import_step)
+
+    def import_step(self) -> None:
+        """Read the STAR file, check the boxes, convert positions, register."""
+        self.forget_remarks()
+        options = self.options(ImportSubtomogramsOptions)
+        table = read_particles(Path(self.files.get()))
+        pixel_size = options.pixel_size or table.pixel_size
+        if not pixel_size:
+            raise EmtomoError(f"{self.files.get()} does not say the pixel size of the boxes; give it.")
+        size = self._box_size(table)
+        premultiplied = table.premultiplied if options.premultiplied == "auto" else options.premultiplied == "yes"
+        weights = options.weights if (table.ctf_files != "").all() else "none"
+        if weights == "none" and options.weights != "none":
+            self.remark("The STAR file names no CTF volumes: the boxes are taken as measured everywhere.")
+        ids, positions = self._places(table, pixel_size)
+        known = ~np.isnan(table.rotations).any(axis=(1, 2))
+        frames = []
+        for name in dict.fromkeys(ids):
+            mine = ids == name
+            rotations = table.rotations[mine] if known.all() else None
+            frame = coordinates_frame(name, positions[mine], rotations)
+            for k, axis in enumerate("xyz"):
+                frame[f"shift_{axis}"] = table.shifts[mine, k]
+            for column, values in table.columns.items():
+                frame[column] = values[mine]
+            frame["file"], frame["index"] = table.files[mine], table.index[mine]
+            frame["ctf_file"] = table.ctf_files[mine] if weights != "none" else ""
+            frames.append(frame)
+        out = SetOfSubtomograms.create(
+            self._getPath("subtomograms.sqlite"), pixel_size=pixel_size, box_size=size, white=options.white,
+            weights=weights, premultiplied=premultiplied, **table.optics,
+        )  # fmt: skip
+        out.extend(pd.concat(frames, ignore_index=True))
+        self._register(self.input_tomograms, subtomograms=out)
+
+    # --- helpers ---
+
+    @staticmethod
+    def _box_size(table: ParticleTable) -> int:
+        """Return the edge of the boxes; every file must hold boxes of it."""
+        from emtomo.io import mrc
+
+        first = mrc.read_header(table.files[0]).shape
+        size = first[1]
+        for file in dict.fromkeys(table.files):
+            open_boxes(file, size)
+        return size
+
+    def _places(self, table: ParticleTable, pixel_size: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return for every particle its tomogram's id and its position in Å."""
+        plain = [names.stem(str(name)) if name else "unknown" for name in table.names]
+        ids = np.array(plain, object)
+        scale = 1.0 if table.centred else pixel_size
+        positions = table.positions * scale
+        tomograms: SetOfTomograms | None = None
+        if not self.input_tomograms.pointsNone():
+            tomograms = self.input_tomograms.get()
+        if tomograms is None:
+            if not table.centred:
+                self.remark(
+                    "Without tomograms, positions are from the first voxel instead of the centre: do not mix them "
+                    "with other sets."
+                )
+            return ids, positions
+        found, missing, _ = names.matched(list(dict.fromkeys(ids)), tomograms.tomogram_ids())
+        if missing:
+            raise EmtomoError(
+                f"The project has no tomogram for the particles of {', '.join(missing)}; it has "
+                f"{', '.join(tomograms.tomogram_ids())}."
+            )
+        if not table.centred:
+            step = tomograms.pixel_size.get()
+            for name, tomogram_id in found.items():
+                mine = ids == name
+                middle = centre(tomograms.shape(tomogram_id))[::-1] * step
+                positions[mine] = table.positions[mine] * step - middle
+        return np.array([found[name] for name in ids], object), positions

@@ -1,0 +1,218 @@
+"""Protocol: refine orientations and positions to gold standard."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+from pyworkflow.protocol.params import Form
+
+from emtomo.compute.refinement.iteration import Half
+from emtomo.compute.refinement.options import RefineOptions
+from emtomo.compute.refinement.particles import Poses
+from emtomo.compute.refinement.refine import Metrics, Refinement, Result, State
+from emtomo.compute.refinement.schedule import Progress
+from emtomo.compute.symmetrisation import symmetry_score
+from emtomo.compute.symmetry import parse_symmetry
+from emtomo.engine.protocol import EmtomoProtocol
+from emtomo.errors import EmtomoError
+from emtomo.io import mrc
+from emtomo.objects import FSC, Average, Mask, SetOfSubtomograms
+from emtomo.objects.particle_poses import poses_of, with_poses
+from emtomo.objects.particle_source import particles_of
+from emtomo.objects.volume_arrays import fitted, write_curves
+from emtomo.options import Param
+
+LOW_SYMMETRY = 0.5
+EXPECTED = 8  # iterations of a usual run, for the time left
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContinueOptions:
+    """Where to go on."""
+
+    continue_from: Annotated[
+        int,
+        Param("Continue from iteration", "Of this run, with the parameters as they are now. 0: from the start, or "
+              "after an interruption from the last iteration.", ge=0, expert=True),
+    ] = 0  # fmt: skip
+
+
+class RefinePoses(EmtomoProtocol):
+    """Refine orientations and positions of subtomograms against their own average, to gold standard.
+
+    Two halves of the particles are refined independently; the agreement of their averages (FSC) says
+    how far to trust them, filters them, and is the resolution. It stops by itself.
+    """
+
+    NAME = "refine-poses"
+    _label = "3D auto-refine"
+    _possibleOutputs = {"subtomograms": SetOfSubtomograms, "average": Average, "fsc": FSC, "mask": Mask}
+    OPTIONS = (RefineOptions, ContinueOptions)
+
+    # --- form ---
+
+    def _define_inputs(self, form: Form) -> None:
+        self._add_input(
+            form, "subtomograms", "SetOfSubtomograms", "Subtomograms", "With orientations for local searches."
+        )
+        self._add_input(
+            form, "reference", "Average,Volume", "Reference", "White density; any pixel size, box and grey scale."
+        )
+        self._add_input(
+            form,
+            "mask",
+            "Mask",
+            "Mask",
+            "What of the reference is particle; soft. Empty: a sphere of the mask diameter.",
+            optional=True,
+        )
+
+    def _check(self) -> list[str]:
+        options = self.options(RefineOptions)
+        frame = self.input_subtomograms.get().frame(["r11"])
+        errors = []
+        if len(frame) < 2:
+            errors.append(f"Refinement needs at least two particles, one in each half; there is {len(frame)}.")
+        unknown = int(frame["r11"].isna().sum())
+        if unknown and options.angular_step <= options.local_from:
+            errors.append(
+                f"{unknown} of {len(frame)} subtomograms have no orientation: local searches start from one. Choose an "
+                f"initial angular sampling above {options.local_from:g}°."
+            )
+        try:
+            parse_symmetry(options.symmetry)
+        except EmtomoError as error:
+            errors.append(str(error))
+        k = self.options(ContinueOptions).continue_from
+        if k and not self._state_path(k).exists():
+            errors.append(f"Iteration {k} of this run is not there: {self._state_path(k)} is missing.")
+        return errors
+
+    # --- steps ---
+
+    def _insertAllSteps(self) -> None:
+        self._insertFunctionStep(self.refine_step)
+
+    def refine_step(self) -> None:
+        """Iterate until nothing changes; keep every iteration; register."""
+        self.forget_remarks()
+        boxes, options = self.input_subtomograms.get(), self.options(RefineOptions)
+        frame = boxes.frame()
+        size, n = float(boxes.pixel_size.get()), int(boxes.box_size.get())
+        reference, told = fitted(self.input_reference.get(), n, size, "reference")
+        sentences = [told]
+        mask = None
+        if not self.input_mask.pointsNone():
+            mask, told = fitted(self.input_mask.get(), n, size, "mask")
+            mask = np.clip(mask, 0, 1)
+            sentences.append(told)
+        score = symmetry_score(reference, options.symmetry)
+        if score < LOW_SYMMETRY:
+            sentences.append(
+                f"The reference hardly has the symmetry {options.symmetry}: shells correlate {score:.2f} with their "
+                "copies. Are its axes aligned (align-symmetry)?"
+            )
+        self.remark(*(s for s in sentences if s))
+        refinement = Refinement(
+            particles_of(boxes, frame), poses_of(frame, size, options.seed), reference, options, mask
+        )
+        state, metrics = self._last_state(refinement)
+        while not state.progress.converged and state.progress.iteration < options.max_iterations:
+            done = state.progress.iteration
+            state, one, *_ = refinement.step(state, self._counter(done, len(frame)))
+            metrics.append(one)
+            self._keep(state, metrics)
+        result = refinement.finish(state, metrics)
+        self._write_metrics(result.metrics)
+        self.remark(*result.remarks)
+        self._output(boxes, frame, result, size)
+
+    # --- helpers ---
+
+    def _counter(self, iterations: int, particles: int):  # type: ignore[no-untyped-def]  # noqa: ANN202
+        every = max(1, particles // 20)
+        total = max(EXPECTED, iterations + 2)
+
+        def count(done: int) -> None:
+            if done % every == 0:
+                self.progress(iterations + done / particles, total, f"iteration {iterations + 1}")
+
+        return count
+
+    def _output(self, boxes: SetOfSubtomograms, frame: pd.DataFrame, result: Result, size: float) -> None:
+        options, n = self.options(RefineOptions), result.average.shape[0]
+        paths = {name: self._getExtraPath(f"{name}.mrc") for name in ("average", "half1", "half2", "mask")}
+        mrc.write_volume(paths["average"], result.average, size)
+        for h, volume in result.halves.items():
+            mrc.write_volume(paths[f"half{h}"], volume, size)
+        mrc.write_volume(paths["mask"], result.mask, size)
+        curve = self._getExtraPath("fsc.csv")
+        write_curves(curve, result.curves, n, size)
+        last = result.metrics[-1]
+        self.remark(
+            f"Resolution {result.resolution:.1f} Å after {last.iteration} iterations; orientations are certain to "
+            f"{last.angle_spread:.1f}°, positions to {last.shift_spread * size:.1f} Å (median)."
+        )
+        refined = SetOfSubtomograms.create(self._getPath("subtomograms.sqlite"))
+        refined.copy_fields(boxes)
+        refined.extend(with_poses(frame, result.poses, size))
+        average = Average(
+            file=paths["average"], pixel_size=size, box_size=n, half1_file=paths["half1"], half2_file=paths["half2"],
+            symmetry=parse_symmetry(options.symmetry), resolution=result.resolution, particles=len(frame),
+        )  # fmt: skip
+        self._register(
+            self.input_subtomograms,
+            subtomograms=refined,
+            average=average,
+            fsc=FSC(file=curve, pixel_size=size, resolution=result.resolution),
+            mask=Mask(file=paths["mask"], pixel_size=size, box_size=n),
+        )
+
+    # --- the state between iterations ---
+
+    def _state_path(self, iteration: int) -> Path:
+        return Path(self._getExtraPath("iterations")) / f"it_{iteration:03d}.npz"
+
+    def _stamp(self) -> str:
+        """Return what a kept iteration depends on, as text."""
+        told = self.fingerprint()
+        told["parameters"] = {k: v for k, v in told["parameters"].items() if k != "continue_from"}
+        return json.dumps(told, sort_keys=True)
+
+    def _keep(self, state: State, metrics: list[Metrics]) -> None:
+        """Write an iteration, whole or not at all, and the metrics of all so far."""
+        path = self._state_path(state.progress.iteration)
+        path.parent.mkdir(exist_ok=True)
+        part = path.with_name("part_" + path.name)
+        arrays = {f"poses_{k}": v for k, v in vars(state.poses).items()}
+        for h, half in state.halves.items():
+            arrays |= {f"reference_{h}": half.reference, f"noise_{h}": half.noise}
+        told = {"stamp": self._stamp(), "progress": asdict(state.progress), "metrics": [asdict(m) for m in metrics]}
+        np.savez(part, local=state.local, told=np.array(json.dumps(told)), **arrays)
+        part.replace(path)
+        self._write_metrics(metrics)
+
+    def _write_metrics(self, metrics: list[Metrics]) -> None:
+        path = Path(self._getExtraPath("metrics.csv"))
+        part = path.with_name("part_" + path.name)
+        pd.DataFrame([asdict(m) for m in metrics]).to_csv(part, index=False, float_format="%.5g")
+        part.replace(path)
+
+    def _last_state(self, refinement: Refinement) -> tuple[State, list[Metrics]]:
+        """Return the iteration to go on from: the one asked for, else the last of these very inputs and parameters."""
+        wanted = self.options(ContinueOptions).continue_from
+        kept = sorted(self._state_path(1).parent.glob("it_*.npz"), reverse=True)
+        paths = [self._state_path(wanted)] if wanted else kept
+        for path in paths:
+            with np.load(path, allow_pickle=False) as data:
+                told = json.loads(str(data["told"]))
+                if not wanted and told["stamp"] != self._stamp():
+                    continue
+                poses = Poses(**{k: data[f"poses_{k}"] for k in vars(refinement.start)})
+                halves = {h: Half(data[f"reference_{h}"], data[f"noise_{h}"]) for h in (1, 2)}
+                state = State(poses, halves, Progress(**told["progress"]), data["local"])
+                return state, [Metrics(**m) for m in told["metrics"]]
+        return refinement.begin(), []
