@@ -134,7 +134,8 @@ def solvent_corrected_fsc(
     randomised = _spectra_correlation(_transform(scrambled(fa) * mask), _transform(scrambled(fb) * mask), shell, n)
     first = start + GUARD
     corrected = masked.copy()
-    noise = np.clip(randomised[first:], None, 0.999)
+    # a negative correlation of random phases is chance, not a loss to be made up for
+    noise = np.clip(randomised[first:], 0, 0.999)
     corrected[first:] = (masked[first:] - noise) / (1 - noise)
     return FscCurves(unmasked, masked, randomised, corrected, start)
 

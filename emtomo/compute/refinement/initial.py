@@ -7,6 +7,7 @@ from emtomo.compute.refinement.iteration import Half, Worker
 from emtomo.compute.refinement.particles import Poses
 
 SAMPLE = 400  # particles of a half set that the first noise spectrum is taken from
+FEWEST, MOSTLY = 5, 0.9  # particles, and their share, that show that contrast is inverted
 SCALED = 32  # particles of a half set that the grey scale is taken from
 
 
@@ -39,12 +40,12 @@ def first_noise(worker: Worker, members: np.ndarray, poses: Poses) -> np.ndarray
     return smooth_gaps(power / np.maximum(measured, 1e-30), measured)
 
 
-def grey_scale(worker: Worker, members: np.ndarray, poses: Poses, which: int) -> float:
-    """Return the factor that brings the reference to the particles' grey scale.
+def grey_scale(worker: Worker, members: np.ndarray, poses: Poses, which: int) -> tuple[float, bool]:
+    """Return the factor that brings the reference to the particles' grey scale, and whether contrast is inverted.
 
     For some particles the pose of best correlation, which does not depend on scale, is found on
-    the grid; there the factor is that of least squares. Its median is returned; negative
-    when dark and white are exchanged.
+    the grid; there the factor is that of least squares. The median of its size is returned; inverted means
+    that it is negative for nearly all of them.
     """
     search, size = worker.searches[which], worker.packing.size
     grid = search.grid
@@ -55,7 +56,10 @@ def grey_scale(worker: Worker, members: np.ndarray, poses: Poses, which: int) ->
         cross, norm = _cross(worker, grid, d, w, poses.rotations[i], poses.shifts[i], size)
         best = np.unravel_index(np.argmax(np.abs(cross) / np.sqrt(norm)[:, None]), cross.shape)
         factors.append(float(cross[best] / norm[best[0]]))
-    return float(np.median(factors)) if factors else 1.0
+    if not factors or not np.median(np.abs(factors)) > 0:
+        return 1.0, False
+    inverted = len(factors) >= FEWEST and np.mean(np.array(factors) < 0) >= MOSTLY
+    return float(np.median(np.abs(factors))), bool(inverted)
 
 
 def _cross(

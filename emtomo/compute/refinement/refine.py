@@ -129,7 +129,9 @@ class Refinement:
         diameter = options.mask_diameter or n * particles.pixel_size
         self.mask_radius = min(diameter / 2 / particles.pixel_size, n / 2)
         self.mask = ball(n, min(self.mask_radius, n / 2 - EDGE), EDGE) if mask is None else np.asarray(mask, np.float32)
-        blurred = lowpass(reference, particles.pixel_size, max(options.initial_lowpass, 2.05 * particles.pixel_size))
+        shells = n * particles.pixel_size / max(options.initial_lowpass, 2.05 * particles.pixel_size)
+        # nothing passes beyond the filter's resolution, so that nothing finer can come from the reference
+        blurred = lowpass(reference, particles.pixel_size, n * particles.pixel_size / max(shells - 1, 1.0))
         self.first = blurred * self.mask
         self.searches_all = options.angular_step > options.local_from
         self.remarks: list[str] = []
@@ -156,13 +158,13 @@ class Refinement:
             members = np.flatnonzero(self.start.half == h)
             setting = self._setting(progress, local, whole)
             half.noise = first_noise(Worker(p, half, setting), members, self.start)
-            scale = grey_scale(Worker(p, half, setting), members, self.start, LOCAL if local.all() else GLOBAL)
-            if scale <= 0:
+            which = LOCAL if local.all() else GLOBAL
+            scale, inverted = grey_scale(Worker(p, half, setting), members, self.start, which)
+            if inverted and not self.remarks:
                 self.remarks.append(
-                    "The reference looks inverted against the particles: its best fit to them has the opposite sign. "
-                    "Particles must be white in a reference that is white."
+                    "The reference looks inverted against the particles: its best fit to nearly all of them has the "
+                    "opposite sign. Both must be white."
                 )
-                scale = 1.0
             halves[h] = Half(self.first * np.float32(scale), half.noise)
         return State(self.start.copy(), halves, progress, local)
 
@@ -243,7 +245,9 @@ class Refinement:
         ratio = self.options.regularisation * correlation / (1 - correlation)
         inverse = {h: s.mean_weight() / ratio for h, s in sums.items()}
         if self.options.join_halves:
-            shell = n * p.pixel_size / max(self.options.join_halves, resolution_at(curve, n, p.pixel_size, CUT))
+            # never finer than the first reference: what halves share beyond it would look like resolution
+            coarsest = max(self.options.join_halves, self.options.initial_lowpass)
+            shell = n * p.pixel_size / max(coarsest, resolution_at(curve, n, p.pixel_size, CUT))
             join(sums, shell)
         halves = {}
         for h, outcome in outcomes.items():
