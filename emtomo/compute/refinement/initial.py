@@ -4,6 +4,7 @@ import numpy as np
 
 from emtomo.compute.refinement.expectation import Grid, waves
 from emtomo.compute.refinement.iteration import Half, Worker
+from emtomo.compute.refinement.packing import bands
 from emtomo.compute.refinement.particles import Poses
 
 SAMPLE = 400  # particles of a half set that the first noise spectrum is taken from
@@ -31,7 +32,7 @@ def first_noise(worker: Worker, members: np.ndarray, poses: Poses) -> np.ndarray
 
     It holds the particles' own power as well, which is little beside the noise.
     """
-    shell, size = worker.packing.shell, worker.packing.size // 2 + 1
+    shell, size = worker.packing.band, bands(worker.packing.size)
     power, measured = np.zeros(size), np.zeros(size)
     for i in some_of(members, SAMPLE):
         _, data, square = worker.measured(int(i), poses.shifts[i])
@@ -81,4 +82,4 @@ def _cross(
 
 def flat_half(reference: np.ndarray) -> Half:
     """Return a half with a reference and noise of one everywhere."""
-    return Half(reference, np.ones(reference.shape[0] // 2 + 1))
+    return Half(reference, np.ones(bands(reference.shape[0])))

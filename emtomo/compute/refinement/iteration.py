@@ -121,7 +121,7 @@ class Worker:
     def __init__(self, particles: Particles, half: Half, setting: Setting) -> None:
         self.particles, self.setting, self.packing = particles, setting, setting.packing
         packing = self.packing
-        self.noise = half.noise[packing.shell].astype(np.float32)
+        self.noise = half.noise[packing.band].astype(np.float32)
         self.reference = padded_transform(half.reference, setting.radius)
         self.used = packing.within(setting.radius)
         self.searches = [self._prepared(search) for search in setting.searches]
@@ -220,8 +220,8 @@ class Worker:
         rest = data.copy()
         rest[self.used] -= weight[self.used] * expected
         power = rest.real**2 + rest.imag**2
-        out.residual += np.bincount(packing.shell, power, minlength=len(out.residual))
-        out.measured += np.bincount(packing.shell, weight, minlength=len(out.measured))
+        out.residual += np.bincount(packing.band, power, minlength=len(out.residual))
+        out.measured += np.bincount(packing.band, weight, minlength=len(out.measured))
 
 
 def normalised(box: np.ndarray, i: int, size: int, outside: np.ndarray) -> np.ndarray:

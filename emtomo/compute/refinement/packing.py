@@ -7,6 +7,8 @@ import numpy as np
 
 from emtomo.compute.device import threads
 
+SECTORS = 6  # parts of a shell whose noise is measured apart
+
 
 @dataclass(frozen=True)
 class Packing:
@@ -27,7 +29,7 @@ class Packing:
     def index(self) -> np.ndarray:
         """Places in the flattened ``rfftn``, in its order."""
         n, half = self.size, self.size // 2 + 1
-        full = (np.fft.fftfreq(n) * n).astype(int)
+        full = np.rint(np.fft.fftfreq(n) * n).astype(int)
         z, y, x = full[:, None, None], full[None, :, None], np.arange(half)[None, None, :]
         k2 = z * z + y * y + x * x
         within = (k2 <= self.radius**2) & (k2 < (n / 2) ** 2) & (k2 > 0)
@@ -37,7 +39,7 @@ class Packing:
     @cached_property
     def k(self) -> np.ndarray:
         """`(n, 3)` float32 frequencies in x, y, z."""
-        full = (np.fft.fftfreq(self.size) * self.size).astype(np.float32)
+        full = np.rint(np.fft.fftfreq(self.size) * self.size).astype(np.float32)
         z, y, x = np.unravel_index(self.index, (self.size, self.size, self.size // 2 + 1))
         return np.ascontiguousarray(np.stack([x.astype(np.float32), full[y], full[z]], axis=1))
 
@@ -45,6 +47,16 @@ class Packing:
     def shell(self) -> np.ndarray:
         """Shell of every frequency: its rounded length."""
         return np.rint(np.linalg.norm(self.k.astype(float), axis=1)).astype(int)
+
+    @cached_property
+    def band(self) -> np.ndarray:
+        """Where a frequency stands in a noise spectrum: by its shell, and by how near it is to the tilt axis.
+
+        Tilted images meet at the axis (y) and part away from it, so that noise depends on both.
+        """
+        length = np.linalg.norm(self.k.astype(float), axis=1)
+        sector = np.minimum((np.abs(self.k[:, 1]) / length * SECTORS).astype(int), SECTORS - 1)
+        return self.shell * SECTORS + sector
 
     @cached_property
     def centre(self) -> np.ndarray:
@@ -69,3 +81,8 @@ class Packing:
     def pick(self, half_volume: np.ndarray) -> np.ndarray:
         """Return the packed values of a volume in the order of ``rfftn``."""
         return np.ascontiguousarray(half_volume.reshape(-1)[self.index])
+
+
+def bands(size: int) -> int:
+    """Return the length of a noise spectrum of boxes of `size` voxels."""
+    return (size // 2 + 1) * SECTORS

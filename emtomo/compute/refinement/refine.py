@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from emtomo.compute.filters import ball, lowpass
+from emtomo.compute.filters import ball, radial_filter
 from emtomo.compute.fsc import FscCurves, fourier_shell_correlation, resolution_at, solvent_corrected_fsc
 from emtomo.compute.refinement.frame import IDENTITY, frame_of
 from emtomo.compute.refinement.initial import first_noise, flat_half, grey_scale, smooth_gaps
@@ -24,11 +24,14 @@ from emtomo.compute.refinement.schedule import (
     advance,
     global_search,
     local_search,
+    still_joined,
 )
+from emtomo.compute.refinement.settings import common_setting, turned_sums
 from emtomo.compute.symmetry import parse_symmetry, symmetric_angle, symmetry_rotations
 from emtomo.errors import EmtomoError
 
 CUT = 0.143
+SETTLING = 6  # iterations in which a half may still take another setting of the symmetry
 
 
 @dataclass
@@ -129,10 +132,8 @@ class Refinement:
         diameter = options.mask_diameter or n * particles.pixel_size
         self.mask_radius = min(diameter / 2 / particles.pixel_size, n / 2)
         self.mask = ball(n, min(self.mask_radius, n / 2 - EDGE), EDGE) if mask is None else np.asarray(mask, np.float32)
-        shells = n * particles.pixel_size / max(options.initial_lowpass, 2.05 * particles.pixel_size)
-        # nothing passes beyond the filter's resolution, so that nothing finer can come from the reference
-        blurred = lowpass(reference, particles.pixel_size, n * particles.pixel_size / max(shells - 1, 1.0))
-        self.first = blurred * self.mask
+        shells = n * particles.pixel_size / max(options.initial_lowpass, 2 * particles.pixel_size)
+        self.first = cut_off(np.asarray(reference, np.float32) * self.mask, shells)
         self.searches_all = options.angular_step > options.local_from
         self.remarks: list[str] = []
         self._packings: dict[float, Packing] = {}
@@ -148,8 +149,9 @@ class Refinement:
         """Return the state before the first iteration: noise measured, reference on the particles' grey scale."""
         p, options = self.particles, self.options
         shells = p.size * p.pixel_size / options.initial_lowpass
-        progress = Progress(0, float(np.clip(shells + 1, 4.0, p.size / 2)), REACH * options.local_from,
-                            options.offset_range)  # fmt: skip
+        joined = min(shells, p.size * p.pixel_size / options.join_halves) if options.join_halves else 0.0
+        radius = float(np.clip(shells + 1, 4.0, p.size / 2))
+        progress = Progress(0, radius, REACH * options.local_from, options.offset_range, joined=joined)
         local = np.full(len(self.start), not self.searches_all)
         whole = self.packing(p.size / 2)
         halves = {}
@@ -205,14 +207,21 @@ class Refinement:
         setting = self._setting(state.progress, state.local, packing, frame)
         poses, outcomes = run_iteration(p, state.halves, state.poses, setting, progress)
         sums = {h: outcome.sums.completed(self.symmetry) for h, outcome in outcomes.items()}
+        if state.progress.iteration < SETTLING and (turn := common_setting(sums, self.mask, self.symmetry)) is not None:
+            sums[2] = turned_sums(sums[2], turn)
+            second = poses.half == 2
+            poses.rotations[second] = poses.rotations[second] @ turn
         curves, used = self._correlation(sums)
-        halves = self._new_halves(state.halves, sums, outcomes, used)
+        most = n * p.pixel_size / self.options.join_halves if self.options.join_halves else 0.0
+        joined = still_joined(state.progress.joined, used, most)
+        halves = self._new_halves(state.halves, sums, outcomes, used, joined)
         angle = symmetric_angle(state.poses.rotations, poses.rotations, self.symmetry)
         shift = np.linalg.norm(poses.shifts - state.poses.shifts, axis=1)
         changes = float(np.median(angle)), float(np.median(shift))
         spreads = float(np.median(poses.angle_spread)), float(np.median(poses.shift_spread))
         resolution = resolution_at(used, n, p.pixel_size, CUT)
-        now = advance(state.progress, n * p.pixel_size / resolution, n, changes, spreads, bool(state.local.all()))
+        shell = n * p.pixel_size / resolution
+        now = advance(state.progress, shell, n, changes, spreads, bool(state.local.all()), joined)
         near = (angle < self.options.angular_step) & (poses.certainty > 0.5)
         local = state.local | ((near | (now.iteration >= MOST_GLOBAL)) & (now.iteration >= 2))
         search = setting.searches[LOCAL if state.local.all() else GLOBAL]
@@ -237,21 +246,19 @@ class Refinement:
         return curves, used
 
     def _new_halves(
-        self, old: dict[int, Half], sums: dict[int, Sums], outcomes: dict[int, Total], curve: np.ndarray
+        self, old: dict[int, Half], sums: dict[int, Sums], outcomes: dict[int, Total], curve: np.ndarray, joined: float
     ) -> dict[int, Half]:
         """Return the halves' next references and noise; low shells of both are joined after the FSC was measured."""
         p, n = self.particles, self.particles.size
         correlation = np.clip(curve, 1e-3, 0.999)
         ratio = self.options.regularisation * correlation / (1 - correlation)
+        reached = n * p.pixel_size / resolution_at(curve, n, p.pixel_size, CUT)
         inverse = {h: s.mean_weight() / ratio for h, s in sums.items()}
-        if self.options.join_halves:
-            # never finer than the first reference: what halves share beyond it would look like resolution
-            coarsest = max(self.options.join_halves, self.options.initial_lowpass)
-            shell = n * p.pixel_size / max(coarsest, resolution_at(curve, n, p.pixel_size, CUT))
-            join(sums, shell)
+        if joined > 0:
+            join(sums, joined)
         halves = {}
         for h, outcome in outcomes.items():
-            reference = solve(sums[h], inverse[h]) * self.mask
+            reference = cut_off(solve(sums[h], inverse[h]) * self.mask, reached)
             noise = outcome.residual / np.maximum(outcome.measured, 1e-30)
             noise = np.where((outcome.measured > 0) & (noise > 0), noise, old[h].noise)
             halves[h] = Half(reference, smooth_gaps(noise, noise))
@@ -277,6 +284,16 @@ class Refinement:
             metrics.append(one)
             told(state, one)
         return self.finish(state, metrics)
+
+
+def cut_off(volume: np.ndarray, shells: float) -> np.ndarray:
+    """Return a volume without what is finer than `shells`, falling off over the two shells before.
+
+    Nothing passes beyond: a mask spreads what the halves share to finer shells, and particles aligned to that
+    would make it look like resolution.
+    """
+    shell = np.arange(int(np.ceil(0.87 * volume.shape[0])) + 1)
+    return radial_filter(volume, 0.5 + 0.5 * np.cos(np.pi * np.clip((shell - shells + 2) / 2, 0, 1)))
 
 
 def join(sums: dict[int, Sums], shell: float) -> None:

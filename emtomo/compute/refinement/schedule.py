@@ -17,6 +17,8 @@ REACH = 8.0  # local searches reach so many steps to every side
 MOST_SECTIONS = 400 * 2**20  # bytes of the sections of a search over all orientations
 MOST_GLOBAL = 8  # iterations after which every particle is searched locally
 MOST_SHIFTS = 1200
+GUARD = 2  # shells over which a mask smears what is shared
+AGREE = 0.5  # FSC that counts as agreement
 
 
 @dataclass
@@ -41,6 +43,8 @@ class Progress:
         Smallest median change of angles so far, in degrees.
     without_less : int
         Iterations since the changes became less.
+    joined : float
+        Shells that the halves' references share.
     """
 
     iteration: int
@@ -52,6 +56,7 @@ class Progress:
     settled: bool = False
     least_change: float = 180.0
     without_less: int = 0
+    joined: float = 0.0
 
     @property
     def converged(self) -> bool:
@@ -112,8 +117,36 @@ def _frequencies(radius: float) -> float:
     return 2 * np.pi / 3 * radius**3
 
 
+def still_joined(joined: float, curve: np.ndarray, most: float) -> float:
+    """Return up to which shell the halves' next references are shared.
+
+    Halves aligned to what they share agree on it, noise or not; that proves nothing. Only where they
+    agree well beyond it (and beyond the shells that a mask smears it over) may they share more.
+
+    Parameters
+    ----------
+    joined : float
+        Shells shared so far.
+    curve : array
+        FSC of the halves, measured before anything was shared.
+    most : float
+        Shells that are shared at most.
+    """
+    first = int(np.ceil(joined)) + GUARD
+    good = first
+    while good < len(curve) and curve[good] >= AGREE:
+        good += 1
+    return float(max(joined, min(most, good - 1))) if good > first else joined
+
+
 def advance(
-    progress: Progress, shell: float, size: int, changes: tuple[float, float], spreads: tuple[float, float], local: bool
+    progress: Progress,
+    shell: float,
+    size: int,
+    changes: tuple[float, float],
+    spreads: tuple[float, float],
+    local: bool,
+    joined: float = 0.0,
 ) -> Progress:
     """Return the progress after an iteration.
 
@@ -130,6 +163,8 @@ def advance(
         Median width of the posteriors, in the same units.
     local : bool
         All particles were searched locally.
+    joined : float
+        Shells shared by the new references.
     """
     gain = shell > progress.best_shell + 0.5
     less = changes[0] < 0.9 * progress.least_change
@@ -150,4 +185,5 @@ def advance(
         settled=local and changes[0] < max(0.3 * spreads[0], 0.02) and changes[1] < max(0.3 * spreads[1], 0.01),
         least_change=min(progress.least_change, changes[0]),
         without_less=0 if less else progress.without_less + 1,
+        joined=joined,
     )
