@@ -73,8 +73,8 @@ def soften(inside: np.ndarray, extend: float, soft_edge: float) -> np.ndarray:
     """
     signed = distance(inside)
     if extend < 0:
-        # from the border inwards: a voxel that touches the outside has distance 0
-        signed = np.where(inside, 1 - distance(~inside), signed)
+        # what lies exactly as deep as is taken away goes too
+        signed = np.where(inside, np.float32(1e-3) - distance(~inside), signed)
     t = signed - np.float32(extend)
     if soft_edge <= 0:
         return (t <= 0).astype(np.float32)

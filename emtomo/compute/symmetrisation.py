@@ -10,7 +10,7 @@ from emtomo.compute.orientations import orientation_grid
 from emtomo.compute.refinement.packing import Packing
 from emtomo.compute.refinement.reference import PAD, padded_transform
 from emtomo.compute.rotations import from_directions
-from emtomo.compute.symmetry import parse_symmetry, symmetry_rotations
+from emtomo.compute.symmetry import generators, parse_symmetry, symmetry_rotations
 from emtomo.errors import EmtomoError
 
 STEP = 6.0  # degrees of the first search
@@ -82,7 +82,7 @@ class _Spectrum:
         own = np.bincount(shell, np.abs(self.plain) ** 2)
         cross = np.array([np.bincount(shell, (copy * self.plain.conj()).real) for copy in copies])
         norm = np.array([np.bincount(shell, np.abs(copy) ** 2) for copy in copies])
-        present = np.flatnonzero(own > 1e-6 * own.max())
+        present = np.flatnonzero(own > 1e-3 * own.max())
         ratio = cross[:, present] / np.sqrt(np.maximum(norm[:, present] * own[present], 1e-30))
         return float(ratio.mean())
 
@@ -133,7 +133,7 @@ def find_axes(volume: np.ndarray, symmetry: str, *, recentre: bool = True, shell
     most = min(shells or MOST_SHELLS, volume.shape[0] / 2 - 1)
     spectrum = _Spectrum(volume, min(COARSE_SHELLS, most))
     centre = centre_of_mass(volume) if recentre else np.zeros(3)
-    elements = _generating(group)
+    elements = generators(name)
     grid = _axis_grid() if name[0] == "C" else orientation_grid(STEP, name)
     scores = np.mean([spectrum.correlation(grid @ s @ grid.transpose(0, 2, 1), centre) for s in elements], axis=0)
     order = np.argsort(-scores, kind="stable")
@@ -147,13 +147,6 @@ def find_axes(volume: np.ndarray, symmetry: str, *, recentre: bool = True, shell
     fine = _Spectrum(volume, most)
     best = _polished(fine, best.rotation, best.centre, elements, recentre, start=0.5)
     return Axes(best.rotation, best.centre, fine.score(best.rotation @ group[1:] @ best.rotation.T, best.centre))
-
-
-def _generating(group: np.ndarray) -> np.ndarray:
-    """Return the elements that are tried: a smallest and a largest turn, which together make up most groups."""
-    traces = np.trace(group[1:], axis1=1, axis2=2)
-    smallest, largest = group[1 + np.argmax(traces)], group[1 + np.argmin(traces)]
-    return np.unique(np.round([smallest, largest], 12), axis=0)
 
 
 def _axis_grid() -> np.ndarray:

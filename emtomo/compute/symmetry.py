@@ -32,6 +32,11 @@ def _about(axis: tuple[float, float, float], fold: int) -> np.ndarray:
     return Rotation.from_rotvec(unit * 2 * np.pi / fold).as_matrix()
 
 
+def generators(name: str) -> np.ndarray:
+    """Return the few rotations whose products are the whole group; none for C1."""
+    return np.array(_generators(parse_symmetry(name))).reshape(-1, 3, 3)
+
+
 def _generators(group: str) -> list[np.ndarray]:
     if group[0] in "CD":
         fold = int(group[1:])
@@ -64,11 +69,10 @@ def symmetry_rotations(name: str) -> np.ndarray:
     (m, 3, 3) array
         A particle at orientation R looks the same at R @ S for every S.
     """
-    generators = _generators(parse_symmetry(name))
     found = [np.eye(3)]
     k = 0
     while k < len(found):
-        for generator in generators:
+        for generator in generators(name):
             product = generator @ found[k]
             if min(np.abs(product - old).max() for old in found) > 1e-6:
                 found.append(product)

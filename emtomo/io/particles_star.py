@@ -138,10 +138,20 @@ def write_particles(
     optics : dict, optional
         voltage, cs, amplitude_contrast.
     premultiplied : bool
+
+    Raises
+    ------
+    FormatError
+        If a name has a quote in it, which a STAR file cannot hold.
     """
     import starfile
     from scipy.spatial.transform import Rotation
 
+    for column in {"file", "ctf_file", "tomogram_id"} & set(frame):
+        quoted = frame[column].fillna("").astype(str).str.contains("['\"]", regex=True)
+        if quoted.any():
+            name = frame[column][quoted].iloc[0]
+            raise FormatError(path, f"a STAR file cannot hold names with quotes: {name}. Rename the file or its folder.")
     angles = Rotation.from_matrix(rotations).inv().as_euler("ZYZ", degrees=True)
     many = frame["file"].duplicated(keep=False).any() or (frame["index"] > 0).any()
     images = [f"{i + 1:06d}@{f}" if many else f for f, i in zip(frame["file"], frame["index"], strict=True)]

@@ -43,6 +43,6 @@ def read_weights(path: str | Path, size: int) -> np.ndarray:
             f"weights of boxes of {size} voxels must be {size}×{size}×{size}, {half}×{size}×{size} or "
             f"{half}×{size}×{2 * size}, got {told}.",
         )
-    if not np.isfinite(weights).all():
+    if not np.isfinite(data).all():
         raise FormatError(path, "there are values that are no numbers (NaN or infinite).")
     return np.ascontiguousarray(weights)
