@@ -69,7 +69,9 @@ REFINE = {"symmetry": "C3", "initial_lowpass": 60, "angular_step": 1.8, "mask_di
 
 @pytest.fixture(scope="module")
 def refined(bench):
-    return bench.run("refine-poses", "refine", subtomograms="boxes.subtomograms", reference="reference.volume", **REFINE)
+    return bench.run(
+        "refine-poses", "refine", subtomograms="boxes.subtomograms", reference="reference.volume", **REFINE
+    )
 
 
 def test_the_whole_path_from_boxes_to_a_sharpened_map(bench, refined, data):

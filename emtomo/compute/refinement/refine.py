@@ -190,7 +190,7 @@ class Refinement:
 
     def _reach(self, progress: Progress) -> float:
         """Return how many shells are added to the volume: those compared, and some to see the resolution grow."""
-        return min(self.particles.size / 2, progress.radius + max(4.0, 0.15 * self.particles.size))
+        return min(self.particles.size / 2, progress.radius + max(4.0, 0.1 * self.particles.size))
 
     def step(
         self, state: State, progress: Callable[[int], None] = lambda done: None, *, last: bool = False

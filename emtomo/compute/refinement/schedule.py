@@ -177,7 +177,7 @@ def advance(
         shift = float(np.clip(4 * max(changes[1], spreads[1]), min(shift, 2.0), shift))
     return Progress(
         iteration=progress.iteration + 1,
-        radius=float(np.clip(shell + max(2.0, 0.1 * size), 4.0, size / 2)),
+        radius=float(np.clip(shell + 1.0, 4.0, size / 2)),  # beyond it the references are zero
         reach_angle=angle,
         reach_shift=shift,
         best_shell=max(progress.best_shell, shell),

@@ -9,7 +9,7 @@ from emtomo.compute.fsc import fourier_shell_correlation
 from emtomo.compute.kernels import fourier_cpu
 from emtomo.compute.refinement.maximisation import Sums, partial_sums, solve
 from emtomo.compute.refinement.packing import Packing
-from emtomo.compute.refinement.particles import Particles, Poses
+from emtomo.compute.refinement.particles import Particles
 from emtomo.compute.refinement.reconstruct import reconstruct
 from emtomo.compute.refinement.reference import PAD, padded_transform
 from emtomo.compute.rotations import random_rotations
