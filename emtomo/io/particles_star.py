@@ -151,9 +151,7 @@ def write_particles(
         quoted = frame[column].fillna("").astype(str).str.contains("['\"]", regex=True)
         if quoted.any():
             name = frame[column][quoted].iloc[0]
-            raise FormatError(
-                path, f"a STAR file cannot hold names with quotes: {name}. Rename the file or its folder."
-            )
+            raise FormatError(path, f"a STAR file cannot hold names with quotes: {name}. Rename it.")
     angles = Rotation.from_matrix(rotations).inv().as_euler("ZYZ", degrees=True)
     many = frame["file"].duplicated(keep=False).any() or (frame["index"] > 0).any()
     images = [f"{i + 1:06d}@{f}" if many else f for f, i in zip(frame["file"], frame["index"], strict=True)]

@@ -20,7 +20,7 @@ class ReconstructAverage(EmtomoProtocol):
     """Average subtomograms in their given poses in Fourier space, each frequency weighted by what was measured of it.
 
     Missing wedge or 3D CTF of every particle are taken into account; half maps are made too. For a
-    first low-resolution reference take a random subset (select-subset, 500 particles) before.
+    first reference of low resolution a random part of them (500, say) is enough.
     """
 
     NAME = "reconstruct-average"
@@ -54,6 +54,9 @@ class ReconstructAverage(EmtomoProtocol):
         self.forget_remarks()
         options, boxes = self.options(ReconstructOptions), self.input_subtomograms.get()
         frame = boxes.frame()
+        if 0 < options.number < len(frame):
+            chosen = np.random.default_rng(options.seed).choice(len(frame), options.number, replace=False)
+            frame = frame.iloc[np.sort(chosen)].reset_index(drop=True)
         size, n = float(boxes.pixel_size.get()), int(boxes.box_size.get())
         poses = poses_of(frame, size, options.seed)
         radius = min(n / 2, n * size / options.max_resolution) if options.max_resolution else None

@@ -20,7 +20,8 @@ def written(folder, n=6, **changes):
     frame = pd.DataFrame({
         "tomogram_id": ["TS_1"] * n, "file": [str(folder / f"part {i}.mrc") for i in range(n)], "index": 0,
         "ctf_file": str(folder / "ctf.mrc"), "half": [1, 2] * (n // 2),
-        **{f"coordinate_{a}": rng.uniform(0, 100, n) for a in "xyz"}, **{f"shift_{a}": rng.normal(size=n) for a in "xyz"},
+        **{f"coordinate_{a}": rng.uniform(0, 100, n) for a in "xyz"},
+        **{f"shift_{a}": rng.normal(size=n) for a in "xyz"},
     })  # fmt: skip
     path = folder / "particles.star"
     write_particles(path, frame.assign(**changes), rotations, 5.0, 8, optics={"voltage": 200.0})

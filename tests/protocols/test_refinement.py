@@ -1,5 +1,6 @@
 """The refinement protocols, run as a user runs them."""
 
+import contextlib
 import json
 import os
 import signal
@@ -148,10 +149,8 @@ def test_a_killed_refinement_goes_on_to_the_same_result(bench, refined, data):
         time.sleep(0.05)
     pid = json.loads((Path(project.path) / run._getLogsPath("progress.json")).read_text())["pid"]
     for one in (child.pid, pid):
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(one, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
     child.wait()
     stamp = kept.stat().st_mtime_ns
     states = bench.go(i)

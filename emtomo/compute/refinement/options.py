@@ -71,7 +71,12 @@ class ReconstructOptions:
     """How an average is reconstructed from known poses."""
 
     symmetry: Annotated[str, SYMMETRY] = "C1"
+    number: Annotated[
+        int,
+        Param("Particles", "So many, drawn at random, make a first reference of low resolution; 0, or more than there "
+              "are, takes all.", ge=0),
+    ] = 0  # fmt: skip
     max_resolution: Annotated[
         float, Param("Maximum resolution", "Finer shells are left out. 0: up to Nyquist.", unit="Å", ge=0)
     ] = 0.0
-    seed: Annotated[int, Param("Random seed", "Of the halves, where particles have none yet.", ge=0, expert=True)] = 1
+    seed: Annotated[int, Param("Random seed", "Of the draw, and of the halves where particles have none yet.", ge=0, expert=True)] = 1
