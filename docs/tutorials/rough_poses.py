@@ -36,7 +36,7 @@ def main(project: str, run: str, path: str) -> None:
     for k, name in enumerate(("Rot", "Tilt", "Psi")):
         table[f"rlnAngle{name}"] = angles[:, k]
     starfile.write({"particles": table}, target, overwrite=True)
-    print(f"{len(table)} particles in {target}")
+    sys.stderr.write(f"{len(table)} particles in {target}\n")
 
 
 if __name__ == "__main__":

@@ -124,7 +124,8 @@ def test_our_resolution_is_that_of_relions_postprocess(tmp_path, rng):
         mrc.write_volume(tmp_path / f"run_{name}.mrc", data, 4.0)
     (tmp_path / "Post").mkdir()
     told = relion(
-        "relion_postprocess --i run_half1_class001_unfil.mrc --mask run_mask.mrc --o Post/post --angpix 4 --adhoc_bfac 0",
+        "relion_postprocess --i run_half1_class001_unfil.mrc --mask run_mask.mrc --o Post/post "
+        "--angpix 4 --adhoc_bfac 0",
         tmp_path,
     )
     theirs = read_blocks(tmp_path / "Post" / "post.star")["fsc"]

@@ -79,4 +79,6 @@ class ReconstructOptions:
     max_resolution: Annotated[
         float, Param("Maximum resolution", "Finer shells are left out. 0: up to Nyquist.", unit="Å", ge=0)
     ] = 0.0
-    seed: Annotated[int, Param("Random seed", "Of the draw, and of the halves where particles have none yet.", ge=0, expert=True)] = 1
+    seed: Annotated[
+        int, Param("Random seed", "Of the draw, and of the halves where particles have none yet.", ge=0, expert=True)
+    ] = 1
