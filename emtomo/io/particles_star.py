@@ -148,9 +148,8 @@ def write_particles(
     from scipy.spatial.transform import Rotation
 
     for column in {"file", "ctf_file", "tomogram_id"} & set(frame):
-        quoted = frame[column].fillna("").astype(str).str.contains("['\"]", regex=True)
-        if quoted.any():
-            name = frame[column][quoted].iloc[0]
+        name = next((str(n) for n in frame[column] if "'" in str(n) or '"' in str(n)), "")
+        if name:
             raise FormatError(path, f"a STAR file cannot hold names with quotes: {name}. Rename it.")
     angles = Rotation.from_matrix(rotations).inv().as_euler("ZYZ", degrees=True)
     many = frame["file"].duplicated(keep=False).any() or (frame["index"] > 0).any()
