@@ -15,6 +15,7 @@ import pytest
 
 from emtomo.compute.refinement.reconstruct import reconstruct
 from emtomo.compute.symmetry import symmetric_angle
+from emtomo.engine.parameters import set_parameters
 from emtomo.engine.project import error_of
 from emtomo.io import mrc
 from emtomo.io.particles_star import read_particles, write_particles
@@ -161,6 +162,14 @@ def test_a_killed_refinement_goes_on_to_the_same_result(bench, refined, data):
     assert np.abs(a - b).max() < 1e-6
     first, second = (mrc.read_volume(r.average.file.get()) for r in (done, project.find("refine")))
     assert np.array_equal(first, second)
+    # and back to an iteration of one's choice, with other parameters
+    set_parameters(project, done, {"continue_from": "1", "max_iterations": "3"}, Path("/"))
+    project.amend(done)
+    before = pd.read_csv(Path(project.path) / done._getExtraPath("metrics.csv"))
+    assert bench.go(i)[i] == "finished", error_of(project.find("killed"))
+    after = pd.read_csv(Path(project.path) / done._getExtraPath("metrics.csv"))
+    assert after["iteration"].tolist() == [1, 2, 3, 4]
+    assert after.iloc[0].equals(before.iloc[0])
 
 
 def test_bad_input_is_told_in_a_sentence(bench, data, tmp_path):

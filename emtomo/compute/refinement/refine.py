@@ -51,6 +51,7 @@ class Metrics:
     iteration: int
     resolution: float
     compared_to: float
+    angular_step: float
     orientations: int
     shifts: int
     local_share: float
@@ -226,7 +227,8 @@ class Refinement:
         local = state.local | ((near | (now.iteration >= MOST_GLOBAL)) & (now.iteration >= 2))
         search = setting.searches[LOCAL if state.local.all() else GLOBAL]
         metrics = Metrics(
-            now.iteration, resolution, n * p.pixel_size / state.progress.radius, len(search.grid.rotations),
+            now.iteration, resolution, n * p.pixel_size / state.progress.radius, search.grid.angle_step,
+            len(search.grid.rotations),
             len(search.grid.shifts), float(state.local.mean()), *changes, *spreads,
             float(poses.certainty.mean()), time.monotonic() - began,
         )  # fmt: skip
@@ -270,7 +272,7 @@ class Refinement:
         state, last, sums, curves = self.step(state, last=True)
         edge = ball(n, n / 2 - EDGE, EDGE)
         maps = {h: solve(s) * edge for h, s in sums.items()}
-        curve = np.clip(curves.corrected, 1e-3, 0.999)
+        curve = np.clip(curves.corrected, 0.02, 0.999)
         whole = Sums(n, n / 2, sums[1].data + sums[2].data, sums[1].weights + sums[2].weights)
         average = solve(whole, whole.mean_weight() * (1 - curve) / (2 * curve)) * edge
         resolution = resolution_at(curves.corrected, n, p.pixel_size, CUT)

@@ -48,6 +48,35 @@ def test_local_refinement_finds_the_poses(n, symmetry):
     assert 0.5 < np.median(result.poses.angle_spread) * np.sqrt(3) / angle < 2.0
 
 
+@pytest.mark.parametrize("symmetry", ["D2", "T"])
+def test_local_searches_start_from_any_equivalent_orientation(symmetry):
+    """RELION 3.1 loses particles of D groups that start outside its asymmetric unit."""
+    volume = blobs(24, symmetry, count=4)
+    source, truth, _ = particles(volume, 30, 2.0)
+    group = symmetry_rotations(symmetry)
+    start = away(truth)
+    mates = group[np.random.default_rng(0).integers(0, len(group), 30)]
+    start.rotations[:] = start.rotations @ mates
+    result = Refinement(source, start, volume, RefineOptions(symmetry=symmetry, **LOCAL)).run()
+    angle = symmetric_angle(result.poses.rotations, truth.rotations, symmetry)
+    assert angle.max() < 12.0
+    assert np.median(angle) < 3.0
+    # each stays with the equivalent that it was given
+    assert angle_between(result.poses.rotations, start.rotations).max() < 30.0
+
+
+def test_a_prior_holds_particles_back():
+    volume = blobs(20)
+    source, truth, _ = particles(volume, 16, 12.0)
+    start = away(truth)
+    moved = []
+    for width in (0.0, 1.0):
+        options = RefineOptions(**LOCAL, prior_width=width, max_iterations=2)
+        poses = Refinement(source, start, volume, options).run().poses
+        moved.append(np.median(angle_between(poses.rotations, start.rotations)))
+    assert moved[1] < 0.5 * moved[0]
+
+
 def test_global_refinement_needs_no_poses_and_no_grey_scale():
     volume = blobs(24, "C3", count=7)
     source, truth, _ = particles(volume, 30, 2.0)
