@@ -7,8 +7,9 @@ from typing import Annotated
 
 import numpy as np
 import pandas as pd
-from pyworkflow.protocol.params import Form
+from pyworkflow.protocol.params import Form, StringParam
 
+from emtomo.compute.device import check_device
 from emtomo.compute.refinement.iteration import Half
 from emtomo.compute.refinement.options import RefineOptions
 from emtomo.compute.refinement.particles import Poses
@@ -70,6 +71,8 @@ class RefinePoses(EmtomoProtocol):
             optional=True,
         )
 
+        form.addParam("device", StringParam, default="cpu", label="Device", help="cpu, cuda or cuda:N.")
+
     def _check(self) -> list[str]:
         options = self.options(RefineOptions)
         frame = self.input_subtomograms.get().frame(["r11"])
@@ -83,6 +86,7 @@ class RefinePoses(EmtomoProtocol):
                 f"initial angular sampling above {options.local_from:g}°."
             )
         try:
+            check_device(self.device.get())
             parse_symmetry(options.symmetry)
         except EmtomoError as error:
             errors.append(str(error))
@@ -117,7 +121,7 @@ class RefinePoses(EmtomoProtocol):
             )
         self.remark(*(s for s in sentences if s))
         refinement = Refinement(
-            particles_of(boxes, frame), poses_of(frame, size, options.seed), reference, options, mask
+            particles_of(boxes, frame), poses_of(frame, size, options.seed), reference, options, mask, self.device.get()
         )
         state, metrics = self._last_state(refinement)
         while not state.progress.converged and state.progress.iteration < options.max_iterations:

@@ -152,7 +152,7 @@ def turned(rotation, omega):
 
 
 @njit(nogil=True, cache=True)
-def _prior(rotation, shift, centre_rotation, centre_shift, precision, gradient, hessian):
+def log_prior(rotation, shift, centre_rotation, centre_shift, precision, gradient, hessian):
     """Return the log prior of a pose and add its derivatives.
 
     `precision` holds 1 / variance of a turn (radians) and of a shift (voxels).
@@ -199,7 +199,7 @@ def climb(ref, pad, k, data, weight, size, rotation, shift, centre_rotation, cen
         phases(at_shift, size, reach, table)
         moved(k, data, table, here)
         density = likelihood(ref, pad, k, here, weight, at_rotation.astype(np.float32), size, gradient, hessian)
-        density += _prior(at_rotation, at_shift, centre_rotation, centre_shift, precision, gradient, hessian)
+        density += log_prior(at_rotation, at_shift, centre_rotation, centre_shift, precision, gradient, hessian)
         if density > best:
             gain = density - best
             best = density

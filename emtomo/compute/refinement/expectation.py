@@ -10,14 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from emtomo.compute.kernels import fourier_cpu
-from emtomo.compute.refinement.reference import PAD
+from emtomo.compute.refinement.backend import Backend
 
 DEEPEST = 12.0  # log density below the best at which a peak no longer counts
 MOST_STEPS = 8
 # a turn is never less certain than half a turn, a shift than some tens of voxels
 LEAST = np.array([0.1, 0.1, 0.1, 1e-3, 1e-3, 1e-3])
 WIDEST = np.deg2rad(40.0)
-_PAD = np.float32(PAD)
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def waves(k: np.ndarray, shifts: np.ndarray, size: int) -> np.ndarray:
 
 def starts(
     grid: Grid,
-    reference: np.ndarray,
+    backend: Backend,
     data: np.ndarray,
     weight: np.ndarray,
     rotation: np.ndarray,
@@ -99,8 +98,8 @@ def starts(
     Parameters
     ----------
     grid : Grid
-    reference : complex64 array
-        Padded transform.
+    backend : Backend
+        With the reference.
     data, weight : (n,) arrays
         Of the packed frequencies, divided by the noise's variance.
     rotation, shift : arrays
@@ -116,8 +115,7 @@ def starts(
     w = weight[grid.chosen]
     if grid.sections is None:
         rotations = rotation @ grid.rotations
-        sections = np.empty((len(rotations), 2 * len(grid.k)), np.float32)
-        fourier_cpu.sections(reference, _PAD, grid.k, rotations.astype(np.float32), sections)
+        sections = backend.sections(grid.k, rotations)
     else:
         rotations, sections = grid.rotations, grid.sections
     if norms is None:
@@ -154,7 +152,7 @@ def _apart(
 
 def climb(
     candidates: list[tuple[np.ndarray, np.ndarray]],
-    reference: np.ndarray,
+    backend: Backend,
     stages: list[tuple[np.ndarray, np.ndarray]],
     data: np.ndarray,
     weight: np.ndarray,
@@ -168,7 +166,7 @@ def climb(
     Parameters
     ----------
     candidates : list of (rotation, shift)
-    reference : complex64 array
+    backend : Backend
     stages : list of (chosen, k)
         Which frequencies take part in every stage.
     data, weight : (n,) arrays
@@ -183,8 +181,7 @@ def climb(
     for chosen, k in stages:
         d, w = data[chosen], weight[chosen]
         found = [
-            fourier_cpu.climb(reference, _PAD, k, d, w, size, rotation, shift, *arguments, MOST_STEPS)
-            for rotation, shift in candidates
+            backend.climb(k, d, w, size, rotation, shift, *arguments, MOST_STEPS) for rotation, shift in candidates
         ]
         found.sort(key=lambda peak: -peak[0])
         found = _distinct([peak for peak in found if peak[0] > found[0][0] - DEEPEST], group)

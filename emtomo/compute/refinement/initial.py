@@ -67,13 +67,10 @@ def _cross(
     worker: Worker, grid: Grid, d: np.ndarray, w: np.ndarray, rotation: np.ndarray, shift: np.ndarray, size: int
 ) -> tuple[np.ndarray, np.ndarray]:
     from emtomo.compute.kernels import fourier_cpu
-    from emtomo.compute.refinement.reference import PAD
 
     sections = grid.sections
     if sections is None:
-        rotations = (rotation @ grid.rotations).astype(np.float32)
-        sections = np.empty((len(rotations), 2 * len(grid.k)), np.float32)
-        fourier_cpu.sections(worker.reference, np.float32(PAD), grid.k, rotations, sections)
+        sections = worker.backend.sections(grid.k, rotation @ grid.rotations)
     norm = np.empty(len(sections), np.float32)
     fourier_cpu.norms(sections, w[grid.chosen], norm)
     here = d[grid.chosen] * waves(grid.k, shift[None, :], size)[0]

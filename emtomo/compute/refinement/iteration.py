@@ -9,17 +9,17 @@ import numpy as np
 from emtomo.compute.device import threads
 from emtomo.compute.filters import ball
 from emtomo.compute.kernels import fourier_cpu
+from emtomo.compute.refinement.backend import backend_of
 from emtomo.compute.refinement.expectation import Grid, Peaks, Prior, climb, spread_out, starts, waves
-from emtomo.compute.refinement.maximisation import Sums, partial_sums
+from emtomo.compute.refinement.maximisation import Sums
 from emtomo.compute.refinement.packing import Packing
 from emtomo.compute.refinement.particles import Particles, Poses
-from emtomo.compute.refinement.reference import PAD, padded_transform
+from emtomo.compute.refinement.reference import padded_transform
 from emtomo.errors import EmtomoError
 
 SMALLEST_MASS = 0.01
 EDGE = 3.0  # voxels of a soft sphere's edge
 BLOCK_BYTES = 2**29
-_PAD = np.float32(PAD)
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,8 @@ class Setting:
         For each half the turn and shift that bring its reference onto the first one.
     group : (m, 3, 3) array
         The symmetry's rotations.
+    device : str
+        cpu, cuda or cuda:N.
     """
 
     packing: Packing
@@ -79,6 +81,7 @@ class Setting:
     mask_radius: float
     frame: dict[int, tuple[np.ndarray, np.ndarray]]
     group: np.ndarray
+    device: str = "cpu"
 
 
 @dataclass
@@ -122,8 +125,9 @@ class Worker:
         self.particles, self.setting, self.packing = particles, setting, setting.packing
         packing = self.packing
         self.noise = half.noise[packing.band].astype(np.float32)
-        self.reference = padded_transform(half.reference, setting.radius)
+        self.backend = backend_of(padded_transform(half.reference, setting.radius), setting.device)
         self.used = packing.within(setting.radius)
+        self.k_used = packing.k[self.used]
         self.searches = [self._prepared(search) for search in setting.searches]
         self.stages = [[(c, packing.k[c]) for c in map(packing.within, s.stages)] for s in setting.searches]
         self._norms: dict[object, np.ndarray] = {}
@@ -136,8 +140,12 @@ class Worker:
         if not search.absolute:
             return search
         grid = search.grid
-        sections = np.empty((len(grid.rotations), 2 * len(grid.k)), np.float32)
-        fourier_cpu.sections_parallel(self.reference, _PAD, grid.k, grid.rotations.astype(np.float32), sections)
+        parts = np.array_split(grid.rotations, max(1, threads()) * 4)
+        if self.backend.parallel:
+            with ThreadPoolExecutor(threads()) as pool:
+                sections = np.concatenate(list(pool.map(lambda r: self.backend.sections(grid.k, r), parts)))
+        else:
+            sections = self.backend.sections(grid.k, grid.rotations)
         return replace(search, grid=replace(grid, sections=sections))
 
     def weight(self, i: int) -> np.ndarray | None:
@@ -191,31 +199,25 @@ class Worker:
         masked, data, square = self.measured(i, poses.shifts[i])
         d, w = masked / self.noise, square / self.noise
         here, prior, size = (poses.rotations[i], poses.shifts[i]), self.prior(i), self.packing.size
-        candidates = starts(grid, self.reference, d, w, *here, prior, size, search.peaks, self.norms(i, grid, w))
+        candidates = starts(grid, self.backend, d, w, *here, prior, size, search.peaks, self.norms(i, grid, w))
         limits = np.deg2rad(grid.angle_step), max(1.0, size / (4 * search.stages[0]))
-        peaks = climb(candidates, self.reference, self.stages[which], d, w, prior, size, limits, setting.group)
+        peaks = climb(candidates, self.backend, self.stages[which], d, w, prior, size, limits, setting.group)
         return peaks, data, square
 
     def insert(self, peaks: Peaks, data: np.ndarray, weight: np.ndarray, h: int, out: Outcome) -> None:
         """Add the particle at its peaks to the sums, in the frame of the first reference."""
         packing, size = self.packing, self.packing.size
-        reach = size // 2
-        table, here = np.empty((3, 2 * reach + 1), np.complex64), np.empty(len(packing), np.complex64)
         d, w = (data / self.noise).astype(np.complex64), (weight / self.noise).astype(np.float32)
         # a turn that moves the rim by a twelfth of the finest wave
         least = size / (12 * self.setting.radius * self.setting.mask_radius)
         for mass, rotation, shift in spread_out(peaks, least, SMALLEST_MASS):
             turned, moved = in_frame(rotation, shift, self.setting.frame[h])
-            fourier_cpu.phases(moved, size, reach, table)
-            fourier_cpu.moved(packing.k, d, table, here)
-            r, f = turned.astype(np.float32), np.float32(mass)
-            fourier_cpu.insert(packing.k, _PAD, here, w, r, f, out.sums)
+            self.backend.insert(out.sums, packing.k, d, w, size, turned, moved, mass)
 
     def leave(self, peaks: Peaks, data: np.ndarray, weight: np.ndarray, out: Outcome) -> None:
         """Add up, per shell, what the reference does not explain of the particle."""
-        packing, k = self.packing, self.packing.k[self.used]
-        section = np.empty((1, 2 * len(k)), np.float32)
-        fourier_cpu.sections(self.reference, _PAD, k, peaks.rotations[:1].astype(np.float32), section)
+        packing, k = self.packing, self.k_used
+        section = self.backend.sections(k, peaks.rotations[:1])
         expected = section.view(np.complex64)[0] * waves(k, -peaks.shifts[:1], packing.size)[0]
         rest = data.copy()
         rest[self.used] -= weight[self.used] * expected
@@ -278,7 +280,7 @@ def run_iteration(
     def work(task: tuple[int, np.ndarray]) -> Outcome:
         h, members = task
         shells = len(halves[h].noise)
-        out = Outcome(partial_sums(packing.radius), np.zeros(shells), np.zeros(shells))
+        out = Outcome(workers[h].backend.sums(packing.radius), np.zeros(shells), np.zeros(shells))
         for i in members:
             peaks, data, weight = workers[h].locate(int(i), poses)
             workers[h].insert(peaks, data, weight, h, out)
@@ -293,9 +295,11 @@ def run_iteration(
             )
             done[0] += 1
             progress(done[0])
+        out.sums = workers[h].backend.collected(out.sums)
         return out
 
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads()) as pool:
+    side_by_side = threads() if all(worker.backend.parallel for worker in workers.values()) else 1
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(side_by_side) as pool:
         outcomes = list(pool.map(work, tasks))
     new = poses.copy()
     results: dict[int, Total] = {}

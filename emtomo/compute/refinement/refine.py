@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from emtomo.compute.device import check_device
 from emtomo.compute.filters import ball, radial_filter
 from emtomo.compute.fsc import FscCurves, fourier_shell_correlation, resolution_at, solvent_corrected_fsc
 from emtomo.compute.refinement.frame import IDENTITY, frame_of
@@ -107,10 +108,12 @@ class Refinement:
     mask : (n, n, n) array, optional
         0 to 1; the reference is zero where it is 0. By default a ball of the mask diameter.
 
+    device : {"cpu", "cuda", "cuda:N"}
+
     Raises
     ------
     EmtomoError
-        If there are not two particles in two halves, or a volume has another size.
+        If there is no such device, there are not two particles in two halves, or a volume has another size.
     """
 
     def __init__(
@@ -120,6 +123,7 @@ class Refinement:
         reference: np.ndarray,
         options: RefineOptions,
         mask: np.ndarray | None = None,
+        device: str = "cpu",
     ) -> None:
         n = particles.size
         for what, volume in (("reference", reference), ("mask", mask)):
@@ -127,7 +131,7 @@ class Refinement:
                 raise EmtomoError(f"The {what} must be {n} voxels wide as the particles are, got {volume.shape}.")
         if not all((start.half == h).any() for h in (1, 2)):
             raise EmtomoError("Refinement needs at least two particles, one in each half set.")
-        self.particles, self.start, self.options = particles, start, options
+        self.particles, self.start, self.options, self.device = particles, start, options, check_device(device)
         self.symmetry = parse_symmetry(options.symmetry)
         self.group = symmetry_rotations(self.symmetry)
         diameter = options.mask_diameter or n * particles.pixel_size
@@ -187,6 +191,7 @@ class Refinement:
             self.mask_radius,
             frame or {1: IDENTITY, 2: IDENTITY},
             self.group,
+            self.device,
         )
 
     def _reach(self, progress: Progress) -> float:
