@@ -11,15 +11,21 @@ from emtomo.engine.project import EmtomoProject
 
 
 def view(
-    what: Annotated[Path, typer.Argument(metavar="FILE|PROJECT", help="A volume, or a project.")],
+    what: Annotated[Path, typer.Argument(metavar="FILE|PROJECT", help="A volume, a file of points, or a project.")],
     output: Annotated[str, typer.Argument(metavar="RUN.output", help="In a project: what to show.")] = "",
     png: Annotated[Path, typer.Option(help="Where the picture goes.")] = Path("view.png"),
+    on: Annotated[Path | None, typer.Option(metavar="TOMOGRAM", help="Draw the points of FILE on this.")] = None,
+    pixel_size: Annotated[float | None, typer.Option(help="With --on: Å per voxel of the positions in FILE.")] = None,
 ) -> None:
-    """Draw a picture of a file, or of an output of a run."""
+    """Draw a picture of a volume, of an output of a run, or of a file of points on a tomogram."""
     from emtomo.viewers.pictures import picture_of_file, picture_of_output
 
     target = png.absolute()
-    if what.is_dir():
+    if on is not None:
+        from emtomo.viewers.points import picture_of_points
+
+        say(picture_of_points(what, on, target, pixel_size))
+    elif what.is_dir():
         opened = EmtomoProject.open(what)
         run, name = output_target(opened, output)
         picture_of_output(run, name, target)

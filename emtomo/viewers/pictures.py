@@ -119,16 +119,46 @@ def _coordinates(value: SetOfCoordinates3D, pointer: Pointer, png: Path) -> None
     name = value.tomogram_ids()[0]
     frame = value.frame(tomogram_id=name)
     volume, size, shape = _on_tomogram(name, pointer)
-    figure, axes = _figure(2, 12, 6)
     voxels = to_voxels(positions_of(frame), shape, size)
-    normals = rotations_of(frame)[:, :, 2]
+    draw_points(voxels, rotations_of(frame)[:, :, 2], frame["group"].to_numpy(), volume, size, shape, name, png)
+
+
+def draw_points(
+    voxels: np.ndarray,
+    normals: np.ndarray,
+    groups: np.ndarray,
+    volume: np.ndarray | None,
+    size: float,
+    shape: tuple[int, ...],
+    name: str,
+    png: Path,
+) -> None:
+    """Draw points near a slice, with their z axes, on an xy and an xz slice through the middle of them.
+
+    Parameters
+    ----------
+    voxels : (n, 3) array
+        z, y, x.
+    normals : (n, 3) array
+        x, y, z of the z axes; NaN where unknown.
+    groups : (n,) int array
+        Colours.
+    volume : (z, y, x) array, optional
+    size : float
+        Å per voxel.
+    shape : tuple
+        Of the tomogram.
+    name : str
+    png : Path
+    """
+    figure, axes = _figure(2, 12, 6)
     for a, axis, (h, v), plane in ((axes[0], 0, (2, 1), "xy"), (axes[1], 1, (2, 0), "xz")):
         at = int(np.median(voxels[:, axis]))
         if volume is not None:
             show(a, slab(volume, axis, min(max(at, 0), shape[axis] - 1)), f"{name} {plane} slice {at}", size)
         near = np.abs(voxels[:, axis] - at) <= NEAR
         x, y = voxels[near, h], voxels[near, v]
-        a.scatter(x, y, s=10, c=_colours(frame["group"].to_numpy()[near]), zorder=3)
+        a.scatter(x, y, s=10, c=_colours(groups[near]), zorder=3)
         across = {2: 0, 1: 1, 0: 2}  # zyx axis to xyz column
         known = ~np.isnan(normals[near, 0])
         length = ARROW * max(shape[h] or 100, 1)

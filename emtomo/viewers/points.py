@@ -1,0 +1,60 @@
+"""A file of points drawn on a tomogram: a look before believing a conversion."""
+
+from pathlib import Path
+
+import numpy as np
+
+from emtomo.compute.positions import to_voxels
+from emtomo.errors import EmtomoError
+from emtomo.io import images, names
+from emtomo.io.tables import read_picks
+from emtomo.viewers.pictures import draw_points
+
+
+def picture_of_points(path: Path, tomogram: Path, png: Path, pixel_size: float | None = None) -> str:
+    """Draw the points of a STAR, Dynamo or text file, with their z axes, on slices of a tomogram.
+
+    Parameters
+    ----------
+    path, tomogram, png : Path
+    pixel_size : float, optional
+        Å per voxel of the positions in the file; by default they are voxels of this tomogram.
+
+    Returns
+    -------
+    str
+        A sentence that says what was drawn.
+
+    Raises
+    ------
+    EmtomoError
+        If the file names tomograms, but not this one, or no point lies within it.
+    """
+    picks, info = read_picks(path, "auto"), images.describe(tomogram)
+    volume = images.read_any(tomogram)
+    mine = np.ones(len(picks.positions), bool)
+    named = [str(name) for name in dict.fromkeys(picks.names) if str(name)]
+    if named and picks.format != "dynamo":
+        found, _, _ = names.matched(named, [tomogram.name])
+        mine = np.array([str(name) in found for name in picks.names])
+        if not mine.any():
+            told = ", ".join(named[:5]) + (" …" if len(named) > 5 else "")
+            raise EmtomoError(f"{path}: no position belongs to {tomogram.name}; the file names {told}.")
+    size = info.pixel_size or pixel_size or 1.0
+    if picks.centred:
+        if not info.pixel_size:
+            raise EmtomoError(f"{tomogram} does not say its pixel size, which positions in Å need.")
+        voxels = to_voxels(picks.positions[mine], volume.shape, size)
+    else:
+        voxels = picks.positions[mine][:, ::-1] * ((pixel_size or size) / size)
+    inside = ((voxels >= 0) & (voxels < volume.shape)).all(axis=1)
+    if not inside.any():
+        raise EmtomoError(
+            f"None of {len(voxels)} positions lies within {tomogram.name} ({'×'.join(map(str, volume.shape[::-1]))} "
+            f"voxels); they go to {', '.join(f'{v:.0f}' for v in voxels[:, ::-1].max(axis=0))}. Give their pixel size."
+        )
+    normals = np.full((len(voxels), 3), np.nan) if picks.rotations is None else picks.rotations[mine][:, :, 2]
+    groups = picks.columns.get("group", np.ones(len(picks.positions), int))[mine]
+    draw_points(voxels, normals, np.asarray(groups, int), volume, size, volume.shape, tomogram.name, png)
+    outside = f", {int((~inside).sum())} of them outside" if not inside.all() else ""
+    return f"{len(voxels)} of {len(picks.positions)} positions ({picks.format}) on {tomogram.name}{outside}."
