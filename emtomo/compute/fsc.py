@@ -140,15 +140,18 @@ def solvent_corrected_fsc(
     return FscCurves(unmasked, masked, randomised, corrected, start)
 
 
-def resolution_at(curve: np.ndarray, box_size: int, pixel_size: float, threshold: float = 0.143) -> float:
+def resolution_at(
+    curve: np.ndarray, box_size: int, pixel_size: float, threshold: float = 0.143, first: int = 1
+) -> float:
     """Return the resolution in Å where `curve` first falls below `threshold`, interpolated between shells.
 
-    The Nyquist resolution is returned for a curve that never falls below it.
+    The Nyquist resolution is returned for a curve that never falls below it. Shells before `first` do
+    not count: where images were high-passed they hold nothing that could agree.
     """
-    below = np.flatnonzero(curve[1:] < threshold)
+    below = np.flatnonzero(curve[first:] < threshold)
     if len(below) == 0:
         return 2 * pixel_size
-    shell = int(below[0]) + 1
+    shell = int(below[0]) + first
     before, after = curve[shell - 1], curve[shell]
     exact = shell - 1 + (before - threshold) / (before - after) if before > after else shell
     return float(box_size * pixel_size / max(exact, 0.5))

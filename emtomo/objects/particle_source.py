@@ -1,6 +1,7 @@
 """Subtomograms as refinement reads them: boxes from their stacks, weights from files or tilt ranges."""
 
 from collections.abc import Hashable
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -55,6 +56,7 @@ def particles_of(boxes: SetOfSubtomograms, frame: pd.DataFrame) -> Particles:
     def box(i: int) -> np.ndarray:
         return sign * np.asarray(stacks[files[i]][index[i]], np.float32)
 
+    @lru_cache(maxsize=64)
     def weight(key: Hashable) -> np.ndarray:
         if kind == "wedge":
             low, high = np.array(key, float)[:, None]

@@ -114,6 +114,12 @@ def test_filters_and_fitting_keep_the_centre(n):
     assert np.corrcoef(coarser.ravel(), lowpass(blobs(32), 2.0, 9.0)[::2, ::2, ::2].ravel())[0, 1] > 0.95
 
 
+def test_empty_coarse_shells_can_be_passed_over():
+    curve = np.array([1.0, 0.05, 0.3, 0.9, 0.9, 0.5, 0.0, 0.0])
+    assert resolution_at(curve, 14, 10.0) == pytest.approx(140 / (0 + (1 - 0.143) / 0.95))
+    assert 140 / 6 < resolution_at(curve, 14, 10.0, first=3) < 140 / 5
+
+
 def test_shells_are_rounded_distances():
     shell = shells_of(8)
     assert shell[0, 0, 0] == 0

@@ -9,6 +9,7 @@ from emtomo.compute.refinement.particles import Poses
 
 SAMPLE = 400  # particles of a half set that the first noise spectrum is taken from
 FEWEST, MOSTLY = 5, 0.9  # particles, and their share, that show that contrast is inverted
+SILENT = 1e-4  # of the median power
 SCALED = 32  # particles of a half set that the grey scale is taken from
 
 
@@ -18,13 +19,19 @@ def some_of(members: np.ndarray, most: int) -> np.ndarray:
 
 
 def smooth_gaps(spectrum: np.ndarray, measured: np.ndarray) -> np.ndarray:
-    """Return a spectrum whose unmeasured or zero shells take the value of the nearest measured one."""
+    """Return a noise spectrum that can be divided by.
+
+    Bands without a measurement take the value of the nearest one that has one. Bands with next to no power were
+    filtered out of the images: they say nothing, and get infinite noise.
+    """
     good = np.flatnonzero((measured > 0) & (spectrum > 0))
     if len(good) == 0:
         return np.ones_like(spectrum)
     shells = np.arange(len(spectrum))
     nearest = good[np.argmin(np.abs(shells[:, None] - good[None, :]), axis=1)]
-    return np.asarray(spectrum)[nearest]
+    filled = np.array(spectrum)[nearest]
+    filled[filled < SILENT * np.median(filled)] = np.inf
+    return filled
 
 
 def first_noise(worker: Worker, members: np.ndarray, poses: Poses) -> np.ndarray:

@@ -20,6 +20,7 @@ from emtomo.errors import EmtomoError
 SMALLEST_MASS = 0.01
 EDGE = 3.0  # voxels of a soft sphere's edge
 BLOCK_BYTES = 2**29
+MOST_WEIGHTS = 64  # kept at a time, beside their norms
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,8 @@ class Half:
     Attributes
     ----------
     reference : (n, n, n) array
-    noise : (n // 2 + 1,) array
-        Variance of a frequency's noise in every shell.
+    noise : array
+        Variance of a frequency's noise, for every :attr:`Packing.band`.
     """
 
     reference: np.ndarray
@@ -131,7 +132,7 @@ class Worker:
         self.searches = [self._prepared(search) for search in setting.searches]
         self.stages = [[(c, packing.k[c]) for c in map(packing.within, s.stages)] for s in setting.searches]
         self._norms: dict[object, np.ndarray] = {}
-        self._weights: dict[object, np.ndarray | None] = {}
+        self._weights: dict[object, np.ndarray] = {}
         outside = ball(packing.size, min(setting.mask_radius, packing.size / 2 - 1), 0.0) == 0
         self._outside = np.flatnonzero(outside)
 
@@ -153,20 +154,27 @@ class Worker:
         if self.particles.kind == "none":
             return None
         key = self.particles.weight_key[i]
-        if key not in self._weights:
-            self._weights[key] = self.packing.pick(self.particles.weight(key)).astype(np.float32)
-        return self._weights[key]
+        weights = self._weights.get(key)
+        if weights is None:
+            weights = self.packing.pick(self.particles.weight(key)).astype(np.float32)
+            if len(self._weights) >= MOST_WEIGHTS:
+                self._weights.clear()  # every particle may have a file of its own
+            self._weights[key] = weights
+        return weights
 
     def norms(self, i: int, grid: Grid, w: np.ndarray) -> np.ndarray | None:
         """Return the weighted squares of the shared sections, once for all particles with the same weights."""
         if grid.sections is None:
             return None
         key = self.particles.weight_key[i]
-        if key not in self._norms:
-            out = np.empty(len(grid.sections), np.float32)
-            fourier_cpu.norms(grid.sections, w[grid.chosen], out)
-            self._norms[key] = out
-        return self._norms[key]
+        norms = self._norms.get(key)
+        if norms is None:
+            norms = np.empty(len(grid.sections), np.float32)
+            fourier_cpu.norms(grid.sections, w[grid.chosen], norms)
+            if len(self._norms) >= MOST_WEIGHTS:
+                self._norms.clear()
+            self._norms[key] = norms
+        return norms
 
     def box(self, i: int) -> np.ndarray:
         """Return the box of particle `i` with mean 0 and deviation 1 outside the mask."""

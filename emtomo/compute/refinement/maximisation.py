@@ -32,14 +32,6 @@ class Sums:
     weights: np.ndarray
 
     @classmethod
-    def empty(cls, size: int, radius: float | None = None) -> "Sums":
-        """Return sums of nothing, for the frequencies of a box within `radius` shells (all by default)."""
-        radius = size / 2 if radius is None else radius
-        m = margin(radius)
-        shape = (2 * m + 1, 2 * m + 1, m + 2)
-        return cls(size, radius, np.zeros(shape, np.complex128), np.zeros(shape))
-
-    @classmethod
     def of(cls, size: int, radius: float, partial: list[np.ndarray]) -> "Sums":
         """Return the total of partial sums, as :func:`partial_sums` makes them."""
         data = np.zeros(partial[0].shape[:3], np.complex128)

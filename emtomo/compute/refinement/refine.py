@@ -32,6 +32,7 @@ from emtomo.compute.symmetry import parse_symmetry, symmetric_angle, symmetry_ro
 from emtomo.errors import EmtomoError
 
 CUT = 0.143
+COARSEST = 4  # shells before it may be empty
 SETTLING = 6  # iterations in which a half may still take another setting of the symmetry
 
 
@@ -225,7 +226,7 @@ class Refinement:
         shift = np.linalg.norm(poses.shifts - state.poses.shifts, axis=1)
         changes = float(np.median(angle)), float(np.median(shift))
         spreads = float(np.median(poses.angle_spread)), float(np.median(poses.shift_spread))
-        resolution = resolution_at(used, n, p.pixel_size, CUT)
+        resolution = self._resolution(used)
         shell = n * p.pixel_size / resolution
         now = advance(state.progress, shell, n, changes, spreads, bool(state.local.all()), joined)
         near = (angle < self.options.angular_step) & (poses.certainty > 0.5)
@@ -238,6 +239,12 @@ class Refinement:
             float(poses.certainty.mean()), time.monotonic() - began,
         )  # fmt: skip
         return State(poses, halves, now, local), metrics, sums, curves
+
+    def _resolution(self, curve: np.ndarray) -> float:
+        """Return the resolution in Å; the coarsest shells, which high-passed images lack, do not end it."""
+        n, size = self.particles.size, self.particles.pixel_size
+        first = int(np.clip(n * size / self.options.initial_lowpass / 2, 1, COARSEST))
+        return resolution_at(curve, n, size, CUT, first)
 
     def _correlation(self, sums: dict[int, Sums]) -> tuple[FscCurves, np.ndarray]:
         """Return the half maps' FSC curves, and the one that counts, zero beyond what was added up."""
@@ -259,7 +266,7 @@ class Refinement:
         p, n = self.particles, self.particles.size
         correlation = np.clip(curve, 1e-3, 0.999)
         ratio = self.options.regularisation * correlation / (1 - correlation)
-        reached = n * p.pixel_size / resolution_at(curve, n, p.pixel_size, CUT)
+        reached = n * p.pixel_size / self._resolution(curve)
         inverse = {h: s.mean_weight() / ratio for h, s in sums.items()}
         if joined > 0:
             join(sums, joined)
@@ -273,14 +280,14 @@ class Refinement:
 
     def finish(self, state: State, metrics: list[Metrics]) -> Result:
         """Run the last iteration with all frequencies and return half maps, average and resolution."""
-        p, n = self.particles, self.particles.size
+        n = self.particles.size
         state, last, sums, curves = self.step(state, last=True)
         edge = ball(n, n / 2 - EDGE, EDGE)
         maps = {h: solve(s) * edge for h, s in sums.items()}
         curve = np.clip(curves.corrected, 0.02, 0.999)
         whole = Sums(n, n / 2, sums[1].data + sums[2].data, sums[1].weights + sums[2].weights)
         average = solve(whole, whole.mean_weight() * (1 - curve) / (2 * curve)) * edge
-        resolution = resolution_at(curves.corrected, n, p.pixel_size, CUT)
+        resolution = self._resolution(curves.corrected)
         return Result(state.poses, average, maps, curves, resolution, self.mask, [*metrics, last], self.remarks)
 
     def run(self, told: Callable[[State, Metrics], None] = lambda state, metrics: None) -> Result:

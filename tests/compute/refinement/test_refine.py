@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from emtomo.compute.device import use_threads
-from emtomo.compute.fsc import fourier_shell_correlation
+from emtomo.compute.fsc import fourier_shell_correlation, shells_of
 from emtomo.compute.refinement.frame import frame_of
 from emtomo.compute.refinement.options import RefineOptions
 from emtomo.compute.refinement.particles import Particles, Poses, assign_halves
@@ -98,6 +98,18 @@ def test_noise_shows_no_resolution_beyond_the_filter_of_the_reference():
     result = Refinement(source, start, blobs(n), options).run()
     # within one shell, over which the mask smears what the halves share
     assert n * PIXEL / result.resolution < n * PIXEL / 60.0 + 1
+
+
+def test_high_passed_particles_refine_too():
+    """Reconstruction and normalisation may leave nothing in the coarsest shells."""
+    volume = blobs(24)
+    source, truth, boxes = particles(volume, 30, 2.0)
+    shell = shells_of(24)
+    for i in range(30):
+        boxes[i] = np.fft.irfftn(np.fft.rfftn(boxes[i]) * (shell > 1), boxes[i].shape)
+    result = Refinement(source, away(truth), volume, RefineOptions(**LOCAL)).run()
+    assert errors(result.poses, truth)[0] < 4.0
+    assert result.resolution < 40.0
 
 
 def test_threads_do_not_change_the_result():
