@@ -284,9 +284,12 @@ class Refinement:
         state, last, sums, curves = self.step(state, last=True)
         edge = ball(n, n / 2 - EDGE, EDGE)
         maps = {h: solve(s) * edge for h, s in sums.items()}
-        curve = np.clip(curves.corrected, 0.02, 0.999)
+        # the correlation of the whole map with the truth that the halves' correlation F stands for
+        # (Rosenthal & Henderson 2003, Eq. 7); never less than a third, so that a mask smears no stronger shell over it
+        correlation = np.clip(curves.corrected, 0.05, 1.0)
+        weight = np.append(np.sqrt(2 * correlation / (1 + correlation)), 0.0)
         whole = Sums(n, n / 2, sums[1].data + sums[2].data, sums[1].weights + sums[2].weights)
-        average = solve(whole, whole.mean_weight() * (1 - curve) / (2 * curve)) * edge
+        average = radial_filter(solve(whole) * edge, weight)
         resolution = self._resolution(curves.corrected)
         return Result(state.poses, average, maps, curves, resolution, self.mask, [*metrics, last], self.remarks)
 
