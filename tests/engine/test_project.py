@@ -234,7 +234,7 @@ def test_interrupting_the_launcher_leaves_runs_alive(tmp_path):
     subprocess.run([*command, "run", str(folder), "simulate-tomograms", *parameters, "--label", "sim"], check=True,
                    capture_output=True)  # fmt: skip
     watcher = subprocess.Popen(
-        [*command, "run", str(folder), "denoise-tomograms", "tomograms=sim.tomograms", "iterations=300",
+        [*command, "run", str(folder), "denoise-tomograms", "tomograms=sim.tomograms", "iterations=900",
          "--label", "den"],
         stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
