@@ -108,7 +108,6 @@ class Refinement:
     options : RefineOptions
     mask : (n, n, n) array, optional
         0 to 1; the reference is zero where it is 0. By default a ball of the mask diameter.
-
     device : {"cpu", "cuda", "cuda:N"}
 
     Raises
@@ -234,8 +233,7 @@ class Refinement:
         search = setting.searches[LOCAL if state.local.all() else GLOBAL]
         metrics = Metrics(
             now.iteration, resolution, n * p.pixel_size / state.progress.radius, search.grid.angle_step,
-            len(search.grid.rotations),
-            len(search.grid.shifts), float(state.local.mean()), *changes, *spreads,
+            len(search.grid.rotations), len(search.grid.shifts), float(state.local.mean()), *changes, *spreads,
             float(poses.certainty.mean()), time.monotonic() - began,
         )  # fmt: skip
         return State(poses, halves, now, local), metrics, sums, curves
