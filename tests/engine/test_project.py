@@ -234,9 +234,11 @@ def test_interrupting_the_launcher_leaves_runs_alive(tmp_path):
     subprocess.run([*command, "run", str(folder), "simulate-tomograms", *parameters, "--label", "sim"], check=True,
                    capture_output=True)  # fmt: skip
     watcher = subprocess.Popen(
-        [*command, "run", str(folder), "denoise-tomograms", "tomograms=sim.tomograms", "iterations=900",
+        [*command, "run", str(folder), "denoise-tomograms", "tomograms=sim.tomograms", "iterations=600",
          "--label", "den"],
         stderr=subprocess.PIPE, text=True, start_new_session=True,
+        # a suite started in the background ignores Ctrl-C, and so would its children
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     assert wait_for(lambda: bool(list(folder.glob("Runs/*Denoise*/logs/progress.json"))), 60)
     os.killpg(watcher.pid, signal.SIGINT)  # what Ctrl-C in a terminal does to the whole group
