@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pyworkflow.protocol.params import Form, StringParam
+from pyworkflow.protocol.params import Form, PathParam
 
 from emtomo.engine.lineage import upstream
 from emtomo.engine.protocol import EmtomoProtocol
@@ -27,10 +27,17 @@ class ExportParticlesStar(EmtomoProtocol):
     def _define_inputs(self, form: Form) -> None:
         self._add_input(form, "subtomograms", "SetOfSubtomograms", "Subtomograms", "With orientations.")
         form.addParam(
-            "file", StringParam, default="", label="File", help="Where to write. Empty: particles.star in the run."
+            "file",
+            PathParam,
+            default="",
+            allowsNull=True,
+            label="File",
+            help="Where to write. Empty: particles.star in the run.",
         )
 
     def _check(self) -> list[str]:
+        if self.file.get() and not Path(self.file.get()).parent.is_dir():
+            return [f"There is no folder {Path(self.file.get()).parent} to write into."]
         known = self.input_subtomograms.get().frame(["r11"])["r11"].notna()
         return [] if known.all() else [f"{int((~known).sum())} of {len(known)} subtomograms have no orientation."]
 

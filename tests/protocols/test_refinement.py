@@ -200,6 +200,8 @@ def test_bad_input_is_told_in_a_sentence(bench, data, tmp_path):
     assert "a mask has values from 0 to 1" in bench.fails(
         "import-volume", "no mask", file=folder / "reference.mrc", kind="mask"
     )
+    nowhere = tmp_path / "nowhere" / "a.star"
+    assert "There is no folder" in wrong("export-particles-star", subtomograms="boxes.subtomograms", file=nowhere)
     assert "There is no file" in wrong("import-subtomograms", files=tmp_path / "none.star")
     lost = (folder / "particles.star").read_text().replace("boxes.mrc", "gone.mrc")
     (tmp_path / "lost.star").write_text(lost)
