@@ -62,6 +62,9 @@ _COLUMNS = {
 }
 _OPTICS = {"rlnVoltage": "voltage", "rlnSphericalAberration": "cs", "rlnAmplitudeContrast": "amplitude_contrast"}
 
+_NUMBERS = {"rlnImagePixelSize", "rlnPixelSize", "rlnDetectorPixelSize", "rlnMagnification", *_OPTICS,
+            "rlnCtfDataAreCtfPremultiplied"}  # fmt: skip
+
 
 def read_particles(path: str | Path) -> ParticleTable:
     """Read subtomograms (3D boxes) of RELION 3.0, 3.1, 4 or Warp.
@@ -76,6 +79,10 @@ def read_particles(path: str | Path) -> ParticleTable:
     """
     path = Path(path)
     blocks = read_blocks(path)
+    for name, block in blocks.items():
+        for column in _NUMBERS & set(block):
+            if not np.isfinite(pd.to_numeric(block[column], errors="coerce").to_numpy(float)).all():
+                raise FormatError(path, f"block {name}: {column} must be a finite number.")
     table = next((b for b in blocks.values() if "rlnImageName" in b), None)
     if table is None:
         raise FormatError(path, "no block has rlnImageName: these are no extracted subtomograms.")

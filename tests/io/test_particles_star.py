@@ -78,6 +78,10 @@ def test_numbers_pixel_sizes_and_dimensions_are_checked(tmp_path):
     lines = good.splitlines()
     k = next(i for i, line in enumerate(lines) if line.startswith("opticsGroup1"))
     cells = lines[k].split("\t")
+    word = [*lines[:k], "\t".join([*cells[:5], "wide", *cells[6:]]), *lines[k + 1 :]]
+    path.write_text("\n".join(word))
+    with pytest.raises(FormatError, match="block optics: rlnImagePixelSize must be a finite number"):
+        read_particles(path)
     two = [*lines[: k + 1], "\t".join([cells[0], "2", *cells[2:5], "7.000000", *cells[6:]]), *lines[k + 1 :]]
     path.write_text("\n".join(two))
     with pytest.raises(FormatError, match=r"several pixel sizes \(5, 7 Å\)"):
