@@ -7,7 +7,7 @@ import pandas as pd
 
 from emtomo.errors import FormatError
 from emtomo.io.names import matched
-from emtomo.io.tables import numbers, read_table
+from emtomo.io.text import numbers, read_table
 
 COLUMNS = ["tilt_min", "tilt_max", "tilt_step", "tilt_axis_angle"]
 

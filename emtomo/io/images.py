@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from emtomo.errors import FormatError
-from emtomo.io import mrc
+from emtomo.io import containers, mrc
 
 EM_HEADER = 512
 _EM_DTYPES = {1: "u1", 2: "i2", 4: "i4", 5: "f4", 9: "f8"}
@@ -33,6 +33,9 @@ def describe(path: str | Path) -> ImageInfo:
         If it is missing or no volume in a known format.
     """
     path = Path(path)
+    if path.is_dir() and containers.is_zarr(path):
+        _, size, step = containers.zarr_metadata(path)
+        return ImageInfo("zarr", (size[0], size[1], size[2]), step)
     try:
         with path.open("rb") as stream:
             start = stream.read(4)
@@ -40,7 +43,10 @@ def describe(path: str | Path) -> ImageInfo:
         raise FormatError(path, f"cannot be read: {error.strerror}.") from None
     if start in _TIFF:
         shape = read_tiff(path).shape
-        return ImageInfo("tiff", (shape[0], shape[1], shape[2]), 0.0)
+        return ImageInfo("tiff", (shape[0], shape[1], shape[2]), _tiff_pixel_size(path))
+    if start == b"\x89HDF":
+        data, step = containers.read_hdf(path)
+        return ImageInfo("hdf5", (data.shape[0], data.shape[1], data.shape[2]), step)
     if path.suffix.lower() == ".em":
         return ImageInfo("em", _em_shape(path)[0], 0.0)
     info = mrc.read_header(path)
@@ -54,6 +60,10 @@ def read_any(path: str | Path) -> np.ndarray:
         return read_tiff(Path(path))
     if kind == "em":
         return read_em(path)
+    if kind == "zarr":
+        return containers.read_zarr(path)[0]
+    if kind == "hdf5":
+        return containers.read_hdf(path)[0]
     return mrc.open_volume(path)
 
 
@@ -71,6 +81,39 @@ def read_tiff(path: Path) -> np.ndarray:
     if data.dtype.kind not in "iuf":
         raise FormatError(path, f"voxels must be numbers, this TIFF holds {data.dtype}.")
     return data
+
+
+def _tiff_pixel_size(path: Path) -> float:
+    """Return the length of a pixel where ImageJ wrote it in Å, nm or µm, else 0."""
+    import tifffile
+
+    units = {"angstrom": 1.0, "\\u00C5": 1.0, "nm": 10.0, "micron": 1e4}
+    try:
+        with tifffile.TiffFile(path) as file:
+            tag = file.pages[0].tags.get("XResolution")
+            unit = units.get(str((file.imagej_metadata or {}).get("unit", "")))
+            ratio = tag.value if tag is not None else (0, 1)
+    except (OSError, ValueError, tifffile.TiffFileError, IndexError, AttributeError, TypeError):
+        return 0.0
+    return unit * ratio[1] / ratio[0] if unit and ratio[0] else 0.0
+
+
+def write_tiff(path: str | Path, data: np.ndarray, pixel_size: float = 0.0) -> None:
+    """Write ``(z, y, x)`` voxels as a TIFF of one page a slice, the pixel size as ImageJ has it."""
+    import tifffile
+
+    target = Path(path)
+    part = target.with_name(target.name + ".part")
+    values = np.asarray(data)
+    if values.dtype not in (np.uint8, np.uint16, np.float32):
+        values = values.astype(np.float32)
+    metadata: dict[str, object] = {"axes": "ZYX"}
+    resolution = (1.0, 1.0)
+    if pixel_size > 0:
+        metadata |= {"spacing": pixel_size, "unit": "angstrom"}
+        resolution = (1 / pixel_size, 1 / pixel_size)
+    tifffile.imwrite(part, values, imagej=True, resolution=resolution, metadata=metadata)
+    part.replace(target)
 
 
 def read_em(path: str | Path) -> np.ndarray:

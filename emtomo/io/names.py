@@ -49,3 +49,23 @@ def expand(pattern: str) -> tuple[str, re.Pattern[str] | None]:
     parts = re.escape(name).replace(r"\{TS\}", "\0", 1).replace(r"\{TS\}", ".*")
     parts = parts.replace(r"\*", ".*").replace(r"\?", ".").replace(r"\#", r"\d")
     return glob, re.compile(parts.replace("\0", "(.+?)") + "$")
+
+
+_WARP_1 = re.compile(r"^(.*\.(?:mrc|st))_\d+(\.\d+)?Apx\.mrc$")
+
+
+def tomostar(name: str) -> str:
+    """Return what Warp calls the tilt series of a tomogram: ``name.tomostar``.
+
+    Warp 1 keeps the stack's extension in the name, and writes it into its tomograms' names.
+
+    Examples
+    --------
+    >>> [tomostar(n) for n in ("a/TS_01.mrc_15.00Apx.mrc", "TS_01_7.90Apx.mrc", "TS_01.rec", "TS_01.mrc.tomostar")]
+    ['TS_01.mrc.tomostar', 'TS_01.tomostar', 'TS_01.tomostar', 'TS_01.mrc.tomostar']
+    """
+    base = re.split(r"[/\\]", name.strip())[-1]
+    if base.endswith(".tomostar"):
+        return base
+    found = _WARP_1.match(base)
+    return f"{found.group(1) if found else stem(base)}.tomostar"

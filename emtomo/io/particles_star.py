@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 
 from emtomo.errors import FormatError
-from emtomo.io.star import read_blocks
+from emtomo.io import star
+from emtomo.io.poses import to_relion
+from emtomo.io.relion import CENTRED, VOXELS, particles_of
 
 UP = 4  # folders above the STAR file in which the files that it names are looked for
 
@@ -54,14 +56,7 @@ class ParticleTable:
     optics: dict[str, float] = field(default_factory=dict)
 
 
-_COLUMNS = {
-    "rlnRandomSubset": "half",
-    "rlnClassNumber": "class_number",
-    "rlnTomoManifoldIndex": "group",
-    "rlnLogLikeliContribution": "score",
-}
 _OPTICS = {"rlnVoltage": "voltage", "rlnSphericalAberration": "cs", "rlnAmplitudeContrast": "amplitude_contrast"}
-
 _NUMBERS = {"rlnImagePixelSize", "rlnPixelSize", "rlnDetectorPixelSize", "rlnMagnification", *_OPTICS,
             "rlnCtfDataAreCtfPremultiplied"}  # fmt: skip
 
@@ -78,7 +73,7 @@ def read_particles(path: str | Path) -> ParticleTable:
         If it is no such file, a number is none, or a file that it names is missing.
     """
     path = Path(path)
-    blocks = read_blocks(path)
+    blocks = star.read_blocks(path)
     for name, block in blocks.items():
         for column in _NUMBERS & set(block):
             if not np.isfinite(pd.to_numeric(block[column], errors="coerce").to_numpy(float)).all():
@@ -92,31 +87,31 @@ def read_particles(path: str | Path) -> ParticleTable:
     if optics is not None and "rlnImageDimensionality" in optics and (optics["rlnImageDimensionality"] != 3).any():
         raise FormatError(path, "the particles are 2D images or stacks of them; subtomograms are 3D boxes.")
     size = _pixel_size(path, table, optics)
-    centred = [f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ"]
-    plain = [f"rlnCoordinate{axis}" for axis in "XYZ"]
-    chosen = centred if set(centred) <= set(table) else plain
     stacks, index = _images(path, table["rlnImageName"])
     ctf = np.full(len(table), "", object)
     if "rlnCtfImage" in table:
         ctf = _found(path, table["rlnCtfImage"])
-    columns = {name: _numbers(path, table, [column])[:, 0] for column, name in _COLUMNS.items() if column in table}
-    for name in ("half", "class_number", "group"):
-        if name in columns:
-            columns[name] = columns[name].astype(int)
-    source = next((c for c in ("rlnTomoName", "rlnMicrographName") if c in table), None)
+    placed = set(VOXELS) <= set(table) or set(CENTRED) <= set(table)
+    if not placed:
+        blocks = {**blocks, "particles": table.assign(**dict.fromkeys(VOXELS, 0.0))}
+    particles = particles_of(path, blocks)
+    if particles.frames is not None and not np.allclose(particles.frames, np.eye(3), atol=1e-6):
+        raise FormatError(path, "the boxes are turned (rlnTomoSubtomogramRot); extract them along the tomogram's axes.")
+    step = 1.0 if particles.unit == "angstrom" else np.nan_to_num(particles.pixel_size, nan=1.0)[:, None]
+    unknown = np.full((len(table), 3, 3), np.nan)
     sources = [optics, table]
     return ParticleTable(
-        names=table[source].astype(str).to_numpy(object) if source else np.full(len(table), "", object),
-        positions=_numbers(path, table, chosen) if set(chosen) <= set(table) else np.zeros((len(table), 3)),
-        centred=chosen is centred,
-        rotations=_rotations(path, table),
-        shifts=_shifts(path, table, size),
+        names=particles.tomograms,
+        positions=particles.positions,
+        centred=particles.unit == "angstrom",
+        rotations=unknown if particles.rotations is None else particles.rotations,
+        shifts=particles.shifts * step,
         files=stacks,
         index=index,
         ctf_files=ctf,
         pixel_size=size,
-        premultiplied=bool(_first(sources, "rlnCtfDataAreCtfPremultiplied") or 0),
-        columns=columns,
+        premultiplied=bool(particles.tags.premultiplied),
+        columns={k: v for k, v in particles.columns.items() if k in ("half", "class_number", "group", "score")},
         optics={key: float(value) for column, key in _OPTICS.items() if (value := _first(sources, column)) is not None},
     )
 
@@ -151,14 +146,7 @@ def write_particles(
     FormatError
         If a name has a quote in it, which a STAR file cannot hold.
     """
-    import starfile
-    from scipy.spatial.transform import Rotation
-
-    for column in {"file", "ctf_file", "tomogram_id"} & set(frame):
-        name = next((str(n) for n in frame[column] if "'" in str(n) or '"' in str(n)), "")
-        if name:
-            raise FormatError(path, f"a STAR file cannot hold names with quotes: {name}. Rename it.")
-    angles = Rotation.from_matrix(rotations).inv().as_euler("ZYZ", degrees=True)
+    angles = to_relion(rotations)
     many = frame["file"].duplicated(keep=False).any() or (frame["index"] > 0).any()
     images = [f"{i + 1:06d}@{f}" if many else f for f, i in zip(frame["file"], frame["index"], strict=True)]
     table: dict[str, Any] = {"rlnImageName": images, "rlnMicrographName": frame["tomogram_id"].tolist()}
@@ -187,23 +175,11 @@ def write_particles(
         "rlnImageDimensionality": [3],
         "rlnCtfDataAreCtfPremultiplied": [int(premultiplied)],
     }
-    target = Path(path)
-    part = target.with_name(target.name + ".part.star")
-    blocks = {"optics": pd.DataFrame(group), "particles": pd.DataFrame(table)}
-    starfile.write(blocks, part, float_format="%.6f", overwrite=True)
-    part.replace(target)
+    star.write_blocks(path, {"optics": pd.DataFrame(group), "particles": pd.DataFrame(table)})
 
 
 def _first(sources: list[pd.DataFrame | None], column: str) -> Any:
     return next((s[column].iloc[0] for s in sources if s is not None and column in s), None)
-
-
-def _numbers(path: Path, table: pd.DataFrame, columns: list[str]) -> np.ndarray:
-    values = np.stack([pd.to_numeric(table[c], errors="coerce").to_numpy(float) for c in columns], axis=1)
-    bad = np.argwhere(~np.isfinite(values))
-    if len(bad):
-        raise FormatError(path, f"row {bad[0][0] + 1}: {columns[bad[0][1]]} must be a finite number.")
-    return values
 
 
 def _pixel_size(path: Path, table: pd.DataFrame, optics: pd.DataFrame | None) -> float | None:
@@ -219,27 +195,6 @@ def _pixel_size(path: Path, table: pd.DataFrame, optics: pd.DataFrame | None) ->
     if detector is not None and magnification is not None and float(magnification) > 0:
         return 1e4 * float(detector) / float(magnification)
     return None
-
-
-def _rotations(path: Path, table: pd.DataFrame) -> np.ndarray:
-    from scipy.spatial.transform import Rotation
-
-    columns = ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]
-    if not set(columns) <= set(table):
-        return np.full((len(table), 3, 3), np.nan)
-    return Rotation.from_euler("ZYZ", _numbers(path, table, columns), degrees=True).inv().as_matrix()
-
-
-def _shifts(path: Path, table: pd.DataFrame, size: float | None) -> np.ndarray:
-    angstrom, voxels = [f"rlnOrigin{a}Angst" for a in "XYZ"], [f"rlnOrigin{a}" for a in "XYZ"]
-    if set(angstrom) <= set(table):
-        return -_numbers(path, table, angstrom)
-    if set(voxels) <= set(table):
-        shifts = -_numbers(path, table, voxels)
-        if shifts.any() and size is None:
-            raise FormatError(path, "origins are in voxels, but no pixel size says how long a voxel is.")
-        return shifts * (size or 1.0)
-    return np.zeros((len(table), 3))
 
 
 def _images(path: Path, names: pd.Series) -> tuple[np.ndarray, np.ndarray]:

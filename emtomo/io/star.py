@@ -1,6 +1,7 @@
-"""Positions in RELION and Warp STAR files (3.0, 3.1, 4 and 5)."""
+"""STAR files: blocks and loops as tables, a million rows in seconds, with the line when something is wrong."""
 
-import warnings
+import re
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -8,104 +9,237 @@ import numpy as np
 import pandas as pd
 
 from emtomo.errors import FormatError
-from emtomo.io.tables import Picks, read_text
+from emtomo.io.text import _BOMS, as_numbers
 
-_CENTRED = [f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ"]
-_VOXELS = [f"rlnCoordinate{axis}" for axis in "XYZ"]
+_WORD = re.compile(rb"'[^'\n]*'(?=\s|$)|\"[^\"\n]*\"(?=\s|$)|[^\s]+")
+_COMMENT = re.compile(rb"^[ \t]*#.*$", re.MULTILINE)
+_NOTHING = ["nan", "NaN", "<NA>"]
 
 
 def read_blocks(path: str | Path) -> dict[str, pd.DataFrame]:
-    """Return the data blocks of a STAR file by name; a block without loop has one row."""
-    import starfile
+    """Return the data blocks of a STAR file by name; a block without loop has one row.
 
-    read_text(path)  # one clear sentence for a missing or binary file
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            blocks: dict[str, Any] = starfile.read(path, always_dict=True)
-    except Exception as error:  # noqa: BLE001  the parser fails in many ways on what is not a STAR file
-        raise FormatError(path, f"not a STAR file that can be read: {error}.") from None
-    return {k: v if isinstance(v, pd.DataFrame) else pd.DataFrame([v]) for k, v in blocks.items()}
+    A frame's ``attrs["line"]`` is the line of its first row.
 
-
-def read_star_picks(path: str | Path) -> Picks:
-    """Read particles: rlnCoordinateX/Y/Z in voxels, or rlnCenteredCoordinate*Angst.
-
-    The rotation is the inverse of the intrinsic ZYZ rotation by rot, tilt, psi, with
-    rlnTomoSubtomogramRot/Tilt/Psi applied after it where present; the refined
-    centre is the coordinate less the origin (RELION's sign), the origin turned
-    with the subtomogram's frame.
+    Raises
+    ------
+    FormatError
+        With the line, if the file is none or rows do not fit their columns.
     """
-    blocks = read_blocks(path)
-    table = next((b for b in blocks.values() if set(_VOXELS) <= set(b) or set(_CENTRED) <= set(b)), None)
-    if table is None:
-        raise FormatError(path, "no block has rlnCoordinateX/Y/Z or rlnCenteredCoordinateX/Y/ZAngst.")
-    if len(table) == 0:
-        raise FormatError(path, "there is no particle in it.")
-    centred = set(_CENTRED) <= set(table)
-    positions = _floats(path, table, _CENTRED if centred else _VOXELS)
-    rotations, frames = _rotations(path, table)
-    shift = _origin(path, table, blocks, centred)
-    positions = positions - np.einsum("nij,nj->ni", frames, shift)
-    name = next((c for c in ("rlnTomoName", "rlnMicrographName") if c in table), None)
-    names = table[name].astype(str).to_numpy(object) if name else np.full(len(table), "", object)
-    picks = Picks(names, positions, rotations, {}, "star", centred)
-    if "rlnAutopickFigureOfMerit" in table:
-        picks.columns["score"] = _floats(path, table, ["rlnAutopickFigureOfMerit"])[:, 0]
-    for group in ("rlnTomoManifoldIndex", "rlnObjectNumber"):
-        if group in table:
-            picks.columns["group"] = _floats(path, table, [group])[:, 0].astype(int)
+    raw = _bytes(path)
+    starts = _starts(raw)
+    if not starts:
+        raise FormatError(path, "not a STAR file that can be read: no line starts with data_.")
+    blocks: dict[str, pd.DataFrame] = {}
+    for k, (start, name) in enumerate(starts):
+        end = raw.rfind(b"\n", 0, starts[k + 1][0]) + 1 if k + 1 < len(starts) else len(raw)
+        while name in blocks:
+            name += "_again"
+        blocks[name] = _block(path, raw, start, end)
+    return blocks
+
+
+def _starts(raw: bytes) -> list[tuple[int, str]]:
+    """Return where the body of every block starts, and the block's name; ``find`` beats a pattern threefold."""
+    found, place = [], raw.find(b"data_")
+    while place >= 0:
+        stop = raw.find(b"\n", place)
+        stop = len(raw) if stop < 0 else stop
+        if not raw[raw.rfind(b"\n", 0, place) + 1 : place].strip():
+            words = raw[place + 5 : stop].split()
+            if len(words) < 2 or words[1].startswith(b"#"):
+                found.append((stop, words[0].decode() if words else ""))
+        place = raw.find(b"data_", place + 5)
+    return found
+
+
+def _bytes(path: str | Path) -> bytes:
+    try:
+        raw = Path(path).read_bytes()
+    except OSError as error:
+        raise FormatError(path, f"cannot be read: {error.strerror}.") from None
+    encoding = next((code for mark, code in _BOMS.items() if raw.startswith(mark)), None)
+    try:
+        if encoding:
+            raw = raw.decode(encoding).encode()
+        elif not raw.isascii():
+            raw.decode()
+    except UnicodeDecodeError:
+        raise FormatError(path, "not a text file.") from None
+    if b"\x00" in raw:
+        raise FormatError(path, "not a text file.")
+    return raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in raw else raw
+
+
+def _block(path: str | Path, raw: bytes, start: int, end: int) -> pd.DataFrame:
+    """Return the block whose body is ``raw[start:end]``."""
+    names: list[str] = []
+    values: list[str] = []
+    place, loop = start, False
+    while place < end:
+        stop = raw.find(b"\n", place, end)
+        stop = end if stop < 0 else stop
+        line = raw[place:stop].strip()
+        if line.startswith(b"loop_") and not names:
+            loop = True
+        elif line.startswith(b"_"):
+            words = _WORD.findall(line)
+            names.append(words[0][1:].decode())
+            values.append(_plain(words[1]) if len(words) > 1 else "")
+        elif line and not line.startswith(b"#"):
             break
-    return picks
+        place = stop + 1
+    place = min(place, end)
+    if len(set(names)) != len(names):
+        raise FormatError(path, "two columns have the same name.", _line(raw, start))
+    first = _line(raw, place)
+    if not loop:
+        if place < end and raw[place:end].strip():
+            raise FormatError(path, "neither a comment, a name that starts with _, nor a row of a loop.", first)
+        frame = pd.DataFrame({n: pd.Series([v], dtype=object) for n, v in zip(names, values, strict=True)})
+        frame = _numericised(frame)
+    else:
+        frame = _rows(path, raw, place, end, names, first)
+    frame.attrs["line"] = first
+    return frame
 
 
-def _rotations(path: str | Path, table: pd.DataFrame) -> tuple[np.ndarray | None, np.ndarray]:
-    """Return the particles' rotations, and those of their subtomogram frames."""
-    from scipy.spatial.transform import Rotation
-
-    def of(columns: list[str]) -> np.ndarray | None:
-        if not set(columns) <= set(table):
-            return None
-        angles = _floats(path, table, columns)
-        return Rotation.from_euler("ZYZ", angles, degrees=True).inv().as_matrix()
-
-    angle = of(["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"])
-    frame = of([f"rlnTomoSubtomogram{a}" for a in ("Rot", "Tilt", "Psi")])
-    identity = np.broadcast_to(np.eye(3), (len(table), 3, 3))
-    if frame is None:
-        return angle, identity
-    return (frame if angle is None else frame @ angle), frame
-
-
-def _origin(path: str | Path, table: pd.DataFrame, blocks: dict[str, pd.DataFrame], centred: bool) -> np.ndarray:
-    """Return rlnOrigin in the unit of the positions."""
-    angstrom = [f"rlnOrigin{axis}Angst" for axis in "XYZ"]
-    if set(angstrom) <= set(table):
-        shift = _floats(path, table, angstrom)
-        if centred or not shift.any():
-            return shift
-        size = _coordinate_pixel_size(table, blocks)
-        if size is None:
-            raise FormatError(path, "origins are in Å, but no pixel size says what a voxel of the coordinates is.")
-        return shift / size
-    voxels = [f"rlnOrigin{axis}" for axis in "XYZ"]
-    return _floats(path, table, voxels) if set(voxels) <= set(table) else np.zeros((len(table), 3))
+def _rows(path: str | Path, raw: bytes, start: int, end: int, names: list[str], first: int) -> pd.DataFrame:
+    body = raw[start:end]
+    if b"#" in body and _COMMENT.search(body):
+        body = _COMMENT.sub(b"", body)
+    if not body.strip():
+        return pd.DataFrame({n: pd.Series(dtype=object) for n in names})
+    if not names:
+        raise FormatError(path, "a loop has rows but no column names.", first)
+    if b"'" in body or b'"' in body:
+        return _numericised(pd.DataFrame(_quoted(path, body, len(names), first), columns=names, dtype=object))
+    line = body.lstrip().split(b"\n", 1)[0]
+    if len(line.split()) == len(names):
+        try:
+            frame = pd.read_csv(
+                BytesIO(body), sep=r"\s+", header=None, names=names, index_col=False, engine="c", quoting=3,
+                keep_default_na=False, na_values=_NOTHING, low_memory=False, encoding="utf-8",
+            )  # fmt: skip
+        except (ValueError, OverflowError, pd.errors.ParserError):
+            pass
+        else:
+            if not frame[names[-1]].isna().any():  # a short row would end in a cell without value
+                return frame
+    return _numericised(pd.DataFrame(_quoted(path, body, len(names), first), columns=names, dtype=object))
 
 
-def _coordinate_pixel_size(table: pd.DataFrame, blocks: dict[str, pd.DataFrame]) -> float | None:
-    optics = blocks.get("optics")
-    for source in (optics, table):
-        for column in ("rlnTomoTiltSeriesPixelSize", "rlnImagePixelSize", "rlnPixelSize"):
-            if source is not None and column in source:
-                return float(source[column].iloc[0])
-    return None
+def _quoted(path: str | Path, body: bytes, width: int, first: int) -> list[list[str]]:
+    """Return the rows' words one line after the other: for quotes, and to find the line that is wrong."""
+    rows = []
+    for n, line in enumerate(body.split(b"\n"), first):
+        if not line.strip():
+            continue
+        words = _WORD.findall(line) if b"'" in line or b'"' in line else line.split()
+        if len(words) != width:
+            raise FormatError(path, f"a row needs {width} values as the loop has columns, got {len(words)}.", n)
+        rows.append([_plain(word) for word in words])
+    return rows
 
 
-def _floats(path: str | Path, table: pd.DataFrame, columns: list[str]) -> np.ndarray:
+def _plain(word: bytes) -> str:
+    text = word.decode()
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text
+
+
+def _numericised(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns that hold only numbers (or nothing) as numbers."""
+    for name in frame.columns:
+        empty = frame[name].isin(_NOTHING)
+        values = as_numbers(frame[name])
+        if (np.isfinite(values) | empty.to_numpy()).all() and not empty.all():
+            ints = not empty.any() and not any(mark in str(cell) for cell in frame[name] for mark in ".eE")
+            small = ints and np.abs(values).max(initial=0) < 2**53
+            frame[name] = values.astype(np.int64) if small else values
+        elif empty.all():
+            frame[name] = np.nan
+    return frame
+
+
+def _line(raw: bytes, place: int) -> int:
+    return raw.count(b"\n", 0, place) + 1
+
+
+def line_of(path: str | Path, frame: pd.DataFrame, row: int) -> int:
+    """Return the line on which row `row` of a frame of :func:`read_blocks` stands."""
+    left = row
+    first = int(frame.attrs.get("line", 1))
+    for n, line in enumerate(_bytes(path).split(b"\n")[first - 1 :], first):
+        if line.strip() and not line.lstrip().startswith(b"#"):
+            if left == 0:
+                return n
+            left -= 1
+    return first
+
+
+def floats(path: str | Path, table: pd.DataFrame, columns: list[str]) -> np.ndarray:
+    """Return `columns` of a block as (n, columns) finite floats.
+
+    Raises
+    ------
+    FormatError
+        With the line, if a cell is no finite number.
+    """
     values = np.empty((len(table), len(columns)))
     for k, name in enumerate(columns):
-        values[:, k] = pd.to_numeric(table[name], errors="coerce").to_numpy(float)
+        values[:, k] = as_numbers(table[name])
         bad = ~np.isfinite(values[:, k])
         if bad.any():
-            raise FormatError(path, f"row {int(np.argmax(bad)) + 1}: {name} must be a finite number.")
+            row = int(np.argmax(bad))
+            told = str(table[name].iloc[row])[:40]
+            raise FormatError(path, f"{name} must be a finite number, got {told!r}.", line_of(path, table, row))
     return values
+
+
+def words(table: pd.DataFrame, column: str) -> np.ndarray:
+    """Return a column as an (n,) object array of str, names that are numbers as they were written."""
+    values = table[column]
+    if values.dtype.kind == "f" and (values.to_numpy() % 1 == 0).all():
+        values = values.astype(np.int64)
+    return values.astype(str).to_numpy(object)
+
+
+def star_comments(path: str | Path) -> list[str]:
+    """Return the comments at the start of a STAR file."""
+    with Path(path).open("rb") as stream:
+        start = stream.read(4096)
+    return [line.lstrip(b"#").strip().decode(errors="replace") for line in start.split(b"\n") if line[:1] == b"#"][:10]
+
+
+def write_blocks(path: str | Path, blocks: dict[str, Any], comment: str = "") -> None:
+    """Write data blocks: DataFrames as loops, dicts without; under a temporary name, then renamed.
+
+    Raises
+    ------
+    FormatError
+        If a name has a quote or a line break in it, which a STAR file cannot hold.
+    """
+    from starfile.writer import StarWriter
+
+    for block in blocks.values():
+        for column in block:
+            _check_words(path, block[column] if isinstance(block, pd.DataFrame) else pd.Series([block[column]]))
+    target = Path(path)
+    part = target.with_name(target.name + ".part")
+    try:
+        with part.open("w", encoding="utf8") as stream:
+            if comment:
+                stream.write(f"# {comment}\n")
+            for line in StarWriter(blocks, part, float_format="%.10g").lines():
+                stream.write(line + "\n")
+        part.replace(target)
+    except OSError as error:
+        raise FormatError(path, f"cannot be written: {error.strerror}.") from None
+
+
+def _check_words(path: str | Path, column: pd.Series) -> None:
+    if column.dtype != object:
+        return
+    bad = next((str(name) for name in column.dropna().unique() if set("'\"\n") & set(str(name))), None)
+    if bad is not None:
+        raise FormatError(path, f"a STAR file cannot hold names with quotes or line breaks: {bad}. Rename it.")

@@ -7,6 +7,7 @@ from emtomo.protocols.clean_coordinates import CleanCoordinates
 from emtomo.protocols.consensus_picks import ConsensusPicks
 from emtomo.protocols.create_mask import CreateMask
 from emtomo.protocols.denoise_tomograms import DenoiseTomograms
+from emtomo.protocols.export_coordinates import ExportCoordinates
 from emtomo.protocols.export_particles_star import ExportParticlesStar
 from emtomo.protocols.extract_subtomograms import ExtractSubtomograms
 from emtomo.protocols.import_coordinates import ImportCoordinates
@@ -30,6 +31,7 @@ __all__ = [
     "ConsensusPicks",
     "CreateMask",
     "DenoiseTomograms",
+    "ExportCoordinates",
     "ExportParticlesStar",
     "ExtractSubtomograms",
     "ImportCoordinates",

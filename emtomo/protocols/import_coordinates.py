@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 from pyworkflow.protocol.params import Form, PathParam, StringParam
 
-from emtomo.compute.positions import centre
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
-from emtomo.io import names
-from emtomo.io.tables import Picks, read_picks
+from emtomo.io import dynamo, names
+from emtomo.io.formats import FORMATS, read
+from emtomo.io.particles import Particles, placed
 from emtomo.objects import SetOfCoordinates3D, coordinates_frame
+from emtomo.objects.exchange import sizes_of
 from emtomo.options import Param
 
 
@@ -23,13 +24,20 @@ class ImportCoordinatesOptions:
 
     format: Annotated[
         str,
-        Param("Format", "auto goes by content.", choices=("auto", "text", "star", "dynamo")),
+        Param("Format", "auto goes by content.", choices=("auto", *FORMATS)),
     ] = "auto"
     pixel_size: Annotated[
         float | None,
-        Param("Pixel size of the coordinates", "Empty: that of the tomograms. 1 when positions are in Å.",
+        Param("Pixel size of the coordinates", "Empty: what the file says, else that of the tomograms. 1 when "
+              "positions are in Å.",
               unit="Å", gt=0),
     ] = None  # fmt: skip
+    angles: Annotated[
+        str,
+        Param("Angles in text", "What the last three of 6 or 7 columns without names are: the particle's z axis, or "
+              "angles of RELION (rot, tilt, psi), Dynamo (tdrot, tilt, narot) or AV3 (phi, psi, theta).",
+              choices=("normals", "relion", "dynamo", "motl")),
+    ] = "normals"  # fmt: skip
     box_size: Annotated[int, Param("Box size", "For display and extraction.", unit="voxel", ge=1)] = 32
     origin_offset: Annotated[
         float,
@@ -44,7 +52,7 @@ class ImportCoordinatesOptions:
 
 
 class ImportCoordinates(EmtomoProtocol):
-    """Bring positions, and orientations where there are any, from text, STAR or Dynamo tables.
+    """Bring positions, and orientations where there are any, from the files of any neighbour.
 
     Tomograms are matched by name: the part that all programs keep. A file that
     names no tomogram belongs to the tomogram whose id its own name is, or to the
@@ -68,7 +76,7 @@ class ImportCoordinates(EmtomoProtocol):
             default="",
             allowsNull=True,
             label="Table map",
-            help="Dynamo: the .doc file that names the tomogram of each number in column 20.",
+            help="Dynamo, AV3, STOPGAP: the .doc file that names the tomogram of each number.",
         )
 
     def _check(self) -> list[str]:
@@ -91,13 +99,15 @@ class ImportCoordinates(EmtomoProtocol):
         frames: list[pd.DataFrame] = []
         unmatched: dict[str, int] = {}
         for path in self._paths():
-            picks = read_picks(path, options.format)
+            picks = read(path, options.format, sizes=sizes_of(tomograms), angles=options.angles)
+            for note in picks.notes:
+                self.remark(f"{path.name}: {note}")
             tomogram_of = self._names(picks, path, known)
             found, missing, _ = names.matched(list(dict.fromkeys(tomogram_of)), known)
             for name in missing:
                 unmatched[name] = unmatched.get(name, 0) + int((tomogram_of == name).sum())
             for name, tomogram_id in found.items():
-                frames.append(self._frame(picks, tomogram_of == name, tomogram_id, options))
+                frames.append(self._frame(picks.select(tomogram_of == name), tomogram_id, options, path))
         total = sum(len(frame) for frame in frames)
         if unmatched:
             told = ", ".join(f"{name} ({n})" for name, n in unmatched.items())
@@ -135,37 +145,34 @@ class ImportCoordinates(EmtomoProtocol):
             raise EmtomoError(f"No file in {folder} matches {pattern!r}.")
         return paths
 
-    def _names(self, picks: Picks, path: Path, known: list[str]) -> np.ndarray:
+    def _names(self, picks: Particles, path: Path, known: list[str]) -> np.ndarray:
         """Return the tomogram's name of each position."""
-        given = np.array(picks.names, object)
-        if picks.format == "dynamo" and self.table_map.get():
-            table = self._table_map(Path(self.table_map.get()))
+        given = np.array(picks.tomograms, object)
+        if self.table_map.get():
+            table = dynamo.read_doc(Path(self.table_map.get()))
             given = np.array([table.get(name, name) for name in given], object)
         alone = known[0] if len(known) == 1 else names.stem(path.name)
-        if picks.format == "dynamo" and not self.table_map.get() and len(known) == 1:
+        if picks.family in ("dynamo", "motl", "stopgap") and not self.table_map.get() and len(known) == 1:
+            return np.full(len(given), alone, object)
+        if picks.format == "eman" and alone in known:
             return np.full(len(given), alone, object)
         return np.array([name or alone for name in given], object)
 
-    @staticmethod
-    def _table_map(path: Path) -> dict[str, str]:
-        from emtomo.io.tables import read_text
-
-        rows = [line.split(None, 1) for line in read_text(path).split("\n") if line.strip()]
-        return {row[0]: row[1].strip() for row in rows if len(row) == 2}
-
-    def _frame(
-        self, picks: Picks, mine: np.ndarray, tomogram_id: str, options: ImportCoordinatesOptions
-    ) -> pd.DataFrame:
+    def _frame(self, picks: Particles, tomogram_id: str, options: ImportCoordinatesOptions, path: Path) -> pd.DataFrame:
+        """Return rows for the set of particles of one tomogram."""
         tomograms = self.input_tomograms.get()
-        size = tomograms.pixel_size.get()
-        positions = picks.positions[mine]
-        if not picks.centred:
-            scale = options.pixel_size or size
-            positions = (positions - options.origin_offset) * scale
+        if not np.isfinite(picks.positions).all():
+            raise EmtomoError(f"{path}: the positions have no z; particles of a tomogram need one.")
+        picks.tomograms = np.full(len(picks), tomogram_id, object)
+        if options.pixel_size:
+            picks.pixel_size = np.full(len(picks), options.pixel_size)
+        if picks.unit == "voxel" and picks.origin == "corner":
+            picks.positions = picks.positions - options.origin_offset
             if options.centred:
-                positions = positions + [getattr(tomograms, f"origin_{axis}").get() for axis in "xyz"]
-            else:
-                positions = positions - centre(tomograms.shape(tomogram_id))[::-1] * size
-        rotations = None if picks.rotations is None else picks.rotations[mine]
-        columns = {k: v[mine] for k, v in picks.columns.items() if k in ("group", "score")}
-        return coordinates_frame(tomogram_id, positions, rotations, picker="import", **columns)
+                picks.origin = "centre"
+        sizes = sizes_of(tomograms)
+        here = placed(picks, "angstrom", "centre", volumes={tomogram_id: sizes[tomogram_id]}).centres
+        if options.centred and picks.origin == "centre":
+            here = here + [getattr(tomograms, f"origin_{axis}").get() for axis in "xyz"]
+        columns = {k: v for k, v in picks.columns.items() if k in ("group", "score")}
+        return coordinates_frame(tomogram_id, here, picks.rotations, picker="import", **columns)

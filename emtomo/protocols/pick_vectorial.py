@@ -12,7 +12,8 @@ from emtomo.compute.positions import from_voxels
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError, FormatError
 from emtomo.io import names
-from emtomo.io.tables import Picks, read_picks
+from emtomo.io.particles import Particles
+from emtomo.io.points import read_points
 from emtomo.objects import SetOfMeshes, SetOfTomograms
 from emtomo.options import Param
 
@@ -107,9 +108,9 @@ class PickVectorial(EmtomoProtocol):
         if not path:
             return pd.DataFrame()
         options, tomograms = self.options(PickVectorialOptions), self.input_tomograms.get()
-        picks = read_picks(path, "text")
+        picks = read_points(path)
         known = tomograms.tomogram_ids()
-        given = np.array([name or (known[0] if len(known) == 1 else "") for name in picks.names], object)
+        given = np.array([name or (known[0] if len(known) == 1 else "") for name in picks.tomograms], object)
         found, missing, _ = names.matched(list(dict.fromkeys(given)), known)
         if missing:
             raise FormatError(
@@ -136,7 +137,7 @@ class PickVectorial(EmtomoProtocol):
         return frame
 
     @staticmethod
-    def _in_angstrom(picks: Picks, tomogram_of: pd.Series, tomograms: SetOfTomograms, unit: str) -> np.ndarray:
+    def _in_angstrom(picks: Particles, tomogram_of: pd.Series, tomograms: SetOfTomograms, unit: str) -> np.ndarray:
         if unit == "angstrom":
             return picks.positions
         positions = np.empty_like(picks.positions)

@@ -7,12 +7,13 @@ import numpy as np
 from emtomo.compute.positions import to_voxels
 from emtomo.errors import EmtomoError
 from emtomo.io import images, names
-from emtomo.io.tables import read_picks
+from emtomo.io.formats import read
+from emtomo.io.particles import Volume, placed
 from emtomo.viewers.pictures import draw_points
 
 
 def picture_of_points(path: Path, tomogram: Path, png: Path, pixel_size: float | None = None) -> str:
-    """Draw the points of a STAR, Dynamo or text file, with their z axes, on slices of a tomogram.
+    """Draw the points of a file of any format, with their z axes, on slices of a tomogram.
 
     Parameters
     ----------
@@ -30,31 +31,36 @@ def picture_of_points(path: Path, tomogram: Path, png: Path, pixel_size: float |
     EmtomoError
         If the file names tomograms, but not this one, or no point lies within it.
     """
-    picks, info = read_picks(path, "auto"), images.describe(tomogram)
+    info = images.describe(tomogram)
     volume = images.read_any(tomogram)
-    mine = np.ones(len(picks.positions), bool)
-    named = [str(name) for name in dict.fromkeys(picks.names) if str(name)]
-    if named and picks.format != "dynamo":
+    shape = volume.shape[::-1]
+    size = info.pixel_size or pixel_size or 1.0
+    sizes = {names.stem(tomogram.name): Volume((shape[0], shape[1], shape[2]), size)}
+    picks = read(path, sizes=sizes)
+    mine = np.ones(len(picks), bool)
+    named = [str(name) for name in dict.fromkeys(picks.tomograms) if str(name)]
+    if named and picks.family not in ("dynamo", "motl", "stopgap") and picks.format != "eman":
         found, _, _ = names.matched(named, [tomogram.name])
-        mine = np.array([str(name) in found for name in picks.names])
+        mine = np.array([str(name) in found for name in picks.tomograms])
         if not mine.any():
             told = ", ".join(named[:5]) + (" …" if len(named) > 5 else "")
             raise EmtomoError(f"{path}: no position belongs to {tomogram.name}; the file names {told}.")
-    size = info.pixel_size or pixel_size or 1.0
-    if picks.centred:
-        if not info.pixel_size:
-            raise EmtomoError(f"{tomogram} does not say its pixel size, which positions in Å need.")
-        voxels = to_voxels(picks.positions[mine], volume.shape, size)
-    else:
-        voxels = picks.positions[mine][:, ::-1] * ((pixel_size or size) / size)
+    if picks.unit == "angstrom" and not info.pixel_size:
+        raise EmtomoError(f"{tomogram} does not say its pixel size, which positions in Å need.")
+    chosen = picks.select(mine)
+    chosen.tomograms = np.full(len(chosen), tomogram.name, object)
+    if pixel_size:
+        chosen.pixel_size = np.full(len(chosen), pixel_size)
+    here = placed(chosen, "angstrom", "centre", volumes=sizes)
+    voxels = to_voxels(here.centres, volume.shape, size)
     inside = ((voxels >= 0) & (voxels < volume.shape)).all(axis=1)
     if not inside.any():
         raise EmtomoError(
             f"None of {len(voxels)} positions lies within {tomogram.name} ({'×'.join(map(str, volume.shape[::-1]))} "
             f"voxels); they go to {', '.join(f'{v:.0f}' for v in voxels[:, ::-1].max(axis=0))}. Give their pixel size."
         )
-    normals = np.full((len(voxels), 3), np.nan) if picks.rotations is None else picks.rotations[mine][:, :, 2]
-    groups = picks.columns.get("group", np.ones(len(picks.positions), int))[mine]
+    normals = np.full((len(voxels), 3), np.nan) if chosen.rotations is None else chosen.rotations[:, :, 2]
+    groups = chosen.columns.get("group", np.ones(len(chosen), int))
     draw_points(voxels, normals, np.asarray(groups, int), volume, size, volume.shape, tomogram.name, png)
     outside = f", {int((~inside).sum())} of them outside" if not inside.all() else ""
-    return f"{len(voxels)} of {len(picks.positions)} positions ({picks.format}) on {tomogram.name}{outside}."
+    return f"{len(voxels)} of {len(picks)} positions ({picks.format}) on {tomogram.name}{outside}."

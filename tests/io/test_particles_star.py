@@ -93,7 +93,7 @@ def test_numbers_pixel_sizes_and_dimensions_are_checked(tmp_path):
 
 
 def test_names_with_quotes_are_refused(tmp_path):
-    with pytest.raises(FormatError, match="cannot hold names with quotes: it's.mrc"):
+    with pytest.raises(FormatError, match="cannot hold names with quotes or line breaks: .*it's.mrc"):
         written(tmp_path, file="it's.mrc")
 
 

@@ -7,9 +7,11 @@ from numpy.testing import assert_allclose
 
 from emtomo.errors import FormatError
 from emtomo.io.acquisition import read_acquisition
+from emtomo.io.formats import read
 from emtomo.io.meshes import read_obj, write_obj
 from emtomo.io.names import expand, matched, stem
-from emtomo.io.tables import read_picks, read_table
+from emtomo.io.points import read_points
+from emtomo.io.text import read_table
 from tests.conftest import shared
 
 
@@ -29,17 +31,17 @@ def save(tmp_path, text, name="p.csv"):
     ],
 )
 def test_points_in_any_column_order_separator_and_line_ending(text, tmp_path):
-    picks = read_picks(save(tmp_path, text))
+    picks = read(save(tmp_path, text))
     assert_allclose(picks.positions, [[1, 2, 3]])
-    assert picks.names.tolist() == ["TS_1"]
+    assert picks.tomograms.tolist() == ["TS_1"]
     assert picks.columns["role"].tolist() == ["inside"] and picks.columns["group"].tolist() == [2]
 
 
 def test_plain_columns_of_three_four_six_and_seven(tmp_path):
-    assert_allclose(read_picks(save(tmp_path, "1 2 3\n4 5 6\n")).positions, [[1, 2, 3], [4, 5, 6]])
-    assert read_picks(save(tmp_path, "1,2,3,9\n")).columns["group"].tolist() == [9]
-    assert_allclose(read_picks(save(tmp_path, "1 2 3 0 1 0\n")).rotations[0, :, 2], [0, 1, 0])
-    seven = read_picks(save(tmp_path, "1 2 3 4 0 0 5\n"))
+    assert_allclose(read(save(tmp_path, "1 2 3\n4 5 6\n")).positions, [[1, 2, 3], [4, 5, 6]])
+    assert read(save(tmp_path, "1,2,3,9\n")).columns["group"].tolist() == [9]
+    assert_allclose(read(save(tmp_path, "1 2 3 0 1 0\n")).rotations[0, :, 2], [0, 1, 0])
+    seven = read(save(tmp_path, "1 2 3 4 0 0 5\n"))
     assert seven.columns["group"].tolist() == [4]
     assert_allclose(seven.rotations[0, :, 2], [0, 0, 1])
 
@@ -61,10 +63,10 @@ def test_plain_columns_of_three_four_six_and_seven(tmp_path):
 def test_each_fault_names_file_and_line(text, message, tmp_path):
     path = save(tmp_path, text)
     if message is None:
-        assert len(read_picks(path).positions) == 0
+        assert len(read(path).positions) == 0
         return
     with pytest.raises(FormatError, match=message) as caught:
-        read_picks(path, "text")
+        read_points(path)
     assert "p.csv" in str(caught.value)
 
 
@@ -75,14 +77,14 @@ def test_a_missing_file_is_told(tmp_path):
 
 def test_dynamo_table_and_star_of_the_same_particles_agree():
     """dynamo2m's pair: the STAR that another program made of a Dynamo table (5 Å and 15 Å pixels)."""
-    picks = read_picks(shared("formats", "dynamo", "t_complex.tbl"))
+    picks = read(shared("formats", "dynamo", "t_complex.tbl"))
     assert picks.format == "dynamo" and len(picks.positions) > 0
     assert_allclose(np.linalg.det(picks.rotations), 1, atol=1e-9)
 
 
 def test_dynamo_normals_of_a_lattice_are_nearly_parallel_to_their_neighbours():
-    picks = read_picks(shared("formats", "dynamo", "b4_motl_CR_tm_topbott_clean600_1_dynamo.tbl"))
-    names = pd.Series(picks.names)
+    picks = read(shared("formats", "dynamo", "b4_motl_CR_tm_topbott_clean600_1_dynamo.tbl"))
+    names = pd.Series(picks.tomograms)
     best = names.value_counts().index[0]
     mine = (names == best).to_numpy()
     assert mine.sum() > 2
@@ -96,15 +98,15 @@ def test_dynamo_angles_equal_those_of_the_formula(tmp_path):
     row[6:9] = ["30", "40", "50"]
     row[3:6], row[23:26] = ["1", "2", "3"], ["10", "20", "30"]
     row[19] = "7"
-    picks = read_picks(save(tmp_path, " ".join(row), "a.tbl"))
+    picks = read(save(tmp_path, " ".join(row), "a.tbl"))
     expected = (
         Rotation.from_euler("z", -30, degrees=True)
         * Rotation.from_euler("x", -40, degrees=True)
         * Rotation.from_euler("z", -50, degrees=True)
     )
     assert_allclose(picks.rotations[0], expected.as_matrix(), atol=1e-12)
-    assert_allclose(picks.positions, [[11, 22, 33]])
-    assert picks.names.tolist() == ["7"]
+    assert_allclose(picks.centres, [[11, 22, 33]])
+    assert picks.tomograms.tolist() == ["7"]
 
 
 def test_relion_pose_is_the_subtomogram_frame_times_the_angles_less_the_turned_origin(tmp_path):
@@ -115,7 +117,7 @@ def test_relion_pose_is_the_subtomogram_frame_times_the_angles_less_the_turned_o
     names += [f"rlnTomoSubtomogram{a}" for a in ("Rot", "Tilt", "Psi")] + [f"rlnOrigin{a}Angst" for a in "XYZ"]
     lines = ["data_particles", "", "loop_", *[f"_{n} #{k}" for k, n in enumerate(names, 1)]]
     lines.append("100 200 -300 10 20 30 40 50 60 7 8 9")
-    picks = read_picks(save(tmp_path, "\n".join(lines) + "\n", "a.star"))
+    picks = read(save(tmp_path, "\n".join(lines) + "\n", "a.star"))
 
     def matrix(rot, tilt, psi):
         steps = [("z", -psi), ("y", -tilt), ("z", -rot)]
@@ -125,9 +127,9 @@ def test_relion_pose_is_the_subtomogram_frame_times_the_angles_less_the_turned_o
         return total.as_matrix()
 
     frame = matrix(40, 50, 60)
-    assert picks.centred
+    assert (picks.unit, picks.origin) == ("angstrom", "half")
     assert_allclose(picks.rotations[0], frame @ matrix(10, 20, 30), atol=1e-9)
-    assert_allclose(picks.positions[0], [100, 200, -300] - frame @ [7, 8, 9], atol=1e-9)
+    assert_allclose(picks.centres[0], [100, 200, -300] - frame @ [7, 8, 9], atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +138,7 @@ def test_relion_pose_is_the_subtomogram_frame_times_the_angles_less_the_turned_o
      "warp2_particles_matching.star", "bin1_1deg_500_2.star"],
 )  # fmt: skip
 def test_star_files_of_other_programs_are_read(name):
-    picks = read_picks(shared("formats", "relion", name))
+    picks = read(shared("formats", "relion", name))
     assert len(picks.positions) and np.isfinite(picks.positions).all()
     if picks.rotations is not None:
         assert_allclose(np.linalg.det(picks.rotations), 1, atol=1e-6)
@@ -150,14 +152,14 @@ def test_the_phantoms_quaternions_and_relion_angles_are_one_rotation(tmp_path):
         ["CoordinateX", "CoordinateY", "CoordinateZ", "AngleRot", "AngleTilt", "AnglePsi"], 1)]  # fmt: skip
     for row in table.itertuples():
         lines.append(f"{row.x} {row.y} {row.z} {row.rlnAngleRot} {row.rlnAngleTilt} {row.rlnAnglePsi}")
-    picks = read_picks(save(tmp_path, "\n".join(lines) + "\n", "a.star"))
+    picks = read(save(tmp_path, "\n".join(lines) + "\n", "a.star"))
     assert_allclose(picks.rotations[:, :, 2], table[["zx", "zy", "zz"]].to_numpy(), atol=1e-6)
 
 
 def test_star_without_positions_is_told(tmp_path):
     path = save(tmp_path, "data_\n\nloop_\n_rlnMicrographName #1\na\n", "a.star")
     with pytest.raises(FormatError, match="no block has rlnCoordinate"):
-        read_picks(path)
+        read(path)
 
 
 def test_names_match_across_programs():

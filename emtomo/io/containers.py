@@ -1,0 +1,166 @@
+"""Volumes in HDF5 (EMAN) and OME-Zarr."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emtomo.errors import FormatError
+
+CHUNK = 128
+_EMAN = "MDF/images"
+LARGEST = 2**40  # bytes
+
+
+def read_hdf(path: str | Path, index: int | None = None) -> tuple[np.ndarray, float]:
+    """Return the voxels ``(z, y, x)`` of an HDF5 file, and the pixel size in Å, 0 where it does not say.
+
+    EMAN keeps image n as ``MDF/images/n/image`` with the attribute EMAN.apix_x; in other files the only dataset of
+    two or three axes is taken.
+
+    Parameters
+    ----------
+    path : str or Path
+    index : int, optional
+        Number of the image in an EMAN stack; by default the first of volumes, and 2D images as one stack.
+    """
+    import h5py  # type: ignore[import-untyped]
+
+    try:
+        with h5py.File(path, "r") as file:
+            if _EMAN in file:
+                return _eman(path, file, index)
+            found: list[Any] = []
+            file.visititems(lambda _, item: found.append(item) if _is_image(item) else None)
+            if len(found) != 1:
+                raise FormatError(path, f"one dataset with two or three axes is needed, got {len(found)}.")
+            data = _array(path, found[0])
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, FormatError):
+            raise
+        raise FormatError(path, f"not an HDF5 file that can be read: {str(error)[:100]}.") from None
+    return data, 0.0
+
+
+def _eman(path: str | Path, file: Any, index: int | None) -> tuple[np.ndarray, float]:
+    groups = file[_EMAN]
+    numbers = sorted(int(k) for k in groups if k.isdecimal() and len(k) < 10 and "image" in groups[k])
+    if not numbers:
+        raise FormatError(path, "there is no image in it.")
+    if index is not None and index not in numbers:
+        raise FormatError(path, f"there is no image {index}; there are {len(numbers)}.")
+    first = groups[str(numbers[0] if index is None else index)]
+    data = _array(path, first["image"])
+    if index is None and data.shape[0] == 1 and len(numbers) > 1:
+        data = np.concatenate([_array(path, groups[str(k)]["image"]) for k in numbers])
+    size = first.attrs.get("EMAN.apix_x", 0.0)
+    size = float(np.asarray(size).ravel()[0]) if np.asarray(size).size else 0.0
+    return data, size if np.isfinite(size) and size > 0 else 0.0
+
+
+def _is_image(item: Any) -> bool:
+    return hasattr(item, "dtype") and getattr(item.dtype, "kind", "") in "iuf" and len(item.shape) in (2, 3)
+
+
+def _array(path: str | Path, item: Any) -> np.ndarray:
+    if not _is_image(item) or 0 in item.shape:
+        raise FormatError(path, "the image is no array of numbers with two or three axes.")
+    if item.nbytes > LARGEST or (item.chunks is None and item.nbytes > Path(path).stat().st_size):
+        raise FormatError(path, f"claims {item.nbytes} bytes, more than the file holds.")
+    if item.chunks is not None and item.nbytes > max(2**28, 1000 * Path(path).stat().st_size):
+        raise FormatError(path, f"claims {item.nbytes} bytes, which so small a file cannot hold.")
+    data = np.asarray(item[()])
+    return data[None] if data.ndim == 2 else data
+
+
+def zarr_metadata(path: str | Path) -> tuple[str, tuple[int, ...], float]:
+    """Return the name of the finest level of an OME-Zarr image, its shape, and the pixel size in Å.
+
+    Versions 0.4 and 0.5 (``multiscales`` in .zattrs, or in zarr.json under ome); lengths in other units are converted.
+    """
+    import zarr
+
+    root = Path(path)
+    try:
+        group: Any = zarr.open_group(root, mode="r")
+        attributes: Any = dict(group.attrs)
+        scales = attributes.get("ome", attributes)["multiscales"][0]
+        level = scales["datasets"][0]
+        name = str(level["path"])
+        shape = tuple(int(n) for n in group[name].shape)
+        units = {"angstrom": 1.0, "nanometer": 10.0, "micrometer": 1e4}
+        axes = scales.get("axes") or []
+        last = axes[-1] if axes and isinstance(axes[-1], dict) else {}
+        unit = units.get(last.get("unit", "angstrom"), 0.0)
+        scale: list[Any] = next(
+            (t["scale"] for t in level.get("coordinateTransformations", []) if t.get("type") == "scale"), []
+        )
+        size = float(scale[-1]) * unit if scale else 0.0
+    except Exception as error:  # noqa: BLE001  zarr fails in many ways on what is no image
+        raise FormatError(path, f"not an OME-Zarr image: {str(error)[:100]}.") from None
+    if len(shape) < 3 or any(n != 1 for n in shape[:-3]):
+        raise FormatError(path, f"a tomogram has three axes, this image has shape {shape}.")
+    return name, shape[-3:], size if np.isfinite(size) and size > 0 else 0.0
+
+
+def read_zarr(path: str | Path) -> tuple[np.ndarray, float]:
+    """Return the voxels ``(z, y, x)`` of the finest level of an OME-Zarr image, and the pixel size in Å."""
+    import zarr
+
+    name, shape, size = zarr_metadata(path)
+    try:
+        group: Any = zarr.open_group(Path(path), mode="r")
+        data = np.asarray(group[name][...])
+    except Exception as error:  # noqa: BLE001  see above
+        raise FormatError(path, f"not an OME-Zarr image: {str(error)[:100]}.") from None
+    return data.reshape(shape), size
+
+
+def write_zarr(path: str | Path, data: np.ndarray, pixel_size: float, levels: int = 3) -> None:
+    """Write a volume as OME-Zarr 0.4: levels binned by averaging twos, lengths in Å.
+
+    Written under a temporary name, then renamed; an image that stands there is replaced.
+    """
+    import shutil
+
+    import zarr
+
+    target = Path(path)
+    part = target.with_name(target.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    group: Any = zarr.open_group(part, mode="w", zarr_format=2)
+    entries, level = [], np.asarray(data)
+    for k in range(levels):
+        chunks = tuple(min(CHUNK, n) for n in level.shape)
+        array = group.create_array(str(k), shape=level.shape, chunks=chunks, dtype=level.dtype)
+        array[...] = level
+        scale = [pixel_size * 2**k] * 3
+        # the middle of the first voxel of a coarser level lies between voxels of the finest
+        shift = [pixel_size * (2**k - 1) / 2] * 3
+        entries.append({"path": str(k), "coordinateTransformations": [
+            {"type": "scale", "scale": scale}, {"type": "translation", "translation": shift}]})  # fmt: skip
+        if min(level.shape) < 2:
+            break
+        level = _halved(level)
+    axes = [{"name": a, "type": "space", "unit": "angstrom"} for a in "zyx"]
+    group.attrs["multiscales"] = [{"version": "0.4", "name": target.stem, "axes": axes, "datasets": entries}]
+    if target.is_dir():
+        shutil.rmtree(target)
+    part.replace(target)
+
+
+def _halved(data: np.ndarray) -> np.ndarray:
+    even = data[tuple(slice(0, n // 2 * 2) for n in data.shape)].astype(np.float32)
+    z, y, x = (n // 2 for n in even.shape)
+    return even.reshape(z, 2, y, 2, x, 2).mean(axis=(1, 3, 5)).astype(data.dtype)
+
+
+def is_zarr(path: Path) -> bool:
+    """Return whether a folder is a Zarr group."""
+    if (path / "zarr.json").exists():
+        try:
+            return bool(json.loads((path / "zarr.json").read_text(encoding="utf8")).get("node_type") == "group")
+        except (ValueError, OSError, AttributeError):
+            return False
+    return (path / ".zgroup").exists()

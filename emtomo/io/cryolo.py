@@ -1,0 +1,45 @@
+"""crYOLO: boxes in STAR files (.cbox) and in EMAN's plain ones (.box)."""
+
+from pathlib import Path
+
+import numpy as np
+
+from emtomo.errors import FormatError
+from emtomo.io import star
+from emtomo.io.particles import Particles, no_names
+from emtomo.io.text import as_numbers, matrix, read_text, whole
+
+
+def read_cbox(path: str | Path) -> Particles:
+    """Read a crYOLO .cbox file, version 1.0.
+
+    CoordinateX and Y are the corner of a box, half its width and height from the centre; CoordinateZ is the centre's
+    slice, ``<NA>`` for images.
+    """
+    blocks = star.read_blocks(path)
+    table = next((b for b in blocks.values() if {"CoordinateX", "CoordinateY", "Width", "Height"} <= set(b)), None)
+    if table is None:
+        raise FormatError(path, "no block has CoordinateX, CoordinateY, Width and Height.")
+    if len(table) == 0:
+        raise FormatError(path, "there is no particle in it.")
+    values = star.floats(path, table, ["CoordinateX", "CoordinateY", "Width", "Height"])
+    positions = np.full((len(table), 3), np.nan)
+    positions[:, :2] = values[:, :2] + values[:, 2:] / 2
+    if "CoordinateZ" in table and not table["CoordinateZ"].isna().all():
+        positions[:, 2] = star.floats(path, table, ["CoordinateZ"])[:, 0]
+    particles = Particles(no_names(len(table)), positions, np.zeros((len(table), 3)), family="cbox", format="cbox")
+    if "Confidence" in table and np.isfinite(score := as_numbers(table["Confidence"])).all():
+        particles.columns["score"] = score
+    if "filamentid" in table and np.isfinite(group := as_numbers(table["filamentid"])).all():
+        particles.columns["group"] = whole(group)
+    used = {"CoordinateX", "CoordinateY", "CoordinateZ", "Confidence", "filamentid"}
+    particles.other = table[[c for c in table if c not in used]]
+    return particles
+
+
+def read_box(path: str | Path) -> Particles:
+    """Read an EMAN .box file of an image: corner x, y, width, height."""
+    values = matrix(path, read_text(path), (4, 5), "a box file")
+    positions = np.full((len(values), 3), np.nan)
+    positions[:, :2] = values[:, :2] + values[:, 2:4] / 2
+    return Particles(no_names(len(values)), positions, np.zeros((len(values), 3)), format="box")

@@ -1,0 +1,64 @@
+"""CTF estimates of tilt series: CTFFIND 4 and 5, Gctf."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from emtomo.errors import FormatError
+from emtomo.io import star
+from emtomo.io.text import matrix, read_text
+from emtomo.io.tilts import Tilts
+
+_HEAD = re.compile(
+    r"Pixel size:\s*([\d.]+)\s*Angstroms.*?voltage:\s*([\d.]+)\s*keV.*?aberration:\s*([\d.]+)\s*mm"
+    r".*?contrast:\s*([\d.]+)",
+    re.DOTALL,
+)
+
+
+def read_ctffind(path: str | Path) -> Tilts:
+    """Read CTFFIND's results: number, two defocus values (Å), azimuth (°), phase shift (radians), score, fit.
+
+    CTFFIND 5 adds columns (tilt, thickness), which are not taken.
+    """
+    text = read_text(path)
+    rows = matrix(path, text, (7, 12), "a file of CTFFIND")
+    table = pd.DataFrame({
+        "defocus_u": rows[:, 1], "defocus_v": rows[:, 2], "defocus_angle": rows[:, 3],
+        "phase_shift": np.degrees(rows[:, 4]),
+    })  # fmt: skip
+    tilts = Tilts(table, name=Path(path).stem, format="ctffind")
+    head = _HEAD.search(text[:4000])
+    if head:
+        try:
+            size, voltage, cs, contrast = (float(v) for v in head.groups())
+        except ValueError:
+            raise FormatError(path, "the header's pixel size, voltage, aberration or contrast is no number.") from None
+        tilts.pixel_size = size
+        tilts.optics = {"voltage": voltage, "cs": cs, "amplitude_contrast": contrast}
+    return tilts
+
+
+def read_gctf(path: str | Path) -> Tilts:
+    """Read Gctf's STAR file of the images of a series; the pixel size is 10,000 detector / magnification."""
+    blocks = star.read_blocks(path)
+    table = next((b for b in blocks.values() if {"rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle"} <= set(b)), None)
+    if table is None or len(table) == 0:
+        raise FormatError(path, "no block has rlnDefocusU, rlnDefocusV, rlnDefocusAngle.")
+    values = star.floats(path, table, ["rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle"])
+    out = pd.DataFrame(values, columns=["defocus_u", "defocus_v", "defocus_angle"])
+    if "rlnPhaseShift" in table:
+        out["phase_shift"] = star.floats(path, table, ["rlnPhaseShift"])[:, 0]
+    if "rlnMicrographName" in table:
+        out["name"] = star.words(table, "rlnMicrographName")
+    tilts = Tilts(out, name=Path(path).stem, format="gctf")
+    if {"rlnDetectorPixelSize", "rlnMagnification"} <= set(table):
+        detector, magnification = star.floats(path, table, ["rlnDetectorPixelSize", "rlnMagnification"])[0]
+        tilts.pixel_size = 1e4 * detector / magnification if magnification > 0 else np.nan
+    pairs = {"voltage": "rlnVoltage", "cs": "rlnSphericalAberration", "amplitude_contrast": "rlnAmplitudeContrast"}
+    for key, column in pairs.items():
+        if column in table:
+            tilts.optics[key] = float(star.floats(path, table, [column])[0, 0])
+    return tilts

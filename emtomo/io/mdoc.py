@@ -1,0 +1,88 @@
+"""SerialEM's .mdoc files: how every image was taken."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from emtomo.errors import FormatError
+from emtomo.io.text import is_number, read_text
+from emtomo.io.tilts import Tilts, accumulated
+
+_SECTION = re.compile(r"^\[\s*(ZValue|FrameSet|MontSection)\s*=\s*(.*?)\s*\]$")
+_TITLE = re.compile(r"^\[?T = (.*?)\]?$")
+_AXIS = re.compile(r"Tilt axis angle = (-?\d+(?:\.\d+)?)")
+
+
+def read_sections(path: str | Path) -> tuple[dict[str, str], list[dict[str, str]], list[str]]:
+    """Return the values of the whole file, those of every section, and the titles.
+
+    Raises
+    ------
+    FormatError
+        With the line, if a line is neither a section, a title nor ``name = value``, or there is no section.
+    """
+    whole: dict[str, str] = {}
+    sections: list[dict[str, str]] = []
+    titles: list[str] = []
+    for n, raw in enumerate(read_text(path).split("\n"), 1):
+        line = raw.strip()
+        if not line:
+            continue
+        if match := _SECTION.match(line):
+            sections.append({"Section": match.group(1), "Number": match.group(2), "Line": str(n)})
+        elif match := _TITLE.match(line):
+            titles.append(match.group(1).strip())
+        else:
+            name, found, value = line.partition("=")
+            if not found:
+                raise FormatError(path, f"a line is written as name = value, got {line[:40]!r}.", n)
+            (sections[-1] if sections else whole)[name.strip()] = value.strip()
+    if not sections:
+        raise FormatError(path, "there is no section [ZValue = …] or [FrameSet = …] in it.")
+    return whole, sections, titles
+
+
+def read_mdoc(path: str | Path) -> Tilts:
+    """Read the images of a tilt series: angle, file, dose, order by time; the axis as the title gives it.
+
+    The dose before an image is the sum of ExposureDose of those taken earlier.
+    """
+    whole, sections, titles = read_sections(path)
+    images = [s for s in sections if s["Section"] != "MontSection"]
+    if not images:
+        raise FormatError(path, "there is no image in it, only montages.")
+    angle = [_number(path, s, "TiltAngle", needed=True) for s in images]
+    dose = [_number(path, s, "ExposureDose") for s in images]
+    times = pd.to_datetime([s.get("DateTime", "") for s in images], format="mixed", errors="coerce")
+    order = np.arange(1, len(images) + 1)
+    if not times.isna().any():
+        order = np.argsort(np.argsort(times.to_numpy(), kind="stable"), kind="stable") + 1
+    table = pd.DataFrame({
+        "name": [re.split(r"[/\\]", s.get("SubFramePath", ""))[-1] for s in images], "angle": angle,
+        "acquisition_order": order, "dose": accumulated(np.array(dose), order),
+    })  # fmt: skip
+    tilts = Tilts(table, name=re.sub(r"(\.(mrc|st|tif|tiff|eer))*\.mdoc$", "", Path(path).name), format="mdoc")
+    spacing = whole.get("PixelSpacing") or images[0].get("PixelSpacing", "")
+    if is_number(spacing) and np.isfinite(float(spacing)):
+        tilts.pixel_size = float(spacing)
+    if is_number(whole.get("Voltage", "")):
+        tilts.optics["voltage"] = float(whole["Voltage"])
+    size = whole.get("ImageSize", "").split()
+    if len(size) == 2 and all(w.isdecimal() and len(w) < 7 for w in size):
+        tilts.image_size = (int(size[0]), int(size[1]))
+    axis = next((m.group(1) for m in map(_AXIS.search, titles) if m), None)
+    if axis is not None and is_number(axis):
+        tilts.table["rotation"] = float(axis)
+    return tilts
+
+
+def _number(path: str | Path, section: dict[str, str], name: str, needed: bool = False) -> float:
+    value = section.get(name)
+    if value is None and not needed:
+        return 0.0
+    if value is None or not is_number(value) or not np.isfinite(float(value)):
+        told = "is missing" if value is None else f"must be a finite number, got {value[:40]!r}"
+        raise FormatError(path, f"{name} {told} in the section that starts here.", int(section["Line"]))
+    return float(value)

@@ -1,0 +1,185 @@
+"""Motive lists: AV3 and TOM (.em), STOPGAP (STAR), PEET (CSV beside an IMOD model); all turn by phi, psi, theta."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from emtomo.errors import EmtomoError, FormatError
+from emtomo.io import star
+from emtomo.io.images import EM_HEADER, read_em
+from emtomo.io.particles import Particles, no_names
+from emtomo.io.poses import from_motl, to_motl
+from emtomo.io.text import read_text, whole
+
+ROWS = 20
+_STOPGAP = ["motl_idx", "tomo_num", "object", "subtomo_num", "halfset", "orig_x", "orig_y", "orig_z", "score",
+            "x_shift", "y_shift", "z_shift", "phi", "psi", "the", "class"]  # fmt: skip
+_KEPT_ROWS = {"subtomo_a": 1, "subtomo_b": 2, "row7": 6, "row14": 13, "row15": 14, "row16": 15}
+
+
+def read_motl(path: str | Path) -> Particles:
+    """Read an AV3 or TOM motive list: an EM image of 20 numbers a particle.
+
+    Numbers (from 1): 1 score, 4 particle, 5 tomogram, 6 object, 8 to 10 position, 11 to 13 shift, 17 phi, 18 psi,
+    19 theta, 20 class (AV3 documentation). Centre = position + shift, in voxels from the first one.
+
+    Raises
+    ------
+    FormatError
+        If it is no EM file of 20 rows, or a number is none.
+    """
+    data = np.asarray(read_em(path), float)
+    if data.ndim != 3 or data.shape[0] != 1 or data.shape[2] != ROWS:
+        shape = "×".join(str(n) for n in data.shape[::-1])
+        raise FormatError(path, f"a motive list has {ROWS} numbers a particle, this EM file has {shape} voxels.")
+    rows = data[0]
+    needed = [3, 4, 7, 8, 9, 10, 11, 12, 16, 17, 18]
+    bad = ~np.isfinite(rows[:, needed]).all(axis=1)
+    if bad.any():
+        raise FormatError(path, f"particle {int(np.argmax(bad)) + 1} has a position, shift or angle that is no number.")
+    return _from_rows(rows, whole(rows[:, 4]).astype(str).astype(object), rows[:, 7:10], "motl")
+
+
+def _from_rows(rows: np.ndarray, names: np.ndarray, positions: np.ndarray, name: str) -> Particles:
+    return Particles(
+        names, positions, rows[:, 10:13].copy(), from_motl(rows[:, 16:19]),
+        columns={"score": np.nan_to_num(rows[:, 0]), "id": whole(rows[:, 3]), "group": whole(rows[:, 5]),
+                 "class_number": whole(rows[:, 19])},
+        other=pd.DataFrame({key: rows[:, k] for key, k in _KEPT_ROWS.items()}), family="motl", format=name,
+    )  # fmt: skip
+
+
+def write_motl(path: str | Path, particles: Particles, numbers: dict[str, int]) -> None:
+    """Write an AV3 motive list; float32, as the format has it.
+
+    Parameters
+    ----------
+    path : str or Path
+    particles : Particles
+        In voxels from the first one.
+    numbers : dict
+        Number of every tomogram by name.
+    """
+    n = len(particles)
+    rows = np.zeros((n, ROWS))
+    columns = particles.columns
+    rows[:, 0] = columns.get("score", 0.0)
+    rows[:, 3] = columns.get("id", np.arange(1, n + 1))
+    rows[:, 4] = [numbers[str(name)] for name in particles.tomograms]
+    rows[:, 5] = columns.get("group", 0)
+    rows[:, 7:10], rows[:, 10:13] = particles.positions, particles.shifts
+    if particles.rotations is not None:
+        rows[:, 16:19] = to_motl(particles.rotations)
+    rows[:, 19] = columns.get("class_number", 0)
+    if particles.family == "motl":
+        for key, k in _KEPT_ROWS.items():
+            rows[:, k] = particles.other[key]
+    header = np.zeros(EM_HEADER, np.uint8)
+    header[0], header[3] = 6, 5  # a PC, float32
+    header[4:16] = np.array([ROWS, n, 1], "<i4").view(np.uint8)
+    target = Path(path)
+    part = target.with_name(target.name + ".part")
+    try:
+        part.write_bytes(header.tobytes() + rows.astype("<f4").tobytes())
+        part.replace(target)
+    except OSError as error:
+        raise FormatError(path, f"cannot be written: {error.strerror}.") from None
+
+
+def read_stopgap(path: str | Path) -> Particles:
+    """Read a STOPGAP motive list (block ``data_stopgap_motivelist``).
+
+    Centre = orig + shift, in voxels from the first one; the rotation is that of AV3; halfset A and B are halves 1, 2.
+    """
+    blocks = star.read_blocks(path)
+    table = next((b for b in blocks.values() if {"orig_x", "orig_y", "orig_z"} <= set(b)), None)
+    if table is None:
+        raise FormatError(path, "no block has orig_x, orig_y, orig_z: this is no STOPGAP motive list.")
+    if len(table) == 0:
+        raise FormatError(path, "there is no particle in it.")
+
+    def numbers(*columns: str) -> np.ndarray:
+        missing = [c for c in columns if c not in table]
+        if missing:
+            raise FormatError(path, f"column {missing[0]} is missing.")
+        return star.floats(path, table, list(columns))
+
+    particles = Particles(
+        whole(numbers("tomo_num")[:, 0]).astype(str).astype(object),
+        numbers("orig_x", "orig_y", "orig_z"),
+        numbers("x_shift", "y_shift", "z_shift") if "x_shift" in table else np.zeros((len(table), 3)),
+        from_motl(numbers("phi", "psi", "the")) if "phi" in table else None,
+        family="stopgap",
+        format="stopgap",
+    )
+    pairs = {"group": "object", "class_number": "class", "id": "motl_idx", "score": "score"}
+    for name, column in pairs.items():
+        if column in table:
+            values = numbers(column)[:, 0]
+            particles.columns[name] = values if name == "score" else whole(values)
+    if "halfset" in table:
+        number = {"A": 1, "B": 2}
+        particles.columns["half"] = np.array([number.get(str(h).upper(), 0) for h in table["halfset"]])
+    for comment in star.star_comments(path):
+        particles.tags.take_text(comment)
+    particles.other = table[[c for c in table if c not in _STOPGAP or c == "subtomo_num"]]
+    return particles
+
+
+def write_stopgap(path: str | Path, particles: Particles, numbers: dict[str, int]) -> None:
+    """Write a STOPGAP motive list; parameters as in :func:`write_motl`."""
+    n = len(particles)
+    columns = particles.columns
+    angles = np.zeros((n, 3)) if particles.rotations is None else to_motl(particles.rotations)
+    ids = columns.get("id", np.arange(1, n + 1))
+    half = columns.get("half", np.zeros(n, int))
+    table = pd.DataFrame({
+        "motl_idx": ids, "tomo_num": [numbers[str(name)] for name in particles.tomograms],
+        "object": columns.get("group", np.ones(n, int)), "subtomo_num": ids,
+        "halfset": np.where(half == 1, "A", np.where(half == 2, "B", np.where(np.arange(n) % 2, "B", "A")))
+        if (half > 0).any() else np.where(np.arange(n) % 2, "B", "A"),
+        **dict(zip(("orig_x", "orig_y", "orig_z"), particles.positions.T, strict=True)),
+        "score": columns.get("score", np.zeros(n)),
+        **dict(zip(("x_shift", "y_shift", "z_shift"), particles.shifts.T, strict=True)),
+        **dict(zip(("phi", "psi", "the"), angles.T, strict=True)),
+        "class": columns.get("class_number", np.ones(n, int)),
+    })  # fmt: skip
+    for name in particles.other if particles.family == "stopgap" else ():
+        table[name] = particles.other[name].to_numpy()
+    star.write_blocks(path, {"stopgap_motivelist": table}, particles.tags.as_text())
+
+
+def read_peet(path: str | Path) -> Particles:
+    """Read a PEET motive list (``name_MOTL_….csv``); positions stand in the IMOD model beside it (``name.mod``).
+
+    One line of names, then the 20 numbers of AV3, whose positions are not used.
+    """
+    from emtomo.io.imod import read_model
+
+    path = Path(path)
+    lines = [(k, line) for k, line in enumerate(read_text(path).split("\n"), 1) if line.strip()]
+    rows: list[list[float]] = []
+    for n, line in lines:
+        cells = [cell.strip() for cell in line.split(",")]
+        try:
+            values = [float(cell) for cell in cells]
+        except ValueError:
+            if rows or n != lines[0][0]:
+                raise FormatError(path, "a cell is not a number.", n) from None
+            continue
+        if len(values) != ROWS or not np.isfinite(values).all():
+            raise FormatError(path, f"{ROWS} finite numbers are needed, got {len(values)}.", n)
+        rows.append(values)
+    if not rows:
+        raise FormatError(path, "there is no particle in it.")
+    models = sorted(path.parent.glob("*.mod"), key=lambda m: -len(m.stem))
+    model = next((m for m in models if path.stem.startswith(m.stem)), models[0] if len(models) == 1 else None)
+    if model is None:
+        raise FormatError(path, f"PEET's positions stand in an IMOD model; there is no {path.stem.split('_')[0]}.mod.")
+    points = read_model(model)
+    if len(points) != len(rows):
+        raise EmtomoError(f"{path} has {len(rows)} particles, the model {model} {len(points)} points.")
+    particles = _from_rows(np.array(rows), no_names(len(rows)), points.positions, "peet")
+    particles.notes.append(f"Positions are those of {model.name}.")
+    return particles

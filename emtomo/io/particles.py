@@ -1,0 +1,292 @@
+"""Particles as files of any program hold them: one table, one pose, and tags that say what the numbers mean."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+import pandas as pd
+
+from emtomo.errors import EmtomoError
+from emtomo.io.names import stem
+
+
+@dataclass
+class Tags:
+    """What particles are, where a file says so; ``None`` is unknown.
+
+    Attributes
+    ----------
+    white : bool
+        Particles are brighter than their surroundings.
+    weights : str
+        What the CTF volumes are: ctf or ctf_squared.
+    multiplicity : bool
+        The CTF volumes have the multiplicity in as many slices more.
+    premultiplied : bool
+        Images were multiplied with their CTF.
+    hand : int
+        1 or -1: RELION's rlnTomoHand, which way the defocus changes with z.
+    reconstruction : str
+        The tomogram's file or program that the positions belong to.
+    """
+
+    white: bool | None = None
+    weights: str | None = None
+    multiplicity: bool | None = None
+    premultiplied: bool | None = None
+    hand: int | None = None
+    reconstruction: str | None = None
+
+    def known(self) -> dict[str, object]:
+        """Return the tags that are known, by name."""
+        return {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
+
+    def as_text(self) -> str:
+        """Return ``emtomo: white=1 hand=-1``, the comment in which text files carry tags; empty when none is known."""
+        told = " ".join(f"{k}={int(v) if isinstance(v, bool) else v}" for k, v in self.known().items())
+        return f"emtomo: {told}" if told else ""
+
+    def take_text(self, comment: str) -> None:
+        """Set the tags that a comment of :meth:`as_text` holds; anything else in it is passed over."""
+        if not comment.startswith("emtomo:"):
+            return
+        told = dict(word.split("=", 1) for word in comment[7:].split() if "=" in word)
+        for name in ("white", "multiplicity", "premultiplied"):
+            if told.get(name) in ("0", "1"):
+                setattr(self, name, told[name] == "1")
+        if told.get("hand") in ("1", "-1"):
+            self.hand = int(told["hand"])
+        if told.get("weights") in ("ctf", "ctf_squared"):
+            self.weights = told["weights"]
+        self.reconstruction = told.get("reconstruction", self.reconstruction)
+
+
+@dataclass(frozen=True)
+class Volume:
+    """Size (x, y, z in voxels) and pixel size in Å of a tomogram that positions belong to."""
+
+    size: tuple[int, int, int]
+    pixel_size: float
+
+
+@dataclass
+class Particles:
+    """Particles of one file, as that file means them.
+
+    Attributes
+    ----------
+    tomograms : (n,) array of str
+        Names as the file has them; empty where it does not say.
+    positions : (n, 3) array
+        x, y, z of the box centre in `unit` from `origin`; z is NaN of 2D particles, all where unknown.
+    shifts : (n, 3) array
+        Of the particle from the box centre, along the tomogram's axes, in `unit`.
+    rotations : (n, 3, 3) array or None
+        tomogram = R @ reference, on x, y, z; NaN where a particle has none.
+    unit : {"voxel", "angstrom", "fraction"}
+        Fractions are of the tomogram's size.
+    origin : {"corner", "centre", "half"}
+        The first voxel's centre; the centre of voxel ``n // 2``; the point at ``n / 2`` voxels (RELION 5).
+    pixel_size : (n,) array
+        Å per voxel of the positions; NaN where unknown.
+    frames : (n, 3, 3) array or None
+        RELION 4 and 5: rotations of the boxes themselves; rotations = frames @ angles.
+    columns : dict
+        Further columns by emtomo's names, among `COLUMNS`.
+    other : DataFrame
+        Columns that emtomo does not understand, as the file has them, and `family`, whose they are.
+    optics : DataFrame or None
+        RELION's optics groups.
+    tags : Tags
+    format : str
+        Name of the format that was read.
+    notes : list of str
+        What a user should know about the reading.
+    """
+
+    tomograms: np.ndarray
+    positions: np.ndarray
+    shifts: np.ndarray
+    rotations: np.ndarray | None = None
+    unit: str = "voxel"
+    origin: str = "corner"
+    pixel_size: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    frames: np.ndarray | None = None
+    columns: dict[str, np.ndarray] = field(default_factory=dict)
+    other: pd.DataFrame = field(default_factory=pd.DataFrame)
+    family: str = ""
+    optics: pd.DataFrame | None = None
+    tags: Tags = field(default_factory=Tags)
+    format: str = "text"
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if len(self.pixel_size) == 0:
+            self.pixel_size = np.full(len(self.positions), np.nan)
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    @property
+    def centres(self) -> np.ndarray:
+        """The particles' refined centres, positions + shifts."""
+        return self.positions + self.shifts
+
+    @property
+    def flat(self) -> bool:
+        """Whether these are 2D particles: x and y, but no z."""
+        return bool(len(self) and np.isnan(self.positions[:, 2]).all() and np.isfinite(self.positions[:, :2]).all())
+
+    def select(self, keep: np.ndarray) -> "Particles":
+        """Return the particles where `keep` (a mask or indices) says so."""
+        chosen = np.asarray(keep)
+
+        def part(values: np.ndarray | None) -> np.ndarray | None:
+            return None if values is None else values[chosen]
+
+        return Particles(
+            self.tomograms[chosen], self.positions[chosen], self.shifts[chosen], part(self.rotations), self.unit,
+            self.origin, self.pixel_size[chosen], part(self.frames),
+            {k: v[chosen] for k, v in self.columns.items()},
+            self.other.iloc[np.flatnonzero(chosen) if chosen.dtype == bool else chosen].reset_index(drop=True)
+            if len(self.other.columns) else self.other,
+            self.family, self.optics, self.tags, self.format, list(self.notes),
+        )  # fmt: skip
+
+
+def joined(parts: list[Particles]) -> Particles:
+    """Return the particles of several files as one; columns that not all have are left out.
+
+    Raises
+    ------
+    EmtomoError
+        If they are not counted in the same unit from the same origin.
+    """
+    first = parts[0]
+    if len({(p.unit, p.origin) for p in parts}) > 1:
+        raise EmtomoError(
+            "The files count positions in different units or from different origins; convert them singly."
+        )
+    same = all(list(p.other.columns) == list(first.other.columns) for p in parts)
+    turned = [np.full((len(p), 3, 3), np.nan) if p.rotations is None else p.rotations for p in parts]
+    rotations = None if all(p.rotations is None for p in parts) else np.concatenate(turned)
+    frames = [p.frames for p in parts if p.frames is not None]
+    shared = set.intersection(*(set(p.columns) for p in parts))
+    return Particles(
+        np.concatenate([p.tomograms for p in parts]), np.concatenate([p.positions for p in parts]),
+        np.concatenate([p.shifts for p in parts]), rotations, first.unit, first.origin,
+        np.concatenate([p.pixel_size for p in parts]),
+        np.concatenate(frames) if len(frames) == len(parts) else None,
+        {k: np.concatenate([p.columns[k] for p in parts]) for k in first.columns if k in shared},
+        pd.concat([p.other for p in parts], ignore_index=True) if same else pd.DataFrame(),
+        first.family if same else "", first.optics if len(parts) == 1 else None, first.tags, first.format,
+        list(dict.fromkeys(note for p in parts for note in p.notes)),
+    )  # fmt: skip
+
+
+COLUMNS = {
+    "group": "model or group",
+    "score": "score",
+    "class_number": "class",
+    "half": "half set",
+    "id": "number of the particle",
+    "image": "file of the box",
+    "ctf_image": "file of the CTF volume",
+    "role": "role of a model point",
+    "label": "label",
+    "model": "kind of model",
+}
+
+
+def no_names(n: int) -> np.ndarray:
+    """Return `n` empty names of tomograms."""
+    return np.full(n, "", object)
+
+
+def relion_centre(size: np.ndarray) -> np.ndarray:
+    """Return where RELION 5 counts positions from, in voxels from the first one's centre: ``size / 2``.
+
+    Its particle code uses the half as a number (3dem/relion#1137, PR 1353); for even sizes this is our
+    centre, voxel ``n // 2``.
+    """
+    return np.asarray(size, float) / 2
+
+
+def _middle(origin: str, size: np.ndarray) -> np.ndarray:
+    if origin == "corner":
+        return np.zeros_like(size, float)
+    return relion_centre(size) if origin == "half" else (size // 2).astype(float)
+
+
+def placed(
+    particles: Particles,
+    unit: str,
+    origin: str,
+    *,
+    pixel_size: float | np.ndarray | None = None,
+    volumes: Mapping[str, Volume] | None = None,
+) -> Particles:
+    """Return the same particles with positions and shifts in another unit or from another origin.
+
+    Parameters
+    ----------
+    particles : Particles
+    unit, origin : str
+        As in :class:`Particles`.
+    pixel_size : float or (n,) array, optional
+        Å per voxel of the result; by default that of the positions as they are.
+    volumes : mapping, optional
+        Tomograms by the stem of their name: needed between corner and centre, and for fractions.
+
+    Raises
+    ------
+    EmtomoError
+        If a pixel size or the size of a tomogram is needed and not known.
+    """
+    crossing = origin != particles.origin and {origin, particles.origin} != {"centre", "half"}
+    if unit == particles.unit and not crossing and pixel_size is None and particles.origin == origin:
+        return particles
+    sizes, steps = _volume_of(particles, volumes or {})
+    if (crossing or "fraction" in (particles.unit, unit)) and np.isnan(sizes).any():
+        missing = [str(t) or "(no name)" for t in dict.fromkeys(particles.tomograms[np.isnan(sizes[:, 0])])]
+        raise EmtomoError(
+            f"Positions from the {_PLACES[particles.origin]} cannot be counted from the {_PLACES[origin]} without the "
+            f"size of the tomogram; it is not known of {', '.join(missing[:5])}{' …' if len(missing) > 5 else ''}. "
+            "Give the tomograms."
+        )
+    old = np.where(np.isfinite(particles.pixel_size), particles.pixel_size, steps)
+    new = old if pixel_size is None else np.full(len(particles), pixel_size, float)
+    needed = [old] if particles.unit == "voxel" else []
+    needed += [new] if unit == "voxel" else []
+    needed += [steps] if "fraction" in (particles.unit, unit) or crossing else []
+    if any(not np.isfinite(sort).all() for sort in needed):
+        raise EmtomoError("The length of a voxel of the positions is needed, and is not known; give the pixel size.")
+    result = particles.select(np.arange(len(particles)))
+    scale = _in_angstrom(particles.unit, sizes, steps, old) / _in_angstrom(unit, sizes, steps, new)
+    moved = (_middle(particles.origin, sizes) - _middle(origin, sizes)) * steps[:, None]
+    offset = np.where(np.isfinite(moved), moved, 0.0) / _in_angstrom(unit, sizes, steps, new)
+    result.positions = particles.positions * scale + offset
+    result.shifts = particles.shifts * scale
+    result.unit, result.origin, result.pixel_size = unit, origin, np.asarray(new, float)
+    return result
+
+
+_PLACES = {"corner": "first voxel", "centre": "centre", "half": "centre"}
+
+
+def _volume_of(particles: Particles, volumes: Mapping[str, Volume]) -> tuple[np.ndarray, np.ndarray]:
+    """Return size (n, 3) and pixel size (n,) of every particle's tomogram, NaN where not known."""
+    names, place = np.unique(particles.tomograms.astype(str), return_inverse=True)
+    found = [volumes.get(stem(name)) if name else None for name in names]
+    if len(volumes) == 1 and list(names) == [""]:
+        found = [next(iter(volumes.values()))]
+    sizes = np.array([v.size if v else (np.nan,) * 3 for v in found], float).reshape(-1, 3)
+    steps = np.array([v.pixel_size if v and v.pixel_size else np.nan for v in found], float)
+    return sizes[place], steps[place]
+
+
+def _in_angstrom(unit: str, sizes: np.ndarray, steps: np.ndarray, voxel: np.ndarray) -> np.ndarray:
+    """Return how many Å one `unit` is along x, y, z, (n, 3)."""
+    if unit == "angstrom":
+        return np.ones((len(voxel), 3))
+    return sizes * steps[:, None] if unit == "fraction" else np.repeat(voxel[:, None], 3, axis=1)

@@ -1,0 +1,143 @@
+"""Positions as plain text: CSV and white-space columns, with or without names."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from emtomo.errors import FormatError
+from emtomo.io.particles import Particles, no_names
+from emtomo.io.text import comments, matrix, numbers, read_table, read_text, whole
+
+_ROTATION = [f"r{i}{j}" for i in (1, 2, 3) for j in (1, 2, 3)]
+_NUMBERS = ("group", "score", "class_number", "half", "id")
+_WORDS = ("role", "label", "model", "image", "ctf_image")
+_TOMOGRAM = ("tomogram_id", "tomogram", "ts", "tomo", "tsid")
+
+
+def read_points(path: str | Path, angles: str = "normals") -> Particles:
+    """Read positions from a text table.
+
+    Named columns: x, y, z; tomogram_id, group, score, class_number, half, role, label, model, shift_x to shift_z, and
+    the orientation as r11 to r33, as nx, ny, nz (the z axis) or as rot, tilt, psi (RELION's). Without names: 3, 4, 6
+    or 7 columns, x, y, z, then a group (4 and 7), then the z axis or three angles (6 and 7).
+
+    Parameters
+    ----------
+    path : str or Path
+    angles : {"normals", "relion", "dynamo", "motl"}
+        What the last three of 6 or 7 nameless columns are.
+
+    Raises
+    ------
+    FormatError
+        With the line, when a row or a cell is wrong.
+    """
+    text = read_text(path)
+    first = next((s for s in (line.strip() for line in text.split("\n")) if s and s[0] not in "#%"), "")
+    words = first.replace(",", " ").replace(";", " ").split()
+    if len(words) in (3, 4, 6, 7) and not any(c.isalpha() and c not in "eE" for w in words for c in w):
+        particles = _nameless(matrix(path, text.replace(";", " "), (3, 7), "a list of points"), angles)
+    else:
+        particles = _named(path, read_table(path))
+    for comment in comments(text):
+        particles.tags.take_text(comment)
+    return particles
+
+
+def _nameless(values: np.ndarray, angles: str) -> Particles:
+    from emtomo.compute.rotations import from_directions
+    from emtomo.io import poses
+
+    width = values.shape[1]
+    particles = Particles(no_names(len(values)), values[:, :3], np.zeros((len(values), 3)))
+    if width in (4, 7):
+        particles.columns["group"] = whole(values[:, 3])
+    if width in (6, 7):
+        turn = from_directions if angles == "normals" else getattr(poses, f"from_{angles}")
+        particles.rotations = turn(values[:, -3:])
+    return particles
+
+
+def _named(path: str | Path, frame: pd.DataFrame) -> Particles:
+    named = {str(name).lower(): name for name in frame.columns}
+    if not {"x", "y", "z"} <= set(named):
+        raise FormatError(path, "columns x, y, z are needed, or 3, 4, 6 or 7 plain columns of numbers.")
+    n = len(frame)
+
+    def values(*columns: str) -> np.ndarray:
+        return numbers(path, frame, [named[c] for c in columns])
+
+    source = next((named[name] for name in _TOMOGRAM if name in named), None)
+    particles = Particles(
+        frame[source].to_numpy(object) if source else no_names(n), values("x", "y", "z"), np.zeros((n, 3)),
+        family="text",
+    )  # fmt: skip
+    used = {source, *(named[a] for a in "xyz")}
+    for name in _NUMBERS:
+        if name in named:
+            column = values(name)[:, 0]
+            particles.columns[name] = column if name == "score" else whole(column)
+            used.add(named[name])
+    for name in _WORDS:
+        if name in named:
+            particles.columns[name] = frame[named[name]].to_numpy(object)
+            used.add(named[name])
+    if {"shift_x", "shift_y", "shift_z"} <= set(named):
+        particles.shifts = values("shift_x", "shift_y", "shift_z")
+        used |= {named[f"shift_{a}"] for a in "xyz"}
+    if "pixel_size" in named:
+        particles.pixel_size = values("pixel_size")[:, 0]
+        used.add(named["pixel_size"])
+    oriented = _orientation(path, set(named), values)
+    if oriented is not None:
+        particles.rotations, columns = oriented
+        used |= {named[c] for c in columns}
+    particles.other = frame[[c for c in frame if c not in used]].reset_index(drop=True)
+    return particles
+
+
+def _orientation(
+    path: str | Path, named: set[str], values: Callable[..., np.ndarray]
+) -> tuple[np.ndarray, list[str]] | None:
+    from emtomo.compute.rotations import from_directions
+    from emtomo.io.poses import from_relion, is_rotation
+
+    if set(_ROTATION) <= named:
+        rotations = values(*_ROTATION).reshape(-1, 3, 3)
+        if not is_rotation(rotations).all():
+            row = int(np.argmin(is_rotation(rotations))) + 1
+            raise FormatError(path, f"particle {row}: r11 to r33 are no rotation.")
+        return rotations, _ROTATION
+    for columns, turn in ((["nx", "ny", "nz"], from_directions), (["rot", "tilt", "psi"], from_relion)):
+        if set(columns) <= named:
+            return turn(values(*columns)), columns
+    return None
+
+
+def write_points(path: str | Path, particles: Particles) -> None:
+    """Write positions as CSV with every column that is known; the rotation as r11 to r33."""
+    data: dict[str, object] = {}
+    if (particles.tomograms != "").any():
+        data["tomogram_id"] = particles.tomograms
+    data |= dict(zip("xyz", particles.positions.T, strict=True))
+    if particles.shifts.any():
+        data |= {f"shift_{a}": particles.shifts[:, k] for k, a in enumerate("xyz")}
+    if np.isfinite(particles.pixel_size).all() and particles.unit == "voxel":
+        data["pixel_size"] = particles.pixel_size
+    if particles.rotations is not None:
+        data |= dict(zip(_ROTATION, particles.rotations.reshape(-1, 9).T, strict=True))
+    data |= particles.columns
+    if particles.family == "text":
+        data |= {str(c): particles.other[c].to_numpy() for c in particles.other}
+    target = Path(path)
+    part = target.with_name(target.name + ".part")
+    tags = particles.tags.as_text()
+    try:
+        with part.open("w", encoding="utf8", newline="") as stream:
+            stream.write(f"# {tags}\n" if tags else "")
+            pd.DataFrame(data).to_csv(stream, index=False, float_format="%.10g")
+        part.replace(target)
+    except OSError as error:
+        raise FormatError(path, f"cannot be written: {error.strerror}.") from None

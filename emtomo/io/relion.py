@@ -1,0 +1,179 @@
+"""Particles in RELION's STAR files, 3.0 to 5, and in Warp's, which have the columns of 3.0."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from emtomo.errors import FormatError
+from emtomo.io import star
+from emtomo.io.particles import Particles, no_names
+from emtomo.io.poses import from_relion
+from emtomo.io.text import as_numbers, whole
+
+CENTRED = [f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ"]
+VOXELS = [f"rlnCoordinate{axis}" for axis in "XYZ"]
+ANGLES = ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]
+FRAME = [f"rlnTomoSubtomogram{a}" for a in ("Rot", "Tilt", "Psi")]
+ORIGIN = [f"rlnOrigin{axis}" for axis in "XYZ"]
+ORIGIN_ANGST = [f"rlnOrigin{axis}Angst" for axis in "XYZ"]
+COLUMNS = {
+    "group": ("rlnTomoManifoldIndex", "rlnObjectNumber"),
+    "score": ("rlnAutopickFigureOfMerit", "rlnLogLikeliContribution"),
+    "class_number": ("rlnClassNumber",),
+    "half": ("rlnRandomSubset",),
+    "id": ("rlnTomoParticleId",),
+}
+_WORDS = {"image": "rlnImageName", "ctf_image": "rlnCtfImage"}
+_SIZES = ["rlnMagnification", "rlnDetectorPixelSize", "rlnPixelSize"]
+
+
+def read_relion(path: str | Path) -> Particles:
+    """Read particles of RELION 3.0, 3.1, 4 or 5, of Warp, or 2D particles.
+
+    Positions are rlnCoordinateX/Y/Z in voxels (of the tilt series in RELION 4) or rlnCenteredCoordinate*Angst in Å
+    from the tomogram's centre (RELION 5). The rotation is that of :func:`emtomo.io.poses.from_relion`, after
+    rlnTomoSubtomogramRot/Tilt/Psi where present. The particle lies at minus rlnOrigin from the box's centre, in the
+    frame of the box (RELION 4: particle_set.cpp, getPosition).
+
+    Raises
+    ------
+    FormatError
+        With the line, if it is no such file or a number is none.
+    """
+    return particles_of(path, star.read_blocks(path))
+
+
+def particles_of(path: str | Path, blocks: dict[str, pd.DataFrame]) -> Particles:
+    """Return the particles in the blocks of a STAR file; see :func:`read_relion`."""
+    table = next((b for b in blocks.values() if set(VOXELS[:2]) <= set(b) or set(CENTRED) <= set(b)), None)
+    if table is None:
+        table = next((b for b in blocks.values() if "rlnImageName" in b and set(ANGLES) <= set(b)), None)
+    if table is None:
+        raise FormatError(path, "no block has rlnCoordinateX/Y/Z or rlnCenteredCoordinateX/Y/ZAngst.")
+    if len(table) == 0:
+        raise FormatError(path, "there is no particle in it.")
+    optics = next((blocks[name] for name in blocks if name == "optics" and len(blocks[name])), None)
+    centred = set(CENTRED) <= set(table)
+    source = next((c for c in ("rlnTomoName", "rlnMicrographName") if c in table), None)
+    particles = Particles(
+        star.words(table, source) if source else no_names(len(table)),
+        _positions(path, table, centred),
+        np.zeros((len(table), 3)),
+        unit="angstrom" if centred else "voxel",
+        origin="half" if centred else "corner",
+        pixel_size=pixel_sizes(path, table, optics, _size_columns(table, source, "general" in blocks)),
+        optics=optics,
+        family="relion",
+        format=_version(blocks, table),
+    )
+    _poses(path, table, particles)
+    _columns(path, table, particles, source, optics)
+    for comment in star.star_comments(path):
+        particles.tags.take_text(comment)
+    flag = next((t["rlnCtfDataAreCtfPremultiplied"] for t in (optics, table) if t is not None
+                 and "rlnCtfDataAreCtfPremultiplied" in t), None)  # fmt: skip
+    if flag is not None and len(flag):
+        particles.tags.premultiplied = bool(as_numbers(flag)[0] == 1)
+    return particles
+
+
+def _size_columns(table: pd.DataFrame, source: str | None, general: bool) -> tuple[str, str]:
+    """Return the columns that say how long a voxel of the positions is, best first.
+
+    RELION 4 counts in voxels of the tilt series. WarpTools, whose files have names ``.tomostar`` and a block general,
+    counts in those of the images that it exports.
+    """
+    sizes = ("rlnTomoTiltSeriesPixelSize", "rlnImagePixelSize")
+    warp = general and source == "rlnTomoName" and str(table[source].iloc[0]).endswith(".tomostar")
+    return sizes[::-1] if warp else sizes
+
+
+def _version(blocks: dict[str, pd.DataFrame], table: pd.DataFrame) -> str:
+    if set(CENTRED) <= set(table):
+        return "relion5"
+    if "optics" not in blocks:
+        return "relion3.0"
+    return "relion4" if "rlnTomoName" in table else "relion3.1"
+
+
+def _positions(path: str | Path, table: pd.DataFrame, centred: bool) -> np.ndarray:
+    if centred:
+        return star.floats(path, table, CENTRED)
+    positions = np.full((len(table), 3), np.nan)
+    present = [c for c in VOXELS if c in table]
+    positions[:, : len(present)] = star.floats(path, table, present)
+    return positions
+
+
+def _poses(path: str | Path, table: pd.DataFrame, particles: Particles) -> None:
+    """Set rotations, frames and shifts."""
+    if set(ANGLES) <= set(table):
+        particles.rotations = from_relion(star.floats(path, table, ANGLES))
+    elif "rlnAnglePsi" in table and particles.flat:
+        psi = star.floats(path, table, ["rlnAnglePsi"])[:, 0]
+        particles.rotations = from_relion(np.stack([0 * psi, 0 * psi, psi], axis=1))
+    if set(FRAME) <= set(table):
+        particles.frames = from_relion(star.floats(path, table, FRAME))
+        angles = np.eye(3) if particles.rotations is None else particles.rotations
+        particles.rotations = particles.frames @ angles
+    for columns, angstrom in ((ORIGIN_ANGST, True), (ORIGIN, False)):
+        present = [c for c in columns if c in table]
+        if len(present) < 2:
+            continue
+        shifts = np.zeros((len(table), 3))
+        shifts[:, : len(present)] = -star.floats(path, table, present)
+        if shifts.any():
+            if angstrom and particles.unit == "voxel":
+                if np.isnan(particles.pixel_size).any():
+                    raise FormatError(path, "origins are in Å, but no pixel size says how long a voxel is.")
+                shifts /= particles.pixel_size[:, None]
+            elif not angstrom and particles.unit == "angstrom":
+                shifts *= particles.pixel_size[:, None]
+            if particles.frames is not None:
+                shifts = np.einsum("nij,nj->ni", particles.frames, shifts)
+        particles.shifts = shifts
+        return
+
+
+def pixel_sizes(
+    path: str | Path, table: pd.DataFrame, optics: pd.DataFrame | None, columns: tuple[str, ...]
+) -> np.ndarray:
+    """Return Å per voxel of every particle, of its optics group or its own columns; NaN where the file does not say."""
+    n = len(table)
+    if optics is not None:
+        column = next((c for c in columns if c in optics), None)
+        if column:
+            sizes = star.floats(path, optics, [column])[:, 0]
+            if "rlnOpticsGroup" in table and "rlnOpticsGroup" in optics:
+                number = star.floats(path, optics, ["rlnOpticsGroup"])[:, 0]
+                of = dict(zip(number.tolist(), sizes.tolist(), strict=True))
+                return np.array([of.get(v, np.nan) for v in as_numbers(table["rlnOpticsGroup"]).tolist()])
+            return np.full(n, sizes[0])
+    for column in (*columns, "rlnPixelSize"):
+        if column in table:
+            return star.floats(path, table, [column])[:, 0]
+    if "rlnDetectorPixelSize" in table and "rlnMagnification" in table:
+        detector, magnification = star.floats(path, table, ["rlnDetectorPixelSize", "rlnMagnification"]).T
+        return np.where(magnification > 0, 1e4 * detector / np.where(magnification > 0, magnification, 1), np.nan)
+    return np.full(n, np.nan)
+
+
+def _columns(
+    path: str | Path, table: pd.DataFrame, particles: Particles, source: str | None, optics: pd.DataFrame | None
+) -> None:
+    """Set the further columns, and those that are kept as they are."""
+    understood = {source, *VOXELS, *CENTRED, *ANGLES, *FRAME, *ORIGIN, *ORIGIN_ANGST, *_WORDS.values()}
+    for name, candidates in COLUMNS.items():
+        column = next((c for c in candidates if c in table), None)
+        if column is None or not np.isfinite(as_numbers(table[column])).all():
+            continue
+        understood.add(column)
+        values = as_numbers(table[column])
+        particles.columns[name] = values if name == "score" else whole(values)
+    for name, column in _WORDS.items():
+        if column in table:
+            particles.columns[name] = star.words(table, column)
+    if optics is None:
+        understood |= set(_SIZES)
+    particles.other = table[[c for c in table if c not in understood]]

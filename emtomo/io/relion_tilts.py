@@ -1,0 +1,159 @@
+"""RELION's tilt series: STAR files of one series (RELION 5), and tomograms.star with matrices (RELION 4)."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from emtomo.errors import FormatError
+from emtomo.io import star
+from emtomo.io.names import stem
+from emtomo.io.tilts import Tilts
+from emtomo.io.volumes import beside
+
+_COLUMNS = {
+    "x_tilt": "rlnTomoXTilt", "angle": "rlnTomoYTilt", "rotation": "rlnTomoZRot", "shift_x": "rlnTomoXShiftAngst",
+    "shift_y": "rlnTomoYShiftAngst", "dose": "rlnMicrographPreExposure", "defocus_u": "rlnDefocusU",
+    "defocus_v": "rlnDefocusV", "defocus_angle": "rlnDefocusAngle", "phase_shift": "rlnPhaseShift",
+}  # fmt: skip
+_NOMINAL = {"angle": "rlnTomoNominalStageTiltAngle", "rotation": "rlnTomoNominalTiltAxisAngle"}
+_PROJECTION = [f"rlnTomoProj{a}" for a in "XYZ"]
+_OPTICS = {"voltage": "rlnVoltage", "cs": "rlnSphericalAberration", "amplitude_contrast": "rlnAmplitudeContrast"}
+
+
+def read_tilt_star(path: str | Path) -> Tilts:
+    """Read one series of RELION 5.
+
+    An image shows Rz(rlnTomoZRot) Ry(rlnTomoYTilt) Rx(rlnTomoXTilt) of the tomogram, from its centre (half its size),
+    moved by rlnTomoXShiftAngst, YShiftAngst (tomogram.cpp). A series that is not aligned has nominal angles only.
+    """
+    blocks = star.read_blocks(path)
+    wanted = {"rlnTomoYTilt", "rlnTomoNominalStageTiltAngle", "rlnTomoProjX"}
+    name, table = next(((k, b) for k, b in blocks.items() if wanted & set(b)), ("", pd.DataFrame()))
+    if len(table) == 0:
+        raise FormatError(path, "no block has tilts (rlnTomoYTilt or rlnTomoNominalStageTiltAngle).")
+    return _tilts(path, name, table)
+
+
+def _tilts(path: str | Path, name: str, table: pd.DataFrame) -> Tilts:
+    out = pd.DataFrame(index=range(len(table)))
+    for key, column in _COLUMNS.items():
+        if column in table:
+            out[key] = star.floats(path, table, [column])[:, 0]
+    tilts = Tilts(out, name=stem(name), format="tilts-relion")
+    for key, column in _NOMINAL.items():
+        if key not in out and column in table:
+            out[key] = star.floats(path, table, [column])[:, 0]
+            tilts.notes.append(f"{column} stands for the refined value, which the file does not have.")
+    source = next((c for c in ("rlnMicrographMovieName", "rlnMicrographName") if c in table), None)
+    if source:
+        out["name"] = star.words(table, source)
+    if set(_PROJECTION) <= set(table):
+        tilts.rotations, shifts = _matrices(path, table)
+        if "shift_x" not in out:
+            out[["shift_x", "shift_y"]] = shifts
+    return tilts
+
+
+def _matrices(path: str | Path, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return rotations and the last column (voxels) of rows ``[a,b,c,d]``."""
+    rows = np.zeros((len(table), 3, 4))
+    for k, column in enumerate(_PROJECTION):
+        for i, cell in enumerate(table[column]):
+            text = str(cell)
+            words = text.strip("[]").split(",")
+            try:
+                values = [float(w) for w in words]
+            except ValueError:
+                values = []
+            if len(values) != 4 or not np.isfinite(values).all():
+                line = star.line_of(path, table, i)
+                raise FormatError(path, f"{column} must be four numbers in brackets, got {text[:40]!r}.", line)
+            rows[i, k] = values
+    return rows[:, :, :3], rows[:, :2, 3]
+
+
+def read_tomograms(path: str | Path) -> dict[str, Tilts]:
+    """Return the series of a tomograms.star by name: of blocks in it (RELION 4, Warp), or of the files it names (5).
+
+    RELION 4's matrices act on voxels from the tomogram's first one; what they do to its centre gives the shifts.
+    """
+    path = Path(path)
+    blocks = star.read_blocks(path)
+    table = next((b for b in blocks.values() if "rlnTomoName" in b), None)
+    if table is None or len(table) == 0:
+        raise FormatError(path, "no block has rlnTomoName.")
+    found = {}
+    for k, name in enumerate(star.words(table, "rlnTomoName")):
+        row = table.iloc[k]
+        if name in blocks:
+            tilts = _tilts(path, str(name), blocks[name])
+        elif "rlnTomoTiltSeriesStarFile" in table:
+            tilts = read_tilt_star(beside(path, str(row["rlnTomoTiltSeriesStarFile"])))
+        else:
+            raise FormatError(path, f"there is no block and no file with the tilts of {name}.")
+        _whole(path, table, k, tilts)
+        tilts.name = stem(str(name))
+        found[str(name)] = tilts
+    return found
+
+
+def _whole(path: Path, table: pd.DataFrame, k: int, tilts: Tilts) -> None:
+    row = table.iloc[[k]]
+    row.attrs = table.attrs
+
+    def value(column: str) -> float | None:
+        return float(star.floats(path, row, [column])[0, 0]) if column in table else None
+
+    size = [value(f"rlnTomoSize{a}") for a in "XYZ"]
+    if all(s is not None and 0 < s < 1e6 for s in size):
+        tilts.volume_size = (int(size[0] or 0), int(size[1] or 0), int(size[2] or 0))
+    tilts.pixel_size = value("rlnTomoTiltSeriesPixelSize") or np.nan
+    hand = value("rlnTomoHand")
+    tilts.hand = None if hand is None else (1 if hand > 0 else -1)
+    tilts.optics = {key: v for key, column in _OPTICS.items() if (v := value(column)) is not None}
+
+
+def write_tilt_star(path: str | Path, tilts: Tilts) -> None:
+    """Write one series as RELION 5 has it."""
+    star.write_blocks(path, {tilts.name or "tilt_series": _table(tilts)})
+
+
+def _table(tilts: Tilts) -> pd.DataFrame:
+    n = len(tilts)
+    names = tilts.table.get("name", pd.Series([f"{k + 1:06d}@{tilts.name}.mrc" for k in range(n)]))
+    table = pd.DataFrame({"rlnMicrographName": names.to_numpy()})
+    table["rlnTomoNominalStageTiltAngle"] = tilts.column("angle")
+    for key, column in _COLUMNS.items():
+        if key in tilts.table or key in ("x_tilt", "angle", "rotation", "shift_x", "shift_y"):
+            table[column] = tilts.column(key)
+    table["rlnCtfScalefactor"] = np.cos(np.radians(tilts.column("angle")))
+    return table[tilts.column("excluded") == 0]
+
+
+def write_tomograms(path: str | Path, series: list[Tilts]) -> list[Path]:
+    """Write RELION 5's tomograms.star, and a STAR file of tilts for every series beside it.
+
+    Raises
+    ------
+    FormatError
+        If a series has no pixel size or no size of its tomogram.
+    """
+    path = Path(path)
+    rows, files = [], [path]
+    for tilts in series:
+        if not np.isfinite(tilts.pixel_size) or tilts.volume_size is None:
+            raise FormatError(path, f"{tilts.name}: RELION needs the pixel size and the size of the tomogram.")
+        file = path.with_name(f"{tilts.name}.star")
+        write_tilt_star(file, tilts)
+        files.append(file)
+        rows.append({
+            "rlnTomoName": tilts.name, "rlnVoltage": tilts.optics.get("voltage", 300.0),
+            "rlnSphericalAberration": tilts.optics.get("cs", 2.7),
+            "rlnAmplitudeContrast": tilts.optics.get("amplitude_contrast", 0.1), "rlnTomoHand": tilts.hand or -1,
+            "rlnOpticsGroupName": "optics1", "rlnTomoTiltSeriesPixelSize": tilts.pixel_size,
+            "rlnTomoTiltSeriesStarFile": file.name,
+            **dict(zip(("rlnTomoSizeX", "rlnTomoSizeY", "rlnTomoSizeZ"), tilts.volume_size, strict=True)),
+        })  # fmt: skip
+    star.write_blocks(path, {"global": pd.DataFrame(rows)})
+    return files

@@ -1,0 +1,267 @@
+"""Scipion's sets (sqlite of scipion-em-tomo 3.12): tables of properties, classes and objects."""
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import pandas as pd
+
+from emtomo.errors import FormatError
+from emtomo.io.particles import Particles
+from emtomo.io.poses import from_alignment, is_rotation, to_alignment
+from emtomo.io.text import as_numbers, whole
+
+SQLITE = b"SQLite format 3\x00"
+_SQL = {"Float": "REAL", "Integer": "INTEGER", "Boolean": "INTEGER"}
+
+
+@dataclass
+class ScipionSet:
+    """A set as Scipion stores it.
+
+    Attributes
+    ----------
+    name : str
+        Its class, e.g. SetOfCoordinates3D.
+    properties : dict
+        The set's own values.
+    items : DataFrame
+        One row per item, columns by Scipion's attribute names, and ``id``.
+    parts : dict
+        Items of items (tilts of a series) by the id of the item that has them.
+    classes : list of (attribute, class)
+        What a writer needs of every attribute.
+    """
+
+    name: str
+    properties: dict[str, Any]
+    items: pd.DataFrame
+    parts: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+
+def read_set(path: str | Path) -> ScipionSet:
+    """Read a Scipion set.
+
+    Raises
+    ------
+    FormatError
+        If it is no sqlite file, or has not Scipion's tables.
+    """
+    try:
+        with Path(path).open("rb") as stream:
+            if stream.read(16) != SQLITE:
+                raise FormatError(path, "not a sqlite file.")
+        with closing(sqlite3.connect(f"file:{quote(str(Path(path)))}?mode=ro", uri=True)) as db:
+            db.text_factory = lambda raw: raw.decode(errors="replace")
+            tables = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            if not {"Properties", "Classes", "Objects"} <= set(tables):
+                raise FormatError(path, "a sqlite file, but no set of Scipion (tables Properties, Classes, Objects).")
+            properties = dict(db.execute("SELECT key, value FROM Properties"))
+            found = ScipionSet(str(properties.pop("self", "")), properties, _items(db, ""))
+            for table in tables:
+                if table.endswith("_Objects"):
+                    prefix = table.removesuffix("Objects")
+                    found.parts[prefix.removesuffix("_")] = _items(db, prefix)
+    except OSError as error:
+        raise FormatError(path, f"cannot be read: {error.strerror}.") from None
+    except (sqlite3.Error, ValueError, KeyError) as error:
+        if isinstance(error, FormatError):
+            raise
+        raise FormatError(path, f"a sqlite file that cannot be read: {error}.") from None
+    return found
+
+
+def _items(db: sqlite3.Connection, prefix: str) -> pd.DataFrame:
+    name = prefix.replace('"', '""')
+    columns = dict(db.execute(f'SELECT column_name, label_property FROM "{name}Classes"'))
+    cursor = db.execute(f'SELECT * FROM "{name}Objects" ORDER BY id LIMIT 20000000')
+    names = [columns.get(d[0], d[0]) for d in cursor.description]
+    frame = pd.DataFrame(cursor.fetchall(), columns=names, dtype=object)
+    return frame.loc[:, ~frame.columns.duplicated()]
+
+
+def write_set(
+    path: str | Path,
+    name: str,
+    item: str,
+    properties: dict[str, Any],
+    columns: list[tuple[str, str]],
+    rows: Iterable[tuple[Any, ...]],
+    parts: dict[str, tuple[str, list[tuple[str, str]], list[tuple[Any, ...]]]] | None = None,
+) -> None:
+    """Write a Scipion set under a temporary name, then rename it.
+
+    Parameters
+    ----------
+    path : str or Path
+    name, item : str
+        Classes of the set and of its items.
+    properties : dict
+    columns : list of (attribute, class)
+    rows : iterable of tuple
+        One value per column.
+    parts : dict, optional
+        Prefix of the tables of an item's items: their class, columns and rows.
+    """
+    target = Path(path)
+    part = target.with_name(target.name + ".part")
+    part.unlink(missing_ok=True)
+    try:
+        with closing(sqlite3.connect(part)) as db, db:
+            db.execute("PRAGMA user_version=1")
+            db.execute("CREATE TABLE Properties (key TEXT UNIQUE, value TEXT DEFAULT NULL)")
+            told = {"self": name, "_streamState": "2", "_mapperPath": f"{target.name}, ", **properties}
+            db.executemany(
+                "INSERT INTO Properties VALUES (?, ?)", [(k, None if v is None else str(v)) for k, v in told.items()]
+            )
+            size = _table(db, "", item, columns, rows)
+            db.execute("INSERT INTO Properties VALUES ('_size', ?)", (str(size),))
+            for prefix, (kind, named, values) in (parts or {}).items():
+                _table(db, f"{prefix}_", kind, named, values)
+        part.replace(target)
+    except (OSError, sqlite3.Error) as error:
+        raise FormatError(path, f"cannot be written: {error}.") from None
+
+
+def _table(
+    db: sqlite3.Connection, prefix: str, item: str, columns: list[tuple[str, str]], rows: Iterable[tuple[Any, ...]]
+) -> int:
+    quoted = prefix.replace('"', '""')
+    db.execute(
+        f'CREATE TABLE "{quoted}Classes" (id INTEGER PRIMARY KEY AUTOINCREMENT, label_property TEXT UNIQUE, '
+        "column_name TEXT UNIQUE, class_name TEXT DEFAULT NULL)"
+    )
+    told = [("self", "c00", item), *((a, f"c{k:02d}", c) for k, (a, c) in enumerate(columns, 1))]
+    db.executemany(f'INSERT INTO "{quoted}Classes" (label_property, column_name, class_name) VALUES (?, ?, ?)', told)
+    body = "".join(f", c{k:02d} {_SQL.get(c, 'TEXT')} DEFAULT NULL" for k, (_, c) in enumerate(columns, 1))
+    db.execute(
+        f'CREATE TABLE "{quoted}Objects" (id INTEGER PRIMARY KEY, enabled INTEGER DEFAULT 1, label TEXT DEFAULT NULL, '
+        f"comment TEXT DEFAULT NULL, creation DATE{body})"
+    )
+    marks = ", ".join("?" * (len(columns) + 4))
+    insert = f'INSERT INTO "{quoted}Objects" VALUES ({marks}, ?)'
+    count = 0
+
+    def numbered() -> Iterable[tuple[Any, ...]]:
+        nonlocal count
+        for count, row in enumerate(rows, 1):
+            yield (count, 1, "", "", "2000-01-01 00:00:00", *row)
+
+    db.executemany(insert, numbered())
+    return count
+
+
+def matrices(path: str | Path, column: pd.Series) -> np.ndarray:
+    """Return a column of matrices, written as JSON, as (n, 4, 4); the identity where there is none."""
+    out = np.tile(np.eye(4), (len(column), 1, 1))
+    for k, text in enumerate(column):
+        if text is None or text == "":
+            continue
+        try:
+            rows = json.loads(text)
+            found = np.array(rows, float)
+        except (ValueError, TypeError, RecursionError):
+            found = np.zeros(0)
+        if found.shape not in ((3, 3), (4, 4)) or not np.isfinite(found).all():
+            raise FormatError(path, f"item {k + 1}: a matrix must be 4 rows of 4 numbers.")
+        if found.shape == (3, 3):  # an image's: rotation and shift in the plane
+            out[k, :2, :2], out[k, :2, 3] = found[:2, :2], found[:2, 2]
+        else:
+            out[k] = found
+    return out
+
+
+def read_scipion(path: str | Path) -> Particles:
+    """Read coordinates, mesh points or subtomograms of Scipion.
+
+    Positions are voxels of the set's sampling rate from the tomogram's centre (half its size); the matrix takes the
+    box to the reference, see :func:`emtomo.io.poses.from_alignment`, its shift in voxels.
+    """
+    found = read_set(path)
+    items = found.items
+    start = "_coordinate." if "_coordinate._x" in items else ""
+    if f"{start}_x" not in items:
+        raise FormatError(path, f"a {found.name or 'set'} of Scipion holds no positions.")
+    if len(items) == 0:
+        raise FormatError(path, "there is no item in it.")
+    positions = np.stack([as_numbers(items[f"{start}_{a}"]) for a in "xyz"], axis=1)
+    if not np.isfinite(positions).all():
+        row = int(np.argmin(np.isfinite(positions).all(axis=1))) + 1
+        raise FormatError(path, f"item {row}: the position must be finite numbers.")
+    column = "_transform._matrix" if "_transform._matrix" in items else f"{start}_eulerMatrix._matrix"
+    turned = matrices(path, items[column]) if column in items else np.tile(np.eye(4), (len(items), 1, 1))
+    if not is_rotation(turned[:, :3, :3]).all():
+        row = int(np.argmin(is_rotation(turned[:, :3, :3]))) + 1
+        raise FormatError(path, f"item {row}: its matrix is no rotation.")
+    rotations, shifts = from_alignment(turned)
+    rate = as_numbers(pd.Series([found.properties.get("_samplingRate")], dtype=object))[0]
+    name = next((c for c in (f"{start}_tomoId", "_volName") if c in items), None)
+    names = items[name].fillna("").astype(str).to_numpy(object) if name else np.full(len(items), "", object)
+    particles = Particles(
+        names, positions, shifts, rotations, origin="half", format="scipion",
+        pixel_size=np.full(len(items), rate if rate > 0 else np.nan),
+    )  # fmt: skip
+    for key, attribute in (("group", f"{start}_groupId"), ("class_number", "_classId"), ("score", f"{start}_score")):
+        if attribute in items:
+            values = np.nan_to_num(as_numbers(items[attribute]))
+            particles.columns[key] = values if key == "score" else whole(values)
+    if "_filename" in items:
+        index = whole(as_numbers(items["_index"])) if "_index" in items else np.zeros(len(items), int)
+        files = [f"{k:06d}@{f}" if k > 0 else str(f) for k, f in zip(index, items["_filename"], strict=True)]
+        particles.columns["image"] = np.array(files, object)
+    return particles
+
+
+_COORDINATE = [("_x", "Float"), ("_y", "Float"), ("_z", "Float"), ("_volId", "Integer"), ("_eulerMatrix", "Transform"),
+               ("_eulerMatrix._matrix", "Matrix"), ("_groupId", "Integer"), ("_tomoId", "String"),
+               ("_score", "Float")]  # fmt: skip
+
+
+def write_scipion(path: str | Path, particles: Particles, box_size: int = 0) -> None:
+    """Write a SetOfCoordinates3D, or a SetOfSubTomograms where the particles have boxes.
+
+    Parameters
+    ----------
+    path : str or Path
+    particles : Particles
+        In voxels from half the tomogram's size.
+    box_size : int
+        Voxels.
+    """
+    n = len(particles)
+    rate = float(particles.pixel_size[0]) if n else 1.0
+    rotations = np.tile(np.eye(3), (n, 1, 1)) if particles.rotations is None else particles.rotations
+    rotations = np.where(np.isfinite(rotations), rotations, np.eye(3))
+    texts = [json.dumps(m.tolist()) for m in to_alignment(rotations, particles.shifts)]
+    volume = {t: k for k, t in enumerate(dict.fromkeys(particles.tomograms), 1)}
+    columns = particles.columns
+    group = columns.get("group", np.zeros(n, int)).tolist()
+    score = columns.get("score", np.zeros(n)).tolist()
+    names = [str(t) for t in particles.tomograms]
+    coordinates = [
+        (*place, volume[t], None, text, g, str(t), s)
+        for place, t, text, g, s in zip(particles.positions.tolist(), names, texts, group, score, strict=True)
+    ]
+    properties: dict[str, Any] = {"_samplingRate": rate, "_boxSize": box_size}
+    if "image" not in columns:
+        write_set(path, "SetOfCoordinates3D", "Coordinate3D", properties, _COORDINATE, coordinates)
+        return
+    class_number = columns.get("class_number", np.zeros(n, int)).tolist()
+    box = [("_index", "Integer"), ("_filename", "String"), ("_samplingRate", "Float"), ("_transform", "Transform"),
+           ("_transform._matrix", "Matrix"), ("_classId", "Integer"), ("_volId", "Integer"),
+           ("_coordinate", "Coordinate3D")]  # fmt: skip
+    named = [*box, *((f"_coordinate.{a}", c) for a, c in _COORDINATE), ("_volName", "String")]
+    rows = []
+    for k, image in enumerate(columns["image"]):
+        place, _, file = str(image).rpartition("@")
+        index = int(place) if place.isdecimal() else 0
+        head = (index, file, rate, None, texts[k], class_number[k], volume[names[k]], None)
+        rows.append((*head, *coordinates[k], names[k]))
+    properties = {"_samplingRate": rate, "_alignment": "3D", "_hasCtf": "False", "_isPhaseFlipped": "False"}
+    write_set(path, "SetOfSubTomograms", "SubTomogram", properties, named, rows)

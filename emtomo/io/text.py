@@ -1,0 +1,160 @@
+"""Text files of any encoding and line ending, and tables of numbers in them."""
+
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from emtomo.errors import FormatError
+
+_SEPARATORS = (",", ";", "\t")
+_BOMS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+LONGEST_NUMBER = 400
+
+
+def read_text(path: str | Path) -> str:
+    """Return the text of a file, of any line ending, with or without a byte-order mark."""
+    try:
+        raw = Path(path).read_bytes()
+    except OSError as error:
+        raise FormatError(path, f"cannot be read: {error.strerror}.") from None
+    encoding = next((code for mark, code in _BOMS.items() if raw.startswith(mark)), "utf-8")
+    try:
+        text = raw.decode(encoding)
+    except UnicodeDecodeError:
+        raise FormatError(path, "not a text file.") from None
+    if "\x00" in text:
+        raise FormatError(path, "not a text file.")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file under a temporary name, then rename it."""
+    target = Path(path)
+    part = target.with_name(target.name + ".part")
+    try:
+        part.write_text(text, encoding="utf8")
+        part.replace(target)
+    except OSError as error:
+        raise FormatError(path, f"cannot be written: {error.strerror}.") from None
+
+
+def comments(text: str) -> list[str]:
+    """Return what follows ``#`` on the lines that start with it, up to the first ten."""
+    found = [line.lstrip("#").strip() for line in text[:20_000].split("\n") if line.startswith("#")]
+    return found[:10]
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Return a text table: first line with column names, comma, semicolon, tab or spaces between.
+
+    Raises
+    ------
+    FormatError
+        With the line, if rows differ in length or there is no row.
+    """
+    lines = [(n, line) for n, line in enumerate(read_text(path).split("\n"), 1) if line.strip()]
+    lines = [(n, line) for n, line in lines if not line.lstrip().startswith("#")]
+    if not lines:
+        raise FormatError(path, "there is no row in it.")
+    separator = next((s for s in _SEPARATORS if s in lines[0][1]), None)
+    rows = [(n, [cell.strip() for cell in line.split(separator)]) for n, line in lines]
+    width = len(rows[0][1])
+    for n, row in rows:
+        if len(row) != width:
+            raise FormatError(path, f"{width} columns are needed as in the first line, got {len(row)}.", n)
+    has_names = any(not is_number(cell) for cell in rows[0][1])
+    names = rows[0][1] if has_names else [str(k) for k in range(width)]
+    if len(set(names)) != len(names):
+        raise FormatError(path, "two columns have the same name.", rows[0][0])
+    body = rows[1:] if has_names else rows
+    frame = pd.DataFrame([row for _, row in body], columns=names, dtype=object)
+    frame.index = pd.Index([n for n, _ in body], name="line")
+    return frame
+
+
+def numbers(path: str | Path, frame: pd.DataFrame, columns: list[str]) -> np.ndarray:
+    """Return `columns` of a table of :func:`read_table` as floats.
+
+    Raises
+    ------
+    FormatError
+        With the line, if a cell is not a finite number.
+    """
+    values = np.empty((len(frame), len(columns)))
+    for k, name in enumerate(columns):
+        column = as_numbers(frame[name])
+        bad = ~np.isfinite(column)
+        if bad.any():
+            row = int(np.argmax(bad))
+            told = str(frame[name].iloc[row])[:40]
+            raise FormatError(path, f"{name} must be a finite number, got {told!r}.", int(frame.index[row]))
+        values[:, k] = column
+    return values
+
+
+def as_numbers(column: pd.Series) -> np.ndarray:
+    """Return a column as floats, NaN where a cell is no number (or one that no float can hold)."""
+    if column.dtype == object:
+        column = column.where(np.array([len(str(cell)) < LONGEST_NUMBER for cell in column], bool))
+    with np.errstate(all="ignore"):
+        return pd.to_numeric(column, errors="coerce").to_numpy(float, na_value=np.nan)
+
+
+def whole(values: np.ndarray) -> np.ndarray:
+    """Return floats as int64, clipped to what a 32-bit count can be, so that no rubbish overflows."""
+    return np.clip(np.nan_to_num(np.asarray(values, float)), -(2**31), 2**31).astype(np.int64)
+
+
+def matrix(path: str | Path, text: str, widths: tuple[int, int], what: str) -> np.ndarray:
+    """Return lines of plain numbers, all of one length, as (lines, columns) floats; comments and blanks left out.
+
+    Parameters
+    ----------
+    path : str or Path
+    text : str
+    widths : tuple of int
+        Fewest and most columns.
+    what : str
+        What the file is, for the message.
+
+    Raises
+    ------
+    FormatError
+        With the line, if a line has another number of columns or a cell is no finite number.
+    """
+    lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip() and line.lstrip()[0] not in "#%"]
+    if not lines:
+        raise FormatError(path, "there is no row in it.")
+    width = len(lines[0][1].replace(",", " ").split())
+    if not widths[0] <= width <= widths[1]:
+        wanted = f"{widths[0]}" if widths[0] == widths[1] else f"{widths[0]} to {widths[1]}"
+        raise FormatError(path, f"{what} has {wanted} columns of numbers, got {width}.", lines[0][0])
+    try:
+        frame = pd.read_csv(StringIO("\n".join(line.replace(",", " ") for _, line in lines)), sep=r"\s+", header=None,
+                            index_col=False, dtype=float, on_bad_lines="error")  # fmt: skip
+        values = frame.to_numpy(float)
+    except (ValueError, pd.errors.ParserError, OverflowError):
+        values = np.zeros((0, 0))
+    if values.shape == (len(lines), width) and np.isfinite(values).all():
+        return values
+    for n, line in lines:  # the slow way, for the line that is wrong
+        cells = line.replace(",", " ").split()
+        if len(cells) != width:
+            raise FormatError(path, f"{width} columns are needed as in the first line, got {len(cells)}.", n)
+        bad = next((c for c in cells if not is_number(c) or not np.isfinite(float(c))), None)
+        if bad is not None:
+            raise FormatError(path, f"a finite number is needed, got {bad[:40]!r}.", n)
+    return np.array([[float(c) for c in line.replace(",", " ").split()] for _, line in lines])
+
+
+def is_number(cell: str) -> bool:
+    """Return whether a word is a number (also nan and inf)."""
+    if len(cell) >= LONGEST_NUMBER or "_" in cell:
+        return False
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True

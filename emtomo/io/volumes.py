@@ -1,0 +1,128 @@
+"""Sizes of tomograms: from RELION's tomograms.star, Scipion's sets, or the tomograms themselves."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from emtomo.errors import EmtomoError, FormatError
+from emtomo.io import images, scipion, star
+from emtomo.io.names import stem
+from emtomo.io.particles import Volume
+from emtomo.io.text import as_numbers
+
+_SIZE = ["rlnTomoSizeX", "rlnTomoSizeY", "rlnTomoSizeZ"]
+_IMAGES = (".mrc", ".rec", ".em", ".tif", ".tiff", ".hdf", ".h5", ".map")
+LARGEST = 1_000_000  # voxels along an axis
+
+
+def read_volumes(path: str | Path) -> dict[str, Volume]:
+    """Return size and pixel size of tomograms by the stem of their name.
+
+    Parameters
+    ----------
+    path : str or Path
+        RELION's tomograms.star or optimisation set, Scipion's SetOfTomograms, a tomogram, or a folder of tomograms.
+
+    Raises
+    ------
+    EmtomoError
+        If there is no tomogram in it.
+    """
+    path = Path(path)
+    if path.is_dir():
+        files = sorted(
+            p for p in path.iterdir() if p.suffix.lower() in _IMAGES or p.name.endswith((".mrc.gz", ".zarr"))
+        )
+        if not files:
+            raise EmtomoError(f"{path}: there is no tomogram in this folder ({', '.join(_IMAGES)}).")
+        return {stem(p.name): _of_image(p) for p in files}
+    if path.suffix.lower() == ".star":
+        return _of_star(path)
+    if path.suffix.lower() == ".sqlite":
+        return _of_scipion(path)
+    return {stem(path.name): _of_image(path)}
+
+
+def _of_image(path: Path) -> Volume:
+    info = images.describe(path)
+    return Volume((info.shape[2], info.shape[1], info.shape[0]), info.pixel_size)
+
+
+def _of_star(path: Path) -> dict[str, Volume]:
+    blocks = star.read_blocks(path)
+    table = next((b for b in blocks.values() if "rlnTomoTomogramsFile" in b and len(b)), None)
+    if table is not None:  # an optimisation set: paths are from RELION's project folder
+        name = str(table["rlnTomoTomogramsFile"].iloc[0])
+        return _of_star(beside(path, name))
+    table = next((b for b in blocks.values() if {"rlnTomoName", *_SIZE} <= set(b)), None)
+    if table is None or len(table) == 0:
+        raise FormatError(path, "no block has rlnTomoName and rlnTomoSizeX/Y/Z.")
+    sizes = star.floats(path, table, _SIZE)
+    if (sizes < 1).any() or (sizes > LARGEST).any():
+        raise FormatError(path, f"sizes of tomograms must lie between 1 and {LARGEST} voxels.")
+    steps = np.zeros(len(table))
+    if "rlnTomoTiltSeriesPixelSize" in table:
+        steps = star.floats(path, table, ["rlnTomoTiltSeriesPixelSize"])[:, 0]
+    names = star.words(table, "rlnTomoName")
+    return {
+        stem(str(name)): Volume((int(x), int(y), int(z)), float(step))
+        for name, (x, y, z), step in zip(names, sizes, steps, strict=True)
+    }
+
+
+def beside(path: Path, name: str, up: int = 4) -> Path:
+    """Return the file `name` named in `path`: relative to it, to a folder above it, or to here.
+
+    Raises
+    ------
+    FormatError
+        If it is nowhere.
+    """
+    folder = path.resolve().parent
+    for base in (folder, *list(folder.parents)[:up], Path.cwd()):
+        for candidate in (base / name, base / f"{path.name.split('optimisation_set')[0]}{name}"):
+            if candidate.is_file():
+                return candidate
+    raise FormatError(path, f"the file {name} that it names is missing.")
+
+
+def _of_scipion(path: Path) -> dict[str, Volume]:
+    found = scipion.read_set(path)
+    if "_filename" not in found.items or len(found.items) == 0:
+        raise FormatError(path, f"a {found.name or 'set'} of Scipion, but none of tomograms.")
+    volumes = {}
+    rates = as_numbers(found.items["_samplingRate"]) if "_samplingRate" in found.items else np.zeros(len(found.items))
+    names = found.items["_tsId"] if "_tsId" in found.items else found.items["_filename"]
+    for name, file, rate in zip(names, found.items["_filename"], rates, strict=True):
+        size = str(found.properties.get("_firstDim") or "").split(",")
+        try:
+            volume = _of_image(beside(path, str(file)))
+        except EmtomoError:
+            if len(size) < 3 or not all(s.strip().isdecimal() for s in size[:3]):
+                raise
+            volume = Volume((int(size[0]), int(size[1]), int(size[2])), 0.0)
+        volumes[stem(str(name))] = Volume(volume.size, float(rate) if rate > 0 else volume.pixel_size)
+    return volumes
+
+
+def write_optimisation_set(path: str | Path, particles: str, tomograms: str) -> None:
+    """Write RELION's optimisation set: the names of the files of particles and of tomograms."""
+    star.write_blocks(path, {"": {"rlnTomoParticlesFile": particles, "rlnTomoTomogramsFile": tomograms}})
+
+
+def read_optimisation_set(path: str | Path) -> tuple[Path, Path | None]:
+    """Return the files of particles and of tomograms that an optimisation set names."""
+    for block in star.read_blocks(path).values():
+        if "rlnTomoParticlesFile" in block and len(block):
+            particles = beside(Path(path), str(block["rlnTomoParticlesFile"].iloc[0]))
+            if "rlnTomoTomogramsFile" not in block:
+                return particles, None
+            return particles, beside(Path(path), str(block["rlnTomoTomogramsFile"].iloc[0]))
+    raise FormatError(path, "no block has rlnTomoParticlesFile.")
+
+
+def size_of(volumes: Mapping[str, Volume], name: str) -> tuple[int, int, int] | None:
+    """Return the size of the tomogram `name`, or ``None``; the only one there is belongs to every name."""
+    found = volumes.get(stem(name)) or (next(iter(volumes.values())) if len(volumes) == 1 and not name else None)
+    return found.size if found else None

@@ -1,0 +1,240 @@
+"""Warp's tilt series: ``.tomostar`` lists and ``.xml`` with geometry, CTF and movement."""
+
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from xml.sax.saxutils import quoteattr
+
+import numpy as np
+import pandas as pd
+
+from emtomo.compute.tilt_geometry import Movement
+from emtomo.errors import FormatError
+from emtomo.io import star
+from emtomo.io.text import is_number, write_text
+from emtomo.io.tilts import Tilts
+
+LARGEST_GRID = 1_000_000
+MICROMETRE = 1e4  # Å
+
+
+def read_tomostar(path: str | Path) -> Tilts:
+    """Read a .tomostar: one movie a row, wrpAngleTilt, wrpAxisAngle, wrpAxisOffsetX/Y (Å), wrpDose.
+
+    Warp's tilt turns the other way: emtomo's angle is minus wrpAngleTilt (see :func:`read_xml`).
+    """
+    blocks = star.read_blocks(path)
+    table = next((b for b in blocks.values() if "wrpMovieName" in b), None)
+    if table is None or len(table) == 0:
+        raise FormatError(path, "no block has images with wrpMovieName.")
+    if "wrpAngleTilt" not in table:
+        raise FormatError(path, "wrpAngleTilt is missing.")
+    out = pd.DataFrame({"name": star.words(table, "wrpMovieName")})
+    pairs = {"angle": "wrpAngleTilt", "rotation": "wrpAxisAngle", "shift_x": "wrpAxisOffsetX",
+             "shift_y": "wrpAxisOffsetY", "dose": "wrpDose"}  # fmt: skip
+    for name, column in pairs.items():
+        if column in table:
+            out[name] = star.floats(path, table, [column])[:, 0]
+    out["angle"] = -out["angle"]
+    return Tilts(out, name=Path(path).name.removesuffix(".tomostar"), format="tomostar")
+
+
+def write_tomostar(path: str | Path, tilts: Tilts) -> None:
+    """Write a .tomostar; movies without name are called ``name_001.mrc``, …."""
+    names = tilts.table.get("name", pd.Series([f"{tilts.name}_{k:03d}.mrc" for k in range(1, len(tilts) + 1)]))
+    keep = tilts.column("excluded") == 0
+    table = pd.DataFrame({
+        "wrpMovieName": names, "wrpAngleTilt": -tilts.column("angle"), "wrpAxisAngle": tilts.column("rotation"),
+        "wrpAxisOffsetX": tilts.column("shift_x"), "wrpAxisOffsetY": tilts.column("shift_y"),
+        "wrpDose": tilts.column("dose"), "wrpAverageIntensity": 1.0, "wrpMaskedFraction": 0.0,
+    })[keep]  # fmt: skip
+    star.write_blocks(path, {"": table})
+
+
+def read_xml(path: str | Path) -> Tilts:
+    """Read a Warp tilt series' .xml.
+
+    The image at a tilt shows ``Rz(axis) Ry(-(angle + LevelAngleY)) Rx(LevelAngleX)`` of the tomogram, moved by the
+    axis' offset, less the movement GridMovementX/Y (natural cubic splines over image and tilt). Checked on 1,107
+    projections of Warp itself to 0.0005 Å. AreAnglesInverted only turns the height that the defocus follows:
+    hand 1 where True. Volume warps are not taken.
+
+    Raises
+    ------
+    FormatError
+        If it is no XML, or no tilt series.
+    """
+    root = _root(path)
+    angle = _list(path, root, "Angles", needed=True)
+    n = len(angle)
+    level_x, level_y = (_attribute(path, root, f"LevelAngle{a}") for a in "XY")
+    table = pd.DataFrame(
+        {"angle": -(angle + level_y), "x_tilt": level_x, "rotation": _sized(path, root, "AxisAngle", n)}
+    )
+    for name, tag in (("shift_x", "AxisOffsetX"), ("shift_y", "AxisOffsetY"), ("dose", "Dose")):
+        table[name] = _sized(path, root, tag, n)
+    words = _words(root, "UseTilt")
+    if len(words) == n:
+        table["excluded"] = [int(word.lower() != "true") for word in words]
+    movies = [line.strip() for line in (root.findtext("MoviePath") or "").split("\n") if line.strip()]
+    if len(movies) == n:
+        table["name"] = movies
+    defocus, delta, turn, phase = (
+        _by_tilt(path, root, f"GridCTF{kind}", n) for kind in ("", "DefocusDelta", "DefocusAngle", "Phase")
+    )
+    if defocus is not None:
+        half = 0.0 if delta is None else delta / 2
+        table["defocus_u"], table["defocus_v"] = MICROMETRE * (defocus + half), MICROMETRE * (defocus - half)
+        table["defocus_angle"] = 0.0 if turn is None else turn
+        table["phase_shift"] = 0.0 if phase is None else 180.0 * phase
+    tilts = Tilts(table, name=Path(path).stem, format="warp-xml", hand=_hand(root))
+    ctf = {p.get("Name"): p.get("Value", "") for p in root.findall("CTF/Param")}
+    for key, name in (("voltage", "Voltage"), ("cs", "Cs"), ("amplitude_contrast", "Amplitude")):
+        if is_number(ctf.get(name) or ""):
+            tilts.optics[key] = float(ctf[name])
+    if is_number(ctf.get("PixelSize") or ""):
+        tilts.pixel_size = float(ctf["PixelSize"])
+    tilts.movement = _movement(path, root, tilts)
+    if any(len(e) > 1 for axis in "XYZ" for e in root.findall(f"GridVolumeWarp{axis}")):
+        tilts.notes.append("The series has a volume warp, which is not taken.")
+    return tilts
+
+
+def _hand(root: ET.Element) -> int:
+    return 1 if root.get("AreAnglesInverted", "").lower() == "true" else -1
+
+
+def _root(path: str | Path) -> ET.Element:
+    try:
+        raw = Path(path).read_bytes()
+    except OSError as error:
+        raise FormatError(path, f"cannot be read: {error.strerror}.") from None
+    if b"<!DOCTYPE" in raw or b"<!ENTITY" in raw or "<!D".encode("utf-16-le") in raw:
+        raise FormatError(path, "declares entities, which no Warp file has.")
+    try:
+        root = ET.fromstring(raw)
+    except (ET.ParseError, ValueError, LookupError) as error:
+        raise FormatError(path, f"not XML: {error}.", getattr(error, "position", (None,))[0]) from None
+    if root.tag != "TiltSeries":
+        raise FormatError(path, f"a tilt series starts with TiltSeries, this with {root.tag[:40]}.")
+    return root
+
+
+def _words(root: ET.Element, tag: str) -> list[str]:
+    return (root.findtext(tag) or "").split()
+
+
+def _list(path: str | Path, root: ET.Element, tag: str, needed: bool = False) -> np.ndarray:
+    words = _words(root, tag)
+    if needed and not words:
+        raise FormatError(path, f"{tag} is missing or empty.")
+    bad = next((w for w in words if not is_number(w) or not np.isfinite(float(w))), None)
+    if bad is not None:
+        raise FormatError(path, f"{tag} must be finite numbers, got {bad[:40]!r}.")
+    return np.array([float(w) for w in words])
+
+
+def _sized(path: str | Path, root: ET.Element, tag: str, n: int) -> np.ndarray:
+    values = _list(path, root, tag)
+    if len(values) not in (0, n):
+        raise FormatError(path, f"{tag} must have {n} numbers as Angles has, got {len(values)}.")
+    return values if len(values) else np.zeros(n)
+
+
+def _attribute(path: str | Path, root: ET.Element, name: str) -> float:
+    text = root.get(name, "0")
+    if not is_number(text) or not np.isfinite(float(text)):
+        raise FormatError(path, f"{name} must be a finite number, got {text[:40]!r}.")
+    return float(text)
+
+
+def _grid(path: str | Path, root: ET.Element, tag: str) -> np.ndarray | None:
+    """Return a grid as (depth, height, width)."""
+    found = root.find(tag)
+    if found is None or len(found) == 0:
+        return None
+    words = [found.get(k, "") for k in ("Depth", "Height", "Width")]
+    if not all(re.fullmatch(r"\d{1,7}", w) for w in words):
+        raise FormatError(path, f"{tag} must have a Width, Height and Depth.")
+    shape = (int(words[0]), int(words[1]), int(words[2]))
+    size = shape[0] * shape[1] * shape[2]
+    if size != len(found) or size > LARGEST_GRID:
+        raise FormatError(path, f"{tag} claims {size} nodes and has {len(found)}.")
+    grid = np.full(shape, np.nan)
+    for node in found:
+        place = [node.get(k, "") for k in "ZYX"]
+        value = node.get("Value", "")
+        inside = all(p.isdecimal() and int(p) < s for p, s in zip(place, shape, strict=True) if len(p) < 9)
+        if not inside or any(len(p) > 8 or not p.isdecimal() for p in place) or not is_number(value):
+            raise FormatError(path, f"{tag} has a node that is not in its grid, or no number.")
+        grid[int(place[0]), int(place[1]), int(place[2])] = float(value)
+    if not np.isfinite(grid).all():
+        raise FormatError(path, f"{tag} has a node that is missing or no number.")
+    return grid
+
+
+def _by_tilt(path: str | Path, root: ET.Element, tag: str, n: int) -> np.ndarray | None:
+    """Return a grid's value at the middle of every tilt: the mean of its plane, linear between its depths."""
+    grid = _grid(path, root, tag)
+    if grid is None:
+        return None
+    means = grid.mean(axis=(1, 2))
+    return np.interp(np.linspace(0, 1, n), np.linspace(0, 1, len(means)), means)
+
+
+def _movement(path: str | Path, root: ET.Element, tilts: Tilts) -> Movement | None:
+    """Return the movement of the sample; it needs the size of the images, which the file or nobody says."""
+    x, y = _grid(path, root, "GridMovementX"), _grid(path, root, "GridMovementY")
+    if x is None or y is None or not (x.any() or y.any()):
+        return None
+    words = root.get("ImageDimensionsAngstrom", "").replace(",", " ").split()
+    if len(words) < 2 or not all(is_number(w) and float(w) > 0 for w in words[:2]):
+        tilts.notes.append("Movement of the sample is not taken: the file does not say the size of the images.")
+        return None
+    if x.shape[0] not in (1, len(tilts)) or y.shape[0] not in (1, len(tilts)):
+        raise FormatError(path, f"GridMovementX and Y must have 1 or {len(tilts)} planes.")
+    return Movement(x, y, (float(words[0]), float(words[1])))
+
+
+def write_xml(path: str | Path, tilts: Tilts) -> None:
+    """Write a tilt series' .xml with what is known: geometry, dose and CTF; see :func:`read_xml`."""
+    attributes = {
+        "DataDirectory": "", "AreAnglesInverted": str(tilts.hand == 1), "PlaneNormal": "0, 0, 0",
+        "LevelAngleX": f"{tilts.column('x_tilt').mean():.10g}", "LevelAngleY": "0", "Bfactor": "0",
+        "Weight": "1", "MagnificationCorrection": "1, 0, 0, 1", "UnselectFilter": "False", "UnselectManual": "",
+    }  # fmt: skip
+    if tilts.image_size and np.isfinite(tilts.pixel_size):
+        size = [f"{v * tilts.pixel_size:.6g}" for v in tilts.image_size]
+        attributes["ImageDimensionsAngstrom"] = ", ".join(size)
+    if tilts.volume_size and np.isfinite(tilts.pixel_size):
+        size = [f"{v * tilts.pixel_size:.6g}" for v in tilts.volume_size]
+        attributes["VolumeDimensionsAngstrom"] = ", ".join(size)
+    lines = ['<?xml version="1.0" encoding="utf-8"?>']
+    lines.append("<TiltSeries " + " ".join(f"{k}={quoteattr(v)}" for k, v in attributes.items()) + ">")
+    columns = {"Angles": -tilts.column("angle"), "Dose": tilts.column("dose"), "AxisAngle": tilts.column("rotation"),
+               "AxisOffsetX": tilts.column("shift_x"), "AxisOffsetY": tilts.column("shift_y")}  # fmt: skip
+    for tag, values in columns.items():
+        lines.append(f"\t<{tag}>" + "\n".join(f"{v + 0.0:.10g}" for v in values) + f"</{tag}>")
+    lines.append("\t<UseTilt>" + "\n".join(str(e == 0) for e in tilts.column("excluded")) + "</UseTilt>")
+    if "name" in tilts.table:
+        names = [str(n).replace("&", "&amp;").replace("<", "&lt;") for n in tilts.table["name"]]
+        lines.append("\t<MoviePath>" + "\n".join(names) + "</MoviePath>")
+    if "defocus_u" in tilts.table:
+        u, v = tilts.column("defocus_u") / MICROMETRE, tilts.column("defocus_v") / MICROMETRE
+        grids = {"GridCTF": (u + v) / 2, "GridCTFDefocusDelta": u - v,
+                 "GridCTFDefocusAngle": tilts.column("defocus_angle"),
+                 "GridCTFPhase": tilts.column("phase_shift") / 180}  # fmt: skip
+        lines += _parameters(tilts)
+        for tag, values in grids.items():
+            lines.append(f'\t<{tag} Width="1" Height="1" Depth="{len(values)}">')
+            lines += [f'\t\t<Node X="0" Y="0" Z="{k}" Value="{v:.10g}" />' for k, v in enumerate(values)]
+            lines.append(f"\t</{tag}>")
+    write_text(path, "\n".join([*lines, "</TiltSeries>", ""]))
+
+
+def _parameters(tilts: Tilts) -> list[str]:
+    told = {"Voltage": tilts.optics.get("voltage", 300.0), "Cs": tilts.optics.get("cs", 2.7),
+            "Amplitude": tilts.optics.get("amplitude_contrast", 0.1)}  # fmt: skip
+    if np.isfinite(tilts.pixel_size):
+        told["PixelSize"] = tilts.pixel_size
+    return ["\t<CTF>", *(f'\t\t<Param Name="{k}" Value="{v:.10g}" />' for k, v in told.items()), "\t</CTF>"]

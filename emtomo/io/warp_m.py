@@ -1,0 +1,58 @@
+"""M's particle STAR files: poses at several times of the exposure."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from emtomo.errors import FormatError
+from emtomo.io import star
+from emtomo.io.names import tomostar
+from emtomo.io.particles import Particles, no_names
+from emtomo.io.poses import from_relion, to_relion
+from emtomo.io.text import as_numbers, whole
+
+_SAMPLE = re.compile(r"^wrp(Coordinate[XYZ]|Angle(?:Rot|Tilt|Psi))(\d+)$")
+
+
+def read_m(path: str | Path) -> Particles:
+    """Read M's particles: wrpCoordinateX1 … in Å from the tomogram's first voxel, wrpAngleRot1 … as RELION's.
+
+    The first sample (before most of the dose) is the pose; the others are kept as they are.
+    """
+    for table in star.read_blocks(path).values():
+        columns = [f"wrpCoordinate{a}1" for a in "XYZ"]
+        if set(columns) <= set(table) and len(table):
+            break
+    else:
+        raise FormatError(path, "no block has particles with wrpCoordinateX1, Y1, Z1.")
+    angles = [f"wrpAngle{a}1" for a in ("Rot", "Tilt", "Psi")]
+    rotations = from_relion(star.floats(path, table, angles)) if set(angles) <= set(table) else None
+    source = "wrpSourceName" if "wrpSourceName" in table else None
+    particles = Particles(
+        star.words(table, source) if source else no_names(len(table)),
+        star.floats(path, table, columns), np.zeros((len(table), 3)), rotations, unit="angstrom", family="m",
+        format="m",
+    )  # fmt: skip
+    if "wrpRandomSubset" in table and np.isfinite(half := as_numbers(table["wrpRandomSubset"])).all():
+        particles.columns["half"] = whole(half)
+    used = {*columns, *angles, source, "wrpRandomSubset"}
+    particles.other = table[[c for c in table if c not in used]]
+    samples = {int(m.group(2)) for c in table if (m := _SAMPLE.match(str(c))) and len(m.group(2)) < 6}
+    if len(samples) > 1:
+        particles.notes.append(f"Poses at {len(samples)} times; the first is taken, the others are kept for M only.")
+    return particles
+
+
+def write_m(path: str | Path, particles: Particles) -> None:
+    """Write M's particles; positions in Å from the first voxel."""
+    names = {n: tomostar(str(n)) if n else "unknown" for n in dict.fromkeys(particles.tomograms)}
+    table: dict[str, object] = {f"wrpCoordinate{a}1": particles.centres[:, k] for k, a in enumerate("XYZ")}
+    rotations = particles.rotations if particles.rotations is not None else np.tile(np.eye(3), (len(particles), 1, 1))
+    table |= dict(zip([f"wrpAngle{a}1" for a in ("Rot", "Tilt", "Psi")], to_relion(rotations).T, strict=True))
+    table["wrpRandomSubset"] = particles.columns.get("half", np.arange(len(particles)) % 2 + 1)
+    table["wrpSourceName"] = np.array([names[n] for n in particles.tomograms], object)
+    if particles.family == "m":
+        table |= {str(c): particles.other[c].to_numpy() for c in particles.other}
+    star.write_blocks(path, {"particles": pd.DataFrame(table)}, particles.tags.as_text())

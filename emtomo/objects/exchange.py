@@ -1,0 +1,151 @@
+"""Between emtomo's sets and the particles of other programs' files."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pyworkflow.protocol import Protocol
+
+from emtomo.engine.lineage import upstream
+from emtomo.engine.table import TableSet
+from emtomo.errors import EmtomoError
+from emtomo.io import formats
+from emtomo.io.convert import Done, target_kind
+from emtomo.io.particles import Particles, Tags, Volume
+from emtomo.objects.coordinates import SetOfCoordinates3D
+from emtomo.objects.mesh import SetOfMeshes
+from emtomo.objects.rotation import ROTATION_COLUMNS, positions_of, rotations_of
+from emtomo.objects.subtomogram import SetOfSubtomograms
+from emtomo.objects.tomogram import SetOfTomograms
+
+_COLUMNS = ("group", "score", "class_number", "half", "role", "model")
+
+
+def sizes_of(tomograms: SetOfTomograms | None) -> dict[str, Volume]:
+    """Return sizes and pixel size of tomograms by id."""
+    if tomograms is None:
+        return {}
+    step = tomograms.pixel_size.get()
+    frame = tomograms.frame(["tomogram_id", "size_x", "size_y", "size_z"])
+    return {str(t): Volume((int(x), int(y), int(z)), step) for t, x, y, z in frame.itertuples(index=False)}
+
+
+def particles_of_set(found: TableSet) -> Particles:
+    """Return coordinates, subtomograms or mesh points as particles: Å from the tomogram's centre.
+
+    Raises
+    ------
+    EmtomoError
+        If the set holds no positions.
+    """
+    if not isinstance(found, SetOfCoordinates3D | SetOfSubtomograms | SetOfMeshes):
+        raise EmtomoError(f"{type(found).__name__} holds no particles.")
+    frame = found.frame()
+    n = len(frame)
+    rotations = None
+    if set(ROTATION_COLUMNS) <= set(frame) and np.isfinite(frame["r11"].to_numpy(float)).any():
+        rotations = rotations_of(frame)
+    particles = Particles(
+        frame["tomogram_id"].to_numpy(object), positions_of(frame), np.zeros((n, 3)), rotations, unit="angstrom",
+        origin="centre", pixel_size=np.full(n, found.pixel_size.get(), float),
+    )  # fmt: skip
+    for name in _COLUMNS:
+        if name in frame and not (name in ("half", "class_number") and not frame[name].any()):
+            particles.columns[name] = frame[name].to_numpy()
+    if isinstance(found, SetOfSubtomograms):
+        particles.shifts = frame[["shift_x", "shift_y", "shift_z"]].to_numpy(float)
+        images = [
+            f"{k + 1:06d}@{Path(f).resolve()}" for f, k in zip(frame["file"], frame["index"], strict=True)
+        ]  # fmt: skip
+        particles.columns["image"] = np.array(images, object)
+        weights = frame["ctf_file"].fillna("")
+        if (weights != "").all():
+            particles.columns["ctf_image"] = np.array([str(Path(f).resolve()) for f in weights], object)
+        kind = found.weights.get()
+        particles.tags = Tags(
+            white=bool(found.white.get()), premultiplied=bool(found.premultiplied.get()),
+            weights=kind if kind in ("ctf", "ctf_squared") else None,
+        )  # fmt: skip
+        particles.optics = pd.DataFrame({
+            "rlnOpticsGroup": [1], "rlnOpticsGroupName": ["opticsGroup1"],
+            "rlnSphericalAberration": [found.cs.get()], "rlnVoltage": [found.voltage.get()],
+            "rlnAmplitudeContrast": [found.amplitude_contrast.get()], "rlnImagePixelSize": [found.pixel_size.get()],
+            "rlnImageSize": [found.box_size.get()], "rlnImageDimensionality": [3],
+        })  # fmt: skip
+        particles.other, particles.family = pd.DataFrame({"rlnOpticsGroup": np.ones(n, int)}), "relion"
+    return particles
+
+
+def export_set(found: TableSet, tomograms: SetOfTomograms | None, target: Path, kind: str = "auto") -> Done:
+    """Write a set of particles in a format of `emtomo.io.formats`.
+
+    Raises
+    ------
+    EmtomoError
+        If the format cannot hold them, or needs what is not known.
+    """
+    particles = particles_of_set(found)
+    chosen = target_kind(target, particles) if kind == "auto" else kind
+    done = Done()
+    gone = formats.lost(particles, chosen) if chosen in formats.FORMATS else []
+    gone = [what for what in gone if what != "columns of its own"]
+    box = getattr(found, "box_size", None)
+    size = int(box.get() or 0) if box is not None else 0
+    done.files = formats.write(target, particles, chosen, sizes=sizes_of(tomograms), box_size=size)
+    done.lines.append(f"Written: {found.summary()} as {formats.FORMATS[chosen].label}.")
+    if gone:
+        done.lines.append(f"Not held by this format: {', '.join(gone)}.")
+    return done
+
+
+def export_output(run: Protocol, name: str, target: Path, kind: str = "auto") -> Done:
+    """Write an output of a run: a set of particles in any format, a volume as MRC, TIFF or OME-Zarr.
+
+    Raises
+    ------
+    EmtomoError
+        If it can be written in no way, or not under this name.
+    """
+    found = getattr(run, name)
+    if isinstance(found, SetOfCoordinates3D | SetOfSubtomograms | SetOfMeshes):
+        tomograms = found if isinstance(found, SetOfTomograms) else _tomograms_of(run, name)
+        return export_set(found, tomograms, target, kind)
+    if isinstance(found, SetOfTomograms):
+        return _tomograms(found, target, kind)
+    file = getattr(found, "file", None)
+    if isinstance(found, TableSet) or file is None:
+        raise EmtomoError(f"{type(found).__name__} has no file of another program; particles and volumes have.")
+    return _volume(Path(str(file.get())), target)
+
+
+def _volume(source: Path, target: Path, pixel_size: float | None = None) -> Done:
+    if source.suffix == target.suffix:
+        part = target.with_name(target.name + ".part")
+        shutil.copyfile(source, part)
+        part.replace(target)
+        return Done([f"Written: a copy of {source.name}."], [target])
+    from emtomo.io.convert_images import convert_image
+
+    return convert_image(source, target, pixel_size=pixel_size)
+
+
+def _tomograms(found: SetOfTomograms, target: Path, kind: str) -> Done:
+    """Write one tomogram as `target`, several into the folder `target`, named by their ids."""
+    frame = found.frame(["tomogram_id", "file"])
+    if len(frame) == 1:
+        return _volume(Path(frame["file"].iloc[0]), target, found.pixel_size.get())
+    target.mkdir(parents=True, exist_ok=True)
+    ending = "mrc" if kind == "auto" else kind.removeprefix(".")
+    done = Done()
+    for name, file in zip(frame["tomogram_id"], frame["file"], strict=True):
+        one = _volume(Path(file), target / f"{name}.{ending}", found.pixel_size.get())
+        done.lines += one.lines
+        done.files += one.files
+    return done
+
+
+def _tomograms_of(run: Protocol, name: str) -> SetOfTomograms | None:
+    from pyworkflow.object import Pointer
+
+    return upstream(Pointer(run, extended=name), SetOfTomograms)

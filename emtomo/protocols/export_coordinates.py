@@ -1,0 +1,71 @@
+"""Protocol: write particles as a file of another program."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pyworkflow.protocol.params import Form, PathParam
+
+from emtomo.engine.lineage import upstream
+from emtomo.engine.protocol import EmtomoProtocol
+from emtomo.io.formats import FORMATS, WRITTEN
+from emtomo.objects import SetOfTomograms
+from emtomo.objects.exchange import export_set
+from emtomo.options import Param
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportCoordinatesOptions:
+    """Which program's format."""
+
+    format: Annotated[str, Param("Format", "Of which program; what it cannot hold is said.", choices=WRITTEN)] = (
+        "relion3.1"
+    )
+
+
+class ExportCoordinates(EmtomoProtocol):
+    """Write particles with all that a format can hold: Dynamo, RELION, Warp, M, IMOD, EMAN2, AV3, STOPGAP, Scipion.
+
+    Formats of one tomogram a file (IMOD, EMAN2, copick) get a folder of files where there are several tomograms.
+    """
+
+    NAME = "export-coordinates"
+    _label = "export coordinates"
+    _possibleOutputs: dict[str, type] = {}
+    OPTIONS = (ExportCoordinatesOptions,)
+    THREADS = False
+
+    # --- form ---
+
+    def _define_inputs(self, form: Form) -> None:
+        kinds = "SetOfCoordinates3D, SetOfSubtomograms, SetOfMeshes"
+        self._add_input(form, "particles", kinds, "Particles", "Coordinates, subtomograms or points of models.")
+        form.addParam(
+            "file",
+            PathParam,
+            default="",
+            allowsNull=True,
+            label="File",
+            help="Where to write. Empty: particles in the run, with the format's ending.",
+        )
+
+    def _check(self) -> list[str]:
+        if self.file.get() and not Path(self.file.get()).parent.is_dir():
+            return [f"There is no folder {Path(self.file.get()).parent} to write into."]
+        return []
+
+    # --- steps ---
+
+    def _insertAllSteps(self) -> None:
+        self._insertFunctionStep(self.write_step)
+
+    def write_step(self) -> None:
+        """Write the file."""
+        self.forget_remarks()
+        kind = self.options(ExportCoordinatesOptions).format
+        path = Path(self.file.get() or self._getExtraPath(f"particles{FORMATS[kind].suffix}"))
+        tomograms = upstream(self.input_particles, SetOfTomograms)
+        done = export_set(self.input_particles.get(), tomograms, path, kind)
+        for line in done.lines:
+            self.remark(line)
+        self.remark(f"Files: {', '.join(str(file) for file in done.files)}.")
