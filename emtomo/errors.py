@@ -1,5 +1,7 @@
 """Errors that a user can act upon: what must be, what was, and where."""
 
+LONGEST = 500
+
 
 class EmtomoError(ValueError):
     """Something a user gave cannot be used; the message is one clear sentence."""
@@ -20,7 +22,8 @@ class FormatError(EmtomoError):
         self.path = str(path)
         self.line = line
         place = f"{path}, line {line}" if line is not None else f"{path}"
-        super().__init__(f"{place}: {message}")
+        told = " ".join(message.split())  # words of a damaged file may be long and hold line breaks
+        super().__init__(f"{place}: {told if len(told) < LONGEST else told[:LONGEST] + ' …'}")
 
 
 class ModelError(EmtomoError):

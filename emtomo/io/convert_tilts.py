@@ -10,6 +10,7 @@ import pandas as pd
 from emtomo.errors import EmtomoError
 from emtomo.io import ctf_files, imod_tilts, mdoc, relion_tilts, warp
 from emtomo.io.convert import Done
+from emtomo.io.names import is_file
 from emtomo.io.recognise import recognise
 from emtomo.io.tilts import COLUMNS, Tilts, angles_of
 
@@ -17,7 +18,7 @@ LABELS = {
     "tlt": "IMOD tilt angles", "xf": "IMOD transforms", "com": "IMOD command file", "defocus": "IMOD defocus file",
     "mdoc": "SerialEM mdoc", "aln": "AreTomo alignment", "ctffind": "CTFFIND results", "gctf": "Gctf results",
     "warp-xml": "Warp tilt series", "tomostar": "Warp tomostar", "tilts-relion": "RELION tilt series",
-    "tomograms": "RELION tomograms", "xtilt": "IMOD tilt angles",
+    "tomograms": "RELION tomograms", "xtilt": "IMOD tilt angles", "stopgap-wedges": "STOPGAP wedge list",
 }  # fmt: skip
 _BY_SUFFIX = {".xml": "warp-xml", ".tomostar": "tomostar", ".star": "tilts-relion", ".tlt": "tlt", ".rawtlt": "tlt",
               ".xf": "xf", ".defocus": "defocus", ".xtilt": "xtilt", ".com": "com"}  # fmt: skip
@@ -41,6 +42,7 @@ def read_tilts(path: Path, kind: str = "auto", pixel_size: float | None = None) 
     plain: dict[str, Callable[[Path], Tilts]] = {
         "mdoc": mdoc.read_mdoc, "ctffind": ctf_files.read_ctffind, "gctf": ctf_files.read_gctf,
         "warp-xml": warp.read_xml, "tomostar": warp.read_tomostar, "tilts-relion": relion_tilts.read_tilt_star,
+        "stopgap-wedges": ctf_files.read_wedges,
     }  # fmt: skip
     if kind in plain:
         tilts = plain[kind](path)
@@ -54,8 +56,8 @@ def read_tilts(path: Path, kind: str = "auto", pixel_size: float | None = None) 
         tilts = Tilts(imod_tilts.read_defocus(path).reset_index(drop=True), name=path.stem, format="defocus")
     elif kind == "com":
         name = imod_tilts.read_com(path).get("tiltfile", "")
-        if not name or not (path.parent / Path(name).name).exists():
-            raise EmtomoError(f"{path} names the angles {name or '(none)'}, which are not beside it.")
+        if not name or not is_file(path.parent / Path(name).name):
+            raise EmtomoError(f"{path} names the angles {name[:80] or '(none)'}, which are not beside it.")
         tilts = imod_tilts.read_imod(path.parent / Path(name).name, pixel_size)
     else:
         raise EmtomoError(f"{path}: a file of the kind {kind!r} is no table of tilts.")

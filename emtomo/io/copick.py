@@ -11,7 +11,7 @@ from emtomo.io.eman import number, read_json
 from emtomo.io.names import stem
 from emtomo.io.particles import Particles
 from emtomo.io.poses import is_rotation
-from emtomo.io.text import write_text
+from emtomo.io.text import whole, write_text
 
 
 def read_copick(path: str | Path) -> Particles:
@@ -30,7 +30,7 @@ def read_copick(path: str | Path) -> Particles:
             raise FormatError(path, f"point {k} must have a location with x, y, z.")
         places.append([number(path, location.get(a), f"point {k}: {a}") for a in "xyz"])
         matrices.append(_matrix(path, k, point.get("transformation_", point.get("transformation"))))
-        group.append(int(number(path, point.get("instance_id") or 0, f"point {k}: instance_id")))
+        group.append(number(path, point.get("instance_id") or 0, f"point {k}: instance_id"))
         score.append(number(path, point.get("score") or 0.0, f"point {k}: score"))
     transforms = np.array(matrices)
     step = found.get("voxel_spacing")
@@ -38,10 +38,12 @@ def read_copick(path: str | Path) -> Particles:
     particles = Particles(
         np.full(n, str(found.get("run_name") or stem(Path(path).resolve().parent.parent.name)), object),
         np.array(places), transforms[:, :3, 3].copy(), transforms[:, :3, :3].copy(), unit="angstrom", format="copick",
-        columns={"group": np.array(group, np.int64), "score": np.array(score)},
+        columns={"group": whole(np.array(group)), "score": np.array(score)},
     )  # fmt: skip
     if step is not None:
         particles.pixel_size = np.full(n, number(path, step, "voxel_spacing"))
+    if found.get("trust_orientation") is False:
+        particles.rotations = None
     name = str(found.get("pickable_object_name") or "")
     particles.columns["label"] = np.full(n, name, object)
     if isinstance(found.get("emtomo"), str):

@@ -1,4 +1,4 @@
-"""CTF estimates of tilt series: CTFFIND 4 and 5, Gctf."""
+"""CTF estimates of tilt series: CTFFIND 4 and 5, Gctf, STOPGAP's wedge lists."""
 
 import re
 from pathlib import Path
@@ -61,4 +61,26 @@ def read_gctf(path: str | Path) -> Tilts:
     for key, column in pairs.items():
         if column in table:
             tilts.optics[key] = float(star.floats(path, table, [column])[0, 0])
+    return tilts
+
+
+def read_wedges(path: str | Path) -> Tilts:
+    """Read the first tomogram of a STOPGAP wedge list: tilt_angle, defocus (µm), exposure."""
+    blocks = star.read_blocks(path)
+    table = next((b for b in blocks.values() if {"tomo_num", "tilt_angle"} <= set(b)), None)
+    if table is None or len(table) == 0:
+        raise FormatError(path, "no block has tomo_num and tilt_angle.")
+    number = star.floats(path, table, ["tomo_num"])[:, 0]
+    mine = table[number == number[0]]
+    mine.attrs = table.attrs
+    out = pd.DataFrame({"angle": star.floats(path, mine, ["tilt_angle"])[:, 0]})
+    if "defocus" in mine:
+        out["defocus_u"] = out["defocus_v"] = 1e4 * star.floats(path, mine, ["defocus"])[:, 0]
+    if "exposure" in mine:
+        out["dose"] = star.floats(path, mine, ["exposure"])[:, 0]
+    tilts = Tilts(out, name=f"{number[0]:g}", format="stopgap-wedges")
+    if "pixelsize" in mine:
+        tilts.pixel_size = float(star.floats(path, mine, ["pixelsize"])[0, 0])
+    if (number != number[0]).any():
+        tilts.notes.append(f"The list has {len(set(number.tolist()))} tomograms; the first is taken.")
     return tilts

@@ -11,7 +11,7 @@ from emtomo.errors import FormatError
 from emtomo.io.names import stem
 from emtomo.io.particles import Particles
 from emtomo.io.poses import from_alignment, is_rotation, to_alignment
-from emtomo.io.text import read_text, write_text
+from emtomo.io.text import read_text, whole, write_text
 
 _KEY = re.compile(r"""^\(\s*(['"])(.*)\1\s*,\s*(\d{1,9})\s*\)$""")
 DEPTH = 100  # levels of brackets; deeper ones are no file of EMAN
@@ -66,7 +66,7 @@ def read_info(path: str | Path) -> Particles:
         if not isinstance(box, list) or len(box) < 3:
             raise FormatError(path, f"box {k} of boxes_3d must be a list that starts with x, y, z.")
         score = number(path, box[4], f"the score of box {k}") if len(box) > 4 else 0.0
-        label = int(number(path, box[5], f"the class of box {k}")) if len(box) > 5 else 0
+        label = number(path, box[5], f"the class of box {k}") if len(box) > 5 else 0.0
         rows.append([*(number(path, v, f"box {k}") for v in box[:3]), score, label])
     values = np.array(rows)
     step = number(path, apix, "apix_unbin") if apix is not None else None
@@ -80,7 +80,7 @@ def read_info(path: str | Path) -> Particles:
     particles = Particles(
         np.full(n, name, object), values[:, :3], np.zeros((n, 3)), origin="corner" if step is None else "centre",
         pixel_size=np.full(n, np.nan if step is None else step), format="eman",
-        columns={"score": values[:, 3], "group": values[:, 4].astype(np.int64), "label": np.array(labels, object)},
+        columns={"score": values[:, 3], "group": whole(values[:, 4]), "label": np.array(labels, object)},
     )  # fmt: skip
     if step is None:
         particles.notes.append("No apix_unbin: positions are voxels of the tomogram from its first one.")

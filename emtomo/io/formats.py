@@ -48,21 +48,22 @@ def _holds(words: str) -> frozenset[str]:
 
 
 _STAR = _holds("rotation tomograms pixel_size shift tags other group score class_number half image ctf_image id")
+_STAR_3 = _STAR - {"id"}
 _MOTL = _holds("rotation tomograms shift group score class_number id other")
 FORMATS: dict[str, Format] = {
-    "relion3.0": Format("RELION 3.0", relion.read_relion, _STAR, ".star"),
-    "relion3.1": Format("RELION 3.1", relion.read_relion, _STAR, ".star"),
+    "relion3.0": Format("RELION 3.0", relion.read_relion, _STAR_3, ".star"),
+    "relion3.1": Format("RELION 3.1", relion.read_relion, _STAR_3, ".star"),
     "relion4": Format("RELION 4", relion.read_relion, _STAR, ".star"),
     "relion5": Format("RELION 5", relion.read_relion, _STAR, ".star", "angstrom", "half"),
-    "warp": Format("Warp", relion.read_relion, _STAR, ".star"),
+    "warp": Format("Warp", relion.read_relion, _STAR_3, ".star"),
     "m": Format("M", warp_m.read_m, _holds("rotation tomograms half tags other"), ".star", "angstrom"),
     "dynamo": Format("Dynamo table", dynamo.read_tbl, _MOTL | {"pixel_size"}, ".tbl"),
     "motl": Format("AV3/TOM motive list", motl.read_motl, _MOTL, ".em"),
     "stopgap": Format("STOPGAP motive list", motl.read_stopgap, _MOTL | {"half", "tags"}, ".star"),
     "peet": Format("PEET motive list", motl.read_peet),
     "imod": Format("IMOD model", imod.read_model, _holds("group pixel_size"), ".mod", one_tomogram=True),
-    "eman": Format("EMAN2 info", eman.read_info, _holds("group score label tags tomograms pixel_size"), ".json", origin="centre",
-                   one_tomogram=True),
+    "eman": Format("EMAN2 info", eman.read_info, _holds("group score label tags tomograms pixel_size"), ".json",
+                   origin="centre", one_tomogram=True),
     "eman-list": Format("EMAN2 particle list", eman.read_particle_list, _holds("rotation shift score image"), ".json"),
     "cbox": Format("crYOLO boxes", cryolo.read_cbox),
     "box": Format("EMAN boxes of an image", cryolo.read_box),
@@ -162,6 +163,8 @@ def lost(particles: Particles, kind: str) -> list[str]:
         holds = holds - {"other"}
     if FORMATS[kind].one_tomogram:
         has.discard("tomograms")
+    if kind == "scipion" and "image" not in has:
+        holds = holds - {"class_number"}  # coordinates have no class, subtomograms have
     if kind == "eman-list":
         return ["positions", *(_LABELS[word] for word in _LABELS if word in has - holds)]
     if kind == "imod" and "rotation" in has:

@@ -17,10 +17,12 @@ ANGSTROM = -10  # power of ten of a metre
 
 @dataclass
 class Contour:
-    """One contour: points in voxels of the model's file, and the number of its object, from 0."""
+    """One contour: points in voxels of the model's file, the number of its object, from 0, and whether that is of
+    scattered points."""
 
     object: int
     points: np.ndarray
+    scattered: bool = False
 
 
 @dataclass
@@ -59,7 +61,7 @@ def read_chunks(path: str | Path) -> Model:
     units, pixel = struct.unpack(">i", raw[220:224])[0], struct.unpack(">f", raw[216:220])[0]
     known = np.isfinite(pixel) and pixel > 0 and -13 < units < 4 and units != 0
     model = Model([], size, pixel * 10.0 ** (units - ANGSTROM) if known else np.nan, np.zeros(3))
-    place, objects, closed = _HEADER, 0, False
+    place, objects, closed, scattered = _HEADER, 0, False, False
     while place + 4 <= len(raw):
         name = raw[place : place + 4]
         if name == b"IEOF":
@@ -68,12 +70,13 @@ def read_chunks(path: str | Path) -> Model:
         body = place + 4
         if name == b"OBJT":
             objects, length = objects + 1, _OBJECT
+            scattered = bool(_ints(path, raw, body + 132, 1)[0] & _SCATTERED)
         elif name == b"CONT":
             count = _ints(path, raw, body, 1)[0]
             length = 16 + 12 * count
             if count >= 0 and body + length <= len(raw):
                 points = np.frombuffer(raw, ">f4", 3 * count, body + 16).reshape(-1, 3).astype(float)
-                model.contours.append(Contour(max(objects - 1, 0), points))
+                model.contours.append(Contour(max(objects - 1, 0), points, scattered))
         elif name == b"MESH":
             vertices, indices = _ints(path, raw, body, 2)
             length = 16 + 12 * vertices + 4 * indices
@@ -103,11 +106,11 @@ def _ints(path: str | Path, raw: bytes, place: int, count: int) -> tuple[int, ..
 def read_model(path: str | Path, size: tuple[int, int, int] | None = None) -> Particles:
     """Read the points of an IMOD model as particles in voxels from the first one's centre.
 
-    If every contour has two points, each is one particle and the second point says where its z axis looks; else each
-    point is a particle. Groups are contours of three points and more, else objects. Model coordinates have the first
-    voxel's centre at (0.5, 0.5, 0), and are those of the image that was open: its offset (MINX) is taken off, so that
-    they count from the first voxel of the whole volume, unless `size` (x, y, z of the tomogram) is that of the image
-    that was open.
+    If every contour has two points, and no object is of scattered points, each is one particle and the second point
+    says where its z axis looks; else each point is a particle. Groups are contours of three points and more, else
+    objects. Model coordinates have the first voxel's centre at (0.5, 0.5, 0), and are those of the image that was
+    open: its offset (MINX) is taken off, so that they count from the first voxel of the whole volume, unless `size`
+    (x, y, z of the tomogram) is that of the image that was open.
     """
     model = read_chunks(path)
     if size is not None and tuple(size) == model.size:
@@ -118,7 +121,7 @@ def read_model(path: str | Path, size: tuple[int, int, int] | None = None) -> Pa
     lengths = np.array([len(c.points) for c in contours])
     objects = np.array([c.object for c in contours])
     rotations = None
-    if (lengths == 2).all():
+    if (lengths == 2).all() and not any(c.scattered for c in contours):
         from emtomo.compute.rotations import from_directions
 
         pairs = np.stack([c.points for c in contours])

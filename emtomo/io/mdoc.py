@@ -12,6 +12,7 @@ from emtomo.io.tilts import Tilts, accumulated
 
 _SECTION = re.compile(r"^\[\s*(ZValue|FrameSet|MontSection)\s*=\s*(.*?)\s*\]$")
 _TITLE = re.compile(r"^\[?T = (.*?)\]?$")
+_TIMES = ("%d-%b-%y %H:%M:%S", "%d-%b-%Y %H:%M:%S", "%Y-%m-%d %H:%M:%S")
 _AXIS = re.compile(r"Tilt axis angle = (-?\d+(?:\.\d+)?)")
 
 
@@ -55,10 +56,7 @@ def read_mdoc(path: str | Path) -> Tilts:
         raise FormatError(path, "there is no image in it, only montages.")
     angle = [_number(path, s, "TiltAngle", needed=True) for s in images]
     dose = [_number(path, s, "ExposureDose") for s in images]
-    times = pd.to_datetime([s.get("DateTime", "") for s in images], format="mixed", errors="coerce")
-    order = np.arange(1, len(images) + 1)
-    if not times.isna().any():
-        order = np.argsort(np.argsort(times.to_numpy(), kind="stable"), kind="stable") + 1
+    order = _order([" ".join(s.get("DateTime", "").split()) for s in images])
     table = pd.DataFrame({
         "name": [re.split(r"[/\\]", s.get("SubFramePath", ""))[-1] for s in images], "angle": angle,
         "acquisition_order": order, "dose": accumulated(np.array(dose), order),
@@ -76,6 +74,15 @@ def read_mdoc(path: str | Path) -> Tilts:
     if axis is not None and is_number(axis):
         tilts.table["rotation"] = float(axis)
     return tilts
+
+
+def _order(times: list[str]) -> np.ndarray:
+    """Return the place of every image in time, from 1; that in the file where the times cannot be read."""
+    for form in _TIMES:
+        read = pd.to_datetime(pd.Series(times), format=form, errors="coerce")
+        if not read.isna().any():
+            return np.argsort(np.argsort(read.to_numpy(), kind="stable"), kind="stable") + 1
+    return np.arange(1, len(times) + 1)
 
 
 def _number(path: str | Path, section: dict[str, str], name: str, needed: bool = False) -> float:

@@ -29,7 +29,8 @@ def read_motl(path: str | Path) -> Particles:
     FormatError
         If it is no EM file of 20 rows, or a number is none.
     """
-    data = np.asarray(read_em(path), float)
+    with np.errstate(invalid="ignore"):  # damage may look like signalling NaN
+        data = np.asarray(read_em(path), float)
     if data.ndim != 3 or data.shape[0] != 1 or data.shape[2] != ROWS:
         shape = "×".join(str(n) for n in data.shape[::-1])
         raise FormatError(path, f"a motive list has {ROWS} numbers a particle, this EM file has {shape} voxels.")

@@ -1,6 +1,7 @@
 """Names of tomograms across programs: the stem that all of them share."""
 
 import re
+from pathlib import Path
 
 _EXTENSIONS = re.compile(
     r"(\.(mrc|mrcs|rec|st|ali|tomostar|em|tif|tiff|hdf|gz|bz2|xml|star|mdoc|map)|_\d+(\.\d+)?Apx)+$",
@@ -49,6 +50,14 @@ def expand(pattern: str) -> tuple[str, re.Pattern[str] | None]:
     parts = re.escape(name).replace(r"\{TS\}", "\0", 1).replace(r"\{TS\}", ".*")
     parts = parts.replace(r"\*", ".*").replace(r"\?", ".").replace(r"\#", r"\d")
     return glob, re.compile(parts.replace("\0", "(.+?)") + "$")
+
+
+def is_file(path: Path) -> bool:
+    """Return whether there is such a file; a name that no file can have is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 _WARP_1 = re.compile(r"^(.*\.(?:mrc|st))_\d+(\.\d+)?Apx\.mrc$")

@@ -9,6 +9,7 @@ import pandas as pd
 
 from emtomo.errors import FormatError
 from emtomo.io import star
+from emtomo.io.names import is_file
 from emtomo.io.poses import to_relion
 from emtomo.io.relion import CENTRED, VOXELS, particles_of
 
@@ -217,7 +218,7 @@ def _found(path: Path, names: pd.Series) -> np.ndarray:
         if name in found:
             continue
         tries = ([base_of] if base_of else []) + bases
-        base = next((b for b in tries if (b / name).is_file()), None)
+        base = next((b for b in tries if is_file(b / name)), None)
         if base is None:
             raise FormatError(path, f"row {k + 1}: the file {name} is missing.")
         base_of = base

@@ -63,7 +63,8 @@ def recognise(path: str | Path) -> str:
     first = rows[0].split() if rows else []
     if path.suffix.lower() == ".tbl" or len(first) >= 26 and is_number(first[0]):
         return "dynamo"
-    if any(line.count(",") == 19 for line in rows[:2]):
+    cells = rows[0].split(",") if rows else []
+    if cells[:1] == ["CCC"] or (len(cells) == 20 and all(is_number(cell) for cell in cells)):
         return "peet"
     if first and first[0].isdecimal() and len(first) == 2 and not is_number(first[1]):
         return "doc"

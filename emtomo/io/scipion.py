@@ -186,7 +186,7 @@ def read_scipion(path: str | Path) -> Particles:
     found = read_set(path)
     items = found.items
     start = "_coordinate." if "_coordinate._x" in items else ""
-    if f"{start}_x" not in items:
+    if not {f"{start}_{a}" for a in "xyz"} <= set(items):
         raise FormatError(path, f"a {found.name or 'set'} of Scipion holds no positions.")
     if len(items) == 0:
         raise FormatError(path, "there is no item in it.")

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from emtomo.errors import FormatError
-from emtomo.io.text import _BOMS, as_numbers
+from emtomo.io.text import _BOMS, LARGEST_NUMBER, LONGEST_NUMBER, as_numbers
 
 _WORD = re.compile(rb"'[^'\n]*'(?=\s|$)|\"[^\"\n]*\"(?=\s|$)|[^\s]+")
 _COMMENT = re.compile(rb"^[ \t]*#.*$", re.MULTILINE)
+_ENDLESS = re.compile(rb"[0-9.]{%d}" % LONGEST_NUMBER)
 _NOTHING = ["nan", "NaN", "<NA>"]
 
 
@@ -115,7 +116,7 @@ def _rows(path: str | Path, raw: bytes, start: int, end: int, names: list[str], 
     if b"'" in body or b'"' in body:
         return _numericised(pd.DataFrame(_quoted(path, body, len(names), first), columns=names, dtype=object))
     line = body.lstrip().split(b"\n", 1)[0]
-    if len(line.split()) == len(names):
+    if len(line.split()) == len(names) and not _has_endless_number(body):
         try:
             frame = pd.read_csv(
                 BytesIO(body), sep=r"\s+", header=None, names=names, index_col=False, engine="c", quoting=3,
@@ -127,6 +128,13 @@ def _rows(path: str | Path, raw: bytes, start: int, end: int, names: list[str], 
             if not frame[names[-1]].isna().any():  # a short row would end in a cell without value
                 return frame
     return _numericised(pd.DataFrame(_quoted(path, body, len(names), first), columns=names, dtype=object))
+
+
+def _has_endless_number(body: bytes) -> bool:
+    """Return whether there is a number of hundreds of digits, at which pandas' parser crashes (2.3, xstrtod)."""
+    ends = np.flatnonzero(np.frombuffer(body, np.uint8) == 10)
+    longest = np.diff(ends, prepend=-1, append=len(body)).max()
+    return bool(longest > LONGEST_NUMBER and _ENDLESS.search(body))
 
 
 def _quoted(path: str | Path, body: bytes, width: int, first: int) -> list[list[str]]:
@@ -188,7 +196,7 @@ def floats(path: str | Path, table: pd.DataFrame, columns: list[str]) -> np.ndar
     values = np.empty((len(table), len(columns)))
     for k, name in enumerate(columns):
         values[:, k] = as_numbers(table[name])
-        bad = ~np.isfinite(values[:, k])
+        bad = ~(np.abs(values[:, k]) < LARGEST_NUMBER)
         if bad.any():
             row = int(np.argmax(bad))
             told = str(table[name].iloc[row])[:40]

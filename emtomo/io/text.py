@@ -11,6 +11,7 @@ from emtomo.errors import FormatError
 _SEPARATORS = (",", ";", "\t")
 _BOMS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 LONGEST_NUMBER = 400
+LARGEST_NUMBER = 1e30  # what is larger is damage, and would overflow further on
 
 
 def read_text(path: str | Path) -> str:
@@ -85,7 +86,7 @@ def numbers(path: str | Path, frame: pd.DataFrame, columns: list[str]) -> np.nda
     values = np.empty((len(frame), len(columns)))
     for k, name in enumerate(columns):
         column = as_numbers(frame[name])
-        bad = ~np.isfinite(column)
+        bad = ~(np.abs(column) < LARGEST_NUMBER)
         if bad.any():
             row = int(np.argmax(bad))
             told = str(frame[name].iloc[row])[:40]
@@ -132,18 +133,20 @@ def matrix(path: str | Path, text: str, widths: tuple[int, int], what: str) -> n
         wanted = f"{widths[0]}" if widths[0] == widths[1] else f"{widths[0]} to {widths[1]}"
         raise FormatError(path, f"{what} has {wanted} columns of numbers, got {width}.", lines[0][0])
     try:
+        if max(len(line) for _, line in lines) > LONGEST_NUMBER:
+            raise OverflowError  # pandas' parser crashes at numbers of hundreds of digits
         frame = pd.read_csv(StringIO("\n".join(line.replace(",", " ") for _, line in lines)), sep=r"\s+", header=None,
                             index_col=False, dtype=float, on_bad_lines="error")  # fmt: skip
         values = frame.to_numpy(float)
     except (ValueError, pd.errors.ParserError, OverflowError):
         values = np.zeros((0, 0))
-    if values.shape == (len(lines), width) and np.isfinite(values).all():
+    if values.shape == (len(lines), width) and (np.abs(values) < LARGEST_NUMBER).all():
         return values
     for n, line in lines:  # the slow way, for the line that is wrong
         cells = line.replace(",", " ").split()
         if len(cells) != width:
             raise FormatError(path, f"{width} columns are needed as in the first line, got {len(cells)}.", n)
-        bad = next((c for c in cells if not is_number(c) or not np.isfinite(float(c))), None)
+        bad = next((c for c in cells if not is_number(c) or not abs(float(c)) < LARGEST_NUMBER), None)
         if bad is not None:
             raise FormatError(path, f"a finite number is needed, got {bad[:40]!r}.", n)
     return np.array([[float(c) for c in line.replace(",", " ").split()] for _, line in lines])

@@ -7,7 +7,7 @@ import numpy as np
 
 from emtomo.errors import EmtomoError, FormatError
 from emtomo.io import images, scipion, star
-from emtomo.io.names import stem
+from emtomo.io.names import is_file, stem
 from emtomo.io.particles import Volume
 from emtomo.io.text import as_numbers
 
@@ -82,9 +82,9 @@ def beside(path: Path, name: str, up: int = 4) -> Path:
     folder = path.resolve().parent
     for base in (folder, *list(folder.parents)[:up], Path.cwd()):
         for candidate in (base / name, base / f"{path.name.split('optimisation_set')[0]}{name}"):
-            if candidate.is_file():
+            if is_file(candidate):
                 return candidate
-    raise FormatError(path, f"the file {name} that it names is missing.")
+    raise FormatError(path, f"the file {name[:80]} that it names is missing.")
 
 
 def _of_scipion(path: Path) -> dict[str, Volume]:

@@ -37,6 +37,8 @@ def read_m(path: str | Path) -> Particles:
     )  # fmt: skip
     if "wrpRandomSubset" in table and np.isfinite(half := as_numbers(table["wrpRandomSubset"])).all():
         particles.columns["half"] = whole(half)
+    for comment in star.star_comments(path):
+        particles.tags.take_text(comment)
     used = {*columns, *angles, source, "wrpRandomSubset"}
     particles.other = table[[c for c in table if c not in used]]
     samples = {int(m.group(2)) for c in table if (m := _SAMPLE.match(str(c))) and len(m.group(2)) < 6}
