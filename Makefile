@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # compiled modules halve the start-up of every run
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint bench lock clean
+.PHONY: demo test lint bench peers lock clean
 
 demo: $(STAMP)
 	rm -rf emtomo-demo
@@ -23,6 +23,19 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
+
+# other programs' Python packages, which tests of file formats compare with; without them these tests are skipped
+peers: .peers/readers/.installed .peers/scipion/.installed
+
+.peers/readers/.installed: tests/peers-readers.txt
+	$(PYTHON) -m venv .peers/readers
+	.peers/readers/bin/pip install --disable-pip-version-check --quiet -r tests/peers-readers.txt
+	touch $@
+
+.peers/scipion/.installed:
+	$(PYTHON) -m venv .peers/scipion
+	.peers/scipion/bin/pip install --disable-pip-version-check --quiet scipion-em-tomo==3.12.4
+	touch $@
 
 $(STAMP): requirements.lock setup.py
 	$(PYTHON) -m venv $(VENV)
