@@ -96,7 +96,7 @@ def _read(
     source: Path, kind: str, table_map: Path | None, sizes: dict[str, Volume], angles: str, done: Done
 ) -> Particles:
     paths = [source]
-    if source.is_dir():
+    if source.is_dir() and not any(source.glob("tomograms/volume_*")):
         paths = sorted(p for p in source.iterdir() if p.is_file() and (kind != "auto" or recognise(p) in FORMATS))
         if not paths:
             raise EmtomoError(f"{source}: there is no file with particles in this folder.")

@@ -7,7 +7,20 @@ from pathlib import Path
 import numpy as np
 
 from emtomo.errors import EmtomoError, FormatError
-from emtomo.io import copick, cryolo, dynamo, eman, imod, motl, points, relion, scipion, volumes, warp_m
+from emtomo.io import (
+    copick,
+    cryolo,
+    dynamo,
+    dynamo_catalogue,
+    eman,
+    imod,
+    motl,
+    points,
+    relion,
+    scipion,
+    volumes,
+    warp_m,
+)
 from emtomo.io.names import stem
 from emtomo.io.particles import Particles, Volume, placed
 from emtomo.io.recognise import recognise
@@ -58,6 +71,8 @@ FORMATS: dict[str, Format] = {
     "warp": Format("Warp", relion.read_relion, _STAR_3, ".star"),
     "m": Format("M", warp_m.read_m, _holds("rotation tomograms half tags other"), ".star", "angstrom"),
     "dynamo": Format("Dynamo table", dynamo.read_tbl, _MOTL | {"pixel_size"}, ".tbl"),
+    "dynamo-catalogue": Format("Dynamo catalogue", dynamo_catalogue.read_catalogue),
+    "dynamo-model": Format("Dynamo model", dynamo_catalogue.read_model),
     "motl": Format("AV3/TOM motive list", motl.read_motl, _MOTL, ".em"),
     "stopgap": Format("STOPGAP motive list", motl.read_stopgap, _MOTL | {"half", "tags"}, ".star"),
     "peet": Format("PEET motive list", motl.read_peet),

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 _EXTENSIONS = re.compile(
-    r"(\.(mrc|mrcs|rec|st|ali|tomostar|em|tif|tiff|hdf|gz|bz2|xml|star|mdoc|map)|_\d+(\.\d+)?Apx)+$",
+    r"(\.(mrc|mrcs|rec|st|ali|tomostar|em|tif|tiff|hdf|gz|bz2|xml|star|mdoc|map|mod|tbl|csv|txt|json|box|cbox|zarr)|_\d+(\.\d+)?Apx)+$",
     re.IGNORECASE,
 )
 _MARK = re.compile(r"\{TS\}")

@@ -89,7 +89,7 @@ def _binary(path: Path, start: bytes) -> str | None:
     if start.startswith((b"\x89HDF", b"\x1f\x8b", b"BZh")):
         return "image"
     if start.startswith(b"MATLAB 5.0"):
-        return "matlab"
+        return "dynamo-model"
     if path.suffix.lower() == ".em":
         motive = len(start) >= 16 and int.from_bytes(start[4:8], "little" if start[0] in (1, 6) else "big") == 20
         return "motl" if motive else "image"

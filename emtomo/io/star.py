@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 
 from emtomo.errors import FormatError
-from emtomo.io.text import _BOMS, LARGEST_NUMBER, LONGEST_NUMBER, as_numbers
+from emtomo.io.text import _BOMS, LARGEST_NUMBER, as_numbers, deadly
 
 _WORD = re.compile(rb"'[^'\n]*'(?=\s|$)|\"[^\"\n]*\"(?=\s|$)|[^\s]+")
 _COMMENT = re.compile(rb"^[ \t]*#.*$", re.MULTILINE)
-_ENDLESS = re.compile(rb"[0-9.]{%d}" % LONGEST_NUMBER)
 _NOTHING = ["nan", "NaN", "<NA>"]
 
 
@@ -116,7 +115,7 @@ def _rows(path: str | Path, raw: bytes, start: int, end: int, names: list[str], 
     if b"'" in body or b'"' in body:
         return _numericised(pd.DataFrame(_quoted(path, body, len(names), first), columns=names, dtype=object))
     line = body.lstrip().split(b"\n", 1)[0]
-    if len(line.split()) == len(names) and not _has_endless_number(body):
+    if len(line.split()) == len(names) and not deadly(body):
         try:
             frame = pd.read_csv(
                 BytesIO(body), sep=r"\s+", header=None, names=names, index_col=False, engine="c", quoting=3,
@@ -125,16 +124,10 @@ def _rows(path: str | Path, raw: bytes, start: int, end: int, names: list[str], 
         except (ValueError, OverflowError, pd.errors.ParserError):
             pass
         else:
-            if not frame[names[-1]].isna().any():  # a short row would end in a cell without value
+            last = frame[names[-1]]  # a short row ends in a cell without value
+            if not last.isna().any() and not (last.dtype == object and last.eq("").any()):
                 return frame
     return _numericised(pd.DataFrame(_quoted(path, body, len(names), first), columns=names, dtype=object))
-
-
-def _has_endless_number(body: bytes) -> bool:
-    """Return whether there is a number of hundreds of digits, at which pandas' parser crashes (2.3, xstrtod)."""
-    ends = np.flatnonzero(np.frombuffer(body, np.uint8) == 10)
-    longest = np.diff(ends, prepend=-1, append=len(body)).max()
-    return bool(longest > LONGEST_NUMBER and _ENDLESS.search(body))
 
 
 def _quoted(path: str | Path, body: bytes, width: int, first: int) -> list[list[str]]:

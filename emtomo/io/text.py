@@ -1,5 +1,6 @@
 """Text files of any encoding and line ending, and tables of numbers in them."""
 
+import re
 from io import StringIO
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from emtomo.errors import FormatError
 _SEPARATORS = (",", ";", "\t")
 _BOMS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 LONGEST_NUMBER = 400
+_ENDLESS = re.compile(rb"[0-9.]{%d}" % LONGEST_NUMBER)
+_EXPONENT = re.compile(rb"[eE][-+]?[0-9]{5}")
 LARGEST_NUMBER = 1e30  # what is larger is damage, and would overflow further on
 
 
@@ -95,10 +98,28 @@ def numbers(path: str | Path, frame: pd.DataFrame, columns: list[str]) -> np.nda
     return values
 
 
+def deadly(body: bytes) -> bool:
+    """Return whether text holds a number at which pandas' parser crashes the interpreter (2.3, xstrtod).
+
+    That is one of hundreds of digits, or one whose exponent does not fit 32 bits.
+    """
+    ends = np.flatnonzero(np.frombuffer(body, np.uint8) == 10) if len(body) > LONGEST_NUMBER else np.zeros(0, int)
+    longest = np.diff(ends, prepend=-1, append=len(body)).max() if len(body) > LONGEST_NUMBER else 0
+    if longest > LONGEST_NUMBER and _ENDLESS.search(body):
+        return True
+    if b"e" not in body and b"E" not in body:
+        return False
+    for match in _EXPONENT.finditer(body):
+        before = re.split(rb"[ \t\n,]", body[max(match.start() - LONGEST_NUMBER, 0) : match.start()])[-1]
+        if not before.strip(b"+-.0123456789"):
+            return True
+    return False
+
+
 def as_numbers(column: pd.Series) -> np.ndarray:
     """Return a column as floats, NaN where a cell is no number (or one that no float can hold)."""
     if column.dtype == object:
-        column = column.where(np.array([len(str(cell)) < LONGEST_NUMBER for cell in column], bool))
+        column = column.where(np.array([not deadly(str(cell).encode()) for cell in column], bool))
     with np.errstate(all="ignore"):
         return pd.to_numeric(column, errors="coerce").to_numpy(float, na_value=np.nan)
 
@@ -133,8 +154,8 @@ def matrix(path: str | Path, text: str, widths: tuple[int, int], what: str) -> n
         wanted = f"{widths[0]}" if widths[0] == widths[1] else f"{widths[0]} to {widths[1]}"
         raise FormatError(path, f"{what} has {wanted} columns of numbers, got {width}.", lines[0][0])
     try:
-        if max(len(line) for _, line in lines) > LONGEST_NUMBER:
-            raise OverflowError  # pandas' parser crashes at numbers of hundreds of digits
+        if deadly("\n".join(line for _, line in lines).encode()):
+            raise OverflowError
         frame = pd.read_csv(StringIO("\n".join(line.replace(",", " ") for _, line in lines)), sep=r"\s+", header=None,
                             index_col=False, dtype=float, on_bad_lines="error")  # fmt: skip
         values = frame.to_numpy(float)

@@ -169,6 +169,12 @@ def write_seed(kind: str, folder: Path) -> Path:
         "tilts-relion": ("ts.star", lambda p: relion_tilts.write_tilt_star(p, series)),
         "tomograms": ("tomograms.star", lambda p: relion_tilts.write_tomograms(p, [series])),
     }
+    if kind == "dynamo-model":
+        from scipy.io import savemat
+
+        model = {"points": particles().positions, "group_labels": np.arange(6.0), "cvolume": {"file": "TS_01.mrc"}}
+        savemat(folder / "a.omd", {"s": model})
+        return folder / "a.omd"
     if kind == "com":
         imod_tilts.write_tlt(folder / "a.tlt", series.column("angle"))
         (folder / "tilt.com").write_text(_COM.format(name="a"))
@@ -193,7 +199,7 @@ TEXT_PARTICLES = ("relion3.0", "relion3.1", "relion4", "relion5", "warp", "m", "
 TEXT_TILTS = ("tlt", "xf", "com", "defocus", "defocus3", "mdoc", "aln", "ctffind", "gctf", "warp-xml", "tomostar",
               "tilts-relion")  # fmt: skip
 TEXT_LISTS = ("doc", "vll", "tomograms", "optimisation-set")
-BINARY = ("imod", "motl", "scipion")
+BINARY = ("imod", "motl", "scipion", "dynamo-model")
 
 
 def reader_of(kind: str) -> Callable[[Path], object]:

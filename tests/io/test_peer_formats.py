@@ -105,8 +105,8 @@ def test_mdocfile_reads_the_same_angles(name, tmp_path):
     code = "import sys, mdocfile\nmdocfile.read(sys.argv[1]).to_csv(sys.argv[2], index=False)"
     run_with("readers", code, path, tmp_path / "m.csv")
     theirs = pd.read_csv(tmp_path / "m.csv")
-    if "ZValue" in theirs:
-        theirs = theirs[theirs["ZValue"].notna()]  # the montage as a whole is a row of its own
+    if name == "montage_section":
+        theirs = theirs.iloc[:-1]  # the montage as a whole is a row of its own
     ours = mdoc.read_mdoc(path)
     assert len(ours) == len(theirs)
     assert_allclose(ours.column("angle"), theirs["TiltAngle"])

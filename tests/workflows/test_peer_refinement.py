@@ -7,6 +7,7 @@ import subprocess
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.spatial.transform import Rotation
 
 from emtomo.compute.filters import ball
 from emtomo.compute.fsc import fourier_shell_correlation
@@ -16,6 +17,7 @@ from emtomo.compute.refinement.particles import Particles, Poses
 from emtomo.compute.refinement.reconstruct import reconstruct
 from emtomo.compute.symmetrisation import symmetrise
 from emtomo.io import mrc
+from emtomo.io.formats import read, write
 from emtomo.io.particles_star import write_particles
 from emtomo.io.star import read_blocks
 from tests.compute.refinement.data import PIXEL, blobs, particles
@@ -73,6 +75,29 @@ def test_our_reconstruction_is_relions_from_our_own_star_file(exported, symmetry
     # also after a turn and a shift of all poses
     turned = Poses(poses.rotations, poses.shifts + [2.0, -4.0, 1.0], poses.half)
     assert fourier_shell_correlation(reconstruct(source, turned).average, theirs)[3] < 0.9
+
+
+@pytest.mark.parametrize(("kind", "symmetry"), [("relion3.1", "C1"), ("relion3.1", "C3"), ("relion3.0", "C1")])
+def test_relion_opens_converted_files_also_turned_and_shifted(exported, kind, symmetry):
+    """Converted by emtomo.io.formats; all particles turned and moved in their own frame, as align-symmetry does."""
+    folder, source, poses = exported
+    found = read(folder / "particles.star")
+    frame = Rotation.from_euler("zxz", [20, 35, -50], degrees=True).as_matrix() if symmetry == "C1" else np.eye(3)
+    move = np.array([1.5, -2.0, 1.0]) if symmetry == "C1" else np.array([0, 0, 2.0])
+    rotations = poses.rotations @ frame
+    shifts = poses.shifts + np.einsum("nij,j->ni", rotations, move)
+    found.rotations, found.shifts = rotations, shifts
+    name = f"converted_{kind}_{symmetry}"
+    write(folder / f"{name}.star", found, kind)
+    relion(f"relion_reconstruct --i {name}.star --o {name}.mrc --3d_rot --ctf --ctf3d_not_squared --sym {symmetry}",
+           folder)  # fmt: skip
+    theirs = mrc.read_volume(folder / f"{name}.mrc")
+    ours = reconstruct(source, Poses(rotations, shifts, poses.half), symmetry).average
+    inside = ball(N, N / 2 - 5, 3)
+    assert np.corrcoef((ours * inside).ravel(), (theirs * inside).ravel())[0, 1] > 0.99
+    # the same volume as before, turned: not the same as unturned
+    before = reconstruct(source, poses, symmetry).average
+    assert np.corrcoef((before * inside).ravel(), (theirs * inside).ravel())[0, 1] < 0.95
 
 
 def test_our_halves_are_relions_subsets(exported):

@@ -1,0 +1,125 @@
+"""The verbs on files of other programs, and import and export in a project, as a user types them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from emtomo.io import formats, mrc, poses
+from emtomo.io.formats import FORMATS, read
+from emtomo.io.particles import Volume, placed
+from tests.engine.helpers import SAMPLE, Bench
+from tests.io.seeds import particles, write_seed
+from tests.workflows.test_command_line import emtomo
+
+pytestmark = [pytest.mark.workflow]
+
+
+def test_convert_and_its_messages(tmp_path):
+    path = write_seed("dynamo", tmp_path)
+    done = emtomo("convert", path, tmp_path / "a b.star", "--table-map", path.with_suffix(".doc"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(tmp_path / "a b.star")
+    assert "Recognised Dynamo table: 6 particles in 2 tomograms" in done.stderr
+    bad = emtomo("convert", tmp_path / "gone.tbl", tmp_path / "x.star")
+    assert bad.returncode == 2 and "gone.tbl: cannot be read" in bad.stderr and "Traceback" not in bad.stderr
+    for kind, target, word in (("mdoc", "m.tlt", "SerialEM mdoc"), ("aln", "x.xf", "AreTomo alignment")):
+        source = write_seed(kind, tmp_path)
+        done = emtomo("convert", source, tmp_path / target, "--pixel-size", "2")
+        assert done.returncode == 0, done.stderr
+        assert f"Recognised {word}" in done.stderr
+    mrc.write_volume(tmp_path / "v.mrc", np.ones((3, 4, 5), np.float32), 2.0)
+    assert emtomo("convert", tmp_path / "v.mrc", tmp_path / "v.zarr").returncode == 0
+    assert emtomo("convert", tmp_path / "v.zarr", tmp_path / "v.tif").returncode == 0
+
+
+def test_the_tutorials_two_commands(tmp_path):
+    path = write_seed("dynamo", tmp_path)
+    out = tmp_path / "w.star"
+    done = emtomo("dynamo2warp", "-i", path, "-tm", path.with_suffix(".doc"), "-o", out)
+    assert done.returncode == 0 and "6 particles written for Warp" in done.stderr
+    assert read(out).tomograms.tolist() == ["TS_01.tomostar", "TS_02.tomostar"] * 3
+    star = write_seed("relion3.1", tmp_path)
+    done = emtomo("relion-star-downgrade", "-s", star)
+    assert done.returncode == 0
+    assert done.stdout.strip().endswith("TS_01_rln3.0.star")
+    assert_allclose(read(Path(done.stdout.strip())).positions, read(star).centres, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    """A project with a simulated tomogram of an odd and an even size."""
+    made = Bench(tmp_path_factory.mktemp("files") / "it's a project")
+    made.run("simulate-tomograms", "sim", **{**SAMPLE, "size_x": 127})
+    return made
+
+
+@pytest.mark.parametrize("kind", [k for k in formats.WRITTEN if k != "eman-list"])
+def test_what_is_exported_is_imported_at_the_same_places(bench, kind, tmp_path):
+    truth = bench.project.find("sim").truth
+    target = tmp_path / ("sim_01_info.json" if kind == "eman" else f"sim_01{FORMATS[kind].suffix}")
+    run = bench.run(
+        "export-coordinates", f"out {kind.replace('.', '_')}", particles="sim.truth", format=kind, file=target
+    )
+    assert any("Written: " in line for line in run._summary())
+    more = {"table_map": target.with_suffix(".doc")} if target.with_suffix(".doc").exists() else {}
+    back = bench.run(
+        "import-coordinates", f"in {kind.replace('.', '_')}", tomograms="sim.tomograms", files=target, **more
+    ).coordinates
+    from scipy.spatial import cKDTree
+
+    distance, index = cKDTree(back.positions()).query(truth.positions())
+    assert len(back) == len(truth) and distance.max() < 1e-3
+    if "rotation" in FORMATS[kind].holds:
+        assert_allclose(back.rotations()[index], truth.rotations(), atol=1e-5)
+
+
+def test_export_on_the_command_line_and_in_the_run_itself(bench, tmp_path):
+    folder = bench.project.path
+    done = emtomo("export", folder, "sim.truth", tmp_path / "t.tbl")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(tmp_path / "t.tbl"), str(tmp_path / "t.doc")]
+    assert "Written: " in done.stderr
+    assert emtomo("export", folder, "sim.tomograms", tmp_path / "t.mrc").returncode == 0
+    assert mrc.read_header(tmp_path / "t.mrc").shape == (64, 128, 127)
+    assert emtomo("export", folder, "sim.tomograms", tmp_path / "t.zarr").returncode == 0
+    bad = emtomo("export", folder, "sim.tilt_series", tmp_path / "t.st")
+    assert bad.returncode == 2 and "has no file of another program" in bad.stderr
+    run = bench.run("export-coordinates", "own place", particles="sim.meshes", format="text")
+    assert len(read(Path(run._getExtraPath("particles.csv")))) == len(bench.project.find("sim").meshes)
+    message = bench.fails("export-coordinates", "no folder", particles="sim.truth", file=tmp_path / "no" / "x.star")
+    assert "There is no folder" in message
+
+
+def test_positions_of_files_that_do_not_fit_are_told(bench, tmp_path):
+    flat = tmp_path / "sim_01.box"
+    flat.write_text("10 20 30 30\n")
+    assert "no z" in bench.fails("import-coordinates", "flat", tomograms="sim.tomograms", files=flat)
+    listed = formats.write(tmp_path / "sim_01.json", particles(3, tomograms=1), "eman-list")[0]
+    message = bench.fails("import-coordinates", "nowhere", tomograms="sim.tomograms", files=listed)
+    assert "TS_01" in message or "particles" in message
+
+
+def test_angles_in_text_may_be_those_of_any_program(bench, tmp_path):
+    rotations = bench.project.find("sim").truth.rotations()[:5]
+    for name in ("relion", "dynamo", "motl"):
+        path = tmp_path / f"{name}.txt"
+        np.savetxt(path, np.column_stack([np.full((5, 3), 20.0), getattr(poses, f"to_{name}")(rotations)]), fmt="%.9f")
+        back = bench.run("import-coordinates", name, tomograms="sim.tomograms", files=path, angles=name).coordinates
+        assert_allclose(back.rotations(), rotations, atol=1e-6)
+
+
+def test_models_of_the_whole_tomogram_are_not_moved(bench, tmp_path):
+    """MINX of an image of the tomogram's own size is the header's origin, not a part of a larger volume."""
+    given = particles(4, tomograms=1)
+    given.rotations = None
+    path = formats.write(tmp_path / "sim_01.mod", given, "imod", sizes={"TS_01": Volume((127, 128, 64), 10.0)})[0]
+    raw = bytearray(path.read_bytes())
+    place = raw.index(b"MINX") + 8 + 48
+    raw[place : place + 12] = np.array([-500, 30, 7], ">f4").tobytes()
+    path.write_bytes(bytes(raw))
+    back = bench.run("import-coordinates", "model", tomograms="sim.tomograms", files=path).coordinates
+    expected = placed(given, "angstrom", "centre", volumes={"TS_01": Volume((127, 128, 64), 10.0)}).centres
+    distance = np.linalg.norm(back.positions()[:, None] - expected[None], axis=2).min(axis=0)
+    assert distance.max() < 1e-2
