@@ -34,10 +34,10 @@ def convert(
     from emtomo.io.recognise import recognise
 
     known = recognise(source) if kind == "auto" and source.is_file() else kind
-    if known in work.TILTS:
+    if known in work.TILTS or to in ("tomograms", "scipion-tilts", "scipion-ctf") or to in work.TILTS:
         from emtomo.io.convert_tilts import convert_tilts
 
-        done = convert_tilts(source, target, kind=known, to=to, pixel_size=pixel_size)
+        done = convert_tilts(source, target, kind=known, to=to, pixel_size=pixel_size, tomograms=tomograms)
     elif known == "image" or source.suffix == ".zarr":
         from emtomo.io.convert_images import convert_image
 

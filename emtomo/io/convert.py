@@ -15,7 +15,7 @@ from emtomo.io.recognise import recognise
 from emtomo.io.relion import ANGLES, VOXELS
 
 TILTS = ("tlt", "xtilt", "xf", "com", "defocus", "mdoc", "aln", "ctffind", "gctf", "warp-xml", "tomostar",
-         "tilts-relion", "stopgap-wedges")  # fmt: skip
+         "tilts-relion", "stopgap-wedges", "tomograms", "scipion-tilts")  # fmt: skip
 _BY_SUFFIX = {".tbl": "dynamo", ".em": "motl", ".mod": "imod", ".csv": "text", ".txt": "text", ".sqlite": "scipion"}
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from urllib.parse import quote, unquote
 
 import numpy as np
 import pandas as pd
@@ -43,7 +44,8 @@ class Tags:
 
     def as_text(self) -> str:
         """Return ``emtomo: white=1 hand=-1``, the comment in which text files carry tags; empty when none is known."""
-        told = " ".join(f"{k}={int(v) if isinstance(v, bool) else v}" for k, v in self.known().items())
+        known = {k: int(v) if isinstance(v, bool) else v for k, v in self.known().items()}
+        told = " ".join(f"{k}={quote(str(v), safe='/')}" for k, v in known.items())
         return f"emtomo: {told}" if told else ""
 
     def take_text(self, comment: str) -> None:
@@ -58,7 +60,8 @@ class Tags:
             self.hand = int(told["hand"])
         if told.get("weights") in ("ctf", "ctf_squared"):
             self.weights = told["weights"]
-        self.reconstruction = told.get("reconstruction", self.reconstruction)
+        if "reconstruction" in told:
+            self.reconstruction = unquote(told["reconstruction"])
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,8 @@ class ParticleTable:
     optics : dict
         voltage, cs, amplitude_contrast where present.
     premultiplied : bool
+    weights, white
+        Tags of the file, where it has them.
     """
 
     names: np.ndarray
@@ -53,6 +55,8 @@ class ParticleTable:
     ctf_files: np.ndarray
     pixel_size: float | None
     premultiplied: bool
+    weights: str | None = None
+    white: bool | None = None
     columns: dict[str, np.ndarray] = field(default_factory=dict)
     optics: dict[str, float] = field(default_factory=dict)
 
@@ -112,6 +116,8 @@ def read_particles(path: str | Path) -> ParticleTable:
         ctf_files=ctf,
         pixel_size=size,
         premultiplied=bool(particles.tags.premultiplied),
+        weights=particles.tags.weights,
+        white=particles.tags.white,
         columns={k: v for k, v in particles.columns.items() if k in ("half", "class_number", "group", "score")},
         optics={key: float(value) for column, key in _OPTICS.items() if (value := _first(sources, column)) is not None},
     )

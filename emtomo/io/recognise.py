@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from emtomo.errors import FormatError
+from emtomo.io.scipion import kind_of
 from emtomo.io.text import is_number
 
 _START = 65536
@@ -83,7 +84,7 @@ def _binary(path: Path, start: bytes) -> str | None:
     if start.startswith(b"IMODV"):
         return "imod"
     if start.startswith(b"SQLite format 3\x00"):
-        return "scipion"
+        return kind_of(path)
     if start[208:211] == b"MAP" or start[:4] in (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"):
         return "image"
     if start.startswith((b"\x89HDF", b"\x1f\x8b", b"BZh")):

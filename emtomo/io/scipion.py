@@ -77,6 +77,18 @@ def read_set(path: str | Path) -> ScipionSet:
     return found
 
 
+def kind_of(path: str | Path) -> str:
+    """Return what a sqlite file of Scipion holds: scipion (particles), scipion-tilts or tomograms-scipion."""
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(Path(path)))}?mode=ro", uri=True)) as db:
+            found = db.execute("SELECT value FROM Properties WHERE key = 'self'").fetchone()
+    except sqlite3.Error:
+        return "scipion"
+    kinds = {"SetOfTiltSeries": "scipion-tilts", "SetOfCTFTomoSeries": "scipion-tilts",
+             "SetOfTomograms": "tomograms-scipion"}  # fmt: skip
+    return kinds.get(str(found[0]) if found else "", "scipion")
+
+
 def _items(db: sqlite3.Connection, prefix: str) -> pd.DataFrame:
     name = prefix.replace('"', '""')
     columns = dict(db.execute(f'SELECT column_name, label_property FROM "{name}Classes"'))
@@ -224,7 +236,7 @@ _COORDINATE = [("_x", "Float"), ("_y", "Float"), ("_z", "Float"), ("_volId", "In
 
 
 def write_scipion(path: str | Path, particles: Particles, box_size: int = 0) -> None:
-    """Write a SetOfCoordinates3D, or a SetOfSubTomograms where the particles have boxes.
+    """Write a SetOfCoordinates3D; SetOfSubTomograms where the particles have boxes, SetOfMeshes for points of models.
 
     Parameters
     ----------
@@ -249,6 +261,10 @@ def write_scipion(path: str | Path, particles: Particles, box_size: int = 0) -> 
         for place, t, text, g, s in zip(particles.positions.tolist(), names, texts, group, score, strict=True)
     ]
     properties: dict[str, Any] = {"_samplingRate": rate, "_boxSize": box_size}
+    if "role" in columns or "model" in columns:
+        points = [(*row, name) for row, name in zip(coordinates, names, strict=True)]
+        write_set(path, "SetOfMeshes", "MeshPoint", properties, [*_COORDINATE, ("_volumeName", "String")], points)
+        return
     if "image" not in columns:
         write_set(path, "SetOfCoordinates3D", "Coordinate3D", properties, _COORDINATE, coordinates)
         return

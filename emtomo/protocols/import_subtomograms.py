@@ -28,13 +28,18 @@ class ImportSubtomogramsOptions:
     weights: Annotated[
         str,
         Param("Weights", "What the files of rlnCtfImage are: Warp's 3D CTF (ctf), RELION's squared CTF (ctf_squared); "
-              "none leaves them out.", choices=("ctf", "ctf_squared", "none")),
-    ] = "ctf"  # fmt: skip
+              "none leaves them out. auto: what emtomo noted in the file, else ctf.",
+              choices=("auto", "ctf", "ctf_squared", "none")),
+    ] = "auto"  # fmt: skip
     premultiplied: Annotated[
         str,
         Param("Multiplied with the CTF?", "auto takes what the STAR file says.", choices=("auto", "yes", "no")),
     ] = "auto"
-    white: Annotated[bool, Param("Particles white?", "Extracted boxes of RELION and Warp are white on dark.")] = True
+    white: Annotated[
+        str,
+        Param("Particles white?", "Extracted boxes of RELION and Warp are white on dark. auto: what emtomo noted in "
+              "the file, else yes.", choices=("auto", "yes", "no")),
+    ] = "auto"  # fmt: skip
 
 
 class ImportSubtomograms(EmtomoProtocol):
@@ -83,8 +88,10 @@ class ImportSubtomograms(EmtomoProtocol):
             raise EmtomoError(f"{self.files.get()} does not say the pixel size of the boxes; give it.")
         size = self._box_size(table)
         premultiplied = table.premultiplied if options.premultiplied == "auto" else options.premultiplied == "yes"
-        weights = options.weights if (table.ctf_files != "").all() else "none"
-        if weights == "none" and options.weights != "none":
+        asked = (table.weights or "ctf") if options.weights == "auto" else options.weights
+        weights = asked if (table.ctf_files != "").all() else "none"
+        white = table.white is not False if options.white == "auto" else options.white == "yes"
+        if weights == "none" and asked != "none":
             self.remark("The STAR file names no CTF volumes: the boxes are taken as measured everywhere.")
         ids, positions = self._places(table, pixel_size)
         known = ~np.isnan(table.rotations).any(axis=(1, 2))
@@ -101,7 +108,7 @@ class ImportSubtomograms(EmtomoProtocol):
             frame["ctf_file"] = table.ctf_files[mine] if weights != "none" else ""
             frames.append(frame)
         out = SetOfSubtomograms.create(
-            self._getPath("subtomograms.sqlite"), pixel_size=pixel_size, box_size=size, white=options.white,
+            self._getPath("subtomograms.sqlite"), pixel_size=pixel_size, box_size=size, white=white,
             weights=weights, premultiplied=premultiplied, **table.optics,
         )  # fmt: skip
         out.extend(pd.concat(frames, ignore_index=True))

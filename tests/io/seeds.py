@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.spatial.transform import Rotation
 
-from emtomo.io import dynamo, formats, imod_tilts, relion_tilts, volumes, warp
+from emtomo.io import dynamo, formats, imod_tilts, relion_tilts, scipion_tilts, volumes, warp
 from emtomo.io.particles import Particles, Tags, Volume
 from emtomo.io.tilts import Tilts
 
@@ -167,6 +167,7 @@ def write_seed(kind: str, folder: Path) -> Path:
         "tomostar": ("a.tomostar", lambda p: warp.write_tomostar(p, series)),
         "warp-xml": ("a.xml", lambda p: warp.write_xml(p, series)),
         "tilts-relion": ("ts.star", lambda p: relion_tilts.write_tilt_star(p, series)),
+        "scipion-tilts": ("t.sqlite", lambda p: scipion_tilts.write_tilt_series(p, [series])),
         "tomograms": ("tomograms.star", lambda p: relion_tilts.write_tomograms(p, [series])),
     }
     if kind == "dynamo-model":
@@ -199,7 +200,7 @@ TEXT_PARTICLES = ("relion3.0", "relion3.1", "relion4", "relion5", "warp", "m", "
 TEXT_TILTS = ("tlt", "xf", "com", "defocus", "defocus3", "mdoc", "aln", "ctffind", "gctf", "warp-xml", "tomostar",
               "tilts-relion")  # fmt: skip
 TEXT_LISTS = ("doc", "vll", "tomograms", "optimisation-set")
-BINARY = ("imod", "motl", "scipion", "dynamo-model")
+BINARY = ("imod", "motl", "scipion", "scipion-tilts", "dynamo-model")
 
 
 def reader_of(kind: str) -> Callable[[Path], object]:
@@ -207,8 +208,8 @@ def reader_of(kind: str) -> Callable[[Path], object]:
     from emtomo.io.convert_tilts import read_tilts
 
     lists: dict[str, Callable[[Path], object]] = {
-        "doc": dynamo.read_doc, "vll": dynamo.read_vll, "tomograms": relion_tilts.read_tomograms,
-        "optimisation-set": formats.read,
+        "scipion-tilts": scipion_tilts.read_tilt_series, "doc": dynamo.read_doc, "vll": dynamo.read_vll,
+        "tomograms": relion_tilts.read_tomograms, "optimisation-set": formats.read,
     }  # fmt: skip
     if kind in lists:
         return lists[kind]

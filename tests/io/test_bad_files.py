@@ -42,7 +42,7 @@ def attack(kind, folder, copies, damaged):
         try:
             check(path, reader)
             if k % 10 == 0 and kind not in TEXT_LISTS:  # by content, as a user's file is met
-                check(path, read if kind not in TEXT_TILTS else read_tilts)
+                check(path, read if kind not in (*TEXT_TILTS, "scipion-tilts") else read_tilts)
         except BaseException:
             print(f"copy {k}: {bad[:2000]!r}")
             raise

@@ -218,6 +218,15 @@ def test_scipions_sets_are_read(name, theirs):
         assert_allclose(found.columns["score"], [0, 0.5, 1, 1.5])
 
 
+def test_scipion_reads_our_meshes(theirs, tmp_path):
+    given = particles(6, tomograms=1)
+    given.columns["role"] = np.full(6, "point", object)
+    formats.write(tmp_path / "ours.sqlite", given, "scipion", sizes=SIZES)
+    assert scipion.read_set(tmp_path / "ours.sqlite").name == "SetOfMeshes"
+    _, _, items = looked_at(tmp_path / "ours.sqlite", theirs / "tomograms.sqlite")
+    assert_allclose([item[0] for item in items], given.positions, atol=1e-9)
+
+
 @pytest.mark.parametrize("boxes", [False, True])
 def test_scipion_reads_our_sets(boxes, theirs, tmp_path):
     given = particles(6, tomograms=1)
