@@ -82,13 +82,29 @@ def convert_particles(
             raise EmtomoError("An origin offset is only for positions in voxels from the first one.")
         particles.positions = particles.positions - origin_offset
         done.lines.append(f"{origin_offset:g} was taken off every position.")
+    if target.name.endswith("optimisation_set.star"):
+        return _optimisation_set(target, particles, tomograms, sizes, done)
     chosen = target_kind(target, particles) if to == "auto" else to
-    gone = formats.lost(particles, chosen) if chosen in FORMATS else []
+    gone = formats.lost(particles, chosen, sizes) if chosen in FORMATS else []
     done.files = formats.write(target, particles, chosen, sizes=sizes, box_size=box_size)
     oriented = "" if particles.rotations is None else " with orientations"
     done.lines.append(f"Written: {len(particles)} particles{oriented} as {FORMATS[chosen].label}.")
     if gone:
         done.lines.append(f"Not held by this format: {', '.join(gone)}.")
+    return done
+
+
+def _optimisation_set(
+    target: Path, particles: Particles, tomograms: Path | None, sizes: dict[str, Volume], done: Done
+) -> Done:
+    """Write RELION 5's particles and the optimisation set that names them and the tomograms.star they belong to."""
+    if tomograms is None or tomograms.suffix != ".star":
+        raise EmtomoError("An optimisation set names a tomograms.star; give it as the tomograms.")
+    file = target.with_name(target.name.replace("optimisation_set", "particles"))
+    formats.write(file, particles, "relion5", sizes=sizes)
+    volumes.write_optimisation_set(target, file.name, str(tomograms.resolve()))
+    done.files = [target, file]
+    done.lines.append(f"Written: {len(particles)} particles as RELION 5 with an optimisation set.")
     return done
 
 

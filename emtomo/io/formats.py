@@ -164,9 +164,11 @@ def _name(particles: Particles, names: dict[str, str], path: Path) -> None:
     particles.tomograms = np.array([names[str(n)] for n in particles.tomograms], object)
 
 
-def lost(particles: Particles, kind: str) -> list[str]:
-    """Return what these particles have and a format cannot hold, in words."""
+def lost(particles: Particles, kind: str, sizes: Sizes | None = None) -> list[str]:
+    """Return what these particles have and a format cannot hold, in words; `sizes` as in :func:`write`."""
     holds, has = FORMATS[kind].holds, set(particles.columns)
+    if kind == "eman" and _origin(kind, particles, sizes) == "corner":
+        holds = holds - {"pixel_size"}
     has |= {"rotation"} if particles.rotations is not None else set()
     has |= {"shift"} if particles.shifts.any() else set()
     has |= {"tomograms"} if len(set(particles.tomograms)) > 1 or particles.tomograms[:1].any() else set()
@@ -236,7 +238,7 @@ def write(
         return [path]
     if particles.flat:
         raise EmtomoError(f"{known.label} holds particles of tomograms; these have no z.")
-    here = placed(particles, known.unit, _origin(kind, particles), pixel_size=pixel_size, volumes=sizes)
+    here = placed(particles, known.unit, _origin(kind, particles, sizes), pixel_size=pixel_size, volumes=sizes)
     if known.one_tomogram:
         return _write_each(path, here, kind, sizes or {}, box_size)
     if kind == "scipion":
@@ -264,9 +266,10 @@ def _as_it_is(particles: Particles, pixel_size: float | None, sizes: Sizes | Non
     return placed(particles, "voxel", "corner", pixel_size=pixel_size, volumes=sizes)
 
 
-def _origin(kind: str, particles: Particles) -> str:
-    """Return where positions are counted from: EMAN takes both its frames, so that nothing needs to be known."""
-    if kind == "eman" and particles.origin == "corner":
+def _origin(kind: str, particles: Particles, sizes: Sizes | None) -> str:
+    """Return where positions are counted from: EMAN's from the centre only where sizes and pixel size are known."""
+    unknown = not sizes or np.isnan(particles.pixel_size).any()
+    if kind == "eman" and particles.origin == "corner" and unknown:
         return "corner"
     return FORMATS[kind].origin
 

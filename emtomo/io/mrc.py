@@ -4,6 +4,7 @@ import bz2
 import gzip
 import os
 import warnings
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +16,8 @@ from emtomo.errors import FormatError
 
 HEADER = 1024
 _DTYPES = {0: "i1", 1: "i2", 2: "f4", 4: "c8", 6: "u2", 12: "f2"}
+SMALL = 2**26  # bytes, that any compressed file may claim
+_RATIO = {b"\x1f\x8b": 1100, b"BZ": 60_000}  # by which zeros shrink
 _COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open}
 
 
@@ -62,14 +65,18 @@ def read_header(path: str | Path) -> MrcInfo:
         opener = _COMPRESSED.get(start)
         with opener(path, "rb") if opener else path.open("rb") as stream:  # type: ignore[operator]
             raw = stream.read(HEADER)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise FormatError(path, f"cannot be read: {getattr(error, 'strerror', None) or error}.") from None
     if len(raw) < HEADER:
         raise FormatError(path, f"an MRC file starts with {HEADER} bytes of header, this one has {len(raw)}.")
     info = _parse(path, raw, compressed=opener is not None)
+    needed = info.offset + int(np.prod(info.shape, dtype=object)) * np.dtype(_DTYPES[info.mode]).itemsize
+    held = path.stat().st_size
+    if info.compressed and needed > max(SMALL, _RATIO[start] * held):
+        raise FormatError(
+            path, f"the header claims {_times(info.shape)} voxels, more than {held} compressed bytes can hold."
+        )
     if not info.compressed:
-        needed = info.offset + int(np.prod(info.shape, dtype=object)) * np.dtype(_DTYPES[info.mode]).itemsize
-        held = path.stat().st_size
         if held < needed:
             raise FormatError(
                 path,
@@ -118,7 +125,7 @@ def open_volume(path: str | Path) -> np.ndarray:
         try:
             with mrcfile.open(path, permissive=True) as file:
                 data = file.data
-        except (OSError, EOFError, ValueError) as error:
+        except (OSError, EOFError, ValueError, zlib.error, MemoryError) as error:
             raise FormatError(path, f"cannot be decompressed: {error}.") from None
     if data is None or data.size != np.prod(info.shape):
         raise FormatError(path, f"the header claims {_times(info.shape)} voxels; the file ends before.")

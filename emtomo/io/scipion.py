@@ -128,7 +128,7 @@ def write_set(
         with closing(sqlite3.connect(part)) as db, db:
             db.execute("PRAGMA user_version=1")
             db.execute("CREATE TABLE Properties (key TEXT UNIQUE, value TEXT DEFAULT NULL)")
-            told = {"self": name, "_streamState": "2", "_mapperPath": f"{target.name}, ", **properties}
+            told = {"self": name, "_streamState": "2", "_mapperPath": f"{target.resolve()}, ", **properties}
             db.executemany(
                 "INSERT INTO Properties VALUES (?, ?)", [(k, None if v is None else str(v)) for k, v in told.items()]
             )

@@ -88,7 +88,7 @@ def export_set(found: TableSet, tomograms: SetOfTomograms | None, target: Path, 
     particles = particles_of_set(found)
     chosen = target_kind(target, particles) if kind == "auto" else kind
     done = Done()
-    gone = formats.lost(particles, chosen) if chosen in formats.FORMATS else []
+    gone = formats.lost(particles, chosen, sizes_of(tomograms)) if chosen in formats.FORMATS else []
     gone = [what for what in gone if what != "columns of its own"]
     box = getattr(found, "box_size", None)
     size = int(box.get() or 0) if box is not None else 0

@@ -15,6 +15,7 @@ from emtomo.protocols.import_subtomograms import ImportSubtomograms
 from emtomo.protocols.import_tomograms import ImportTomograms
 from emtomo.protocols.import_volume import ImportVolume
 from emtomo.protocols.model_workflow import ModelWorkflow
+from emtomo.protocols.pick_log import PickLog
 from emtomo.protocols.pick_vectorial import PickVectorial
 from emtomo.protocols.postprocess import PostProcess
 from emtomo.protocols.reconstruct_average import ReconstructAverage
@@ -39,6 +40,7 @@ __all__ = [
     "ImportTomograms",
     "ImportVolume",
     "ModelWorkflow",
+    "PickLog",
     "PickVectorial",
     "PostProcess",
     "ReconstructAverage",

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.spatial.transform import Rotation
 
-from emtomo.io import dynamo, formats, imod_tilts, relion_tilts, scipion_tilts, volumes, warp
+from emtomo.io import dynamo, formats, images, imod_tilts, mrc, relion_tilts, scipion_tilts, volumes, warp
 from emtomo.io.particles import Particles, Tags, Volume
 from emtomo.io.tilts import Tilts
 
@@ -201,6 +201,33 @@ TEXT_TILTS = ("tlt", "xf", "com", "defocus", "defocus3", "mdoc", "aln", "ctffind
               "tilts-relion")  # fmt: skip
 TEXT_LISTS = ("doc", "vll", "tomograms", "optimisation-set")
 BINARY = ("imod", "motl", "scipion", "scipion-tilts", "dynamo-model")
+
+
+IMAGES = ("mrc", "em", "tif", "hdf", "mrc.gz")
+
+
+def write_image(kind: str, folder: Path) -> Path:
+    """Write a small volume of a kind of image."""
+    import gzip
+
+    import h5py
+
+    data = np.random.default_rng(2).normal(size=(5, 6, 7)).astype(np.float32)
+    path = folder / f"a.{kind}"
+    if kind == "em":
+        path.write_bytes(em_image((7, 6, 5)))
+    elif kind == "tif":
+        images.write_tiff(path, data, 5.0)
+    elif kind == "hdf":
+        with h5py.File(path, "w") as file:
+            group = file.create_group("MDF/images/0")
+            group["image"] = data
+            group.attrs["EMAN.apix_x"] = 5.0
+    else:
+        mrc.write_volume(folder / "a.mrc", data, 5.0)
+        if kind == "mrc.gz":
+            path.write_bytes(gzip.compress((folder / "a.mrc").read_bytes()))
+    return path
 
 
 def reader_of(kind: str) -> Callable[[Path], object]:

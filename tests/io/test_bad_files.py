@@ -4,13 +4,15 @@ import random
 import resource
 import time
 
+import numpy as np
 import pytest
 
 from emtomo.errors import EmtomoError
 from emtomo.io.convert_tilts import read_tilts
 from emtomo.io.formats import read
+from emtomo.io.images import read_any
 from tests.io.mutations import damaged_binary, damaged_text
-from tests.io.seeds import BINARY, TEXT_LISTS, TEXT_PARTICLES, TEXT_TILTS, reader_of, write_seed
+from tests.io.seeds import BINARY, IMAGES, TEXT_LISTS, TEXT_PARTICLES, TEXT_TILTS, reader_of, write_image, write_seed
 
 TEXT_COPIES, BINARY_COPIES = 2000, 500
 SECONDS, MEGABYTES = 2.0, 500
@@ -52,6 +54,18 @@ def attack(kind, folder, copies, damaged):
 @pytest.mark.parametrize("kind", [*TEXT_PARTICLES, *TEXT_TILTS, *TEXT_LISTS])
 def test_damaged_text_ends_in_a_table_or_a_sentence(kind, tmp_path):
     attack(kind, tmp_path, TEXT_COPIES, damaged_text)
+
+
+@pytest.mark.parametrize("kind", IMAGES)
+def test_damaged_images_end_in_voxels_or_a_sentence(kind, tmp_path):
+    path = write_image(kind, tmp_path)
+    good, rng, before = path.read_bytes(), random.Random(kind), peak()
+    assert read_any(path).shape == (5, 6, 7)
+    for _ in range(BINARY_COPIES):
+        path.write_bytes(damaged_binary(good, rng))
+        check(path, lambda p: np.asarray(read_any(p)).sum())
+        check(path, read)
+    assert peak() - before < MEGABYTES
 
 
 @pytest.mark.parametrize("kind", BINARY)

@@ -134,6 +134,19 @@ def test_tomograms_as_relions_optimisation_set(tmp_path):
     assert (particle_file.name, tomogram_file.name) == ("p.star", "t.star")
 
 
+def test_an_optimisation_set_is_written_for_relion_5(tmp_path):
+    write_seed("optimisation-set", tmp_path)
+    given = formats.write(tmp_path / "given.star", particles(tomograms=1), "relion3.1")[0]
+    target = tmp_path / "run_optimisation_set.star"
+    done = convert_particles(given, target, tomograms=tmp_path / "t.star")
+    assert [p.name for p in done.files] == ["run_optimisation_set.star", "run_particles.star"]
+    again = read(target)
+    assert again.format == "relion5" and len(again) == 6
+    assert volumes.read_volumes(target)["TS_01"].size == (400, 380, 160)
+    with pytest.raises(EmtomoError, match=r"names a tomograms.star"):
+        convert_particles(given, target)
+
+
 # --- frames of EMAN, models, lists ---
 
 
