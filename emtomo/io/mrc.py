@@ -76,12 +76,11 @@ def read_header(path: str | Path) -> MrcInfo:
         raise FormatError(
             path, f"the header claims {_times(info.shape)} voxels, more than {held} compressed bytes can hold."
         )
-    if not info.compressed:
-        if held < needed:
-            raise FormatError(
-                path,
-                f"the header claims {_times(info.shape)} voxels, {needed} bytes, but the file holds {held}.",
-            )
+    if not info.compressed and held < needed:
+        raise FormatError(
+            path,
+            f"the header claims {_times(info.shape)} voxels, {needed} bytes, but the file holds {held}.",
+        )
     return info
 
 
