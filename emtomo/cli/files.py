@@ -8,6 +8,7 @@ import typer
 from emtomo.cli.output import result, say
 from emtomo.engine.parameters import output_target
 from emtomo.engine.project import EmtomoProject
+from emtomo.errors import EmtomoError
 
 Source = Annotated[Path, typer.Argument(metavar="IN", help="A file, or a folder of files with particles.")]
 Target = Annotated[Path, typer.Argument(metavar="OUT", help="What to write; the ending says the format.")]
@@ -33,6 +34,7 @@ def convert(
     from emtomo.io import convert as work
     from emtomo.io.recognise import recognise
 
+    _check_place(target)
     known = recognise(source) if kind == "auto" and source.is_file() else kind
     if known in work.TILTS or to in ("tomograms", "scipion-tilts", "scipion-ctf") or to in work.TILTS:
         from emtomo.io.convert_tilts import convert_tilts
@@ -58,6 +60,7 @@ def dynamo2warp(
     """Write a Dynamo table as the STAR file that Warp extracts subtomograms from."""
     from emtomo.io.convert import dynamo_to_warp
 
+    _check_place(output)
     done = dynamo_to_warp(table, table_map, output)
     _tell(done.lines, done.files)
 
@@ -81,11 +84,18 @@ def export(
     """Write an output of a run as a file of another program."""
     from emtomo.objects.exchange import export_output
 
+    _check_place(target)
     place = target.absolute()
     opened = EmtomoProject.open(project)
     run, name = output_target(opened, output)
     done = export_output(run, name, place, format)
     _tell(done.lines, done.files)
+
+
+def _check_place(target: Path) -> None:
+    """Say before any work that there is no folder to write into."""
+    if not target.absolute().parent.is_dir():
+        raise EmtomoError(f"There is no folder {target.absolute().parent} to write into.")
 
 
 def _tell(lines: list[str], files: list[Path]) -> None:

@@ -182,7 +182,8 @@ def joined(parts: list[Particles]) -> Particles:
         np.concatenate(frames) if len(frames) == len(parts) else None,
         {k: np.concatenate([p.columns[k] for p in parts]) for k in first.columns if k in shared},
         pd.concat([p.other for p in parts], ignore_index=True) if same else pd.DataFrame(),
-        first.family if same else "", first.optics if len(parts) == 1 else None, first.tags, first.format,
+        first.family if same else "", first.optics if len(parts) == 1 else None,
+        first.tags if all(p.tags == first.tags for p in parts) else Tags(), first.format,
         list(dict.fromkeys(note for p in parts for note in p.notes)),
     )  # fmt: skip
 

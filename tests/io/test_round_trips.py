@@ -22,9 +22,10 @@ FLOAT32 = {"motl", "imod"}
 SAME = {"warp": "relion3.0"}
 
 
-def there(kind, given, folder, name="one"):
+def there(kind, given, folder):
     """Write and read back; several files are joined, numbers named by the table map."""
     folder.mkdir(exist_ok=True, parents=True)
+    name = given.tomograms[0] if len(set(given.tomograms)) == 1 else "several"
     path = folder / f"{name}{'_info.json' if kind == 'eman' else FORMATS[kind].suffix}"
     files = write(path, given, kind, sizes=SIZES)
     maps = [f for f in files if f.suffix == ".doc"]

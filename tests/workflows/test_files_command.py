@@ -24,6 +24,8 @@ def test_convert_and_its_messages(tmp_path):
     assert "Recognised Dynamo table: 6 particles in 2 tomograms" in done.stderr
     bad = emtomo("convert", tmp_path / "gone.tbl", tmp_path / "x.star")
     assert bad.returncode == 2 and "gone.tbl: cannot be read" in bad.stderr and "Traceback" not in bad.stderr
+    lost = emtomo("convert", path, tmp_path / "no folder" / "x.star", "--pixel-size", 2)
+    assert lost.returncode == 2 and "There is no folder" in lost.stderr
     for kind, target, word in (("mdoc", "m.tlt", "SerialEM mdoc"), ("aln", "x.xf", "AreTomo alignment")):
         source = write_seed(kind, tmp_path)
         done = emtomo("convert", source, tmp_path / target, "--pixel-size", "2")
