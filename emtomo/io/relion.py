@@ -25,6 +25,7 @@ COLUMNS = {
     "id": ("rlnTomoParticleId",),
 }
 _WORDS = {"image": "rlnImageName", "ctf_image": "rlnCtfImage"}
+MICROGRAPH = ("rlnMicrographPixelSize", "rlnMicrographOriginalPixelSize", "rlnImagePixelSize")
 _SIZES = ["rlnMagnification", "rlnDetectorPixelSize", "rlnPixelSize"]
 
 
@@ -78,13 +79,14 @@ def particles_of(path: str | Path, blocks: dict[str, pd.DataFrame]) -> Particles
     return particles
 
 
-def _size_columns(table: pd.DataFrame, source: str | None, general: bool) -> tuple[str, str]:
+def _size_columns(table: pd.DataFrame, source: str | None, general: bool) -> tuple[str, ...]:
     """Return the columns that say how long a voxel of the positions is, best first.
 
-    RELION 4 counts in voxels of the tilt series. WarpTools, whose files have names ``.tomostar`` and a block general,
-    counts in those of the images that it exports.
+    RELION 4 counts in voxels of the tilt series, 3.1 in those of the micrograph or tomogram, not of the boxes, which
+    may be scaled; files that only know the boxes (Warp's) count in theirs. WarpTools, whose files have names
+    ``.tomostar`` and a block general, counts in those of the images that it exports.
     """
-    sizes = ("rlnTomoTiltSeriesPixelSize", "rlnImagePixelSize")
+    sizes = ("rlnTomoTiltSeriesPixelSize", *MICROGRAPH)
     warp = general and source == "rlnTomoName" and str(table[source].iloc[0]).endswith(".tomostar")
     return sizes[::-1] if warp else sizes
 

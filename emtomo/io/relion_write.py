@@ -12,7 +12,7 @@ from emtomo.io import star
 from emtomo.io.names import stem, tomostar
 from emtomo.io.particles import Particles, Volume, placed
 from emtomo.io.poses import to_relion
-from emtomo.io.relion import ANGLES, CENTRED, FRAME, ORIGIN, ORIGIN_ANGST, VOXELS
+from emtomo.io.relion import ANGLES, CENTRED, FRAME, MICROGRAPH, ORIGIN, ORIGIN_ANGST, VOXELS
 from emtomo.io.text import as_numbers
 
 _NAMES = {"group": "rlnTomoManifoldIndex", "score": "rlnAutopickFigureOfMerit", "class_number": "rlnClassNumber",
@@ -50,8 +50,8 @@ def write_relion(
     if particles.flat and version in ("relion4", "relion5"):
         raise EmtomoError(f"{version} holds particles of tomograms; these have no z.")
     frame = ("angstrom", "half") if centred else ("voxel", "corner")
-    column = {"relion4": "rlnTomoTiltSeriesPixelSize", "relion3.1": "rlnImagePixelSize"}.get(version)
-    series = _optics_pixels(particles, column) if column and pixel_size is None else pixel_size
+    counted = _size_column(particles.optics, version) if version in ("relion3.1", "relion4") else None
+    series = _optics_pixels(particles, counted) if counted and pixel_size is None else pixel_size
     here = placed(particles, *frame, pixel_size=series, volumes=volumes)
     if version != "warp" and version != "relion3.0" and not centred and np.isnan(here.pixel_size).any():
         raise EmtomoError(f"{version} needs the pixel size of the positions, which the file does not say; give it.")
@@ -81,11 +81,15 @@ def write_relion(
     star.write_blocks(path, blocks, here.tags.as_text())
 
 
-def _optics_pixels(particles: Particles, column: str) -> np.ndarray | None:
-    """Return the pixel size in which a version counts positions, for every particle, if its optics group says it.
+def _size_column(optics: pd.DataFrame | None, version: str) -> str:
+    """Return the column of the optics groups in whose voxels a version counts positions; see relion.py."""
+    if version in ("relion4", "relion5"):
+        return "rlnTomoTiltSeriesPixelSize"
+    return next((c for c in MICROGRAPH if optics is not None and c in optics), MICROGRAPH[-1])
 
-    RELION 4 counts in voxels of the tilt series, 3.1 in those of the images.
-    """
+
+def _optics_pixels(particles: Particles, column: str) -> np.ndarray | None:
+    """Return the pixel size in which a version counts positions, for every particle, if its optics group says it."""
     optics, groups = particles.optics, particles.other.get("rlnOpticsGroup")
     if optics is None or groups is None or not {"rlnOpticsGroup", column} <= set(optics):
         return None
@@ -150,7 +154,7 @@ def _single(table: dict[str, Any], particles: Particles) -> dict[str, Any]:
 def _optics(particles: Particles, version: str) -> tuple[pd.DataFrame, np.ndarray]:
     """Return the optics groups and the group of every particle: one for each pixel size if the file had none."""
     step = particles.pixel_size
-    column = "rlnTomoTiltSeriesPixelSize" if version in ("relion4", "relion5") else "rlnImagePixelSize"
+    column = _size_column(particles.optics, version)
     if particles.optics is not None and "rlnOpticsGroup" in particles.other and "rlnOpticsGroup" in particles.optics:
         groups = particles.other["rlnOpticsGroup"].to_numpy()
         optics = particles.optics.copy()

@@ -226,6 +226,22 @@ def test_downgrade_takes_each_optics_groups_own_pixel_size(tmp_path):
         downgrade(other)
 
 
+def test_relion_3_1_counts_in_voxels_of_the_tomogram_not_of_scaled_boxes(tmp_path):
+    path = save(tmp_path, "p.star", "data_optics\n\nloop_\n_rlnOpticsGroup\n_rlnMicrographOriginalPixelSize\n"
+                "_rlnImagePixelSize\n1 2.0 8.0\n\ndata_particles\n\nloop_\n_rlnMicrographName\n_rlnCoordinateX\n"
+                "_rlnCoordinateY\n_rlnCoordinateZ\n_rlnOriginXAngst\n_rlnOriginYAngst\n_rlnOriginZAngst\n"
+                "_rlnOpticsGroup\nA 100 200 300 4 0 -4 1\n")  # fmt: skip
+    found = read(path)
+    assert found.pixel_size.tolist() == [2.0]
+    assert_allclose(found.centres, [[98, 200, 302]])
+    for kind in ("relion3.0", "relion3.1", "relion4"):
+        convert_particles(path, tmp_path / "q.star", to=kind)
+        again = read(tmp_path / "q.star")
+        assert_allclose(again.centres * again.pixel_size[:, None], [[196, 400, 604]])
+        if kind == "relion3.1":
+            assert again.optics["rlnImagePixelSize"].tolist() == [8.0] and again.pixel_size.tolist() == [2.0]
+
+
 # --- edges of STAR ---
 
 
