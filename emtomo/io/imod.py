@@ -8,6 +8,7 @@ import numpy as np
 
 from emtomo.errors import FormatError
 from emtomo.io.particles import Particles, no_names
+from emtomo.io.text import write_bytes
 
 _HEADER, _OBJECT = 240, 176
 _SCATTERED = 1 << 9
@@ -180,13 +181,7 @@ def write_model(path: str | Path, particles: Particles, size: tuple[int, int, in
             parts += [_contour(np.stack([points[k], tips[k]])) for k in mine]
     minx = np.array([[1, 1, 1], [0, 0, 0], [0, 0, 0], [1, 1, 1], [0, 0, 0], [0, 0, 0]], ">f4")
     parts += [b"MINX", struct.pack(">i", 72), minx.tobytes(), b"IEOF"]
-    target = Path(path)
-    part = target.with_name(target.name + ".part")
-    try:
-        part.write_bytes(b"".join(parts))
-        part.replace(target)
-    except OSError as error:
-        raise FormatError(path, f"cannot be written: {error.strerror}.") from None
+    write_bytes(path, b"".join(parts))
 
 
 def _object(name: str, contours: int, scattered: bool) -> bytes:

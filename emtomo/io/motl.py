@@ -10,7 +10,7 @@ from emtomo.io import star
 from emtomo.io.images import EM_HEADER, read_em
 from emtomo.io.particles import Particles, no_names
 from emtomo.io.poses import from_motl, to_motl
-from emtomo.io.text import read_text, whole
+from emtomo.io.text import read_text, whole, write_bytes
 
 ROWS = 20
 _STOPGAP = ["motl_idx", "tomo_num", "object", "subtomo_num", "halfset", "orig_x", "orig_y", "orig_z", "score",
@@ -79,13 +79,7 @@ def write_motl(path: str | Path, particles: Particles, numbers: dict[str, int]) 
     header = np.zeros(EM_HEADER, np.uint8)
     header[0], header[3] = 6, 5  # a PC, float32
     header[4:16] = np.array([ROWS, n, 1], "<i4").view(np.uint8)
-    target = Path(path)
-    part = target.with_name(target.name + ".part")
-    try:
-        part.write_bytes(header.tobytes() + rows.astype("<f4").tobytes())
-        part.replace(target)
-    except OSError as error:
-        raise FormatError(path, f"cannot be written: {error.strerror}.") from None
+    write_bytes(path, header.tobytes() + rows.astype("<f4").tobytes())
 
 
 def read_stopgap(path: str | Path) -> Particles:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from emtomo.errors import FormatError
 from emtomo.io.particles import Particles, no_names
-from emtomo.io.text import comments, matrix, numbers, read_table, read_text, whole
+from emtomo.io.text import comments, matrix, numbers, read_table, read_text, whole, write_text
 
 _ROTATION = [f"r{i}{j}" for i in (1, 2, 3) for j in (1, 2, 3)]
 _NUMBERS = ("group", "score", "class_number", "half", "id")
@@ -131,13 +131,6 @@ def write_points(path: str | Path, particles: Particles) -> None:
     data |= particles.columns
     if particles.family == "text":
         data |= {str(c): particles.other[c].to_numpy() for c in particles.other}
-    target = Path(path)
-    part = target.with_name(target.name + ".part")
     tags = particles.tags.as_text()
-    try:
-        with part.open("w", encoding="utf8", newline="") as stream:
-            stream.write(f"# {tags}\n" if tags else "")
-            pd.DataFrame(data).to_csv(stream, index=False, float_format="%.10g")
-        part.replace(target)
-    except OSError as error:
-        raise FormatError(path, f"cannot be written: {error.strerror}.") from None
+    table = pd.DataFrame(data).to_csv(None, index=False, float_format="%.10g", lineterminator="\n")
+    write_text(path, f"# {tags}\n{table}" if tags else table)

@@ -35,10 +35,15 @@ def read_text(path: str | Path) -> str:
 
 def write_text(path: str | Path, text: str) -> None:
     """Write a text file under a temporary name, then rename it."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write a file under a temporary name, then rename it."""
     target = Path(path)
     part = target.with_name(target.name + ".part")
     try:
-        part.write_text(text, encoding="utf8")
+        part.write_bytes(data)
         part.replace(target)
     except OSError as error:
         raise FormatError(path, f"cannot be written: {error.strerror}.") from None
