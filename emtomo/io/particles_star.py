@@ -10,8 +10,9 @@ import pandas as pd
 from emtomo.errors import FormatError
 from emtomo.io import star
 from emtomo.io.names import is_file
-from emtomo.io.poses import to_relion
+from emtomo.io.particles import Particles
 from emtomo.io.relion import CENTRED, VOXELS, particles_of
+from emtomo.io.relion_write import write_relion
 
 UP = 4  # folders above the STAR file in which the files that it names are looked for
 
@@ -153,36 +154,47 @@ def write_particles(
     FormatError
         If a name has a quote in it, which a STAR file cannot hold.
     """
-    angles = to_relion(rotations)
+    n = len(frame)
+    particles = Particles(
+        frame["tomogram_id"].to_numpy(object),
+        frame[[f"coordinate_{a}" for a in "xyz"]].to_numpy(float),
+        frame[[f"shift_{a}" for a in "xyz"]].to_numpy(float) / pixel_size,
+        rotations,
+        pixel_size=np.full(n, pixel_size, float),
+        optics=box_optics(pixel_size, box_size, optics),
+        other=pd.DataFrame({"rlnOpticsGroup": np.ones(n, int)}),
+        family="relion",
+    )
+    particles.tags.premultiplied = premultiplied
+    particles.columns = box_columns(frame)
+    write_relion(path, particles, "relion3.1")
+
+
+def box_columns(frame: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return image, ctf_image, half and class_number of subtomograms with columns file, index and where known others.
+
+    A box that is a file of its own is named plainly: RELION would take ``1@file`` for a slice of it.
+    """
     many = frame["file"].duplicated(keep=False).any() or (frame["index"] > 0).any()
-    images = [f"{i + 1:06d}@{f}" if many else f for f, i in zip(frame["file"], frame["index"], strict=True)]
-    table: dict[str, Any] = {"rlnImageName": images, "rlnMicrographName": frame["tomogram_id"].tolist()}
+    images = [f"{i + 1:06d}@{f}" if many else str(f) for f, i in zip(frame["file"], frame["index"], strict=True)]
+    columns = {"image": np.array(images, object)}
     if "ctf_file" in frame and (frame["ctf_file"].fillna("") != "").all():
-        table["rlnCtfImage"] = frame["ctf_file"].tolist()
-    for axis in "XYZ":
-        table[f"rlnCoordinate{axis}"] = frame[f"coordinate_{axis.lower()}"].to_numpy(float)
-    for k, name in enumerate(("Rot", "Tilt", "Psi")):
-        table[f"rlnAngle{name}"] = angles[:, k]
-    for axis in "XYZ":
-        table[f"rlnOrigin{axis}Angst"] = -frame[f"shift_{axis.lower()}"].to_numpy(float)
+        columns["ctf_image"] = frame["ctf_file"].to_numpy(object)
     if "half" in frame and frame["half"].isin([1, 2]).all():
-        table["rlnRandomSubset"] = frame["half"].to_numpy(int)
+        columns["half"] = frame["half"].to_numpy(int)
     if "class_number" in frame:
-        table["rlnClassNumber"] = frame["class_number"].to_numpy(int)
-    table["rlnOpticsGroup"] = np.ones(len(frame), int)
+        columns["class_number"] = frame["class_number"].to_numpy(int)
+    return columns
+
+
+def box_optics(pixel_size: float, box_size: int, optics: dict[str, float] | None = None) -> pd.DataFrame:
+    """Return one optics group of RELION for boxes; `optics`: voltage, cs, amplitude_contrast."""
     told = {"voltage": 300.0, "cs": 2.7, "amplitude_contrast": 0.1, **(optics or {})}
-    group = {
-        "rlnOpticsGroupName": ["opticsGroup1"],
-        "rlnOpticsGroup": [1],
-        "rlnSphericalAberration": [told["cs"]],
-        "rlnVoltage": [told["voltage"]],
-        "rlnAmplitudeContrast": [told["amplitude_contrast"]],
-        "rlnImagePixelSize": [pixel_size],
-        "rlnImageSize": [box_size],
-        "rlnImageDimensionality": [3],
-        "rlnCtfDataAreCtfPremultiplied": [int(premultiplied)],
-    }
-    star.write_blocks(path, {"optics": pd.DataFrame(group), "particles": pd.DataFrame(table)})
+    return pd.DataFrame({
+        "rlnOpticsGroupName": ["opticsGroup1"], "rlnOpticsGroup": [1], "rlnSphericalAberration": [told["cs"]],
+        "rlnVoltage": [told["voltage"]], "rlnAmplitudeContrast": [told["amplitude_contrast"]],
+        "rlnImagePixelSize": [pixel_size], "rlnImageSize": [box_size], "rlnImageDimensionality": [3],
+    })  # fmt: skip
 
 
 def _first(sources: list[pd.DataFrame | None], column: str) -> Any:

@@ -13,6 +13,7 @@ from emtomo.errors import EmtomoError
 from emtomo.io import formats
 from emtomo.io.convert import Done, target_kind
 from emtomo.io.particles import Particles, Tags, Volume
+from emtomo.io.particles_star import box_columns, box_optics
 from emtomo.objects.coordinates import SetOfCoordinates3D
 from emtomo.objects.mesh import SetOfMeshes
 from emtomo.objects.rotation import ROTATION_COLUMNS, positions_of, rotations_of
@@ -55,24 +56,16 @@ def particles_of_set(found: TableSet) -> Particles:
             particles.columns[name] = frame[name].to_numpy()
     if isinstance(found, SetOfSubtomograms):
         particles.shifts = frame[["shift_x", "shift_y", "shift_z"]].to_numpy(float)
-        images = [
-            f"{k + 1:06d}@{Path(f).resolve()}" for f, k in zip(frame["file"], frame["index"], strict=True)
-        ]  # fmt: skip
-        particles.columns["image"] = np.array(images, object)
-        weights = frame["ctf_file"].fillna("")
-        if (weights != "").all():
-            particles.columns["ctf_image"] = np.array([str(Path(f).resolve()) for f in weights], object)
+        for column in ("file", "ctf_file"):
+            frame[column] = [str(Path(f).resolve()) if f else "" for f in frame[column].fillna("")]
+        particles.columns = {k: v for k, v in particles.columns.items() if k != "half"} | box_columns(frame)
         kind = found.weights.get()
         particles.tags = Tags(
             white=bool(found.white.get()), premultiplied=bool(found.premultiplied.get()),
             weights=kind if kind in ("ctf", "ctf_squared") else None,
         )  # fmt: skip
-        particles.optics = pd.DataFrame({
-            "rlnOpticsGroup": [1], "rlnOpticsGroupName": ["opticsGroup1"],
-            "rlnSphericalAberration": [found.cs.get()], "rlnVoltage": [found.voltage.get()],
-            "rlnAmplitudeContrast": [found.amplitude_contrast.get()], "rlnImagePixelSize": [found.pixel_size.get()],
-            "rlnImageSize": [found.box_size.get()], "rlnImageDimensionality": [3],
-        })  # fmt: skip
+        optics = {name: getattr(found, name).get() for name in ("voltage", "cs", "amplitude_contrast")}
+        particles.optics = box_optics(found.pixel_size.get(), found.box_size.get(), optics)
         particles.other, particles.family = pd.DataFrame({"rlnOpticsGroup": np.ones(n, int)}), "relion"
     return particles
 

@@ -125,3 +125,32 @@ def test_models_of_the_whole_tomogram_are_not_moved(bench, tmp_path):
     expected = placed(given, "angstrom", "centre", volumes={"TS_01": Volume((127, 128, 64), 10.0)}).centres
     distance = np.linalg.norm(back.positions()[:, None] - expected[None], axis=2).min(axis=0)
     assert distance.max() < 1e-2
+
+
+def test_boxes_go_out_with_their_poses_and_come_back(bench, tmp_path):
+    bench.run("extract-subtomograms", "boxes", coordinates="sim.truth", tomograms="sim.tomograms", box_size=16,
+              border="pad")  # fmt: skip
+    target = tmp_path / "boxes.star"
+    bench.run("export-coordinates", "boxes out", particles="boxes.subtomograms", format="relion3.1", file=target)
+    found = read(target)
+    assert found.tags.white is not None and found.tags.premultiplied is False
+    assert found.columns["image"][1].startswith("000002@/")
+    back = bench.run("import-subtomograms", "boxes in", files=target, tomograms="sim.tomograms").subtomograms
+    boxes = bench.project.find("boxes").subtomograms
+    assert len(back) == len(boxes) and back.white.get() == boxes.white.get()
+    assert back.box_size.get() == 16 and back.voltage.get() == boxes.voltage.get()
+    a, b = boxes.frame(), back.frame()
+    for column in ("x", "y", "z", "r11", "r23", "r33", "index"):
+        assert_allclose(b[column], a[column], atol=1e-4, err_msg=column)
+    assert [Path(f).name for f in b["file"]] == [Path(f).name for f in a["file"]]
+
+
+def test_a_box_that_is_a_file_of_its_own_is_named_plainly():
+    import pandas as pd
+
+    from emtomo.io.particles_star import box_columns
+
+    single = pd.DataFrame({"file": ["a.mrc", "b.mrc"], "index": [0, 0], "half": [1, 0]})
+    assert box_columns(single)["image"].tolist() == ["a.mrc", "b.mrc"] and "half" not in box_columns(single)
+    stack = pd.DataFrame({"file": ["a.mrc", "a.mrc"], "index": [0, 1]})
+    assert box_columns(stack)["image"].tolist() == ["000001@a.mrc", "000002@a.mrc"]
