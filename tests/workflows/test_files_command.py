@@ -1,5 +1,6 @@
 """The verbs on files of other programs, and import and export in a project, as a user types them."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -127,14 +128,16 @@ def test_models_of_the_whole_tomogram_are_not_moved(bench, tmp_path):
     assert distance.max() < 1e-2
 
 
-def test_boxes_go_out_with_their_poses_and_come_back(bench, tmp_path):
+def test_boxes_go_out_with_their_poses_and_come_back(tmp_path):
+    bench = Bench(tmp_path / "a project")  # a STAR file cannot hold names of files with quotes
+    bench.run("simulate-tomograms", "sim", **{**SAMPLE, "size_x": 127})
     bench.run("extract-subtomograms", "boxes", coordinates="sim.truth", tomograms="sim.tomograms", box_size=16,
               border="pad")  # fmt: skip
     target = tmp_path / "boxes.star"
     bench.run("export-coordinates", "boxes out", particles="boxes.subtomograms", format="relion3.1", file=target)
     found = read(target)
     assert found.tags.white is not None and found.tags.premultiplied is False
-    assert found.columns["image"][1].startswith("000002@/")
+    assert all(re.match(r"\d{6}@/.*sim_01.mrc", name) for name in found.columns["image"])
     back = bench.run("import-subtomograms", "boxes in", files=target, tomograms="sim.tomograms").subtomograms
     boxes = bench.project.find("boxes").subtomograms
     assert len(back) == len(boxes) and back.white.get() == boxes.white.get()
