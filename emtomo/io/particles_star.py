@@ -1,6 +1,6 @@
 """Subtomograms in RELION and Warp STAR files: boxes, weights, poses, halves."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pandas as pd
 from emtomo.errors import FormatError
 from emtomo.io import star
 from emtomo.io.names import is_file
-from emtomo.io.particles import Particles
+from emtomo.io.particles import Particles, Tags
 from emtomo.io.relion import CENTRED, VOXELS, particles_of
 from emtomo.io.relion_write import write_relion
 
@@ -133,6 +133,7 @@ def write_particles(
     *,
     optics: dict[str, float] | None = None,
     premultiplied: bool = False,
+    tags: Tags | None = None,
 ) -> None:
     """Write subtomograms as a RELION 3.1 STAR file.
 
@@ -148,6 +149,8 @@ def write_particles(
     optics : dict, optional
         voltage, cs, amplitude_contrast.
     premultiplied : bool
+    tags : Tags, optional
+        What else is known of the boxes: contrast, what their CTF volumes are.
 
     Raises
     ------
@@ -165,7 +168,7 @@ def write_particles(
         other=pd.DataFrame({"rlnOpticsGroup": np.ones(n, int)}),
         family="relion",
     )
-    particles.tags.premultiplied = premultiplied
+    particles.tags = replace(tags or Tags(), premultiplied=premultiplied)
     particles.columns = box_columns(frame)
     write_relion(path, particles, "relion3.1")
 

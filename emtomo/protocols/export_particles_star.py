@@ -8,6 +8,7 @@ from emtomo.engine.lineage import upstream
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.io.particles_star import write_particles
 from emtomo.objects import SetOfTomograms, rotations_of
+from emtomo.objects.exchange import particles_of_set
 
 
 class ExportParticlesStar(EmtomoProtocol):
@@ -66,7 +67,7 @@ class ExportParticlesStar(EmtomoProtocol):
         optics = {name: getattr(boxes, name).get() for name in ("voltage", "cs", "amplitude_contrast")}
         write_particles(
             path, frame, rotations_of(frame), size, boxes.box_size.get(), optics=optics,
-            premultiplied=bool(boxes.premultiplied.get()),
+            premultiplied=bool(boxes.premultiplied.get()), tags=particles_of_set(boxes).tags,
         )  # fmt: skip
         if not boxes.white.get():
             self.remark("The boxes are dark: RELION takes white ones only. Extract them with inverted contrast.")

@@ -107,6 +107,17 @@ def test_the_whole_path_from_boxes_to_a_sharpened_map(bench, refined, data):
     table = read_particles(written._getExtraPath("particles.star"))
     assert np.allclose(table.rotations, rotations_of(frame), atol=1e-5)
     assert np.allclose(table.shifts, frame[["shift_x", "shift_y", "shift_z"]], atol=1e-5)
+    assert (table.weights, table.white) == ("ctf", True)
+
+
+@pytest.mark.parametrize("weights", ["ctf", "ctf_squared"])
+def test_what_the_boxes_weights_are_survives_export_and_import(bench, data, weights, tmp_path):
+    folder, _, _ = data
+    bench.run("import-subtomograms", f"as {weights}", files=folder / "particles.star", weights=weights, white="no")
+    target = tmp_path / "again.star"
+    bench.run("export-particles-star", f"out {weights}", subtomograms=f"as {weights}.subtomograms", file=target)
+    back = bench.run("import-subtomograms", f"again {weights}", files=target).subtomograms
+    assert (back.weights.get(), bool(back.white.get())) == (weights, False)
 
 
 def test_a_set_of_boxes_is_read_as_it_is(bench, data):
