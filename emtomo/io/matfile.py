@@ -1,6 +1,6 @@
 """Structures and numbers in MATLAB files of version 5 (-v6 and -v7): enough for dumps of models, safe on any file.
 
-scipy's reader crashes the interpreter on damaged files (scipy 1.17, mio5); this one checks every size against the file.
+scipy's reader crashes the interpreter on damaged files (scipy 1.16, mio5); this one checks every size against the file.
 """
 
 import struct
