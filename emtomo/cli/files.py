@@ -35,6 +35,8 @@ def convert(
     from emtomo.io.recognise import recognise
 
     _check_place(target)
+    if pixel_size is not None and not 0 < pixel_size < 1e6:
+        raise EmtomoError(f"The pixel size must be above 0 Å, got {pixel_size:g}.")
     known = recognise(source) if kind == "auto" and source.is_file() else kind
     if known in work.TILTS or to in ("tomograms", "scipion-tilts", "scipion-ctf") or to in work.TILTS:
         from emtomo.io.convert_tilts import convert_tilts

@@ -127,6 +127,8 @@ def write_zarr(path: str | Path, data: np.ndarray, pixel_size: float, levels: in
     import zarr
 
     target = Path(path)
+    if target.exists() and not (target.is_dir() and is_zarr(target)):
+        raise FormatError(path, "exists and is no Zarr image; it is not replaced.")
     part = target.with_name(target.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     group: Any = zarr.open_group(part, mode="w", zarr_format=2)

@@ -89,6 +89,7 @@ def convert_particles(
     done.files = formats.write(target, particles, chosen, sizes=sizes, box_size=box_size)
     oriented = "" if particles.rotations is None else " with orientations"
     done.lines.append(f"Written: {len(particles)} particles{oriented} as {FORMATS[chosen].label}.")
+    done.lines += formats.unturned(particles)
     if gone:
         done.lines.append(f"Not held by this format: {', '.join(gone)}.")
     return done

@@ -126,12 +126,14 @@ def read(
         One sentence with file and line, when the file is not what it should be.
     """
     path = Path(path)
+    if kind not in ("auto", "optimisation-set", *FORMATS):
+        raise EmtomoError(f"There is no format {kind!r}; the formats are {', '.join(FORMATS)}.")
     kind = recognise(path) if kind == "auto" else kind
     if kind == "optimisation-set":
         path = volumes.read_optimisation_set(path)[0]
         kind = recognise(path)
     if kind not in FORMATS:
-        raise FormatError(path, f"this is {_article(kind)}, which holds no particles.")
+        raise FormatError(path, f"this is a file of the kind {kind!r}, which holds no particles.")
     if kind == "imod":
         particles = imod.read_model(path, volumes.size_of(sizes or {}, path.name))
     elif kind == "text":
@@ -143,10 +145,6 @@ def read(
     if table_map is not None:
         _name(particles, dynamo.read_doc(table_map), path)
     return particles
-
-
-def _article(kind: str) -> str:
-    return f"a file of the kind {kind!r}"
 
 
 def _normalised(particles: Particles) -> None:
@@ -162,6 +160,14 @@ def _name(particles: Particles, names: dict[str, str], path: Path) -> None:
     if missing:
         raise EmtomoError(f"{path}: the table map has no tomogram number {', '.join(missing[:10])}.")
     particles.tomograms = np.array([names[str(n)] for n in particles.tomograms], object)
+
+
+def unturned(particles: Particles) -> list[str]:
+    """Return a sentence when only some particles have an orientation: files have angles for all or none."""
+    if particles.rotations is None:
+        return []
+    n = int(np.isnan(particles.rotations).any(axis=(1, 2)).sum())
+    return [f"{n} of {len(particles)} particles have no orientation; angles of zero stand for it."] if n else []
 
 
 def lost(particles: Particles, kind: str, sizes: Sizes | None = None) -> list[str]:

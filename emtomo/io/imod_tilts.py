@@ -111,6 +111,10 @@ def _sizes(path: Path, tilts: Tilts) -> None:
         words = found.get(name, "").replace(",", " ").split()
         return [float(w) for w in words] if words and all(is_number(w) for w in words) else []
 
+    named = Path(found.get("tiltfile", "")).stem
+    if named and named != tilts.name:
+        tilts.notes.append(f"{path.name} beside it belongs to {named}: not taken.")
+        return
     full, thick = values("fullimage"), values("thickness")
     if len(full) == 2 and all(0 < v < 1e6 for v in full):
         tilts.image_size = (int(full[0]), int(full[1]))
@@ -186,6 +190,9 @@ def write_com(folder: Path, tilts: Tilts) -> list[Path]:
     newst = ["$newstack -StandardInput", f"InputFile {name}.mrc", f"OutputFile {name}_ali.mrc",
              f"TransformFile {name}.xf", f"SizeToOutputInXandY {size[0]},{size[1]}", "ImagesAreBinned 1.0",
              "BinByFactor 1"]  # fmt: skip
+    for file in ("tilt.com", "newst.com"):
+        if (folder / file).exists():
+            raise FormatError(folder / file, "exists already; write into another folder.")
     for file, lines in (("tilt.com", tilt), ("newst.com", newst)):
         write_text(folder / file, "\n".join(lines) + "\n")
     return [folder / "tilt.com", folder / "newst.com"]

@@ -95,7 +95,8 @@ class Particles:
     frames : (n, 3, 3) array or None
         RELION 4 and 5: rotations of the boxes themselves; rotations = frames @ angles.
     columns : dict
-        Further columns by emtomo's names, among `COLUMNS`.
+        Further columns by emtomo's names: group, score, class_number, half, id, image (``number@file`` or file),
+        ctf_image, role, label, model.
     other : DataFrame
         Columns that emtomo does not understand, as the file has them, and `family`, whose they are.
     optics : DataFrame or None
@@ -186,20 +187,6 @@ def joined(parts: list[Particles]) -> Particles:
         first.tags if all(p.tags == first.tags for p in parts) else Tags(), first.format,
         list(dict.fromkeys(note for p in parts for note in p.notes)),
     )  # fmt: skip
-
-
-COLUMNS = {
-    "group": "model or group",
-    "score": "score",
-    "class_number": "class",
-    "half": "half set",
-    "id": "number of the particle",
-    "image": "file of the box",
-    "ctf_image": "file of the CTF volume",
-    "role": "role of a model point",
-    "label": "label",
-    "model": "kind of model",
-}
 
 
 def no_names(n: int) -> np.ndarray:

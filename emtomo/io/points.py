@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from emtomo.errors import FormatError
+from emtomo.errors import EmtomoError, FormatError
 from emtomo.io.particles import Particles, no_names
 from emtomo.io.text import comments, matrix, numbers, read_table, read_text, whole, write_text
 
 _ROTATION = [f"r{i}{j}" for i in (1, 2, 3) for j in (1, 2, 3)]
 _NUMBERS = ("group", "score", "class_number", "half", "id")
 _WORDS = ("role", "label", "model", "image", "ctf_image")
+ANGLES = ("normals", "relion", "dynamo", "motl")
 _TOMOGRAM = ("tomogram_id", "tomogram", "ts", "tomo", "tsid")
 
 
@@ -34,6 +35,8 @@ def read_points(path: str | Path, angles: str = "normals") -> Particles:
     FormatError
         With the line, when a row or a cell is wrong.
     """
+    if angles not in ANGLES:
+        raise EmtomoError(f"Angles in text are one of {', '.join(ANGLES)}, got {angles!r}.")
     text = read_text(path)
     first = next((s for s in (line.strip() for line in text.split("\n")) if s and s[0] not in "#%"), "")
     words = first.replace(",", " ").replace(";", " ").split()

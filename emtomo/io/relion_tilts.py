@@ -137,7 +137,7 @@ def write_tomograms(path: str | Path, series: list[Tilts]) -> list[Path]:
     Raises
     ------
     FormatError
-        If a series has no pixel size or no size of its tomogram.
+        If a series has no pixel size or no size of its tomogram, or its file stands there already.
     """
     path = Path(path)
     rows, files = [], [path]
@@ -145,7 +145,8 @@ def write_tomograms(path: str | Path, series: list[Tilts]) -> list[Path]:
         if not np.isfinite(tilts.pixel_size) or tilts.volume_size is None:
             raise FormatError(path, f"{tilts.name}: RELION needs the pixel size and the size of the tomogram.")
         file = path.with_name(f"{tilts.name}.star")
-        write_tilt_star(file, tilts)
+        if file.exists():
+            raise FormatError(file, "exists already, perhaps with more than is known here; write into another folder.")
         files.append(file)
         rows.append({
             "rlnTomoName": tilts.name, "rlnVoltage": tilts.optics.get("voltage", 300.0),
@@ -155,5 +156,7 @@ def write_tomograms(path: str | Path, series: list[Tilts]) -> list[Path]:
             "rlnTomoTiltSeriesStarFile": file.name,
             **dict(zip(("rlnTomoSizeX", "rlnTomoSizeY", "rlnTomoSizeZ"), tilts.volume_size, strict=True)),
         })  # fmt: skip
+    for tilts, file in zip(series, files[1:], strict=True):
+        write_tilt_star(file, tilts)
     star.write_blocks(path, {"global": pd.DataFrame(rows)})
     return files

@@ -87,6 +87,7 @@ def export_set(found: TableSet, tomograms: SetOfTomograms | None, target: Path, 
     size = int(box.get() or 0) if box is not None else 0
     done.files = formats.write(target, particles, chosen, sizes=sizes_of(tomograms), box_size=size)
     done.lines.append(f"Written: {found.summary()} as {formats.FORMATS[chosen].label}.")
+    done.lines += formats.unturned(particles)
     if gone:
         done.lines.append(f"Not held by this format: {', '.join(gone)}.")
     return done

@@ -367,3 +367,32 @@ def test_images_that_cannot_be_are_told(tmp_path):
         convert_image(tmp_path / "a.mrc", tmp_path / "b.zarr")
     with pytest.raises(EmtomoError, match="images are written as"):
         convert_image(tmp_path / "a.mrc", tmp_path / "b.png")
+
+
+# --- nothing is lost, nothing is guessed ---
+
+
+def test_what_is_asked_wrongly_is_told(tmp_path):
+    path = save(tmp_path, "p.csv", "1 2 3 10 20 30\n")
+    with pytest.raises(EmtomoError, match="Angles in text are one of normals, relion"):
+        read(path, angles="bad")
+    with pytest.raises(EmtomoError, match="no format 'nonsense'; the formats are relion3.0"):
+        read(path, "nonsense")
+
+
+def test_particles_without_orientation_among_others_are_told(tmp_path):
+    given = particles(4, tomograms=1)
+    given.rotations[1] = np.nan
+    assert formats.unturned(given) == ["1 of 4 particles have no orientation; angles of zero stand for it."]
+    assert formats.unturned(particles(4)) == []
+
+
+def test_a_folder_that_is_no_zarr_is_not_replaced(tmp_path):
+    (tmp_path / "a.zarr").mkdir()
+    keep = save(tmp_path / "a.zarr", "mine.txt", "keep me")
+    with pytest.raises(EmtomoError, match="not replaced"):
+        containers.write_zarr(tmp_path / "a.zarr", np.zeros((4, 4, 4), np.float32), 1.0)
+    assert keep.read_text() == "keep me"
+    containers.write_zarr(tmp_path / "b.zarr", np.zeros((4, 4, 4), np.float32), 1.0)
+    containers.write_zarr(tmp_path / "b.zarr", np.ones((4, 4, 4), np.float32), 1.0)
+    assert containers.read_zarr(tmp_path / "b.zarr")[0].min() == 1

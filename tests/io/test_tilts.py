@@ -385,3 +385,17 @@ def test_scipions_tilt_series_come_back(tmp_path):
     assert {"angle", "rotation", "shift_x", "dose"} <= set(read_series(tmp_path / "scipion-tilts.sqlite")[0].table)
     with pytest.raises(FormatError, match="none of tilt series"):
         scipion_tilts.read_tilt_series(write_seed("scipion", tmp_path))
+
+
+def test_files_of_series_that_stand_there_are_not_overwritten(tmp_path):
+    relion_tilts.write_tomograms(tmp_path / "tomograms.star", [tilts()])
+    before = (tmp_path / "TS_01.star").read_bytes()
+    with pytest.raises(FormatError, match="exists already"):
+        convert_tilts(tmp_path / "tomograms.star", tmp_path / "new_tomograms.star")
+    assert (tmp_path / "TS_01.star").read_bytes() == before and not (tmp_path / "new_tomograms.star").exists()
+    (tmp_path / "tilt.com").write_text("TILTFILE other.tlt\nOFFSET 5.0\n")
+    with pytest.raises(FormatError, match="exists already"):
+        imod_tilts.write_com(tmp_path, tilts())
+    imod_tilts.write_tlt(tmp_path / "a.tlt", np.arange(5.0))
+    found = read_tilts(tmp_path / "a.tlt")
+    assert found.column("angle").tolist() == [0, 1, 2, 3, 4] and "belongs to other" in found.notes[0]

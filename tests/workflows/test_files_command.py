@@ -27,6 +27,8 @@ def test_convert_and_its_messages(tmp_path):
     assert bad.returncode == 2 and "gone.tbl: cannot be read" in bad.stderr and "Traceback" not in bad.stderr
     lost = emtomo("convert", path, tmp_path / "no folder" / "x.star", "--pixel-size", 2)
     assert lost.returncode == 2 and "There is no folder" in lost.stderr
+    none = emtomo("convert", path, tmp_path / "x.star", "--pixel-size", "-2")
+    assert none.returncode == 2 and "must be above 0" in none.stderr
     for kind, target, word in (("mdoc", "m.tlt", "SerialEM mdoc"), ("aln", "x.xf", "AreTomo alignment")):
         source = write_seed(kind, tmp_path)
         done = emtomo("convert", source, tmp_path / target, "--pixel-size", "2")
