@@ -14,7 +14,9 @@ from emtomo.protocols.import_coordinates import ImportCoordinates
 from emtomo.protocols.import_subtomograms import ImportSubtomograms
 from emtomo.protocols.import_tomograms import ImportTomograms
 from emtomo.protocols.import_volume import ImportVolume
+from emtomo.protocols.match_template import MatchTemplate
 from emtomo.protocols.model_workflow import ModelWorkflow
+from emtomo.protocols.pick_again import PickAgain
 from emtomo.protocols.pick_log import PickLog
 from emtomo.protocols.pick_vectorial import PickVectorial
 from emtomo.protocols.postprocess import PostProcess
@@ -39,7 +41,9 @@ __all__ = [
     "ImportSubtomograms",
     "ImportTomograms",
     "ImportVolume",
+    "MatchTemplate",
     "ModelWorkflow",
+    "PickAgain",
     "PickLog",
     "PickVectorial",
     "PostProcess",

@@ -1,0 +1,1 @@
+"""Template matching: find copies of a reference, with their orientations, in tomograms."""

@@ -1,0 +1,156 @@
+"""From scores to places: maxima, climbs to the top of each, places apart from each other."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from emtomo.compute.device import threads
+from emtomo.compute.kernels import fourier_cpu
+from emtomo.compute.matching.template import Template
+from emtomo.compute.refinement.reference import PAD
+
+STEPS = 12  # of a climb, at most
+LONGEST = np.array([0.2, 1.0])  # radians and voxels of one step
+_PAD = np.float32(PAD)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the template may be.
+
+    Attributes
+    ----------
+    positions : (n, 3) array
+        z, y, x in voxels of the volume they were found in.
+    rotations : (n, 3, 3) array
+    scores : (n,) array
+        In deviations of pure noise.
+    """
+
+    positions: np.ndarray
+    rotations: np.ndarray
+    scores: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def take(self, index: np.ndarray) -> "Places":
+        """Return some of them."""
+        return Places(self.positions[index], self.rotations[index], self.scores[index])
+
+
+def maxima(
+    scores: np.ndarray, which: np.ndarray, rotations: np.ndarray, least: float, most: int, radius: int
+) -> Places:
+    """Return the highest local maxima of a score volume, best first.
+
+    Parameters
+    ----------
+    scores, which : (z, y, x) arrays
+        Of :func:`~emtomo.compute.matching.scan.scan`.
+    rotations : (n, 3, 3) array
+    least : float
+        Lowest score.
+    most : int
+    radius : int
+        A maximum is the highest of the cube of this half width about it.
+    """
+    from scipy.ndimage import maximum_filter
+
+    top = (scores >= maximum_filter(scores, 2 * radius + 1, mode="constant", cval=-np.inf)) & (scores > least)
+    places = np.argwhere(top)
+    values = scores[top]
+    order = np.argsort(-values, kind="stable")[:most]
+    places = places[order]
+    turns = rotations[which[tuple(places.T)]].reshape(-1, 3, 3)
+    return Places(places.astype(float), turns.astype(float), values[order].astype(float))
+
+
+def climbed(volume: np.ndarray, template: Template, places: Places) -> Places:
+    """Return the nearest highest score of every place, by Newton's steps in position and orientation.
+
+    Parameters
+    ----------
+    volume : (z, y, x) array
+        Multiplied by its matched filter, at the template's sampling.
+    template : Template
+    places : Places
+        In voxels of this volume.
+
+    Notes
+    -----
+    At a score ``c / sqrt(n)`` of a correlation c and a norm n, the slopes of ``2 a c - a^2 n`` at ``a = c / n`` are
+    those of ``c^2 / n``: the climb of refinement finds the top when the template is scaled by a.
+    """
+    packing = template.packing
+    k, weight, n = packing.k, template.weight, template.size
+    scale = 2.0 / n**3  # both halves of the transform, and its normalisation
+    noise = np.sqrt(scale / template.factor**3)
+    unit, none = np.eye(3), np.zeros(3)
+
+    def score(data: np.ndarray, rotation: np.ndarray, shift: np.ndarray) -> tuple[float, float]:
+        gradient, hessian = np.empty(6), np.empty((6, 6))
+        reach = int(np.abs(k).max()) + 1
+        table, here = np.empty((3, 2 * reach + 1), np.complex64), np.empty(len(k), np.complex64)
+        fourier_cpu.phases(shift, n, reach, table)
+        fourier_cpu.moved(k, data, table, here)
+        r = rotation.astype(np.float32)
+        total = fourier_cpu.likelihood(template.transform, _PAD, k, here, weight, r, n, gradient, hessian)
+        none_left = fourier_cpu.likelihood(
+            template.transform, _PAD, k, np.zeros_like(here), weight, r, n, gradient, hessian
+        )
+        return (total - none_left) / 2, -none_left  # correlation and norm of the packed half
+
+    def work(i: int) -> tuple[np.ndarray, np.ndarray, float]:
+        start = np.rint(places.positions[i]).astype(int)
+        data = packing.transform(cut_box(volume, start, n))
+        rotation, shift = places.rotations[i], (places.positions[i] - start)[::-1].copy()
+        correlation, mass = score(data, rotation, shift)
+        a = max(correlation, 1e-12) / mass
+        _, rotation, shift, _ = fourier_cpu.climb(
+            template.transform, _PAD, k, (a * data).astype(np.complex64), (a * a * weight).astype(np.float32), n,
+            rotation, shift, unit, none, np.zeros(2), LONGEST, STEPS,
+        )  # fmt: skip
+        correlation, mass = score(data, rotation, shift)
+        return start + shift[::-1], rotation, scale * correlation / (noise * np.sqrt(mass))
+
+    with ThreadPoolExecutor(threads()) as pool:
+        found = list(pool.map(work, range(len(places))))
+    if not found:
+        return places
+    positions, rotations, scores = zip(*found, strict=True)
+    return Places(np.array(positions), np.array(rotations), np.array(scores))
+
+
+def cut_box(volume: np.ndarray, centre: np.ndarray, size: int) -> np.ndarray:
+    """Return a box about a voxel; zero beyond the volume."""
+    out = np.zeros((size,) * 3, np.float32)
+    first = centre - size // 2
+    source = tuple(slice(max(0, a), max(0, min(n, a + size))) for a, n in zip(first, volume.shape, strict=True))
+    target = tuple(slice(s.start - a, s.stop - a) for s, a in zip(source, first, strict=True))
+    out[target] = volume[source]
+    return out
+
+
+def apart(places: Places, distance: float) -> np.ndarray:
+    """Return the indices, best first, of places that have none better within a distance.
+
+    Parameters
+    ----------
+    distance : float
+        Voxels.
+    """
+    from scipy.spatial import cKDTree
+
+    order = np.argsort(-places.scores, kind="stable")
+    if len(order) == 0:
+        return order
+    near = cKDTree(places.positions).query_ball_point(places.positions, distance * (1 - 1e-9))
+    gone = np.zeros(len(places), bool)
+    kept = []
+    for i in order:
+        if not gone[i]:
+            kept.append(i)
+            gone[near[i]] = True
+    return np.array(kept, int)
