@@ -37,24 +37,27 @@ def product(flat, m, wide, scale, rotation, spectrum, spans, out):
 
 
 @njit(nogil=True, cache=True, fastmath=True, error_model="numpy")
-def keep_best(score, first, factor, number, best, which):
-    """Keep in `best` and `which` the largest scores so far and their numbers; rows of `score` begin at `first`."""
+def keep_best(score, first, factor, number, place, best, which):
+    """Keep in `best` and `which` the largest scores so far and their numbers.
+
+    Rows of `score` begin at `first`; `place` says which rows and columns (from, to, from, to) they are of.
+    """
     for k in range(best.shape[0]):
-        for j in range(best.shape[1]):
-            here, b, w = score[k, j], best[k, j], which[k, j]
-            for i in range(b.size):
-                b[i], w[i] = better(here[U(i + first)] * factor, number, b[i], w[i])
+        for j in range(place[0], place[1]):
+            here, b, w = score[k, j - place[0]], best[k, j], which[k, j]
+            for i in range(place[2], place[3]):
+                b[i], w[i] = better(here[U(i - place[2] + first)] * factor, number, b[i], w[i])
 
 
 @njit(nogil=True, cache=True, fastmath=True, error_model="numpy")
-def keep_best_guided(score, first, factor, number, kind, allowed, best, which):
+def keep_best_guided(score, first, factor, number, place, kind, allowed, best, which):
     """Do as :func:`keep_best` where the voxel's kind allows this orientation."""
     for k in range(best.shape[0]):
-        for j in range(best.shape[1]):
-            here, b, w, of = score[k, j], best[k, j], which[k, j], kind[k, j]
-            for i in range(b.size):
+        for j in range(place[0], place[1]):
+            here, b, w, of = score[k, j - place[0]], best[k, j], which[k, j], kind[k, j]
+            for i in range(place[2], place[3]):
                 if allowed[of[i]]:
-                    b[i], w[i] = better(here[U(i + first)] * factor, number, b[i], w[i])
+                    b[i], w[i] = better(here[U(i - place[2] + first)] * factor, number, b[i], w[i])
 
 
 @njit(nogil=True, cache=True, fastmath=True)

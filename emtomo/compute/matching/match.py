@@ -9,7 +9,7 @@ from emtomo.compute.matching.guide import surface_guide
 from emtomo.compute.matching.model import Model
 from emtomo.compute.matching.options import PeakOptions, ScanOptions
 from emtomo.compute.matching.others import weighed
-from emtomo.compute.matching.peaks import Places, apart, climbed, maxima
+from emtomo.compute.matching.peaks import Places, apart, best_of, climbed, maxima, reoriented
 from emtomo.compute.matching.scan import Guide, scan
 from emtomo.compute.matching.scores import background, forbid, gold_places, local_deviation, probe
 from emtomo.compute.matching.template import Template, coarser, cut_for, masked_template, random_phased
@@ -20,8 +20,10 @@ from emtomo.compute.symmetry import symmetry_rotations
 from emtomo.errors import EmtomoError
 
 GRID = 1.3  # edge of a grid's cells over the distance to the nearest orientation
-COARSE_RADIUS = 9.0  # voxels of the template's radius, at which it is scanned
-COARSE_STEP = 15.0  # degrees: near enough at that radius for the climbs to start from; finer angles are theirs
+COARSE_RADIUS = 8.0  # voxels of the template's radius, at which it is scanned
+LEAST_BINNING = 1.2  # less is not worth it
+COARSE_STEP = 18.0  # degrees: near enough at that radius; finer angles are the climbs' work
+STARTS, FINALISTS = 5, 2  # orientations climbed from at coarse, and of their tops at full sampling
 LEAST = 3.5  # deviations: lower maxima are not looked at
 MOST = 400  # maxima that are looked at in full, or
 PER_PARTICLE = 10  # times the number of particles, or
@@ -124,10 +126,14 @@ class Matcher:
         self.fine, weighting = filtered(bright, transfer, band, options.whiten, 2 * int(model.radius) + 2)
         del bright
         self.full = Template(masked_template(model.reference, model.mask), 1.0, weighting)
-        self.binning = 1.0 if options.exhaustive else max(1.0, model.radius / COARSE_RADIUS)
-        self.small, self.template = self.fine, self.full
-        if self.binning > 1:
-            self.small, self.template = bin_volume(self.fine, self.binning), coarser(self.full, self.binning)
+        coarse = model.radius / COARSE_RADIUS
+        self.small, self.template, self.coarse = self.fine, self.full, 1.0
+        if coarse >= LEAST_BINNING:
+            self.small, self.template = bin_volume(self.fine, coarse), coarser(self.full, coarse)
+            self.coarse = coarse
+        self.scanned, self.scanning, self.binning = self.small, self.template, self.coarse
+        if options.exhaustive:
+            self.scanned, self.scanning, self.binning = self.fine, self.full, 1.0
         step = options.angular_step if options.exhaustive else max(options.angular_step, COARSE_STEP)
         self.rotations = orientation_grid(step * GRID, options.symmetry)
         edge = model.radius / 2 if options.border is None else options.border / pixel_size
@@ -135,7 +141,7 @@ class Matcher:
         some = self.rotations[:: max(1, len(self.rotations) // PROBES)]
         self.unit, self.inverted = probe(self.small, self.template, some)
         self.roughness = self.full.roughness(some)
-        self.local = local_deviation(self.small, self.radius) if options.local_contrast else None
+        self.local = local_deviation(self.small, model.radius / self.coarse) if options.local_contrast else None
 
     def guide(self, points: np.ndarray, normals: np.ndarray, distance: float, cone: float, pixel_size: float) -> Guide:
         """Return where and how to look near a surface.
@@ -152,28 +158,36 @@ class Matcher:
             Å, of the tomogram.
         """
         step = pixel_size * self.binning
-        places = np.asarray(points)[:, ::-1] / step + middle(self.small)
-        return surface_guide(places, normals, self.small.shape, self.rotations, max(1.0, distance / step), cone)
+        places = np.asarray(points)[:, ::-1] / step + middle(self.scanned)
+        return surface_guide(places, normals, self.scanned.shape, self.rotations, max(1.0, distance / step), cone)
 
     def scan(self, guide: Guide | None = None, progress: Progress | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return the best score of every voxel of the scan, in deviations of noise, and whose it is."""
-        scores, which = self._scanned(self.template, guide, progress)
+        scores, which = self._scan(self.scanning, guide, progress)
         if self.options.random_phases:
-            scores -= background(self._scanned(random_phased(self.template), guide, None)[0], self.radius)
+            scores -= background(self._scan(random_phased(self.scanning), guide, None)[0], self.radius)
         if len(self.gold):
-            forbid(scores, (self.gold - middle(self.fine)) / self.binning + middle(self.small), self.radius)
+            forbid(scores, (self.gold - middle(self.fine)) / self.binning + middle(self.scanned), self.radius)
         return scores, which
 
-    def _scanned(
+    def _scan(
         self, template: Template, guide: Guide | None, progress: Progress | None
     ) -> tuple[np.ndarray, np.ndarray]:
         reach = int(np.ceil(self.radius)) + 1
         most = max(self.tile, (3 * reach) ** 3)
-        scores, which = scan(self.small, template, self.rotations, self.edge, reach, most, guide, progress)
+        scores, which = scan(self.scanned, template, self.rotations, self.edge, reach, most, guide, progress)
         scores /= self.unit
         if self.local is not None:
-            scores /= self.local
+            to_small = [self._in_small(np.arange(n), axis) for axis, n in enumerate(scores.shape)]
+            for plane, z in zip(scores, to_small[0], strict=True):
+                plane /= self.local[z][np.ix_(*to_small[1:])]
         return scores, which
+
+    def _in_small(self, index: np.ndarray, axis: int) -> np.ndarray:
+        """Return the nearest index of the coarse volume to indices of the scanned one along an axis."""
+        scanned, small = self.scanned.shape[axis], self.small.shape[axis]
+        place = (index - scanned // 2) * (self.binning / self.coarse) + small // 2
+        return np.clip(np.rint(place).astype(int), 0, small - 1)
 
     def locate(self, guide: Guide | None = None, wanted: int = 0, progress: Progress | None = None) -> Match:
         """Scan, and climb to the top of the best maxima.
@@ -192,26 +206,40 @@ class Matcher:
             turns *= float(guide.allowed[:, np.unique(guide.kind[searched])].mean())
         cells = voxels * turns * self.roughness
         most = max(MOST, PER_PARTICLE * wanted, int(voxels / (VOLUME * self.model.radius**3)))
-        places = self._climbed(maxima(scores, which, self.rotations, LEAST, most, 2), cells)
+        places = self._climbed(maxima(scores, which, self.rotations, LEAST, most, 2), cells, guide is None)
         return Match(places, cells, scores, which, self.rotations, self.binning, self.inverted)
 
-    def _climbed(self, places: Places, cells: float) -> Places:
-        """Return the tops near some maxima, in voxels of the tomogram, weighed against other objects."""
-        if len(places) == 0:
+    def _climbed(self, places: Places, cells: float, free: bool) -> Places:
+        """Return the tops near some maxima, in voxels of the tomogram, weighed against other objects.
+
+        If `free`, orientations that the scan did not find best are tried too.
+        """
+        count = len(places)
+        if count == 0:
             return places
-        start = np.rint(places.positions).astype(int)
-        local = np.ones(len(places)) if self.local is None else self.local[tuple(start.T)]
-        if self.binning > 1:
-            places = climbed(self.small, self.template, places)
-        there = (places.positions - middle(self.small)) * self.binning + middle(self.fine)
-        places = climbed(self.fine, self.full, Places(there, places.rotations, places.scores))
-        places = Places(places.positions, places.rotations, places.scores / self.unit / local)
+        local = np.ones(count)
+        if self.local is not None:
+            local = self.local[tuple(self._in_small(places.positions[:, axis], axis) for axis in range(3))]
+        there = (places.positions - middle(self.scanned)) * (self.binning / self.coarse) + middle(self.small)
+        places = climbed(self.small, self.template, Places(there, places.rotations, places.scores))
+        if free:
+            turned = reoriented(self.small, self.template, places, self.rotations, min(STARTS, len(self.rotations)))
+            places = best_of(climbed(self.small, self.template, turned), count, FINALISTS)
+        if self.coarse > 1:
+            there = (places.positions - middle(self.small)) * self.coarse + middle(self.fine)
+            places = climbed(self.fine, self.full, Places(there, places.rotations, places.scores))
+        places = best_of(places, count, 1)
+        # a whitened tomogram is in units of its noise; what its particles add to the deviation counts for the cut alone
+        noise = 1.0 if self.options.whiten else self.unit
+        places = Places(places.positions, places.rotations, places.scores / noise)
         inside = ((places.positions >= 0) & (places.positions <= np.array(self.fine.shape) - 1)).all(axis=1)
-        places = places.take(np.flatnonzero(inside))
-        places = places.take(apart(places, SAME))
+        kept = np.flatnonzero(inside & np.isfinite(places.scores))
+        kept = kept[apart(places.take(kept), SAME)]
+        places, local = places.take(kept), local[kept]
+        scores = places.scores
         if self.options.other_objects:
-            scores = weighed(self.fine, self.full, places, self.model.radius, cut_for(1.0, cells))
-            places = Places(places.positions, places.rotations, scores)
+            scores = weighed(self.fine, self.full, places, self.model.radius, cut_for(1.0, cells), noise)
+        places = Places(places.positions, places.rotations, scores * noise / self.unit / local)
         return places.take(np.argsort(-places.scores, kind="stable"))
 
 

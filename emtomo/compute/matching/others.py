@@ -8,10 +8,12 @@ from emtomo.compute.matching.template import Template
 from emtomo.compute.matching.weighting import frequencies
 
 FINEST = 8  # shells of the template's box: beyond them an unknown object is lost in the noise
-PRIOR = -8.0  # log of how often such an object is met where one looks
+PRIOR = -4.0  # log of how often such an object is met where one looks
 
 
-def weighed(volume: np.ndarray, template: Template, places: Places, radius: float, cut: float) -> np.ndarray:
+def weighed(
+    volume: np.ndarray, template: Template, places: Places, radius: float, cut: float, noise: float
+) -> np.ndarray:
     """Return scores that count only as far as the reference explains more than an unknown object would.
 
     The unknown object has the reference's mean power in every shell, in amplitude and phase otherwise anything: the
@@ -28,6 +30,8 @@ def weighed(volume: np.ndarray, template: Template, places: Places, radius: floa
         Of the particle, in voxels.
     cut : float
         Scores above it tell how strong a particle is.
+    noise : float
+        Deviation of the noise over what the filter takes for it; scores are in units of the former.
 
     Notes
     -----
@@ -60,7 +64,7 @@ def weighed(volume: np.ndarray, template: Template, places: Places, radius: floa
     out = np.empty(len(places))
     for i, (position, score) in enumerate(zip(places.positions, places.scores, strict=True)):
         part = rfftn(cut_box(volume, np.rint(position).astype(int), n) * sphere)[inside]
-        power = sums(part.real**2 + part.imag**2) / there / mass
+        power = sums(part.real**2 + part.imag**2) / there / mass / noise**2
         ratio = 0.5 * float((independent * (power * t / (1 + t) - np.log1p(t))).sum())
         out[i] = np.sqrt(max(0.0, score**2 - 2 * np.logaddexp(0, PRIOR + ratio)))
     return out

@@ -8,10 +8,14 @@ import numpy as np
 from emtomo.compute.device import threads
 from emtomo.compute.kernels import fourier_cpu
 from emtomo.compute.matching.template import Template
+from emtomo.compute.refinement.expectation import waves
 from emtomo.compute.refinement.reference import PAD
 
 STEPS = 12  # of a climb, at most
 LONGEST = np.array([0.2, 1.0])  # radians and voxels of one step
+AROUND = 0.7  # voxels
+DISTINCT = 25.0  # degrees between orientations that are climbed apart
+BATCH = 64  # places in one matrix product
 _PAD = np.float32(PAD)
 
 
@@ -121,6 +125,60 @@ def climbed(volume: np.ndarray, template: Template, places: Places) -> Places:
         return places
     positions, rotations, scores = zip(*found, strict=True)
     return Places(np.array(positions), np.array(rotations), np.array(scores))
+
+
+def reoriented(volume: np.ndarray, template: Template, places: Places, rotations: np.ndarray, keep: int) -> Places:
+    """Return, for every place one after the other, its `keep` best orientations that differ clearly.
+
+    All orientations are tried at the place and `AROUND` voxels about it, in one matrix product.
+
+    Parameters
+    ----------
+    volume, template, places
+        As for :func:`climbed`.
+    rotations : (m, 3, 3) array
+        At least `keep`.
+    keep : int
+
+    Returns
+    -------
+    Places
+        `keep` for each place; scores are relative.
+    """
+    packing = template.packing
+    k, n = packing.k, template.size
+    sections = np.empty((len(rotations), 2 * len(k)), np.float32)
+    fourier_cpu.sections_parallel(template.transform, _PAD, k, np.ascontiguousarray(rotations, np.float32), sections)
+    sections /= np.maximum(template.norms(rotations), 1e-30)[:, None].astype(np.float32)
+    moves = AROUND * np.concatenate([np.zeros((1, 3)), np.eye(3), -np.eye(3)])
+    turns = waves(k, moves, n)
+    near = np.einsum("aij,bij->ab", rotations, rotations) > 1 + 2 * np.cos(np.deg2rad(DISTINCT))
+    positions, found, scores = [], [], []
+    for first in range(0, len(places), BATCH):
+        part = places.positions[first : first + BATCH]
+        starts = np.rint(part).astype(int)
+        boxes = np.array([cut_box(volume, at, n) for at in starts])
+        rest = waves(k, (part - starts)[:, ::-1], n)
+        data = (packing.transform(boxes) * rest)[:, None, :] * turns[None]
+        flat = np.ascontiguousarray(data.reshape(-1, len(k)), np.complex64).view(np.float32)
+        score = (sections @ flat.T).reshape(len(rotations), len(part), len(moves))
+        move, top = score.argmax(axis=2), score.max(axis=2)
+        for c in range(len(part)):
+            left = top[:, c].copy()
+            for _ in range(keep):
+                o = int(left.argmax())
+                positions.append(part[c] + moves[move[o, c]][::-1])
+                found.append(rotations[o])
+                scores.append(top[o, c])
+                left[near[o]] = -np.inf
+    return Places(np.array(positions).reshape(-1, 3), np.array(found).reshape(-1, 3, 3), np.array(scores))
+
+
+def best_of(places: Places, groups: int, keep: int) -> Places:
+    """Return the `keep` best of each of `groups` runs of equal length, run after run."""
+    order = np.argsort(-places.scores.reshape(groups, -1), axis=1, kind="stable")[:, :keep]
+    each = len(places) // max(groups, 1)
+    return places.take((order + each * np.arange(groups)[:, None]).ravel())
 
 
 def cut_box(volume: np.ndarray, centre: np.ndarray, size: int) -> np.ndarray:

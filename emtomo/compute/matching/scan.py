@@ -11,9 +11,11 @@ import numpy as np
 from emtomo.compute.device import threads
 from emtomo.compute.kernels.matching_cpu import keep_best, keep_best_guided, product
 from emtomo.compute.matching.template import Template
+from emtomo.compute.matching.weighting import frequencies
 from emtomo.compute.refinement.reference import PAD
 
 SHARE = 0.5  # of the memory that is free now
+SMEAR = 3.0  # frequencies
 SLAB_BYTES = 2**20  # of a transform turned back at a time: stays in a core's cache
 
 
@@ -72,7 +74,8 @@ def tiles(shape: tuple[int, ...], edge: int, reach: int, most: int) -> Iterator[
         # a tile of the whole length needs the voxels beyond its ends once only: they are zero on both sides
         whole = [n + max(0, reach - edge) for n in shape]
         return [
-            next_fast_len(min(w, h) if p == 1 else w, real=True) for w, h, p in zip(wide, whole, parts, strict=True)
+            next_fast_len(min(w, h) if p == 1 else w, real=axis == 2)
+            for axis, (w, h, p) in enumerate(zip(wide, whole, parts, strict=True))
         ]
 
     while np.prod(sizes()) > most:
@@ -87,8 +90,8 @@ def tiles(shape: tuple[int, ...], edge: int, reach: int, most: int) -> Iterator[
         yield Tile(start, stop, tuple(sizes()))
 
 
-def _spectrum(volume: np.ndarray, tile: Tile, reach: int, high: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return a tile's transform without what is beyond `high` cycles per voxel, and where its rows are not zero."""
+def _spectrum(volume: np.ndarray, tile: Tile, reach: int, template: Template) -> tuple[np.ndarray, np.ndarray]:
+    """Return a tile's transform without what the template lacks, and where its rows are not zero."""
     from scipy.fft import rfftn
 
     padded = np.zeros(tile.size, np.float32)
@@ -99,15 +102,19 @@ def _spectrum(volume: np.ndarray, tile: Tile, reach: int, high: float) -> tuple[
         target.append(slice(0, up - low))
     padded[tuple(target)] = volume[tuple(source)]
     spectrum = rfftn(padded, workers=threads(), overwrite_x=True)
-    full = [np.fft.fftfreq(n).astype(np.float32) ** 2 for n in tile.size[:2]]
-    kx = np.fft.rfftfreq(tile.size[2]).astype(np.float32) ** 2
     spans = np.zeros((*tile.size[:2], 2), np.int32)
-    rounding = 1e-6 * np.abs(spectrum[0]).max()  # what was never measured is zero but for rounding
+    whole = all(part.stop - part.start == n for part, n in zip(source, volume.shape, strict=True))
+    kx, ky, kz = frequencies(tile.size)
+    factor = np.float32(template.factor)
     for k, plane in enumerate(spectrum):
-        plane[full[0][k] + full[1][:, None] + kx[None, :] >= high**2] = 0
-        there = np.abs(plane) > rounding
-        spans[k, :, 1] = np.where(there.any(axis=1), there.shape[1] - there[:, ::-1].argmax(axis=1), 0)
-        spans[k, :, 0] = np.where(there.any(axis=1), there.argmax(axis=1), 0)
+        inside = kx[0] ** 2 + ky[0] ** 2 + kz[k] ** 2 < min(0.5, template.weighting.high * template.factor) ** 2
+        if whole:  # the borders smear what was measured by a few frequencies; those of a small part by too many
+            slack = [kz[k] + np.float32(d / tile.size[0]) for d in (-SMEAR, 0, SMEAR)]
+            measured = [template.weighting.transfer(kx[0] / factor, ky[0] / factor, z / factor) != 0 for z in slack]
+            inside &= np.any(measured, axis=0)
+        plane[~inside] = 0
+        spans[k, :, 1] = np.where(inside.any(axis=1), inside.shape[1] - inside[:, ::-1].argmax(axis=1), 0)
+        spans[k, :, 0] = np.where(inside.any(axis=1), inside.argmax(axis=1), 0)
     return spectrum, spans
 
 
@@ -116,8 +123,7 @@ class Scanner:
 
     def __init__(self, volume: np.ndarray, tile: Tile, template: Template, reach: int) -> None:
         self.tile, self.template = tile, template
-        high = min(0.5, template.weighting.high * template.factor)
-        self.spectrum, self.spans = _spectrum(volume, tile, reach, high)
+        self.spectrum, self.spans = _spectrum(volume, tile, reach, template)
         self.scale = np.array([PAD * template.size / n for n in tile.size[::-1]], np.float32)
         self.offset = tuple(a - max(0, a - reach) for a in tile.start)
         self.step = max(1, SLAB_BYTES // (4 * tile.size[1] * tile.size[2]))
@@ -131,9 +137,12 @@ class Scanner:
         guide: Guide | None,
         told: Callable[[], None],
     ) -> None:
-        """Keep the best of all orientations in the tile's part of `best` and `which`."""
-        slabs = range(self.offset[0], self.offset[0] + best.shape[0], self.step)
+        """Keep the best of all orientations in the tile's part of the whole `best` and `which`."""
+        tile, step = self.tile, self.step
+        depth, rows = tile.stop[0] - tile.start[0], slice(self.offset[1], self.offset[1] + tile.stop[1] - tile.start[1])
+        slabs = [(z, min(z + step, depth)) for z in range(0, depth, step)]
         locks = [Lock() for _ in slabs]
+        place = (tile.start[1], tile.stop[1], tile.start[2], tile.stop[2])
 
         def work(first: int) -> None:
             from scipy.fft import ifftn, irfft
@@ -144,30 +153,21 @@ class Scanner:
                 allowed = None if guide is None else guide.allowed[o]
                 if allowed is not None and not allowed.any():
                     continue
-                product(
-                    *self.template.flat,
-                    self.scale,
-                    rotations[o],
-                    self.spectrum.view(np.float32),
-                    self.spans,
-                    floats,
-                )
+                turn, source = rotations[o], self.spectrum.view(np.float32)
+                product(*self.template.flat, self.scale, turn, source, self.spans, floats)
                 back = ifftn(out, axes=(0, 1), overwrite_x=True, workers=1)
                 for k in range(len(slabs)):
                     i = (k + first * len(slabs) // count) % len(slabs)  # threads begin at different slabs
-                    z0, z1 = slabs[i], min(slabs[i] + self.step, self.offset[0] + best.shape[0])
-                    rows = slice(self.offset[1], self.offset[1] + best.shape[1])
-                    part = irfft(back[z0:z1, rows], n=self.tile.size[2], axis=2, workers=1)
-                    here = slice(z0 - self.offset[0], z1 - self.offset[0])
-                    number = np.int32(o)
+                    z0, z1 = slabs[i]
+                    part = back[self.offset[0] + z0 : self.offset[0] + z1, rows]
+                    score = irfft(part, n=tile.size[2], axis=2, workers=1)
+                    here = slice(tile.start[0] + z0, tile.start[0] + z1)
+                    about = (score, self.offset[2], factors[o], np.int32(o), place)
                     with locks[i]:
-                        if allowed is None:
-                            keep_best(part, self.offset[2], factors[o], number, best[here], which[here])
-                        elif guide is not None:
-                            kind = guide.kind[here]
-                            keep_best_guided(
-                                part, self.offset[2], factors[o], number, kind, allowed, best[here], which[here]
-                            )
+                        if guide is None:
+                            keep_best(*about, best[here], which[here])
+                        else:
+                            keep_best_guided(*about, guide.kind[here], allowed, best[here], which[here])
                 told()
 
         count = min(threads(), len(rotations))
@@ -222,11 +222,8 @@ def scan(
 
     for tile in parts:
         place = tuple(slice(a, b) for a, b in zip(tile.start, tile.stop, strict=True))
-        here = None if guide is None else Guide(guide.kind[place], guide.allowed)
-        if here is not None and not here.kind.any():
+        if guide is not None and not guide.kind[place].any():
             done += len(rotations)
             continue
-        top, number = np.full(best[place].shape, -np.inf, np.float32), np.zeros(best[place].shape, np.int32)
-        Scanner(volume, tile, template, reach).run(rotations, factors, top, number, here, told)
-        best[place], which[place] = top, number
+        Scanner(volume, tile, template, reach).run(rotations, factors, best, which, guide, told)
     return best, which
