@@ -44,9 +44,10 @@ def keep_best(score, first, factor, number, place, best, which):
     """
     for k in range(best.shape[0]):
         for j in range(place[0], place[1]):
-            here, b, w = score[k, j - place[0]], best[k, j], which[k, j]
-            for i in range(place[2], place[3]):
-                b[i], w[i] = better(here[U(i - place[2] + first)] * factor, number, b[i], w[i])
+            b, w = best[k, j, place[2] : place[3]], which[k, j, place[2] : place[3]]
+            here = score[k, j - place[0], first : first + b.size]
+            for i in range(b.size):
+                b[i], w[i] = better(here[i] * factor, number, b[i], w[i])
 
 
 @njit(nogil=True, cache=True, fastmath=True, error_model="numpy")

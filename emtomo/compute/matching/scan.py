@@ -16,7 +16,7 @@ from emtomo.compute.refinement.reference import PAD
 
 SHARE = 0.5  # of the memory that is free now
 SMEAR = 3.0  # frequencies
-SLAB_BYTES = 2**20  # of a transform turned back at a time: stays in a core's cache
+SLAB_BYTES = 2**21  # of a transform turned back at a time: stays in a core's cache
 
 
 def tile_of_memory(most: int) -> int:
@@ -145,7 +145,7 @@ class Scanner:
         place = (tile.start[1], tile.stop[1], tile.start[2], tile.stop[2])
 
         def work(first: int) -> None:
-            from scipy.fft import ifftn, irfft
+            from scipy.fft import ifft, irfft
 
             out = np.empty_like(self.spectrum)
             floats = out.view(np.float32)
@@ -155,12 +155,14 @@ class Scanner:
                     continue
                 turn, source = rotations[o], self.spectrum.view(np.float32)
                 product(*self.template.flat, self.scale, turn, source, self.spans, floats)
-                back = ifftn(out, axes=(0, 1), overwrite_x=True, workers=1)
+                ifft(out, axis=0, overwrite_x=True, workers=1)
                 for k in range(len(slabs)):
                     i = (k + first * len(slabs) // count) % len(slabs)  # threads begin at different slabs
                     z0, z1 = slabs[i]
-                    part = back[self.offset[0] + z0 : self.offset[0] + z1, rows]
-                    score = irfft(part, n=tile.size[2], axis=2, workers=1)
+                    # a slab stays in the cache; planes and rows that are not wanted are not turned back
+                    slab = out[self.offset[0] + z0 : self.offset[0] + z1]
+                    part = ifft(slab, axis=1, overwrite_x=True, workers=1)
+                    score = irfft(part[:, rows], n=tile.size[2], axis=2, workers=1)
                     here = slice(tile.start[0] + z0, tile.start[0] + z1)
                     about = (score, self.offset[2], factors[o], np.int32(o), place)
                     with locks[i]:
