@@ -1,6 +1,6 @@
 """match-template beside pyTME: time, memory, average precision, errors, on the same tomograms.
 
-    python benchmarks/bench_matching.py [--seeds 1 2] [--snr 0.004] [--molecules 4v4r 3j9i 6qzp] [--pytme VENV] [--out DIR]
+    python benchmarks/bench_matching.py [--seeds 1 2] [--snr 0.004] [--molecules 4v4r 3j9i 6qzp] [--pytme VENV]
 
 The tomograms (100×200×200, 20 copies, 16 decoys) are made by the generator in ../shared/peers; pyTME 0.3.6 runs from a
 virtual environment of its own, with two processes, at 15° (1,992 rotations); without one, only emtomo is measured.
@@ -48,9 +48,9 @@ def tomogram(out: Path, molecule: str, snr: float, seed: int) -> Path:
     if not (folder / "truth.csv").exists():
         others = [str(MAPS / f"{name}.mrc") for name in MOLECULES if name != molecule]
         subprocess.run(
-            [sys.executable, str(PEER / "make_tomo.py"), "--template", str(MAPS / f"{molecule}.mrc"), "--decoy", *others,
-             "--n-decoy", "8", "--size", "100", "200", "200", "-n", "20", "--snr", str(snr), "--subvoxel", "--seed",
-             str(seed), "--out", str(folder)],
+            [sys.executable, str(PEER / "make_tomo.py"), "--template", str(MAPS / f"{molecule}.mrc"), "--decoy",
+             *others, "--n-decoy", "8", "--size", "100", "200", "200", "-n", "20", "--snr", str(snr), "--subvoxel",
+             "--seed", str(seed), "--out", str(folder)],
             check=True, stdout=subprocess.DEVNULL,
         )  # fmt: skip
     return folder
@@ -120,7 +120,11 @@ def note(
     table.setdefault(name, []).append([wall, memory, score["average_precision"]])
     errors = f"{score.get('pos_err_vox_mean') or 0:.2f} voxels (mean), {score.get('ang_err_deg_median') or 0:.1f}°"
     more = "".join(f", {key} {value:.4g}" for key, value in about.items())
-    row(f"{name}, {molecule}, seed {seed}", f"{wall:.1f} s, {memory:.0f} MB, AP {score['average_precision']:.3f}", errors + more)
+    row(
+        f"{name}, {molecule}, seed {seed}",
+        f"{wall:.1f} s, {memory:.0f} MB, AP {score['average_precision']:.3f}",
+        errors + more,
+    )
 
 
 def pytme(folder: Path, venv: Path, out: Path) -> tuple[float, float, dict[str, float]]:

@@ -14,6 +14,7 @@ from emtomo.protocols.import_coordinates import ImportCoordinates
 from emtomo.protocols.import_subtomograms import ImportSubtomograms
 from emtomo.protocols.import_tomograms import ImportTomograms
 from emtomo.protocols.import_volume import ImportVolume
+from emtomo.protocols.initial_model import InitialModel
 from emtomo.protocols.match_template import MatchTemplate
 from emtomo.protocols.model_workflow import ModelWorkflow
 from emtomo.protocols.pick_again import PickAgain
@@ -41,6 +42,7 @@ __all__ = [
     "ImportSubtomograms",
     "ImportTomograms",
     "ImportVolume",
+    "InitialModel",
     "MatchTemplate",
     "ModelWorkflow",
     "PickAgain",

@@ -1,0 +1,229 @@
+"""An initial model from particles alone: random batches are aligned to what earlier ones gave."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+
+from emtomo.compute.device import check_device
+from emtomo.compute.filters import ball, lowpass_curve, radial_filter
+from emtomo.compute.refinement.initial import first_noise, flat_half, grey_scale, smooth_gaps
+from emtomo.compute.refinement.iteration import EDGE, Half, Setting, Worker, run_iteration
+from emtomo.compute.refinement.maximisation import Sums, solve
+from emtomo.compute.refinement.options import SYMMETRY, RefineOptions
+from emtomo.compute.refinement.packing import Packing
+from emtomo.compute.refinement.particles import Particles, Poses
+from emtomo.compute.refinement.reconstruct import half_sums
+from emtomo.compute.refinement.schedule import Progress, global_search
+from emtomo.compute.rotations import random_rotations
+from emtomo.compute.symmetry import parse_symmetry, symmetry_rotations
+from emtomo.errors import EmtomoError
+from emtomo.options import Param
+
+IDENTITY = (np.eye(3), np.zeros(3))
+SMALLEST = 16  # voxels of a box
+GUARD = 1.0  # shells compared beyond the filter
+SMALL = 0.05  # of a shell's mean weight: what hardly any particle measured stays small
+
+
+@dataclass(frozen=True, kw_only=True)
+class InitialModelOptions:
+    """How the model grows."""
+
+    symmetry: Annotated[str, SYMMETRY] = "C1"
+    apply_symmetry: Annotated[
+        bool,
+        Param("Apply symmetry", "Average the model over the group from the beginning. Otherwise the symmetry is "
+              "not used: the model tells it, and align-symmetry its axes."),
+    ] = False  # fmt: skip
+    batch_size: Annotated[int, Param("Batch size", "Particles that are aligned at a time.", ge=1)] = 12
+    iterations: Annotated[
+        int, Param("Number of iterations", "Each goes through so many batches as the next field says.", ge=1, le=1000)
+    ] = 5
+    batches: Annotated[int, Param("Number of batches", "In one iteration.", ge=1, le=1000)] = 10
+    learning_rate: Annotated[
+        float, Param("Learning rate", "Share of the newest batch in the model.", gt=0, le=1)
+    ] = 0.2  # fmt: skip
+    filter_to: Annotated[
+        float, Param("Filter to", "Resolution of the model; finer detail does not count.", unit="Å", gt=0)
+    ] = 50.0  # fmt: skip
+    fourier: Annotated[
+        bool,
+        Param("Average in Fourier space", "Weigh every frequency by how much of it was measured. Otherwise whole batch "
+              "averages are mixed.", expert=True),
+    ] = True  # fmt: skip
+    mask_diameter: Annotated[
+        float, Param("Mask diameter", "Of a sphere that holds the particle. 0 takes the box.", unit="Å", ge=0)
+    ] = 0.0
+    offset_range: Annotated[
+        float, Param("Offset range", "How far particles may lie from the centre.", unit="voxels", gt=0, le=100)
+    ] = 5.0
+    seed: Annotated[int, Param("Random seed", "The same seed gives the same model.", ge=0)] = 1
+
+
+class StochasticModel:
+    """A model that learns from batches of particles.
+
+    Parameters
+    ----------
+    particles : Particles
+    poses : Poses
+        Their shifts say where they lie; their rotations are not used.
+    options : InitialModelOptions
+    reference : (n, n, n) array, optional
+        To begin with, of any grey scale; by default a batch in random orientations.
+    mask : (n, n, n) array, optional
+    device : {"cpu", "cuda", "cuda:N"}
+
+    Raises
+    ------
+    EmtomoError
+        If the box is too small for the filter, or the reference or mask has another size.
+
+    References
+    ----------
+    Chen et al., EMAN2 (2019), e2spt_sgd, for batches and the learning rate; Punjani et al., cryoSPARC, Nature Methods
+    14 (2017), for stochastic descent. Here each step is the expectation and maximisation of refinement, which weighs
+    all orientations by their probability.
+    """
+
+    def __init__(
+        self, particles: Particles, poses: Poses, options: InitialModelOptions, reference: np.ndarray | None = None,
+        mask: np.ndarray | None = None, device: str = "cpu",
+    ) -> None:  # fmt: skip
+        n, pixel = particles.size, particles.pixel_size
+        if n < SMALLEST:
+            raise EmtomoError(f"The boxes must have at least {SMALLEST} voxels after shrinking, they have {n}.")
+        if len(particles) < 2:
+            raise EmtomoError(f"An initial model needs at least two particles, there is {len(particles)}.")
+        for what, volume in (("reference", reference), ("mask", mask)):
+            if volume is not None and volume.shape != (n, n, n):
+                raise EmtomoError(f"The {what} must be {n} voxels wide as the particles are, got {volume.shape}.")
+        self.particles, self.options, self.device = particles, options, check_device(device)
+        named = parse_symmetry(options.symmetry)
+        self.symmetry = named if options.apply_symmetry else "C1"
+        count = len(particles)
+        self.start = Poses(np.tile(np.eye(3), (count, 1, 1)), poses.shifts.copy(), np.zeros(count, int))
+        diameter = options.mask_diameter or n * pixel
+        self.mask_radius = min(diameter / 2 / pixel, n / 2)
+        self.mask = ball(n, min(self.mask_radius, n / 2 - EDGE), EDGE) if mask is None else np.asarray(mask, np.float32)
+        self.shell = float(np.clip(n * pixel / options.filter_to, 3.0, n / 2 - GUARD))
+        self.radius = min(self.shell + GUARD, n / 2)
+        self.packing = Packing(n, float(np.ceil(self.radius)))
+        self.poses = self.start.copy()
+        self.touched = np.zeros(len(particles), bool)
+        self.rng = np.random.default_rng(options.seed)
+        self.order: list[int] = []
+        self.sums: Sums | None = None
+        self.residual = self.measured = np.zeros(0)
+        self.steps = 0
+        self._begin(reference)
+
+    def _setting(self) -> Setting:
+        o, n = self.options, len(self.particles)
+        search = RefineOptions(
+            symmetry=self.symmetry, offset_range=o.offset_range, seed=o.seed, angular_step=min(30.0, self._step())
+        )
+        progress = Progress(self.steps, self.radius, 90.0, o.offset_range)
+        found = global_search(search, progress, self.packing, self.mask_radius)
+        return Setting(
+            self.packing, self.radius, (found,), np.zeros(n, int), self.start, 0.0, o.offset_range, self.mask_radius,
+            {1: IDENTITY}, symmetry_rotations(self.symmetry), self.device,
+        )  # fmt: skip
+
+    def _step(self) -> float:
+        """Return half the step of the grid of orientations: what the filter's resolution can tell apart."""
+        return float(np.rad2deg(self.particles.size / (self.radius * self.mask_radius)) / 2)
+
+    def _begin(self, reference: np.ndarray | None) -> None:
+        batch = self._batch()
+        if reference is None:
+            random = self.start.copy()
+            random.rotations[batch] = random_rotations(len(batch), self.options.seed)
+            random.half[batch] = 1
+            volume = solve(half_sums(self.particles, random, "C1", self.packing.radius)[1])
+        else:
+            volume = np.asarray(reference, np.float32)
+        volume = self._filtered(volume)
+        half, setting = flat_half(volume), self._setting()
+        half.noise = first_noise(Worker(self.particles, half, setting), batch, self.start)
+        if reference is not None:
+            scale, _ = grey_scale(Worker(self.particles, half, setting), batch, self.start, 0)
+            half.reference = volume * np.float32(scale)
+        self.half = half
+
+    def _filtered(self, volume: np.ndarray) -> np.ndarray:
+        curve = lowpass_curve(self.particles.size, self.particles.pixel_size, self.options.filter_to)
+        return (radial_filter(volume * self.mask, curve) * self.mask).astype(np.float32)
+
+    def _batch(self) -> np.ndarray:
+        """Return the next particles of a random order in which each comes once before any comes again."""
+        chosen: list[int] = []
+        while len(chosen) < min(self.options.batch_size, len(self.particles)):
+            if not self.order:
+                self.order = list(self.rng.permutation(len(self.particles)))
+            one = int(self.order.pop())
+            if one not in chosen:
+                chosen.append(one)
+        return np.array(sorted(chosen))
+
+    def step(self) -> float:
+        """Align a batch to the model and let it learn from them; return how far it moved (1 - correlation)."""
+        batch = self._batch()
+        asked = self.poses.copy()
+        asked.rotations[:], asked.shifts[:] = self.start.rotations, self.start.shifts
+        asked.half[:] = 0
+        asked.half[batch] = 1
+        found, totals = run_iteration(self.particles, {1: self.half}, asked, self._setting())
+        for name in ("rotations", "shifts", "score", "angle_spread", "shift_spread", "certainty"):
+            getattr(self.poses, name)[batch] = getattr(found, name)[batch]
+        self.touched[batch] = True
+        before, total = self.half.reference, totals[1]
+        self.half = Half(self._filtered(self._learned(total.sums)), self._noise(total.residual, total.measured))
+        self.steps += 1
+        a, b = before.ravel() - before.mean(), self.half.reference.ravel() - self.half.reference.mean()
+        return float(1 - a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-30))
+
+    def _learned(self, sums: Sums) -> np.ndarray:
+        """Return the model after a batch."""
+        if not self.options.fourier:
+            rate = self.options.learning_rate
+            return (1 - rate) * self.half.reference + rate * solved(sums.completed(self.symmetry))
+        if self.sums is not None:
+            new, old = max(self.options.learning_rate, 1 / (self.steps + 1)), self.sums
+            data = (1 - new) * old.data + new * sums.data
+            sums = Sums(sums.size, sums.radius, data, (1 - new) * old.weights + new * sums.weights)
+        self.sums = sums
+        return solved(sums.completed(self.symmetry))
+
+    def _noise(self, residual: np.ndarray, measured: np.ndarray) -> np.ndarray:
+        """Return the noise after a batch left so much unexplained."""
+        keep = 1 - self.options.learning_rate
+        self.residual = residual if not self.residual.size else keep * self.residual + residual
+        self.measured = measured if not self.measured.size else keep * self.measured + measured
+        return smooth_gaps(self.residual / np.maximum(self.measured, 1e-30), self.measured)
+
+    def aligned(self) -> tuple[np.ndarray, Poses]:
+        """Return which particles were in a batch, and the poses of all, those aligned once more to the last model.
+
+        Particles that were in no batch keep no orientation of their own.
+        """
+        chosen = np.flatnonzero(self.touched)
+        asked = self.start.copy()
+        asked.half[chosen] = 1
+        found, _ = run_iteration(self.particles, {1: self.half}, asked, self._setting())
+        return chosen, found
+
+    def run(self, told: Callable[[int, int, float], None] = lambda done, total, change: None) -> np.ndarray:
+        """Go through all batches and return the model."""
+        total = self.options.iterations * self.options.batches
+        while self.steps < total:
+            change = self.step()
+            told(self.steps, total, change)
+        return self.half.reference
+
+
+def solved(sums: Sums) -> np.ndarray:
+    """Return the volume of completed sums, little-measured frequencies held small."""
+    return solve(sums, SMALL * sums.mean_weight())

@@ -1,0 +1,170 @@
+"""Protocol: an initial model from subtomograms alone."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+from pyworkflow.protocol.params import Form, StringParam
+
+from emtomo.compute.device import check_device
+from emtomo.compute.refinement.particles import Particles, Poses
+from emtomo.compute.refinement.stochastic import SMALLEST, InitialModelOptions, StochasticModel
+from emtomo.compute.resampling import resample
+from emtomo.compute.symmetry import parse_symmetry
+from emtomo.engine.protocol import EmtomoProtocol
+from emtomo.errors import EmtomoError
+from emtomo.io import mrc
+from emtomo.objects import Average, SetOfSubtomograms
+from emtomo.objects.particle_poses import poses_of, with_poses
+from emtomo.objects.particle_source import particles_of
+from emtomo.objects.volume_arrays import fitted
+from emtomo.options import Param
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShrinkOptions:
+    """What goes in and comes out."""
+
+    shrink: Annotated[
+        int, Param("Shrink factor", "Bin the boxes first: faster, and enough where the filter is coarse.", ge=1, le=16)
+    ] = 1
+    return_aligned: Annotated[
+        bool, Param("Return aligned subtomograms", "Those that were in a batch, with their poses.")
+    ] = True
+
+
+class InitialModel(EmtomoProtocol):
+    """Make a model of low resolution from subtomograms, without any reference.
+
+    Batches of particles are aligned to the model and the model learns from each; it begins as a batch in random
+    orientations. The missing wedge or CTF of every particle is taken into account.
+    """
+
+    NAME = "initial-model"
+    _label = "initial model"
+    _possibleOutputs = {"average": Average, "subtomograms": SetOfSubtomograms}
+    OPTIONS = (InitialModelOptions, ShrinkOptions)
+
+    # --- form ---
+
+    def _define_inputs(self, form: Form) -> None:
+        self._add_input(form, "subtomograms", "SetOfSubtomograms", "Particles", "Orientations are not needed.")
+        self._add_input(
+            form,
+            "reference",
+            "Volume,Average",
+            "Reference",
+            "The first model. Empty: random orientations.",
+            optional=True,
+        )
+        self._add_input(form, "mask", "Mask,Volume", "Mask", "Empty: a sphere.", optional=True)
+        form.addParam("device", StringParam, default="cpu", label="Device", help="cpu, cuda or cuda:N.")
+
+    def _check(self) -> list[str]:
+        boxes, options = self.input_subtomograms.get(), self.options(ShrinkOptions)
+        n, errors = int(boxes.box_size.get()), []
+        try:
+            check_device(self.device.get())
+            parse_symmetry(self.options(InitialModelOptions).symmetry)
+        except EmtomoError as error:
+            errors.append(str(error))
+        if n // options.shrink < SMALLEST:
+            errors.append(
+                f"Boxes of {n} voxels shrunk by {options.shrink} have {n // options.shrink}; {SMALLEST} are needed."
+            )
+        if n % options.shrink:
+            errors.append(f"The box of {n} voxels cannot be divided by the shrink factor {options.shrink}.")
+        if len(boxes) < 2:
+            errors.append(f"An initial model needs at least two particles, there is {len(boxes)}.")
+        return errors
+
+    # --- steps ---
+
+    def _insertAllSteps(self) -> None:
+        self._insertFunctionStep(self.model_step)
+
+    def model_step(self) -> None:
+        """Go through the batches and register the model."""
+        self.forget_remarks()
+        boxes, options = self.input_subtomograms.get(), self.options(InitialModelOptions)
+        frame, factor = boxes.frame(), self.options(ShrinkOptions).shrink
+        pixel, n = float(boxes.pixel_size.get()) * factor, int(boxes.box_size.get()) // factor
+        poses = poses_of(frame, pixel, options.seed)
+        sentences, volumes = [], {}
+        for name in ("reference", "mask"):
+            pointer = getattr(self, f"input_{name}")
+            if not pointer.pointsNone():
+                volumes[name], told = fitted(pointer.get(), n, pixel, name)
+                sentences.append(told)
+        model = StochasticModel(
+            shrunk(particles_of(boxes, frame), factor), poses, options, volumes.get("reference"),
+            np.clip(volumes["mask"], 0, 1) if "mask" in volumes else None, self.device.get(),
+        )  # fmt: skip
+        changes: list[dict[str, float]] = []
+
+        def told_of(done: int, total: int, change: float) -> None:
+            changes.append({"batch": done, "change": change})
+            self._write_changes(changes)
+            self.progress(done, total, f"batch {done} of {total}")
+
+        average = model.run(told_of)
+        last = np.mean([row["change"] for row in changes[-options.batches :]])
+        sentences.append(
+            f"{int(model.touched.sum())} of {len(frame)} particles were in a batch; in the last iteration a batch "
+            f"changed the model by {100 * last:.2f} % (1 - correlation)."
+        )
+        self.remark(*(line for line in sentences if line))
+        self._output(boxes, frame, model, average, pixel)
+
+    # --- helpers ---
+
+    def _write_changes(self, changes: list[dict[str, float]]) -> None:
+        path = Path(self._getExtraPath("changes.csv"))
+        part = path.with_name("part_" + path.name)
+        pd.DataFrame(changes).to_csv(part, index=False, float_format="%.5g")
+        part.replace(path)
+
+    def _output(
+        self, boxes: SetOfSubtomograms, frame: pd.DataFrame, model: StochasticModel, average: np.ndarray, pixel: float
+    ) -> None:
+        options = self.options(InitialModelOptions)
+        path = self._getExtraPath("average.mrc")
+        mrc.write_volume(path, average, pixel)
+        outputs = {
+            "average": Average(
+                file=path, pixel_size=pixel, box_size=average.shape[0], symmetry=model.symmetry,
+                resolution=options.filter_to, particles=int(model.touched.sum()),
+            )
+        }  # fmt: skip
+        if self.options(ShrinkOptions).return_aligned:
+            chosen, poses = model.aligned()
+            kept = Poses(**{name: values[chosen] for name, values in vars(poses).items()})
+            aligned = SetOfSubtomograms.create(self._getPath("subtomograms.sqlite"))
+            aligned.copy_fields(boxes)
+            rows = frame.iloc[chosen].reset_index(drop=True)
+            aligned.extend(with_poses(rows, kept, pixel).assign(half=rows["half"]))
+            outputs["subtomograms"] = aligned
+        self._register(self.input_subtomograms, **outputs)
+
+
+def shrunk(particles: Particles, factor: int) -> Particles:
+    """Return particles whose boxes are binned, about the same centre, by a factor that divides the box."""
+    if factor == 1:
+        return particles
+    n = particles.size // factor
+
+    def weight(key: object) -> np.ndarray:
+        full = np.fft.fftshift(particles.weight(key), axes=(0, 1))
+        low = particles.size // 2 - n // 2
+        part = full[low : low + n, low : low + n, : n // 2 + 1]
+        return np.fft.ifftshift(part, axes=(0, 1))
+
+    return replace(
+        particles,
+        size=n,
+        pixel_size=particles.pixel_size * factor,
+        box=lambda i: resample(particles.box(i), (n,) * 3, factor),
+        weight=weight,
+    )

@@ -1,0 +1,89 @@
+"""Initial models from random orientations."""
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from emtomo.compute.averaging import turn_boxes
+from emtomo.compute.filters import ball
+from emtomo.compute.fsc import fourier_shell_correlation
+from emtomo.compute.matching.match import Matcher
+from emtomo.compute.matching.model import Model
+from emtomo.compute.matching.options import ScanOptions
+from emtomo.compute.matching.weighting import wedge_transfer
+from emtomo.compute.refinement.stochastic import InitialModelOptions, StochasticModel
+from emtomo.errors import EmtomoError
+from tests.compute.refinement.data import PIXEL, blobs, particles
+
+TRUTH = blobs(32)
+SOURCE, POSES, _ = particles(TRUTH, 40, 2.0)
+OPTIONS = {"filter_to": 50.0, "iterations": 2, "mask_diameter": 280.0}
+
+
+def against(model: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return the FSC of a model, turned and moved onto the truth."""
+    n = truth.shape[0]
+    wide = np.zeros((n + 32,) * 3, np.float32)
+    wide[16 : 16 + n, 16 : 16 + n, 16 : 16 + n] = model
+    wide += 0.02 * model.std() * np.random.default_rng(0).standard_normal(wide.shape, np.float32)
+    options = ScanOptions(whiten=False, other_objects=False, local_contrast=False, gold=0, lowpass=40.0)
+    template = Model.of(truth, ball(n, 12, 2.0))
+    found = Matcher(wide, PIXEL, True, template, wedge_transfer(-90, 90), options).locate().places
+    shift = (found.positions[0] - (16 + n // 2))[::-1]
+    return fourier_shell_correlation(turn_boxes(model[None], found.rotations[:1], shift[None])[0], truth)
+
+
+@pytest.mark.parametrize("fourier", [True, False])
+def test_a_model_grows_from_random_orientations(fourier):
+    made = StochasticModel(SOURCE, POSES, InitialModelOptions(fourier=fourier, **OPTIONS))
+    first = made.half.reference.copy()
+    model = made.run()
+    shell = int(32 * PIXEL / 60)
+    assert against(model, TRUTH)[shell] > 0.8 > against(first, TRUTH)[shell]
+    chosen, poses = made.aligned()
+    assert len(chosen) == 40 == made.touched.sum()
+    # all particles are turned from their true orientations by the same rotation
+    turn = Rotation.from_matrix(poses.rotations[chosen]).inv() * Rotation.from_matrix(POSES.rotations[chosen])
+    spread = (turn * turn.mean().inv()).magnitude()
+    assert np.rad2deg(np.median(spread)) < 12
+
+
+def test_the_seed_decides_and_the_model_is_the_same_again():
+    options = {**OPTIONS, "iterations": 1, "batches": 3, "batch_size": 5}
+    found = [StochasticModel(SOURCE, POSES, InitialModelOptions(seed=seed, **options)).run() for seed in (4, 4, 5)]
+    np.testing.assert_array_equal(found[0], found[1])
+    assert np.abs(found[0] - found[2]).max() > 0.1
+
+
+def test_symmetry_can_be_applied_from_the_beginning():
+    truth = blobs(32, "C4", count=4)
+    source, poses, _ = particles(truth, 24, 1.0)
+    model = StochasticModel(
+        source, poses, InitialModelOptions(symmetry="C4", apply_symmetry=True, batches=8, **OPTIONS)
+    ).run()
+    turned = np.rot90(model[:, 1:, 1:], axes=(1, 2))
+    assert np.corrcoef(turned.ravel(), model[:, 1:, 1:].ravel())[0, 1] > 0.98
+    assert against(model, truth)[5] > 0.7
+
+
+def test_a_reference_is_gone_on_from():
+    start = np.roll(TRUTH, 1, axis=0) * 37
+    model = StochasticModel(SOURCE, POSES, InitialModelOptions(batches=2, **{**OPTIONS, "iterations": 1}), start)
+    correlation = fourier_shell_correlation(model.run(), start)
+    assert correlation[5] > 0.9
+
+
+def test_more_in_a_batch_than_there_are_takes_all():
+    few, poses, _ = particles(TRUTH, 3, 1.0)
+    made = StochasticModel(few, poses, InitialModelOptions(batch_size=50, iterations=1, batches=2, filter_to=60.0))
+    assert np.isfinite(made.run()).all() and made.touched.all()
+
+
+def test_bad_input_is_told():
+    small, poses, _ = particles(blobs(12), 3, 1.0)
+    with pytest.raises(EmtomoError, match="at least 16 voxels"):
+        StochasticModel(small, poses, InitialModelOptions())
+    with pytest.raises(EmtomoError, match="reference must be 32"):
+        StochasticModel(SOURCE, POSES, InitialModelOptions(), TRUTH[:20, :20, :20])
+    with pytest.raises(EmtomoError, match="Symmetry must be"):
+        StochasticModel(SOURCE, POSES, InitialModelOptions(symmetry="X2"))
