@@ -4,6 +4,7 @@ from emtomo.protocols.align_symmetry import AlignSymmetry
 from emtomo.protocols.apply_alignment import ApplyAlignment
 from emtomo.protocols.bin_tomograms import BinTomograms
 from emtomo.protocols.clean_coordinates import CleanCoordinates
+from emtomo.protocols.compare_picks import ComparePicks
 from emtomo.protocols.consensus_picks import ConsensusPicks
 from emtomo.protocols.create_mask import CreateMask
 from emtomo.protocols.denoise_tomograms import DenoiseTomograms
@@ -18,7 +19,9 @@ from emtomo.protocols.initial_model import InitialModel
 from emtomo.protocols.match_template import MatchTemplate
 from emtomo.protocols.model_workflow import ModelWorkflow
 from emtomo.protocols.pick_again import PickAgain
+from emtomo.protocols.pick_convnet import PickConvnet
 from emtomo.protocols.pick_log import PickLog
+from emtomo.protocols.pick_manually import PickManually
 from emtomo.protocols.pick_vectorial import PickVectorial
 from emtomo.protocols.postprocess import PostProcess
 from emtomo.protocols.reconstruct_average import ReconstructAverage
@@ -32,6 +35,7 @@ __all__ = [
     "ApplyAlignment",
     "BinTomograms",
     "CleanCoordinates",
+    "ComparePicks",
     "ConsensusPicks",
     "CreateMask",
     "DenoiseTomograms",
@@ -46,6 +50,8 @@ __all__ = [
     "MatchTemplate",
     "ModelWorkflow",
     "PickAgain",
+    "PickConvnet",
+    "PickManually",
     "PickLog",
     "PickVectorial",
     "PostProcess",

@@ -8,13 +8,10 @@ import pandas as pd
 from pyworkflow.protocol.params import Form, PathParam
 
 from emtomo.compute.geometry.models import MODELS, ROLES
-from emtomo.compute.positions import from_voxels
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError, FormatError
-from emtomo.io import names
-from emtomo.io.particles import Particles
-from emtomo.io.points import read_points
-from emtomo.objects import SetOfMeshes, SetOfTomograms
+from emtomo.objects import SetOfMeshes
+from emtomo.objects.points_file import points_of_file
 from emtomo.options import Param
 
 
@@ -107,43 +104,17 @@ class PickVectorial(EmtomoProtocol):
         path = self.points.get()
         if not path:
             return pd.DataFrame()
-        options, tomograms = self.options(PickVectorialOptions), self.input_tomograms.get()
-        picks = read_points(path)
-        known = tomograms.tomogram_ids()
-        given = np.array([name or (known[0] if len(known) == 1 else "") for name in picks.tomograms], object)
-        found, missing, _ = names.matched(list(dict.fromkeys(given)), known)
-        if missing:
-            raise FormatError(
-                path, f"names tomograms that the project has not: {', '.join(map(repr, missing))}; "
-                f"it has {', '.join(known)}."
-            )  # fmt: skip
-        n = len(given)
-        if n == 0:
-            raise FormatError(path, "there is no point in it.")
-        frame = pd.DataFrame(
-            {
-                "tomogram_id": [found[name] for name in given],
-                "group": picks.columns.get("group", np.ones(n)).astype(int),
-                "model": picks.columns.get("model", np.full(n, options.model, object)),
-                "role": picks.columns.get("role", np.full(n, "point", object)),
-            }
+        options = self.options(PickVectorialOptions)
+        places, picks = points_of_file(path, self.input_tomograms.get(), options.unit)
+        n = len(places)
+        frame = places.assign(
+            group=picks.columns.get("group", np.ones(n)).astype(int),
+            model=picks.columns.get("model", np.full(n, options.model, object)),
+            role=picks.columns.get("role", np.full(n, "point", object)),
         )
         frame["role"] = frame["role"].replace("", "point")
         for column, allowed in (("role", ROLES), ("model", MODELS)):
             wrong = sorted(set(frame[column]) - set(allowed))
             if wrong:
                 raise FormatError(path, f"{column} must be one of {', '.join(allowed)}; got {', '.join(wrong)}.")
-        frame[["x", "y", "z"]] = self._in_angstrom(picks, frame["tomogram_id"], tomograms, options.unit)
         return frame
-
-    @staticmethod
-    def _in_angstrom(picks: Particles, tomogram_of: pd.Series, tomograms: SetOfTomograms, unit: str) -> np.ndarray:
-        if unit == "angstrom":
-            return picks.positions
-        positions = np.empty_like(picks.positions)
-        for name in tomogram_of.unique():
-            mine = (tomogram_of == name).to_numpy()
-            positions[mine] = from_voxels(
-                picks.positions[mine][:, ::-1], tomograms.shape(name), tomograms.pixel_size.get()
-            )
-        return positions

@@ -1,0 +1,1 @@
+"""Picking by a small convolutional network that learns from a few references."""

@@ -1,0 +1,95 @@
+"""Let a network look at a whole tomogram."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from emtomo.compute.convnet.network import torch_module
+from emtomo.compute.convnet.options import ApplyOptions
+from emtomo.compute.convnet.slabs import OUTPUT, Slabs
+from emtomo.compute.device import threads
+from emtomo.compute.resampling import resampling_matrix
+
+STEP = 0.06  # of the box: slices that are looked at
+BORDER = 0.5  # of the box: what is nearer to a side of the plane is not taken
+
+
+def answers(
+    network: Any, slabs: Slabs, training_box: int, progress: Callable[[float, float], None] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the network's answer for a tomogram, and the z, y, x voxels of one of its voxels and of its first.
+
+    Parameters
+    ----------
+    network : module
+        Of :func:`~emtomo.compute.convnet.network.build`.
+    slabs : Slabs
+    training_box : int
+        Pixels that a box has for the network.
+
+    Returns
+    -------
+    answer : (z', y', x') float32 array
+    lattice : (2, 3) array
+        Voxels (z, y, x) of the step from one voxel of the answer to the next, and of its first voxel.
+    """
+    torch = torch_module()
+    torch.set_num_threads(threads())
+    nz, ny, nx = slabs.volume.shape
+    factor = slabs.box / training_box
+    wide = [max(OUTPUT, int(np.ceil(n / factor / OUTPUT)) * OUTPUT) for n in (ny, nx)]
+    along_y, along_x = (sampling(n, m, factor) for n, m in zip((ny, nx), wide, strict=True))
+    step = max(1, int(round(STEP * slabs.box)))
+    slices = np.arange(0, nz, step)
+    out = np.empty((len(slices), wide[0] // OUTPUT, wide[1] // OUTPUT), np.float32)
+    with torch.no_grad():
+        for k, z in enumerate(slices):
+            planes = along_y @ slabs.channels(int(z)) @ along_x.T
+            out[k] = network(torch.from_numpy(np.ascontiguousarray(planes[None], np.float32)))[0, 0].numpy()
+            if progress:
+                progress(k + 1, len(slices))
+    middle = [n // 2 + ((OUTPUT - 1) / 2 - m // 2) * factor for n, m in zip((ny, nx), wide, strict=True)]
+    return out, np.array([[step, OUTPUT * factor, OUTPUT * factor], [0, *middle]])
+
+
+def sampling(n: int, m: int, factor: float) -> np.ndarray:
+    """Return the matrix that samples `n` voxels at `m` pixels about the same centre; zero beyond the voxels."""
+    matrix = resampling_matrix(n, m, factor)
+    place = n // 2 + (np.arange(m) - m // 2) * factor
+    matrix[(place < 0) | (place > n - 1)] = 0
+    return matrix
+
+
+def picks(
+    answer: np.ndarray, lattice: np.ndarray, slabs: Slabs, pixel_size: float, options: ApplyOptions
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return places (z, y, x in voxels) and answers of the maxima above the threshold, the best first."""
+    from scipy.ndimage import gaussian_filter, maximum_filter
+
+    from emtomo.compute.matching.peaks import Places, apart
+
+    smooth = gaussian_filter(answer, 0.7)
+    top = (smooth >= maximum_filter(smooth, 3)) & (smooth > options.threshold)
+    index = np.argwhere(top)
+    found = np.array([_sub_voxel(smooth, i) for i in index]).reshape(-1, 3)
+    places = found * lattice[0] + lattice[1]
+    edge = BORDER * slabs.box * 0.5
+    inside = ((places[:, 1:] >= edge) & (places[:, 1:] <= np.array(slabs.volume.shape[1:]) - 1 - edge)).all(axis=1)
+    places, scores = places[inside], smooth[top][inside].astype(float)
+    distance = slabs.box / 2 if options.min_distance is None else options.min_distance / pixel_size
+    kept = apart(Places(places, np.zeros((len(places), 3, 3)), scores), distance)
+    kept = kept[: options.number_of_particles or None]
+    return places[kept], scores[kept]
+
+
+def _sub_voxel(values: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Return the top of the parabolas through a maximum and its neighbours."""
+    out = at.astype(float)
+    for axis in range(3):
+        if 0 < at[axis] < values.shape[axis] - 1:
+            low, high = (values[tuple(at + d * np.eye(3, dtype=int)[axis])] for d in (-1, 1))
+            curve = low - 2 * values[tuple(at)] + high
+            if curve < 0:
+                out[axis] += float(np.clip(0.5 * (low - high) / curve, -0.5, 0.5))
+    return out

@@ -1,0 +1,55 @@
+"""Points that a user gives in a text file, as places in the tomograms of a set."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from emtomo.compute.positions import from_voxels
+from emtomo.errors import FormatError
+from emtomo.io import names
+from emtomo.io.particles import Particles
+from emtomo.io.points import read_points
+from emtomo.objects.tomogram import SetOfTomograms
+
+UNITS = ("angstrom", "voxel")
+
+
+def points_of_file(path: str | Path, tomograms: SetOfTomograms, unit: str) -> tuple[pd.DataFrame, Particles]:
+    """Return tomogram_id, x, y, z (Å from the centre) of the points in a file, and all that the file says of them.
+
+    Parameters
+    ----------
+    path : str or Path
+        See :func:`~emtomo.io.points.read_points`. A file that names no tomogram belongs to the only one there is.
+    tomograms : SetOfTomograms
+    unit : {"angstrom", "voxel"}
+        Å from the centre, or 0-based voxels.
+
+    Raises
+    ------
+    FormatError
+        If there is no point, or a tomogram that the set has not.
+    """
+    picks = read_points(path)
+    known = tomograms.tomogram_ids()
+    given = np.array([name or (known[0] if len(known) == 1 else "") for name in picks.tomograms], object)
+    found, missing, _ = names.matched(list(dict.fromkeys(given)), known)
+    if missing:
+        raise FormatError(
+            path, f"names tomograms that the project has not: {', '.join(map(repr, missing))}; "
+            f"it has {', '.join(known)}."
+        )  # fmt: skip
+    if len(given) == 0:
+        raise FormatError(path, "there is no point in it.")
+    frame = pd.DataFrame({"tomogram_id": [found[name] for name in given]})
+    frame[["x", "y", "z"]] = picks.positions if unit == "angstrom" else _in_angstrom(picks, frame, tomograms)
+    return frame, picks
+
+
+def _in_angstrom(picks: Particles, frame: pd.DataFrame, tomograms: SetOfTomograms) -> np.ndarray:
+    positions = np.empty_like(picks.positions)
+    for name in frame["tomogram_id"].unique():
+        mine = (frame["tomogram_id"] == name).to_numpy()
+        positions[mine] = from_voxels(picks.positions[mine][:, ::-1], tomograms.shape(name), tomograms.pixel_size.get())
+    return positions

@@ -1,0 +1,199 @@
+"""Protocol: picking by a network that learns from a few references."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+from pyworkflow.protocol.params import Form, PathParam
+
+from emtomo.compute.convnet.apply import answers, picks
+from emtomo.compute.convnet.network import load, save, torch_module
+from emtomo.compute.convnet.options import FEWEST, ApplyOptions, TrainOptions
+from emtomo.compute.convnet.slabs import Slabs, slabs_of
+from emtomo.compute.convnet.train import References, train
+from emtomo.compute.positions import from_voxels, to_voxels
+from emtomo.engine.protocol import EmtomoProtocol
+from emtomo.errors import EmtomoError, FormatError
+from emtomo.io import mrc
+from emtomo.objects import SetOfCoordinates3D, coordinates_frame, positions_of
+from emtomo.objects.points_file import points_of_file
+from emtomo.options import Param
+
+LABELS = ("positive", "negative")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PickConvnetOptions:
+    """What is picked."""
+
+    box_size: Annotated[
+        int, Param("Box size", "Of the particles; a third larger than they are.", unit="voxel", ge=8, le=1024)
+    ] = 40
+    group: Annotated[int, Param("Group", "Kept on every coordinate.", ge=0)] = 1
+    keep_answers: Annotated[
+        bool, Param("Keep the answers", "Write the network's answer for every tomogram as a volume.")
+    ] = False
+
+
+class PickConvnet(EmtomoProtocol):
+    """Train a small network on a few good and bad references and let it pick in all tomograms.
+
+    It sees slabs of slices, not single ones. Corrected picks make good references for another run that goes on from the
+    network of this one.
+    """
+
+    NAME = "pick-convnet"
+    _label = "neural picking"
+    _possibleOutputs = {"coordinates": SetOfCoordinates3D}
+    OPTIONS = (PickConvnetOptions, TrainOptions, ApplyOptions)
+
+    # --- form ---
+
+    def _define_inputs(self, form: Form) -> None:
+        self._add_input(form, "tomograms", "SetOfTomograms", "Input tomograms", "Where to pick.")
+        self._add_input(form, "coordinates", "SetOfCoordinates3D", "Good references", "Particles.", optional=True)
+        self._add_input(
+            form, "negatives", "SetOfCoordinates3D", "Bad references", "Membranes, gold, other particles, background.",
+            optional=True,
+        )  # fmt: skip
+        for name, label, told in (
+            ("references", "References", "CSV with the columns tomogram_id, x, y, z (Å from the centre), label "
+             "(positive or negative); besides or instead of the coordinates."),
+            ("network", "Network", "File of an earlier run (extra/network.safetensors). With references it is trained "
+             "further, without it is applied."),
+        ):  # fmt: skip
+            form.addParam(name, PathParam, default="", allowsNull=True, label=label, help=told)
+
+    def _check(self) -> list[str]:
+        try:
+            torch_module()
+            if self.network.get():
+                load(self.network.get())
+            good, bad = (int((self._references()["label"] == label).sum()) for label in LABELS)
+        except EmtomoError as error:
+            return [str(error)]
+        if good + bad == 0 and not self.network.get():
+            return ["Give references, or a network that was trained before."]
+        if good + bad and (good < FEWEST or bad < FEWEST):
+            return [
+                f"Training needs at least {FEWEST} positive and {FEWEST} negative references, it has {good} and {bad}."
+            ]
+        return []
+
+    # --- steps ---
+
+    def _insertAllSteps(self) -> None:
+        trained = self._insertFunctionStep(self.train_step, prerequisites=[])
+        names = self.input_tomograms.get().tomogram_ids()
+        done = [
+            self._insertFunctionStep(self.pick_step, name, k, len(names), prerequisites=[trained])
+            for k, name in enumerate(names)
+        ]
+        self._insertFunctionStep(self.output_step, names, prerequisites=done)
+
+    def train_step(self) -> None:
+        """Train the network, or take that of an earlier run."""
+        options, frame = self.options(TrainOptions), self._references()
+        box = self.options(PickConvnetOptions).box_size * self.input_tomograms.get().pixel_size.get()
+        network, training_box = None, options.training_box
+        if self.network.get():
+            network, training_box, box = load(self.network.get())
+        if len(frame):
+            from dataclasses import replace
+
+            losses: list[dict[str, float]] = []
+
+            def told(iteration: int, loss: float) -> None:
+                losses.append({"iteration": iteration, "loss": loss})
+                self._write_losses(losses)
+                self.progress(0.5 * iteration / options.iterations, 1, f"training, loss {loss:.4f}")
+
+            network = train(self._examples(frame, box), replace(options, training_box=training_box), told, network)
+        part = self._getExtraPath("part.safetensors")
+        save(network, part, training_box, box)
+        Path(part).replace(self._getExtraPath("network.safetensors"))
+
+    def pick_step(self, tomogram_id: str, number: int, total: int) -> None:
+        """Let the network look at one tomogram."""
+        options = self.options(PickConvnetOptions)
+        network, training_box, box = load(self._getExtraPath("network.safetensors"))
+        slabs, shape, size = self._slabs(tomogram_id, box)
+        answer, lattice = answers(
+            network, slabs, training_box,
+            lambda done, all_: self.progress(0.5 + 0.5 * (number + done / all_) / total, 1),
+        )  # fmt: skip
+        places, scores = picks(answer, lattice, slabs, size, self.options(ApplyOptions))
+        frame = coordinates_frame(tomogram_id, from_voxels(places, shape, size), score=scores, picker="convnet")
+        SetOfCoordinates3D.save(self._getExtraPath(f"{tomogram_id}.sqlite"), frame.assign(group=options.group))
+        if options.keep_answers:
+            mrc.write_volume(self._getExtraPath(f"{tomogram_id}_answers.mrc"), answer, float(lattice[0, 1]) * size)
+
+    def output_step(self, tomogram_ids: list[str]) -> None:
+        """Join the tomograms and register."""
+        self.forget_remarks()
+        options, tomograms = self.options(PickConvnetOptions), self.input_tomograms.get()
+        out = SetOfCoordinates3D.create(
+            self._getPath("coordinates.sqlite"), pixel_size=tomograms.pixel_size.get(), box_size=options.box_size
+        )
+        frames = [SetOfCoordinates3D.open(self._getExtraPath(f"{name}.sqlite")).frame() for name in tomogram_ids]
+        for frame in frames:
+            out.extend(frame)
+        empty = [name for name, frame in zip(tomogram_ids, frames, strict=True) if len(frame) == 0]
+        if empty:
+            self.remark(f"Nothing was found in {', '.join(empty)}: lower the threshold or add references.")
+        losses = Path(self._getExtraPath("losses.csv"))
+        if losses.exists():
+            loss = pd.read_csv(losses)["loss"]
+            self.remark(f"The loss fell from {loss.iloc[0]:.4f} to {loss.iloc[-1]:.4f} in {len(loss)} iterations.")
+        self._register(self.input_tomograms, coordinates=out)
+
+    # --- helpers ---
+
+    def _references(self) -> pd.DataFrame:
+        """Return tomogram_id, x, y, z and label of all references."""
+        frames = [pd.DataFrame({name: [] for name in ("tomogram_id", "x", "y", "z", "label")})]
+        tomograms = self.input_tomograms.get()
+        for name, label in (("coordinates", "positive"), ("negatives", "negative")):
+            pointer = getattr(self, f"input_{name}")
+            if not pointer.pointsNone():
+                frames.append(pointer.get().frame(["tomogram_id", "x", "y", "z"]).assign(label=label))
+        if self.references.get():
+            places, told = points_of_file(self.references.get(), tomograms, "angstrom")
+            labels = told.columns.get("label")
+            wrong = sorted({str(text) for text in labels} - set(LABELS)) if labels is not None else ["none"]
+            if wrong:
+                raise FormatError(self.references.get(), f"label must be positive or negative; got {', '.join(wrong)}.")
+            frames.append(places.assign(label=labels))
+        known = set(tomograms.tomogram_ids())
+        joined = pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
+        return joined[joined["tomogram_id"].isin(known)].reset_index(drop=True)
+
+    def _slabs(self, tomogram_id: str, box: float) -> tuple[Slabs, tuple[int, ...], float]:
+        """Return a tomogram as the network sees it, its shape and pixel size."""
+        tomograms = self.input_tomograms.get()
+        volume = mrc.open_volume(tomograms.frame(tomogram_id=tomogram_id).iloc[0]["file"])
+        size = tomograms.pixel_size.get()
+        voxels = max(8, int(round(box / size)))
+        if voxels > min(volume.shape[1:]):
+            raise EmtomoError(
+                f"{tomogram_id}: a box of {voxels} voxels does not fit into {volume.shape[2]} × {volume.shape[1]}."
+            )
+        return slabs_of(volume, bool(tomograms.white.get()), voxels), volume.shape, size
+
+    def _examples(self, frame: pd.DataFrame, box: float) -> References:
+        places: list[tuple[Slabs, Any]] = []
+        positive: list[bool] = []
+        for name, mine in frame.groupby("tomogram_id", sort=True):
+            slabs, shape, size = self._slabs(str(name), box)
+            for at in to_voxels(positions_of(mine), shape, size):
+                places.append((slabs, np.asarray(at)))
+            positive += list(mine["label"] == "positive")
+        return References(places, np.array(positive, bool))
+
+    def _write_losses(self, losses: list[dict[str, float]]) -> None:
+        path = Path(self._getExtraPath("losses.csv"))
+        part = path.with_name("part_" + path.name)
+        pd.DataFrame(losses).to_csv(part, index=False, float_format="%.6g")
+        part.replace(path)

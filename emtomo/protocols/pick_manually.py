@@ -1,0 +1,180 @@
+"""Protocol: particles that a user picks one by one."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+from pyworkflow.protocol.params import Form, PathParam
+
+from emtomo.compute.extraction import ExtractOptions, box_starts, extract
+from emtomo.compute.positions import to_voxels
+from emtomo.engine.protocol import EmtomoProtocol
+from emtomo.errors import EmtomoError, FormatError
+from emtomo.io import mrc
+from emtomo.objects import SetOfCoordinates3D, coordinates_frame, positions_of
+from emtomo.objects.points_file import UNITS, points_of_file
+from emtomo.options import Param
+
+MOST_SAVES = 9
+REMOVE = "remove"
+SAVES = {"coordinates": SetOfCoordinates3D} | {f"coordinates_{k}": SetOfCoordinates3D for k in range(2, MOST_SAVES + 1)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PickManuallyOptions:
+    """What is picked."""
+
+    box_size: Annotated[int, Param("Box size", "For display and extraction.", unit="voxel", ge=2)] = 32
+    group: Annotated[int, Param("Group", "Of points whose file names none.", ge=0)] = 1
+    unit: Annotated[
+        str,
+        Param("Unit of the points", "angstrom: Å from the tomogram's centre; voxel: 0-based voxels from the first one.",
+              choices=UNITS),
+    ] = "angstrom"  # fmt: skip
+    thumbnails: Annotated[
+        bool, Param("Thumbnails", "Keep a picture of every particle: the mean of the middle fifth of its box.")
+    ] = True
+
+
+class PickManually(EmtomoProtocol):
+    """Take the particles that a user picked, from files of points, earlier coordinates, or both.
+
+    Every file is one save and gives one output: coordinates, coordinates_2 and so on. Earlier coordinates are kept; a
+    row labelled remove takes away the nearest of them. Groups keep kinds of particles apart.
+    """
+
+    NAME = "pick-manually"
+    _label = "manual picking"
+    _possibleOutputs = SAVES
+    OPTIONS = (PickManuallyOptions,)
+    THREADS = False
+
+    # --- form ---
+
+    def _define_inputs(self, form: Form) -> None:
+        self._add_input(form, "tomograms", "SetOfTomograms", "Input tomograms", "Where to pick.")
+        self._add_input(
+            form, "coordinates", "SetOfCoordinates3D", "Previous coordinates", "To keep and modify.", optional=True
+        )
+        form.addParam(
+            "points",
+            PathParam,
+            default="",
+            allowsNull=True,
+            label="Points",
+            help="CSV with the columns tomogram_id, x, y, z and, if wanted, group, label (remove) and an "
+            "orientation; or a folder of such files, each of which is one save, in the order of their names.",
+        )
+
+    def _check(self) -> list[str]:
+        if not self.points.get() and self.input_coordinates.pointsNone():
+            return ["Give a file of points or previous coordinates."]
+        try:
+            for path in self._files():
+                self._picked(path)
+        except EmtomoError as error:
+            return [str(error)]
+        return []
+
+    # --- steps ---
+
+    def _insertAllSteps(self) -> None:
+        self._insertFunctionStep(self.register_step)
+
+    def register_step(self) -> None:
+        """Register one output for every save."""
+        self.forget_remarks()
+        outputs, kept = {}, self._previous()
+        for number, path in enumerate(self._files() or [None], 1):
+            frame, removed = (kept, 0) if path is None else self._modified(kept, self._picked(path))
+            name = "coordinates" if number == 1 else f"coordinates_{number}"
+            out = SetOfCoordinates3D.create(
+                self._getPath(f"{name}.sqlite"),
+                pixel_size=self.input_tomograms.get().pixel_size.get(),
+                box_size=self.options(PickManuallyOptions).box_size,
+            )
+            out.extend(frame)
+            if removed:
+                self.remark(f"{name}: {removed} previous coordinates were removed.")
+            if self.options(PickManuallyOptions).thumbnails:
+                self._draw(name, frame)
+            outputs[name] = out
+            self.progress(number, max(1, len(self._files())))
+        self._register(self.input_tomograms, **outputs)
+
+    # --- helpers ---
+
+    def _files(self) -> list[Path]:
+        """Return the files of points, one for each save.
+
+        Raises
+        ------
+        FormatError
+            If there are none where there should be, or more than can be outputs.
+        """
+        if not self.points.get():
+            return []
+        path = Path(self.points.get())
+        if not path.is_dir():
+            return [path]
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in (".csv", ".txt"))
+        if not 0 < len(files) <= MOST_SAVES:
+            raise FormatError(
+                path, f"a folder of points must hold 1 to {MOST_SAVES} .csv or .txt files, it has {len(files)}."
+            )
+        return files
+
+    def _previous(self) -> pd.DataFrame:
+        if self.input_coordinates.pointsNone():
+            return coordinates_frame("", np.zeros((0, 3)), group=1, score=0.0, picker="manual")
+        return self.input_coordinates.get().frame()
+
+    def _picked(self, path: Path) -> pd.DataFrame:
+        """Return the rows of a file as coordinates, with their label."""
+        options = self.options(PickManuallyOptions)
+        places, picks = points_of_file(path, self.input_tomograms.get(), options.unit)
+        n = len(places)
+        frame = coordinates_frame(
+            "", positions_of(places), picks.rotations, picker="manual",
+            group=picks.columns.get("group", np.full(n, options.group)).astype(int),
+            score=picks.columns.get("score", np.zeros(n)).astype(float),
+        )  # fmt: skip
+        label = picks.columns.get("label", np.full(n, "", object))
+        wrong = sorted({str(text) for text in label} - {"", REMOVE})
+        if wrong:
+            raise FormatError(path, f"label must be empty or {REMOVE}; got {', '.join(wrong)}.")
+        return frame.assign(tomogram_id=places["tomogram_id"].to_numpy(), label=label)
+
+    def _modified(self, kept: pd.DataFrame, picked: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+        """Return earlier coordinates less those to be removed, with the new ones, and how many were removed."""
+        reach = self.options(PickManuallyOptions).box_size / 2 * self.input_tomograms.get().pixel_size.get()
+        gone = np.zeros(len(kept), bool)
+        where, names = positions_of(kept), kept["tomogram_id"].to_numpy()
+        remove = (picked["label"] == REMOVE).to_numpy()
+        for at, name in zip(positions_of(picked)[remove], picked["tomogram_id"].to_numpy()[remove], strict=True):
+            distance = np.where((names == name) & ~gone, np.linalg.norm(where - at, axis=1), np.inf)
+            if len(distance) and distance.min() <= reach:
+                gone[int(distance.argmin())] = True
+        new = picked[~remove].drop(columns="label")
+        return pd.concat([part for part in (kept[~gone], new) if len(part)] or [new], ignore_index=True), int(
+            gone.sum()
+        )
+
+    def _draw(self, output: str, frame: pd.DataFrame) -> None:
+        """Write a stack of pictures for every tomogram: the mean of the middle slices of each box."""
+        tomograms, box = self.input_tomograms.get(), self.options(PickManuallyOptions).box_size
+        for name, mine in frame.groupby("tomogram_id", sort=False):
+            volume = mrc.open_volume(tomograms.frame(tomogram_id=name).iloc[0]["file"])
+            starts, _ = box_starts(to_voxels(positions_of(mine), volume.shape, tomograms.pixel_size.get()), box)
+            options = ExtractOptions(box_size=box, border="pad", normalize="none", invert=False)
+            pictures = np.empty((len(mine), box, box), np.float32)
+            middle = slice(box // 2 - box // 10, box // 2 + box // 10 + 1)
+            for k in range(len(mine)):
+                cut = np.empty((1, box, box, box), np.float32)
+                extract(volume, starts[k : k + 1], options, cut)
+                pictures[k] = cut[0, middle].mean(axis=0)
+            mrc.write_volume(
+                self._getExtraPath(f"{output}_{name}_thumbnails.mrc"), pictures, tomograms.pixel_size.get()
+            )
