@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # compiled modules halve the start-up of every run
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint bench peers lock clean
+.PHONY: demo test lint bench peers nn lock clean
 
 demo: $(STAMP)
 	rm -rf emtomo-demo
@@ -36,6 +36,10 @@ peers: .peers/readers/.installed .peers/scipion/.installed
 	$(PYTHON) -m venv .peers/scipion
 	.peers/scipion/bin/pip install --disable-pip-version-check --quiet scipion-em-tomo==3.12.4
 	touch $@
+
+# PyTorch for processors alone, which neural picking needs; without it its tests are skipped
+nn: $(STAMP)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet torch safetensors --index-url https://download.pytorch.org/whl/cpu --extra-index-url https://pypi.org/simple
 
 $(STAMP): requirements.lock setup.py
 	$(PYTHON) -m venv $(VENV)

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import numpy as np
 import pandas as pd
-from pyworkflow.protocol.params import Form
+from pyworkflow.protocol.params import Form, StringParam
 
+from emtomo.compute.device import check_device
 from emtomo.compute.matching.match import TILE, Match, Matcher
 from emtomo.compute.matching.model import Model, automatic_mask
 from emtomo.compute.matching.options import PeakOptions, ScanOptions
@@ -82,9 +83,11 @@ class MatchTemplate(EmtomoProtocol):
             "Models, or oriented coordinates of model-workflow: look only near them and along their normals.",
             optional=True,
         )  # fmt: skip
+        form.addParam("device", StringParam, default="cpu", label="Device", help="cpu, cuda or cuda:N.")
 
     def _check(self) -> list[str]:
         try:
+            check_device(self.device.get())
             parse_symmetry(self.options(ScanOptions).symmetry)
         except EmtomoError as error:
             return [str(error)]
@@ -106,7 +109,7 @@ class MatchTemplate(EmtomoProtocol):
         model, sentences = self._model()
         matcher = Matcher(
             volume, size, bool(tomograms.white.get()), model, self._transfer(row, model),
-            self.options(ScanOptions), tile_of_memory(TILE),
+            self.options(ScanOptions), tile_of_memory(TILE), self.device.get(),
         )  # fmt: skip
         guide = None
         if not self.input_meshes.pointsNone():

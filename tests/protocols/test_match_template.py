@@ -119,6 +119,7 @@ def test_bad_input_is_told(bench):
         return " ".join(bench.project.find(str(bench.add("match-template", label, **parameters))).validate())
 
     assert "Symmetry must be" in errors("symmetry", **INPUTS, symmetry="C1x")
+    assert "device must be" in errors("device", **INPUTS, device="gpu")
     assert "number of particles must be given" in errors("nothing", **INPUTS, false_alarms=0)
     message = bench.fails("match-template", "empty mask", **{**INPUTS, "mask": "empty.volume"})
     assert "mask is empty" in message

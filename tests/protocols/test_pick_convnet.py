@@ -74,9 +74,7 @@ def test_a_kept_network_is_applied_and_trained_further(bench, trained):
     np.testing.assert_allclose(applied.coordinates.positions("a"), trained.coordinates.positions("a"), atol=1e-3)
     assert mrc.read_volume(applied._getExtraPath("b_answers.mrc")).max() > 0.4
     for name in ("good", "bad"):
-        bench.run(
-            "import-coordinates", name, tomograms="import.tomograms", files=bench.folder / f"{name}.csv"
-        )
+        bench.run("import-coordinates", name, tomograms="import.tomograms", files=bench.folder / f"{name}.csv")
     more = bench.run(
         "pick-convnet", "more", tomograms="import.tomograms", coordinates="good.coordinates",
         negatives="bad.coordinates", network=path, **{**QUICK, "iterations": 2}, number_of_particles=3,

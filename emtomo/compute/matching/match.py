@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from emtomo.compute.device import check_device
 from emtomo.compute.matching.guide import surface_guide
 from emtomo.compute.matching.model import Model
 from emtomo.compute.matching.options import PeakOptions, ScanOptions
@@ -96,6 +97,8 @@ class Matcher:
     options : ScanOptions
     tile : int
         Voxels of a transform; decides memory, not the result.
+    device : {"cpu", "cuda", "cuda:N"}
+        Where the scan runs.
 
     Raises
     ------
@@ -110,9 +113,9 @@ class Matcher:
 
     def __init__(
         self, volume: np.ndarray, pixel_size: float, white: bool, model: Model, transfer: Transfer,
-        options: ScanOptions, tile: int = TILE,
+        options: ScanOptions, tile: int = TILE, device: str = "cpu",
     ) -> None:  # fmt: skip
-        self.model, self.options, self.tile = model, options, tile
+        self.model, self.options, self.tile, self.device = model, options, tile, check_device(device)
         extent = 2 * model.radius + 1
         if extent > min(volume.shape):
             size = " × ".join(str(n) for n in volume.shape[::-1])
@@ -175,7 +178,9 @@ class Matcher:
     ) -> tuple[np.ndarray, np.ndarray]:
         reach = int(np.ceil(self.radius)) + 1
         most = max(self.tile, (3 * reach) ** 3)
-        scores, which = scan(self.scanned, template, self.rotations, self.edge, reach, most, guide, progress)
+        scores, which = scan(
+            self.scanned, template, self.rotations, self.edge, reach, most, guide, progress, self.device
+        )
         scores /= self.unit
         if self.local is not None:
             to_small = [self._in_small(np.arange(n), axis) for axis, n in enumerate(scores.shape)]

@@ -155,12 +155,12 @@ class Scanner:
                     continue
                 turn, source = rotations[o], self.spectrum.view(np.float32)
                 product(*self.template.flat, self.scale, turn, source, self.spans, floats)
-                ifft(out, axis=0, overwrite_x=True, workers=1)
+                back = ifft(out, axis=0, overwrite_x=True, workers=1)
                 for k in range(len(slabs)):
                     i = (k + first * len(slabs) // count) % len(slabs)  # threads begin at different slabs
                     z0, z1 = slabs[i]
                     # a slab stays in the cache; planes and rows that are not wanted are not turned back
-                    slab = out[self.offset[0] + z0 : self.offset[0] + z1]
+                    slab = back[self.offset[0] + z0 : self.offset[0] + z1]
                     part = ifft(slab, axis=1, overwrite_x=True, workers=1)
                     score = irfft(part[:, rows], n=tile.size[2], axis=2, workers=1)
                     here = slice(tile.start[0] + z0, tile.start[0] + z1)
@@ -186,6 +186,7 @@ def scan(
     most: int,
     guide: Guide | None = None,
     progress: Callable[[float, float], None] | None = None,
+    device: str = "cpu",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the best score of every voxel and the number of its orientation.
 
@@ -202,6 +203,7 @@ def scan(
     most : int
         Voxels of a tile's transform, at most; decides memory, not the result.
     guide : Guide, optional
+    device : {"cpu", "cuda", "cuda:N"}
 
     Returns
     -------
@@ -227,5 +229,15 @@ def scan(
         if guide is not None and not guide.kind[place].any():
             done += len(rotations)
             continue
-        Scanner(volume, tile, template, reach).run(rotations, factors, best, which, guide, told)
+        scanner = Scanner(volume, tile, template, reach)
+        if device == "cpu":
+            scanner.run(rotations, factors, best, which, guide, told)
+            continue
+        from emtomo.compute.matching.scan_cuda import run_cuda
+
+        run_cuda(
+            device, scanner.spectrum, scanner.spans, tile.size, scanner.offset, template, scanner.scale, rotations,
+            factors, best[place], which[place], None if guide is None else guide.kind[place],
+            None if guide is None else guide.allowed, told,
+        )  # fmt: skip
     return best, which

@@ -77,6 +77,23 @@ def test_threads_do_not_change_the_scores(prepared):
     np.testing.assert_array_equal(found[0][1], found[1][1])
 
 
+@pytest.mark.cuda
+@pytest.mark.skipif(not device.cuda_available(), reason="no CUDA device and no simulator")
+@pytest.mark.parametrize("guided", [False, True])
+def test_the_gpu_gives_the_same_scores(guided):
+    # tiny: numba's simulator runs one thread after the other
+    shape, small = (15, 16, 14), blobs(9, seed=2, count=3)
+    volume = np.random.default_rng(1).standard_normal(shape, np.float32)
+    fine, weighting = filtered(volume, wedge_transfer(-60, 60), (0.0, 0.5), True, 8)
+    template = Template(masked_template(small, mask(9, 3.0)), 1.0, weighting)
+    turns = random_rotations(3, 3)
+    guide = surface_guide(np.array([[7, 8, 7.0]]), np.array([[0, 0, 1.0]]), shape, turns, 4.0, 100) if guided else None
+    here = scan(fine, template, turns, 2, 4, 10**9, guide)
+    there = scan(fine, template, turns, 2, 4, 10**9, guide, device="cuda")
+    np.testing.assert_allclose(there[0], here[0], atol=1e-4)
+    assert (there[1] == here[1]).mean() > 0.999
+
+
 def test_tiles_cover_every_place_once():
     seen = np.zeros((50, 61, 47), int)
     for tile in tiles(seen.shape, 5, 9, 30_000):
