@@ -88,7 +88,23 @@ class EmtomoProtocol(Protocol):
 
     def _validate(self) -> list[str]:
         errors = [sentence for options in self.OPTIONS for sentence in option_errors(self, options)]
+        errors += self._wrong_inputs()
         return errors or (self._check() if self._inputs_ready() else [])
+
+    def _wrong_inputs(self) -> list[str]:
+        """Return a sentence for every input of another type than it must be."""
+        errors = []
+        for name, param in self.getDefinition().iterParams():
+            if not isinstance(param, PointerParam):
+                continue
+            wanted = [kind.strip() for kind in str(param.pointerClass).strip("[]").replace("'", "").split(",")]
+            value = getattr(self, name)
+            for pointer in value if isinstance(value, PointerList) else [value]:
+                given = pointer.get()
+                kinds = {kind.__name__ for kind in type(given).__mro__}
+                if given is not None and not kinds & set(wanted):
+                    errors.append(f"{param.label} must be {' or '.join(wanted)}, got {type(given).__name__}.")
+        return errors
 
     def _inputs_ready(self) -> bool:
         """Return whether every input that is needed is there; the engine names those that are not."""

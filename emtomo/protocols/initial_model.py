@@ -74,6 +74,9 @@ class InitialModel(EmtomoProtocol):
             errors.append(
                 f"Boxes of {n} voxels shrunk by {options.shrink} have {n // options.shrink}; {SMALLEST} are needed."
             )
+        finest = 2 * float(boxes.pixel_size.get()) * options.shrink
+        if self.options(InitialModelOptions).filter_to < finest:
+            errors.append(f"Filter to must be at least {finest:g} Å, two pixels of the boxes as they are shrunk.")
         if n % options.shrink:
             errors.append(f"The box of {n} voxels cannot be divided by the shrink factor {options.shrink}.")
         if len(boxes) < 2:
