@@ -137,8 +137,11 @@ class Matcher:
         self.scanned, self.scanning, self.binning = self.small, self.template, self.coarse
         if options.exhaustive:
             self.scanned, self.scanning, self.binning = self.fine, self.full, 1.0
-        step = options.angular_step if options.exhaustive else max(options.angular_step, COARSE_STEP)
-        self.rotations = orientation_grid(step * GRID, options.symmetry)
+        step = max(options.angular_step, COARSE_STEP)
+        self.retried = orientation_grid(step * GRID, options.symmetry)
+        self.rotations = self.retried
+        if options.exhaustive:
+            self.rotations = orientation_grid(options.angular_step * GRID, options.symmetry)
         edge = model.radius / 2 if options.border is None else options.border / pixel_size
         self.edge, self.radius = int(np.ceil(edge / self.binning)), model.radius / self.binning
         some = self.rotations[:: max(1, len(self.rotations) // PROBES)]
@@ -228,7 +231,8 @@ class Matcher:
         there = (places.positions - middle(self.scanned)) * (self.binning / self.coarse) + middle(self.small)
         places = climbed(self.small, self.template, Places(there, places.rotations, places.scores))
         if free:
-            turned = reoriented(self.small, self.template, places, self.rotations, min(STARTS, len(self.rotations)))
+            starts = min(STARTS, len(self.retried))
+            turned = reoriented(self.small, self.template, places, self.retried, starts)
             places = best_of(climbed(self.small, self.template, turned), count, FINALISTS)
         if self.coarse > 1:
             there = (places.positions - middle(self.small)) * self.coarse + middle(self.fine)

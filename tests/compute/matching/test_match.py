@@ -107,6 +107,12 @@ def test_gold_is_not_picked():
     assert cKDTree(found.positions).query(PLACES[0])[0] > RADIUS / 2
 
 
+def test_fine_exhaustive_steps_do_not_multiply_what_is_tried_again():
+    volume = tomogram(SHAPE, PLACES, TURNS, 0.3, 7)
+    matcher = Matcher(volume, 10.0, True, MODEL, WEDGE, ScanOptions(exhaustive=True, angular_step=6))
+    assert len(matcher.rotations) > 10_000 and len(matcher.retried) < 1300
+
+
 def test_numbers_and_distances_are_kept():
     volume = tomogram(SHAPE, PLACES, TURNS, 0.3, 7)
     found, match = found_in(volume, peaks=PeakOptions(number_of_particles=4))
