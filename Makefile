@@ -39,7 +39,8 @@ peers: .peers/readers/.installed .peers/scipion/.installed
 
 # PyTorch for processors alone, which neural picking needs; without it its tests are skipped
 nn: $(STAMP)
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet torch safetensors --index-url https://download.pytorch.org/whl/cpu --extra-index-url https://pypi.org/simple
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet torch --index-url https://download.pytorch.org/whl/cpu
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet safetensors
 
 $(STAMP): requirements.lock setup.py
 	$(PYTHON) -m venv $(VENV)
