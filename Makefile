@@ -39,8 +39,7 @@ peers: .peers/readers/.installed .peers/scipion/.installed
 
 # PyTorch for processors alone, which neural picking needs; without it its tests are skipped
 nn: $(STAMP)
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet torch --index-url https://download.pytorch.org/whl/cpu
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet safetensors
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --retries 0 torch safetensors --extra-index-url https://download.pytorch.org/whl/cpu
 
 $(STAMP): requirements.lock setup.py
 	$(PYTHON) -m venv $(VENV)

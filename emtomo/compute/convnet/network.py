@@ -25,8 +25,8 @@ def torch_module() -> Any:
         import torch
     except ImportError:
         raise EmtomoError(
-            "Neural picking needs PyTorch: pip install 'emtomo[nn]'; without a GPU the small build is enough: pip install "
-            "torch --index-url https://download.pytorch.org/whl/cpu, then pip install safetensors."
+            "Neural picking needs PyTorch: pip install 'emtomo[nn]'; without a GPU the small build is enough: pip "
+            "install torch safetensors --extra-index-url https://download.pytorch.org/whl/cpu."
         ) from None
     return torch
 
