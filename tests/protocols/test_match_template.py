@@ -37,6 +37,7 @@ def bench(tmp_path_factory):
     made.run("import-volume", "reference", file=folder / "own.map")
     made.run("import-volume", "mask", file=folder / "mask.map")
     made.run("import-volume", "empty", file=folder / "empty.map")
+    made.folder = folder
     return made
 
 
@@ -129,3 +130,16 @@ def test_bad_input_is_told(bench):
     assert "mask is empty" in message
     message = bench.fails("match-template", "too large", **{**INPUTS, "tomograms": "small.tomograms"})
     assert "does not fit" in message
+
+
+def test_tilt_series_weigh_the_reference_tilt_by_tilt(bench):
+    own = next(bench.folder.glob("own.map"))
+    size = {"size_x": 110, "size_y": 110, "size_z": 60, "vesicles": 1, "vesicle_radius": 120, "membrane_proteins": 0}
+    bench.run("simulate-tomograms", "sim", **size, soluble_molecule=own, soluble_proteins=6, snr=0.2, pixel_size=PIXEL)
+    given = {"tomograms": "sim.tomograms", "reference": "reference.volume", "mask": "mask.volume"}
+    run = bench.run("match-template", "tilts", **given, tilt_series="sim.tilt_series", ctf="not corrected")
+    true = bench.project.find("sim").truth.frame()
+    true = true[true["group"] == 2][["x", "y", "z"]].to_numpy()
+    distance = cKDTree(run.coordinates.positions()).query(true)[0]
+    assert len(true) > 3 and (distance < 2 * PIXEL).mean() >= 0.8
+    assert len(run.coordinates) <= len(true) + 2
