@@ -1,6 +1,6 @@
 """Protocol: picking by a network that learns from a few references."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +21,7 @@ from emtomo.objects import SetOfCoordinates3D, coordinates_frame, positions_of
 from emtomo.objects.points_file import points_of_file
 from emtomo.options import Param
 
+HARDLY = 0.7  # of the first loss
 LABELS = ("positive", "negative")
 
 
@@ -101,8 +102,6 @@ class PickConvnet(EmtomoProtocol):
         if self.network.get():
             network, training_box, box = load(self.network.get())
         if len(frame):
-            from dataclasses import replace
-
             losses: list[dict[str, float]] = []
 
             def told(iteration: int, loss: float) -> None:
@@ -147,6 +146,8 @@ class PickConvnet(EmtomoProtocol):
         if losses.exists():
             loss = pd.read_csv(losses)["loss"]
             self.remark(f"The loss fell from {loss.iloc[0]:.4f} to {loss.iloc[-1]:.4f} in {len(loss)} iterations.")
+            if loss.iloc[-1] > HARDLY * loss.iloc[0]:
+                self.remark("The loss hardly fell: the picks mean little; take more iterations or clearer references.")
         self._register(self.input_tomograms, coordinates=out)
 
     # --- helpers ---
@@ -187,7 +188,15 @@ class PickConvnet(EmtomoProtocol):
         positive: list[bool] = []
         for name, mine in frame.groupby("tomogram_id", sort=True):
             slabs, shape, size = self._slabs(str(name), box)
-            for at in to_voxels(positions_of(mine), shape, size):
+            where = to_voxels(positions_of(mine), shape, size)
+            outside = ((where < 0) | (where > np.array(shape) - 1)).any(axis=1)
+            if outside.any():
+                x, y, z = positions_of(mine)[outside][0]
+                raise EmtomoError(
+                    f"{name}: {int(outside.sum())} references lie outside the tomogram, the first at {x:g}, {y:g}, {z:g} "
+                    "Å from its centre."
+                )
+            for at in where:
                 places.append((slabs, np.asarray(at)))
             positive += list(mine["label"] == "positive")
         return References(places, np.array(positive, bool))

@@ -93,6 +93,10 @@ def test_bad_input_is_told(bench):
     assert "label must be positive or negative; got good" in errors("wrong", references=bench.folder / "wrong.csv")
     assert "Give references, or a network" in errors("none")
     assert "not a network" in errors("file", network=bench.folder / "refs.csv")
+    text = (bench.folder / "refs.csv").read_text(encoding="utf8")
+    (bench.folder / "far.csv").write_text(f"{text}\na,99999,0,0,positive\n", encoding="utf8")
+    far = {**QUICK, "references": bench.folder / "far.csv"}
+    assert "1 references lie outside" in bench.fails("pick-convnet", "far", tomograms="import.tomograms", **far)
     message = bench.fails(
         "pick-convnet",
         "large",

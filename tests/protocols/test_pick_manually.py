@@ -72,6 +72,13 @@ def test_earlier_coordinates_are_kept_removed_and_added_to(bench, picked):
     np.testing.assert_allclose(kept.coordinates.positions(), picked.coordinates.positions())
 
 
+def test_particles_outside_are_told(bench):
+    points = bench.folder / "far.csv"
+    points.write_text("tomogram_id,x,y,z\na,99999,0,0\na,0,0,0\n", encoding="utf8")
+    run = bench.run("pick-manually", "far", tomograms="import.tomograms", points=points, box_size=10)
+    assert any("1 particles lie outside" in line for line in run._summary())
+
+
 def test_every_file_of_a_folder_is_one_output(bench):
     run = bench.run("pick-manually", "saves", tomograms="import.tomograms", points=bench.folder / "saves of a day")
     assert len(run.coordinates) == 1 and len(run.coordinates_2) == 2 and not hasattr(run, "coordinates_3")

@@ -108,10 +108,7 @@ def background(scores: np.ndarray, radius: float) -> np.ndarray:
 
 
 def gold_places(volume: np.ndarray, limit: float) -> np.ndarray:
-    """Return z, y, x of dark, dense voxels: gold, which is dark where particles are bright here turned round.
-
-    A voxel counts if it and its neighbours together are beyond `limit` deviations of the volume.
-    """
+    """Return z, y, x of the voxels beyond `limit` deviations of a volume of deviation 1, to either side: gold."""
     out = [np.zeros((0, 3))]
     for z, plane in enumerate(volume):
         if float(np.abs(plane).max()) >= limit:

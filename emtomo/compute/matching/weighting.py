@@ -23,7 +23,7 @@ def wedge_transfer(tilt_min: float, tilt_max: float) -> Transfer:
     def transfer(kx: np.ndarray, ky: np.ndarray, kz: np.ndarray) -> np.ndarray:
         positive = (kz >= a * kx - ROUNDING) & (kz <= b * kx + ROUNDING)
         negative = (kz <= a * kx + ROUNDING) & (kz >= b * kx - ROUNDING)
-        return ((positive | negative) & (ky == ky)).astype(np.float32)
+        return (positive | negative | np.zeros_like(ky, bool)).astype(np.float32)
 
     return transfer
 
@@ -36,7 +36,7 @@ class Weighting:
     ----------
     transfer : Transfer
     power : (SHELLS + 1,) array
-        Of the tomogram, at 0 to 0.5 cycles per voxel.
+        Of the noise, at 0 to 0.5 cycles per voxel.
     low, high : float
         The band that takes part, in cycles per voxel.
     """
