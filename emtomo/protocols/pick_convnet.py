@@ -193,7 +193,7 @@ class PickConvnet(EmtomoProtocol):
             if outside.any():
                 x, y, z = positions_of(mine)[outside][0]
                 raise EmtomoError(
-                    f"{name}: {int(outside.sum())} references lie outside the tomogram, the first at {x:g}, {y:g}, {z:g} "
+                    f"{name}: {int(outside.sum())} references lie outside it, the first at {x:g}, {y:g}, {z:g} "
                     "Å from its centre."
                 )
             for at in where:
