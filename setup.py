@@ -28,11 +28,14 @@ REQUIRES = [
     "rich>=13",
     "jinja2>=3.1",
     "threadpoolctl>=3.2",
+    # the windows; no OpenGL, so they work over SSH and without a graphics card
+    "ttkbootstrap>=2.2.6,<2.3",
     # threads for numba where the system has no OpenMP runtime (libgomp)
     "tbb>=2021.6; platform_machine == 'x86_64'",
 ]
 EXTRAS = {
-    "gui": ["ttkbootstrap>=2.2"],
+    # the 3D view alone; every other window works without it
+    "view3d": ["pyvista>=0.44"],
     "nn": ["torch>=2.2", "safetensors>=0.4"],
     "cuda12": ["cupy-cuda12x>=13", "numba-cuda[cu12]>=0.20"],
     "scale": ["dask>=2024.1", "distributed>=2024.1", "dask-jobqueue>=0.8"],
@@ -42,6 +45,7 @@ EXTRAS = {
         "mypy>=1.10",
         "pandas-stubs",
         "pre-commit>=3",
+        "pyvista>=0.44",
         "pytest>=8",
         "pytest-xdist>=3",
         "ruff>=0.5",

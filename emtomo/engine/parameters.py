@@ -62,7 +62,11 @@ def set_parameters(project: EmtomoProject, run: Protocol, values: dict[str, str]
         name = attribute_name(run, key)
         param, attribute = params[name], getattr(run, name)
         if isinstance(param, MultiPointerParam):
-            _point_all(attribute, [output_target(project, part.strip()) for part in text.split(",")])
+            parts = [part.strip() for part in text.split(",") if part.strip()]
+            _point_all(attribute, [output_target(project, part) for part in parts])
+        elif isinstance(param, PointerParam) and not text:
+            attribute.set(None)
+            attribute.setExtended("")
         elif isinstance(param, PointerParam):
             parent, output = output_target(project, text)
             attribute.set(parent)
@@ -125,8 +129,8 @@ def _value(name: str, param: Any, text: str) -> Any:
         return text.lower() in _TRUE
     for kind, cast, what in ((IntParam, int, "a whole number"), (FloatParam, float, "a number")):
         if isinstance(param, kind):
-            if text == "" and param.allowsNull:
-                return None
+            if text == "":
+                return None  # one that must not be empty is told by the protocol
             try:
                 return cast(text)
             except ValueError:

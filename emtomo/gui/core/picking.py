@@ -4,6 +4,7 @@ Every change is one line of JSON in the journal before it is shown; a picker
 that was killed after twenty clicks finds all twenty when it is opened again.
 """
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ class Model:
 
     kind: str
     points: list[Point] = field(default_factory=list)
+    name: str = ""
 
 
 class PickingSession:
@@ -46,6 +48,8 @@ class PickingSession:
     tomogram_id : str
     journal : Path
         Written after every change; read when it exists.
+    kinds : tuple of str
+        The kinds of models that there are.
 
     Raises
     ------
@@ -53,26 +57,54 @@ class PickingSession:
         If the journal holds something else than changes.
     """
 
-    def __init__(self, tomogram_id: str, journal: Path) -> None:
+    def __init__(self, tomogram_id: str, journal: Path, kinds: tuple[str, ...] = MODELS) -> None:
         self.tomogram_id = tomogram_id
         self.journal = journal
+        self.kinds = kinds
         self.models: dict[int, Model] = {}
         self.current = 0
         self._done: list[dict[str, Any]] = []
         self._undone: list[dict[str, Any]] = []
+        self._saved = self.digest()
         if journal.exists():
             self._replay()
 
     # --- changes ---
 
-    def new_model(self, kind: str) -> int:
-        """Start a model and make it the current one; its group is higher than any that is there or can be redone."""
-        if kind not in MODELS:
-            raise EmtomoError(f"There is no model {kind!r}; the models are {', '.join(MODELS)}.")
-        used = [change["group"] for change in (*self._done, *self._undone) if change["do"] == "model"]
-        group = max(used, default=0) + 1
+    def new_model(self, kind: str, group: int = 0) -> int:
+        """Start a model and make it the current one; its group is higher than any that is there or can be redone.
+
+        Parameters
+        ----------
+        kind : str
+        group : int
+            Take this number instead, if it is free.
+        """
+        if kind not in self.kinds:
+            raise EmtomoError(f"There is no model {kind!r}; the models are {', '.join(self.kinds)}.")
+        used = {change["group"] for change in (*self._done, *self._undone) if change["do"] == "model"}
+        if not group or group in used:
+            group = max(used, default=0) + 1
         self._change({"do": "model", "group": group, "kind": kind})
         return group
+
+    def drop_model(self, group: int) -> None:
+        """Remove a model with its points."""
+        if group not in self.models:
+            raise EmtomoError(f"There is no model {group}.")
+        self._change({"do": "drop", "group": group})
+
+    def set_kind(self, group: int, kind: str) -> None:
+        """Make a model one of another kind; its points stay."""
+        if kind not in self.kinds:
+            raise EmtomoError(f"There is no model {kind!r}; the models are {', '.join(self.kinds)}.")
+        if self.models[group].kind != kind:
+            self._change({"do": "kind", "group": group, "kind": kind})
+
+    def name_model(self, group: int, name: str) -> None:
+        """Give a model a name of the user's."""
+        if self.models[group].name != name:
+            self._change({"do": "name", "group": group, "name": name})
 
     def add(self, x: float, y: float, z: float, role: str = "point") -> None:
         """Add a point to the current model."""
@@ -82,6 +114,19 @@ class PickingSession:
             raise EmtomoError(f"The role must be one of {', '.join(ROLES)}, got {role!r}.")
         self._change({"do": "add", "group": self.current, "points": [[float(x), float(y), float(z), role]]})
 
+    def add_many(self, group: int, points: list[list[Any]]) -> None:
+        """Add points (x, y, z, role) to a model as one change."""
+        if points:
+            self._change({"do": "add", "group": group, "points": points})
+
+    def move(self, group: int, index: int, x: float, y: float, z: float) -> None:
+        """Move one point."""
+        self._change({"do": "move", "group": group, "index": index, "to": [float(x), float(y), float(z)]})
+
+    def remove(self, group: int, index: int) -> None:
+        """Remove one point."""
+        self._remove(group, [index])
+
     def remove_last(self) -> None:
         """Remove the last point of the current model, if it has any."""
         points = self.models[self.current].points if self.current in self.models else []
@@ -89,15 +134,27 @@ class PickingSession:
             self._remove(self.current, [len(points) - 1])
 
     def remove_near(self, x: float, y: float, z: float, distance: float) -> int:
-        """Remove the points of all models within `distance` voxels; return how many."""
-        removed = 0
-        for group, model in list(self.models.items()):
-            away = [np.linalg.norm([p.x - x, p.y - y, p.z - z]) for p in model.points]
-            near = [k for k, d in enumerate(away) if d <= distance]
-            if near:
-                self._remove(group, near)
-                removed += len(near)
-        return removed
+        """Remove the points of all models within `distance` voxels, as one change; return how many."""
+        near = {group: self._within(model, x, y, z, distance) for group, model in self.models.items()}
+        found = {group: indices for group, indices in near.items() if indices}
+        if found:
+            self._change({"do": "erase", "group": next(iter(found)), "points": [[g, i] for g, i in found.items()]})
+        return sum(map(len, found.values()))
+
+    def nearest(self, x: float, y: float, z: float, distance: float) -> tuple[int, int] | None:
+        """Return group and index of the point nearest to a place, if one lies within `distance` voxels."""
+        best, found = distance, None
+        for group, model in self.models.items():
+            for k, p in enumerate(model.points):
+                away = float(np.linalg.norm([p.x - x, p.y - y, p.z - z]))
+                if away <= best:
+                    best, found = away, (group, k)
+        return found
+
+    @staticmethod
+    def _within(model: Model, x: float, y: float, z: float, distance: float) -> list[int]:
+        away = [float(np.linalg.norm([p.x - x, p.y - y, p.z - z])) for p in model.points]
+        return [k for k, d in enumerate(away) if d <= distance]
 
     def select(self, group: int) -> None:
         """Make `group` the current model."""
@@ -107,7 +164,8 @@ class PickingSession:
 
     def track(self, volume: np.ndarray, slices: list[int], options: TrackOptions | None = None) -> int:
         """Follow the current model's membrane into `slices`; return how many points were added."""
-        points = [p for p in self.models[self.current].points if p.role == "point"] if self.models else []
+        here = self.models.get(self.current)
+        points = [p for p in here.points if p.role == "point"] if here else []
         picked = np.array([[p.z, p.y, p.x] for p in points]).reshape(-1, 3)
         found = track_membrane(volume, picked, slices, options)
         rows = [[float(x), float(y), float(z), "point"] for z, y, x in found]
@@ -138,7 +196,27 @@ class PickingSession:
     @property
     def changed(self) -> bool:
         """Whether there is anything to register."""
-        return any(model.points for model in self.models.values())
+        return self.count > 0
+
+    @property
+    def count(self) -> int:
+        """Number of points."""
+        return sum(len(model.points) for model in self.models.values())
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether the points are no longer those that were registered last."""
+        return self.digest() != self._saved
+
+    def mark_saved(self) -> None:
+        """Note that the points as they are now were registered."""
+        self._saved = self.digest()
+        self._write({"do": "saved", "digest": self._saved})
+
+    def digest(self) -> str:
+        """Return a short text that differs when the points do."""
+        told = [[g, m.kind, [[p.x, p.y, p.z, p.role] for p in m.points]] for g, m in self.models.items() if m.points]
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
     def frame(self) -> pd.DataFrame:
         """Return all points as the table that ``pick-vectorial`` reads with ``unit=voxel``."""
@@ -168,10 +246,27 @@ class PickingSession:
         elif change["do"] == "add":
             self.models[group].points += [Point(x, y, z, role) for x, y, z, role in change["points"]]
         elif change["do"] == "remove":
-            gone = set(change["indices"])
-            self.models[group].points = [p for k, p in enumerate(self.models[group].points) if k not in gone]
+            self._take_out(group, change["indices"])
+        elif change["do"] == "erase":
+            for one, indices in change["points"]:
+                self._take_out(one, indices)
+        elif change["do"] == "move":
+            x, y, z = change["to"]
+            points = self.models[group].points
+            points[change["index"]] = Point(x, y, z, points[change["index"]].role)
+        elif change["do"] == "drop":
+            del self.models[group]
+            self.current = self.current if self.current in self.models else max(self.models, default=0)
+        elif change["do"] == "kind":
+            self.models[group].kind = change["kind"]
+        elif change["do"] == "name":
+            self.models[group].name = change["name"]
         else:
             raise KeyError(change["do"])
+
+    def _take_out(self, group: int, indices: list[int]) -> None:
+        gone = set(indices)
+        self.models[group].points = [p for k, p in enumerate(self.models[group].points) if k not in gone]
 
     def _rebuild(self) -> None:
         current = self.current
@@ -183,6 +278,7 @@ class PickingSession:
             self.current = current
 
     def _write(self, change: dict[str, Any]) -> None:
+        self.journal.parent.mkdir(parents=True, exist_ok=True)
         with self.journal.open("a", encoding="utf8") as stream:
             stream.write(json.dumps(change) + "\n")
             stream.flush()
@@ -202,7 +298,9 @@ class PickingSession:
                 raise FormatError(self.journal, "not a change of a picking session.", n) from None
 
     def _follow(self, change: dict[str, Any]) -> None:
-        if change["do"] == "undo":
+        if change["do"] == "saved":
+            self._saved = str(change["digest"])
+        elif change["do"] == "undo":
             self._undone.append(self._done.pop())
             self._rebuild()
         elif change["do"] == "redo":

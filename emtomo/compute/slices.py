@@ -1,0 +1,107 @@
+"""Slices of volumes as pictures of 8 bits, at any zoom."""
+
+import numpy as np
+
+BACKGROUND = 24
+
+
+def draw_slice(
+    plane: np.ndarray, top: float, left: float, step: float, limits: tuple[float, float], shape: tuple[int, int]
+) -> np.ndarray:
+    """Return a part of a slice as a picture.
+
+    Parameters
+    ----------
+    plane : (y, x) float32 or uint8 array
+    top, left : float
+        Row and column of the slice at the centre of the picture's first pixel.
+    step : float
+        Pixels of the slice to one of the picture: below 1 magnifies (bilinear), above 1 reduces (mean).
+    limits : (low, high)
+        Grey values that become 0 and 255.
+    shape : (height, width)
+
+    Returns
+    -------
+    (height, width) uint8 array
+    """
+    from emtomo.compute.kernels.slices_cpu import magnify, reduce
+
+    out = np.empty(shape, np.uint8)
+    low, high = limits
+    gain = np.float32(255 / (high - low) if high > low else 0.0)
+    kernel = magnify if step <= 1 else reduce
+    ready = np.ascontiguousarray(plane) if plane.dtype == np.uint8 else np.ascontiguousarray(plane, np.float32)
+    if not ready.flags.writeable:
+        ready = ready.copy()
+    kernel(ready, float(top), float(left), float(step), gain, np.float32(-low) * gain, np.uint8(BACKGROUND), out)
+    return out
+
+
+def to_bytes(plane: np.ndarray, limits: tuple[float, float], out: np.ndarray) -> None:
+    """Write a slice as 8 bits, `limits` at 0 and 255, into `out`."""
+    from emtomo.compute.kernels.slices_cpu import quantise
+
+    ready = np.array(plane, np.float32, order="C")
+    quantise(ready, np.float32(limits[0]), np.float32(255 / max(limits[1] - limits[0], 1e-30)), out)
+
+
+def slab_mean(stack: np.ndarray) -> np.ndarray:
+    """Return the mean over the first axis of `(n, y, x)` as float32."""
+    return stack.mean(axis=0, dtype=np.float32) if len(stack) > 1 else np.asarray(stack[0], np.float32)
+
+
+def smoothed(plane: np.ndarray, sigma: float) -> np.ndarray:
+    """Return a slice after a Gaussian filter of `sigma` pixels."""
+    if sigma <= 0:
+        return plane
+    from scipy.ndimage import gaussian_filter
+
+    return gaussian_filter(np.asarray(plane, np.float32), sigma, mode="nearest", truncate=3.0)
+
+
+def contrast_limits(sample: np.ndarray) -> tuple[float, float]:
+    """Return the grey values that are shown black and white: 0.5 and 99.5 percentiles of what is finite."""
+    values = np.asarray(sample, np.float32).ravel()
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return 0.0, 1.0
+    low, high = (float(v) for v in np.percentile(values, [0.5, 99.5]))
+    return (low, high) if high > low else (low - 0.5, low + 0.5)
+
+
+def mesh_contour(vertices: np.ndarray, faces: np.ndarray, axis: int, at: float) -> np.ndarray:
+    """Return where a plane cuts a triangle mesh.
+
+    Parameters
+    ----------
+    vertices : (n, 3) array
+        In the order of the axes of `axis`.
+    faces : (m, 3) int array
+    axis : int
+        The coordinate that is constant on the plane.
+    at : float
+        Its value there.
+
+    Returns
+    -------
+    (k, 2, 3) array
+        Line segments.
+    """
+    height = vertices[:, axis] - at
+    height = np.where(height == 0, 1e-9, height)  # a vertex on the plane would give segments without length
+    side = height[faces] > 0
+    cut = faces[side.any(axis=1) & ~side.all(axis=1)]
+    if not len(cut):
+        return np.zeros((0, 2, 3))
+    above = height[cut] > 0
+    # the vertex that is alone on its side, and the two others
+    alone = np.where(above.sum(axis=1) == 1, above.argmax(axis=1), (~above).argmax(axis=1))
+    rows = np.arange(len(cut))
+    lone = cut[rows, alone]
+    ends = []
+    for other in (1, 2):
+        far = cut[rows, (alone + other) % 3]
+        share = height[lone] / (height[lone] - height[far])
+        ends.append(vertices[lone] + share[:, None] * (vertices[far] - vertices[lone]))
+    return np.stack(ends, axis=1)

@@ -1,0 +1,88 @@
+"""Short work off the window's thread: results come back through one queue that the window drains."""
+
+import queue
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from emtomo.errors import EmtomoError
+
+EXPECTED = (EmtomoError, OSError, MemoryError)
+
+
+class Mailbox:
+    """Calls that wait to be made on the window's thread."""
+
+    def __init__(self) -> None:
+        self._waiting: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
+
+    def put(self, call: Callable[[], object]) -> None:
+        """Ask for a call on the window's thread; from any thread."""
+        self._waiting.put(call)
+
+    def deliver(self, budget: float = 0.01) -> int:
+        """Make calls that wait, for at most `budget` seconds; return how many."""
+        end, count = time.perf_counter() + budget, 0
+        while True:
+            try:
+                call = self._waiting.get_nowait()
+            except queue.Empty:
+                return count
+            call()
+            count += 1
+            if time.perf_counter() > end:
+                return count
+
+
+class Task:
+    """One piece of work in a thread of its own; a cancelled one is never heard of again."""
+
+    def __init__(
+        self,
+        mailbox: Mailbox,
+        work: Callable[["Task"], Any],
+        done: Callable[[Any], object],
+        failed: Callable[[str], object],
+    ) -> None:
+        self.cancelled = False
+        self._mailbox = mailbox
+
+        def run() -> None:
+            try:
+                result = work(self)
+            except EXPECTED as error:
+                self._tell(failed, sentence(error))
+            except Exception as error:  # noqa: BLE001  the window must hear of it, whatever it is
+                traceback.print_exc()
+                self._tell(failed, f"Unexpected {type(error).__name__}: {error}")
+            else:
+                self._tell(done, result)
+
+        self.thread = threading.Thread(target=run, daemon=True)
+        self.thread.start()
+
+    def cancel(self) -> None:
+        """Forget the work; what it still does changes nothing."""
+        self.cancelled = True
+
+    def tell(self, call: Callable[[Any], object], value: Any) -> None:
+        """Pass something on to the window while the work goes on."""
+        self._tell(call, value)
+
+    def _tell(self, call: Callable[[Any], object], value: Any) -> None:
+        def deliver() -> None:
+            if not self.cancelled:
+                call(value)
+
+        self._mailbox.put(deliver)
+
+
+def sentence(error: BaseException) -> str:
+    """Return an error as one sentence for a user."""
+    if isinstance(error, MemoryError):
+        return "There is not enough memory for this."
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or ''}: {error.strerror}.".lstrip(": ")
+    return str(error) or type(error).__name__

@@ -1,0 +1,83 @@
+"""How protocols are found: the stages of the workflow, and the names that other programs and tutorials give them."""
+
+from dataclasses import dataclass
+
+from pyworkflow.protocol import Protocol
+
+from emtomo.engine.parameters import protocols_by_name
+
+STAGES: dict[str, tuple[str, ...]] = {
+    "Import": ("import-tomograms", "import-coordinates", "import-subtomograms", "import-volume"),
+    "Tomograms": ("bin-tomograms", "denoise-tomograms", "simulate-tomograms"),
+    "Directional picking": ("pick-vectorial", "model-workflow"),
+    "Picking": ("pick-manually", "pick-convnet", "match-template", "pick-again", "pick-log"),
+    "Particle sets": ("consensus-picks", "clean-coordinates", "select-subset", "compare-picks"),
+    "Subtomograms": ("extract-subtomograms", "apply-alignment"),
+    "Averaging": ("initial-model", "reconstruct-average", "refine-poses", "postprocess"),
+    "Volumes": ("create-mask", "align-symmetry", "symmetrize"),
+    "Export": ("export-coordinates", "export-particles-star"),
+}
+OTHER = "Other"
+# labels of the tutorials' programs, old and new, and what users of the peers would type
+ALIASES: dict[str, str] = {
+    "import-tomograms": "tomo import tomograms scipion mrc rec",
+    "import-coordinates": "import 3d coordinates star tbl dynamo relion warp box json cbox",
+    "import-subtomograms": "import subtomograms tbl star dynamo relion particles",
+    "import-volume": "import reference map mask half maps emdb",
+    "bin-tomograms": "dynamo bin binvol resize downsample",
+    "denoise-tomograms": "tomo3d tomoeed tomobflow eed bflow nad anisotropic diffusion filter",
+    "simulate-tomograms": "phantom polnet synthetic",
+    "pick-vectorial": "dynamo vectorial picking boxing membrane vesicle surface filament dtmslice",
+    "model-workflow": "dynamo model workflow crop points mesh geometry oversampling",
+    "pick-manually": "emantomo tomo boxer manual picking e2spt_boxer boxing",
+    "pick-convnet": "emantomo tomo boxer convnet e2spt_boxer_convnet deep learning cnn crYOLO topaz",
+    "match-template": "emantomo template matching pytom pyTME e2spt_tempmatch dynamo match autopick",
+    "pick-again": "threshold scores extract candidates again",
+    "pick-log": "relion laplacian of gaussian autopick log blob picker",
+    "consensus-picks": "tomoviz picking consensus intersection union",
+    "clean-coordinates": "tomoviz filter by normal remove duplicates distance",
+    "select-subset": "relion subset selection random split",
+    "compare-picks": "precision recall f1 truth",
+    "extract-subtomograms": "dynamo vectorial extraction subtomogram extraction emantomo extraction crop warp export",
+    "apply-alignment": "xmipptomo apply alignment subtomo average subtomograms",
+    "initial-model": "emantomo tomo initial model e2spt_sgd de novo relion inimodel",
+    "reconstruct-average": "relion_reconstruct reliontomo average subtomo",
+    "refine-poses": "relion 3d auto-refine refine3d dynamo alignment project gold standard e2spt_refine",
+    "postprocess": "relion post-processing sharpen b-factor fsc local resolution",
+    "create-mask": "relion_mask_create create 3d mask cylinder dynamo_mask",
+    "align-symmetry": "relion_align_symmetry symmetry axes",
+    "symmetrize": "relion symmetrize volume relion_image_handler sym",
+    "export-coordinates": "export 3d coordinates star tbl dynamo imod",
+    "export-particles-star": "relion star warp m particles",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One protocol as the tree shows it."""
+
+    name: str
+    label: str
+    stage: str
+    help: str
+    words: str
+
+    def matches(self, text: str) -> bool:
+        """Return whether every word of `text` occurs in a name, alias or the help of the protocol."""
+        return all(word in self.words for word in text.lower().split())
+
+
+def entries() -> list[Entry]:
+    """Return all protocols, emtomo's and those of other plugins, in the order of the workflow."""
+    known = protocols_by_name()
+    order = {name: (stage, k) for k, (stage, names) in enumerate(STAGES.items()) for name in names}
+    rank = {name: k for names in STAGES.values() for k, name in enumerate(names)}
+    found = [_entry(name, cls, order.get(name, (getattr(cls, "STAGE", OTHER), 0))[0]) for name, cls in known.items()]
+    stages = [*STAGES, *sorted({e.stage for e in found} - set(STAGES))]
+    return sorted(found, key=lambda e: (stages.index(e.stage), rank.get(e.name, 99), e.label))
+
+
+def _entry(name: str, cls: type[Protocol], stage: str) -> Entry:
+    told = " ".join((cls.__doc__ or "").split())
+    words = " ".join((name, cls._label, cls.__name__, ALIASES.get(name, ""), stage, told)).lower()
+    return Entry(name, cls._label, stage, told, words)

@@ -1,0 +1,155 @@
+"""One field of a form: its kind, its text, and what is wrong with it."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from pyworkflow.protocol import params as P
+
+from emtomo.options import OptionField, Param
+
+_KINDS: tuple[tuple[type, str], ...] = (
+    (P.BooleanParam, "bool"),
+    (P.EnumParam, "enum"),
+    (P.MultiPointerParam, "pointers"),
+    (P.PointerParam, "pointer"),
+    (P.FolderParam, "folder"),
+    (P.PathParam, "path"),
+    (P.LabelParam, "label"),
+    (P.TextParam, "text"),
+    (P.IntParam, "int"),
+    (P.FloatParam, "float"),
+)
+YES, NO = "yes", "no"
+
+
+@dataclass
+class Field:
+    """One parameter of a protocol as the form shows it; values are text, as on the command line.
+
+    Attributes
+    ----------
+    name, attribute : str
+        As users write it, and the protocol's attribute.
+    kind : str
+        bool, choice, enum, int, float, str, text, path, folder, label, pointer or pointers.
+    wanted : tuple of str
+        Classes that an input may be.
+    choices : tuple of str
+        Of a choice; of an enum, whose text is the number of the choice.
+    """
+
+    name: str
+    attribute: str
+    kind: str
+    label: str
+    help: str
+    unit: str = ""
+    bounds: str = ""
+    choices: tuple[str, ...] = ()
+    wanted: tuple[str, ...] = ()
+    expert: bool = False
+    optional: bool = False
+    default: str = ""
+    text: str = ""
+    error: str = ""
+    condition: bool = True
+    param: Param | None = None
+    group: str = ""
+
+    @property
+    def changed(self) -> bool:
+        """Whether the text says something else than the default."""
+        if self.kind in ("int", "float"):
+            try:
+                return float(self.text) != float(self.default)
+            except ValueError:
+                return self.text.strip() != self.default
+        return self.text != self.default
+
+    def value(self) -> Any:
+        """Return the value that the text means.
+
+        Raises
+        ------
+        ValueError
+            With a sentence, if it means none.
+        """
+        text = self.text.strip()
+        if self.kind == "bool":
+            return text == YES
+        if self.kind in ("int", "enum", "float"):
+            if not text:
+                return None
+            kind, what = (float, "a number") if self.kind == "float" else (int, "a whole number")
+            try:
+                return kind(text)
+            except ValueError:
+                raise ValueError(f"{self.label} must be {what}, got {text!r}.") from None
+        return self.text
+
+    def check(self) -> str:
+        """Note and return what is wrong with the text; empty when nothing is."""
+        self.error = self._problem()
+        return self.error
+
+    def _problem(self) -> str:
+        try:
+            value = self.value()
+        except ValueError as error:
+            return str(error)
+        if self.kind in ("pointer", "pointers"):
+            return "" if self.text or self.optional else f"{self.label}: choose an input."
+        if value is None:
+            return "" if self.optional else f"{self.label} must not be empty."
+        if isinstance(value, float) and not math.isfinite(value):
+            return f"{self.label} must be a finite number, got {value}."
+        if self.param is not None and not (self.optional and value == ""):
+            return self.param.problem(value)
+        return ""
+
+
+def kind_of(param: Any) -> str:
+    """Return the kind of field for a parameter of the engine."""
+    return next((kind for cls, kind in _KINDS if isinstance(param, cls)), "str")
+
+
+def field_of(name: str, attribute: str, param: Any, option: OptionField | None, group: str) -> Field:
+    """Return the field for a parameter; `option` is its declaration where emtomo's own options declare it."""
+    if option is not None:
+        told = option.param
+        kind = "choice" if told.choices else {bool: "bool", int: "int", float: "float"}.get(option.kind, "str")
+        return Field(
+            name, attribute, kind, told.label, told.help, told.unit, told.bounds, told.choices, (), told.expert,
+            option.optional, default_text(option.default), param=told, group=group,
+        )  # fmt: skip
+    kind = kind_of(param)
+    wanted = [w.strip() for w in str(param.pointerClass).strip("[]").replace("'", "").split(",")] if "pointer" in kind else []
+    label = str(param.label.get() or name).rstrip(":")
+    if name == "device":
+        kind = "choice"
+    return Field(
+        name, attribute, kind, label, str(param.help.get() or ""),
+        choices=("cpu", "cuda") if name == "device" else tuple(getattr(param, "choices", ()) or ()),
+        wanted=tuple(wanted), expert=bool(param.isExpert()),
+        optional=bool(getattr(param, "allowsNull", False)) or (not wanted and param.default.get() in (None, "")),
+        default="" if wanted else default_text(_typed(kind, param.default.get())), group=group,
+    )  # fmt: skip
+
+
+def _typed(kind: str, value: Any) -> Any:
+    """Return a default, which the engine may keep as text, as its kind."""
+    if kind == "bool":
+        return str(value).lower() in ("true", "1")
+    if kind == "float" and value not in (None, ""):
+        return float(value)
+    return value
+
+
+def default_text(value: Any) -> str:
+    """Return a value as the text that a field holds."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return YES if value else NO
+    return f"{value:.12g}" if isinstance(value, float) else str(value)

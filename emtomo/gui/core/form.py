@@ -1,0 +1,242 @@
+"""A protocol's form without a window: fields in tabs, conditions, live checks, inputs that fit, the command line."""
+
+import shlex
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from pyworkflow.protocol import Protocol
+from pyworkflow.protocol.params import ElementGroup
+
+from emtomo.engine.form import INPUT
+from emtomo.engine.parameters import INTERNAL, public_name
+from emtomo.gui.core.fields import Field, field_of
+from emtomo.gui.core.runs import Output, Run, descendants
+from emtomo.gui.core.verbs import Asked
+from emtomo.options import OptionField, option_fields
+
+SKIPPED = ("General", "Parallelization")
+COMPUTATION = "Computation"
+_HOW = ("device", "threads", "steps_at_once")
+LONGEST_TITLE = 60
+
+
+@dataclass
+class Tab:
+    """A tab of the form: names of fields under headings."""
+
+    title: str
+    names: list[str] = field(default_factory=list)
+
+
+class FormModel:
+    """The values of a protocol's parameters as a user edits them.
+
+    Made from the protocol's definition alone, so it fits any protocol of any plugin.
+
+    Parameters
+    ----------
+    protocol_class : type
+    label : str
+        The run's.
+    values : dict, optional
+        Texts by public name, of an earlier run.
+    run : int, optional
+        The run that is edited; None for a new one.
+    """
+
+    def __init__(
+        self, protocol_class: type[Protocol], label: str, values: dict[str, str] | None = None, run: int | None = None
+    ) -> None:
+        self.protocol_class = protocol_class
+        self.protocol = protocol_class()
+        self.label, self.comment, self.run = label, "", run
+        self.queue: tuple[str, dict[str, str]] | None = None
+        self.expert = False
+        self.fields: dict[str, Field] = {}
+        self.tabs: list[Tab] = []
+        self.listeners: list[Callable[[set[str]], object]] = []
+        self._build()
+        for name, text in (values or {}).items():
+            if name in self.fields:
+                self.fields[name].text = text
+                self._tell_protocol(self.fields[name])
+        self.refresh()
+        self.original = self.texts()
+
+    def _build(self) -> None:
+        options = self._options()
+        inputs, rest, how = Tab("Input"), Tab("Parameters"), Tab(COMPUTATION)
+        others: list[Tab] = []
+        for section in self.protocol.iterDefinitionSections():
+            if section.getLabel() in SKIPPED:
+                continue
+            own = self.protocol_class
+            ours = hasattr(own, "OPTIONS")
+            tab = inputs if ours else Tab(section.getLabel())
+            if not ours:
+                others.append(tab)
+            for attribute, param, group in _flat(section, ""):
+                if attribute in INTERNAL:
+                    continue
+                name = public_name(attribute)
+                option, heading = options.get(name, (None, group))
+                made = field_of(name, attribute, param, option, heading)
+                made.text = made.default
+                self.fields[name] = made
+                (how if name in _HOW else rest if option is not None else tab).names.append(name)
+        self.tabs = [t for t in (inputs, rest, *others, how) if t.names]
+
+    def _options(self) -> dict[str, tuple[OptionField | None, str]]:
+        """Return the declaration and the heading of every parameter that emtomo's options declare."""
+        found: dict[str, tuple[OptionField | None, str]] = {}
+        groups = getattr(self.protocol_class, "OPTIONS", ())
+        for options in groups:
+            told = " ".join((options.__doc__ or "").split(".")[0].split(";")[0].split())
+            heading = told if len(groups) > 1 and len(told) <= LONGEST_TITLE else ""
+            found |= {f.name: (f, heading) for f in option_fields(options)}
+        return found
+
+    # --- values ---
+
+    def put(self, name: str, text: str) -> None:
+        """Give a field another text; listeners hear which fields look different now."""
+        one = self.fields[name]
+        before = (one.text, one.error)
+        one.text = text
+        one.check()
+        self._tell_protocol(one)
+        changed = self._conditions()
+        if (one.text, one.error) != before:
+            changed.add(name)
+        self._tell(changed)
+
+    def reset(self, name: str) -> None:
+        """Give a field its default again."""
+        self.put(name, self.fields[name].default)
+
+    def set_expert(self, on: bool) -> None:
+        """Show or hide the fields for experts."""
+        self.expert = on
+        self._tell(set(self.fields))
+
+    def visible(self, name: str) -> bool:
+        """Return whether a field is shown."""
+        one = self.fields[name]
+        return one.condition and one.kind != "hidden" and (self.expert or not one.expert or one.changed)
+
+    def texts(self) -> dict[str, str]:
+        """Return all values as text."""
+        return {name: one.text for name, one in self.fields.items()}
+
+    @property
+    def dirty(self) -> bool:
+        """Whether something was edited."""
+        return self.texts() != self.original
+
+    def asked(self) -> Asked:
+        """Return what the form says, for the project."""
+        name = getattr(self.protocol_class, "NAME", self.protocol_class.__name__)
+        values = {n: f.text.strip() if f.kind in ("int", "float") else f.text for n, f in self.fields.items()}
+        values = {n: t for n, t in values.items() if self.fields[n].kind != "label"}
+        return Asked(name, self.label.strip(), values, self.comment, self.run, self.queue)
+
+    # --- checks ---
+
+    def refresh(self) -> None:
+        """Check everything."""
+        for one in self.fields.values():
+            one.check()
+        self._conditions()
+        self._tell(set(self.fields))
+
+    def errors(self) -> dict[str, str]:
+        """Return what is wrong, by field; fields that are hidden by a condition count as right."""
+        return {name: one.error for name, one in self.fields.items() if one.error and one.condition}
+
+    def count(self, tab: Tab) -> int:
+        """Return how many fields of a tab are wrong."""
+        wrong = self.errors()
+        return sum(name in wrong for name in tab.names)
+
+    # --- inputs ---
+
+    def candidates(self, name: str, runs: dict[int, Run]) -> list[Output]:
+        """Return the outputs that fit an input, newest first; none of this run or of those below it."""
+        own = {self.run, *descendants(runs, [self.run])} if self.run is not None else set()
+        wanted = set(self.fields[name].wanted)
+        found = [
+            output for run in runs.values() if run.id not in own for output in run.outputs
+            if wanted & set(output.kinds) and (not output.pending or run.status not in ("failed", "aborted"))
+        ]  # fmt: skip
+        return sorted(found, key=lambda o: (not o.pending, o.run), reverse=True)
+
+    def preset(self, runs: dict[int, Run], selected: Iterable[int]) -> None:
+        """Fill empty required inputs from the selected runs, or from the only run that fits."""
+        chosen = set(selected)
+        for name, one in self.fields.items():
+            if one.kind not in ("pointer", "pointers") or one.text:
+                continue
+            fit = self.candidates(name, runs)
+            mine = [o for o in fit if o.run in chosen] or (fit if len(fit) == 1 and not one.optional else [])
+            if mine and (not one.optional or len(one.wanted) == 1 and mine[0].run in chosen and not self._taken(mine[0])):
+                self.put(name, mine[0].target)
+
+    def _taken(self, output: Output) -> bool:
+        return any(output.target in one.text.split(",") for one in self.fields.values())
+
+    def output_named(self, target: str, runs: dict[int, Run]) -> Output | None:
+        """Return the output that ``RUN.output`` means."""
+        number, _, name = target.partition(".")
+        run = next((r for r in runs.values() if number in (str(r.id), r.label)), None)
+        return next((o for o in run.outputs if o.name == name), None) if run is not None else None
+
+    def fits(self, name: str, output: Output) -> bool:
+        """Return whether an output may be the input `name`."""
+        return bool(set(self.fields[name].wanted) & set(output.kinds))
+
+    # --- the command line ---
+
+    def command(self, project: str) -> str:
+        """Return the command that does the same."""
+        name = getattr(self.protocol_class, "NAME", self.protocol_class.__name__)
+        words = ["emtomo", "run", project, name]
+        words += [f"{n}={f.text}" for n, f in self.fields.items() if f.changed and f.condition]
+        if self.label:
+            words += ["--label", self.label]
+        return shlex.join(words)
+
+    # --- inside ---
+
+    def _tell_protocol(self, one: Field) -> None:
+        """Set the attribute that conditions look at."""
+        if one.kind in ("pointer", "pointers", "label"):
+            return
+        try:
+            getattr(self.protocol, one.attribute).set(one.value())
+        except (ValueError, TypeError):
+            return
+
+    def _conditions(self) -> set[str]:
+        changed = set()
+        for name, one in self.fields.items():
+            shown = bool(self.protocol.evalParamCondition(one.attribute))
+            if shown != one.condition:
+                one.condition = shown
+                changed.add(name)
+        return changed
+
+    def _tell(self, changed: set[str]) -> None:
+        for listener in list(self.listeners):
+            listener(changed)
+
+
+def _flat(group: ElementGroup, heading: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    """Yield attribute, parameter and heading of all that a section holds, lines and groups opened."""
+    for name, param in group.iterParams():
+        if isinstance(param, ElementGroup):
+            yield from _flat(param, str(param.label.get() or heading))
+        else:
+            yield name, param, heading
+
+
+__all__ = ["INPUT", "FormModel", "Tab"]

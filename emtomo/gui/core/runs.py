@@ -1,0 +1,236 @@
+"""What the window knows of the runs of a project: plain, frozen rows, made in the thread that owns the project."""
+
+import csv
+import io
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pyworkflow.object import Object, Set
+from pyworkflow.protocol import Protocol
+
+from emtomo.engine.launcher import is_alive
+from emtomo.engine.project import EmtomoProject, error_of, progress_of
+from emtomo.engine.provenance import read_provenance
+from emtomo.engine.runner import out_of_date, parents_of
+
+SCHEDULED = "Logs/scheduled.json"
+# word, glyph, colour name of the theme: never colour alone
+STATES: dict[str, tuple[str, str]] = {
+    "saved": ("○", "secondary"),
+    "scheduled": ("⏱", "info"),
+    "launched": ("↑", "info"),
+    "running": ("▶", "primary"),
+    "finished": ("✓", "success"),
+    "failed": ("✗", "danger"),
+    "aborted": ("■", "warning"),
+    "interactive": ("✎", "info"),
+}
+ACTIVE = ("launched", "running", "scheduled")
+
+
+@dataclass(frozen=True)
+class Output:
+    """One output of a run; ``pending`` until the run has made it."""
+
+    run: int
+    label: str
+    name: str
+    kinds: tuple[str, ...]
+    summary: str = ""
+    pending: bool = False
+
+    @property
+    def target(self) -> str:
+        """The output as inputs are written: ``RUN.output``, with the run's number."""
+        return f"{self.run}.{self.name}"
+
+    @property
+    def title(self) -> str:
+        """The output as people read it."""
+        return f"{self.label}.{self.name}" + (" (pending)" if self.pending else "")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a project."""
+
+    id: int
+    label: str
+    protocol: str
+    title: str
+    status: str
+    parents: frozenset[int]
+    outputs: tuple[Output, ...] = ()
+    progress: float | None = None
+    doing: str = ""
+    left: float | None = None
+    resolution: float | None = None
+    seconds: float | None = None
+    started: str = ""
+    error: str = ""
+    comment: str = ""
+    out_of_date: bool = False
+    folder: str = ""
+    logs: tuple[str, ...] = ()
+
+    @property
+    def active(self) -> bool:
+        """Whether it runs, or waits to."""
+        return self.status in ACTIVE
+
+    @property
+    def told(self) -> str:
+        """Status, progress, time left, resolution: one line."""
+        parts = [f"{STATES.get(self.status, ('○', ''))[0]} {self.status}"]
+        if self.status == "running" and self.progress is not None:
+            parts.append(f"{self.progress:.0%}")
+            if self.left is not None:
+                parts.append(f"{duration(self.left)} left")
+        elif self.seconds and self.status == "finished":
+            parts.append(duration(self.seconds))
+        if self.resolution:
+            parts.append(f"{self.resolution:.1f} Å")
+        if self.out_of_date:
+            parts.append("out of date")
+        return "  ".join(parts)
+
+    def matches(self, text: str) -> bool:
+        """Return whether every word occurs in number, label, protocol, status or outputs."""
+        words = " ".join((str(self.id), self.label, self.protocol, self.title, self.status, self.comment,
+                          *(o.name for o in self.outputs))).lower()  # fmt: skip
+        return all(word in words for word in text.lower().split())
+
+
+@dataclass
+class Watched:
+    """What was seen before, from which the time left is estimated."""
+
+    steps: dict[int, list[tuple[float, float]]] = field(default_factory=dict)
+
+    def left(self, run: int, done: float, total: float, now: float) -> float | None:
+        """Return the seconds left by the speed since the run was first seen; None until there are three looks."""
+        seen = self.steps.setdefault(run, [])
+        if seen and done < seen[-1][1]:
+            seen.clear()
+        if not seen or done > seen[-1][1]:
+            seen.append((now, done))
+        if len(seen) < 3 or seen[-1][1] <= seen[0][1]:
+            return None
+        first, last = seen[max(0, len(seen) - 12)], seen[-1]
+        speed = (last[1] - first[1]) / max(last[0] - first[0], 1e-6)
+        return max(0.0, (total - done) / speed - (now - last[0]))
+
+
+def snapshot(project: EmtomoProject, watched: Watched | None = None) -> dict[int, Run]:
+    """Return all runs of the project as they are now, by number."""
+    runs = project.runs_now()
+    old = {run.getObjId() for run in out_of_date(runs)}
+    waiting = scheduled(Path(project.path))
+    return {run.getObjId(): _row(run, run.getObjId() in old, waiting, watched or Watched()) for run in runs}
+
+
+def _row(run: Protocol, old: bool, waiting: set[int], watched: Watched) -> Run:
+    i, status = run.getObjId(), run.getStatus() or "saved"
+    if i in waiting and status in ("saved", "new", "failed", "aborted"):
+        status = "scheduled"
+    state: dict[str, Any] = progress_of(run) if status == "running" else {}
+    share = state["done"] / state["total"] if state.get("total") else None
+    left = watched.left(i, state["done"], state["total"], time.time()) if share is not None else None
+    seconds = _seconds(run)
+    return Run(
+        i, run.getObjLabel(), getattr(run, "NAME", run.getClassName()), run._label or run.getClassName(),
+        "saved" if status == "new" else status, frozenset(parents_of(run)), tuple(_outputs(run)),
+        progress=share, doing=str(state.get("what", "")), left=left, resolution=_resolution(run), seconds=seconds,
+        started=str(run.initTime.get() or "")[:19], error=error_of(run) if run.isFailed() else "",
+        comment=run.getObjComment() or "", out_of_date=old, folder=run.getWorkingDir(),
+        logs=(run.getStdoutLog(), run.getStderrLog(), run._getLogsPath("launch.stderr")),
+    )  # fmt: skip
+
+
+def _seconds(run: Protocol) -> float | None:
+    """Return how long a run took or has taken; the engine does not keep the end of every run."""
+    if not run.initTime.hasValue():
+        return None
+    if run.isActive() or run.endTime.hasValue():
+        return float(run.getElapsedTime().total_seconds())
+    return read_provenance(run._getPath()).get("seconds")
+
+
+def _outputs(run: Protocol) -> Iterable[Output]:
+    made = dict(run.iterOutputAttributes())
+    for name, value in made.items():
+        yield Output(run.getObjId(), run.getObjLabel(), name, _kinds(type(value)), str(value))
+    if run.isFinished():
+        return
+    possible = run._possibleOutputs or {}
+    pairs = possible.items() if isinstance(possible, dict) else ((o.name, o.value) for o in possible)
+    for name, kind in pairs:
+        if name not in made:
+            kind = kind if isinstance(kind, type) else type(kind)
+            yield Output(run.getObjId(), run.getObjLabel(), name, _kinds(kind), "", pending=True)
+
+
+def _kinds(kind: type) -> tuple[str, ...]:
+    """Return the names of a class and those above it, the engine's own root classes left out."""
+    return tuple(k.__name__ for k in kind.__mro__ if issubclass(k, Object) and k not in (Object, Set))
+
+
+def _resolution(run: Protocol) -> float | None:
+    """Return the resolution that the run's result, or its last iteration, has reached in Å."""
+    for _, value in run.iterOutputAttributes():
+        reached = getattr(value, "resolution", None)
+        if reached is not None and reached.get():
+            return float(reached.get())
+    last = last_row(Path(run._getExtraPath("metrics.csv")))
+    try:
+        return float(last["resolution"]) if "resolution" in last else None
+    except ValueError:
+        return None
+
+
+def last_row(path: Path) -> dict[str, str]:
+    """Return the last whole row of a CSV file by column; empty where there is none."""
+    try:
+        lines = path.read_text(encoding="utf8", errors="replace").strip().split("\n")
+    except OSError:
+        return {}
+    if len(lines) < 2:
+        return {}
+    return dict(zip(lines[0].split(","), next(csv.reader(io.StringIO(lines[-1]))), strict=False))
+
+
+def scheduled(project: Path) -> set[int]:
+    """Return the runs that a scheduler that is alive has been told to start."""
+    try:
+        told = json.loads((project / SCHEDULED).read_text(encoding="utf8"))
+        return {int(i) for one in told for i in one["runs"] if is_alive(int(one["pid"]))}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+
+
+def descendants(runs: dict[int, Run], ids: Iterable[int]) -> set[int]:
+    """Return the runs below `ids`, those themselves left out."""
+    children: dict[int, set[int]] = {}
+    for run in runs.values():
+        for parent in run.parents:
+            children.setdefault(parent, set()).add(run.id)
+    start = set(ids)
+    found: set[int] = set()
+    waiting = list(start)
+    while waiting:
+        for child in children.get(waiting.pop(), set()) - found:
+            found.add(child)
+            waiting.append(child)
+    return found - start
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people say them: ``"42 s"``, ``"3 min"``, ``"2 h 05 min"``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = int(round(seconds / 60))
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

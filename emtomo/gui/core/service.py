@@ -1,0 +1,154 @@
+"""The one thread that owns the project: the window asks, and hears when something has changed.
+
+pyworkflow's project belongs to one thread, and any look at its databases may take longer than a window may stand
+still; so all of it happens here. What comes back are plain rows (:mod:`emtomo.gui.core.runs`).
+"""
+
+import contextlib
+import queue
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from emtomo.engine.project import EmtomoProject
+from emtomo.errors import EmtomoError
+from emtomo.gui.core.background import EXPECTED, Mailbox, sentence
+from emtomo.gui.core.runs import Run, Watched, snapshot
+from emtomo.gui.core.verbs import reap
+
+FAST, SLOW, FULL = 0.5, 2.0, 4.0
+Work = Callable[[EmtomoProject], Any]
+
+
+class ProjectService:
+    """Opens a project and works on it in a thread of its own.
+
+    Parameters
+    ----------
+    folder : Path
+        A project, or a new or empty folder, which becomes one.
+    mailbox : Mailbox
+        Through which everything comes back to the window's thread.
+    changed : callable
+        Called with all runs, by number, whenever one of them has changed.
+    failed : callable
+        Called with a sentence if the project cannot be opened or looked at.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        mailbox: Mailbox,
+        changed: Callable[[dict[int, Run]], object],
+        failed: Callable[[str], object],
+    ) -> None:
+        self.folder = folder.absolute()
+        self.mailbox = mailbox
+        self._changed, self._failed = changed, failed
+        self._work: queue.Queue[tuple[Work, Callable[[Any], object], Callable[[str], object]] | None] = queue.Queue()
+        self._watched = Watched()
+        self._runs: dict[int, Run] = {}
+        self._stamps: dict[str, tuple[int, int]] = {}
+        self._last = 0.0
+        self._complained = ""
+        self.thread = threading.Thread(target=self._run, name="project", daemon=True)
+
+    def open(self) -> None:
+        """Begin; the first rows come through the mailbox."""
+        self.thread.start()
+
+    def ask(
+        self, work: Work, done: Callable[[Any], object] = lambda _: None, failed: Callable[[str], object] | None = None
+    ) -> None:
+        """Do something with the project; `done` hears the result, `failed` one sentence."""
+        self._work.put((work, done, failed or self._failed))
+
+    def refresh(self) -> None:
+        """Look at all runs now."""
+        self.ask(lambda project: self._look(project, force=True))
+
+    def close(self, wait: float = 10.0) -> None:
+        """End the thread after what it was asked; runs go on."""
+        self._work.put(None)
+        if self.thread.is_alive():
+            self.thread.join(wait)
+
+    # --- in the thread ---
+
+    def _run(self) -> None:
+        try:
+            exists = (self.folder / EmtomoProject.getDbName()).exists()
+            project = EmtomoProject.open(self.folder) if exists else EmtomoProject.start(self.folder)
+        except EXPECTED as error:
+            self._post(self._failed, sentence(error))
+            return
+        self._look(project, force=True)
+        while True:
+            try:
+                item = self._work.get(timeout=FAST if self._any_active() else SLOW)
+            except queue.Empty:
+                self._look(project)
+                continue
+            if item is None:
+                break
+            self._do(project, *item)
+        with contextlib.suppress(Exception):
+            project.closeMapper()
+
+    def _do(
+        self, project: EmtomoProject, work: Work, done: Callable[[Any], object], failed: Callable[[str], object]
+    ) -> None:
+        try:
+            result = work(project)
+        except EmtomoError as error:
+            self._post(failed, str(error))
+        except Exception as error:  # noqa: BLE001  the window must hear of it, whatever it is
+            traceback.print_exc()
+            self._post(failed, f"Unexpected {type(error).__name__}: {error}")
+        else:
+            self._post(done, result)
+        self._look(project)
+
+    def _look(self, project: EmtomoProject, *, force: bool = False) -> None:
+        """Tell the window of runs that are no longer what they were; cheap when no file has changed."""
+        reap()
+        stamps = self._stamp()
+        now = time.monotonic()
+        if not force and stamps == self._stamps and not (self._any_active() and now - self._last > FULL):
+            return
+        try:
+            runs = snapshot(project, self._watched)
+        except Exception as error:  # noqa: BLE001  a look that fails is tried again
+            told = sentence(error)
+            if told != self._complained:
+                self._post(self._failed, told)
+            self._complained = told
+            return
+        self._complained, self._last = "", now
+        if force or runs != self._runs:
+            self._runs = runs
+            self._post(self._changed, dict(runs))
+        self._stamps = self._stamp()
+
+    def _stamp(self) -> dict[str, tuple[int, int]]:
+        """Return time and size of the files that change when a run does."""
+        paths = [self.folder / EmtomoProject.getDbName(), self.folder / "Logs" / "scheduled.json"]
+        for run in self._runs.values():
+            if run.active:
+                here = self.folder / run.folder
+                paths += [here / "logs" / "run.db", here / "logs" / "progress.json", here / "extra" / "metrics.csv"]
+        found = {}
+        for path in paths:
+            with contextlib.suppress(OSError):
+                told = path.stat()
+                found[str(path)] = (told.st_mtime_ns, told.st_size)
+        return found
+
+    def _any_active(self) -> bool:
+        return any(run.active for run in self._runs.values())
+
+    def _post(self, call: Callable[[Any], object], value: Any) -> None:
+        self.mailbox.put(lambda: call(value))

@@ -1,0 +1,108 @@
+"""An output as the viewers get it: opened from its files, with the tomograms that it lies in."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pyworkflow.object import Object, Pointer
+from pyworkflow.protocol import Protocol
+
+from emtomo.engine.lineage import upstream
+from emtomo.engine.parameters import output_target
+from emtomo.engine.plugin import Domain
+from emtomo.engine.project import EmtomoProject
+from emtomo.engine.table import TableSet
+from emtomo.errors import EmtomoError
+from emtomo.objects import SetOfTomograms
+
+
+@dataclass
+class Shown:
+    """One output of a run, independent of the project's thread.
+
+    Attributes
+    ----------
+    project : Path
+        Folder that files are relative to.
+    run : int
+    label, name, protocol : str
+    value : Object
+        A set, opened from its file, or a result with its fields.
+    tomograms, before : SetOfTomograms or None
+        Those the output lies in; those that tomograms were made from.
+    folder : Path
+        Of the run.
+    """
+
+    project: Path
+    run: int
+    label: str
+    name: str
+    protocol: str
+    value: Any
+    folder: Path
+    tomograms: SetOfTomograms | None = None
+    before: SetOfTomograms | None = None
+    parameters: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """What windows are called."""
+        return f"{self.label}.{self.name}"
+
+    def path(self, file: str) -> Path:
+        """Return where a file of the output is."""
+        return self.project / file
+
+
+def load(project: EmtomoProject, target: str) -> Shown:
+    """Return the output ``RUN.output``; to be called in the thread that owns the project.
+
+    Raises
+    ------
+    EmtomoError
+        If the run has not made it.
+    """
+    run, name = output_target(project, target)
+    return shown(run, name, Path(project.path))
+
+
+def shown(run: Protocol, name: str, project: Path) -> Shown:
+    """Return an output of a run."""
+    value = dict(run.iterOutputAttributes()).get(name)
+    if value is None:
+        raise EmtomoError(f"Run {run.getObjLabel()} has not made {name}; it is {run.getStatus()}.")
+    pointer = Pointer(run, extended=name)
+    before = upstream(pointer, SetOfTomograms)
+    tomograms = value if isinstance(value, SetOfTomograms) else before
+    if before is value or (isinstance(value, SetOfTomograms) and before is not None
+                           and before.getFileName() == value.getFileName()):  # fmt: skip
+        before = None
+    from emtomo.gui.core.verbs import texts_of
+
+    return Shown(
+        project, int(run.getObjId()), run.getObjLabel(), name, getattr(run, "NAME", run.getClassName()),
+        _own(value, project), project / run.getWorkingDir(), _own(tomograms, project), _own(before, project),
+        texts_of(run),
+    )  # fmt: skip
+
+
+def _own(value: Any, project: Path) -> Any:
+    """Return an object of the same contents that shares nothing with the project."""
+    if isinstance(value, TableSet):
+        return type(value).open(project / value.getFileName())
+    if value is None or not hasattr(value, "FIELDS"):
+        return value
+    return type(value)(**value.values())
+
+
+def viewers_for(value: Object) -> list[Any]:
+    """Return the viewers of all plugins that show such an object in a window, the most specific first."""
+    return [cls for cls in Domain.findViewers(value, "tkinter") if hasattr(cls, "open_window")]
+
+
+def viewers_of_kinds(kinds: tuple[str, ...]) -> list[Any]:
+    """Return the viewers for an output of which only the names of its classes are known."""
+    known = Domain.getObjects()
+    cls = next((known[k] for k in kinds if k in known), None)
+    return viewers_for(cls()) if cls is not None else []

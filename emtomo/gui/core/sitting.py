@@ -1,0 +1,163 @@
+"""The picking of one run: a journal for each tomogram, kept in the project until the run is deleted.
+
+The window and the protocol meet in files alone: the picker writes journals under ``Picking/RUN/``; what is registered
+is a CSV that ``pick-vectorial`` or ``pick-manually`` reads like one that a user wrote.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+import pandas as pd
+
+from emtomo.compute.geometry.models import MODELS
+from emtomo.compute.positions import to_voxels
+from emtomo.errors import EmtomoError
+from emtomo.gui.core.picking import PickingSession
+from emtomo.objects import SetOfCoordinates3D, SetOfMeshes, SetOfTomograms, positions_of
+
+FOLDER = "Picking"
+PARTICLES = ("particles",)
+MOST_SAVES = 9  # that pick-manually registers
+REFERENCES = ("positive", "negative", "particles")
+KINDS = {"models": MODELS, "particles": PARTICLES, "references": REFERENCES}
+# to do red, done green, always with word and icon; "picking" while its window is open
+STATUS = {"to do": ("○", "danger"), "done": ("✓", "success"), "picking": ("✎", "info")}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One tomogram in the dialog."""
+
+    tomogram_id: str
+    count: int
+    status: str
+    size: str
+
+
+class Sitting:
+    """All journals of one interactive run.
+
+    Parameters
+    ----------
+    project : Path
+    run : int
+    tomograms : SetOfTomograms
+    kind : {"models", "particles", "references"}
+    previous : SetOfMeshes or SetOfCoordinates3D, optional
+        What a tomogram without a journal starts from.
+    """
+
+    def __init__(
+        self,
+        project: Path,
+        run: int,
+        tomograms: SetOfTomograms,
+        kind: str,
+        previous: SetOfMeshes | SetOfCoordinates3D | None = None,
+    ) -> None:
+        self.folder = project / FOLDER / str(run)
+        self.project, self.run, self.kind = project, run, kind
+        self.tomograms, self.pixel_size = tomograms.frame(), float(tomograms.pixel_size.get())
+        self.white = bool(tomograms.white.get())
+        self.previous = previous
+        self.sessions: dict[str, PickingSession] = {}
+        self.open: set[str] = set()
+
+    @property
+    def names(self) -> list[str]:
+        """The tomograms, in the order of their set."""
+        return list(self.tomograms["tomogram_id"])
+
+    def file(self, tomogram_id: str) -> Path:
+        """Return the volume of a tomogram."""
+        row = self.tomograms[self.tomograms["tomogram_id"] == tomogram_id].iloc[0]
+        return self.project / str(row["file"])
+
+    def shape(self, tomogram_id: str) -> tuple[int, int, int]:
+        """Return z, y, x voxels of a tomogram."""
+        row = self.tomograms[self.tomograms["tomogram_id"] == tomogram_id].iloc[0]
+        return int(row["size_z"]), int(row["size_y"]), int(row["size_x"])
+
+    def session(self, tomogram_id: str) -> PickingSession:
+        """Return the session of a tomogram; a new one starts from the previous points, as one that is saved."""
+        if tomogram_id not in self.sessions:
+            journal = self.folder / f"{quote(tomogram_id, safe=' ')}.jsonl"
+            fresh = not journal.exists()
+            made = PickingSession(tomogram_id, journal, KINDS[self.kind])
+            if fresh and self.previous is not None:
+                self._seed(made)
+            self.sessions[tomogram_id] = made
+        return self.sessions[tomogram_id]
+
+    def _seed(self, session: PickingSession) -> None:
+        assert self.previous is not None
+        frame = self.previous.frame(tomogram_id=session.tomogram_id)
+        if not len(frame):
+            return
+        voxels = to_voxels(positions_of(frame), self.shape(session.tomogram_id), self.pixel_size)
+        roles = frame["role"].to_numpy(object) if "role" in frame else np.full(len(frame), "point", object)
+        for group, rows in frame.reset_index(drop=True).groupby("group", sort=True):
+            kind = str(rows["model"].iloc[0]) if "model" in rows else KINDS[self.kind][0]
+            number = session.new_model(kind, int(group))  # type: ignore[call-overload]
+            places = voxels[rows.index.to_numpy()]
+            session.add_many(number, [[*map(float, p[::-1]), str(r)] for p, r in zip(places, roles[rows.index], strict=True)])
+        session.mark_saved()
+
+    def row(self, tomogram_id: str) -> Row:
+        """Return what the dialog shows of a tomogram."""
+        session = self.session(tomogram_id)
+        status = "picking" if tomogram_id in self.open else "done" if session.count else "to do"
+        return Row(tomogram_id, session.count, status, " × ".join(str(n) for n in self.shape(tomogram_id)[::-1]))
+
+    def rows(self) -> list[Row]:
+        """Return all tomograms."""
+        return [self.row(name) for name in self.names]
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether a tomogram has points that are not registered as they are now."""
+        return any(session.unsaved for session in self.sessions.values())
+
+    # --- what is registered ---
+
+    def frame(self) -> pd.DataFrame:
+        """Return all points of all tomograms in 0-based voxels; of references those that are particles."""
+        parts = [self.session(name).frame() for name in self.names]
+        joined = pd.concat([p for p in parts if len(p)] or parts[:1], ignore_index=True)
+        return joined[joined["model"] == "particles"] if self.kind == "references" else joined
+
+    def export(self) -> Path:
+        """Write the points as the CSV that the protocol reads, and mark all as saved; return where.
+
+        Every export of particles is a file of its own in one folder, which makes numbered outputs; the last of them is written again.
+
+        Raises
+        ------
+        EmtomoError
+            If there is no point.
+        """
+        frame = self.frame()
+        if not len(frame):
+            raise EmtomoError("Nothing was picked: there is no point to register.")
+        if self.kind == "models":
+            path = self.folder / "points.csv"
+            self._write(frame, path)
+            target = path
+        else:
+            target = self.folder / "saves"
+            target.mkdir(parents=True, exist_ok=True)
+            number = min(len(list(target.glob("save_*.csv"))) + 1, MOST_SAVES)
+            self._write(frame.drop(columns=["model", "role"]), target / f"save_{number:03d}.csv")
+        for session in self.sessions.values():
+            session.mark_saved()
+        return target
+
+    @staticmethod
+    def _write(frame: pd.DataFrame, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        frame.to_csv(part, index=False, float_format="%.4f")
+        part.replace(path)

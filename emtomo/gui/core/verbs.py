@@ -1,0 +1,300 @@
+"""What the window asks of a project; every function is called in the thread that owns it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+from pyworkflow.object import PointerList
+from pyworkflow.protocol import Protocol
+from pyworkflow.protocol.params import PointerParam
+
+import emtomo
+from emtomo.engine.launcher import is_alive
+from emtomo.engine.parameters import INTERNAL, protocol_named, public_name, set_parameters
+from emtomo.engine.project import EmtomoProject, clear_messages
+from emtomo.engine.protocol import write_json
+from emtomo.engine.provenance import pointer_texts, read_provenance
+from emtomo.engine.templates import Template, add_workflow
+from emtomo.errors import ProjectError
+from emtomo.gui.core.fields import field_of
+from emtomo.gui.core.runs import SCHEDULED
+
+NOT_SCIENCE = ("threads", "steps_at_once", "device")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A form as it was filled in: all that is needed to save or start a run."""
+
+    protocol: str
+    label: str
+    values: dict[str, str]
+    comment: str = ""
+    run: int | None = None
+    queue: tuple[str, dict[str, str]] | None = None
+
+
+def filled(project: EmtomoProject, asked: Asked, folder: Path) -> Protocol:
+    """Return the run of a form with its parameters set; nothing is stored.
+
+    Raises
+    ------
+    ProjectError
+        If a label is taken, or a value cannot be read.
+    """
+    if asked.run is None:
+        run = project.new_run(protocol_named(asked.protocol), asked.label)
+    else:
+        run = project.find(str(asked.run))
+        if run.isActive():
+            raise ProjectError(f"{run.getObjLabel()} is {run.getStatus()}; stop it before you change it.")
+        if run.getObjLabel() != asked.label:
+            relabel(project, run, asked.label)
+    set_parameters(project, run, asked.values, folder)
+    run.setObjComment(asked.comment)
+    run._useQueue.set(asked.queue is not None)
+    if asked.queue is not None:
+        run.setQueueParams(asked.queue)
+    return run
+
+
+def complaints(project: EmtomoProject, asked: Asked, folder: Path) -> list[str]:
+    """Return what forbids the run of a form to start, in sentences; inputs that are only pending are none."""
+    try:
+        run = filled(project, asked, folder)
+    except ProjectError as error:
+        return [str(error)]
+    return said(run)
+
+
+def said(run: Protocol) -> list[str]:
+    """Return the sentences of a run's own validation."""
+    pending = any(p.get() is None and p.getObjValue() is not None for _, p in run.iterInputAttributes())
+    told = [str(sentence).replace("*", "") for sentence in run.validate()]
+    return [s for s in told if not (pending and "cannot be EMPTY" in s)]
+
+
+def save(project: EmtomoProject, asked: Asked, folder: Path) -> int:
+    """Store the run of a form and return its number."""
+    run = filled(project, asked, folder)
+    if asked.run is None:
+        project.saveProtocol(run)
+    else:
+        project.amend(run)
+    return int(run.getObjId())
+
+
+def start(project: EmtomoProject, asked: Asked, folder: Path, *, restart: bool = False) -> int:
+    """Store the run of a form and start it; one whose inputs are still being made starts after them.
+
+    Raises
+    ------
+    ProjectError
+        With every reason why it cannot.
+    """
+    i = save(project, asked, folder)
+    run = project.find(str(i))
+    told = said(run)
+    if told:
+        raise ProjectError(" ".join(told))
+    go(project, [i], restart=restart)
+    return i
+
+
+def go(project: EmtomoProject, ids: Iterable[int], *, restart: bool = False) -> None:
+    """Start runs; those that wait for others are handed to a process that starts them in their turn."""
+    chosen = [project.find(str(i)) for i in ids]
+    active = [run.getObjLabel() for run in chosen if run.isActive()]
+    if active:
+        raise ProjectError(f"{', '.join(active)} is running already.")
+    wait = len(chosen) > 1 or any(
+        parent is not None and not (parent if isinstance(parent, Protocol) else project.find(str(i))).isFinished()
+        for run in chosen
+        for i, parent in _parents(run)
+    )
+    if wait:
+        schedule(project, [int(run.getObjId()) for run in chosen], restart=restart)
+    else:
+        project.launch(chosen[0], restart=restart)
+
+
+def _parents(run: Protocol) -> list[tuple[int, Any]]:
+    found = [pointer.getObjValue() for _, pointer in run.iterInputAttributes()]
+    return [(p.getObjId() if isinstance(p, Protocol) else p.getObjParentId(), p) for p in found if p is not None]
+
+
+def schedule(project: EmtomoProject, ids: list[int], *, restart: bool = False) -> None:
+    """Let a process of its own start runs as their inputs become ready; it outlives the window."""
+    command = [sys.executable, "-m", "emtomo", "resume", project.path, *map(str, ids)]
+    if restart:
+        command.append("--restart")
+    log = Path(project.path, "Logs", "scheduler.log")
+    log.parent.mkdir(exist_ok=True)
+    with log.open("ab") as stream:
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True, env=dict(os.environ)
+        )  # fmt: skip
+    path = Path(project.path, SCHEDULED)
+    try:
+        told = [one for one in json.loads(path.read_text(encoding="utf8")) if is_alive(int(one["pid"]))]
+    except (OSError, ValueError, KeyError, TypeError):
+        told = []
+    write_json(path, [*told, {"pid": child.pid, "runs": ids}])
+    _children.append(child)
+
+
+_children: list[subprocess.Popen[bytes]] = []
+
+
+def reap() -> None:
+    """Collect schedulers that have ended."""
+    _children[:] = [child for child in _children if child.poll() is None]
+
+
+def unschedule(project: EmtomoProject, i: int) -> bool:
+    """End the scheduler that was to start run `i`; return whether there was one."""
+    path = Path(project.path, SCHEDULED)
+    try:
+        told = json.loads(path.read_text(encoding="utf8"))
+    except (OSError, ValueError):
+        return False
+    mine = [one for one in told if i in one.get("runs", []) and is_alive(int(one["pid"]))]
+    for one in mine:
+        process = psutil.Process(int(one["pid"]))
+        if "emtomo" in process.cmdline():
+            process.terminate()
+    write_json(path, [one for one in told if one not in mine])
+    return bool(mine)
+
+
+def stop(project: EmtomoProject, ids: Iterable[int]) -> None:
+    """Stop runs that are active or wait for their turn."""
+    for i in ids:
+        waited = unschedule(project, i)
+        run = project.find(str(i))
+        if run.isActive():
+            project.stopProtocol(run)
+        elif not waited:
+            raise ProjectError(f"{run.getObjLabel()} is {run.getStatus()}, not running.")
+
+
+def copy(project: EmtomoProject, ids: Iterable[int]) -> list[int]:
+    """Copy runs with their parameters, and the connections between them; return the new numbers."""
+    chosen = [project.find(str(i)) for i in ids]
+    with clear_messages(project.path):
+        text = project.getProtocolsJson(chosen)
+    made = add_workflow(project, Template("copy", "", json.loads(text)), {}, Path.cwd())
+    return [int(run.getObjId()) for run in made]
+
+
+def delete(project: EmtomoProject, ids: Iterable[int]) -> None:
+    """Delete runs and their folders.
+
+    Raises
+    ------
+    ProjectError
+        If one is active, or a run that stays takes its outputs.
+    """
+    chosen = set(ids)
+    runs = {run.getObjId(): run for run in project.runs_now()}
+    for i in sorted(chosen):
+        if runs[i].isActive():
+            raise ProjectError(f"{runs[i].getObjLabel()} is {runs[i].getStatus()}; stop it before you delete it.")
+    needed = [
+        run.getObjLabel() for i, run in runs.items()
+        if i not in chosen and {k for k, _ in _parents(run)} & chosen
+    ]  # fmt: skip
+    if needed:
+        raise ProjectError(f"{', '.join(needed)} would lose an input: delete those as well, or give them another.")
+    with clear_messages(project.path):
+        project.getRunsGraph(refresh=True)
+        project.deleteProtocol(*[runs[i] for i in sorted(chosen, reverse=True)])
+
+
+def relabel(project: EmtomoProject, run: Protocol, label: str) -> None:
+    """Give a run another label, unique in the project."""
+    if label.isdigit() or "." in label or not label.strip():
+        raise ProjectError(f"A label must not be empty, a number, or hold a dot; got {label!r}.")
+    if label in {other.getObjLabel() for other in project.runs_now() if other.getObjId() != run.getObjId()}:
+        raise ProjectError(f"This project has a run labelled {label!r} already; labels are unique.")
+    run = project.find(run.strId())
+    run.setObjLabel(label)
+    project.amend(run)
+
+
+def rename(project: EmtomoProject, i: int, label: str, comment: str) -> None:
+    """Give run `i` a label and a comment."""
+    run = project.find(str(i))
+    if label != run.getObjLabel():
+        relabel(project, run, label)
+        run = project.find(str(i))
+    run.setObjComment(comment)
+    project.amend(run)
+
+
+def texts_of(run: Protocol) -> dict[str, str]:
+    """Return the parameters of a run by public name, as text that :func:`set_parameters` reads."""
+    found = {}
+    for name, param in run.getDefinition().iterParams():
+        if name in INTERNAL:
+            continue
+        value = getattr(run, name, None)
+        if isinstance(param, PointerParam):
+            told = pointer_texts(value)
+            parts = told if isinstance(value, PointerList) else [told]
+            found[public_name(name)] = ",".join(p for p in parts if p)
+        else:
+            plain = value.get() if value is not None else None
+            found[public_name(name)] = "" if plain is None else text_of(plain)
+    return found
+
+
+def text_of(value: Any) -> str:
+    """Return a parameter's value as text."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+@dataclass(frozen=True)
+class Details:
+    """What the panel below the workflow shows of one run."""
+
+    summary: list[str]
+    parameters: dict[str, str]
+    labels: dict[str, str]
+    methods: str
+    citations: list[str]
+
+
+def details(project: EmtomoProject, i: int) -> Details:
+    """Return summary, parameters, methods text and citations of run `i`."""
+    run = project.find(str(i))
+    labels = {public_name(n): str(p.label) for n, p in run.getDefinition().iterParams() if n not in INTERNAL}
+    summary = [str(line) for line in run._summary()] if run.isFinished() else []
+    return Details(summary, texts_of(run), labels, methods(run), [str(c) for c in getattr(run, "CITATIONS", ())])
+
+
+def methods(run: Protocol) -> str:
+    """Return a paragraph for a paper's methods section: what was done, with what, with which parameters."""
+    record = read_provenance(run._getPath())
+    told = " ".join((type(run).__doc__ or "").split("\n\n")[0].split())
+    changed = []
+    for name, param in run.getDefinition().iterParams():
+        if name in INTERNAL or isinstance(param, PointerParam) or not str(param.label):
+            continue
+        one = field_of(public_name(name), name, param, None, "")
+        value = text_of(getattr(run, name).get()) if getattr(run, name).get() is not None else ""
+        if value and value != one.default and one.kind != "path" and public_name(name) not in NOT_SCIENCE:
+            changed.append(f"{str(param.label)[0].lower()}{str(param.label)[1:]} {value}")
+    how = f" Parameters that differ from the defaults: {'; '.join(changed)}." if changed else " Default parameters."
+    made = [f"{name}: {text}" for name, text in record.get("outputs", {}).items()]
+    result = f" Result: {'; '.join(made)}." if made else ""
+    name = getattr(run, "NAME", run.getClassName())
+    return f"{name} (emtomo {record.get('emtomo', emtomo.__version__)}): {told}{how}{result}"

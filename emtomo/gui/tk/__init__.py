@@ -1,0 +1,1 @@
+"""Thin views of :mod:`emtomo.gui.core`; the only place that imports tkinter. No view holds science or state."""

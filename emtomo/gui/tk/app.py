@@ -1,0 +1,115 @@
+"""The root window of the program: scale, theme, the pump for results of threads, errors that nobody expected."""
+
+import contextlib
+import subprocess
+import sys
+import tkinter as tk
+import traceback
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+import ttkbootstrap as ttk
+
+from emtomo.gui.core.background import Mailbox, Task
+from emtomo.gui.core.settings import Settings, scaling
+from emtomo.gui.tk import theme
+
+PUMP = 25  # ms
+BUTTONS = ("TButton", "TCheckbutton", "TRadiobutton", "TMenubutton")
+
+
+class App(ttk.App):
+    """One for each process; every other window is a :class:`~emtomo.gui.tk.window.Window`.
+
+    Parameters
+    ----------
+    title : str
+    settings : Settings, optional
+    factor : float, optional
+        Scale of everything, 1.0 at 96 dots per inch; by default what the screen asks for.
+    """
+
+    def __init__(self, title: str, settings: Settings | None = None, factor: float | None = None) -> None:
+        self.settings = settings or Settings()
+        self.errors: list[str] = []
+        self.on_error: Callable[[str], object] | None = None
+        self.mailbox = Mailbox()
+        self.factor = factor or scaling(96.0, _resources_dpi())
+        mode = self.settings.get("theme", "light")
+        super().__init__(
+            title=title,
+            theme=theme.DARK if mode == "dark" else theme.LIGHT,
+            light_theme=theme.LIGHT,
+            dark_theme=theme.DARK,
+            scaling=theme.POINTS_PER_PIXEL * self.factor,
+        )
+        self.set_theme_modes(light=theme.LIGHT, dark=theme.DARK)
+        # ttkbootstrap takes the space bar away from buttons; keyboard users need it
+        for kind in BUTTONS:
+            self.bind_class(kind, "<Key-space>", _invoke)
+        self._pumping = self.after(PUMP, self._pump)
+
+    def work(
+        self,
+        work: Callable[[Task], Any],
+        done: Callable[[Any], object],
+        failed: Callable[[str], object] | None = None,
+    ) -> Task:
+        """Do something in a thread; `done` or `failed` is called on the window's thread."""
+        return Task(self.mailbox, work, done, failed or self.tell)
+
+    def tell(self, sentence: str) -> None:
+        """Show a sentence that no window has a place for."""
+        from emtomo.gui.tk.dialogs import tell
+
+        tell(self, "emtomo", sentence)
+
+    def switch_theme(self) -> None:
+        """Change between light and dark, and remember it."""
+        self.toggle_theme()
+        self.settings.put("theme", "dark" if self.theme_use() == theme.DARK else "light")
+
+    def report_callback_exception(
+        self, kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:
+        """Keep and show an error in a callback; tests fail on any that was kept."""
+        told = "".join(traceback.format_exception(kind, error, trace))
+        self.errors.append(told)
+        sys.stderr.write(told)
+        if self.on_error is not None:
+            self.on_error(told)
+        else:
+            with contextlib.suppress(tk.TclError):
+                self.tell(f"Something went wrong that should not: {kind.__name__}: {error}. Nothing that you saved is lost.")
+
+    def _pump(self) -> None:
+        # asked for again first: a call that fails must not end the pump
+        self._pumping = self.after(PUMP, self._pump)
+        self.mailbox.deliver()
+
+    def destroy(self) -> None:
+        """End the pump, then the window."""
+        with contextlib.suppress(tk.TclError):
+            self.after_cancel(self._pumping)
+        super().destroy()
+
+
+def _invoke(event: "tk.Event[Any]") -> str:
+    with contextlib.suppress(AttributeError, tk.TclError):
+        event.widget.invoke()
+    return "break"
+
+
+def _resources_dpi() -> float | None:
+    """Return ``Xft.dpi`` of the desktop, if it says so."""
+    try:
+        told = subprocess.run(["xrdb", "-query"], capture_output=True, text=True, timeout=2).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    for line in told.splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "Xft.dpi":
+            with contextlib.suppress(ValueError):
+                return float(value)
+    return None

@@ -1,0 +1,403 @@
+"""The form of a protocol: tabs, live checks with reasons, wizards, the same as a command, Run."""
+
+import tkinter as tk
+from typing import TYPE_CHECKING, Any
+
+import ttkbootstrap as ttk
+
+from emtomo.gui.core import verbs
+from emtomo.gui.core.actions import Action
+from emtomo.gui.core.form import FormModel, Tab
+from emtomo.gui.core.previews import Preview, has_preview, preview
+from emtomo.gui.core.runs import Run
+from emtomo.gui.core.wizards import Proposal, wizard_for
+from emtomo.gui.tk import theme
+from emtomo.gui.tk.dialogs import ask, tell
+from emtomo.gui.tk.inputs import Input, PointerInput, PointersInput, input_for
+from emtomo.gui.tk.queue import QueueFrame
+from emtomo.gui.tk.window import Window, busy_label, tip
+
+if TYPE_CHECKING:
+    from emtomo.gui.tk.project import ProjectWindow
+
+SETTLE = 350  # ms after the last key before the project is asked
+
+
+class FormWindow(Window):
+    """Shows a :class:`FormModel`; works for any protocol of any plugin."""
+
+    def __init__(self, project: "ProjectWindow", model: FormModel) -> None:
+        cls = model.protocol_class
+        super().__init__(project, f"{cls._label} – emtomo", (820, 640), "form")
+        self.project, self.model = project, model
+        self.inputs: dict[str, Input] = {}
+        self._parts: dict[str, list[tuple[Any, dict[str, Any]]]] = {}
+        self._marks: dict[str, tuple[ttk.Label, ttk.Label, Any]] = {}
+        self._headings: list[tuple[ttk.Label, list[str]]] = []
+        self._asked: str | None = None
+        self.said: list[str] = []
+        self._header(cls)
+        self._footer()
+        self.book = ttk.Notebook(self)
+        self.book.pack(fill="both", expand=True, padx=theme.px(self, theme.PAD))
+        self._built: set[int] = set()
+        for tab in model.tabs:
+            frame = ttk.ScrolledFrame(self.book, auto_hide=True, padding=theme.px(self, theme.PAD))
+            frame.columnconfigure(1, weight=1)
+            self.book.add(frame.container, text=tab.title)
+            setattr(frame, "tab", tab)  # noqa: B010
+            self.w[f"tab {tab.title}"] = frame
+        self.book.bind("<<NotebookTabChanged>>", lambda _: self._build_tab())
+        self.w["book"] = self.book
+        self._build_tab()
+        model.listeners.append(self._changed)
+        self.bind_actions([
+            Action("run", "Run", self.run, "<Control-Return>"),
+            Action("save", "Save", self.save, "<Control-s>"),
+            Action("expert", "Expert parameters", lambda: self.w["expert"].invoke(), "<Control-e>"),
+            Action("close", "Close", self.close, "<Escape>"),
+        ])  # fmt: skip
+        self._changed(set(model.fields))
+        first = next((n for n in model.tabs[0].names if n in model.errors()), model.tabs[0].names[0]) if model.tabs else None
+        if first in self.inputs:
+            self.inputs[first].main.focus_set()
+
+    def _header(self, cls: Any) -> None:
+        pad, gap = theme.px(self, theme.PAD), theme.px(self, theme.GAP)
+        head = ttk.Frame(self, padding=pad)
+        head.pack(fill="x")
+        head.columnconfigure(1, weight=1)
+        told = " ".join((cls.__doc__ or "").split("\n\n")[0].split())
+        help_label = busy_label(head, told)
+        help_label.configure(wraplength=theme.px(self, 760), justify="left")
+        help_label.grid(row=0, column=0, columnspan=5, sticky="w", pady=(0, pad))
+        ttk.Label(head, text="Label").grid(row=1, column=0, sticky="w", padx=(0, pad))
+        self.label = ttk.StringVar(self, self.model.label)
+        entry = ttk.Entry(head, textvariable=self.label, width=26)
+        entry.grid(row=1, column=1, sticky="ew")
+        ttk.Label(head, text="Comment").grid(row=1, column=2, padx=(pad, gap))
+        self.comment = ttk.StringVar(self, self.model.comment)
+        comment = ttk.Entry(head, textvariable=self.comment, width=24)
+        comment.grid(row=1, column=3, sticky="ew")
+        self.expert = ttk.BooleanVar(self, False)
+        switch = ttk.Checkbutton(
+            head, text="Expert", variable=self.expert, bootstyle="round-toggle",
+            command=lambda: self.model.set_expert(self.expert.get()),
+        )  # fmt: skip
+        switch.grid(row=1, column=4, padx=(2 * pad, 0))
+        tip(switch, "Show the parameters that are seldom changed (Ctrl+E)")
+        self.label.trace_add("write", lambda *_: self._relabel())
+        self.comment.trace_add("write", lambda *_: setattr(self.model, "comment", self.comment.get()))
+        self.w |= {"label": entry, "comment": comment, "expert": switch}
+
+    def _footer(self) -> None:
+        pad, gap = theme.px(self, theme.PAD), theme.px(self, theme.GAP)
+        foot = ttk.Frame(self, padding=pad)
+        foot.pack(side="bottom", fill="x")
+        self.message = ttk.Label(foot, text="", bootstyle="danger", wraplength=theme.px(self, 420), justify="left")
+        self.message.pack(side="left", fill="x", expand=True)
+        interactive = getattr(self.model.protocol_class, "INTERACTIVE", "")
+        buttons = [("run", "Run", "success", self.run)]
+        if interactive:
+            buttons.insert(0, ("pick", "Pick …", "primary", self.pick))
+        buttons += [("save", "Save", "secondary-outline", self.save), ("close", "Close", "secondary-outline", self.close)]
+        for name, text, style, call in reversed(buttons):
+            button = ttk.Button(foot, text=text, bootstyle=style, command=call)
+            button.pack(side="right", padx=(gap, 0))
+            self.w[name] = button
+        copy = ttk.Button(foot, text="Copy command", icon="terminal", bootstyle="link", command=self.copy_command)
+        copy.pack(side="right")
+        tip(copy, "The command line that does the same, to the clipboard")
+        self.w |= {"copy command": copy, "message": self.message}
+
+    # --- fields ---
+
+    def _build_tab(self) -> None:
+        """Make the widgets of a tab when it is looked at first."""
+        k = self.book.index("current") if self.book.tabs() else 0
+        if k in self._built or k >= len(self.model.tabs):
+            return
+        self._built.add(k)
+        tab = self.model.tabs[k]
+        frame = self.w[f"tab {tab.title}"]
+        row, heading = 0, ""
+        for name in tab.names:
+            group = self.model.fields[name].group
+            if group != heading and group:
+                members = [n for n in tab.names if self.model.fields[n].group == group]
+                label = ttk.Label(frame, text=group, font="TkHeadingFont")
+                label.grid(row=row, column=0, columnspan=5, sticky="w", pady=(theme.px(self, 10), theme.px(self, 4)))
+                self._headings.append((label, members))
+                row += 1
+            heading = group
+            self._build_field(frame, name, row)
+            row += 2
+        if tab is self.model.tabs[-1]:
+            QueueFrame(frame, self).grid(row=row, column=0, columnspan=5, sticky="ew", pady=(theme.px(self, 12), 0))
+        self._changed(set(tab.names))
+
+    def _build_field(self, frame: Any, name: str, row: int) -> None:
+        one, gap = self.model.fields[name], theme.px(self, theme.GAP)
+        text = f"{one.label} ({one.unit})" if one.unit else one.label
+        label = ttk.Label(frame, text=text)
+        widget = input_for(frame, self.model, name, lambda: self.project.runs)
+        self.inputs[name] = widget
+        self.w[f"input {name}"] = widget.main
+        side = ttk.Frame(frame)
+        told = " ".join(p for p in (one.help, f"Allowed: {one.bounds}." if one.bounds else "") if p)
+        protocol = getattr(self.model.protocol_class, "NAME", "")
+        if wizard_for(protocol, name) or has_preview(protocol, name):
+            magic = ttk.Button(side, icon="search" if wizard_for(protocol, name) else "eye", bootstyle="link",
+                               command=lambda: self.wizard(name))  # fmt: skip
+            magic.pack(side="left")
+            found = wizard_for(protocol, name)
+            tip(magic, found[0] if found else "See what it does")
+            self.w[f"wizard {name}"] = magic
+        reset = ttk.Button(side, icon="arrow-counterclockwise", bootstyle="link", command=lambda: self.model.reset(name))
+        tip(reset, f"Back to the default ({one.default or 'empty'})")
+        query = ttk.Button(side, icon="question-circle", bootstyle="link", command=lambda: tell(self, text, told or text))
+        query.pack(side="right")
+        self.w[f"help {name}"], self.w[f"reset {name}"] = query, reset
+        if told:
+            tip(label, told)
+            tip(query, told)
+        error = ttk.Label(frame, text="", bootstyle="danger", wraplength=theme.px(self, 520), justify="left")
+        self._parts[name] = [
+            (label, {"row": row, "column": 0, "sticky": "w", "padx": (0, 2 * gap), "pady": gap}),
+            (widget, {"row": row, "column": 1, "sticky": "ew", "pady": gap}),
+            (side, {"row": row, "column": 2, "sticky": "e"}),
+        ]
+        self._marks[name] = (label, error, reset)
+        self._place_error(name, row + 1)
+
+    def _place_error(self, name: str, row: int) -> None:
+        _, error, _ = self._marks[name]
+        error.grid(row=row, column=1, columnspan=2, sticky="w")
+        error.grid_remove()
+
+    # --- state ---
+
+    def _changed(self, names: set[str]) -> None:
+        for name in names:
+            if name not in self.inputs:
+                continue
+            one, shown = self.model.fields[name], self.model.visible(name)
+            self.inputs[name].show()
+            for widget, place in self._parts[name]:
+                if shown:
+                    widget.grid(**place)
+                else:
+                    widget.grid_remove()
+            label, error, reset = self._marks[name]
+            wanted = one.error if shown else ""
+            error.configure(text=wanted)
+            if wanted:
+                error.grid()
+            else:
+                error.grid_remove()
+            # what differs from the default is bold and can be taken back
+            label.configure(font=self._bold() if one.changed and not one.wanted else "TkDefaultFont")
+            if one.changed:
+                reset.pack(side="left")
+            else:
+                reset.pack_forget()
+        for heading, members in self._headings:
+            if any(self.model.visible(n) for n in members):
+                heading.grid()
+            else:
+                heading.grid_remove()
+        for k, tab in enumerate(self.model.tabs):
+            wrong = self.model.count(tab)
+            self.book.tab(k, text=f"{tab.title} ({wrong} ✗)" if wrong else tab.title)
+        self._ask_project()
+        self._tell()
+
+    def _bold(self) -> Any:
+        if not hasattr(self, "_bold_font"):
+            self._bold_font = ttk.Font(self, name="TkDefaultFont", exists=True).copy()
+            self._bold_font.configure(weight="bold")
+        return self._bold_font
+
+    def _tell(self) -> None:
+        """Show what is wrong, and let Run and Save follow."""
+        errors = self.model.errors()
+        told = ""
+        if errors:
+            told = next(iter(errors.values())) if len(errors) == 1 else f"{len(errors)} fields need a look."
+        elif self.said:
+            told = " ".join(self.said)
+        self.message.configure(text=told)
+        pending = self._pending()
+        run = self.project.runs.get(self.model.run) if self.model.run is not None else None
+        active = run is not None and run.active
+        text = "Running" if active else "Schedule" if pending else "Resume" if run is not None and run.outputs and run.status in ("finished", "failed", "aborted") else "Run"  # fmt: skip
+        bad = bool(errors) or bool(self.said) or active
+        self.w["run"].configure(state="disabled" if bad else "normal", text=text)
+        if "pick" in self.w:
+            inputs = {n for n, f in self.model.fields.items() if f.wanted}
+            self.w["pick"].configure(state="disabled" if active or pending or set(errors) & (inputs | {"box_size"}) else "normal")
+
+    def _pending(self) -> bool:
+        """Return whether an input is still to be made."""
+        for one in self.model.fields.values():
+            for target in one.text.split(",") if one.wanted and one.text else []:
+                output = self.model.output_named(target, self.project.runs)
+                if output is not None and output.pending:
+                    return True
+        return False
+
+    def runs_changed(self, runs: dict[int, Run]) -> None:
+        """Show inputs as they are now."""
+        for widget in self.inputs.values():
+            if isinstance(widget, (PointerInput, PointersInput)):
+                widget.show()
+        self._ask_project()
+        self._tell()
+
+    def _relabel(self) -> None:
+        self.model.label = self.label.get()
+        self._ask_project()
+
+    def _ask_project(self) -> None:
+        """Ask for what only the inputs can tell, when nobody has typed for a moment."""
+        if self._asked is not None:
+            self.after_cancel(self._asked)
+        self._asked = self.after(SETTLE, self._validate)
+
+    def _validate(self) -> None:
+        self._asked = None
+        if self.model.errors():
+            self._hear([])
+            return
+        asked, folder = self.model.asked(), self.project.start_folder
+
+        def work(project: Any) -> list[str]:
+            run = project.find(str(asked.run)) if asked.run is not None else None
+            return [] if run is not None and run.isActive() else verbs.complaints(project, asked, folder)
+
+        self.project.service.ask(work, self._hear, lambda told: self._hear([told]))
+
+    def _hear(self, said: list[str]) -> None:
+        if self.winfo_exists():
+            self.said = said
+            self._tell()
+
+    # --- wizards ---
+
+    def wizard(self, name: str) -> None:
+        """Let the wizard of a field propose a value, or show what it does; what it needs first is told."""
+        protocol, texts = getattr(self.model.protocol_class, "NAME", ""), self.model.texts()
+        folder, found = self.project.start_folder, wizard_for(protocol, name)
+        if found is not None:
+            self.project.service.ask(lambda project: found[1](project, texts, folder), self._proposed, self._refused)
+        else:
+            self.project.service.ask(
+                lambda project: preview(project, protocol, name, texts), lambda made: self._preview(name, made), self._refused
+            )
+
+    def _refused(self, sentence: str) -> None:
+        if self.winfo_exists():
+            self.w["refused"] = tell(self, "Not yet", sentence)
+
+    def _proposed(self, proposals: list[Proposal]) -> None:
+        if not self.winfo_exists():
+            return
+        if len(proposals) == 1:
+            self._take(proposals[0])
+            return
+        ask(self, "Choose", "\n".join(f"{k}. {p.told}" for k, p in enumerate(proposals, 1)),
+            [*((f"{k}", "primary-outline", lambda p=p: self._take(p)) for k, p in enumerate(proposals, 1)),
+             ("Cancel", "secondary-outline", lambda: None)])  # type: ignore[misc]  # fmt: skip
+
+    def _take(self, proposal: Proposal) -> None:
+        for name, text in proposal.values.items():
+            if name in self.model.fields:
+                self.model.put(name, text)
+        self.project.say(proposal.told)
+        self.message.configure(text="")
+
+    def _preview(self, name: str, made: Preview) -> None:
+        from emtomo.gui.tk.preview import PreviewWindow
+
+        if self.winfo_exists():
+            self.w["preview"] = PreviewWindow(self, made, lambda text: self.model.put(name, text))
+
+    # --- buttons ---
+
+    def copy_command(self) -> None:
+        """Put the command line that does the same on the clipboard."""
+        self.clipboard_clear()
+        self.clipboard_append(self.model.command(str(self.project.folder)))
+        self.project.say("Command copied.")
+
+    def save(self) -> None:
+        """Store the run without starting it; a form that is not right yet can be saved too."""
+        unread = [e for e in self.model.errors().values() if "whole number" in e or "a number" in e]
+        if unread:
+            self.message.configure(text=unread[0])
+            return
+        asked, folder = self.model.asked(), self.project.start_folder
+        self.project.service.ask(lambda project: verbs.save(project, asked, folder), self._saved, lambda s: self._hear([s]))
+
+    def _saved(self, i: int) -> None:
+        self.model.run = i
+        self.model.original = self.model.texts()
+        self.project.say("Saved.")
+        self.project.details.again()
+        self.project.select_later([i])
+
+    def run(self) -> None:
+        """Start the run and close the form."""
+        if self.model.errors() or str(self.w["run"].cget("state")) == "disabled":
+            self._to_first_error()
+            return
+        asked, folder = self.model.asked(), self.project.start_folder
+
+        def started(i: int) -> None:
+            self._saved(i)
+            self.project.say(f"{asked.label} started.")
+            self.destroy_form()
+
+        self.project.service.ask(lambda project: verbs.start(project, asked, folder), started, lambda s: self._hear([s]))
+
+    def _to_first_error(self) -> None:
+        for k, tab in enumerate(self.model.tabs):
+            for name in tab.names:
+                if name in self.model.errors():
+                    self.book.select(k)
+                    self._build_tab()
+                    self.inputs[name].main.focus_set()
+                    return
+
+    def pick(self) -> None:
+        """Store the run and open its tomograms for picking."""
+        from emtomo.gui.tk.tomodialog import open_dialog
+
+        asked, folder = self.model.asked(), self.project.start_folder
+
+        def saved(i: int) -> None:
+            self._saved(i)
+            self.destroy_form()
+            open_dialog(self.project, i)
+
+        self.project.service.ask(lambda project: verbs.save(project, asked, folder), saved, lambda s: self._hear([s]))
+
+    def close(self) -> None:
+        """Close; edits are asked about."""
+        if self.model.dirty and self.model.run is not None:
+            ask(self, "Close the form?", "The changes are not saved.",
+                [("Save", "primary", lambda: (self.save(), self.destroy_form())),
+                 ("Drop changes", "danger-outline", self.destroy_form), ("Stay", "secondary-outline", lambda: None)])  # fmt: skip
+        else:
+            self.destroy_form()
+
+    def destroy_form(self) -> None:
+        """Close without a question."""
+        self.project.form_closed(self)
+        if self._asked is not None:
+            self.after_cancel(self._asked)
+        self.model.listeners.clear()
+        super().close()
+
+
+__all__ = ["FormWindow", "Tab", "tk"]

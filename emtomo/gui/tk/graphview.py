@@ -1,0 +1,359 @@
+"""The workflow as a graph: layers, lanes for long edges, zoom, pan, a small map of the whole."""
+
+import tkinter as tk
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import ttkbootstrap as ttk
+
+from emtomo.gui.core.layout import Place, arrange
+from emtomo.gui.core.runs import STATES, Run
+from emtomo.gui.tk import theme
+
+WIDTH, HEIGHT, GAP_X, GAP_Y, LANE = 190, 52, 26, 34, 14
+MAP = (170, 120)
+LEAST, MOST = 0.15, 2.5
+READABLE = 0.75  # of the natural size: the whole workflow is not shown smaller than this by itself
+
+
+class GraphView(ttk.Frame):
+    """Draws runs; a change of status touches that node alone.
+
+    Parameters
+    ----------
+    master : widget
+    selected : callable
+        Called with the set of runs that are selected now.
+    opened : callable
+        Called with a run that was double-clicked.
+    menu : callable
+        Called with a run (or None) and the place on the screen of a right click.
+    """
+
+    def __init__(
+        self,
+        master: tk.Misc,
+        selected: Callable[[set[int]], object],
+        opened: Callable[[int], object],
+        menu: Callable[[int | None, int, int], object],
+    ) -> None:
+        super().__init__(master)
+        self._selected, self._opened, self._menu = selected, opened, menu
+        self.runs: dict[int, Run] = {}
+        self.selection: set[int] = set()
+        self.zoom_factor = 1.0
+        self.places: dict[int, tuple[float, float]] = {}
+        self._rows: list[list[Place]] = []
+        self._shape: dict[int, frozenset[int]] = {}
+        self._touched = False  # until the user zooms, the workflow fits the window
+        self._map_scale = 1.0
+        self.canvas = ttk.Canvas(self, highlightthickness=0, takefocus=1)
+        across = ttk.Scrollbar(self, orient="horizontal", command=self.canvas.xview)
+        down = ttk.Scrollbar(self, command=self.canvas.yview)
+        self.canvas.configure(xscrollcommand=self._scrolled(across), yscrollcommand=self._scrolled(down))
+        self.canvas.grid(row=0, column=0, sticky="nsew")
+        down.grid(row=0, column=1, sticky="ns")
+        across.grid(row=1, column=0, sticky="ew")
+        self.rowconfigure(0, weight=1)
+        self.columnconfigure(0, weight=1)
+        self.map = tk.Canvas(self, highlightthickness=1, width=theme.px(self, MAP[0]), height=theme.px(self, MAP[1]))
+        self._bind()
+        theme.follow(self.canvas, self.draw)
+
+    def _bind(self) -> None:
+        c = self.canvas
+        c.bind("<Button-1>", self._press)
+        c.bind("<Control-Button-1>", lambda e: self._press(e, add=True))
+        c.bind("<Shift-Button-1>", lambda e: self._press(e, add=True))
+        c.bind("<Double-Button-1>", self._double)
+        c.bind("<Button-3>", self._right)
+        c.bind("<ButtonPress-2>", lambda e: c.scan_mark(e.x, e.y))
+        c.bind("<B2-Motion>", lambda e: c.scan_dragto(e.x, e.y, gain=1))
+        c.bind("<B1-Motion>", self._drag)
+        c.bind("<Control-Button-4>", lambda e: self.zoom(1.15, e.x, e.y))
+        c.bind("<Control-Button-5>", lambda e: self.zoom(1 / 1.15, e.x, e.y))
+        c.bind("<Button-4>", lambda _: c.yview_scroll(-2, "units"))
+        c.bind("<Button-5>", lambda _: c.yview_scroll(2, "units"))
+        c.bind("<Shift-Button-4>", lambda _: c.xview_scroll(-2, "units"))
+        c.bind("<Shift-Button-5>", lambda _: c.xview_scroll(2, "units"))
+        c.bind("<Configure>", lambda _: self._place_map() if self._touched else self.fit())
+        for key, step in (("Up", (-1, 0)), ("Down", (1, 0)), ("Left", (0, -1)), ("Right", (0, 1))):
+            c.bind(f"<{key}>", lambda _, s=step: self._step(*s))  # type: ignore[misc]
+        c.bind("<Return>", lambda _: self._open_selected())
+        self.map.bind("<Button-1>", self._jump)
+        self.map.bind("<B1-Motion>", self._jump)
+
+    # --- content ---
+
+    def show(self, runs: dict[int, Run]) -> None:
+        """Show runs; the drawing is made anew only when runs or edges have changed."""
+        shape = {i: run.parents for i, run in runs.items()}
+        labels = {i: run.label for i, run in runs.items()} != {i: run.label for i, run in self.runs.items()}
+        before, self.runs = self.runs, runs
+        self.selection &= set(runs)
+        if shape != self._shape or labels:
+            self._shape = shape
+            self._rows = arrange(shape, WIDTH, GAP_X, LANE)  # type: ignore[arg-type]
+            if self._touched:
+                self.draw()
+            else:
+                self.fit()
+            return
+        for i, run in runs.items():
+            if before.get(i) != run:
+                self._restate(run)
+
+    def draw(self) -> None:
+        """Draw everything."""
+        c, u = self.canvas, self._u
+        c.delete("all")
+        c.configure(background=theme.colour("bg"))
+        self.places = {}
+        if not self.runs:
+            self._empty()
+            return
+        for row in self._rows:
+            for place in row:
+                if place.node is not None:
+                    self.places[place.node] = (u(place.x), u(place.layer * (HEIGHT + GAP_Y)))
+        edge = theme.blend(theme.colour("fg"), theme.colour("bg"), 0.6)
+        for row in self._rows:
+            for place in row:
+                for above in place.above:
+                    self._edge(above, place, edge)
+                if place.node is None:
+                    x, y = u(place.middle), u(place.layer * (HEIGHT + GAP_Y))
+                    c.create_line(x, y, x, y + u(HEIGHT), fill=edge, width=max(1, u(1.5)))
+        for i, run in self.runs.items():
+            self._node(i, run)
+        box = c.bbox("all")
+        margin = int(u(24))
+        wide, high = box[2] - box[0] + 2 * margin, box[3] - box[1] + 2 * margin
+        # a workflow smaller than the canvas stands in its middle
+        aside, below = max(0, c.winfo_width() - wide) // 2, max(0, c.winfo_height() - high)
+        c.configure(scrollregion=(box[0] - margin - aside, box[1] - margin, box[2] + margin + aside, box[3] + margin + below))
+        self._place_map()
+
+    def _empty(self) -> None:
+        c = self.canvas
+        c.configure(scrollregion=(0, 0, 10, 10))
+        c.create_text(
+            theme.px(self, 40), theme.px(self, 60), anchor="nw", fill=theme.muted(), width=theme.px(self, 460),
+            text="This project has no runs yet.\n\nDouble-click a protocol on the left to begin, e.g. import "
+            "tomograms; or take a whole workflow from Project › Import template.",
+        )  # fmt: skip
+        self.map.place_forget()
+
+    def _edge(self, above: Place, below: Place, colour: str) -> None:
+        u = self._u
+        x0, y0 = u(above.middle), u(above.layer * (HEIGHT + GAP_Y) + HEIGHT)
+        x1, y1 = u(below.middle), u(below.layer * (HEIGHT + GAP_Y))
+        half = (y0 + y1) / 2
+        self.canvas.create_line(
+            x0, y0, x0, half, x1, half, x1, y1, smooth=True, fill=colour, width=max(1, u(1.5)),
+            arrow="last" if below.node is not None else "none", arrowshape=(u(7), u(8), u(3)),
+        )  # fmt: skip
+
+    def _node(self, i: int, run: Run) -> None:
+        c, u = self.canvas, self._u
+        x, y = self.places[i]
+        tags = ("node", f"run{i}")
+        c.create_rectangle(x, y, x + u(WIDTH), y + u(HEIGHT), fill=theme.colour("inputbg"), tags=(*tags, f"box{i}"))
+        c.create_rectangle(x, y, x + u(6), y + u(HEIGHT), width=0, tags=(*tags, f"bar{i}"))
+        c.create_rectangle(x + u(6), y + u(HEIGHT - 4), x + u(6), y + u(HEIGHT), width=0, tags=(*tags, f"progress{i}"))
+        size = int(round(9 * self.zoom_factor))
+        if size >= 4:
+            label = run.label if len(run.label) <= 25 else run.label[:24] + "…"
+            font, small = ("TkDefaultFont", size), ("TkDefaultFont", max(4, size - 1))
+            c.create_text(x + u(14), y + u(15), anchor="w", text=label, font=font, fill=theme.colour("fg"), tags=tags)
+            c.create_text(x + u(14), y + u(34), anchor="w", font=small, tags=(*tags, f"told{i}"))
+        self._restate(run)
+
+    def _restate(self, run: Run) -> None:
+        """Show the status of a run in its node."""
+        c, u, i = self.canvas, self._u, run.id
+        if i not in self.places:
+            return
+        colour = theme.colour(STATES.get(run.status, ("", "secondary"))[1])
+        chosen = i in self.selection
+        c.itemconfigure(f"box{i}", outline=theme.colour("primary") if chosen else theme.blend(colour, theme.colour("bg"), 0.3),
+                        width=max(1, u(3 if chosen else 1)))  # fmt: skip
+        c.itemconfigure(f"bar{i}", fill=colour)
+        told = run.told if len(run.told) < 34 else run.told[:33] + "…"
+        c.itemconfigure(f"told{i}", text=told, fill=theme.blend(colour, theme.colour("fg"), 0.35))
+        x, y = self.places[i]
+        share = run.progress or 0.0 if run.status == "running" else 0.0
+        c.itemconfigure(f"progress{i}", fill=colour)
+        c.coords(f"progress{i}", x + u(6), y + u(HEIGHT - 4), x + u(6) + u(WIDTH - 6) * share, y + u(HEIGHT))
+
+    # --- selection ---
+
+    def select(self, ids: Iterable[int], *, see: bool = False) -> None:
+        """Select runs; with `see`, scroll to the first."""
+        before, self.selection = self.selection, {i for i in ids if i in self.runs}
+        for i in before | self.selection:
+            if i in self.runs:
+                self._restate(self.runs[i])
+        if see and self.selection:
+            self.see(min(self.selection))
+        self._selected(set(self.selection))
+
+    def see(self, i: int) -> None:
+        """Scroll so that run `i` is in the middle."""
+        x0, y0, x1, y1 = self._region()
+        x, y = self.places[i]
+        c = self.canvas
+        c.xview_moveto((x + self._u(WIDTH / 2) - c.winfo_width() / 2 - x0) / max(1, x1 - x0))
+        c.yview_moveto((y + self._u(HEIGHT / 2) - c.winfo_height() / 2 - y0) / max(1, y1 - y0))
+
+    def centre_of(self, i: int) -> tuple[int, int]:
+        """Return where on the screen the node of a run is."""
+        c = self.canvas
+        x, y = self.places[i]
+        return (
+            int(c.winfo_rootx() + x + self._u(WIDTH / 2) - c.canvasx(0)),
+            int(c.winfo_rooty() + y + self._u(HEIGHT / 2) - c.canvasy(0)),
+        )
+
+    def _under(self, event: "tk.Event[Any]") -> int | None:
+        x, y = self.canvas.canvasx(event.x), self.canvas.canvasy(event.y)
+        for i, (left, top) in self.places.items():
+            if left <= x <= left + self._u(WIDTH) and top <= y <= top + self._u(HEIGHT):
+                return i
+        return None
+
+    def _press(self, event: "tk.Event[Any]", add: bool = False) -> None:
+        self.canvas.focus_set()
+        self.canvas.scan_mark(event.x, event.y)
+        i = self._under(event)
+        if i is None:
+            self.select(self.selection if add else ())
+        elif add:
+            self.select(self.selection ^ {i})
+        else:
+            self.select({i})
+
+    def _drag(self, event: "tk.Event[Any]") -> None:
+        self.canvas.scan_dragto(event.x, event.y, gain=1)
+        self._draw_map()
+
+    def _double(self, event: "tk.Event[Any]") -> None:
+        i = self._under(event)
+        if i is not None:
+            self._opened(i)
+
+    def _right(self, event: "tk.Event[Any]") -> None:
+        i = self._under(event)
+        if i is not None and i not in self.selection:
+            self.select({i})
+        self._menu(i, event.x_root, event.y_root)
+
+    def _open_selected(self) -> None:
+        if len(self.selection) == 1:
+            self._opened(next(iter(self.selection)))
+
+    def _step(self, down: int, right: int) -> str:
+        """Move the selection to the nearest run in a direction."""
+        if not self.places:
+            return "break"
+        if not self.selection:
+            self.select({min(self.places)}, see=True)
+            return "break"
+        x, y = self.places[min(self.selection)]
+        ahead = []
+        for i, (px, py) in self.places.items():
+            along = (py - y) * down + (px - x) * right
+            aside = abs((px - x) * down) + abs((py - y) * right)
+            if along > 1:
+                ahead.append((along + 3 * aside if right else along * 3 + aside, i))
+        if ahead:
+            self.select({min(ahead)[1]}, see=True)
+        return "break"
+
+    # --- view ---
+
+    def zoom(self, factor: float, x: float | None = None, y: float | None = None) -> None:
+        """Zoom about a point of the canvas, its middle by default."""
+        self._touched = True
+        c = self.canvas
+        x = c.winfo_width() / 2 if x is None else x
+        y = c.winfo_height() / 2 if y is None else y
+        before = self.zoom_factor
+        self.zoom_factor = min(max(before * factor, LEAST), MOST)
+        ratio = self.zoom_factor / before
+        px, py = c.canvasx(x) * ratio, c.canvasy(y) * ratio
+        self.draw()
+        x0, y0, x1, y1 = self._region()
+        c.xview_moveto((px - x - x0) / max(1, x1 - x0))
+        c.yview_moveto((py - y - y0) / max(1, y1 - y0))
+
+    def fit(self) -> None:
+        """Show the whole workflow, at most at its natural size, as long as it can be read."""
+        self._touched = False
+        if not self._rows or not self.runs:
+            self.draw()
+            return
+        wide = max((row[-1].x + row[-1].width for row in self._rows if row), default=1) * 2 + 48
+        high = len(self._rows) * (HEIGHT + GAP_Y) + 14
+        room = self.canvas.winfo_width(), self.canvas.winfo_height()
+        scale = theme.px(self, 100) / 100
+        self.zoom_factor = min(max(min(room[0] / wide, room[1] / high) / scale, READABLE), 1.0)
+        self.draw()
+        x0, _, x1, _ = self._region()
+        self.canvas.xview_moveto(max(0.0, ((x1 + x0 - room[0]) / 2 - x0) / max(1, x1 - x0)))
+        self.canvas.yview_moveto(0)
+
+    def _u(self, length: float) -> float:
+        return theme.px(self, 100) / 100 * self.zoom_factor * length
+
+    def _region(self) -> tuple[float, float, float, float]:
+        told = str(self.canvas.cget("scrollregion")).split()
+        return tuple(map(float, told)) if len(told) == 4 else (0.0, 0.0, 1.0, 1.0)  # type: ignore[return-value]
+
+    def _scrolled(self, bar: ttk.Scrollbar) -> Callable[[str, str], None]:
+        def scroll(first: str, last: str) -> None:
+            bar.set(first, last)
+            if self.runs:
+                self._draw_map()
+
+        return scroll
+
+    # --- the small map ---
+
+    def _place_map(self) -> None:
+        """Show the map only where the workflow is larger than the canvas."""
+        c = self.canvas
+        first, last = c.xview(), c.yview()
+        if self.runs and (first[1] - first[0] < 0.99 or last[1] - last[0] < 0.99):
+            self.map.place(in_=c, relx=1, rely=1, x=-theme.px(self, 8), y=-theme.px(self, 8), anchor="se")
+            self._draw_map(nodes=True)
+        else:
+            self.map.place_forget()
+
+    def _draw_map(self, *, nodes: bool = False) -> None:
+        if not self.map.winfo_manager():
+            return
+        x0, y0, x1, y1 = self._region()
+        wide, high = int(self.map.cget("width")), int(self.map.cget("height"))
+        scale = min(wide / max(1, x1 - x0), high / max(1, y1 - y0))
+        self._map_scale = scale
+        if nodes:
+            self.map.delete("all")
+            self.map.configure(background=theme.colour("inputbg"), highlightbackground=theme.colour("border"))
+            for i, (x, y) in self.places.items():
+                tint = theme.colour(STATES.get(self.runs[i].status, ("", "secondary"))[1])
+                left, top = (x - x0) * scale, (y - y0) * scale
+                self.map.create_rectangle(left, top, left + max(2, self._u(WIDTH) * scale),
+                                          top + max(1, self._u(HEIGHT) * scale), fill=tint, width=0)  # fmt: skip
+        (a, b), (d, e) = self.canvas.xview(), self.canvas.yview()
+        self.map.delete("view")
+        self.map.create_rectangle(
+            a * (x1 - x0) * scale, d * (y1 - y0) * scale, b * (x1 - x0) * scale, e * (y1 - y0) * scale,
+            outline=theme.colour("primary"), width=2, tags="view",
+        )  # fmt: skip
+
+    def _jump(self, event: "tk.Event[Any]") -> None:
+        x0, y0, x1, y1 = self._region()
+        (a, b), (d, e) = self.canvas.xview(), self.canvas.yview()
+        self.canvas.xview_moveto(event.x / self._map_scale / max(1, x1 - x0) - (b - a) / 2)
+        self.canvas.yview_moveto(event.y / self._map_scale / max(1, y1 - y0) - (e - d) / 2)

@@ -1,0 +1,224 @@
+"""Widgets for the fields of a form: each shows a field's text and writes it back."""
+
+import tkinter as tk
+from collections.abc import Callable
+from typing import Any
+
+import ttkbootstrap as ttk
+
+from emtomo.gui.core.fields import NO, YES, Field
+from emtomo.gui.core.form import FormModel
+from emtomo.gui.core.runs import Output, Run
+from emtomo.gui.tk import theme
+from emtomo.gui.tk.dialogs import choose_file
+
+EMPTY = "—"
+
+
+class Input(ttk.Frame):
+    """A widget for one field; ``main`` is what takes the focus."""
+
+    main: Any
+
+    def __init__(self, master: tk.Misc, model: FormModel, name: str) -> None:
+        super().__init__(master)
+        self.model, self.name = model, name
+        self.columnconfigure(0, weight=1)
+
+    @property
+    def field(self) -> Field:
+        """The field that this shows."""
+        return self.model.fields[self.name]
+
+    def show(self) -> None:
+        """Show the field's text."""
+
+
+class TextInput(Input):
+    """A line of text; numbers are short."""
+
+    def __init__(self, master: tk.Misc, model: FormModel, name: str) -> None:
+        super().__init__(master, model, name)
+        self._quiet = False
+        self.text = ttk.StringVar(self, self.field.text)
+        short = self.field.kind in ("int", "float")
+        self.main = ttk.Entry(self, textvariable=self.text, width=14 if short else 34)
+        self.main.grid(row=0, column=0, sticky="w" if short else "ew")
+        self.text.trace_add("write", lambda *_: self._quiet or self.model.put(self.name, self.text.get()))
+
+    def show(self) -> None:
+        """Show the field's text, unless it is what is being typed."""
+        if self.text.get() != self.field.text:
+            self._quiet = True
+            self.text.set(self.field.text)
+            self._quiet = False
+        self.main.configure(bootstyle="danger" if self.field.error else "default")
+
+
+class PathInput(TextInput):
+    """A file or folder, with a button to choose it."""
+
+    def __init__(self, master: tk.Misc, model: FormModel, name: str) -> None:
+        super().__init__(master, model, name)
+        gap = theme.px(self, theme.GAP)
+        for k, (label, folder) in enumerate((("File …", False), ("Folder …", True)), 1):
+            button = ttk.Button(self, text=label, bootstyle="secondary-outline", command=lambda f=folder: self._browse(f))  # type: ignore[misc]
+            button.grid(row=0, column=k, padx=(gap, 0))
+
+    def _browse(self, folder: bool) -> None:
+        chosen = choose_file(self, self.field.label, folder=folder)
+        if chosen is not None:
+            self.model.put(self.name, str(chosen))
+
+
+class SwitchInput(Input):
+    """Yes or no."""
+
+    def __init__(self, master: tk.Misc, model: FormModel, name: str) -> None:
+        super().__init__(master, model, name)
+        self.on = ttk.BooleanVar(self, self.field.text == YES)
+        self.main = ttk.Checkbutton(self, variable=self.on, bootstyle="round-toggle", command=self._changed)
+        self.main.grid(row=0, column=0, sticky="w")
+
+    def _changed(self) -> None:
+        self.model.put(self.name, YES if self.on.get() else NO)
+
+    def show(self) -> None:
+        """Show the field's state."""
+        self.on.set(self.field.text == YES)
+
+
+class ChoiceInput(Input):
+    """One of a few words; of an enum, the text is the number of the word."""
+
+    def __init__(self, master: tk.Misc, model: FormModel, name: str) -> None:
+        super().__init__(master, model, name)
+        free = name == "device"  # cuda:1 is typed
+        self.main = ttk.Combobox(
+            self, values=list(self.field.choices), state="normal" if free else "readonly",
+            width=max(12, *(len(c) + 2 for c in self.field.choices)),
+        )  # fmt: skip
+        self.main.grid(row=0, column=0, sticky="w")
+        self.main.bind("<<ComboboxSelected>>", lambda _: self._changed())
+        self.main.bind("<KeyRelease>", lambda _: free and self._changed())
+        unwheel(self.main)
+        self.show()
+
+    def _changed(self) -> None:
+        told = self.main.get()
+        self.main.selection_clear()
+        self.model.put(self.name, str(self.field.choices.index(told)) if self.field.kind == "enum" else told)
+
+    def show(self) -> None:
+        """Show the field's word."""
+        text = self.field.text
+        if self.field.kind == "enum":
+            text = self.field.choices[int(text)] if text.isdigit() and int(text) < len(self.field.choices) else ""
+        if self.main.get() != text:
+            self.main.set(text)
+
+
+class PointerInput(Input):
+    """An output of another run: newest first; outputs can be dropped on it."""
+
+    def __init__(self, master: tk.Misc, model: FormModel, name: str, runs: Callable[[], dict[int, Run]]) -> None:
+        super().__init__(master, model, name)
+        self._runs = runs
+        self._found: list[Output] = []
+        self.main = ttk.Combobox(self, state="readonly", width=38, postcommand=self._fill)
+        self.main.grid(row=0, column=0, sticky="ew")
+        self.main.bind("<<ComboboxSelected>>", lambda _: self._changed())
+        unwheel(self.main)
+        self.show()
+
+    def _fill(self) -> None:
+        self._found = self.model.candidates(self.name, self._runs())
+        self.main.configure(values=[EMPTY, *(self._line(o) for o in self._found)])
+
+    @staticmethod
+    def _line(output: Output) -> str:
+        told = f"   {output.summary}" if output.summary else ""
+        return f"{output.title}{told}"
+
+    def _changed(self) -> None:
+        k = self.main.current()
+        self.main.selection_clear()
+        self.model.put(self.name, self._found[k - 1].target if k > 0 else "")
+
+    def show(self) -> None:
+        """Show what the input points at."""
+        output = self.model.output_named(self.field.text, self._runs()) if self.field.text else None
+        told = self._line(output) if output is not None else self.field.text or EMPTY
+        if self.main.get() != told:
+            self.main.set(told)
+
+    def take_output(self, output: Output) -> bool:
+        """Point at an output that was dropped here, if it fits."""
+        if not self.model.fits(self.name, output):
+            self.field.error = f"{output.title} is {output.kinds[0]}; {self.field.label} takes {' or '.join(self.field.wanted)}."
+            self.model.put(self.name, self.field.text)
+            return False
+        self.model.put(self.name, output.target)
+        return True
+
+
+class PointersInput(Input):
+    """Several outputs, each a line with a button that takes it away."""
+
+    def __init__(self, master: tk.Misc, model: FormModel, name: str, runs: Callable[[], dict[int, Run]]) -> None:
+        super().__init__(master, model, name)
+        self._runs = runs
+        self.lines = ttk.Frame(self)
+        self.lines.grid(row=0, column=0, sticky="ew")
+        self.menu = ttk.Menu(self, tearoff=0, postcommand=self._fill)
+        self.main = ttk.Menubutton(self, text="Add …", menu=self.menu, bootstyle="secondary-outline")
+        self.main.grid(row=1, column=0, sticky="w")
+        self.show()
+
+    def targets(self) -> list[str]:
+        """Return what the input points at."""
+        return [t for t in self.field.text.split(",") if t]
+
+    def _fill(self) -> None:
+        self.menu.delete(0, "end")
+        for output in self.model.candidates(self.name, self._runs()):
+            if output.target not in self.targets():
+                self.menu.add_command(label=f"{output.title}   {output.summary}", command=lambda o=output: self.take_output(o))  # type: ignore[misc]
+        if self.menu.index("end") is None:
+            self.menu.add_command(label="nothing that fits", state="disabled")
+
+    def take_output(self, output: Output) -> bool:
+        """Add an output, if it fits."""
+        if not self.model.fits(self.name, output):
+            return False
+        self.model.put(self.name, ",".join(dict.fromkeys([*self.targets(), output.target])))
+        return True
+
+    def show(self) -> None:
+        """Show the outputs."""
+        for child in self.lines.winfo_children():
+            child.destroy()
+        for k, target in enumerate(self.targets()):
+            output = self.model.output_named(target, self._runs())
+            ttk.Label(self.lines, text=output.title if output is not None else target).grid(row=k, column=0, sticky="w")
+            ttk.Button(
+                self.lines, icon="x", bootstyle="link",
+                command=lambda t=target: self.model.put(self.name, ",".join(x for x in self.targets() if x != t)),  # type: ignore[misc]
+            ).grid(row=k, column=1)  # fmt: skip
+
+
+def input_for(master: tk.Misc, model: FormModel, name: str, runs: Callable[[], dict[int, Run]]) -> Input:
+    """Return the widget for a field."""
+    kind = model.fields[name].kind
+    if kind == "pointer":
+        return PointerInput(master, model, name, runs)
+    if kind == "pointers":
+        return PointersInput(master, model, name, runs)
+    simple = {"bool": SwitchInput, "choice": ChoiceInput, "enum": ChoiceInput, "path": PathInput, "folder": PathInput}
+    return simple.get(kind, TextInput)(master, model, name)
+
+
+def unwheel(box: ttk.Combobox) -> None:
+    """Keep the mouse wheel, which scrolls the form, from changing a choice that it passes over."""
+    for event in ("<Button-4>", "<Button-5>", "<MouseWheel>"):
+        box.bind(event, lambda _: "break")

@@ -1,0 +1,308 @@
+"""The project window: protocols, the workflow of runs, what is known of each, and everything that can be done."""
+
+import contextlib
+import subprocess
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ttkbootstrap as ttk
+
+from emtomo.engine.parameters import protocol_named
+from emtomo.errors import EmtomoError
+from emtomo.gui.core import verbs
+from emtomo.gui.core.actions import Action, key_text
+from emtomo.gui.core.form import FormModel
+from emtomo.gui.core.runs import Output, Run, duration
+from emtomo.gui.core.service import ProjectService
+from emtomo.gui.core.settings import Settings
+from emtomo.gui.core.shown import Shown, load, viewers_of_kinds
+from emtomo.gui.tk import theme
+from emtomo.gui.tk.app import App
+from emtomo.gui.tk.details import DetailsPanel
+from emtomo.gui.tk.dialogs import ask, choose_file, tell
+from emtomo.gui.tk.graphview import GraphView
+from emtomo.gui.tk.project_actions import ProjectActions
+from emtomo.gui.tk.quick import QuickSearch
+from emtomo.gui.tk.runlist import RunList
+from emtomo.gui.tk.tree import ProtocolTree
+from emtomo.gui.tk.window import ActionBar, Keys
+
+
+class ProjectWindow(ProjectActions, Keys, App):
+    """The program's main window.
+
+    Parameters
+    ----------
+    folder : Path
+        The project; a folder that does not exist becomes one.
+    settings : Settings, optional
+    factor : float, optional
+        Scale.
+    """
+
+    def __init__(self, folder: Path, settings: Settings | None = None, factor: float | None = None) -> None:
+        self.folder = folder.absolute()
+        self.start_folder = Path.cwd()
+        super().__init__(f"{self.folder.name} – emtomo", settings, factor)
+        self.w: dict[str, Any] = {}
+        self.runs: dict[int, Run] = {}
+        self.forms: list[Any] = []
+        self.sittings: dict[int, Any] = {}
+        self.service = ProjectService(self.folder, self.mailbox, self._changed, self._failed)
+        self._actions = self._make_actions()
+        self._layout()
+        self.bind_actions(self._actions)
+        self.protocol("WM_DELETE_WINDOW", self.close)
+        self.service.open()
+        self.settings.opened(str(self.folder))
+
+    def _layout(self) -> None:
+        width, height = self.settings.get("size project", [theme.px(self, 1320), theme.px(self, 840)])
+        wide, high = self.winfo_screenwidth() - 20, self.winfo_screenheight() - 60
+        self.geometry(f"{min(width, wide)}x{min(height, high)}")
+        self.minsize(theme.px(self, 640), theme.px(self, 420))
+        self._menus()
+        ActionBar(self, self._actions, self.w).pack(fill="x")
+        bottom = ttk.Frame(self, padding=(theme.px(self, theme.PAD), theme.px(self, theme.GAP)))
+        bottom.pack(side="bottom", fill="x")
+        self.status = ttk.Label(bottom, text="Opening the project …")
+        self.status.pack(side="left", fill="x", expand=True)
+        self.busy = ttk.Label(bottom, text="")
+        self.busy.pack(side="right")
+        self.w["status"] = self.status
+        across = ttk.Panedwindow(self, orient="horizontal")
+        across.pack(fill="both", expand=True)
+        across.add(ProtocolTree(across, self.new_form, self.w), weight=0)
+        right = ttk.Panedwindow(across, orient="vertical")
+        across.add(right, weight=1)
+        self.views = ttk.Notebook(right)
+        right.add(self.views, weight=3)
+        self.graph = GraphView(self.views, self._selected, self.open_form_of, self._menu)
+        self.views.add(self.graph, text="Workflow")
+        self.list = RunList(self.views, self._selected_in_list, self.open_form_of, self._menu, self.w)
+        self.views.add(self.list, text="List of runs")
+        self.details = DetailsPanel(right, self)
+        right.add(self.details, weight=2)
+        self.w |= {"graph": self.graph, "views": self.views}
+
+        def sashes(_: object = None) -> None:
+            """Divide the window once it has its size; from then on the user does."""
+            if right.winfo_height() > 200:
+                right.unbind("<Configure>")
+                across.sashpos(0, theme.px(self, 250))
+                self.after(30, lambda: right.sashpos(0, int(right.winfo_height() * 0.6)))
+
+        right.bind("<Configure>", sashes)
+
+    def _menus(self) -> None:
+        bar = ttk.Menu(self)
+        menus: dict[str, Any] = {}
+        for action in self._actions:
+            if not action.menu:
+                continue
+            if action.menu not in menus:
+                menus[action.menu] = ttk.Menu(bar, tearoff=0)
+                bar.add_cascade(label=action.menu, menu=menus[action.menu])
+            menus[action.menu].add_command(
+                label=action.label, command=action.run, accelerator=key_text((action.keys.split() or [""])[0])
+            )
+        self.configure(menu=bar)
+
+    # --- what the project tells ---
+
+    def _changed(self, runs: dict[int, Run]) -> None:
+        first, before, self.runs = not self.w.get("loaded"), self.runs, runs
+        self.w["loaded"] = True
+        self.graph.show(runs)
+        self.list.show(runs)
+        self._tell_state()
+        shown = self.details.run
+        if shown is not None:
+            self.details.show(runs.get(shown.id))
+        for form in list(self.forms):
+            form.runs_changed(runs)
+        new = [i for i in runs if i not in before]
+        if not first and len(new) == 1 and not self.graph.selection:
+            self.graph.select(new, see=True)
+        for i, run in runs.items():
+            if i in before and before[i].active and run.status == "failed":
+                self.say(f"{run.label} failed: {run.error}")
+
+    def _tell_state(self) -> None:
+        active = [r for r in self.runs.values() if r.status in ("running", "launched")]
+        waiting = sum(r.status == "scheduled" for r in self.runs.values())
+        lefts = [r.left for r in active if r.left is not None]
+        parts = [f"{len(self.runs)} runs"]
+        if active:
+            parts.append(f"{len(active)} running" + (f", {duration(max(lefts))} left" if lefts else ""))
+        if waiting:
+            parts.append(f"{waiting} scheduled")
+        self.busy.configure(text="   ".join(parts))
+        if str(self.status.cget("text")).startswith("Opening"):
+            self.say("Ready")
+
+    def _failed(self, sentence: str) -> None:
+        self.say(sentence)
+        tell(self, "emtomo", sentence)
+
+    def say(self, sentence: str) -> None:
+        """Show a sentence at the bottom."""
+        self.status.configure(text=sentence)
+
+    # --- selection ---
+
+    @property
+    def selection(self) -> list[int]:
+        """The selected runs."""
+        return sorted(self.graph.selection)
+
+    def _selected(self, ids: set[int]) -> None:
+        self.list.select(ids)
+        self.details.show(self.runs.get(min(ids)) if ids else None)
+
+    def _selected_in_list(self, ids: set[int]) -> None:
+        if ids != self.graph.selection:
+            self.graph.select(ids)
+
+    def _menu(self, i: int | None, x: int, y: int) -> None:
+        menu = ttk.Menu(self, tearoff=0)
+        names = ["edit", "view", "run", "restart", "stop", "copy", "rename", "compare", "open folder", "select below",
+                 "export", "delete"] if i is not None else ["search runs", "import template", "refresh", "fit"]  # fmt: skip
+        for name in names:
+            action = self.action(name)
+            menu.add_command(label=action.label, command=action.run)
+        if i is not None:
+            for output in self.runs[i].outputs:
+                if not output.pending:
+                    menu.add_cascade(label=f"View {output.name}", menu=self.output_menu(output, menu))
+        self.w["run menu"] = menu
+        menu.tk_popup(x, y)
+
+    def output_named(self, target: str) -> Output | None:
+        """Return the output that ``RUN.output`` means, RUN a number."""
+        number, _, name = target.partition(".")
+        run = self.runs.get(int(number)) if number.isdigit() else None
+        return next((o for o in run.outputs if o.name == name), None) if run is not None else None
+
+    def readable(self, text: str) -> str:
+        """Return inputs with the labels of their runs in the place of numbers."""
+        parts = [self.output_named(part) for part in text.split(",")]
+        return ", ".join(p.title for p in parts if p is not None) if all(parts) else text
+
+    # --- forms ---
+
+    def new_form(self, name: str) -> Any:
+        """Open the form of a protocol, its inputs taken from the selected runs where they fit."""
+        from emtomo.gui.tk.form import FormWindow
+
+        cls = protocol_named(name)
+        taken = {run.label for run in self.runs.values()}
+        label, number = cls._label, 1
+        while label in taken:
+            number += 1
+            label = f"{cls._label} ({number})"
+        model = FormModel(cls, label)
+        model.preset(self.runs, self.selection)
+        model.original = model.texts()
+        form = FormWindow(self, model)
+        self.forms.append(form)
+        return form
+
+    def open_form_of(self, i: int) -> None:
+        """Open the form of a run."""
+        from emtomo.gui.tk.form import FormWindow
+
+        for form in self.forms:
+            if form.model.run == i:
+                form.lift()
+                form.focus_force()
+                return
+        run = self.runs[i]
+
+        def opened(texts: dict[str, str]) -> None:
+            model = FormModel(protocol_named(run.protocol), run.label, texts, i)
+            model.comment = run.comment
+            self.forms.append(FormWindow(self, model))
+
+        self.service.ask(lambda project: verbs.texts_of(project.find(str(i))), opened, self._failed)
+
+    def form_closed(self, form: Any) -> None:
+        """Forget a form."""
+        if form in self.forms:
+            self.forms.remove(form)
+
+    # --- viewers ---
+
+    def output_menu(self, output: Output, master: Any = None) -> ttk.Menu:
+        """Return a menu of every viewer for an output."""
+        menu = ttk.Menu(master or self, tearoff=0)
+        for viewer in viewers_of_kinds(output.kinds):
+            menu.add_command(label=viewer._name, command=lambda v=viewer: self.view(output, v))  # type: ignore[misc]
+        return menu
+
+    def view(self, output: Output, viewer: Any = None, then: Callable[[Any], object] | None = None) -> None:
+        """Show an output in a viewer, the first that fits by default."""
+        self.say(f"Opening {output.title} …")
+
+        def show(shown: Shown) -> None:
+            found = [viewer] if viewer is not None else viewers_of_kinds(output.kinds)
+            if not found:
+                self.say(f"There is no viewer for {output.kinds[0]}.")
+                return
+            self.say("Ready")
+            try:
+                window = found[0].open_window(self, shown)
+            except (EmtomoError, OSError) as error:
+                self._failed(str(error))
+                return
+            if then is not None:
+                then(window)
+
+        self.service.ask(lambda project: load(project, output.target), show, self._failed)
+
+    def work(self, work: Any, done: Any, failed: Any = None) -> Any:
+        """Do something in a thread; see :meth:`App.work`."""
+        return super().work(work, done, failed or self._failed)
+
+    def ask_service(self, work: Callable[[Any], Any], done: Callable[[Any], object] = lambda _: None) -> None:
+        """Ask something of the project; a refusal is shown as a sentence."""
+        self.service.ask(work, done, self._failed)
+
+    # --- going ---
+
+    def search_runs(self) -> QuickSearch:
+        """Open Ctrl+K."""
+        return QuickSearch(self, self.runs, lambda i: self.graph.select({i}, see=True), self.new_form)
+
+    def open_folder(self, path: Path) -> None:
+        """Show a folder in the desktop's file manager; where there is none, say where it is."""
+        with contextlib.suppress(OSError):
+            subprocess.Popen(["xdg-open", str(path)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.say(str(path))
+
+    def close(self) -> None:
+        """Close the program; runs go on. Forms with changes and points that are not registered are asked about."""
+        dirty = [form for form in self.forms if form.model.dirty]
+        if dirty:
+            names = ", ".join(form.model.label for form in dirty)
+            ask(self, "Close emtomo?", f"Changes in the form of {names} are not saved. Points that you picked are safe.",
+                [("Close all the same", "danger", self.shut), ("Stay", "secondary-outline", lambda: None)])  # fmt: skip
+        else:
+            self.shut()
+
+    def shut(self) -> None:
+        """Close without a question."""
+        self.settings.put("size project", [self.winfo_width(), self.winfo_height()])
+        self.service.close(wait=3.0)
+        self.destroy()
+
+
+def run_window(folder: Path) -> None:
+    """Open the window of a project and stay until it is closed."""
+    window = ProjectWindow(folder)
+    window.mainloop()
+
+
+__all__ = ["Action", "Iterable", "ProjectWindow", "choose_file", "partial", "run_window"]

@@ -1,0 +1,223 @@
+"""What the project window can do with runs, as one table of actions."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from emtomo.engine.templates import add_workflow, export_workflow, read_template, shipped
+from emtomo.gui.core import verbs
+from emtomo.gui.core.actions import Action
+from emtomo.gui.core.compare import differences
+from emtomo.gui.core.runs import descendants
+from emtomo.gui.tk.dialogs import TextQuestion, ask, choose_file, show_rows
+
+if TYPE_CHECKING:
+    from emtomo.gui.tk.project import ProjectWindow
+
+NOTHING = "Select a run first: click on it in the workflow or the list."
+
+
+class ProjectActions:
+    """Mix-in of the project window."""
+
+    def _make_actions(self: "ProjectWindow") -> list[Action]:
+        a = Action
+        return [
+            a("new", "New run", self.focus_search, "<Control-n>", "plus-lg", "Run", "Choose a protocol", "success"),
+            a("edit", "Edit", self.edit, "e", "pencil", "Run", "Open the form of the selected run", "secondary-outline"),
+            a("run", "Run / resume", self.resume, "r", "play", "Run",
+              "Start the selected runs, or go on with them; finished steps stay", "primary"),
+            a("stop", "Stop", self.stop_runs, "s", "stop-fill", "Run", "Stop the selected runs", "danger-outline"),
+            a("view", "Analyze results", self.analyze, "a", "graph-up", "Run", "Open the selected output", "info"),
+            a("restart", "Restart", self.restart, "", "", "Run", "Start the selected runs from nothing"),
+            a("copy", "Copy", self.copy_runs, "<Control-d>", "copy", "Run", "Copy the selected runs",
+              "secondary-outline"),
+            a("rename", "Rename …", self.rename, "<F2>", "", "Run", "Label and comment of the selected run"),
+            a("delete", "Delete …", self.delete_runs, "<Delete>", "trash", "Run", "Delete the selected runs",
+              "secondary-outline"),
+            a("compare", "Compare parameters", self.compare, "", "", "Run", "Differences between two selected runs"),
+            a("select below", "Select all below", self.select_below, "", "", "Run", "Select what depends on the run"),
+            a("select all", "Select all", lambda: self.graph.select(self.runs), "<Control-a>", "", "Run"),
+            a("open folder", "Open folder", self.show_folder, "", "", "Run"),
+            a("copy methods", "Copy methods text", self.details_copy, "", "", "Run"),
+            a("open project", "Open project …", self.open_project, "<Control-o>", "", "Project"),
+            a("import template", "Import template …", self.import_template, "<Control-i>", "diagram-3", "Project",
+              "Add the runs of a workflow template", "secondary-outline"),
+            a("export", "Export selection as template …", self.export, "", "", "Project"),
+            a("report", "Write report …", self.report, "", "", "Project", "One HTML file about the project"),
+            a("quit", "Close", self.close, "<Control-q>", "", "Project", "Close the window; runs go on"),
+            a("search runs", "Find a run …", self.search_runs, "<Control-k>", "search", "View",
+              "Go to a run or open a protocol by typing", "secondary-outline"),
+            a("search protocols", "Find a protocol", self.focus_search, "<Control-f>", "", "View"),
+            a("refresh", "Refresh", self.service_refresh, "<F5>", "", "View"),
+            a("zoom in", "Zoom in", lambda: self.graph.zoom(1.25), "<plus> <equal>", "", "View"),
+            a("zoom out", "Zoom out", lambda: self.graph.zoom(0.8), "<minus>", "", "View"),
+            a("fit", "Whole workflow", lambda: self.graph.fit(), "f", "", "View"),
+            a("theme", "Light / dark", self.switch_theme, "<Control-t>", "moon", "View", "", "secondary-outline"),
+            a("keys", "Keys", self.show_keys, "<F1> <question>", "", "Help"),
+        ]  # fmt: skip
+
+    # --- on runs ---
+
+    def focus_search(self: "ProjectWindow") -> None:
+        self.w["search"].focus_set()
+        self.w["search"].select_range(0, "end")
+
+    def _some(self: "ProjectWindow") -> list[int]:
+        if not self.selection:
+            self.say(NOTHING)
+        return self.selection
+
+    def edit(self: "ProjectWindow") -> None:
+        for i in self._some()[:1]:
+            self.open_form_of(i)
+
+    def resume(self: "ProjectWindow") -> None:
+        ids = self._some()
+        if ids:
+            self.ask_service(lambda project: verbs.go(project, ids), lambda _: self.say("Started"))
+
+    def restart(self: "ProjectWindow") -> None:
+        ids = self._some()
+        made = [self.runs[i].label for i in ids if any(not o.pending for o in self.runs[i].outputs)]
+
+        def go() -> None:
+            self.ask_service(lambda project: verbs.go(project, ids, restart=True), lambda _: self.say("Started"))
+
+        if made:
+            ask(self, "Restart?", f"What {', '.join(made)} has made will be made anew.",
+                [("Restart", "danger", go), ("Cancel", "secondary-outline", lambda: None)])  # fmt: skip
+        elif ids:
+            go()
+
+    def stop_runs(self: "ProjectWindow") -> None:
+        ids = self._some()
+        if ids:
+            self.ask_service(lambda project: verbs.stop(project, ids), lambda _: self.say("Stopped; Resume goes on."))
+
+    def analyze(self: "ProjectWindow") -> None:
+        if not self._some():
+            return
+        output = self.details.selected_output()
+        if output is None:
+            self.say(f"{self.runs[self.selection[0]].label} has made nothing yet.")
+        else:
+            self.view(output)
+
+    def copy_runs(self: "ProjectWindow") -> None:
+        ids = self._some()
+        if ids:
+            self.ask_service(lambda project: verbs.copy(project, ids), lambda made: self.select_later(made))
+
+    def select_later(self: "ProjectWindow", ids: list[int]) -> None:
+        """Select runs that the next look at the project will show."""
+        if all(i in self.runs for i in ids):
+            self.graph.select(ids, see=True)
+        else:
+            self.after(100, lambda: self.select_later(ids))
+
+    def rename(self: "ProjectWindow") -> None:
+        for i in self._some()[:1]:
+            run = self.runs[i]
+            TextQuestion(
+                self, f"Run {i}", [("Label", run.label), ("Comment", run.comment)],
+                lambda told, i=i: self.ask_service(lambda project: verbs.rename(project, i, told[0].strip(), told[1])),
+            )  # fmt: skip
+
+    def delete_runs(self: "ProjectWindow") -> None:
+        ids = self._some()
+        if not ids:
+            return
+        names = ", ".join(self.runs[i].label for i in ids)
+        ask(self, "Delete?", f"{names}: the runs and all files that they made will be deleted.",
+            [("Delete", "danger", lambda: self.ask_service(lambda project: verbs.delete(project, ids))),
+             ("Cancel", "secondary-outline", lambda: None)])  # fmt: skip
+
+    def compare(self: "ProjectWindow") -> None:
+        ids = self.selection
+        if len(ids) != 2:
+            self.say("Select two runs to compare: Ctrl+click on the second.")
+            return
+
+        def show(told: list[tuple[str, str, str]]) -> None:
+            one, other = (self.runs[i].label for i in ids)
+            show_rows(self, "Differences", told or [("no parameter differs", "", "")], ("Parameter", one, other))
+
+        self.ask_service(lambda project: differences(project, *ids), show)
+
+    def select_below(self: "ProjectWindow") -> None:
+        ids = self._some()
+        if ids:
+            self.graph.select({*ids, *descendants(self.runs, ids)})
+
+    def show_folder(self: "ProjectWindow") -> None:
+        ids = self.selection
+        self.open_folder(self.folder / self.runs[ids[0]].folder if ids else self.folder)
+
+    def details_copy(self: "ProjectWindow") -> None:
+        self.details.copy_methods()
+        self.say("Methods text copied.")
+
+    def service_refresh(self: "ProjectWindow") -> None:
+        self.service.refresh()
+
+    # --- on the project ---
+
+    def open_project(self: "ProjectWindow") -> None:
+        chosen = choose_file(self, "Open or make a project", folder=True, start=str(self.folder.parent))
+        if chosen is not None:
+            self.open_other(chosen)
+
+    def open_other(self: "ProjectWindow", folder: Path) -> None:
+        """Open another project in a window of its own: one process, one project."""
+        import subprocess
+        import sys
+
+        subprocess.Popen([sys.executable, "-m", "emtomo", "gui", str(folder)], start_new_session=True)
+
+    def import_template(self: "ProjectWindow") -> None:
+        from emtomo.gui.tk.template import TemplateWindow
+
+        self.w["template"] = TemplateWindow(self, shipped())
+
+    def add_template(self: "ProjectWindow", name: str, values: dict[str, str], run: bool) -> None:
+        """Add the runs of a template; start them if asked."""
+
+        def work(project: object) -> list[int]:
+            made = add_workflow(project, read_template(name), values, self.start_folder)  # type: ignore[arg-type]
+            ids = [int(one.getObjId()) for one in made]
+            if run:
+                verbs.go(project, ids)  # type: ignore[arg-type]
+            return ids
+
+        self.ask_service(work, lambda ids: self.say(f"{len(ids)} runs added."))
+
+    def export(self: "ProjectWindow") -> None:
+        ids = self.selection or list(self.runs)
+        path = choose_file(self, "Export as template", save="workflow.json.template", start=str(self.folder.parent))
+        if path is not None:
+            self.export_to(ids, path)
+
+    def export_to(self: "ProjectWindow", ids: list[int], path: Path) -> None:
+        """Write runs as a template."""
+
+        def work(project: object) -> None:
+            runs = [project.find(str(i)) for i in ids]  # type: ignore[attr-defined]
+            export_workflow(project, runs, path)  # type: ignore[arg-type]
+
+        self.ask_service(work, lambda _: self.say(f"{len(ids)} runs written to {path}."))
+
+    def report(self: "ProjectWindow") -> None:
+        """Write the report in a process of its own, so that the window never waits for pictures."""
+        import subprocess
+        import sys
+
+        path = self.folder / "report.html"
+        self.say("Writing the report …")
+        command = [sys.executable, "-m", "emtomo", "report", str(self.folder), "-o", str(path)]
+
+        def done(code: int) -> None:
+            self.say(f"Report written to {path}." if code == 0 else "The report could not be written.")
+            if code == 0:
+                self.open_folder(path)
+
+        self.work(lambda _: subprocess.run(command, capture_output=True).returncode, done)

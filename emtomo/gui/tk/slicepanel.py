@@ -1,0 +1,208 @@
+"""One slice on a canvas: drawn by a kernel into one picture that stays, with marks above it."""
+
+import tkinter as tk
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+import ttkbootstrap as ttk
+from PIL import Image, ImageTk
+
+from emtomo.gui.core.camera import Camera
+from emtomo.gui.core.slices import PLANES, SliceState
+from emtomo.gui.tk import theme
+
+SHIFT, CONTROL = 0x1, 0x4
+CLICK = 3  # pixels that the mouse may move in a click
+SETTLED = 180  # ms after the last change until a slow line gets full detail
+
+
+class Owner(Protocol):
+    """What a panel tells its window."""
+
+    def pressed(self, panel: "SlicePanel", button: int, place: tuple[float, float, float], state: int) -> bool:
+        """A button went down on z, y, x; return whether a drag that follows belongs to the window."""
+
+    def dragged(self, panel: "SlicePanel", button: int, place: tuple[float, float, float], state: int) -> None:
+        """The mouse moved with a button down that the window took."""
+
+    def released(self, panel: "SlicePanel", button: int, place: tuple[float, float, float], state: int) -> None:
+        """A button that the window took came up."""
+
+    def clicked(self, panel: "SlicePanel", button: int, place: tuple[float, float, float], state: int) -> None:
+        """A button that the window did not take came up where it went down."""
+
+    def hovered(self, panel: "SlicePanel", place: tuple[float, float, float] | None) -> None:
+        """The mouse is over z, y, x."""
+
+    def decorate(self, panel: "SlicePanel") -> None:
+        """Draw marks on the panel's canvas, with the tag ``mark``."""
+
+
+class SlicePanel(ttk.Frame):
+    """Shows the slices of a :class:`SliceState` along one axis."""
+
+    def __init__(self, master: tk.Misc, state: SliceState, axis: int, owner: Owner, *, low_bandwidth: bool = False) -> None:
+        super().__init__(master)
+        self.state, self.axis, self.owner = state, axis, owner
+        self.camera = Camera()
+        self.fitted = False
+        self.canvas = tk.Canvas(self, highlightthickness=2, background=theme.SLICE_BACKGROUND, width=80, height=80,
+                                highlightbackground=theme.SLICE_BACKGROUND, cursor="crosshair", takefocus=1)  # fmt: skip
+        self.canvas.pack(fill="both", expand=True)
+        self._item = self.canvas.create_image(0, 0, anchor="nw")
+        self._photo: Any = None
+        self._idle: str | None = None
+        self._late: str | None = None
+        self._low = low_bandwidth
+        self._down: tuple[int, int, int] | None = None
+        self._taken = False
+        self._moved = False
+        self.mouse: tuple[float, float, float] | None = None
+        state.listeners.append(self.redraw)
+        self._bind()
+
+    def _bind(self) -> None:
+        c = self.canvas
+        c.bind("<Configure>", self._resized)
+        c.bind("<Motion>", self._motion)
+        c.bind("<Leave>", lambda _: self._left())
+        c.bind("<Enter>", lambda _: c.focus_set())
+        for button in (1, 2, 3):
+            c.bind(f"<ButtonPress-{button}>", self._press)
+            c.bind(f"<B{button}-Motion>", self._drag)
+            c.bind(f"<ButtonRelease-{button}>", self._release)
+        for button, by in ((4, 1), (5, -1)):
+            c.bind(f"<Button-{button}>", lambda e, b=by: self._wheel(e, b))  # type: ignore[misc]
+        c.bind("<MouseWheel>", lambda e: self._wheel(e, 1 if e.delta > 0 else -1))
+
+    def place_of(self, x: float, y: float) -> tuple[float, float, float]:
+        """Return z, y, x of a pixel of the canvas; clicks lie within half a pixel of it at any zoom."""
+        return self.state.to_voxel(self.axis, *self.camera.to_voxel(x, y))
+
+    def screen_of(self, place: tuple[float, float, float]) -> tuple[float, float]:
+        """Return the pixel of the canvas that shows z, y, x."""
+        from emtomo.gui.core.volume import ACROSS
+
+        rows, columns = ACROSS[self.axis]
+        return self.camera.to_screen(place[columns], place[rows])
+
+    # --- events ---
+
+    def _resized(self, event: "tk.Event[Any]") -> None:
+        self.camera.width, self.camera.height = max(1, event.width), max(1, event.height)
+        if not self.fitted and event.width > 20:
+            self.fit()
+        self.redraw()
+
+    def fit(self) -> None:
+        """Show the whole slice."""
+        self.camera.fit(*self.state.size(self.axis))
+        self.fitted = True
+        self.redraw()
+
+    def _wheel(self, event: "tk.Event[Any]", by: int) -> str:
+        if int(event.state) & CONTROL:
+            self.zoom(1.2**by, event.x, event.y)
+        else:
+            self.state.step(self.axis, by * (10 if int(event.state) & SHIFT else 1))
+        return "break"
+
+    def zoom(self, factor: float, x: float | None = None, y: float | None = None) -> None:
+        """Zoom about a pixel, the middle by default."""
+        self.camera.zoom_at(factor, self.camera.width / 2 if x is None else x, self.camera.height / 2 if y is None else y)
+        self.redraw()
+
+    def _press(self, event: "tk.Event[Any]") -> None:
+        self.canvas.focus_set()
+        self._down = (event.num, event.x, event.y)  # type: ignore[assignment]
+        self._moved = False
+        self._taken = event.num != 2 and self.owner.pressed(self, int(event.num), self.place_of(event.x, event.y), int(event.state))
+
+    def _drag(self, event: "tk.Event[Any]") -> None:
+        if self._down is None:
+            return
+        button, x, y = self._down
+        if not self._moved and abs(event.x - x) + abs(event.y - y) < CLICK:
+            return
+        self._moved = True
+        self.mouse = self.place_of(event.x, event.y)
+        if self._taken:
+            self.owner.dragged(self, button, self.mouse, int(event.state))
+        else:
+            self.camera.pan(event.x - x, event.y - y)
+            self._down = (button, event.x, event.y)
+            self.redraw()
+
+    def _release(self, event: "tk.Event[Any]") -> None:
+        if self._down is None:
+            return
+        button, (place, state) = self._down[0], (self.place_of(event.x, event.y), int(event.state))
+        if self._taken:
+            self.owner.released(self, button, place, state)
+        elif not self._moved:
+            self.owner.clicked(self, button, place, state)
+        self._down, self._taken = None, False
+
+    def _motion(self, event: "tk.Event[Any]") -> None:
+        self.mouse = self.place_of(event.x, event.y)
+        self.owner.hovered(self, self.mouse)
+
+    def _left(self) -> None:
+        self.mouse = None
+        self.owner.hovered(self, None)
+
+    # --- drawing ---
+
+    def redraw(self) -> None:
+        """Draw soon; many wishes are one drawing."""
+        if self._idle is None and self.winfo_exists():
+            self._idle = self.canvas.after_idle(self._draw)
+
+    def _draw(self, *, full: bool = False) -> None:
+        self._idle = None
+        if not self.winfo_ismapped():
+            return
+        w, h = self.camera.width, self.camera.height
+        if w < 4 or h < 4:
+            return
+        picture = self._coarse() if self._low and not full else self.camera.draw(self.state.plane(self.axis), self.state.limits)
+        if self._photo is None or (self._photo.width(), self._photo.height()) != (w, h):
+            self._photo = ImageTk.PhotoImage("L", (w, h), master=self.canvas)
+            self.canvas.itemconfigure(self._item, image=self._photo)
+        self._photo.paste(Image.fromarray(np.ascontiguousarray(picture)))
+        self.canvas.delete("mark")
+        self.owner.decorate(self)
+        self.canvas.create_text(
+            theme.px(self, 8), theme.px(self, 6), anchor="nw", fill="#ffffff", tags="mark",
+            text=f"{PLANES[self.axis]}  {'zyx'[self.axis]} {self.state.place[self.axis]}",
+        )  # fmt: skip
+        if self._low and not full:
+            if self._late is not None:
+                self.canvas.after_cancel(self._late)
+            self._late = self.canvas.after(SETTLED, lambda: self._draw(full=True))
+
+    def _coarse(self) -> np.ndarray:
+        """Return the picture at half the resolution and 5 bits: a quarter of what goes over a slow line."""
+        c = self.camera
+        half = Camera(max(1, c.width // 2), max(1, c.height // 2), c.zoom / 2, c.horizontal, c.vertical)
+        small = half.draw(self.state.plane(self.axis), self.state.limits) & np.uint8(0xF8)
+        return np.asarray(Image.fromarray(np.ascontiguousarray(small)).resize((c.width, c.height), Image.Resampling.NEAREST))
+
+    def frame(self, colour: str) -> None:
+        """Put a coloured frame about the panel."""
+        self.canvas.configure(highlightbackground=colour, highlightcolor=colour)
+
+    def ring(self, horizontal: float, vertical: float, radius: float, colour: str, *, width: int = 2, dash: Any = (), fill: str = "") -> int:
+        """Draw a circle about a voxel; radius in voxels, at least 3 pixels."""
+        x, y = self.camera.to_screen(horizontal, vertical)
+        r = max(radius * self.camera.zoom, theme.px(self, 3))
+        return self.canvas.create_oval(x - r, y - r, x + r, y + r, outline=colour, width=width, dash=dash, fill=fill, tags="mark")
+
+    def close(self) -> None:
+        """Listen no more."""
+        if self.redraw in self.state.listeners:
+            self.state.listeners.remove(self.redraw)
+
+
+Draw = Callable[[SlicePanel], None]

@@ -1,0 +1,157 @@
+"""What every window below the root shares: size, keys, the F1 list, a bar of actions, a way to close."""
+
+import tkinter as tk
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ttkbootstrap as ttk
+
+from emtomo.gui.core.actions import Action, key_list, key_text
+from emtomo.gui.tk import theme
+from emtomo.gui.tk.app import App
+
+
+def app_of(widget: tk.Misc) -> App:
+    """Return the program's root."""
+    root = widget.nametowidget(".")
+    assert isinstance(root, App)
+    return root
+
+
+class Keys:
+    """Mix-in of a toplevel: binds a table of actions and shows it on F1."""
+
+    actions: list[Action]
+    mouse: list[tuple[str, str]]
+    w: dict[str, Any]
+
+    def bind_actions(self, actions: Sequence[Action], mouse: Sequence[tuple[str, str]] = ()) -> None:
+        """Bind the keys of `actions`; letters are left to entries while somebody types."""
+        self.actions, self.mouse = list(actions), list(mouse)
+        for action in self.actions:
+            for keys in action.keys.split():
+                self.bind(keys, lambda event, a=action: self._key(event, a))  # type: ignore[attr-defined]
+        self.bind("<F1>", lambda _: self.show_keys())  # type: ignore[attr-defined]
+
+    def _key(self, event: "tk.Event[Any]", action: Action) -> str | None:
+        plain = not any(m in action.keys for m in ("Control", "Alt", "F5"))
+        if plain and isinstance(event.widget, (tk.Entry, tk.Text, ttk.Entry, ttk.Spinbox, ttk.Combobox)):
+            return None
+        if event.widget.winfo_toplevel() is not self:
+            return None
+        action.run()
+        return "break"
+
+    def show_keys(self) -> None:
+        """Show what every key and mouse button of this window does."""
+        from emtomo.gui.tk.dialogs import show_rows
+
+        show_rows(self, "Keys and mouse", key_list("", self.actions, self.mouse))  # type: ignore[arg-type]
+
+    def action(self, name: str) -> Action:
+        """Return the action `name`."""
+        return next(a for a in self.actions if a.name == name)
+
+
+class Window(Keys, ttk.Toplevel):
+    """A window of its own; closing it loses nothing.
+
+    Parameters
+    ----------
+    master : widget
+    title : str
+    size : (width, height)
+        Pixels at 100 %, when it is opened for the first time.
+    name : str
+        Under which its size is remembered; empty for none.
+    """
+
+    def __init__(self, master: tk.Misc, title: str, size: tuple[int, int], name: str = "") -> None:
+        root = app_of(master)
+        wide, high = root.winfo_screenwidth(), root.winfo_screenheight()
+        remembered = root.settings.get(f"size {name}", []) if name else []
+        if len(remembered) == 2 and all(isinstance(v, int) for v in remembered):
+            width, height = remembered
+        else:
+            width, height = (theme.px(root, v) for v in size)
+        super().__init__(title=title, size=(min(width, wide - 40), min(height, high - 80)), master=root)
+        self.app, self._name = root, name
+        self.w: dict[str, Any] = {}
+        self.actions, self.mouse = [], []
+        self.protocol("WM_DELETE_WINDOW", self.close)
+        self.bind("<Control-w>", lambda event: self.close() if event.widget.winfo_toplevel() is self else None)
+        self.bind("<F1>", lambda _: self.show_keys())
+
+    def close(self) -> None:
+        """Close the window."""
+        if self._name:
+            self.app.settings.put(f"size {self._name}", [self.winfo_width(), self.winfo_height()])
+        self.destroy()
+
+
+class ActionBar(ttk.Frame):
+    """Buttons for actions; those that do not fit go into a menu at the end."""
+
+    def __init__(self, master: tk.Misc, actions: Sequence[Action], w: dict[str, Any]) -> None:
+        super().__init__(master, padding=theme.px(master, theme.GAP))
+        self._buttons: list[tuple[ttk.Button, Action]] = []
+        for action in actions:
+            if action.style == "hidden":
+                continue
+            button = ttk.Button(
+                self, text=action.label, icon=action.icon or None, bootstyle=action.style or "secondary-outline",
+                command=action.run,
+            )  # fmt: skip
+            keys = key_text(action.keys.split()[0] if action.keys else "")
+            tip(button, "  ".join(p for p in (action.help or action.label, keys and f"({keys})") if p))
+            self._buttons.append((button, action))
+            w[action.name] = button
+        self.menu = ttk.Menu(self, tearoff=0)
+        self.more = ttk.Menubutton(self, text="More", menu=self.menu, bootstyle="secondary-outline")
+        self._shown = -1
+        self.bind("<Configure>", lambda _: self._arrange())
+
+    def _arrange(self) -> None:
+        room = self.winfo_width() - theme.px(self, 2 * theme.GAP)
+        gap = theme.px(self, theme.GAP)
+        widths = [button.winfo_reqwidth() + gap for button, _ in self._buttons]
+        count = len(widths)
+        if sum(widths) > room:
+            room -= self.more.winfo_reqwidth() + gap
+            while count and sum(widths[:count]) > room:
+                count -= 1
+        if count == self._shown:
+            return
+        self._shown = count
+        for k, (button, _) in enumerate(self._buttons):
+            button.grid(row=0, column=k, padx=(0, gap)) if k < count else button.grid_remove()
+        self.menu.delete(0, "end")
+        for _, action in self._buttons[count:]:
+            self.menu.add_command(label=action.label, command=action.run)
+        if count < len(self._buttons):
+            self.more.grid(row=0, column=len(self._buttons))
+        else:
+            self.more.grid_remove()
+
+
+def tip(widget: tk.Misc, text: str) -> None:
+    """Explain a widget when the mouse rests on it."""
+    ttk.ToolTip(widget, text=text, wraplength=theme.px(widget, 360))
+
+
+def busy_label(master: tk.Misc, text: str) -> ttk.Label:
+    """Return a label in the colour of what is less important."""
+    label = ttk.Label(master, text=text, foreground=theme.muted())
+    theme.follow(label, lambda: label.configure(foreground=theme.muted()))
+    return label
+
+
+def menu_of(master: tk.Misc, entries: Sequence[tuple[str, Callable[[], object] | None]]) -> ttk.Menu:
+    """Return a menu; an entry without a call is a line between others."""
+    menu = ttk.Menu(master, tearoff=0)
+    for label, call in entries:
+        if call is None:
+            menu.add_separator()
+        else:
+            menu.add_command(label=label, command=call)
+    return menu
