@@ -35,11 +35,13 @@ class EmtomoProtocol(Protocol):
 
     A subclass declares ``OPTIONS``, ``INPUTS`` (in :meth:`_define_inputs`),
     ``_possibleOutputs``, its steps, and :meth:`_check` for what only the
-    inputs can tell.
+    inputs can tell. ``INTERACTIVE`` says what is picked in a window before
+    such a run is carried out: models, particles or references.
     """
 
     OPTIONS: ClassVar[tuple[type, ...]] = ()
     CITATIONS: ClassVar[tuple[str, ...]] = ()
+    INTERACTIVE: ClassVar[str] = ""
     THREADS = True
     stepsExecutionMode = STEPS_PARALLEL
 

@@ -1,5 +1,6 @@
 """Protocol: picking by a network that learns from a few references."""
 
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -49,6 +50,7 @@ class PickConvnet(EmtomoProtocol):
     _label = "neural picking"
     _possibleOutputs = {"coordinates": SetOfCoordinates3D}
     OPTIONS = (PickConvnetOptions, TrainOptions, ApplyOptions)
+    INTERACTIVE = "references"
 
     # --- form ---
 
@@ -64,11 +66,17 @@ class PickConvnet(EmtomoProtocol):
              "(positive or negative); besides or instead of the coordinates."),
             ("network", "Network", "File of an earlier run (extra/network.safetensors). With references it is trained "
              "further, without it is applied."),
+            ("picks", "Corrected picks", "CSV with the columns tomogram_id, x, y, z (Å from the centre), group, score: "
+             "particles that were found and corrected in the window. They are registered as they are, the network is "
+             "kept beside them."),
         ):  # fmt: skip
             form.addParam(name, PathParam, default="", allowsNull=True, label=label, help=told)
 
     def _check(self) -> list[str]:
         try:
+            if self.picks.get():
+                self._corrected()
+                return []
             torch_module()
             if self.network.get():
                 load(self.network.get())
@@ -86,6 +94,9 @@ class PickConvnet(EmtomoProtocol):
     # --- steps ---
 
     def _insertAllSteps(self) -> None:
+        if self.picks.get():
+            self._insertFunctionStep(self.corrected_step)
+            return
         trained = self._insertFunctionStep(self.train_step, prerequisites=[])
         names = self.input_tomograms.get().tomogram_ids()
         done = [
@@ -129,6 +140,24 @@ class PickConvnet(EmtomoProtocol):
         if options.keep_answers:
             mrc.write_volume(self._getExtraPath(f"{tomogram_id}_answers.mrc"), answer, float(lattice[0, 1]) * size)
 
+    def corrected_step(self) -> None:
+        """Register picks that were corrected by hand; keep network and references beside them."""
+        self.forget_remarks()
+        for name in ("network", "references"):
+            source = getattr(self, name).get()
+            if source:
+                target = Path(self._getExtraPath("network.safetensors" if name == "network" else "references.csv"))
+                part = target.with_name("part_" + target.name)
+                shutil.copyfile(source, part)
+                part.replace(target)
+        out = SetOfCoordinates3D.create(
+            self._getPath("coordinates.sqlite"),
+            pixel_size=self.input_tomograms.get().pixel_size.get(),
+            box_size=self.options(PickConvnetOptions).box_size,
+        )
+        out.extend(self._corrected())
+        self._register(self.input_tomograms, coordinates=out)
+
     def output_step(self, tomogram_ids: list[str]) -> None:
         """Join the tomograms and register."""
         self.forget_remarks()
@@ -151,6 +180,15 @@ class PickConvnet(EmtomoProtocol):
         self._register(self.input_tomograms, coordinates=out)
 
     # --- helpers ---
+
+    def _corrected(self) -> pd.DataFrame:
+        """Return the corrected picks as coordinates."""
+        places, told = points_of_file(self.picks.get(), self.input_tomograms.get(), "angstrom")
+        frame = coordinates_frame(
+            "", positions_of(places), score=told.columns.get("score", np.zeros(len(places))), picker="convnet",
+            group=self.options(PickConvnetOptions).group,
+        )  # fmt: skip
+        return frame.assign(tomogram_id=places["tomogram_id"].to_numpy())
 
     def _references(self) -> pd.DataFrame:
         """Return tomogram_id, x, y, z and label of all references."""

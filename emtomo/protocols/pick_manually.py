@@ -33,6 +33,11 @@ class PickManuallyOptions:
         Param("Unit of the points", "angstrom: Å from the tomogram's centre; voxel: 0-based voxels from the first one.",
               choices=UNITS),
     ] = "angstrom"  # fmt: skip
+    replace_previous: Annotated[
+        bool,
+        Param("Points replace previous coordinates", "The points are all there is, as after editing previous "
+              "coordinates in the picker; else they are added.", expert=True),
+    ] = False  # fmt: skip
     thumbnails: Annotated[
         bool, Param("Thumbnails", "Keep a picture of every particle: the mean of the middle fifth of its box.")
     ] = True
@@ -49,6 +54,7 @@ class PickManually(EmtomoProtocol):
     _label = "manual picking"
     _possibleOutputs = SAVES
     OPTIONS = (PickManuallyOptions,)
+    INTERACTIVE = "particles"
     THREADS = False
 
     # --- form ---
@@ -132,7 +138,8 @@ class PickManually(EmtomoProtocol):
         return files
 
     def _previous(self) -> pd.DataFrame:
-        if self.input_coordinates.pointsNone():
+        replaced = self.options(PickManuallyOptions).replace_previous and self.points.get()
+        if self.input_coordinates.pointsNone() or replaced:
             return coordinates_frame("", np.zeros((0, 3)), group=1, score=0.0, picker="manual")
         return self.input_coordinates.get().frame()
 

@@ -30,6 +30,11 @@ class PickVectorialOptions:
         Param("Unit of the points", "angstrom: Å from the tomogram's centre; voxel: 0-based voxels from the "
               "first one.", choices=("angstrom", "voxel")),
     ] = "angstrom"  # fmt: skip
+    replace_previous: Annotated[
+        bool,
+        Param("Points replace previous meshes", "The points are all there is, as after editing previous meshes in the "
+              "picker; else they are added.", expert=True),
+    ] = False  # fmt: skip
 
 
 class PickVectorial(EmtomoProtocol):
@@ -43,6 +48,7 @@ class PickVectorial(EmtomoProtocol):
     _label = "vectorial picking"
     _possibleOutputs = {"meshes": SetOfMeshes}
     OPTIONS = (PickVectorialOptions,)
+    INTERACTIVE = "models"
     THREADS = False
 
     # --- form ---
@@ -78,7 +84,7 @@ class PickVectorial(EmtomoProtocol):
         """Register previous models and new points; new groups get numbers after the previous ones."""
         options, tomograms = self.options(PickVectorialOptions), self.input_tomograms.get()
         frames = []
-        if not self.input_meshes.pointsNone():
+        if not self.input_meshes.pointsNone() and not (options.replace_previous and self.points.get()):
             frames.append(self.input_meshes.get().frame())
         if self.points.get():
             new = self._points()

@@ -7,7 +7,7 @@ that was killed after twenty clicks finds all twenty when it is opened again.
 import hashlib
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,13 @@ COLUMNS = ["tomogram_id", "group", "model", "role", "x", "y", "z"]
 
 @dataclass(frozen=True)
 class Point:
-    """One picked point: x, y, z in 0-based voxels of the tomogram that is shown."""
+    """One picked point: x, y, z in 0-based voxels of the tomogram that is shown; score where a program found it."""
 
     x: float
     y: float
     z: float
     role: str = "point"
+    score: float = 0.0
 
 
 @dataclass
@@ -114,8 +115,20 @@ class PickingSession:
             raise EmtomoError(f"The role must be one of {', '.join(ROLES)}, got {role!r}.")
         self._change({"do": "add", "group": self.current, "points": [[float(x), float(y), float(z), role]]})
 
+    def replace_all(self, group: int, points: list[list[Any]]) -> None:
+        """Put other points (x, y, z, role, score) in the place of a model's, as one change."""
+        self._change({"do": "set", "group": group, "points": points})
+
+    def remove_many(self, points: list[tuple[int, int]]) -> None:
+        """Remove points (group, index) as one change."""
+        by_group: dict[int, list[int]] = {}
+        for group, index in points:
+            by_group.setdefault(group, []).append(index)
+        if by_group:
+            self._change({"do": "erase", "group": next(iter(by_group)), "points": [[g, i] for g, i in by_group.items()]})
+
     def add_many(self, group: int, points: list[list[Any]]) -> None:
-        """Add points (x, y, z, role) to a model as one change."""
+        """Add points (x, y, z, role and, if it has one, score) to a model as one change."""
         if points:
             self._change({"do": "add", "group": group, "points": points})
 
@@ -135,11 +148,9 @@ class PickingSession:
 
     def remove_near(self, x: float, y: float, z: float, distance: float) -> int:
         """Remove the points of all models within `distance` voxels, as one change; return how many."""
-        near = {group: self._within(model, x, y, z, distance) for group, model in self.models.items()}
-        found = {group: indices for group, indices in near.items() if indices}
-        if found:
-            self._change({"do": "erase", "group": next(iter(found)), "points": [[g, i] for g, i in found.items()]})
-        return sum(map(len, found.values()))
+        found = [(g, k) for g, model in self.models.items() for k in self._within(model, x, y, z, distance)]
+        self.remove_many(found)
+        return len(found)
 
     def nearest(self, x: float, y: float, z: float, distance: float) -> tuple[int, int] | None:
         """Return group and index of the point nearest to a place, if one lies within `distance` voxels."""
@@ -244,7 +255,9 @@ class PickingSession:
             self.models[group] = Model(change["kind"])
             self.current = group
         elif change["do"] == "add":
-            self.models[group].points += [Point(x, y, z, role) for x, y, z, role in change["points"]]
+            self.models[group].points += [Point(*row) for row in change["points"]]
+        elif change["do"] == "set":
+            self.models[group].points = [Point(*row) for row in change["points"]]
         elif change["do"] == "remove":
             self._take_out(group, change["indices"])
         elif change["do"] == "erase":
@@ -253,7 +266,7 @@ class PickingSession:
         elif change["do"] == "move":
             x, y, z = change["to"]
             points = self.models[group].points
-            points[change["index"]] = Point(x, y, z, points[change["index"]].role)
+            points[change["index"]] = replace(points[change["index"]], x=x, y=y, z=z)
         elif change["do"] == "drop":
             del self.models[group]
             self.current = self.current if self.current in self.models else max(self.models, default=0)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from emtomo.compute.geometry.models import MODELS
-from emtomo.compute.positions import to_voxels
+from emtomo.compute.positions import from_voxels, to_voxels
 from emtomo.errors import EmtomoError
 from emtomo.gui.core.picking import PickingSession
 from emtomo.objects import SetOfCoordinates3D, SetOfMeshes, SetOfTomograms, positions_of
@@ -98,12 +98,14 @@ class Sitting:
         if not len(frame):
             return
         voxels = to_voxels(positions_of(frame), self.shape(session.tomogram_id), self.pixel_size)
+        scores = frame["score"].to_numpy(float) if "score" in frame else np.zeros(len(frame))
         roles = frame["role"].to_numpy(object) if "role" in frame else np.full(len(frame), "point", object)
         for group, rows in frame.reset_index(drop=True).groupby("group", sort=True):
             kind = str(rows["model"].iloc[0]) if "model" in rows else KINDS[self.kind][0]
             number = session.new_model(kind, int(group))  # type: ignore[call-overload]
-            places = voxels[rows.index.to_numpy()]
-            session.add_many(number, [[*map(float, p[::-1]), str(r)] for p, r in zip(places, roles[rows.index], strict=True)])
+            index = rows.index.to_numpy()
+            told = zip(voxels[index], roles[index], scores[index], strict=True)
+            session.add_many(number, [[*map(float, p[::-1]), str(r), float(s)] for p, r, s in told])
         session.mark_saved()
 
     def row(self, tomogram_id: str) -> Row:
@@ -124,15 +126,23 @@ class Sitting:
     # --- what is registered ---
 
     def frame(self) -> pd.DataFrame:
-        """Return all points of all tomograms in 0-based voxels; of references those that are particles."""
-        parts = [self.session(name).frame() for name in self.names]
-        joined = pd.concat([p for p in parts if len(p)] or parts[:1], ignore_index=True)
-        return joined[joined["model"] == "particles"] if self.kind == "references" else joined
+        """Return all points of all tomograms in 0-based voxels, with group, kind of model, role and score."""
+        rows = [
+            (name, group, model.kind, p.role, p.x, p.y, p.z, p.score)
+            for name in self.names
+            for group, model in self.session(name).models.items()
+            for p in model.points
+        ]
+        return pd.DataFrame(rows, columns=["tomogram_id", "group", "model", "role", "x", "y", "z", "score"])
 
-    def export(self) -> Path:
-        """Write the points as the CSV that the protocol reads, and mark all as saved; return where.
+    def export(self) -> dict[str, str]:
+        """Write the points as the files that the protocol reads, and mark all as saved.
 
-        Every export of particles is a file of its own in one folder, which makes numbered outputs; the last of them is written again.
+        Returns
+        -------
+        dict
+            The protocol's parameters. Every export of particles is a file of its own in one folder, which makes
+            numbered outputs; the last of them is written again.
 
         Raises
         ------
@@ -140,24 +150,53 @@ class Sitting:
             If there is no point.
         """
         frame = self.frame()
-        if not len(frame):
+        picked = frame[frame["model"] == "particles"] if self.kind == "references" else frame
+        if not len(picked):
             raise EmtomoError("Nothing was picked: there is no point to register.")
         if self.kind == "models":
             path = self.folder / "points.csv"
-            self._write(frame, path)
-            target = path
+            write_table(frame.drop(columns="score"), path)
+            values = {"points": str(path), "unit": "voxel", "replace_previous": "yes"}
+        elif self.kind == "particles":
+            folder = self.folder / "saves"
+            number = min(len(list(folder.glob("save_*.csv"))) + 1, MOST_SAVES)
+            write_table(picked.drop(columns=["model", "role"]), folder / f"save_{number:03d}.csv")
+            values = {"points": str(folder), "unit": "voxel", "replace_previous": "yes"}
         else:
-            target = self.folder / "saves"
-            target.mkdir(parents=True, exist_ok=True)
-            number = min(len(list(target.glob("save_*.csv"))) + 1, MOST_SAVES)
-            self._write(frame.drop(columns=["model", "role"]), target / f"save_{number:03d}.csv")
+            path = self.folder / "picks.csv"
+            write_table(self.in_angstrom(picked).drop(columns=["model", "role"]), path)
+            values = {"picks": str(path), **self.references()}
         for session in self.sessions.values():
             session.mark_saved()
-        return target
+        return values
 
-    @staticmethod
-    def _write(frame: pd.DataFrame, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
-        frame.to_csv(part, index=False, float_format="%.4f")
-        part.replace(path)
+    def references(self) -> dict[str, str]:
+        """Write the references of a network and return the parameters that name them and the network."""
+        frame = self.in_angstrom(self.frame())
+        values = {}
+        kept = frame[frame["model"].isin(["positive", "negative"])]
+        if len(kept):
+            path = self.folder / "references.csv"
+            write_table(kept.rename(columns={"model": "label"})[["tomogram_id", "x", "y", "z", "label"]], path)
+            values["references"] = str(path)
+        network = self.folder / "network.safetensors"
+        if network.exists():
+            values["network"] = str(network)
+        return values
+
+    def in_angstrom(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return points of the sessions in Å from their tomograms' centres."""
+        out = frame.copy()
+        for name in frame["tomogram_id"].unique():
+            mine = (frame["tomogram_id"] == name).to_numpy()
+            voxels = frame.loc[mine, ["z", "y", "x"]].to_numpy(float)
+            out.loc[mine, ["x", "y", "z"]] = from_voxels(voxels, self.shape(str(name)), self.pixel_size)
+        return out
+
+
+def write_table(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV under a temporary name, then rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    frame.to_csv(part, index=False, float_format="%.4f")
+    part.replace(path)

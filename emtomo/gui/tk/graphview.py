@@ -57,10 +57,10 @@ class GraphView(ttk.Frame):
         self.rowconfigure(0, weight=1)
         self.columnconfigure(0, weight=1)
         self.map = tk.Canvas(self, highlightthickness=1, width=theme.px(self, MAP[0]), height=theme.px(self, MAP[1]))
-        self._bind()
+        self._bind_mouse()
         theme.follow(self.canvas, self.draw)
 
-    def _bind(self) -> None:
+    def _bind_mouse(self) -> None:
         c = self.canvas
         c.bind("<Button-1>", self._press)
         c.bind("<Control-Button-1>", lambda e: self._press(e, add=True))

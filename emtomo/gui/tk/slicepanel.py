@@ -60,9 +60,9 @@ class SlicePanel(ttk.Frame):
         self._moved = False
         self.mouse: tuple[float, float, float] | None = None
         state.listeners.append(self.redraw)
-        self._bind()
+        self._bind_mouse()
 
-    def _bind(self) -> None:
+    def _bind_mouse(self) -> None:
         c = self.canvas
         c.bind("<Configure>", self._resized)
         c.bind("<Motion>", self._motion)

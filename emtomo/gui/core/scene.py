@@ -1,0 +1,388 @@
+"""Tomogram slice, isosurface, particles, arrows, models and boxes in space: VTK, off-screen, into an array.
+
+VTK's own Tk widget is not in its wheels; here it draws into memory, so the same works in a window, over SSH, and
+without a display. Places are x, y, z in 0-based voxels.
+"""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from emtomo.errors import EmtomoError
+from emtomo.gui.core.live import Fit
+from emtomo.gui.core.picking import PickingSession
+from emtomo.gui.core.volume import VolumeSource
+
+LARGEST = 400  # voxels along an axis of what is drawn
+WINDOWS = ("vtkEGLRenderWindow", "", "vtkOSOpenGLRenderWindow")
+GROUP_COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#f0e442", "#cc79a7", "#d55e00", "#0072b2", "#ffffff", "#b2df8a")
+MOST_ARROWS = 20_000
+
+
+@lru_cache(maxsize=1)
+def opengl() -> str:
+    """Return the render window that works on this machine.
+
+    It is tried in another process: a missing or broken OpenGL may end the one that asks.
+
+    Raises
+    ------
+    EmtomoError
+        If none works, or PyVista is not installed.
+    """
+    code = (
+        "import pyvista as p; q = p.Plotter(off_screen=True, window_size=(32, 32)); q.ren_win.SetMultiSamples(0);"
+        "q.add_mesh(p.Sphere()); i = q.screenshot(return_img=True); raise SystemExit(0 if i.std() > 1 else 3)"
+    )
+    last = ""
+    for name in WINDOWS:
+        env = {**os.environ, **({"VTK_DEFAULT_OPENGL_WINDOW": name} if name else {})}
+        try:
+            done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, timeout=60)
+        except subprocess.TimeoutExpired:
+            continue
+        if done.returncode == 0:
+            return name
+        last = (done.stderr.strip().splitlines() or ["it gave no picture"])[-1]
+    if "No module named" in last:
+        raise EmtomoError("The 3D view needs PyVista: pip install 'emtomo[view3d]'. All other windows work without it.")
+    raise EmtomoError(f"The 3D view needs OpenGL, which does not work here ({last}). All other windows work without it.")
+
+
+@dataclass
+class SceneData:
+    """What is drawn.
+
+    Attributes
+    ----------
+    source : VolumeSource or None
+    shape : (z, y, x)
+    points, normals : (n, 3) arrays
+        x, y, z; normals NaN where unknown.
+    groups, scores : (n,) arrays
+    tomograms : (n,) array of str
+    meshes : list of (vertices, faces, group)
+    box : float
+        Edge of the boxes, voxels.
+    surface : bool
+        Show the isosurface at first: for averages, masks.
+    """
+
+    source: VolumeSource | None
+    shape: tuple[int, int, int]
+    points: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))
+    normals: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))
+    groups: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
+    scores: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    tomograms: np.ndarray = field(default_factory=lambda: np.zeros(0, object))
+    meshes: list[tuple[np.ndarray, np.ndarray, int]] = field(default_factory=list)
+    box: float = 16.0
+    surface: bool = False
+    white: bool = True
+
+
+def scene_of_session(session: PickingSession, fits: dict[int, Fit], source: VolumeSource) -> SceneData:
+    """Return the points of a picking session with the models that they give."""
+    data = SceneData(source, source.shape)
+    rows = [(p.x, p.y, p.z, g) for g, m in session.models.items() for p in m.points]
+    data.points = np.array([r[:3] for r in rows], float).reshape(-1, 3)
+    data.groups = np.array([r[3] for r in rows], int)
+    data.normals = np.full(data.points.shape, np.nan)
+    data.scores = np.zeros(len(rows))
+    data.tomograms = np.full(len(rows), session.tomogram_id, object)
+    data.meshes = [(f.vertices[:, ::-1], f.faces, g) for g, f in fits.items() if len(f.faces)]
+    data.box = 4.0
+    return data
+
+
+class Scene:
+    """Draws a :class:`SceneData`.
+
+    Raises
+    ------
+    EmtomoError
+        If there is no OpenGL.
+    """
+
+    PARTS = ("slice", "surface", "points", "arrows", "meshes", "boxes")
+
+    def __init__(self, data: SceneData, background: str = "#202124") -> None:
+        window = opengl()
+        if window:
+            os.environ["VTK_DEFAULT_OPENGL_WINDOW"] = window
+        import pyvista as pv
+
+        self._pv = pv
+        self.data = data
+        self.plotter = pv.Plotter(off_screen=True, window_size=(640, 480))
+        self.plotter.ren_win.SetMultiSamples(0)  # ten times faster without a graphics card
+        self.plotter.background_color = background
+        self.shown = {part: part not in ("boxes", "surface") for part in self.PARTS}
+        self.shown["surface"], self.shown["slice"] = data.surface, data.source is not None and not data.surface
+        self.kept = np.ones(len(data.points), bool)
+        self.selected = np.zeros(len(data.points), bool)
+        self.colour_by = "group"
+        self.axis = 0
+        self.place = [n // 2 for n in data.shape]
+        self.level: float | None = None
+        self._actors: dict[str, list[Any]] = {}
+        self._undo: list[np.ndarray] = []
+        self._outline()
+        for part in self.PARTS:
+            self.make(part)
+        self.view("iso")
+
+    # --- parts ---
+
+    def show(self, part: str, on: bool) -> None:
+        """Show or hide a part."""
+        self.shown[part] = on
+        self.make(part)
+
+    def make(self, part: str) -> None:
+        """Draw a part again."""
+        for actor in self._actors.pop(part, []):
+            self.plotter.remove_actor(actor, render=False)
+        if self.shown[part]:
+            self._actors[part] = getattr(self, f"_make_{part}")()
+
+    def _outline(self) -> None:
+        nz, ny, nx = self.data.shape
+        box = self._pv.Box(bounds=(-0.5, nx - 0.5, -0.5, ny - 0.5, -0.5, nz - 0.5))
+        self.plotter.add_mesh(box.extract_all_edges(), color="#707880", line_width=1, render=False, lighting=False)
+
+    def _make_slice(self) -> list[Any]:
+        source = self.data.source
+        if source is None:
+            return []
+        from emtomo.compute.slices import draw_slice
+
+        k = self.place[self.axis]
+        plane = source.plane(self.axis, k)
+        step = max(1.0, max(plane.shape) / LARGEST)
+        size = tuple(max(2, int(round(n / step))) for n in plane.shape)
+        grey = draw_slice(plane, (step - 1) / 2, (step - 1) / 2, step, source.limits, size)  # type: ignore[arg-type]
+        nz, ny, nx = self.data.shape
+        corners = {
+            0: [(-0.5, -0.5, k), (nx - 0.5, -0.5, k), (-0.5, ny - 0.5, k)],
+            1: [(-0.5, k, -0.5), (nx - 0.5, k, -0.5), (-0.5, k, nz - 0.5)],
+            2: [(k, -0.5, -0.5), (k, -0.5, nz - 0.5), (k, ny - 0.5, -0.5)],
+        }[self.axis]
+        a, b, c = (np.array(p, float) for p in corners)
+        quad = self._pv.PolyData(np.array([a, b, b + c - a, c]), np.array([4, 0, 1, 2, 3]))
+        quad.active_texture_coordinates = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], float)
+        rgb = np.repeat(np.ascontiguousarray(grey[::-1])[:, :, None], 3, axis=2)
+        texture = self._pv.Texture(rgb)
+        return [self.plotter.add_mesh(quad, texture=texture, lighting=False, render=False, reset_camera=False)]
+
+    def _make_surface(self) -> list[Any]:
+        source = self.data.source
+        if source is None:
+            return []
+        step = max(1, int(np.ceil(max(self.data.shape) / 160)))
+        small = np.asarray(source.data[::step, ::step, ::step], np.float32)
+        if not self.data.white:
+            small = -small
+        if self.level is None:
+            self.level = float(np.percentile(small, 96 if self.data.surface else 99.5))
+        grid = self._pv.ImageData(dimensions=small.shape[::-1], spacing=(step,) * 3)
+        grid.point_data["density"] = small.ravel()
+        surface = grid.contour([self.level], scalars="density")
+        if not surface.n_points:
+            return []
+        return [self.plotter.add_mesh(surface, color="#c9b17a", smooth_shading=True, render=False, reset_camera=False,
+                                      specular=0.3)]  # fmt: skip
+
+    def _colours(self, index: np.ndarray) -> np.ndarray:
+        """Return the colours of points as `(n, 3)` uint8."""
+        import matplotlib
+
+        if self.colour_by == "score":
+            scores = self.data.scores
+            low, high = (float(np.nanmin(scores)), float(np.nanmax(scores))) if len(scores) else (0.0, 1.0)
+            share = (scores[index] - low) / max(high - low, 1e-12)
+            colours = (matplotlib.colormaps["viridis"](share)[:, :3] * 255).astype(np.uint8)
+        else:
+            if self.colour_by == "tomogram":
+                names = {name: k for k, name in enumerate(dict.fromkeys(self.data.tomograms), 1)}
+                groups = np.array([names[name] for name in self.data.tomograms[index]], int)
+            else:
+                groups = self.data.groups[index]
+            palette = np.array([[int(c[k : k + 2], 16) for k in (1, 3, 5)] for c in GROUP_COLOURS], np.uint8)
+            colours = palette[(groups - 1) % len(palette)]
+        colours[self.selected[index]] = (255, 60, 60)
+        return colours
+
+    def _make_points(self) -> list[Any]:
+        index = np.flatnonzero(self.kept)
+        if not len(index):
+            return []
+        cloud = self._pv.PolyData(self.data.points[index].astype(np.float32))
+        cloud["colour"] = self._colours(index)
+        return [self.plotter.add_mesh(cloud, scalars="colour", rgb=True, point_size=7, render=False, reset_camera=False,
+                                      render_points_as_spheres=len(index) < 5000, lighting=False)]  # fmt: skip
+
+    def _make_arrows(self) -> list[Any]:
+        index = np.flatnonzero(self.kept & np.isfinite(self.data.normals).all(axis=1))[:MOST_ARROWS]
+        if not len(index):
+            return []
+        starts = self.data.points[index]
+        ends = starts + self.data.normals[index] * max(self.data.box * 0.5, 3.0)
+        lines = self._pv.PolyData(np.concatenate([starts, ends]).astype(np.float32))
+        n = len(index)
+        lines.lines = np.column_stack([np.full(n, 2), np.arange(n), np.arange(n) + n]).ravel()
+        colour = np.concatenate([self._colours(index)] * 2)
+        lines["colour"] = colour
+        heads = self._pv.PolyData(ends.astype(np.float32))
+        heads["direction"] = self.data.normals[index]
+        heads["colour"] = self._colours(index)
+        cone = self._pv.Cone(height=1.0, radius=0.35, resolution=6, direction=(1, 0, 0))
+        tips = heads.glyph(orient="direction", scale=False, geom=cone, factor=max(self.data.box * 0.18, 1.5))
+        made = [self.plotter.add_mesh(lines, scalars="colour", rgb=True, line_width=2, render=False, reset_camera=False, lighting=False)]
+        made.append(self.plotter.add_mesh(tips, scalars="colour", rgb=True, render=False, reset_camera=False))
+        return made
+
+    def _make_meshes(self) -> list[Any]:
+        made = []
+        for vertices, faces, group in self.data.meshes:
+            cells = np.column_stack([np.full(len(faces), 3), faces]).ravel()
+            mesh = self._pv.PolyData(vertices.astype(np.float32), cells)
+            tint = GROUP_COLOURS[(group - 1) % len(GROUP_COLOURS)]
+            made.append(self.plotter.add_mesh(mesh, color=tint, opacity=0.35, smooth_shading=True, render=False, reset_camera=False))
+            made.append(self.plotter.add_mesh(mesh.extract_all_edges(), color=tint, opacity=0.5, render=False, reset_camera=False, lighting=False))
+        return made
+
+    def _make_boxes(self) -> list[Any]:
+        index = np.flatnonzero(self.kept)[:MOST_ARROWS]
+        if not len(index):
+            return []
+        cloud = self._pv.PolyData(self.data.points[index].astype(np.float32))
+        cloud["colour"] = self._colours(index)
+        cube = self._pv.Cube().extract_all_edges()
+        boxes = cloud.glyph(orient=False, scale=False, geom=cube, factor=self.data.box)
+        return [self.plotter.add_mesh(boxes, scalars="colour", rgb=True, line_width=1, render=False, reset_camera=False, lighting=False)]
+
+    # --- camera ---
+
+    def view(self, name: str) -> None:
+        """Look along an axis (x, y, z), with the slice across it; or from aside (iso)."""
+        vectors = {"z": ((0, 0, 1), (0, 1, 0)), "x": ((1, 0, 0), (0, 0, 1)), "y": ((0, -1, 0), (0, 0, 1)), "iso": ((1, -1.4, 1), (0, 0, 1))}
+        direction, up = vectors[name]
+        nz, ny, nx = self.data.shape
+        middle = np.array([(nx - 1) / 2, (ny - 1) / 2, (nz - 1) / 2])
+        camera = self.plotter.camera
+        camera.focal_point = tuple(middle)
+        unit = np.array(direction, float) / np.linalg.norm(direction)
+        camera.position = tuple(middle + unit * 2.2 * max(nx, ny, nz))
+        camera.up = up
+        if name in "xyz":
+            self.axis = "zyx".index(name)
+            self.make("slice")
+        self.plotter.renderer.ResetCamera()
+
+    def reset(self) -> None:
+        """Put the slice back to the middle."""
+        self.place = [n // 2 for n in self.data.shape]
+        self.make("slice")
+
+    def step(self, by: int) -> None:
+        """Move the slice along its axis."""
+        self.place[self.axis] = min(max(self.place[self.axis] + by, 0), self.data.shape[self.axis] - 1)
+        self.make("slice")
+
+    def rotate(self, dx: float, dy: float) -> None:
+        """Turn by pixels of a drag."""
+        self.plotter.camera.Azimuth(-dx * 0.4)
+        self.plotter.camera.Elevation(dy * 0.4)
+        self.plotter.camera.OrthogonalizeViewUp()
+
+    def zoom(self, factor: float) -> None:
+        """Come nearer."""
+        self.plotter.camera.zoom(factor)
+
+    def pan(self, dx: float, dy: float, height: int) -> None:
+        """Move the scene by pixels of a drag in a view of `height` pixels."""
+        camera = self.plotter.camera
+        position, focus, up = (np.array(v, float) for v in (camera.position, camera.focal_point, camera.up))
+        ahead = focus - position
+        across = np.cross(ahead, up)
+        across /= np.linalg.norm(across)
+        above = np.cross(across, ahead)
+        above /= np.linalg.norm(above)
+        per = 2 * np.tan(np.deg2rad(camera.view_angle) / 2) * np.linalg.norm(ahead) / height
+        move = (-dx * across + dy * above) * per
+        camera.position, camera.focal_point = tuple(position + move), tuple(focus + move)
+
+    def render(self, width: int, height: int) -> np.ndarray:
+        """Return the picture, `(height, width, 3)` uint8."""
+        self.plotter.ren_win.SetSize(max(8, width), max(8, height))
+        self.plotter.renderer.ResetCameraClippingRange()
+        return np.asarray(self.plotter.screenshot(return_img=True))[:, :, :3]
+
+    def project(self, width: int, height: int) -> np.ndarray:
+        """Return pixel x, y and depth of all points in a view, `(n, 3)`; depth beyond 1 lies behind."""
+        matrix = self.plotter.renderer.GetActiveCamera().GetCompositeProjectionTransformMatrix(width / height, 0, 1)
+        m = np.array([[matrix.GetElement(i, j) for j in range(4)] for i in range(4)])
+        homogeneous = np.column_stack([self.data.points, np.ones(len(self.data.points))]) @ m.T
+        w = np.where(np.abs(homogeneous[:, 3:]) < 1e-12, 1e-12, homogeneous[:, 3:])
+        ndc = homogeneous[:, :3] / w
+        return np.column_stack([(ndc[:, 0] + 1) / 2 * width, (1 - ndc[:, 1]) / 2 * height, ndc[:, 2]])
+
+    # --- selection ---
+
+    def pick(self, x: float, y: float, width: int, height: int, reach: float = 8.0, *, add: bool = False) -> int | None:
+        """Select the nearest point under a pixel; return it."""
+        at = self.project(width, height)
+        away = np.hypot(at[:, 0] - x, at[:, 1] - y)
+        near = np.flatnonzero(self.kept & (away <= reach))
+        if not add:
+            self.selected[:] = False
+        found = int(near[at[near, 2].argmin()]) if len(near) else None
+        if found is not None:
+            self.selected[found] = not self.selected[found]
+        self._repaint()
+        return found
+
+    def pick_rectangle(self, x0: float, y0: float, x1: float, y1: float, width: int, height: int) -> int:
+        """Select the points within a rectangle of the view; return how many."""
+        at = self.project(width, height)
+        low, high = np.minimum((x0, y0), (x1, y1)), np.maximum((x0, y0), (x1, y1))
+        self.selected = self.kept & (at[:, :2] >= low).all(axis=1) & (at[:, :2] <= high).all(axis=1)
+        self._repaint()
+        return int(self.selected.sum())
+
+    def remove_selected(self) -> int:
+        """Take the selected points out; return how many."""
+        count = int((self.selected & self.kept).sum())
+        if count:
+            self._undo.append(self.kept.copy())
+            self.kept = self.kept & ~self.selected
+            self.selected[:] = False
+            self._repaint()
+        return count
+
+    def undo(self) -> bool:
+        """Bring back what was removed last."""
+        if not self._undo:
+            return False
+        self.kept = self._undo.pop()
+        self._repaint()
+        return True
+
+    def set_colour_by(self, what: str) -> None:
+        """Colour points by group, score or tomogram."""
+        self.colour_by = what
+        self._repaint()
+
+    def _repaint(self) -> None:
+        for part in ("points", "arrows", "boxes"):
+            self.make(part)
+
+    def close(self) -> None:
+        """Free the graphics memory."""
+        self.plotter.close()

@@ -1,0 +1,459 @@
+"""The manual boxer: particles in sets, with their pictures, an eraser and a threshold on scores."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ttkbootstrap as ttk
+
+from emtomo.gui.core.actions import Action
+from emtomo.gui.core.picking import PickingSession
+from emtomo.gui.core.slices import marks_near
+from emtomo.gui.tk import theme
+from emtomo.gui.tk.dialogs import TextQuestion
+from emtomo.gui.tk.slicepanel import CONTROL, SHIFT, SlicePanel
+from emtomo.gui.tk.slicewindow import SliceWindow
+from emtomo.gui.tk.thumbnails import MOST, Thumbnails
+from emtomo.gui.tk.window import tip
+
+ERASER = 64.0
+
+
+class BoxerWindow(SliceWindow):
+    """Pick particles one by one in a tomogram; every change is on disk before it is shown.
+
+    Parameters
+    ----------
+    master : widget
+    path : Path
+    session : PickingSession
+        Its models are the sets.
+    box : int
+        Voxels.
+    pixel_size : float
+    """
+
+    TITLE = "manual picking"
+
+    def __init__(self, master: Any, path: Path, session: PickingSession, box: int, pixel_size: float) -> None:
+        self.session, self.box = session, box
+        self.erasing = False
+        self._rubbing = False
+        self._dragging: tuple[int, int] | None = None
+        self._pictures: dict[tuple[float, float, float], np.ndarray] = {}
+        self._drawing: Any = None
+        self._again = False
+        self.threshold = -np.inf
+        self.make_sets()
+        super().__init__(master, path, f"{session.tomogram_id} – {self.TITLE} – emtomo", pixel_size, "boxer")
+        self.changed()
+
+    def make_sets(self) -> None:
+        """Make the sets that there must be."""
+        if not self.session.models:
+            self.session.new_model("particles")
+
+    # --- the side ---
+
+    def build_side(self) -> None:
+        """Sets, eraser, threshold, pictures."""
+        pad, gap = theme.px(self, theme.PAD), theme.px(self, theme.GAP)
+        sets = ttk.Labelframe(self.side, text="Sets", padding=pad)
+        sets.pack(fill="x", pady=(pad, 0))
+        self.sets = ttk.Treeview(sets, columns=("count",), show="tree headings", height=4, selectmode="browse")
+        self.sets.heading("#0", text="Set", anchor="w")
+        self.sets.heading("count", text="Particles", anchor="w")
+        self.sets.column("#0", width=theme.px(self, 150))
+        self.sets.column("count", width=theme.px(self, 80))
+        self.sets.pack(fill="x")
+        self.sets.bind("<<TreeviewSelect>>", lambda _: self._select_set())
+        row = ttk.Frame(sets)
+        row.pack(fill="x", pady=(gap, 0))
+        for name, text, call, told in self.set_buttons():
+            button = ttk.Button(row, text=text, bootstyle="secondary-outline", command=call)
+            button.pack(side="left", padx=(0, gap))
+            tip(button, told)
+            self.w[name] = button
+        tools = ttk.Labelframe(self.side, text="Picking", padding=pad)
+        tools.pack(fill="x", pady=(pad, 0))
+        tools.columnconfigure(1, weight=1)
+        ttk.Label(tools, text="Box").grid(row=0, column=0, sticky="w")
+        self.box_spin = ttk.Spinbox(tools, from_=2, to=1024, increment=2, width=7, command=self._boxed)
+        self.box_spin.set(str(self.box))
+        self.box_spin.bind("<Return>", lambda _: self._boxed())
+        self.box_spin.grid(row=0, column=1, sticky="w", pady=theme.px(self, 2))
+        self.eraser = ttk.BooleanVar(self, False)
+        check = ttk.Checkbutton(tools, text="Eraser", variable=self.eraser, bootstyle="round-toggle", command=self._eraser)
+        check.grid(row=1, column=0, sticky="w")
+        self.radius = ttk.Spinbox(tools, from_=2, to=2048, increment=4, width=7)
+        self.radius.set(f"{ERASER:g}")
+        self.radius.grid(row=1, column=1, sticky="w", pady=theme.px(self, 2))
+        tip(check, "Rub out particles within the circle (E; [ and ] change its size)")
+        ttk.Label(tools, text="Score ≥").grid(row=2, column=0, sticky="w")
+        self.score = ttk.DoubleVar(self, 0.0)
+        self.score_slider = ttk.Scale(tools, from_=0, to=1, variable=self.score, command=lambda _: self._scored())
+        self.score_slider.grid(row=2, column=1, sticky="ew")
+        self.score_label = ttk.Label(tools, text="", width=8)
+        self.score_label.grid(row=2, column=2)
+        drop = ttk.Button(tools, text="Remove below", bootstyle="secondary-outline", command=self.remove_below)
+        drop.grid(row=3, column=1, sticky="w", pady=(theme.px(self, 2), 0))
+        tip(drop, "Remove the particles of a lower score; undo brings them back")
+        row = ttk.Frame(tools)
+        row.grid(row=4, column=0, columnspan=3, sticky="w", pady=(gap, 0))
+        for name, text, call in (("undo", "Undo", self.undo), ("redo", "Redo", self.redo)):
+            button = ttk.Button(row, text=text, bootstyle="secondary-outline", command=call)
+            button.pack(side="left", padx=(0, gap))
+            self.w[name] = button
+        self.lists: dict[int, Thumbnails] = {}
+        self.build_lists(pad)
+        self.w |= {"sets": self.sets, "eraser": check, "box": self.box_spin, "score": self.score_slider, "remove below": drop}
+
+    def set_buttons(self) -> list[tuple[str, str, Any, str]]:
+        """Return what can be done with sets."""
+        return [
+            ("new set", "New", self.new_set, "A new set: another kind of particle (N)"),
+            ("rename set", "Rename", self.rename_set, "Name the set"),
+            ("delete set", "Delete", self.delete_set, "Remove the set with its particles; undo brings it back"),
+        ]
+
+    def build_lists(self, pad: int) -> None:
+        """Make the list of pictures of the current set."""
+        self.particles = Thumbnails(self.side, "Particles", self._picture_clicked, height=200)
+        self.particles.pack(fill="both", expand=True, pady=(pad, 0))
+
+    def mouse_rows(self) -> list[tuple[str, str]]:
+        """The mouse, as in EMAN2's boxer."""
+        return [
+            ("Left click", "add a particle to the current set"),
+            ("Left drag on a particle", "move it"),
+            ("Shift+Left click", "remove the particle; in the list too"),
+            ("Ctrl+Shift+Left click in the list", "remove it and all after it"),
+            ("Left click in the list", "go to the particle"),
+        ]
+
+    def make_actions(self) -> list[Action]:
+        """The keys of the boxer."""
+        a = Action
+        own = [
+            a("add", "Add a particle under the mouse", self.add_under_mouse, "c"),
+            a("remove last", "Remove the last particle", self.remove_last, "<Delete> <BackSpace>"),
+            a("erase", "Eraser on or off", self.toggle_eraser, "e"),
+            a("larger", "Larger eraser", lambda: self._resize(1.25), "<bracketright>"),
+            a("smaller", "Smaller eraser", lambda: self._resize(0.8), "<bracketleft>"),
+            a("new set", "New set", self.new_set, "n"),
+            a("undo", "Undo", self.undo, "<Control-z>"),
+            a("redo", "Redo", self.redo, "<Control-y> <Control-Z>"),
+        ]
+        own += [a(f"set {k}", f"Set {k}", lambda k=k: self._nth_set(k), f"<Key-{k}>") for k in range(2, 10)]  # type: ignore[misc]
+        taken = {key for action in own for key in action.keys.split()}
+        return own + [b for b in super().make_actions() if not set(b.keys.split()) & taken]
+
+    # --- sets ---
+
+    def new_set(self) -> None:
+        """Start a set."""
+        self.session.new_model("particles")
+        self.changed()
+
+    def delete_set(self) -> None:
+        """Remove the current set."""
+        if self.session.current in self.session.models:
+            self.session.drop_model(self.session.current)
+            self.make_sets()
+            self.changed()
+
+    def rename_set(self) -> None:
+        """Name the current set."""
+        group = self.session.current
+
+        def done(told: list[str]) -> None:
+            self.session.name_model(group, told[0].strip())
+            self.changed()
+
+        TextQuestion(self, f"Set {group}", [("Name", self.session.models[group].name)], done)
+
+    def set_label(self, group: int) -> str:
+        """Return what a set is called."""
+        return f"{group} {self.session.models[group].name}".strip()
+
+    def set_colour(self, group: int) -> str:
+        """Return the colour of a set."""
+        return theme.group_colour(group)
+
+    def _nth_set(self, k: int) -> None:
+        groups = list(self.session.models)
+        if k <= len(groups):
+            self.session.select(groups[k - 1])
+            self.changed()
+
+    def _select_set(self) -> None:
+        chosen = self.sets.selection()
+        if chosen and int(chosen[0]) != self.session.current:
+            self.session.select(int(chosen[0]))
+            self.changed()
+
+    # --- particles ---
+
+    def target_set(self, state: int) -> int:
+        """Return the set that a click adds to."""
+        return self.session.current
+
+    def add_at(self, place: tuple[float, float, float], state: int = 0) -> None:
+        """Add a particle."""
+        if any(not -0.5 <= v <= n - 0.5 for v, n in zip(place, self.source.shape, strict=True)):
+            self.say("That is outside the tomogram.")
+            return
+        self.make_sets()
+        self.session.select(self.target_set(state))
+        z, y, x = place
+        self.session.add(x, y, z)
+        self.changed()
+
+    def add_under_mouse(self) -> None:
+        """Add a particle where the mouse is."""
+        place = self.mouse_place()
+        if place is not None:
+            self.add_at(place)
+
+    def remove_last(self) -> None:
+        """Remove the last particle of the current set."""
+        self.session.remove_last()
+        self.changed()
+
+    def remove_below(self) -> None:
+        """Remove the particles whose score is below the slider."""
+        low = [
+            (g, k) for g, m in self.session.models.items() for k, p in enumerate(m.points) if p.score < self.score.get()
+        ]  # fmt: skip
+        self.session.remove_many(low)
+        self.say(f"{len(low)} particles removed.")
+        self.changed()
+
+    def undo(self) -> None:
+        """Take the last change back."""
+        self.say("" if self.session.undo() else "There is nothing to undo.")
+        self.changed()
+
+    def redo(self) -> None:
+        """Do again what was undone."""
+        self.say("" if self.session.redo() else "There is nothing to do again.")
+        self.changed()
+
+    def particle_at(self, panel: SlicePanel, place: tuple[float, float, float]) -> tuple[int, int] | None:
+        """Return the particle whose box is cut by the slice under a place, the nearest first."""
+        best: tuple[float, tuple[int, int]] | None = None
+        for group, model in self.session.models.items():
+            points = np.array([[p.z, p.y, p.x] for p in model.points]).reshape(-1, 3)
+            if not len(points):
+                continue
+            away = np.linalg.norm(points - np.array(place), axis=1)
+            k = int(away.argmin())
+            if away[k] <= self.box / 2 and (best is None or away[k] < best[0]):
+                best = (float(away[k]), (group, k))
+        return best[1] if best is not None else None
+
+    # --- the mouse ---
+
+    def pressed(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> bool:
+        """Begin to rub out, or to move a particle."""
+        if button != 1:
+            return False
+        if self.erasing:
+            self._rubbing = True
+            self._rub(place)
+            return True
+        if state & (SHIFT | CONTROL):
+            return False
+        self._dragging = self.particle_at(panel, place)
+        return self._dragging is not None
+
+    def dragged(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
+        """Rub on, or show where the particle would go."""
+        if self._rubbing:
+            self._rub(place)
+            self.hovered(panel, place)
+            return
+        panel.canvas.delete("ghost")
+        x, y = panel.screen_of(place)
+        r = self.box / 2 * panel.camera.zoom
+        panel.canvas.create_oval(x - r, y - r, x + r, y + r, outline="#ffffff", dash=(3, 3), tags=("mark", "ghost"))
+
+    def released(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
+        """Put the particle down; a click on it goes there."""
+        if self._rubbing:
+            self._rubbing = False
+            return
+        if self._dragging is None:
+            return
+        group, k = self._dragging
+        self._dragging = None
+        if panel._moved:
+            z, y, x = place
+            self.session.move(group, k, x, y, z)
+        else:
+            self.clicked_particle(group, k, state)
+        self.changed()
+
+    def clicked_particle(self, group: int, k: int, state: int) -> None:
+        """Make a particle's set the current one."""
+        self.session.select(group)
+
+    def clicked(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
+        """Left adds, Shift+left removes."""
+        if button == 1 and state & SHIFT:
+            found = self.particle_at(panel, place)
+            if found is not None:
+                self.session.remove(*found)
+                self.changed()
+        elif button == 1:
+            self.add_at(place, state)
+
+    def hovered(self, panel: SlicePanel, place: tuple[float, float, float] | None) -> None:
+        """Show the eraser's circle under the mouse."""
+        super().hovered(panel, place)
+        panel.canvas.delete("eraser")
+        if self.erasing and place is not None:
+            x, y = panel.screen_of(place)
+            r = self.eraser_radius() * panel.camera.zoom
+            panel.canvas.create_oval(x - r, y - r, x + r, y + r, outline="#ff5a5a", width=2, tags=("mark", "eraser"))
+
+    def eraser_radius(self) -> float:
+        """Return the eraser's radius, voxels."""
+        try:
+            return max(1.0, float(self.radius.get()))
+        except ValueError:
+            return ERASER
+
+    def _rub(self, place: tuple[float, float, float]) -> None:
+        z, y, x = place
+        if self.session.remove_near(x, y, z, self.eraser_radius()):
+            self.changed()
+
+    def _resize(self, factor: float) -> None:
+        self.radius.set(f"{self.eraser_radius() * factor:.0f}")
+        for panel in self.panels.values():
+            if panel.mouse is not None:
+                self.hovered(panel, panel.mouse)
+
+    def toggle_eraser(self) -> None:
+        """Switch the eraser."""
+        self.eraser.set(not self.eraser.get())
+        self._eraser()
+
+    def _eraser(self) -> None:
+        self.erasing = self.eraser.get()
+        self.say("Rub with the left button." if self.erasing else "")
+        self.redraw()
+
+    # --- showing ---
+
+    def changed(self) -> None:
+        """Show the session as it is now."""
+        rows = {str(g): (self.set_label(g), len(m.points)) for g, m in self.session.models.items()}
+        tree = self.sets
+        if [(i, tree.item(i, "text"), str(tree.item(i, "values")[0])) for i in tree.get_children()] != [
+            (i, label, str(count)) for i, (label, count) in rows.items()
+        ]:
+            tree.delete(*tree.get_children())
+            for iid, (label, count) in rows.items():
+                tree.insert("", "end", iid=iid, text=f"● {label}", values=(count,), tags=(iid,))
+                tint = theme.blend(self.set_colour(int(iid)), theme.colour("fg"), 0.35)
+                tree.tag_configure(iid, foreground=tint)
+        current = str(self.session.current)
+        if tree.exists(current) and tree.selection() != (current,):
+            tree.selection_set(current)
+        self._score_range()
+        self.redraw()
+        self.draw_lists()
+
+    def _score_range(self) -> None:
+        scores = [p.score for m in self.session.models.values() for p in m.points]
+        low, high = (min(scores), max(scores)) if scores else (0.0, 0.0)
+        on = high > low
+        if on:
+            self.score_slider.configure(from_=low, to=high)
+            self.score.set(min(max(self.score.get(), low), high))
+        for name in ("score", "remove below"):
+            self.w.get(name) and self.w[name].configure(state="normal" if on else "disabled")
+        self.threshold = self.score.get() if on else -np.inf
+        self.score_label.configure(text=f"{self.threshold:.3g}" if on else "no scores")
+
+    def _scored(self) -> None:
+        self.threshold = self.score.get()
+        self.score_label.configure(text=f"{self.threshold:.3g}")
+        self.redraw()
+
+    def _boxed(self) -> None:
+        try:
+            self.box = max(2, int(float(self.box_spin.get())))
+        except ValueError:
+            return
+        self._pictures.clear()
+        self.changed()
+
+    def listed(self) -> dict[int, Thumbnails]:
+        """Return which list shows which set."""
+        return {self.session.current: self.particles}
+
+    def draw_lists(self) -> None:
+        """Cut the pictures that are missing, in a thread, then show the lists."""
+        wanted = {
+            g: [(p.z, p.y, p.x) for p in self.session.models[g].points] for g in self.listed() if g in self.session.models
+        }  # fmt: skip
+        missing = [key for keys in wanted.values() for key in keys[-MOST:] if key not in self._pictures]
+        if not missing:
+            self._show_lists()
+            return
+        if self._drawing is not None and self._drawing.thread.is_alive():
+            self._again = True
+            return
+        source, box = self.source, self.box
+
+        def done(made: dict[tuple[float, float, float], np.ndarray]) -> None:
+            if not self.winfo_exists():
+                return
+            self._drawing = None
+            if box == self.box:
+                self._pictures |= made
+            self._show_lists()
+            if self._again:
+                self._again = False
+                self.draw_lists()
+
+        self._drawing = self.app.work(lambda _: {k: source.thumbnail(*k, box) for k in missing}, done, self.say)
+
+    def _show_lists(self) -> None:
+        for group, strip in self.listed().items():
+            points = self.session.models[group].points if group in self.session.models else []
+            keys = [(group, k) for k in range(len(points))]
+            shown = [(key, self._pictures[p.z, p.y, p.x]) for key, p in zip(keys, points, strict=True)
+                     if (p.z, p.y, p.x) in self._pictures]  # fmt: skip
+            strip.show([k for k, _ in shown], [i for _, i in shown], len(points))
+
+    def _picture_clicked(self, key: tuple[int, int], state: int) -> None:
+        group, k = key
+        if state & SHIFT and state & CONTROL:
+            self.session.remove_many([(group, i) for i in range(k, len(self.session.models[group].points))])
+        elif state & SHIFT:
+            self.session.remove(group, k)
+        else:
+            self.picture_chosen(group, k, state)
+        self.changed()
+
+    def picture_chosen(self, group: int, k: int, state: int) -> None:
+        """Go to a particle."""
+        p = self.session.models[group].points[k]
+        self.state_.centre(p.z, p.y, p.x)
+
+    def decorate(self, panel: SlicePanel) -> None:
+        """Draw the particles' boxes as circles where their spheres are cut."""
+        super().decorate(panel)
+        at = self.state_.place[panel.axis]
+        for group, model in self.session.models.items():
+            points = np.array([[p.z, p.y, p.x] for p in model.points if p.score >= self.threshold]).reshape(-1, 3)
+            marks = marks_near(points, panel.axis, at, self.box / 2)
+            colour, width = self.set_colour(group), 2 if group == self.session.current else 1
+            for (h, v), r in zip(marks.places, marks.radii, strict=True):
+                panel.ring(h, v, r, colour, width=width)
+        if panel.mouse is not None:
+            self.hovered(panel, panel.mouse)

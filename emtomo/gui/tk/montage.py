@@ -1,0 +1,187 @@
+"""Many slices side by side: page through them, pick on any, the active one in a red frame."""
+
+import tkinter as tk
+from typing import TYPE_CHECKING, Any
+
+import ttkbootstrap as ttk
+
+from emtomo.gui.core.slices import SliceState
+from emtomo.gui.tk import theme
+from emtomo.gui.tk.slicepanel import SlicePanel
+from emtomo.gui.tk.window import Window, tip
+
+if TYPE_CHECKING:
+    from emtomo.gui.tk.picker import PickerWindow
+
+COLUMNS, ROWS, STEP = 3, 2, 2
+
+
+class MontageWindow(Window):
+    """XY slices at even distances, all with one zoom and place."""
+
+    def __init__(self, picker: "PickerWindow") -> None:
+        super().__init__(picker, f"{picker.session.tomogram_id} – montage – emtomo", (1060, 760), "montage")
+        self.picker = picker
+        pad = theme.px(self, theme.PAD)
+        foot = ttk.Frame(self, padding=pad)
+        foot.pack(side="bottom", fill="x")
+        self.first = 0
+        for name, text, by, told in (("back page", "«", -1.0, "A page back"), ("back", "‹", 0.0, "A slice back")):
+            self._button(foot, name, text, lambda b=by: self.turn(-self.pages() if b else -self.step_of()), told)  # type: ignore[misc]
+        for name, text, by, told in (("next", "›", 0.0, "A slice on"), ("next page", "»", 1.0, "A page on")):
+            self._button(foot, name, text, lambda b=by: self.turn(self.pages() if b else self.step_of()), told)  # type: ignore[misc]
+        self.spins: dict[str, Any] = {}
+        for label, value, low, high in (("Columns", COLUMNS, 1, 8), ("Rows", ROWS, 1, 8), ("Every", STEP, 1, 50)):
+            ttk.Label(foot, text=label).pack(side="left", padx=(pad, theme.px(self, 3)))
+            spin = ttk.Spinbox(foot, from_=low, to=high, width=4, command=self.lay_out)
+            spin.set(str(value))
+            spin.bind("<Return>", lambda _: self.lay_out())
+            spin.pack(side="left")
+            self.spins[label] = spin
+        self.toggle = ttk.Checkbutton(foot, text="Click picks", variable=picker.click_picks, bootstyle="success-round-toggle")
+        self.toggle.pack(side="left", padx=pad)
+        tip(self.toggle, "Left click adds a point, or only makes the slice the active one (T)")
+        self._button(foot, "contrast", "Contrast", picker.auto_contrast, "Contrast from the active slice (K)")
+        self._button(foot, "smoother", "Smoother", lambda: picker.smooth(0.5), "More Gaussian filter (+)")
+        self._button(foot, "fit", "Fit", self.fit, "Whole slices (F)")
+        self.field = ttk.Frame(self)
+        self.field.pack(fill="both", expand=True)
+        self.panels: list[SlicePanel] = []
+        self.active = 0
+        self.w |= {"toggle": self.toggle}
+        depth = picker.source.shape[0]
+        self.first = max(0, min(picker.state_.place[0], depth - 1))
+        picker.state_.listeners.append(self._look)
+        # the picker's keys hold here too, on the slice under the mouse
+        self.bind_actions([a for a in picker.actions if a.name not in ("close", "fit", "next", "previous", "montage")],
+                          picker.mouse)  # fmt: skip
+        for keys, by in (("<Prior>", 1), ("<Next>", -1)):
+            self.bind(keys, lambda _, b=by: self.turn(b * self.pages()))  # type: ignore[misc]
+        self.bind("<Up>", lambda _: self.turn(self.step_of()))
+        self.bind("<Down>", lambda _: self.turn(-self.step_of()))
+        self.bind("f", lambda _: self.fit())
+        self.lay_out()
+
+    def _button(self, master: tk.Misc, name: str, text: str, call: Any, told: str) -> None:
+        button = ttk.Button(master, text=text, bootstyle="secondary-outline", command=call)
+        button.pack(side="left", padx=(0, theme.px(self, 3)))
+        tip(button, told)
+        self.w[name] = button
+
+    def _number(self, name: str) -> int:
+        try:
+            return max(1, min(50, int(float(self.spins[name].get()))))
+        except ValueError:
+            return {"Columns": COLUMNS, "Rows": ROWS, "Every": STEP}[name]
+
+    def step_of(self) -> int:
+        """Return the distance of neighbouring slices."""
+        return self._number("Every")
+
+    def pages(self) -> int:
+        """Return how many slices a page spans."""
+        return self.step_of() * len(self.panels)
+
+    def lay_out(self) -> None:
+        """Make the panels; their first slice is kept."""
+        for panel in self.panels:
+            panel.destroy()
+        columns, rows = self._number("Columns"), self._number("Rows")
+        for k in range(8):
+            self.field.columnconfigure(k, weight=1 if k < columns else 0, uniform="c" if k < columns else "")
+            self.field.rowconfigure(k, weight=1 if k < rows else 0, uniform="r" if k < rows else "")
+        self.panels = []
+        for k in range(columns * rows):
+            panel = SlicePanel(self.field, SliceState(self.picker.source), 0, self)
+            panel.grid(row=k // columns, column=k % columns, sticky="nsew")
+            self.panels.append(panel)
+        self.active = 0
+        self.turn(0)
+        self._look()
+
+    def turn(self, by: int) -> None:
+        """Go on by some slices."""
+        depth, step = self.picker.source.shape[0], self.step_of()
+        last = max(0, depth - 1 - step * (len(self.panels) - 1))
+        self.first = min(max(self.first + by, 0), last)
+        for k, panel in enumerate(self.panels):
+            panel.state.place[0] = min(self.first + k * step, depth - 1)
+        self.activate(self.active)
+        self.redraw()
+
+    def activate(self, k: int) -> None:
+        """Make a panel the active one: a red frame, and the picker's slice."""
+        self.active = min(k, len(self.panels) - 1)
+        for i, panel in enumerate(self.panels):
+            panel.frame(theme.ACTIVE_FRAME if i == self.active else theme.SLICE_BACKGROUND)
+        self.picker.state_.go(0, self.panels[self.active].state.place[0])
+
+    def _look(self) -> None:
+        """Take slab, filter and contrast from the picker."""
+        look = self.picker.state_
+        for panel in self.panels:
+            if panel.winfo_exists():
+                panel.state.thickness, panel.state.sigma, panel.state.limits = look.thickness, look.sigma, look.limits
+                panel.redraw()
+
+    def fit(self) -> None:
+        """Show whole slices."""
+        for panel in self.panels:
+            panel.fit()
+
+    def redraw(self) -> None:
+        """Draw all."""
+        for panel in self.panels:
+            panel.redraw()
+
+    def _share(self, panel: SlicePanel) -> None:
+        """Give all panels the zoom and place of one."""
+        for other in self.panels:
+            if other is not panel:
+                c = other.camera
+                if (c.zoom, c.horizontal, c.vertical) != (panel.camera.zoom, panel.camera.horizontal, panel.camera.vertical):
+                    c.zoom, c.horizontal, c.vertical = panel.camera.zoom, panel.camera.horizontal, panel.camera.vertical
+                    other.redraw()
+
+    # --- what the panels tell ---
+
+    def pressed(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> bool:
+        """Make the slice the active one; the picker decides about the rest."""
+        self.activate(self.panels.index(panel))
+        return self.picker.pressed(panel, button, place, state)
+
+    def dragged(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
+        """See the picker."""
+        self.picker.dragged(panel, button, place, state)
+
+    def released(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
+        """See the picker."""
+        self.picker.released(panel, button, place, state)
+
+    def clicked(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
+        """See the picker."""
+        self.picker.clicked(panel, button, place, state)
+
+    def hovered(self, panel: SlicePanel, place: tuple[float, float, float] | None) -> None:
+        """Let the picker's keys act on the slice under the mouse."""
+        if panel in self.panels:
+            if place is not None and self.panels.index(panel) != self.active:
+                self.activate(self.panels.index(panel))
+            self.picker.panels[0].mouse = place
+            self.picker.tell_place(place)
+
+    def decorate(self, panel: SlicePanel) -> None:
+        """Draw the picker's marks as they are on this slice."""
+        self._share(panel)
+        before = self.picker.state_.place[0]
+        self.picker.state_.place[0] = panel.state.place[0]
+        try:
+            self.picker.decorate_slice(panel)
+        finally:
+            self.picker.state_.place[0] = before
+
+    def close(self) -> None:
+        """Close the montage."""
+        if self._look in self.picker.state_.listeners:
+            self.picker.state_.listeners.remove(self._look)
+        super().close()

@@ -1,0 +1,436 @@
+"""Vectorial picking: models of points on slices, with the model that they give drawn while one picks."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ttkbootstrap as ttk
+
+from emtomo.compute.geometry.models import MODELS, ROLES
+from emtomo.compute.tracking import track_membrane
+from emtomo.errors import EmtomoError
+from emtomo.gui.core.actions import Action
+from emtomo.gui.core.live import Fit, LiveModels, fit_model
+from emtomo.gui.core.picking import PickingSession
+from emtomo.gui.core.volume import ACROSS
+from emtomo.gui.tk import theme
+from emtomo.gui.tk.slicepanel import SHIFT, SlicePanel
+from emtomo.gui.tk.slicewindow import SliceWindow
+from emtomo.gui.tk.window import busy_label, tip
+
+GRAB = 7  # pixels within which a point is under the mouse
+ARROW = 6.0  # voxels
+SHAPES = {"point": 3.5, "inside": 5.0}
+LETTER = {"north": "N", "south": "S", "west": "W", "center": "C", "marker": "M"}
+
+
+class PickerWindow(SliceWindow):
+    """Pick the points of models in one tomogram; every change is on disk before it is shown.
+
+    Parameters
+    ----------
+    master : widget
+    path : Path
+        The tomogram.
+    session : PickingSession
+    kind : str
+        Of new models.
+    pixel_size : float
+        Å.
+    """
+
+    def __init__(self, master: Any, path: Path, session: PickingSession, kind: str, pixel_size: float) -> None:
+        self.session, self.kind = session, kind
+        self.live = LiveModels()
+        self._dragging: tuple[int, int] | None = None
+        self._building: Any = None
+        self._again = False
+        self.montage: Any = None
+        super().__init__(master, path, f"{session.tomogram_id} – {self.what()} – emtomo", pixel_size, "picker")
+        self.changed()
+
+    def what(self) -> str:
+        """What is picked, for the title."""
+        return "vectorial picking"
+
+    # --- the side ---
+
+    def build_side(self) -> None:
+        """Model pool, role, tools."""
+        pad, gap = theme.px(self, theme.PAD), theme.px(self, theme.GAP)
+        pool = ttk.Labelframe(self.side, text="Model pool", padding=pad)
+        pool.pack(fill="both", expand=True, pady=(pad, 0))
+        row = ttk.Frame(pool)
+        row.pack(fill="x")
+        self.kind_box = ttk.Combobox(row, values=list(MODELS), state="readonly", width=22)
+        self.kind_box.set(self.kind)
+        self.kind_box.pack(side="left", fill="x", expand=True)
+        self.kind_box.bind("<<ComboboxSelected>>", lambda _: self._kind_chosen())
+        new = ttk.Button(row, text="New", icon="plus-lg", bootstyle="success", command=self.new_model)
+        new.pack(side="left", padx=(gap, 0))
+        tip(new, "Start a model: one vesicle, one filament, one sheet (N)")
+        self.pool = ttk.Treeview(pool, columns=("kind", "points"), show="tree headings", height=6, selectmode="browse")
+        for name, heading, width in (("#0", "Group", 80), ("kind", "Model", 130), ("points", "Points", 55)):
+            self.pool.heading(name, text=heading, anchor="w")
+            self.pool.column(name, width=theme.px(self, width), anchor="w")
+        self.pool.pack(fill="both", expand=True, pady=gap)
+        self.pool.bind("<<TreeviewSelect>>", lambda _: self._select_group())
+        row = ttk.Frame(pool)
+        row.pack(fill="x")
+        for name, text, call, told in (
+            ("rename", "Rename", self.rename_model, "Give the model a name"),
+            ("drop", "Delete model", self.drop_model, "Remove the model with its points; undo brings it back"),
+        ):
+            button = ttk.Button(row, text=text, bootstyle="secondary-outline", command=call)
+            button.pack(side="left", padx=(0, gap))
+            tip(button, told)
+            self.w[name] = button
+        self.fit_label = busy_label(pool, "")
+        self.fit_label.configure(wraplength=theme.px(self, 270), justify="left")
+        self.fit_label.pack(fill="x", pady=(gap, 0))
+        tools = ttk.Labelframe(self.side, text="Picking", padding=pad)
+        tools.pack(fill="x", pady=(pad, 0))
+        row = ttk.Frame(tools)
+        row.pack(fill="x")
+        ttk.Label(row, text="Role").pack(side="left", padx=(0, pad))
+        self.role = ttk.Combobox(row, values=list(ROLES), state="readonly", width=10)
+        self.role.set("point")
+        self.role.pack(side="left")
+        tip(self.role, "What the next points are: on the model, or a marker that orients it")
+        self.click_picks = ttk.BooleanVar(self, True)
+        check = ttk.Checkbutton(tools, text="Left click adds a point", variable=self.click_picks, bootstyle="round-toggle")
+        check.pack(anchor="w", pady=gap)
+        self.show_model = ttk.BooleanVar(self, True)
+        ttk.Checkbutton(tools, text="Draw the fitted model", variable=self.show_model, bootstyle="round-toggle",
+                        command=self.redraw).pack(anchor="w")  # fmt: skip
+        row = ttk.Frame(tools)
+        row.pack(fill="x", pady=(gap, 0))
+        for name, text, call, told in (
+            ("undo", "Undo", self.undo, "Take the last change back (Ctrl+Z)"),
+            ("redo", "Redo", self.redo, "Do it again (Ctrl+Y)"),
+            ("montage", "Montage", self.open_montage, "Many slices side by side (M)"),
+            ("3d", "3D", self.open_3d, "Points and model in space (V)"),
+        ):
+            button = ttk.Button(row, text=text, bootstyle="secondary-outline", command=call)
+            button.pack(side="left", padx=(0, gap))
+            tip(button, told)
+            self.w[name] = button
+        self.w |= {"kind": self.kind_box, "new": new, "pool": self.pool, "role": self.role, "fit": self.fit_label,
+                   "click picks": check}  # fmt: skip
+
+    def mouse_rows(self) -> list[tuple[str, str]]:
+        """The mouse while picking."""
+        return [
+            ("Left click", "add a point to the current model"),
+            ("Shift+Left click", "remove the point under the mouse"),
+            ("Left drag on a point", "move it"),
+            ("Right click on a point", "remove it"),
+        ]
+
+    def make_actions(self) -> list[Action]:
+        """The keys of the tutorials' programs."""
+        a = Action
+        own = [
+            a("add", "Add a point under the mouse", lambda: self.add_under_mouse("point"), "c"),
+            a("inside", "Mark the inside under the mouse", lambda: self.add_under_mouse("inside"), "C"),
+            a("remove last", "Remove the last point of the model", self.remove_last, "<Delete> <BackSpace>"),
+            a("track", "Follow the membrane to the next slice", lambda: self.track(1), "o"),
+            a("track back", "Follow the membrane to the slice before", lambda: self.track(-1), "O"),
+            a("new", "Start a new model", self.new_model, "n"),
+            a("undo", "Undo", self.undo, "<Control-z>"),
+            a("redo", "Redo", self.redo, "<Control-y> <Control-Z>"),
+            a("montage", "Montage of slices", self.open_montage, "m"),
+            a("3d", "3D view", self.open_3d, "v"),
+            a("toggle", "Left click adds points, or not", self.toggle_clicks, "t"),
+        ]
+        taken = {key for action in own for key in action.keys.split()}
+        return own + [b for b in super().make_actions() if not set(b.keys.split()) & taken]
+
+    # --- models ---
+
+    def new_model(self) -> None:
+        """Start a model of the kind in the box."""
+        self.session.new_model(self.kind_box.get())
+        self.changed()
+
+    def drop_model(self) -> None:
+        """Remove the current model."""
+        if self.session.current in self.session.models:
+            self.session.drop_model(self.session.current)
+            self.changed()
+
+    def rename_model(self) -> None:
+        """Name the current model."""
+        from emtomo.gui.tk.dialogs import TextQuestion
+
+        group = self.session.current
+        if group not in self.session.models:
+            return
+
+        def done(told: list[str]) -> None:
+            self.session.name_model(group, told[0].strip())
+            self.changed()
+
+        TextQuestion(self, f"Model {group}", [("Name", self.session.models[group].name)], done)
+
+    def _kind_chosen(self) -> None:
+        """A model without points becomes one of the kind that was chosen; one with points only if it is current."""
+        group = self.session.current
+        if group in self.session.models and self.session.models[group].kind != self.kind_box.get():
+            self.session.set_kind(group, self.kind_box.get())
+            self.changed()
+
+    def _select_group(self) -> None:
+        chosen = self.pool.selection()
+        if chosen and int(chosen[0]) != self.session.current:
+            self.session.select(int(chosen[0]))
+            self.changed()
+
+    # --- points ---
+
+    def add_at(self, place: tuple[float, float, float], role: str) -> None:
+        """Add a point; without a model, one of the chosen kind is started."""
+        if any(not -0.5 <= v <= n - 0.5 for v, n in zip(place, self.source.shape, strict=True)):
+            self.say("That is outside the tomogram.")
+            return
+        if self.session.current not in self.session.models:
+            self.session.new_model(self.kind_box.get())
+        z, y, x = place
+        self.session.add(x, y, z, role)
+        self.changed()
+
+    def add_under_mouse(self, role: str) -> None:
+        """Add a point where the mouse is."""
+        place = self.mouse_place()
+        if place is not None:
+            self.add_at(place, role)
+
+    def remove_last(self) -> None:
+        """Remove the last point of the current model."""
+        self.session.remove_last()
+        self.changed()
+
+    def undo(self) -> None:
+        """Take the last change back."""
+        self.say("" if self.session.undo() else "There is nothing to undo.")
+        self.changed()
+
+    def redo(self) -> None:
+        """Do again what was undone."""
+        self.say("" if self.session.redo() else "There is nothing to do again.")
+        self.changed()
+
+    def toggle_clicks(self) -> None:
+        """Let left clicks add points, or only move the planes."""
+        self.click_picks.set(not self.click_picks.get())
+
+    def point_at(self, panel: SlicePanel, place: tuple[float, float, float]) -> tuple[int, int] | None:
+        """Return the point that is drawn under a place, if any."""
+        rows, columns = ACROSS[panel.axis]
+        reach = theme.px(self, GRAB) / panel.camera.zoom
+        best: tuple[float, tuple[int, int]] | None = None
+        for group, model in self.session.models.items():
+            for k, p in enumerate(model.points):
+                at = (p.z, p.y, p.x)
+                if abs(at[panel.axis] - self.state_.place[panel.axis]) > self.reach():
+                    continue
+                away = float(np.hypot(at[rows] - place[rows], at[columns] - place[columns]))
+                if away <= max(reach, 0.5) and (best is None or away < best[0]):
+                    best = (away, (group, k))
+        return best[1] if best is not None else None
+
+    def reach(self) -> float:
+        """How far from a slice points are drawn on it, voxels."""
+        return max(2.0, self.state_.thickness / 2)
+
+    def pressed(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> bool:
+        """A left press on a point begins to move it."""
+        if button == 1 and not state & SHIFT:
+            self._dragging = self.point_at(panel, place)
+            return self._dragging is not None
+        return False
+
+    def dragged(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
+        """Show where the point would go."""
+        panel.canvas.delete("ghost")
+        x, y = panel.screen_of(place)
+        r = theme.px(self, 6)
+        panel.canvas.create_oval(x - r, y - r, x + r, y + r, outline="#ffffff", dash=(2, 2), tags=("mark", "ghost"))
+        panel._moved = True
+
+    def released(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
+        """Move the point; a click on it makes its model the current one."""
+        if self._dragging is None:
+            return
+        group, k = self._dragging
+        self._dragging = None
+        if panel._moved:
+            z, y, x = place
+            self.session.move(group, k, x, y, z)
+        else:
+            self.session.select(group)
+        self.changed()
+
+    def clicked(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
+        """Left adds, Shift+left and right remove."""
+        if button == 3 or (button == 1 and state & SHIFT):
+            found = self.point_at(panel, place)
+            if found is not None:
+                self.session.remove(*found)
+                self.changed()
+        elif button == 1 and self.click_picks.get():
+            self.add_at(place, self.role.get())
+        elif button == 1:
+            self.state_.centre(*place)
+
+    # --- following a membrane ---
+
+    def track(self, by: int) -> None:
+        """Follow the current model's membrane to the next slice, in a thread; one undo takes it back."""
+        model = self.session.models.get(self.session.current)
+        points = [p for p in model.points if p.role == "point"] if model is not None else []
+        if not points:
+            self.say("To follow a membrane, pick at least 5 points on each of 2 slices first.")
+            return
+        group, picked = self.session.current, np.array([[p.z, p.y, p.x] for p in points])
+        slices = np.rint(picked[:, 0]).astype(int)
+        known = int(slices.max() if by > 0 else slices.min())
+        target = known + by
+
+        def done(found: np.ndarray) -> None:
+            if not self.winfo_exists() or group not in self.session.models:
+                return
+            if not len(found):
+                self.say(f"The model has closed before slice {target}.")
+                return
+            self.session.add_many(group, [[float(x), float(y), float(z), "point"] for z, y, x in found])
+            self.state_.go(0, target)
+            self.say(f"{len(found)} points on slice {target}.")
+            self.changed()
+
+        self.say("Following the membrane …")
+        data = self.source.data
+        self.app.work(lambda _: track_membrane(data, picked, [target]), done, self.say)
+
+    # --- showing ---
+
+    def changed(self) -> None:
+        """Show the session as it is now, and build what has changed."""
+        self._fill_pool()
+        self.redraw()
+        if self.montage is not None and self.montage.winfo_exists():
+            self.montage.redraw()
+        self._build()
+
+    def _fill_pool(self) -> None:
+        tree = self.pool
+        rows = {str(g): (f"{g} {m.name}".strip(), m.kind, len(m.points)) for g, m in self.session.models.items()}
+        if {i: (tree.item(i, "text"), *tree.item(i, "values")) for i in tree.get_children()} != {
+            i: (a, b, str(c)) for i, (a, b, c) in rows.items()
+        }:
+            tree.delete(*tree.get_children())
+            for iid, (label, kind, count) in rows.items():
+                tree.insert("", "end", iid=iid, text=label, values=(kind, count), tags=(iid,))
+                tree.tag_configure(iid, foreground=theme.blend(theme.group_colour(int(iid)), theme.colour("fg"), 0.45))
+        current = str(self.session.current)
+        if tree.exists(current) and tree.selection() != (current,):
+            tree.selection_set(current)
+            tree.see(current)
+        if self.session.current in self.session.models:
+            self.kind_box.set(self.session.models[self.session.current].kind)
+
+    def _build(self) -> None:
+        if self._building is not None and self._building.thread.is_alive():
+            self._again = True
+            return
+        wanted = self.live.outdated(self.session)
+        if not wanted:
+            self._tell_fit()
+            return
+        options = self.live.options
+        self._building = self.app.work(lambda _: {g: fit_model(m, options) for g, m in wanted.items()}, self._built, self.say)
+
+    def _built(self, fits: dict[int, Fit]) -> None:
+        if not self.winfo_exists():
+            return
+        self.live.built(fits)
+        self.redraw()
+        if self.montage is not None and self.montage.winfo_exists():
+            self.montage.redraw()
+        self._building = None
+        if self._again:
+            self._again = False
+            self._build()
+        self._tell_fit()
+
+    def _tell_fit(self) -> None:
+        fit = self.live.fits.get(self.session.current)
+        self.fit_label.configure(text=fit.told if fit is not None else "Click on the membrane, filament or particle.")
+
+    def decorate(self, panel: SlicePanel) -> None:
+        """Draw the other planes, models, points."""
+        super().decorate(panel)
+        self.decorate_slice(panel)
+
+    def decorate_slice(self, panel: SlicePanel) -> None:
+        """Draw models, then points, as they lie on a panel's slice."""
+        if self.show_model.get():
+            for group, fit in self.live.fits.items():
+                self._draw_fit(panel, fit, theme.group_colour(group))
+        for group, model in self.session.models.items():
+            self._draw_points(panel, group, model.points)
+
+    def _draw_fit(self, panel: SlicePanel, fit: Fit, colour: str) -> None:
+        at = self.state_.place[panel.axis]
+        for a, b in panel.camera.to_screens(fit.contour(panel.axis, at)):
+            panel.canvas.create_line(*a, *b, fill=colour, width=1, tags="mark")
+        places, normals = fit.near(panel.axis, at)
+        starts, ends = panel.camera.to_screens(places), panel.camera.to_screens(places + ARROW * np.nan_to_num(normals))
+        for a, b in zip(starts, ends, strict=True):
+            panel.canvas.create_line(*a, *b, fill=colour, arrow="last", arrowshape=(5, 6, 2), tags="mark")
+
+    def _draw_points(self, panel: SlicePanel, group: int, points: list[Any]) -> None:
+        at, reach = self.state_.place[panel.axis], self.reach()
+        rows, columns = ACROSS[panel.axis]
+        colour, current = theme.group_colour(group), group == self.session.current
+        for p in points:
+            place = (p.z, p.y, p.x)
+            away = abs(place[panel.axis] - at)
+            if away > reach:
+                continue
+            x, y = panel.camera.to_screen(place[columns], place[rows])
+            r = theme.px(self, SHAPES.get(p.role, 4.5)) * (1 - 0.4 * away / reach)
+            tint = theme.ROLE_COLOURS["inside"] if p.role == "inside" else colour
+            panel.canvas.create_oval(
+                x - r, y - r, x + r, y + r, outline=tint, width=2 if current else 1,
+                fill=tint if away < 0.75 and p.role == "point" else "", tags="mark",
+            )  # fmt: skip
+            if p.role != "point":
+                panel.canvas.create_text(x + r + 2, y, anchor="w", text=LETTER.get(p.role, "in"), fill=tint, tags="mark")
+
+    # --- other windows ---
+
+    def open_montage(self) -> None:
+        """Show many slices side by side."""
+        from emtomo.gui.tk.montage import MontageWindow
+
+        if self.montage is None or not self.montage.winfo_exists():
+            self.montage = MontageWindow(self)
+        self.montage.lift()
+
+    def open_3d(self) -> None:
+        """Show points and model in space."""
+        from emtomo.gui.core.scene import scene_of_session
+        from emtomo.gui.tk.view3d import View3D
+
+        try:
+            scene = scene_of_session(self.session, self.live.fits, self.source)
+            self.w["view"] = View3D(self, scene, f"{self.session.tomogram_id} – 3D – emtomo")
+        except EmtomoError as error:
+            self.say(str(error))
+
+    def close(self) -> None:
+        """Close; everything is in the journal already."""
+        if self.montage is not None and self.montage.winfo_exists():
+            self.montage.close()
+        super().close()

@@ -1,0 +1,237 @@
+"""The tomograms of a picking run: number, status, a picker for each; on closing, the question about the output."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import ttkbootstrap as ttk
+
+from emtomo.engine.parameters import set_parameters
+from emtomo.errors import EmtomoError, ProjectError
+from emtomo.gui.core import verbs
+from emtomo.gui.core.actions import Action
+from emtomo.gui.core.background import sentence
+from emtomo.gui.core.shown import _own
+from emtomo.gui.core.sitting import STATUS, Sitting
+from emtomo.gui.tk import theme
+from emtomo.gui.tk.dialogs import ask
+from emtomo.gui.tk.window import Window, busy_label
+
+if TYPE_CHECKING:
+    from emtomo.gui.tk.project import ProjectWindow
+
+
+def open_dialog(window: "ProjectWindow", run: int) -> None:
+    """Open the tomograms of a picking run, or raise the dialog that is open."""
+    there = window.sittings.get(run)
+    if there is not None and there.winfo_exists():
+        there.lift()
+        return
+
+    def work(project: Any) -> tuple[Sitting, str, dict[str, str]]:
+        found = project.find(str(run))
+        tomograms = found.input_tomograms.get()
+        if tomograms is None:
+            raise ProjectError(f"{found.getObjLabel()}: its tomograms are not there yet.")
+        kind = type(found).INTERACTIVE
+        pointer = found.input_meshes if kind == "models" else found.input_coordinates
+        previous = pointer.get() if kind != "references" else None
+        sitting = Sitting(
+            window.folder, run, _own(tomograms, window.folder), kind,
+            _own(previous, window.folder) if previous is not None else None,
+        )  # fmt: skip
+        return sitting, found.getObjLabel(), verbs.texts_of(found)
+
+    def show(told: tuple[Sitting, str, dict[str, str]]) -> None:
+        from emtomo.gui.tk.networkdialog import NetworkDialog
+
+        cls = NetworkDialog if told[0].kind == "references" else TomogramDialog
+        window.sittings[run] = cls(window, *told)
+        window.w["tomograms"] = window.sittings[run]
+
+    window.service.ask(work, show, window._failed)
+
+
+class TomogramDialog(Window):
+    """A list of tomograms; a double click or Enter opens the picker for one."""
+
+    COLUMNS: tuple[tuple[str, str, int], ...] = (("count", "Coordinates", 110), ("status", "Status", 110), ("size", "Voxels", 150))
+
+    def __init__(self, window: "ProjectWindow", sitting: Sitting, label: str, texts: dict[str, str]) -> None:
+        super().__init__(window, f"{label} – tomograms – emtomo", (620, 420), "tomograms")
+        self.window, self.sitting, self.label, self.texts = window, sitting, label, texts
+        self.pickers: dict[str, Any] = {}
+        pad = theme.px(self, theme.PAD)
+        told = busy_label(self, "Double-click a tomogram to pick in it. Every click is kept at once; the output is registered "
+                                "when you close this list.")  # fmt: skip
+        told.configure(padding=pad, wraplength=theme.px(self, 580), justify="left")
+        told.pack(fill="x")
+        self.foot = ttk.Frame(self, padding=pad)
+        self.foot.pack(side="bottom", fill="x")
+        self.state_ = ttk.Label(self.foot, text="")
+        self.state_.pack(side="left", fill="x", expand=True)
+        for name, text, style, call in (("close", "Close", "secondary-outline", self.close), ("register", "Register output", "success", self.register),
+                                        ("open", "Pick", "primary", self.open_selected)):  # fmt: skip
+            button = ttk.Button(self.foot, text=text, bootstyle=style, command=call)
+            button.pack(side="right", padx=(theme.px(self, theme.GAP), 0))
+            self.w[name] = button
+        self.build_tools(pad)
+        frame = ttk.Frame(self, padding=(pad, 0))
+        frame.pack(fill="both", expand=True)
+        self.tree = ttk.Treeview(frame, columns=[c for c, _, _ in self.COLUMNS], show="tree headings", selectmode="browse")
+        self.tree.heading("#0", text="Tomogram", anchor="w")
+        self.tree.column("#0", width=theme.px(self, 220))
+        for name, heading, width in self.COLUMNS:
+            self.tree.heading(name, text=heading, anchor="w")
+            self.tree.column(name, width=theme.px(self, width), anchor="w")
+        bar = ttk.Scrollbar(frame, command=self.tree.yview)
+        self.tree.configure(yscrollcommand=bar.set)
+        bar.pack(side="right", fill="y")
+        self.tree.pack(side="left", fill="both", expand=True)
+        self.w["tomograms"] = self.tree
+        self.tree.bind("<Double-1>", lambda e: self.open(self.tree.identify_row(e.y)))
+        self.tree.bind("<Return>", lambda _: self.open_selected())
+        self.bind_actions([Action("close", "Close", self.close, "<Escape>"), Action("register", "Register output", self.register, "<Control-s>")])
+        for name in sitting.names:
+            self.tree.insert("", "end", iid=name, text=name, values=["…"] + [""] * (len(self.COLUMNS) - 1))
+        if sitting.names:
+            self.tree.selection_set(sitting.names[0])
+            self.tree.focus(sitting.names[0])
+        self.tree.focus_set()
+        # journals of many tomograms are read one after the other, so that the window answers meanwhile
+        self._count(list(sitting.names))
+
+    def build_tools(self, pad: int) -> None:
+        """Add what a kind of picking needs besides."""
+
+    def _count(self, names: list[str]) -> None:
+        if not self.winfo_exists():
+            return
+        if names:
+            self.refresh(names[0])
+            self.after(1, lambda: self._count(names[1:]))
+        else:
+            self.tell_state()
+
+    def refresh(self, name: str) -> None:
+        """Show count and status of a tomogram."""
+        try:
+            row = self.sitting.row(name)
+        except EmtomoError as error:
+            self.tree.item(name, values=["?", "damaged", ""])
+            self.state_.configure(text=str(error))
+            return
+        glyph, colour = STATUS[row.status]
+        self.tree.item(name, values=self.values(name, row.count, f"{glyph} {row.status}", row.size), tags=(row.status,))
+        self.tree.tag_configure(row.status, foreground=theme.colour(colour))
+        self.tell_state()
+
+    def values(self, name: str, count: int, status: str, size: str) -> list[Any]:
+        """Return the cells of a row."""
+        return [count, status, size]
+
+    def tell_state(self) -> None:
+        """Show the sum, and whether it is registered."""
+        sessions = list(self.sitting.sessions.values())
+        done = sum(s.count > 0 for s in sessions)
+        told = f"{sum(s.count for s in sessions)} points in {done} of {len(self.sitting.names)} tomograms"
+        self.state_.configure(text=told + (", not registered yet" if self.sitting.unsaved else ""))
+
+    def open_selected(self) -> None:
+        """Open the picker for the selected tomogram."""
+        for name in self.tree.selection():
+            self.open(name)
+
+    def open(self, name: str) -> Any:
+        """Open the picker for a tomogram, or raise the one that is open."""
+        if not name:
+            return None
+        there = self.pickers.get(name)
+        if there is not None and there.winfo_exists():
+            there.lift()
+            return there
+        self.state_.configure(text=f"Opening {name} …")
+        self.update_idletasks()
+        try:
+            picker = self.make_picker(name)
+        except (EmtomoError, OSError) as error:
+            self.state_.configure(text=sentence(error))
+            return None
+        self.sitting.open.add(name)
+        self.pickers[name] = picker
+        picker.bind("<Destroy>", lambda event: self._closed(name) if event.widget is picker else None)
+        self.w["picker"] = picker
+        self.refresh(name)
+        return picker
+
+    def make_picker(self, name: str) -> Any:
+        """Return a new picker window."""
+        session, path, size = self.sitting.session(name), self.sitting.file(name), self.sitting.pixel_size
+        if self.sitting.kind == "models":
+            from emtomo.gui.tk.picker import PickerWindow
+
+            return PickerWindow(self, path, session, self.texts["model"], size)
+        from emtomo.gui.tk.boxer import BoxerWindow
+
+        return BoxerWindow(self, path, session, int(self.texts["box_size"]), size)
+
+    def _closed(self, name: str) -> None:
+        self.sitting.open.discard(name)
+        self.pickers.pop(name, None)
+        if self.winfo_exists():
+            self.refresh(name)
+
+    # --- the output ---
+
+    def register(self, then: Callable[[], object] = lambda: None) -> None:
+        """Write the points and let the run make its output from them."""
+        try:
+            values = self.sitting.export()
+        except (EmtomoError, OSError) as error:
+            self.state_.configure(text=sentence(error))
+            return
+        i = self.sitting.run
+
+        def work(project: Any) -> None:
+            run = project.find(str(i))
+            if run.isActive():
+                raise ProjectError(f"{run.getObjLabel()} is {run.getStatus()}; register when it is done.")
+            set_parameters(project, run, values, self.window.folder)
+            project.amend(run)
+            told = verbs.said(run)
+            if told:
+                raise ProjectError(" ".join(told))
+            project.launch(run)
+
+        def done(_: object) -> None:
+            self.window.say(f"{self.label}: output is being registered.")
+            then()
+
+        self.window.service.ask(work, done, self._refused)
+        self.tell_state()
+
+    def _refused(self, told: str) -> None:
+        if self.winfo_exists():
+            self.state_.configure(text=told)
+        else:
+            self.window._failed(told)
+
+    def close(self) -> None:
+        """Close; asks about the output only if something has changed since it was registered."""
+        for picker in list(self.pickers.values()):
+            if picker.winfo_exists():
+                picker.close()
+        if not self.sitting.unsaved or not any(s.count for s in self.sitting.sessions.values()):
+            self.shut()
+            return
+        count = sum(s.count for s in self.sitting.sessions.values())
+        self.w["question"] = ask(
+            self, "Register output?", f"Register the output of {self.label}: {count} points in "
+            f"{sum(s.count > 0 for s in self.sitting.sessions.values())} tomograms? Without it they stay as they are and can be "
+            "picked further.",
+            [("Yes", "success", lambda: (self.register(), self.shut())), ("No", "secondary-outline", self.shut)],
+        )  # fmt: skip
+
+    def shut(self) -> None:
+        """Close without a question."""
+        self.window.sittings.pop(self.sitting.run, None)
+        super().close()
