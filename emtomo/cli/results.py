@@ -15,6 +15,7 @@ def view(
     output: Annotated[str, typer.Argument(metavar="RUN.output", help="In a project: what to show.")] = "",
     png: Annotated[Path, typer.Option(help="Where the picture goes.")] = Path("view.png"),
     on: Annotated[Path | None, typer.Option(metavar="TOMOGRAM", help="Draw the points of FILE on this.")] = None,
+    viewer: Annotated[str, typer.Option(help="How to draw an output of a run, e.g. 3d, scores, table.")] = "",
     pixel_size: Annotated[float | None, typer.Option(help="With --on: Å per voxel of the positions in FILE.")] = None,
 ) -> None:
     """Draw a picture of a volume, of an output of a run, or of a file of points on a tomogram."""
@@ -28,7 +29,7 @@ def view(
     elif what.is_dir():
         opened = EmtomoProject.open(what)
         run, name = output_target(opened, output)
-        picture_of_output(run, name, target)
+        picture_of_output(run, name, target, viewer)
     else:
         picture_of_file(what, target)
     say("Picture written.")

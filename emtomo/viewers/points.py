@@ -9,7 +9,8 @@ from emtomo.errors import EmtomoError
 from emtomo.io import images, names
 from emtomo.io.formats import read
 from emtomo.io.particles import Volume, placed
-from emtomo.viewers.pictures import draw_points
+from emtomo.viewers.figures import points_on
+from emtomo.viewers.pictures import save
 
 
 def picture_of_points(path: Path, tomogram: Path, png: Path, pixel_size: float | None = None) -> str:
@@ -61,6 +62,7 @@ def picture_of_points(path: Path, tomogram: Path, png: Path, pixel_size: float |
         )
     normals = np.full((len(voxels), 3), np.nan) if chosen.rotations is None else chosen.rotations[:, :, 2]
     groups = chosen.columns.get("group", np.ones(len(chosen), int))
-    draw_points(voxels, normals, np.asarray(groups, int), volume, size, volume.shape, tomogram.name, png)
+    figure = points_on(voxels, normals, np.asarray(groups, int), volume, size, volume.shape, tomogram.name)
+    save(figure, png)
     outside = f", {int((~inside).sum())} of them outside" if not inside.all() else ""
     return f"{len(voxels)} of {len(picks)} positions ({picks.format}) on {tomogram.name}{outside}."

@@ -97,8 +97,9 @@ def _own(value: Any, project: Path) -> Any:
 
 
 def viewers_for(value: Object) -> list[Any]:
-    """Return the viewers of all plugins that show such an object in a window, the most specific first."""
-    return [cls for cls in Domain.findViewers(value, "tkinter") if hasattr(cls, "open_window")]
+    """Return the viewers of all plugins that show such an object, in their own order, the most general last."""
+    found = [cls for cls in Domain.findViewers(value, "tkinter") if hasattr(cls, "open_window") and cls._name]
+    return sorted(found, key=lambda cls: getattr(cls, "ORDER", 50))
 
 
 def viewers_of_kinds(kinds: tuple[str, ...]) -> list[Any]:

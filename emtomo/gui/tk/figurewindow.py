@@ -1,0 +1,161 @@
+"""Figures in a window: drawn off the window's thread into a picture; sharp at any size."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ttkbootstrap as ttk
+from PIL import Image, ImageTk
+
+from emtomo.engine.parameters import protocol_named, set_parameters
+from emtomo.gui.core.actions import Action
+from emtomo.gui.core.background import Task
+from emtomo.gui.core.plots import Palette, convergence, pixels
+from emtomo.gui.core.shown import Shown
+from emtomo.gui.tk import theme
+from emtomo.gui.tk.dialogs import choose_file
+from emtomo.gui.tk.window import Window
+
+REFRESH = 2000  # ms
+
+
+class FigureWindow(Window):
+    """Shows what `make` draws.
+
+    Parameters
+    ----------
+    master : widget
+    title : str
+    make : callable
+        Returns a matplotlib figure; called in a thread.
+    live : bool
+        Draw again every few seconds.
+    """
+
+    def __init__(self, master: Any, title: str, make: Callable[[], Any], *, live: bool = False) -> None:
+        super().__init__(master, title, (960, 560), "figure")
+        self.make = make
+        self._live = live
+        self._photo: Any = None
+        self._task: Task | None = None
+        self._again = False
+        foot = ttk.Frame(self, padding=theme.px(self, theme.PAD))
+        foot.pack(side="bottom", fill="x")
+        save = ttk.Button(foot, text="Save …", bootstyle="secondary-outline", command=self.save)
+        save.pack(side="right")
+        self.told = ttk.Label(foot, text="")
+        self.told.pack(side="left", fill="x", expand=True)
+        self.foot = foot
+        self.label = ttk.Label(self, anchor="center")
+        self.label.pack(fill="both", expand=True)
+        self.label.bind("<Configure>", lambda _: self.redraw())
+        self.bind_actions([Action("save", "Save as PNG, PDF or SVG", self.save, "<Control-p>"),
+                           Action("close", "Close", self.close, "<Escape>")])  # fmt: skip
+        self.w |= {"save": save, "figure": self.label, "told": self.told}
+        if live:
+            self.after(REFRESH, self._tick)
+
+    def redraw(self) -> None:
+        """Draw; while one is drawn, only the last wish is kept."""
+        if self._task is not None and self._task.thread.is_alive():
+            self._again = True
+            return
+        wide, high = self.label.winfo_width(), self.label.winfo_height()
+        if wide < 20 or high < 20:
+            return
+        make, dpi = self.make, 100 * self.app.factor
+
+        def work(_: Task) -> np.ndarray:
+            return pixels(make(), wide, high, dpi)
+
+        self._task = self.app.work(work, self._show, self._failed)
+
+    def _show(self, picture: np.ndarray) -> None:
+        if not self.winfo_exists():
+            return
+        self._photo = ImageTk.PhotoImage(Image.fromarray(picture), master=self)
+        self.label.configure(image=self._photo, text="")
+        self._task = None
+        if self._again:
+            self._again = False
+            self.redraw()
+
+    def _failed(self, sentence: str) -> None:
+        if self.winfo_exists():
+            self.label.configure(text=sentence, image="")
+
+    def _tick(self) -> None:
+        if self.winfo_exists():
+            self.redraw()
+            self.after(REFRESH, self._tick)
+
+    def save(self) -> None:
+        """Ask where, then write."""
+        path = choose_file(self, "Save figure", save="figure.png")
+        if path is not None:
+            self.save_to(path)
+
+    def save_to(self, path: Path) -> None:
+        """Write the figure in the format that the name says."""
+        make = self.make
+
+        def work(_: Task) -> None:
+            make().savefig(path, dpi=200)
+
+        self.app.work(work, lambda _: self.told.configure(text=f"Written: {path}."), lambda s: self.told.configure(text=s))
+
+    def close(self) -> None:
+        """Close; a drawing that is under way is forgotten."""
+        if self._task is not None:
+            self._task.cancel()
+        super().close()
+
+
+class LiveCurves(FigureWindow):
+    """The curves of a run while it goes on."""
+
+    def __init__(self, master: Any, title: str, folder: Path) -> None:
+        super().__init__(master, title, lambda: convergence(folder, self.palette), live=True)
+
+    @property
+    def palette(self) -> Palette:
+        """The theme's colours."""
+        return Palette(theme.colour("bg"), theme.colour("fg"), theme.colour("primary"))
+
+
+class CutWindow(FigureWindow):
+    """A histogram with a cut: move it, see how many are left, keep those as a new output."""
+
+    def __init__(self, master: Any, title: str, draw: Callable[[float], Any], values: np.ndarray, shown: Shown) -> None:
+        finite = values[np.isfinite(values)]
+        low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
+        self.cut = low
+        super().__init__(master, title, lambda: draw(self.cut))
+        self.values, self.shown = finite, shown
+        ttk.Label(self.foot, text="Score ≥").pack(side="left")
+        self.slider = ttk.Scale(self.foot, from_=low, to=max(high, low + 1e-9), length=theme.px(self, 260),
+                                command=lambda v: self._moved(float(v)))  # fmt: skip
+        self.slider.pack(side="left", padx=theme.px(self, theme.PAD))
+        self.keep_button = ttk.Button(self.foot, text="Keep these as a new output", bootstyle="success", command=self.keep)
+        self.keep_button.pack(side="left")
+        self.w |= {"slider": self.slider, "keep": self.keep_button}
+
+    def _moved(self, cut: float) -> None:
+        self.cut = cut
+        self.told.configure(text=f"{int((self.values >= cut).sum())} of {len(self.values)}")
+        self.redraw()
+
+    def keep(self) -> None:
+        """Run select-subset with the cut."""
+        target, cut, label = f"{self.shown.run}.{self.shown.name}", self.cut, f"{self.shown.label} score at least {self.cut:.3g}".replace(".", ",")
+        window: Any = self.app
+
+        def work(project: Any) -> str:
+            run = project.new_run(protocol_named("select-subset"), project.free_label(label))
+            set_parameters(project, run, {"items": target, "min_score": f"{cut:.9g}", "number": "0"}, window.folder)
+            project.saveProtocol(run)
+            project.launch(run)
+            return str(run.getObjLabel())
+
+        window.service.ask(work, lambda told: self.told.configure(text=f"Kept in {told}."), lambda s: self.told.configure(text=s))

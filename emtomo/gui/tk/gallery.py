@@ -1,0 +1,178 @@
+"""Subtomograms side by side, page by page: a hundred thousand are no more work than a hundred."""
+
+import tkinter as tk
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import ttkbootstrap as ttk
+from PIL import Image, ImageTk
+
+from emtomo.gui.core.actions import Action
+from emtomo.gui.core.background import Task
+from emtomo.gui.core.gallery import Sheet, compose
+from emtomo.gui.core.shown import Shown
+from emtomo.gui.tk import theme
+from emtomo.gui.tk.window import Window
+from emtomo.io import mrc
+
+SIDE, LEAST, MOST = 84, 40, 320
+SORTS = ("order", "score", "group", "class_number", "half")
+
+
+class GalleryWindow(Window):
+    """Shows the middle slab of every box."""
+
+    def __init__(self, master: Any, shown: Shown) -> None:
+        super().__init__(master, f"{shown.title} – gallery – emtomo", (980, 700), "gallery")
+        self.shown = shown
+        self.frame_now = pd.DataFrame()
+        self.first = 0
+        self.side = theme.px(self, SIDE)
+        self.sheet: Sheet | None = None
+        self._photo: Any = None
+        self._task: Task | None = None
+        self._again = False
+        self.chosen: int | None = None
+        self.orders: np.ndarray = np.zeros(0, int)
+        pad = theme.px(self, theme.PAD)
+        foot = ttk.Frame(self, padding=pad)
+        foot.pack(side="bottom", fill="x")
+        for name, text, call in (("back", "‹ Page", lambda: self.turn(-1)), ("next", "Page ›", lambda: self.turn(1)),
+                                 ("smaller", "–", lambda: self.resize(0.8)), ("larger", "+", lambda: self.resize(1.25))):  # fmt: skip
+            button = ttk.Button(foot, text=text, bootstyle="secondary-outline", command=call)
+            button.pack(side="left", padx=(0, theme.px(self, theme.GAP)))
+            self.w[name] = button
+        ttk.Label(foot, text="Sort by").pack(side="left", padx=(pad, theme.px(self, theme.GAP)))
+        self.sort = ttk.Combobox(foot, values=list(SORTS), state="readonly", width=13)
+        self.sort.set("order")
+        self.sort.pack(side="left")
+        self.down = ttk.BooleanVar(self, True)
+        ttk.Checkbutton(foot, text="largest first", variable=self.down, bootstyle="round-toggle", command=self.sorted_again).pack(side="left", padx=pad)
+        self.sort.bind("<<ComboboxSelected>>", lambda _: self.sorted_again())
+        self.axis = ttk.Combobox(foot, values=["xy", "xz", "yz"], state="readonly", width=5)
+        self.axis.set("xy")
+        self.axis.bind("<<ComboboxSelected>>", lambda _: self.redraw())
+        self.axis.pack(side="left")
+        self.told = ttk.Label(foot, text="")
+        self.told.pack(side="left", padx=pad, fill="x", expand=True)
+        self.canvas = tk.Canvas(self, highlightthickness=0, background="#282828", takefocus=1)
+        self.canvas.pack(fill="both", expand=True)
+        self._item = self.canvas.create_image(0, 0, anchor="nw")
+        self.canvas.bind("<Configure>", lambda _: self.redraw())
+        self.canvas.bind("<Button-1>", self._press)
+        self.canvas.bind("<Double-Button-1>", lambda _: self.open_chosen())
+        self.canvas.bind("<Button-4>", lambda e: self.resize(1.25) if int(e.state) & 4 else self.turn(-1))
+        self.canvas.bind("<Button-5>", lambda e: self.resize(0.8) if int(e.state) & 4 else self.turn(1))
+        self.w |= {"canvas": self.canvas, "sort": self.sort, "told": self.told}
+        self.bind_actions(
+            [Action("next", "Next page", lambda: self.turn(1), "<Next> <Right>"), Action("back", "Page before", lambda: self.turn(-1), "<Prior> <Left>"),
+             Action("larger", "Larger pictures", lambda: self.resize(1.25), "<plus> <equal>"), Action("smaller", "Smaller pictures", lambda: self.resize(0.8), "<minus>"),
+             Action("close", "Close", self.close, "<Escape>")],
+            [("Left click", "what is known of the particle"), ("Double click", "its slices"), ("Wheel", "page"), ("Ctrl+Wheel", "size")],
+        )  # fmt: skip
+        columns = ["file", "index", "tomogram_id", "score", "group", "class_number", "half", "x", "y", "z"]
+        self.app.work(lambda _: shown.value.frame(columns), self._read, lambda s: self.told.configure(text=s))
+
+    def _read(self, frame: pd.DataFrame) -> None:
+        if self.winfo_exists():
+            self.frame_now, self.orders = frame, np.arange(len(frame))
+            self.redraw()
+
+    def sorted_again(self) -> None:
+        """Sort by the chosen column."""
+        key = self.sort.get()
+        values = np.arange(len(self.frame_now)) if key == "order" else self.frame_now[key].to_numpy(float)
+        order = np.argsort(values, kind="stable")
+        self.orders = order[::-1] if self.down.get() and key != "order" else order
+        self.first = 0
+        self.redraw()
+
+    def per_page(self) -> int:
+        """Return how many pictures fit."""
+        step = self.side + 4
+        return max(1, self.canvas.winfo_width() // step) * max(1, self.canvas.winfo_height() // step)
+
+    def turn(self, by: int) -> None:
+        """Go to another page."""
+        count = self.per_page()
+        last = max(0, (len(self.orders) - 1) // count * count)
+        self.first = min(max(self.first + by * count, 0), last)
+        self.redraw()
+
+    def resize(self, factor: float) -> None:
+        """Make pictures larger or smaller."""
+        self.side = int(min(max(self.side * factor, LEAST), MOST))
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Cut and compose the page in a thread."""
+        if not len(self.frame_now):
+            return
+        if self._task is not None and self._task.thread.is_alive():
+            self._again = True
+            return
+        index = self.orders[self.first : self.first + self.per_page()]
+        rows = self.frame_now.iloc[index]
+        size, axis = int(self.shown.value.box_size.get()), {"xy": 0, "xz": 1, "yz": 2}[self.axis.get()]
+        side, width, shown = self.side, self.canvas.winfo_width(), self.shown
+
+        def work(_: Task) -> Sheet:
+            return compose([middle(shown, f, int(k), size, axis) for f, k in zip(rows["file"], rows["index"], strict=True)], side, width)
+
+        self._task = self.app.work(work, self._show, lambda s: self.told.configure(text=s))
+
+    def _show(self, sheet: Sheet) -> None:
+        if not self.winfo_exists():
+            return
+        self.sheet = sheet
+        self._photo = ImageTk.PhotoImage(Image.fromarray(sheet.picture), master=self.canvas)
+        self.canvas.itemconfigure(self._item, image=self._photo)
+        last = min(self.first + self.per_page(), len(self.orders))
+        self.told.configure(text=f"{self.first + 1} to {last} of {len(self.orders)}")
+        self._frame()
+        self._task = None
+        if self._again:
+            self._again = False
+            self.redraw()
+
+    def _press(self, event: "tk.Event[Any]") -> None:
+        self.canvas.focus_set()
+        k = self.sheet.at(event.x, event.y) if self.sheet is not None else None
+        self.chosen = int(self.orders[self.first + k]) if k is not None else None
+        if self.chosen is not None:
+            row = self.frame_now.iloc[self.chosen]
+            self.told.configure(text=f"Particle {self.chosen + 1} of {row['tomogram_id']}: score {row['score']:.4g}, group {row['group']}, "
+                                     f"class {row['class_number']}, half {row['half']}; x, y, z {row['x']:.0f}, {row['y']:.0f}, {row['z']:.0f} Å")  # fmt: skip
+        self._frame()
+
+    def _frame(self) -> None:
+        """Frame the chosen picture."""
+        self.canvas.delete("chosen")
+        if self.chosen is None or self.sheet is None:
+            return
+        at = np.flatnonzero(self.orders[self.first : self.first + self.sheet.count] == self.chosen)
+        if len(at):
+            self.canvas.create_rectangle(*self.sheet.box(int(at[0])), outline=theme.ACTIVE_FRAME, width=2, tags="chosen")
+
+    def open_chosen(self) -> None:
+        """Show the slices of the chosen box."""
+        from emtomo.gui.tk.setslices import open_box
+
+        if self.chosen is not None:
+            row = self.frame_now.iloc[self.chosen]
+            self.w["box"] = open_box(self, self.shown, str(row["file"]), int(row["index"]), self.chosen + 1)
+
+    def close(self) -> None:
+        """Close."""
+        if self._task is not None:
+            self._task.cancel()
+        super().close()
+
+
+def middle(shown: Shown, file: str, index: int, size: int, axis: int) -> np.ndarray:
+    """Return the mean of the middle three slices of a box."""
+    box = mrc.open_volume(shown.path(file)).reshape(-1, size, size, size)[index]
+    part = slice(max(0, size // 2 - 1), size // 2 + 2)
+    chosen = box[part] if axis == 0 else box[:, part] if axis == 1 else box[:, :, part]
+    return np.asarray(chosen, np.float32).mean(axis=axis)

@@ -1,0 +1,332 @@
+"""Outputs on slices: tomograms before and after, particles with their directions, volumes, tilts, boxes."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ttkbootstrap as ttk
+
+from emtomo.compute.positions import to_voxels
+from emtomo.engine.parameters import protocol_named, set_parameters
+from emtomo.errors import EmtomoError
+from emtomo.gui.core.shown import Shown
+from emtomo.gui.core.slices import marks_near
+from emtomo.gui.core.volume import ACROSS
+from emtomo.gui.tk import theme
+from emtomo.gui.tk.slicepanel import SlicePanel
+from emtomo.gui.tk.slicewindow import SliceWindow
+from emtomo.gui.tk.window import Window, busy_label
+from emtomo.io import mrc
+from emtomo.objects import positions_of, rotations_of
+
+ARROW = 0.5  # of the box
+
+
+class ChooseTomogram(Window):
+    """A list of tomograms with what they hold; a double click opens one."""
+
+    def __init__(self, master: Any, title: str, rows: list[tuple[str, str]], heading: str, opened: Callable[[str], Any]) -> None:
+        super().__init__(master, title, (460, 360))
+        self.opened = opened
+        pad = theme.px(self, theme.PAD)
+        busy_label(self, "Double-click a tomogram to see it.").pack(anchor="w", padx=pad, pady=pad)
+        frame = ttk.Frame(self, padding=(pad, 0))
+        frame.pack(fill="both", expand=True)
+        self.tree = ttk.Treeview(frame, columns=("told",), show="tree headings", selectmode="browse")
+        self.tree.heading("#0", text="Tomogram", anchor="w")
+        self.tree.heading("told", text=heading, anchor="w")
+        bar = ttk.Scrollbar(frame, command=self.tree.yview)
+        self.tree.configure(yscrollcommand=bar.set)
+        bar.pack(side="right", fill="y")
+        self.tree.pack(side="left", fill="both", expand=True)
+        for name, told in rows:
+            self.tree.insert("", "end", iid=name, text=name, values=(told,))
+        self.tree.bind("<Double-1>", lambda e: self.open(self.tree.identify_row(e.y)))
+        self.tree.bind("<Return>", lambda _: [self.open(i) for i in self.tree.selection()])
+        self.bind("<Escape>", lambda _: self.close())
+        if rows:
+            self.tree.selection_set(rows[0][0])
+            self.tree.focus(rows[0][0])
+        self.tree.focus_set()
+        self.w["tomograms"] = self.tree
+
+    def open(self, name: str) -> None:
+        """Open a tomogram."""
+        if name:
+            self.w["opened"] = self.opened(name)
+
+
+def _choose(master: Any, shown: Shown, rows: list[tuple[str, str]], heading: str, opened: Callable[[str], Any]) -> Any:
+    """Open the only tomogram, or let the user choose."""
+    if not rows:
+        raise EmtomoError(f"{shown.title} is an empty set: there is nothing to show.")
+    if len(rows) == 1:
+        return opened(rows[0][0])
+    return ChooseTomogram(master, f"{shown.title} – emtomo", rows, heading, opened)
+
+
+def open_tomograms(master: Any, shown: Shown) -> Any:
+    """Show tomograms; those that were made from others beside them."""
+    frame = shown.value.frame()
+    before = shown.before.frame() if shown.before is not None else None
+
+    def opened(name: str) -> Any:
+        row = frame[frame["tomogram_id"] == name].iloc[0]
+        old = before[before["tomogram_id"] == name] if before is not None else None
+        title = f"{name} – {shown.label} – emtomo"
+        path, size = shown.path(row["file"]), float(shown.value.pixel_size.get())
+        if old is not None and len(old):
+            return BeforeAfter(master, shown.path(old.iloc[0]["file"]), path, title, size)
+        return SliceWindow(master, path, title, size)
+
+    rows = [(r.tomogram_id, f"{r.size_x} × {r.size_y} × {r.size_z}") for r in frame.itertuples()]
+    return _choose(master, shown, rows, "Voxels", opened)
+
+
+class BeforeAfter(SliceWindow):
+    """A tomogram, and what it was made from at the same place: hold B, or switch."""
+
+    def __init__(self, master: Any, before: Path, after: Path, title: str, pixel_size: float) -> None:
+        from emtomo.gui.core.slices import SliceState
+        from emtomo.gui.core.volume import VolumeSource
+
+        self.old = SliceState(VolumeSource(before))
+        super().__init__(master, after, title, pixel_size, "before-after")
+        self.old_panel = SlicePanel(self.grid_frame, self.old, 0, self)
+        self.state_.listeners.append(self._follow_old)
+        self.show_planes(None)
+
+    def show_planes(self, axis: int | None) -> None:
+        """Show before and after side by side for xy, or all planes of the new one."""
+        super().show_planes(axis)
+        if not hasattr(self, "old_panel"):
+            return
+        if axis is not None:
+            self.old_panel.grid_remove()
+            return
+        for panel in self.panels.values():
+            panel.grid_remove()
+        for k in (0, 1):
+            self.grid_frame.columnconfigure(k, weight=1, uniform="halves")
+            self.grid_frame.rowconfigure(k, weight=1 if k == 0 else 0, uniform="")
+        self.old_panel.grid(row=0, column=0, sticky="nsew", padx=(0, 2))
+        self.panels[0].grid(row=0, column=1, sticky="nsew")
+
+    def _follow_old(self) -> None:
+        """Keep the old tomogram at the same place, slab and zoom."""
+        scale = [a / b for a, b in zip(self.old.source.shape, self.source.shape, strict=True)]
+        self.old.place = [min(int(round(p * s)), n - 1) for p, s, n in zip(self.state_.place, scale, self.old.source.shape, strict=True)]
+        self.old.thickness, self.old.sigma = self.state_.thickness, self.state_.sigma
+        self._share()
+        self.old_panel.redraw()
+
+    def _share(self) -> None:
+        new, old = self.panels[0].camera, self.old_panel.camera
+        ratio = self.old.source.shape[2] / self.source.shape[2]
+        old.zoom = new.zoom / ratio
+        old.horizontal, old.vertical = ((v - n // 2) * ratio + m // 2 for v, n, m in (
+            (new.horizontal, self.source.shape[2], self.old.source.shape[2]), (new.vertical, self.source.shape[1], self.old.source.shape[1])))  # fmt: skip
+
+    def decorate(self, panel: SlicePanel) -> None:
+        """Label the two sides and keep them together."""
+        if panel is self.panels[0] and self.shown is None:
+            before = (self.old_panel.camera.zoom, self.old_panel.camera.horizontal, self.old_panel.camera.vertical)
+            self._share()
+            if before != (self.old_panel.camera.zoom, self.old_panel.camera.horizontal, self.old_panel.camera.vertical):
+                self.old_panel.redraw()
+        if panel is not self.old_panel:
+            super().decorate(panel)
+        told = "before" if panel is self.old_panel else "after"
+        panel.canvas.create_text(theme.px(self, 8), theme.px(self, 22), anchor="nw", text=told, fill="#ffd24d", tags="mark")
+
+    def auto_contrast(self) -> None:
+        """Set the contrast of both."""
+        super().auto_contrast()
+        self.old.auto_contrast()
+
+    def close(self) -> None:
+        """Close both."""
+        self.old.source.close()
+        super().close()
+
+
+class ParticlesWindow(SliceWindow):
+    """Particles with their directions on the slices of one tomogram; a slider hides low scores."""
+
+    def __init__(self, master: Any, path: Path, title: str, pixel_size: float, points: np.ndarray, normals: np.ndarray,
+                 groups: np.ndarray, scores: np.ndarray, box: float) -> None:  # fmt: skip
+        self.points, self.normals, self.groups, self.scores, self.box = points, normals, groups, scores, box
+        self.cut = -np.inf
+        super().__init__(master, path, title, pixel_size, "particles")
+        if len(points):
+            self.state_.centre(*np.median(points, axis=0))
+
+    def build_side(self) -> None:
+        """Number, size of the circles, threshold."""
+        pad = theme.px(self, theme.PAD)
+        frame = ttk.Labelframe(self.side, text="Particles", padding=pad)
+        frame.pack(fill="x", pady=(pad, 0))
+        self.count = ttk.Label(frame, text="")
+        self.count.pack(anchor="w")
+        self.boxes = ttk.BooleanVar(self, True)
+        self.arrows = ttk.BooleanVar(self, True)
+        for text, variable in (("Boxes", self.boxes), ("Directions", self.arrows)):
+            ttk.Checkbutton(frame, text=text, variable=variable, bootstyle="round-toggle", command=self.redraw).pack(anchor="w")
+        finite = self.scores[np.isfinite(self.scores)]
+        low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 0.0)
+        row = ttk.Frame(frame)
+        row.pack(fill="x", pady=(theme.px(self, theme.GAP), 0))
+        ttk.Label(row, text="Score ≥").pack(side="left")
+        self.slider = ttk.Scale(row, from_=low, to=max(high, low + 1e-9), command=lambda v: self._cut(float(v)))
+        self.slider.pack(side="left", fill="x", expand=True)
+        if high <= low:
+            self.slider.configure(state="disabled")
+        self.w["score"] = self.slider
+        self._tell()
+
+    def _cut(self, cut: float) -> None:
+        self.cut = cut
+        self._tell()
+        self.redraw()
+
+    def _tell(self) -> None:
+        kept = int((self.scores >= self.cut).sum()) if np.isfinite(self.cut) else len(self.points)
+        told = f"{kept} of {len(self.points)}" if np.isfinite(self.cut) else f"{len(self.points)}"
+        self.count.configure(text=f"{told} particles" + (f", score at least {self.cut:.3g}" if np.isfinite(self.cut) else ""))
+
+    def decorate(self, panel: SlicePanel) -> None:
+        """Draw circles where the particles' spheres are cut, and their directions."""
+        super().decorate(panel)
+        shown = np.flatnonzero(self.scores >= self.cut) if np.isfinite(self.cut) else np.arange(len(self.points))
+        at = self.state_.place[panel.axis]
+        marks = marks_near(self.points[shown], panel.axis, at, self.box / 2)
+        rows, columns = ACROSS[panel.axis]
+        for (h, v), r, k in zip(marks.places, marks.radii, shown[marks.index], strict=True):
+            colour = theme.group_colour(int(self.groups[k]))
+            if self.boxes.get():
+                panel.ring(h, v, r, colour, width=1)
+            normal = self.normals[k]
+            if self.arrows.get() and np.isfinite(normal).all():
+                start = panel.camera.to_screen(h, v)
+                end = panel.camera.to_screen(h + ARROW * self.box * normal[columns], v + ARROW * self.box * normal[rows])
+                panel.canvas.create_line(*start, *end, fill=colour, width=2, arrow="last", arrowshape=(6, 7, 3), tags="mark")
+
+
+def _in_tomogram(shown: Shown, name: str) -> tuple[Path, float, Any, np.ndarray, np.ndarray]:
+    """Return file, pixel size, rows, places and normals (z, y, x) of the particles of a tomogram."""
+    found = shown.tomograms
+    if found is None or name not in found.tomogram_ids():
+        raise EmtomoError(f"{shown.title}: the tomogram {name} is not in this project, so its slices cannot be shown.")
+    row = found.frame(tomogram_id=name).iloc[0]
+    frame, size = shown.value.frame(tomogram_id=name), float(found.pixel_size.get())
+    shape = (int(row["size_z"]), int(row["size_y"]), int(row["size_x"]))
+    points = to_voxels(positions_of(frame), shape, size)
+    normals = rotations_of(frame)[:, ::-1, 2] if "r11" in frame else np.full(points.shape, np.nan)
+    return shown.path(row["file"]), size, frame, points, normals
+
+
+def _counts(shown: Shown) -> list[tuple[str, str]]:
+    """Return how many particles each tomogram has, without reading them all."""
+    frame = shown.value.frame(["tomogram_id"])
+    return [(str(name), f"{count}") for name, count in frame["tomogram_id"].value_counts(sort=False).items()]
+
+
+def open_particles(master: Any, shown: Shown) -> Any:
+    """Show particles, or picked points, on slices of their tomogram."""
+
+    def opened(name: str) -> Any:
+        path, size, frame, points, normals = _in_tomogram(shown, name)
+        box = float(shown.value.box_size.get() or 16) * float(shown.value.pixel_size.get() or size) / size
+        if "role" in frame:  # picked points
+            box = 5.0
+        scores = frame["score"].to_numpy(float) if "score" in frame else np.zeros(len(frame))
+        return ParticlesWindow(master, path, f"{name} – {shown.title} – emtomo", size, points, normals, frame["group"].to_numpy(int), scores, box)
+
+    return _choose(master, shown, _counts(shown), "Particles", opened)
+
+
+def open_space(master: Any, shown: Shown, make: Callable[[Shown, str], Any]) -> Any:
+    """Show an output in space; removed particles can be left out of a new output."""
+    from emtomo.gui.tk.view3d import View3D
+
+    if not hasattr(shown.value, "tomogram_ids"):
+        return View3D(master, make(shown, ""), f"{shown.title} – 3D – emtomo")
+
+    def opened(name: str) -> Any:
+        keep = None
+        if "rotation" not in shown.value.NOUN and shown.value.NOUN != "points":
+            keep = lambda kept: save_selection(master, shown, name, kept)  # noqa: E731
+        return View3D(master, make(shown, name), f"{name} – {shown.title} – 3D – emtomo", keep)
+
+    return _choose(master, shown, _counts(shown), "Particles", opened)
+
+
+def save_selection(window: Any, shown: Shown, name: str, kept: np.ndarray) -> None:
+    """Make a new set of the particles of a tomogram that are left, with those of the other tomograms."""
+    from emtomo.gui.core.sitting import write_table
+
+    frame = shown.value.frame()
+    mine = np.flatnonzero((frame["tomogram_id"] == name).to_numpy())
+    stays = np.ones(len(frame), bool)
+    stays[mine] = kept
+    columns = [c for c in ("tomogram_id", "x", "y", "z", "group", "score", *(f"r{i}{j}" for i in "123" for j in "123")) if c in frame]
+    table = frame.loc[stays, columns]
+    if "r11" in table and table["r11"].isna().any():
+        table = table.drop(columns=[c for c in table if str(c).startswith("r") and str(c)[1:].isdigit()])
+    box, tomograms = int(shown.value.box_size.get() or 32), shown.tomograms
+
+    def work(project: Any) -> str:
+        assert tomograms is not None
+        path = Path(project.path) / "Picking" / f"selected_{shown.run}_{shown.name}_{len(list((Path(project.path) / 'Picking').glob('selected_*'))) + 1}.csv"
+        write_table(table, path)
+        target = next(
+            f"{run.getObjId()}.{n}" for run in project.runs_now() for n, v in run.iterOutputAttributes()
+            if hasattr(v, "getFileName") and Path(project.path, v.getFileName()) == Path(tomograms.getFileName())
+        )  # fmt: skip
+        run = project.new_run(protocol_named("pick-manually"), project.free_label(f"selected from {shown.label}".replace(".", " ")))
+        set_parameters(project, run, {"tomograms": target, "points": str(path), "box_size": str(box), "thumbnails": "no"}, Path(project.path))
+        project.saveProtocol(run)
+        project.launch(run)
+        return str(run.getObjLabel())
+
+    window.service.ask(work, lambda label: window.say(f"{int(stays.sum())} particles kept in {label}."), window._failed)
+
+
+def open_volume(master: Any, shown: Shown) -> Any:
+    """Show a volume."""
+    return SliceWindow(master, shown.path(str(shown.value.file.get())), f"{shown.title} – emtomo", float(shown.value.pixel_size.get() or 0))
+
+
+def open_tilts(master: Any, shown: Shown) -> Any:
+    """Show the images of a tilt series as slices of its stack."""
+    items = {str(item.tomogram_id.get()): item for item in shown.value.items()}
+
+    def opened(name: str) -> Any:
+        item = items[name]
+        window = SliceWindow(master, shown.path(str(item.file.get())), f"{name} – {shown.title} – emtomo", float(shown.value.pixel_size.get() or 0))
+        angles = item.table()["angle"].to_numpy(float)
+        window.show_planes(0)
+
+        def follow() -> None:
+            k = window.state_.place[0]
+            window.say(f"tilt {k + 1} of {len(angles)}: {angles[k]:g}°" if k < len(angles) else "")
+
+        window.state_.listeners.append(follow)
+        follow()
+        return window
+
+    return _choose(master, shown, [(name, f"{len(item.table())} tilts") for name, item in items.items()], "Tilts", opened)
+
+
+def open_box(master: Any, shown: Shown, file: str, index: int, number: int) -> SliceWindow:
+    """Show the slices of one subtomogram."""
+    size = int(shown.value.box_size.get())
+    box = np.asarray(mrc.open_volume(shown.path(file)).reshape(-1, size, size, size)[index], np.float32)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "box.mrc"
+        mrc.write_volume(path, box, float(shown.value.pixel_size.get()))
+        window = SliceWindow(master, path, f"particle {number} – {shown.title} – emtomo", float(shown.value.pixel_size.get()))
+        window.source.data = box  # the file goes, its voxels stay
+    return window

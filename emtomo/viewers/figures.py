@@ -1,0 +1,294 @@
+"""Figures of outputs, one function for each way to look at them."""
+
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from emtomo.compute.positions import to_voxels
+from emtomo.errors import EmtomoError
+from emtomo.gui.core.plots import convergence, curve_file
+from emtomo.gui.core.shown import Shown
+from emtomo.io import mrc
+from emtomo.objects import SetOfTomograms, positions_of, rotations_of
+from emtomo.viewers.sections import montage, show, slab, three_sections
+
+GALLERY = 24
+ARROW = 0.06  # of the picture's width
+NEAR = 3  # voxels from the slice within which particles are drawn
+BINS = 60
+ROWS = 24
+
+
+def figure_of(columns: int, width: float, height: float) -> tuple[Figure, list[Any]]:
+    """Return a figure and its axes, side by side."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, [figure.add_subplot(1, columns, k + 1) for k in range(columns)]
+
+
+def sections(volume: np.ndarray, pixel_size: float, title: str, thickness: int = 1) -> Figure:
+    """Return the three central sections of a volume."""
+    figure, axes = figure_of(3, 12, 4.2)
+    for a, image, plane in zip(axes, three_sections(volume, thickness), ("xy", "xz", "yz"), strict=True):
+        show(a, image, f"{title} {plane}", pixel_size)
+    return figure
+
+
+def tomograms(shown: Shown) -> Figure:
+    """Return sections of the first tomogram, or slices before and after where it was made from another."""
+    value, before = shown.value, shown.before
+    row = value.frame().iloc[0]
+    volume = mrc.open_volume(shown.path(row["file"]))
+    title, size = row["tomogram_id"], value.pixel_size.get()
+    old = before.frame(tomogram_id=title) if before is not None else None
+    if old is None or len(old) == 0:
+        return sections(volume, size, title, thickness=3)
+    former = mrc.open_volume(shown.path(old.iloc[0]["file"]))
+    figure, axes = figure_of(2, 12, 6.2)
+    for a, data, what, p in ((axes[0], former, "before", before.pixel_size.get()), (axes[1], volume, "after", size)):  # type: ignore[union-attr]
+        show(a, slab(data, 0, data.shape[0] // 2, 1), f"{title} {what}", p)
+    return figure
+
+
+def tomogram_of(shown: Shown, tomogram_id: str) -> tuple[np.ndarray | None, float, tuple[int, int, int]]:
+    """Return the voxels, pixel size and shape of the tomogram that an output belongs to."""
+    found: SetOfTomograms | None = shown.tomograms
+    if found is None or tomogram_id not in found.tomogram_ids():
+        return None, 1.0, (0, 0, 0)
+    volume = mrc.open_volume(shown.path(found.frame(tomogram_id=tomogram_id).iloc[0]["file"]))
+    return volume, found.pixel_size.get(), volume.shape  # type: ignore[return-value]
+
+
+def coordinates(shown: Shown) -> Figure:
+    """Return the particles of the first tomogram on slices of it."""
+    name = shown.value.tomogram_ids()[0]
+    frame = shown.value.frame(tomogram_id=name)
+    volume, size, shape = tomogram_of(shown, name)
+    voxels = to_voxels(positions_of(frame), shape, size)
+    return points_on(voxels, rotations_of(frame)[:, :, 2], frame["group"].to_numpy(), volume, size, shape, name)
+
+
+def points_on(
+    voxels: np.ndarray,
+    normals: np.ndarray,
+    groups: np.ndarray,
+    volume: np.ndarray | None,
+    size: float,
+    shape: tuple[int, ...],
+    name: str,
+) -> Figure:
+    """Return points near a slice, with their z axes, on an xy and an xz slice through the middle of them.
+
+    Parameters
+    ----------
+    voxels : (n, 3) array
+        z, y, x.
+    normals : (n, 3) array
+        x, y, z of the z axes; NaN where unknown.
+    groups : (n,) int array
+        Colours.
+    volume : (z, y, x) array, optional
+    size : float
+        Å per voxel.
+    shape : tuple
+        Of the tomogram.
+    name : str
+    """
+    figure, axes = figure_of(2, 12, 6)
+    for a, axis, (h, v), plane in ((axes[0], 0, (2, 1), "xy"), (axes[1], 1, (2, 0), "xz")):
+        at = int(np.median(voxels[:, axis]))
+        if volume is not None:
+            show(a, slab(volume, axis, min(max(at, 0), shape[axis] - 1)), f"{name} {plane} slice {at}", size)
+        near = np.abs(voxels[:, axis] - at) <= NEAR
+        x, y = voxels[near, h], voxels[near, v]
+        a.scatter(x, y, s=10, c=group_colours(groups[near]), zorder=3)
+        across = {2: 0, 1: 1, 0: 2}  # zyx axis to xyz column
+        known = ~np.isnan(normals[near, 0])
+        length = ARROW * max(shape[h] or 100, 1)
+        a.quiver(
+            x[known], y[known], normals[near][known, across[h]], normals[near][known, across[v]],
+            angles="xy", scale_units="xy", scale=1 / length, color="cyan", width=0.003, zorder=4,
+        )  # fmt: skip
+    return figure
+
+
+def meshes(shown: Shown) -> Figure:
+    """Return the picked points of the first tomogram on its middle slice."""
+    value = shown.value
+    name = value.tomogram_ids()[0]
+    frame = value.frame(tomogram_id=name)
+    volume, size, shape = tomogram_of(shown, name)
+    voxels = to_voxels(positions_of(frame), shape, size)
+    figure, axes = figure_of(1, 7, 7)
+    if volume is not None:
+        show(axes[0], slab(volume, 0, shape[0] // 2), f"{name}: picked points, all slices", size)
+    colours = group_colours(frame["group"].to_numpy())
+    for role, mark in (("point", "o"), ("inside", "*")):
+        mine = (frame["role"] == role).to_numpy() if role == "inside" else (frame["role"] != "inside").to_numpy()
+        axes[0].scatter(voxels[mine, 2], voxels[mine, 1], s=18 if mark == "o" else 90, c=colours[mine], marker=mark)
+    return figure
+
+
+def gallery(shown: Shown) -> Figure:
+    """Return some boxes, and where the particles point."""
+    value = shown.value
+    frame = value.frame(["file", "index"])
+    chosen = frame.iloc[np.unique(np.linspace(0, len(frame) - 1, min(GALLERY, len(frame))).astype(int))]
+    size = value.box_size.get()
+    boxes = []
+    for file, index in zip(chosen["file"], chosen["index"], strict=True):
+        stack = mrc.open_volume(shown.path(file)).reshape(-1, size, size, size)
+        boxes.append(slab(stack[int(index)], 0, size // 2, 3))
+    rotations = rotations_of(value.frame([f"r{i}{j}" for i in "123" for j in "123"]))
+    known = ~np.isnan(rotations).any(axis=(1, 2))
+    figure, axes = figure_of(2 if known.any() else 1, 15 if known.any() else 12, 4.5)
+    show(axes[0], montage(boxes, 8), f"{len(boxes)} of {len(value)} subtomograms, central xy slab")
+    if known.any():
+        draw_directions(axes[1], rotations[known])
+    return figure
+
+
+def draw_directions(axes: Any, rotations: np.ndarray) -> None:
+    """Draw where in the tomogram the particles' z axes point: azimuth against elevation, equal areas."""
+    x, y, z = rotations[:, :, 2].T
+    axes.hexbin(np.rad2deg(np.arctan2(y, x)), z, gridsize=(24, 10), extent=(-180, 180, -1, 1), mincnt=1, cmap="viridis")
+    axes.set_xlabel("azimuth of the z axis (°)")
+    axes.set_ylabel("cosine of its angle to the beam")
+    axes.set_title("directions of the particles' z axes", fontsize=9)
+
+
+def average(shown: Shown) -> Figure:
+    """Return three sections and a montage of a volume."""
+    value = shown.value
+    volume = mrc.open_volume(shown.path(value.file.get()))
+    n = volume.shape[0]
+    figure, axes = figure_of(4, 15, 4)
+    for a, image, plane in zip(axes, three_sections(volume), ("xy", "xz", "yz"), strict=False):
+        show(a, image, plane, value.pixel_size.get())
+    chosen = np.linspace(n * 0.15, n * 0.85, 16).astype(int)
+    show(
+        axes[3],
+        montage([np.asarray(volume[k], np.float32) for k in chosen], 4),
+        "xy slices from low to high z",
+    )
+    return figure
+
+
+def fsc(shown: Shown) -> Figure:
+    """Return Fourier shell correlations."""
+    value = shown.value
+    path = shown.path(value.file.get())
+    names = path.read_text(encoding="utf8").split("\n", 1)[0].split(",")[1:]
+    table = np.loadtxt(path, delimiter=",", skiprows=1, ndmin=2)
+    figure, axes = figure_of(1, 7, 4.5)
+    for k, name in enumerate(names):
+        axes[0].plot(table[:, 0], table[:, k + 1], linewidth=2.2 if k == 0 else 1.0, label=name)
+    axes[0].axhline(0.143, color="grey", linewidth=0.8)
+    if value.resolution.get():
+        axes[0].axvline(1 / value.resolution.get(), color="grey", linestyle=":")
+        axes[0].set_title(f"{value.resolution.get():.2f} Å at FSC 0.143", fontsize=10)
+    axes[0].set_ylim(-0.1, 1.05)
+    axes[0].legend(fontsize=8)
+    axes[0].set_xlabel("spatial frequency (1/Å)")
+    axes[0].set_ylabel("FSC")
+    return figure
+
+
+def tilt_series(shown: Shown) -> Figure:
+    """Return three tilts of the first series."""
+    value = shown.value
+    item = next(value.items())
+    stack = mrc.open_volume(shown.path(item.file.get()))
+    angles = item.table()["angle"].to_numpy(float)
+    chosen = np.unique(np.linspace(0, len(angles) - 1, 3).astype(int))
+    figure, axes = figure_of(len(chosen), 12, 4.5)
+    for a, k in zip(axes, chosen, strict=True):
+        show(
+            a,
+            np.asarray(stack[k], np.float32),
+            f"{item.tomogram_id.get()} at {angles[k]:g}°",
+            value.pixel_size.get(),
+        )
+    return figure
+
+
+def directions(shown: Shown) -> Figure:
+    """Return where the particles point.
+
+    Raises
+    ------
+    EmtomoError
+        If none has an orientation.
+    """
+    rotations = rotations_of(shown.value.frame([f"r{i}{j}" for i in "123" for j in "123"]))
+    known = ~np.isnan(rotations).any(axis=(1, 2))
+    if not known.any():
+        raise EmtomoError(f"{shown.title}: no particle has an orientation.")
+    figure, axes = figure_of(1, 8, 5)
+    draw_directions(axes[0], rotations[known])
+    return figure
+
+
+def scores(shown: Shown, cut: float | None = None) -> Figure:
+    """Return the histogram of scores, with a cut where it is given.
+
+    Raises
+    ------
+    EmtomoError
+        If all scores are the same.
+    """
+    values = shown.value.frame(["score"])["score"].to_numpy(float)
+    values = values[np.isfinite(values)]
+    if not len(values) or values.min() == values.max():
+        raise EmtomoError(f"{shown.title}: the particles have no scores, or all the same.")
+    figure, axes = figure_of(1, 8, 5)
+    axes[0].hist(values, bins=BINS, color="#56b4e9")
+    axes[0].set_xlabel("score")
+    axes[0].set_ylabel("particles")
+    axes[0].set_title(f"{len(values)} particles", fontsize=10)
+    if cut is not None:
+        axes[0].axvline(cut, color="#d55e00", linewidth=2)
+        axes[0].set_title(f"{int((values >= cut).sum())} of {len(values)} particles at or above {cut:.4g}", fontsize=10)
+    return figure
+
+
+def curves(shown: Shown) -> Figure:
+    """Return how the run that made an output converged.
+
+    Raises
+    ------
+    EmtomoError
+        If that run does not iterate.
+    """
+    if curve_file(shown.folder) is None:
+        raise EmtomoError(f"{shown.label} keeps no curves: it does not iterate.")
+    return convergence(shown.folder)
+
+
+def table(shown: Shown) -> Figure:
+    """Return the first rows of a set, or the fields of a result, as a table."""
+    if hasattr(shown.value, "frame"):
+        frame = shown.value.frame().iloc[:ROWS]
+        cells = [[_cell(v) for v in row] for row in frame.itertuples(index=False)]
+        names = [str(c) for c in frame.columns]
+    else:
+        cells = [[f.name, _cell(v), f.unit] for f, v in zip(shown.value.FIELDS, shown.value.values().values(), strict=True)]
+        names = ["field", "value", "unit"]
+    figure, axes = figure_of(1, min(24.0, 1.2 * len(names) + 2), 0.25 * len(cells) + 1)
+    axes[0].axis("off")
+    made = axes[0].table(cellText=cells, colLabels=names, loc="center", cellLoc="left")
+    made.auto_set_font_size(False)
+    made.set_fontsize(7)
+    return figure
+
+
+def _cell(value: Any) -> str:
+    text = f"{value:.5g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 24 else "…" + text[-23:]
+
+
+def group_colours(groups: np.ndarray) -> np.ndarray:
+    """Return a colour for each group."""
+    palette = matplotlib.colormaps["tab10"](np.arange(10))
+    return palette[np.asarray(groups, int) % 10]
