@@ -8,7 +8,7 @@ import sys
 import typer
 
 import emtomo.engine  # noqa: F401  the environment must be prepared before pyworkflow is imported
-from emtomo.cli import demo, doctor, files, protocols, results, runs
+from emtomo.cli import demo, doctor, files, protocols, results, runs, windows
 from emtomo.errors import EmtomoError
 
 app = typer.Typer(
@@ -19,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (demo, runs, protocols, files, results, doctor):
+for module in (demo, runs, protocols, files, results, windows, doctor):
     module.add_to(app)
 
 

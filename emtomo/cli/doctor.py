@@ -11,9 +11,19 @@ import typer
 
 from emtomo.cli.output import result
 
-_PACKAGES = ("scipion-pyworkflow", "numpy", "scipy", "numba", "pandas", "mrcfile", "starfile", "matplotlib")
+_PACKAGES = (
+    "scipion-pyworkflow",
+    "numpy",
+    "scipy",
+    "numba",
+    "pandas",
+    "mrcfile",
+    "starfile",
+    "matplotlib",
+    "ttkbootstrap",
+)
 _OPTIONAL = {
-    "ttkbootstrap": "windows: pip install 'emtomo[gui]'",
+    "pyvista": "3D view: pip install 'emtomo[view3d]'; all other windows work without it",
     "torch": "neural picking: pip install 'emtomo[nn]'",
     "cupy-cuda12x": "GPU: pip install 'emtomo[cuda12]' (needs an NVIDIA GPU)",
     "distributed": "several machines: pip install 'emtomo[scale]'",

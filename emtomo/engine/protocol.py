@@ -173,7 +173,7 @@ class EmtomoProtocol(Protocol):
         """
         path = Path(self._getExtraPath(FINGERPRINT))
         now = self.fingerprint()
-        unchanged = path.exists() and json.loads(path.read_text(encoding="utf8")) == now
+        unchanged = path.exists() and self._same(json.loads(path.read_text(encoding="utf8")), now)
         path.write_text(json.dumps(now), encoding="utf8")
         if not unchanged or self.runMode == MODE_RESTART:
             self._prevSteps: list[Any] = []
@@ -201,7 +201,18 @@ class EmtomoProtocol(Protocol):
     def out_of_date(self) -> bool:
         """Return whether a finished run's parameters or inputs are no longer those that its outputs were made from."""
         path = Path(self._getExtraPath(FINGERPRINT))
-        return self.isFinished() and path.exists() and json.loads(path.read_text(encoding="utf8")) != self.fingerprint()
+        if not self.isFinished() or not path.exists():
+            return False
+        return not self._same(json.loads(path.read_text(encoding="utf8")), self.fingerprint())
+
+    def _same(self, before: dict[str, Any], now: dict[str, Any]) -> bool:
+        """Return whether two fingerprints mean the same result, also if one parameter is new and has its default."""
+        old = dict(before.get("parameters", {}))
+        new = set(now["parameters"]) - set(old)
+        if new:
+            usual = parameters_of(type(self)())
+            old |= {name: usual.get(name) for name in new}
+        return bool(old == now["parameters"] and before.get("inputs") == now["inputs"])
 
     # --- results ---
 

@@ -11,7 +11,6 @@ from emtomo.viewers.windows import (
     ViewMeshes,
     ViewMontage,
     ViewOutside,
-    ViewPlaces,
     ViewScores,
     ViewSpace,
     ViewSubtomograms,
@@ -23,5 +22,5 @@ from emtomo.viewers.windows import (
 
 __all__ = [
     "ViewConvergence", "ViewCoordinates", "ViewDirections", "ViewFsc", "ViewMeshes", "ViewMontage", "ViewOutside",
-    "ViewPlaces", "ViewScores", "ViewSpace", "ViewSubtomograms", "ViewTable", "ViewTilts", "ViewTomograms", "ViewVolume",
+    "ViewScores", "ViewSpace", "ViewSubtomograms", "ViewTable", "ViewTilts", "ViewTomograms", "ViewVolume",
 ]  # fmt: skip

@@ -1,5 +1,6 @@
 """What a viewer is: shows outputs of some classes in a window, and draws the same as a picture without one."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,28 +19,52 @@ class OutputViewer(Viewer):
         On the command line: ``emtomo view PROJECT RUN.output --viewer KEY``.
     ORDER : int
         Place in menus; the first that fits an output is its default.
+    WINDOW : str
+        ``module:function`` of :mod:`emtomo.gui.tk`, called with the master window and the output. Empty: a window
+        with the figure.
+    FIGURE : callable
+        Output → matplotlib figure.
     _name : str
         In menus.
     """
 
     KEY: ClassVar[str] = ""
     ORDER: ClassVar[int] = 50
+    WINDOW: ClassVar[str] = ""
+    FIGURE: ClassVar[Any]
     _targets: ClassVar[list[type]] = []
 
     @classmethod
+    def suits(cls, folder: Path) -> bool:
+        """Return whether there is anything to see of a run with this folder."""
+        return True
+
+    @classmethod
     def open_window(cls, master: Any, shown: Shown) -> Any:
-        """Open a window on an output and return it."""
-        raise EmtomoError(f"{cls._name} has no window.")
+        """Open a window on an output and return it; tkinter is imported only now."""
+        if cls.WINDOW:
+            return opener(cls.WINDOW)(master, shown)
+        figure = cls.FIGURE
+        return opener("figurewindow:FigureWindow")(
+            master, f"{shown.title} – {cls._name} – emtomo", lambda: figure(shown)
+        )
 
     @classmethod
     def picture(cls, shown: Shown, png: Path) -> None:
         """Draw an output into a PNG file."""
-        raise EmtomoError(f"{cls._name} draws no picture.")
+        if not hasattr(cls, "FIGURE"):
+            raise EmtomoError(f"{cls.KEY} draws no picture; take another viewer.")
+        save(cls.FIGURE(shown), png)
 
 
 def opener(kind: str) -> Any:
-    """Return a window class by name: tkinter is imported only when a window is opened."""
-    from importlib import import_module
-
+    """Return ``module:name`` of the windows."""
     module, name = kind.split(":")
     return getattr(import_module(f"emtomo.gui.tk.{module}"), name)
+
+
+def save(figure: Any, png: Path, dpi: int = 110) -> None:
+    """Write a figure under a temporary name, then rename it."""
+    part = png.with_name(png.name + ".part.png")
+    figure.savefig(part, dpi=dpi)
+    part.replace(png)

@@ -13,7 +13,14 @@ from emtomo.engine.table import TableSet
 from emtomo.errors import EmtomoError
 from emtomo.gui.core.shown import Shown
 from emtomo.io import mrc
-from emtomo.objects import SetOfCoordinates3D, SetOfMeshes, SetOfSubtomograms, SetOfTomograms, positions_of, rotations_of
+from emtomo.objects import (
+    SetOfCoordinates3D,
+    SetOfMeshes,
+    SetOfSubtomograms,
+    SetOfTomograms,
+    positions_of,
+    rotations_of,
+)
 from emtomo.objects.exchange import export_set
 
 PALETTE = ("0.34 0.71 0.91", "0.90 0.62 0.00", "0.00 0.62 0.45", "0.94 0.89 0.26", "0.80 0.47 0.65", "0.84 0.37 0.00")
@@ -113,8 +120,15 @@ def napari(shown: Shown) -> Handed:
         raise EmtomoError(f"{shown.title}: there is no volume to open.")
     name, path = next(iter(volumes.items()))
     frame = particles_in(shown, name)
-    lines = ["import mrcfile", "import napari", "import numpy as np", "", f"volume = mrcfile.mmap({str(path)!r}, permissive=True).data",
-             "viewer = napari.Viewer()", f"viewer.add_image(volume, name={name!r})"]  # fmt: skip
+    lines = [
+        "import mrcfile",
+        "import napari",
+        "import numpy as np",
+        "",
+        f"volume = mrcfile.mmap({str(path)!r}, permissive=True).data",
+        "viewer = napari.Viewer()",
+        f"viewer.add_image(volume, name={name!r})",
+    ]
     files: list[Path] = []
     if len(frame) and shown.tomograms is not None:
         voxels = to_voxels(positions_of(frame), shown.tomograms.shape(name), float(shown.tomograms.pixel_size.get()))
@@ -122,8 +136,10 @@ def napari(shown: Shown) -> Handed:
         table = pd.DataFrame({"index": range(len(voxels)), **{f"axis-{k}": voxels[:, k] for k in range(3)}})
         _write(points, table.to_csv(index=False, float_format="%.3f"))
         files.append(points)
-        lines += [f"points = np.loadtxt({str(points)!r}, delimiter=',', skiprows=1, ndmin=2)[:, 1:]",
-                  "viewer.add_points(points, size=8, name='particles', face_color='transparent', border_color='orange')"]  # fmt: skip
+        lines += [
+            f"points = np.loadtxt({str(points)!r}, delimiter=',', skiprows=1, ndmin=2)[:, 1:]",
+            "viewer.add_points(points, size=8, name='particles', face_color='transparent', border_color='orange')",
+        ]
     script = folder / f"{name}_napari.py"
     _write(script, "\n".join([*lines, "napari.run()"]) + "\n")
     return Handed("napari", ["python3", str(script)], [script, *files])
@@ -138,7 +154,9 @@ def imod(shown: Shown) -> Handed:
     files: list[Path] = []
     if isinstance(shown.value, SetOfCoordinates3D | SetOfSubtomograms | SetOfMeshes):
         several = len(volumes) > 1
-        files = export_set(shown.value, shown.tomograms, folder / ("models" if several else f"{name}.mod"), "imod").files
+        files = export_set(
+            shown.value, shown.tomograms, folder / ("models" if several else f"{name}.mod"), "imod"
+        ).files
     model = next((f for f in files if name in f.name), files[0] if files else None)
     return Handed("IMOD", ["3dmod", str(path), *([str(model)] if model is not None else [])], files)
 
@@ -150,7 +168,18 @@ def relion(shown: Shown) -> Handed:
         star = folder / "particles.star"
         files = export_set(shown.value, shown.tomograms, star, "relion3.1").files
         shows = isinstance(shown.value, SetOfSubtomograms)
-        command = ["relion_display", "--i", str(star), "--display", "rlnImageName"] if shows else ["relion_star_printtable", str(star), "data_particles", "_rlnCoordinateX", "_rlnCoordinateY", "_rlnCoordinateZ"]  # fmt: skip
+        command = (
+            ["relion_display", "--i", str(star), "--display", "rlnImageName"]
+            if shows
+            else [
+                "relion_star_printtable",
+                str(star),
+                "data_particles",
+                "_rlnCoordinateX",
+                "_rlnCoordinateY",
+                "_rlnCoordinateZ",
+            ]
+        )
         return Handed("RELION", command, files)
     volumes = volumes_of(shown)
     if not volumes:

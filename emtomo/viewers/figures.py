@@ -273,7 +273,9 @@ def table(shown: Shown) -> Figure:
         cells = [[_cell(v) for v in row] for row in frame.itertuples(index=False)]
         names = [str(c) for c in frame.columns]
     else:
-        cells = [[f.name, _cell(v), f.unit] for f, v in zip(shown.value.FIELDS, shown.value.values().values(), strict=True)]
+        cells = [
+            [f.name, _cell(v), f.unit] for f, v in zip(shown.value.FIELDS, shown.value.values().values(), strict=True)
+        ]
         names = ["field", "value", "unit"]
     figure, axes = figure_of(1, min(24.0, 1.2 * len(names) + 2), 0.25 * len(cells) + 1)
     axes[0].axis("off")

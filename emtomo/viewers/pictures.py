@@ -1,7 +1,6 @@
 """One picture for every kind of output, without a window."""
 
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 from pyworkflow.object import Object
@@ -12,9 +11,9 @@ from emtomo.errors import EmtomoError
 from emtomo.gui.core.shown import shown, viewers_for
 from emtomo.io import images
 from emtomo.viewers import figures
+from emtomo.viewers.base import save
 
 matplotlib.use("Agg")
-DPI = 110
 
 
 def picture_of_file(path: Path, png: Path) -> None:
@@ -55,10 +54,3 @@ def picture_of_output(run: Protocol, name: str, png: Path, viewer: str = "") -> 
 def has_picture(value: Object) -> bool:
     """Return whether :func:`picture_of_output` can draw `value`."""
     return bool(viewers_for(value))
-
-
-def save(figure: Any, png: Path) -> None:
-    """Write a figure under a temporary name, then rename it."""
-    part = png.with_name(png.name + ".part.png")
-    figure.savefig(part, dpi=DPI)
-    part.replace(png)

@@ -9,8 +9,8 @@ from emtomo.errors import EmtomoError
 from emtomo.io import images, names
 from emtomo.io.formats import read
 from emtomo.io.particles import Volume, placed
+from emtomo.viewers.base import save
 from emtomo.viewers.figures import points_on
-from emtomo.viewers.pictures import save
 
 
 def picture_of_points(path: Path, tomogram: Path, png: Path, pixel_size: float | None = None) -> str:

@@ -58,5 +58,3 @@ def quantise(plane, low, gain, out):
         for i in range(plane.shape[1]):
             v = (plane[j, i] - low) * gain
             out[j, i] = 0 if v < 0 else 255 if v > 255 else np.uint8(v + np.float32(0.5))
-
-

@@ -37,10 +37,24 @@ class Action:
 
 
 _NAMES = {
-    "Control": "Ctrl", "Key-": "", "MouseWheel": "Wheel", "Button-1": "Left click", "Button-2": "Middle click",
-    "Button-3": "Right click", "Return": "Enter", "slash": "/", "question": "?", "plus": "+", "minus": "-", "equal": "=",
-    "bracketleft": "[", "bracketright": "]", "space": "Space", "grave": "`", "asciitilde": "~",
-}  # fmt: skip
+    "Control": "Ctrl",
+    "Key-": "",
+    "MouseWheel": "Wheel",
+    "Button-1": "Left click",
+    "Button-2": "Middle click",
+    "Button-3": "Right click",
+    "Return": "Enter",
+    "slash": "/",
+    "question": "?",
+    "plus": "+",
+    "minus": "-",
+    "equal": "=",
+    "bracketleft": "[",
+    "bracketright": "]",
+    "space": "Space",
+    "grave": "`",
+    "asciitilde": "~",
+}
 
 
 def key_text(keys: str) -> str:

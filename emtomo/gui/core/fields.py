@@ -124,7 +124,11 @@ def field_of(name: str, attribute: str, param: Any, option: OptionField | None, 
             option.optional, default_text(option.default), param=told, group=group,
         )  # fmt: skip
     kind = kind_of(param)
-    wanted = [w.strip() for w in str(param.pointerClass).strip("[]").replace("'", "").split(",")] if "pointer" in kind else []
+    wanted = (
+        [w.strip() for w in str(param.pointerClass).strip("[]").replace("'", "").split(",")]
+        if "pointer" in kind
+        else []
+    )
     label = str(param.label.get() or name).rstrip(":")
     if name == "device":
         kind = "choice"

@@ -178,7 +178,9 @@ class FormModel:
                 continue
             fit = self.candidates(name, runs)
             mine = [o for o in fit if o.run in chosen] or (fit if len(fit) == 1 and not one.optional else [])
-            if mine and (not one.optional or len(one.wanted) == 1 and mine[0].run in chosen and not self._taken(mine[0])):
+            if mine and (
+                not one.optional or len(one.wanted) == 1 and mine[0].run in chosen and not self._taken(mine[0])
+            ):
                 self.put(name, mine[0].target)
 
     def _taken(self, output: Output) -> bool:

@@ -65,7 +65,9 @@ def compose(images: list[np.ndarray], side: int, width: int, *, background: int 
         step = n / side
         left = (image.shape[1] - 1) / 2 - (side - 1) / 2 * step
         bottom = (image.shape[0] - 1) / 2 - (side - 1) / 2 * step
-        drawn = draw_slice(np.asarray(image, np.float32), bottom, left, step, limits or contrast_limits(image), (side, side))
+        drawn = draw_slice(
+            np.asarray(image, np.float32), bottom, left, step, limits or contrast_limits(image), (side, side)
+        )
         x0, y0, x1, y1 = sheet.box(k)
         page[y0:y1, x0:x1] = drawn[::-1]
     return sheet

@@ -125,7 +125,9 @@ class PickingSession:
         for group, index in points:
             by_group.setdefault(group, []).append(index)
         if by_group:
-            self._change({"do": "erase", "group": next(iter(by_group)), "points": [[g, i] for g, i in by_group.items()]})
+            self._change(
+                {"do": "erase", "group": next(iter(by_group)), "points": [[g, i] for g, i in by_group.items()]}
+            )
 
     def add_many(self, group: int, points: list[list[Any]]) -> None:
         """Add points (x, y, z, role and, if it has one, score) to a model as one change."""

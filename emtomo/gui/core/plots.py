@@ -52,7 +52,7 @@ def convergence(folder: Path, palette: Palette | None = None) -> Figure:
     assert path is not None
     first = table.columns[0]
     wanted = [(c, label) for c, label in CURVES[path.name] if c in table]
-    wanted = wanted or [(c, c.replace("_", " ")) for c in table.columns[1:5] if np.issubdtype(table[c].dtype, np.number)]
+    wanted = wanted or [(c, c.replace("_", " ")) for c in table.columns[1:5] if pd.api.types.is_numeric_dtype(table[c])]
     rows = 2 if len(wanted) > 2 else 1
     for k, (column, label) in enumerate(wanted):
         axes = figure.add_subplot(rows, -(-len(wanted) // rows), k + 1)

@@ -54,7 +54,9 @@ def preview(project: EmtomoProject, protocol: str, name: str, texts: Texts) -> P
         If the input that it works on is not there.
     """
     source, make = _PREVIEWS[protocol, name]
-    label = {"tomograms": "the tomograms", "reference": "the reference", "average": "the average"}.get(source, "the volume")
+    label = {"tomograms": "the tomograms", "reference": "the reference", "average": "the average"}.get(
+        source, "the volume"
+    )
     value = input_of(project, texts, source, label)
     volume, size = _volume(value, Path(project.path))
     return make(volume, size, texts, name)
@@ -121,7 +123,9 @@ def _mask(volume: np.ndarray, size: float, texts: Texts, name: str) -> Preview:
         mask = create_mask(volume, size, options(threshold))
         share = mask[k][::-1].clip(0, 1)
         tinted = np.repeat(grey[:, :, None], 3, axis=2).astype(np.float32)
-        tinted = tinted * (1 - 0.45 * share[:, :, None]) + np.array([230, 159, 0], np.float32) * 0.45 * share[:, :, None]
+        tinted = (
+            tinted * (1 - 0.45 * share[:, :, None]) + np.array([230, 159, 0], np.float32) * 0.45 * share[:, :, None]
+        )
         filled = float(mask.mean())
         return grey, tinted.astype(np.uint8), f"threshold {threshold:.4g}: {filled:.1%} of the box is inside"
 

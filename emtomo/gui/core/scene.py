@@ -7,16 +7,13 @@ without a display. Places are x, y, z in 0-based voxels.
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from emtomo.errors import EmtomoError
-from emtomo.gui.core.live import Fit
-from emtomo.gui.core.picking import PickingSession
-from emtomo.gui.core.volume import VolumeSource
+from emtomo.gui.core.scenedata import SceneData
 
 LARGEST = 400  # voxels along an axis of what is drawn
 WINDOWS = ("vtkEGLRenderWindow", "", "vtkOSOpenGLRenderWindow")
@@ -51,53 +48,9 @@ def opengl() -> str:
         last = (done.stderr.strip().splitlines() or ["it gave no picture"])[-1]
     if "No module named" in last:
         raise EmtomoError("The 3D view needs PyVista: pip install 'emtomo[view3d]'. All other windows work without it.")
-    raise EmtomoError(f"The 3D view needs OpenGL, which does not work here ({last}). All other windows work without it.")
-
-
-@dataclass
-class SceneData:
-    """What is drawn.
-
-    Attributes
-    ----------
-    source : VolumeSource or None
-    shape : (z, y, x)
-    points, normals : (n, 3) arrays
-        x, y, z; normals NaN where unknown.
-    groups, scores : (n,) arrays
-    tomograms : (n,) array of str
-    meshes : list of (vertices, faces, group)
-    box : float
-        Edge of the boxes, voxels.
-    surface : bool
-        Show the isosurface at first: for averages, masks.
-    """
-
-    source: VolumeSource | None
-    shape: tuple[int, int, int]
-    points: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))
-    normals: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))
-    groups: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
-    scores: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    tomograms: np.ndarray = field(default_factory=lambda: np.zeros(0, object))
-    meshes: list[tuple[np.ndarray, np.ndarray, int]] = field(default_factory=list)
-    box: float = 16.0
-    surface: bool = False
-    white: bool = True
-
-
-def scene_of_session(session: PickingSession, fits: dict[int, Fit], source: VolumeSource) -> SceneData:
-    """Return the points of a picking session with the models that they give."""
-    data = SceneData(source, source.shape)
-    rows = [(p.x, p.y, p.z, g) for g, m in session.models.items() for p in m.points]
-    data.points = np.array([r[:3] for r in rows], float).reshape(-1, 3)
-    data.groups = np.array([r[3] for r in rows], int)
-    data.normals = np.full(data.points.shape, np.nan)
-    data.scores = np.zeros(len(rows))
-    data.tomograms = np.full(len(rows), session.tomogram_id, object)
-    data.meshes = [(f.vertices[:, ::-1], f.faces, g) for g, f in fits.items() if len(f.faces)]
-    data.box = 4.0
-    return data
+    raise EmtomoError(
+        f"The 3D view needs OpenGL, which does not work here ({last}). All other windows work without it."
+    )
 
 
 class Scene:
@@ -168,12 +121,12 @@ class Scene:
         size = tuple(max(2, int(round(n / step))) for n in plane.shape)
         grey = draw_slice(plane, (step - 1) / 2, (step - 1) / 2, step, source.limits, size)  # type: ignore[arg-type]
         nz, ny, nx = self.data.shape
-        corners = {
+        planes: dict[int, list[tuple[float, float, float]]] = {
             0: [(-0.5, -0.5, k), (nx - 0.5, -0.5, k), (-0.5, ny - 0.5, k)],
             1: [(-0.5, k, -0.5), (nx - 0.5, k, -0.5), (-0.5, k, nz - 0.5)],
             2: [(k, -0.5, -0.5), (k, -0.5, nz - 0.5), (k, ny - 0.5, -0.5)],
-        }[self.axis]
-        a, b, c = (np.array(p, float) for p in corners)
+        }
+        a, b, c = (np.array(p, float) for p in planes[self.axis])
         quad = self._pv.PolyData(np.array([a, b, b + c - a, c]), np.array([4, 0, 1, 2, 3]))
         quad.active_texture_coordinates = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], float)
         rgb = np.repeat(np.ascontiguousarray(grey[::-1])[:, :, None], 3, axis=2)
@@ -232,7 +185,7 @@ class Scene:
         if not len(index):
             return []
         starts = self.data.points[index]
-        ends = starts + self.data.normals[index] * max(self.data.box * 0.5, 3.0)
+        ends = starts + self.data.normals[index] * max(self.data.length, 2.0)
         lines = self._pv.PolyData(np.concatenate([starts, ends]).astype(np.float32))
         n = len(index)
         lines.lines = np.column_stack([np.full(n, 2), np.arange(n), np.arange(n) + n]).ravel()
@@ -242,8 +195,12 @@ class Scene:
         heads["direction"] = self.data.normals[index]
         heads["colour"] = self._colours(index)
         cone = self._pv.Cone(height=1.0, radius=0.35, resolution=6, direction=(1, 0, 0))
-        tips = heads.glyph(orient="direction", scale=False, geom=cone, factor=max(self.data.box * 0.18, 1.5))
-        made = [self.plotter.add_mesh(lines, scalars="colour", rgb=True, line_width=2, render=False, reset_camera=False, lighting=False)]
+        tips = heads.glyph(orient="direction", scale=False, geom=cone, factor=max(self.data.length * 0.4, 1.0))
+        made = [
+            self.plotter.add_mesh(
+                lines, scalars="colour", rgb=True, line_width=2, render=False, reset_camera=False, lighting=False
+            )
+        ]
         made.append(self.plotter.add_mesh(tips, scalars="colour", rgb=True, render=False, reset_camera=False))
         return made
 
@@ -253,8 +210,16 @@ class Scene:
             cells = np.column_stack([np.full(len(faces), 3), faces]).ravel()
             mesh = self._pv.PolyData(vertices.astype(np.float32), cells)
             tint = GROUP_COLOURS[(group - 1) % len(GROUP_COLOURS)]
-            made.append(self.plotter.add_mesh(mesh, color=tint, opacity=0.35, smooth_shading=True, render=False, reset_camera=False))
-            made.append(self.plotter.add_mesh(mesh.extract_all_edges(), color=tint, opacity=0.5, render=False, reset_camera=False, lighting=False))
+            made.append(
+                self.plotter.add_mesh(
+                    mesh, color=tint, opacity=0.35, smooth_shading=True, render=False, reset_camera=False
+                )
+            )
+            made.append(
+                self.plotter.add_mesh(
+                    mesh.extract_all_edges(), color=tint, opacity=0.5, render=False, reset_camera=False, lighting=False
+                )
+            )
         return made
 
     def _make_boxes(self) -> list[Any]:
@@ -265,13 +230,22 @@ class Scene:
         cloud["colour"] = self._colours(index)
         cube = self._pv.Cube().extract_all_edges()
         boxes = cloud.glyph(orient=False, scale=False, geom=cube, factor=self.data.box)
-        return [self.plotter.add_mesh(boxes, scalars="colour", rgb=True, line_width=1, render=False, reset_camera=False, lighting=False)]
+        return [
+            self.plotter.add_mesh(
+                boxes, scalars="colour", rgb=True, line_width=1, render=False, reset_camera=False, lighting=False
+            )
+        ]
 
     # --- camera ---
 
     def view(self, name: str) -> None:
         """Look along an axis (x, y, z), with the slice across it; or from aside (iso)."""
-        vectors = {"z": ((0, 0, 1), (0, 1, 0)), "x": ((1, 0, 0), (0, 0, 1)), "y": ((0, -1, 0), (0, 0, 1)), "iso": ((1, -1.4, 1), (0, 0, 1))}
+        vectors = {
+            "z": ((0, 0, 1), (0, 1, 0)),
+            "x": ((1, 0, 0), (0, 0, 1)),
+            "y": ((0, -1, 0), (0, 0, 1)),
+            "iso": ((1, -1.4, 1), (0, 0, 1)),
+        }
         direction, up = vectors[name]
         nz, ny, nx = self.data.shape
         middle = np.array([(nx - 1) / 2, (ny - 1) / 2, (nz - 1) / 2])

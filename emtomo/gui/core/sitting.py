@@ -102,7 +102,7 @@ class Sitting:
         roles = frame["role"].to_numpy(object) if "role" in frame else np.full(len(frame), "point", object)
         for group, rows in frame.reset_index(drop=True).groupby("group", sort=True):
             kind = str(rows["model"].iloc[0]) if "model" in rows else KINDS[self.kind][0]
-            number = session.new_model(kind, int(group))  # type: ignore[call-overload]
+            number = session.new_model(kind, int(str(group)))
             index = rows.index.to_numpy()
             told = zip(voxels[index], roles[index], scores[index], strict=True)
             session.add_many(number, [[*map(float, p[::-1]), str(r), float(s)] for p, r, s in told])

@@ -11,6 +11,7 @@ from emtomo.gui.core.volume import ACROSS, VolumeSource
 AXES = "zyx"
 PLANES = {0: "XY", 1: "XZ", 2: "ZY"}
 MOST_MARKS = 4000
+SAMPLE = 20_000
 
 
 class SliceState:
@@ -129,3 +130,13 @@ def marks_near(points: np.ndarray, axis: int, at: float, reach: float, radius: f
     rows, columns = ACROSS[axis]
     radii = np.sqrt(np.maximum(reach**2 - away[index] ** 2, 1.0)) if radius is None else np.full(len(index), radius)
     return Marks(points[index][:, [columns, rows]], radii, index)
+
+
+def neighbour_distance(points: np.ndarray) -> float:
+    """Return the median distance of neighbours in the unit of the points, at least 2; infinite for fewer than two."""
+    from scipy.spatial import cKDTree
+
+    if len(points) < 2:
+        return float("inf")
+    some = points[:SAMPLE]
+    return max(2.0, float(np.median(cKDTree(points).query(some, 2)[0][:, 1])))

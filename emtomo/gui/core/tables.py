@@ -1,6 +1,7 @@
 """Conditions on tables as people write them; nothing is evaluated."""
 
 import re
+from typing import Any
 
 import pandas as pd
 
@@ -37,7 +38,7 @@ def filtered(frame: pd.DataFrame, text: str) -> pd.DataFrame:
 
 def _holds(column: pd.Series, sign: str, value: str) -> pd.Series:
     if sign == "~":
-        return column.astype(str).str.contains(value, case=False, regex=False)
+        return _texts(column).str.contains(value, case=False, regex=False)
     try:
         number = float(value)
     except ValueError:
@@ -45,8 +46,20 @@ def _holds(column: pd.Series, sign: str, value: str) -> pd.Series:
     numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
     if not numeric or number is None:
         if sign in ("=", "==", "!="):
-            same = column.astype(str).str.lower() == value.lower()
+            same = _texts(column).str.lower() == value.lower()
             return ~same if sign == "!=" else same
         raise EmtomoError(f"{column.name} {sign} {value}: larger and smaller need a column of numbers and a number.")
-    compare = {"=": column.eq, "==": column.eq, "!=": column.ne, ">": column.gt, "<": column.lt, ">=": column.ge, "<=": column.le}
+    compare = {
+        "=": column.eq,
+        "==": column.eq,
+        "!=": column.ne,
+        ">": column.gt,
+        "<": column.lt,
+        ">=": column.ge,
+        "<=": column.le,
+    }
     return compare[sign](number)
+
+
+def _texts(column: pd.Series) -> Any:
+    return column.astype(str)

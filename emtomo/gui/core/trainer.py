@@ -70,7 +70,9 @@ class Trainer:
         kinds = [kind for _, kind, *_ in self.references()]
         good, bad = kinds.count("positive"), kinds.count("negative")
         if good < FEWEST or bad < FEWEST:
-            return f"Training needs at least {FEWEST} positive and {FEWEST} negative references, it has {good} and {bad}."
+            return (
+                f"Training needs at least {FEWEST} positive and {FEWEST} negative references, it has {good} and {bad}."
+            )
         return available()
 
     def set_training_box(self, box: int) -> None:

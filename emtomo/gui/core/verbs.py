@@ -138,8 +138,13 @@ def schedule(project: EmtomoProject, ids: list[int], *, restart: bool = False) -
     log.parent.mkdir(exist_ok=True)
     with log.open("ab") as stream:
         child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True, env=dict(os.environ)
-        )  # fmt: skip
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
+            env=dict(os.environ),
+        )
     path = Path(project.path, SCHEDULED)
     try:
         told = [one for one in json.loads(path.read_text(encoding="utf8")) if is_alive(int(one["pid"]))]

@@ -46,7 +46,7 @@ class VolumeSource:
         if data.ndim != 3 or not data.size:
             raise EmtomoError(f"{path}: a volume has three axes, this has {data.ndim}.")
         self.data = data
-        self.shape: tuple[int, int, int] = data.shape
+        self.shape: tuple[int, int, int] = (data.shape[0], data.shape[1], data.shape[2])
         self.limits = contrast_limits(self._sample())
         self._bytes: np.ndarray | None = None
         self._columns: np.ndarray | None = None

@@ -75,7 +75,9 @@ def _extraction_box(project: EmtomoProject, texts: Texts, folder: Path) -> list[
         other = _size_of(tomograms)
         found = even(box * size / other)
         if abs(size / other - 1) > 1e-3:
-            return [Proposal(f"{box} voxels of {size:.4g} Å are {found} voxels of {other:.4g} Å.", {"box_size": str(found)})]
+            return [
+                Proposal(f"{box} voxels of {size:.4g} Å are {found} voxels of {other:.4g} Å.", {"box_size": str(found)})
+            ]
     return [Proposal(f"The box of the coordinates: {even(box)} voxels, {even(box) * size:.4g} Å.",
                      {"box_size": str(even(box))})]  # fmt: skip
 

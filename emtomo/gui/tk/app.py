@@ -81,7 +81,9 @@ class App(ttk.App):
             self.on_error(told)
         else:
             with contextlib.suppress(tk.TclError):
-                self.tell(f"Something went wrong that should not: {kind.__name__}: {error}. Nothing that you saved is lost.")
+                self.tell(
+                    f"Something went wrong that should not: {kind.__name__}: {error}. Nothing that you saved is lost."
+                )
 
     def _pump(self) -> None:
         # asked for again first: a call that fails must not end the pump

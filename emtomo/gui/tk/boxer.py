@@ -4,19 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import ttkbootstrap as ttk
 
 from emtomo.gui.core.actions import Action
 from emtomo.gui.core.picking import PickingSession
 from emtomo.gui.core.slices import marks_near
 from emtomo.gui.tk import theme
+from emtomo.gui.tk.boxerside import BoxTools, SetsList
 from emtomo.gui.tk.dialogs import TextQuestion
 from emtomo.gui.tk.slicepanel import CONTROL, SHIFT, SlicePanel
 from emtomo.gui.tk.slicewindow import SliceWindow
 from emtomo.gui.tk.thumbnails import MOST, Thumbnails
-from emtomo.gui.tk.window import tip
-
-ERASER = 64.0
 
 
 class BoxerWindow(SliceWindow):
@@ -53,60 +50,14 @@ class BoxerWindow(SliceWindow):
         if not self.session.models:
             self.session.new_model("particles")
 
-    # --- the side ---
-
     def build_side(self) -> None:
         """Sets, eraser, threshold, pictures."""
-        pad, gap = theme.px(self, theme.PAD), theme.px(self, theme.GAP)
-        sets = ttk.Labelframe(self.side, text="Sets", padding=pad)
-        sets.pack(fill="x", pady=(pad, 0))
-        self.sets = ttk.Treeview(sets, columns=("count",), show="tree headings", height=4, selectmode="browse")
-        self.sets.heading("#0", text="Set", anchor="w")
-        self.sets.heading("count", text="Particles", anchor="w")
-        self.sets.column("#0", width=theme.px(self, 150))
-        self.sets.column("count", width=theme.px(self, 80))
-        self.sets.pack(fill="x")
-        self.sets.bind("<<TreeviewSelect>>", lambda _: self._select_set())
-        row = ttk.Frame(sets)
-        row.pack(fill="x", pady=(gap, 0))
-        for name, text, call, told in self.set_buttons():
-            button = ttk.Button(row, text=text, bootstyle="secondary-outline", command=call)
-            button.pack(side="left", padx=(0, gap))
-            tip(button, told)
-            self.w[name] = button
-        tools = ttk.Labelframe(self.side, text="Picking", padding=pad)
-        tools.pack(fill="x", pady=(pad, 0))
-        tools.columnconfigure(1, weight=1)
-        ttk.Label(tools, text="Box").grid(row=0, column=0, sticky="w")
-        self.box_spin = ttk.Spinbox(tools, from_=2, to=1024, increment=2, width=7, command=self._boxed)
-        self.box_spin.set(str(self.box))
-        self.box_spin.bind("<Return>", lambda _: self._boxed())
-        self.box_spin.grid(row=0, column=1, sticky="w", pady=theme.px(self, 2))
-        self.eraser = ttk.BooleanVar(self, False)
-        check = ttk.Checkbutton(tools, text="Eraser", variable=self.eraser, bootstyle="round-toggle", command=self._eraser)
-        check.grid(row=1, column=0, sticky="w")
-        self.radius = ttk.Spinbox(tools, from_=2, to=2048, increment=4, width=7)
-        self.radius.set(f"{ERASER:g}")
-        self.radius.grid(row=1, column=1, sticky="w", pady=theme.px(self, 2))
-        tip(check, "Rub out particles within the circle (E; [ and ] change its size)")
-        ttk.Label(tools, text="Score ≥").grid(row=2, column=0, sticky="w")
-        self.score = ttk.DoubleVar(self, 0.0)
-        self.score_slider = ttk.Scale(tools, from_=0, to=1, variable=self.score, command=lambda _: self._scored())
-        self.score_slider.grid(row=2, column=1, sticky="ew")
-        self.score_label = ttk.Label(tools, text="", width=8)
-        self.score_label.grid(row=2, column=2)
-        drop = ttk.Button(tools, text="Remove below", bootstyle="secondary-outline", command=self.remove_below)
-        drop.grid(row=3, column=1, sticky="w", pady=(theme.px(self, 2), 0))
-        tip(drop, "Remove the particles of a lower score; undo brings them back")
-        row = ttk.Frame(tools)
-        row.grid(row=4, column=0, columnspan=3, sticky="w", pady=(gap, 0))
-        for name, text, call in (("undo", "Undo", self.undo), ("redo", "Redo", self.redo)):
-            button = ttk.Button(row, text=text, bootstyle="secondary-outline", command=call)
-            button.pack(side="left", padx=(0, gap))
-            self.w[name] = button
-        self.lists: dict[int, Thumbnails] = {}
+        pad = theme.px(self, theme.PAD)
+        self.sets = SetsList(self.side, self)
+        self.sets.pack(fill="x", pady=(pad, 0))
+        self.tools = BoxTools(self.side, self)
+        self.tools.pack(fill="x", pady=(pad, 0))
         self.build_lists(pad)
-        self.w |= {"sets": self.sets, "eraser": check, "box": self.box_spin, "score": self.score_slider, "remove below": drop}
 
     def set_buttons(self) -> list[tuple[str, str, Any, str]]:
         """Return what can be done with sets."""
@@ -137,7 +88,7 @@ class BoxerWindow(SliceWindow):
         own = [
             a("add", "Add a particle under the mouse", self.add_under_mouse, "c"),
             a("remove last", "Remove the last particle", self.remove_last, "<Delete> <BackSpace>"),
-            a("erase", "Eraser on or off", self.toggle_eraser, "e"),
+            a("erase", "Eraser on or off", lambda: self.tools.toggle_eraser(), "e"),
             a("larger", "Larger eraser", lambda: self._resize(1.25), "<bracketright>"),
             a("smaller", "Smaller eraser", lambda: self._resize(0.8), "<bracketleft>"),
             a("new set", "New set", self.new_set, "n"),
@@ -186,12 +137,6 @@ class BoxerWindow(SliceWindow):
             self.session.select(groups[k - 1])
             self.changed()
 
-    def _select_set(self) -> None:
-        chosen = self.sets.selection()
-        if chosen and int(chosen[0]) != self.session.current:
-            self.session.select(int(chosen[0]))
-            self.changed()
-
     # --- particles ---
 
     def target_set(self, state: int) -> int:
@@ -222,9 +167,8 @@ class BoxerWindow(SliceWindow):
 
     def remove_below(self) -> None:
         """Remove the particles whose score is below the slider."""
-        low = [
-            (g, k) for g, m in self.session.models.items() for k, p in enumerate(m.points) if p.score < self.score.get()
-        ]  # fmt: skip
+        cut = self.tools.score.get()
+        low = [(g, k) for g, m in self.session.models.items() for k, p in enumerate(m.points) if p.score < cut]
         self.session.remove_many(low)
         self.say(f"{len(low)} particles removed.")
         self.changed()
@@ -314,80 +258,43 @@ class BoxerWindow(SliceWindow):
         panel.canvas.delete("eraser")
         if self.erasing and place is not None:
             x, y = panel.screen_of(place)
-            r = self.eraser_radius() * panel.camera.zoom
+            r = self.tools.eraser_radius() * panel.camera.zoom
             panel.canvas.create_oval(x - r, y - r, x + r, y + r, outline="#ff5a5a", width=2, tags=("mark", "eraser"))
-
-    def eraser_radius(self) -> float:
-        """Return the eraser's radius, voxels."""
-        try:
-            return max(1.0, float(self.radius.get()))
-        except ValueError:
-            return ERASER
 
     def _rub(self, place: tuple[float, float, float]) -> None:
         z, y, x = place
-        if self.session.remove_near(x, y, z, self.eraser_radius()):
+        if self.session.remove_near(x, y, z, self.tools.eraser_radius()):
             self.changed()
 
     def _resize(self, factor: float) -> None:
-        self.radius.set(f"{self.eraser_radius() * factor:.0f}")
+        self.tools.resize_eraser(factor)
         for panel in self.panels.values():
             if panel.mouse is not None:
                 self.hovered(panel, panel.mouse)
 
-    def toggle_eraser(self) -> None:
-        """Switch the eraser."""
-        self.eraser.set(not self.eraser.get())
-        self._eraser()
-
-    def _eraser(self) -> None:
-        self.erasing = self.eraser.get()
-        self.say("Rub with the left button." if self.erasing else "")
+    def set_erasing(self, on: bool) -> None:
+        """Let the left button rub out, or pick."""
+        self.erasing = on
+        self.say("Rub with the left button." if on else "")
         self.redraw()
 
     # --- showing ---
 
     def changed(self) -> None:
         """Show the session as it is now."""
-        rows = {str(g): (self.set_label(g), len(m.points)) for g, m in self.session.models.items()}
-        tree = self.sets
-        if [(i, tree.item(i, "text"), str(tree.item(i, "values")[0])) for i in tree.get_children()] != [
-            (i, label, str(count)) for i, (label, count) in rows.items()
-        ]:
-            tree.delete(*tree.get_children())
-            for iid, (label, count) in rows.items():
-                tree.insert("", "end", iid=iid, text=f"● {label}", values=(count,), tags=(iid,))
-                tint = theme.blend(self.set_colour(int(iid)), theme.colour("fg"), 0.35)
-                tree.tag_configure(iid, foreground=tint)
-        current = str(self.session.current)
-        if tree.exists(current) and tree.selection() != (current,):
-            tree.selection_set(current)
-        self._score_range()
+        self.sets.show()
+        self.threshold = self.tools.show_scores()
         self.redraw()
         self.draw_lists()
 
-    def _score_range(self) -> None:
-        scores = [p.score for m in self.session.models.values() for p in m.points]
-        low, high = (min(scores), max(scores)) if scores else (0.0, 0.0)
-        on = high > low
-        if on:
-            self.score_slider.configure(from_=low, to=high)
-            self.score.set(min(max(self.score.get(), low), high))
-        for name in ("score", "remove below"):
-            self.w.get(name) and self.w[name].configure(state="normal" if on else "disabled")
-        self.threshold = self.score.get() if on else -np.inf
-        self.score_label.configure(text=f"{self.threshold:.3g}" if on else "no scores")
-
-    def _scored(self) -> None:
-        self.threshold = self.score.get()
-        self.score_label.configure(text=f"{self.threshold:.3g}")
+    def set_threshold(self, threshold: float) -> None:
+        """Hide particles of a lower score."""
+        self.threshold = threshold
         self.redraw()
 
-    def _boxed(self) -> None:
-        try:
-            self.box = max(2, int(float(self.box_spin.get())))
-        except ValueError:
-            return
+    def set_box(self, box: int) -> None:
+        """Change the size of boxes and pictures."""
+        self.box = box
         self._pictures.clear()
         self.changed()
 
@@ -398,8 +305,10 @@ class BoxerWindow(SliceWindow):
     def draw_lists(self) -> None:
         """Cut the pictures that are missing, in a thread, then show the lists."""
         wanted = {
-            g: [(p.z, p.y, p.x) for p in self.session.models[g].points] for g in self.listed() if g in self.session.models
-        }  # fmt: skip
+            g: [(p.z, p.y, p.x) for p in self.session.models[g].points]
+            for g in self.listed()
+            if g in self.session.models
+        }
         missing = [key for keys in wanted.values() for key in keys[-MOST:] if key not in self._pictures]
         if not missing:
             self._show_lists()

@@ -10,7 +10,6 @@ from emtomo.gui.core.background import Task
 from emtomo.gui.core.runs import Output, Run, last_row
 from emtomo.gui.core.verbs import Details, details
 from emtomo.gui.tk import theme
-from emtomo.gui.tk.window import menu_of
 
 if TYPE_CHECKING:
     from emtomo.gui.tk.project import ProjectWindow
@@ -66,7 +65,9 @@ class DetailsPanel(ttk.Notebook):
         return tree
 
     def _outputs_tab(self, pad: int) -> ttk.Treeview:
-        tree = self._table("Inputs and outputs", (("what", "", 230), ("kind", "Type", 180), ("told", "What it is", 460)))
+        tree = self._table(
+            "Inputs and outputs", (("what", "", 230), ("kind", "Type", 180), ("told", "What it is", 460))
+        )
         tree.bind("<Button-3>", self._viewers_menu)
         tree.bind("<Double-1>", lambda e: self._open(tree.identify_row(e.y)))
         tree.bind("<Return>", lambda _: self._open(next(iter(tree.selection()), "")))
@@ -82,7 +83,12 @@ class DetailsPanel(ttk.Notebook):
         self.which = ttk.StringVar(self, LOGS[0])
         for name in LOGS:
             ttk.Radiobutton(
-                top, text=name, value=name, variable=self.which, bootstyle="toolbutton-outline", command=self._restart_log
+                top,
+                text=name,
+                value=name,
+                variable=self.which,
+                bootstyle="toolbutton-outline",
+                command=self._restart_log,
             ).pack(side="left", padx=(0, theme.px(self, 2)))
         self.follow = ttk.BooleanVar(self, True)
         ttk.Checkbutton(top, text="Follow", variable=self.follow, bootstyle="round-toggle").pack(side="right")
@@ -159,7 +165,9 @@ class DetailsPanel(ttk.Notebook):
             if output is not None:
                 rows.append((output.target, (f"→ {output.title}", output.kinds[0], output.summary)))
         for output in run.outputs:
-            rows.append((output.target, (f"{output.name} →", output.kinds[0], "pending" if output.pending else output.summary)))
+            rows.append(
+                (output.target, (f"{output.name} →", output.kinds[0], "pending" if output.pending else output.summary))
+            )
         if rows == [(i, tuple(tree.item(i, "values"))) for i in tree.get_children()]:
             return
         tree.delete(*tree.get_children())
@@ -271,6 +279,3 @@ def _read(path: Path, place: int) -> tuple[str, int]:
         stream.seek(start)
         raw = stream.read(40 * TAIL)
     return raw.decode("utf8", errors="replace"), start + len(raw)
-
-
-__all__ = ["DetailsPanel", "menu_of"]

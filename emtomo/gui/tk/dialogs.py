@@ -55,6 +55,16 @@ def tell(master: tk.Misc, title: str, text: str) -> Question:
     return Question(master, title, text, [("OK", "primary", lambda: None)])
 
 
+def chained(*calls: Callable[[], object]) -> Callable[[], None]:
+    """Return one call that makes several."""
+
+    def run() -> None:
+        for call in calls:
+            call()
+
+    return run
+
+
 class TextQuestion(Window):
     """Ask for one or more lines of text."""
 
@@ -100,7 +110,11 @@ class Rows(Window):
     """Two columns of text: keys, differences, numbers."""
 
     def __init__(
-        self, master: tk.Misc, title: str, rows: Sequence[Sequence[str]], headings: Sequence[str] = ("Key", "What it does")
+        self,
+        master: tk.Misc,
+        title: str,
+        rows: Sequence[Sequence[str]],
+        headings: Sequence[str] = ("Key", "What it does"),
     ) -> None:
         super().__init__(master, title, (640, 560))
         names = [f"c{k}" for k in range(len(headings))]

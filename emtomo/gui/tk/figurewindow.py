@@ -103,7 +103,9 @@ class FigureWindow(Window):
         def work(_: Task) -> None:
             make().savefig(path, dpi=200)
 
-        self.app.work(work, lambda _: self.told.configure(text=f"Written: {path}."), lambda s: self.told.configure(text=s))
+        self.app.work(
+            work, lambda _: self.told.configure(text=f"Written: {path}."), lambda s: self.told.configure(text=s)
+        )
 
     def close(self) -> None:
         """Close; a drawing that is under way is forgotten."""
@@ -127,7 +129,8 @@ class LiveCurves(FigureWindow):
 class CutWindow(FigureWindow):
     """A histogram with a cut: move it, see how many are left, keep those as a new output."""
 
-    def __init__(self, master: Any, title: str, draw: Callable[[float], Any], values: np.ndarray, shown: Shown) -> None:
+    def __init__(self, master: Any, title: str, draw: Callable[[float], Any], shown: Shown) -> None:
+        values = shown.value.frame(["score"])["score"].to_numpy(float)
         finite = values[np.isfinite(values)]
         low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
         self.cut = low
@@ -137,7 +140,9 @@ class CutWindow(FigureWindow):
         self.slider = ttk.Scale(self.foot, from_=low, to=max(high, low + 1e-9), length=theme.px(self, 260),
                                 command=lambda v: self._moved(float(v)))  # fmt: skip
         self.slider.pack(side="left", padx=theme.px(self, theme.PAD))
-        self.keep_button = ttk.Button(self.foot, text="Keep these as a new output", bootstyle="success", command=self.keep)
+        self.keep_button = ttk.Button(
+            self.foot, text="Keep these as a new output", bootstyle="success", command=self.keep
+        )
         self.keep_button.pack(side="left")
         self.w |= {"slider": self.slider, "keep": self.keep_button}
 
@@ -148,7 +153,11 @@ class CutWindow(FigureWindow):
 
     def keep(self) -> None:
         """Run select-subset with the cut."""
-        target, cut, label = f"{self.shown.run}.{self.shown.name}", self.cut, f"{self.shown.label} score at least {self.cut:.3g}".replace(".", ",")
+        target, cut, label = (
+            f"{self.shown.run}.{self.shown.name}",
+            self.cut,
+            f"{self.shown.label} score at least {self.cut:.3g}".replace(".", ","),
+        )
         window: Any = self.app
 
         def work(project: Any) -> str:
@@ -158,4 +167,6 @@ class CutWindow(FigureWindow):
             project.launch(run)
             return str(run.getObjLabel())
 
-        window.service.ask(work, lambda told: self.told.configure(text=f"Kept in {told}."), lambda s: self.told.configure(text=s))
+        window.service.ask(
+            work, lambda told: self.told.configure(text=f"Kept in {told}."), lambda s: self.told.configure(text=s)
+        )

@@ -1,19 +1,18 @@
 """The form of a protocol: tabs, live checks with reasons, wizards, the same as a command, Run."""
 
-import tkinter as tk
 from typing import TYPE_CHECKING, Any
 
 import ttkbootstrap as ttk
 
 from emtomo.gui.core import verbs
 from emtomo.gui.core.actions import Action
-from emtomo.gui.core.form import FormModel, Tab
-from emtomo.gui.core.previews import Preview, has_preview, preview
+from emtomo.gui.core.form import FormModel
+from emtomo.gui.core.previews import Preview, preview
 from emtomo.gui.core.runs import Run
 from emtomo.gui.core.wizards import Proposal, wizard_for
 from emtomo.gui.tk import theme
-from emtomo.gui.tk.dialogs import ask, tell
-from emtomo.gui.tk.inputs import Input, PointerInput, PointersInput, input_for
+from emtomo.gui.tk.dialogs import ask, chained, tell
+from emtomo.gui.tk.fieldrow import FieldRow
 from emtomo.gui.tk.queue import QueueFrame
 from emtomo.gui.tk.window import Window, busy_label, tip
 
@@ -30,9 +29,7 @@ class FormWindow(Window):
         cls = model.protocol_class
         super().__init__(project, f"{cls._label} – emtomo", (820, 640), "form")
         self.project, self.model = project, model
-        self.inputs: dict[str, Input] = {}
-        self._parts: dict[str, list[tuple[Any, dict[str, Any]]]] = {}
-        self._marks: dict[str, tuple[ttk.Label, ttk.Label, Any]] = {}
+        self.rows: dict[str, FieldRow] = {}
         self._headings: list[tuple[ttk.Label, list[str]]] = []
         self._asked: str | None = None
         self.said: list[str] = []
@@ -58,9 +55,13 @@ class FormWindow(Window):
             Action("close", "Close", self.close, "<Escape>"),
         ])  # fmt: skip
         self._changed(set(model.fields))
-        first = next((n for n in model.tabs[0].names if n in model.errors()), model.tabs[0].names[0]) if model.tabs else None
-        if first in self.inputs:
-            self.inputs[first].main.focus_set()
+        first = (
+            next((n for n in model.tabs[0].names if n in model.errors()), model.tabs[0].names[0])
+            if model.tabs
+            else None
+        )
+        if first in self.rows:
+            self.rows[first].input.main.focus_set()
 
     def _header(self, cls: Any) -> None:
         pad, gap = theme.px(self, theme.PAD), theme.px(self, theme.GAP)
@@ -100,7 +101,10 @@ class FormWindow(Window):
         buttons = [("run", "Run", "success", self.run)]
         if interactive:
             buttons.insert(0, ("pick", "Pick …", "primary", self.pick))
-        buttons += [("save", "Save", "secondary-outline", self.save), ("close", "Close", "secondary-outline", self.close)]
+        buttons += [
+            ("save", "Save", "secondary-outline", self.save),
+            ("close", "Close", "secondary-outline", self.close),
+        ]
         for name, text, style, call in reversed(buttons):
             button = ttk.Button(foot, text=text, bootstyle=style, command=call)
             button.pack(side="right", padx=(gap, 0))
@@ -130,77 +134,17 @@ class FormWindow(Window):
                 self._headings.append((label, members))
                 row += 1
             heading = group
-            self._build_field(frame, name, row)
+            self.rows[name] = FieldRow(self, frame, name, row)
             row += 2
         if tab is self.model.tabs[-1]:
             QueueFrame(frame, self).grid(row=row, column=0, columnspan=5, sticky="ew", pady=(theme.px(self, 12), 0))
         self._changed(set(tab.names))
 
-    def _build_field(self, frame: Any, name: str, row: int) -> None:
-        one, gap = self.model.fields[name], theme.px(self, theme.GAP)
-        text = f"{one.label} ({one.unit})" if one.unit else one.label
-        label = ttk.Label(frame, text=text)
-        widget = input_for(frame, self.model, name, lambda: self.project.runs)
-        self.inputs[name] = widget
-        self.w[f"input {name}"] = widget.main
-        side = ttk.Frame(frame)
-        told = " ".join(p for p in (one.help, f"Allowed: {one.bounds}." if one.bounds else "") if p)
-        protocol = getattr(self.model.protocol_class, "NAME", "")
-        if wizard_for(protocol, name) or has_preview(protocol, name):
-            magic = ttk.Button(side, icon="search" if wizard_for(protocol, name) else "eye", bootstyle="link",
-                               command=lambda: self.wizard(name))  # fmt: skip
-            magic.pack(side="left")
-            found = wizard_for(protocol, name)
-            tip(magic, found[0] if found else "See what it does")
-            self.w[f"wizard {name}"] = magic
-        reset = ttk.Button(side, icon="arrow-counterclockwise", bootstyle="link", command=lambda: self.model.reset(name))
-        tip(reset, f"Back to the default ({one.default or 'empty'})")
-        query = ttk.Button(side, icon="question-circle", bootstyle="link", command=lambda: tell(self, text, told or text))
-        query.pack(side="right")
-        self.w[f"help {name}"], self.w[f"reset {name}"] = query, reset
-        if told:
-            tip(label, told)
-            tip(query, told)
-        error = ttk.Label(frame, text="", bootstyle="danger", wraplength=theme.px(self, 520), justify="left")
-        self._parts[name] = [
-            (label, {"row": row, "column": 0, "sticky": "w", "padx": (0, 2 * gap), "pady": gap}),
-            (widget, {"row": row, "column": 1, "sticky": "ew", "pady": gap}),
-            (side, {"row": row, "column": 2, "sticky": "e"}),
-        ]
-        self._marks[name] = (label, error, reset)
-        self._place_error(name, row + 1)
-
-    def _place_error(self, name: str, row: int) -> None:
-        _, error, _ = self._marks[name]
-        error.grid(row=row, column=1, columnspan=2, sticky="w")
-        error.grid_remove()
-
     # --- state ---
 
     def _changed(self, names: set[str]) -> None:
-        for name in names:
-            if name not in self.inputs:
-                continue
-            one, shown = self.model.fields[name], self.model.visible(name)
-            self.inputs[name].show()
-            for widget, place in self._parts[name]:
-                if shown:
-                    widget.grid(**place)
-                else:
-                    widget.grid_remove()
-            label, error, reset = self._marks[name]
-            wanted = one.error if shown else ""
-            error.configure(text=wanted)
-            if wanted:
-                error.grid()
-            else:
-                error.grid_remove()
-            # what differs from the default is bold and can be taken back
-            label.configure(font=self._bold() if one.changed and not one.wanted else "TkDefaultFont")
-            if one.changed:
-                reset.pack(side="left")
-            else:
-                reset.pack_forget()
+        for name in names & set(self.rows):
+            self.rows[name].show()
         for heading, members in self._headings:
             if any(self.model.visible(n) for n in members):
                 heading.grid()
@@ -211,12 +155,6 @@ class FormWindow(Window):
             self.book.tab(k, text=f"{tab.title} ({wrong} ✗)" if wrong else tab.title)
         self._ask_project()
         self._tell()
-
-    def _bold(self) -> Any:
-        if not hasattr(self, "_bold_font"):
-            self._bold_font = ttk.Font(self, name="TkDefaultFont", exists=True).copy()
-            self._bold_font.configure(weight="bold")
-        return self._bold_font
 
     def _tell(self) -> None:
         """Show what is wrong, and let Run and Save follow."""
@@ -230,12 +168,22 @@ class FormWindow(Window):
         pending = self._pending()
         run = self.project.runs.get(self.model.run) if self.model.run is not None else None
         active = run is not None and run.active
-        text = "Running" if active else "Schedule" if pending else "Resume" if run is not None and run.outputs and run.status in ("finished", "failed", "aborted") else "Run"  # fmt: skip
+        text = (
+            "Running"
+            if active
+            else "Schedule"
+            if pending
+            else "Resume"
+            if run is not None and run.outputs and run.status in ("finished", "failed", "aborted")
+            else "Run"
+        )
         bad = bool(errors) or bool(self.said) or active
         self.w["run"].configure(state="disabled" if bad else "normal", text=text)
         if "pick" in self.w:
             inputs = {n for n, f in self.model.fields.items() if f.wanted}
-            self.w["pick"].configure(state="disabled" if active or pending or set(errors) & (inputs | {"box_size"}) else "normal")
+            self.w["pick"].configure(
+                state="disabled" if active or pending or set(errors) & (inputs | {"box_size"}) else "normal"
+            )
 
     def _pending(self) -> bool:
         """Return whether an input is still to be made."""
@@ -248,9 +196,9 @@ class FormWindow(Window):
 
     def runs_changed(self, runs: dict[int, Run]) -> None:
         """Show inputs as they are now."""
-        for widget in self.inputs.values():
-            if isinstance(widget, (PointerInput, PointersInput)):
-                widget.show()
+        for row in self.rows.values():
+            if row.field.wanted:
+                row.input.show()
         self._ask_project()
         self._tell()
 
@@ -292,7 +240,9 @@ class FormWindow(Window):
             self.project.service.ask(lambda project: found[1](project, texts, folder), self._proposed, self._refused)
         else:
             self.project.service.ask(
-                lambda project: preview(project, protocol, name, texts), lambda made: self._preview(name, made), self._refused
+                lambda project: preview(project, protocol, name, texts),
+                lambda made: self._preview(name, made),
+                self._refused,
             )
 
     def _refused(self, sentence: str) -> None:
@@ -307,7 +257,7 @@ class FormWindow(Window):
             return
         ask(self, "Choose", "\n".join(f"{k}. {p.told}" for k, p in enumerate(proposals, 1)),
             [*((f"{k}", "primary-outline", lambda p=p: self._take(p)) for k, p in enumerate(proposals, 1)),
-             ("Cancel", "secondary-outline", lambda: None)])  # type: ignore[misc]  # fmt: skip
+             ("Cancel", "secondary-outline", lambda: None)])  # fmt: skip
 
     def _take(self, proposal: Proposal) -> None:
         for name, text in proposal.values.items():
@@ -337,7 +287,9 @@ class FormWindow(Window):
             self.message.configure(text=unread[0])
             return
         asked, folder = self.model.asked(), self.project.start_folder
-        self.project.service.ask(lambda project: verbs.save(project, asked, folder), self._saved, lambda s: self._hear([s]))
+        self.project.service.ask(
+            lambda project: verbs.save(project, asked, folder), self._saved, lambda s: self._hear([s])
+        )
 
     def _saved(self, i: int) -> None:
         self.model.run = i
@@ -358,7 +310,9 @@ class FormWindow(Window):
             self.project.say(f"{asked.label} started.")
             self.destroy_form()
 
-        self.project.service.ask(lambda project: verbs.start(project, asked, folder), started, lambda s: self._hear([s]))
+        self.project.service.ask(
+            lambda project: verbs.start(project, asked, folder), started, lambda s: self._hear([s])
+        )
 
     def _to_first_error(self) -> None:
         for k, tab in enumerate(self.model.tabs):
@@ -366,7 +320,7 @@ class FormWindow(Window):
                 if name in self.model.errors():
                     self.book.select(k)
                     self._build_tab()
-                    self.inputs[name].main.focus_set()
+                    self.rows[name].input.main.focus_set()
                     return
 
     def pick(self) -> None:
@@ -385,9 +339,16 @@ class FormWindow(Window):
     def close(self) -> None:
         """Close; edits are asked about."""
         if self.model.dirty and self.model.run is not None:
-            ask(self, "Close the form?", "The changes are not saved.",
-                [("Save", "primary", lambda: (self.save(), self.destroy_form())),
-                 ("Drop changes", "danger-outline", self.destroy_form), ("Stay", "secondary-outline", lambda: None)])  # fmt: skip
+            ask(
+                self,
+                "Close the form?",
+                "The changes are not saved.",
+                [
+                    ("Save", "primary", chained(self.save, self.destroy_form)),
+                    ("Drop changes", "danger-outline", self.destroy_form),
+                    ("Stay", "secondary-outline", lambda: None),
+                ],
+            )
         else:
             self.destroy_form()
 
@@ -398,6 +359,3 @@ class FormWindow(Window):
             self.after_cancel(self._asked)
         self.model.listeners.clear()
         super().close()
-
-
-__all__ = ["FormWindow", "Tab", "tk"]

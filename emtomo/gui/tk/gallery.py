@@ -38,8 +38,12 @@ class GalleryWindow(Window):
         pad = theme.px(self, theme.PAD)
         foot = ttk.Frame(self, padding=pad)
         foot.pack(side="bottom", fill="x")
-        for name, text, call in (("back", "‹ Page", lambda: self.turn(-1)), ("next", "Page ›", lambda: self.turn(1)),
-                                 ("smaller", "–", lambda: self.resize(0.8)), ("larger", "+", lambda: self.resize(1.25))):  # fmt: skip
+        for name, text, call in (
+            ("back", "‹ Page", lambda: self.turn(-1)),
+            ("next", "Page ›", lambda: self.turn(1)),
+            ("smaller", "–", lambda: self.resize(0.8)),
+            ("larger", "+", lambda: self.resize(1.25)),
+        ):
             button = ttk.Button(foot, text=text, bootstyle="secondary-outline", command=call)
             button.pack(side="left", padx=(0, theme.px(self, theme.GAP)))
             self.w[name] = button
@@ -48,7 +52,9 @@ class GalleryWindow(Window):
         self.sort.set("order")
         self.sort.pack(side="left")
         self.down = ttk.BooleanVar(self, True)
-        ttk.Checkbutton(foot, text="largest first", variable=self.down, bootstyle="round-toggle", command=self.sorted_again).pack(side="left", padx=pad)
+        ttk.Checkbutton(
+            foot, text="largest first", variable=self.down, bootstyle="round-toggle", command=self.sorted_again
+        ).pack(side="left", padx=pad)
         self.sort.bind("<<ComboboxSelected>>", lambda _: self.sorted_again())
         self.axis = ttk.Combobox(foot, values=["xy", "xz", "yz"], state="readonly", width=5)
         self.axis.set("xy")
@@ -66,11 +72,20 @@ class GalleryWindow(Window):
         self.canvas.bind("<Button-5>", lambda e: self.resize(0.8) if int(e.state) & 4 else self.turn(1))
         self.w |= {"canvas": self.canvas, "sort": self.sort, "told": self.told}
         self.bind_actions(
-            [Action("next", "Next page", lambda: self.turn(1), "<Next> <Right>"), Action("back", "Page before", lambda: self.turn(-1), "<Prior> <Left>"),
-             Action("larger", "Larger pictures", lambda: self.resize(1.25), "<plus> <equal>"), Action("smaller", "Smaller pictures", lambda: self.resize(0.8), "<minus>"),
-             Action("close", "Close", self.close, "<Escape>")],
-            [("Left click", "what is known of the particle"), ("Double click", "its slices"), ("Wheel", "page"), ("Ctrl+Wheel", "size")],
-        )  # fmt: skip
+            [
+                Action("next", "Next page", lambda: self.turn(1), "<Next> <Right>"),
+                Action("back", "Page before", lambda: self.turn(-1), "<Prior> <Left>"),
+                Action("larger", "Larger pictures", lambda: self.resize(1.25), "<plus> <equal>"),
+                Action("smaller", "Smaller pictures", lambda: self.resize(0.8), "<minus>"),
+                Action("close", "Close", self.close, "<Escape>"),
+            ],
+            [
+                ("Left click", "what is known of the particle"),
+                ("Double click", "its slices"),
+                ("Wheel", "page"),
+                ("Ctrl+Wheel", "size"),
+            ],
+        )
         columns = ["file", "index", "tomogram_id", "score", "group", "class_number", "half", "x", "y", "z"]
         self.app.work(lambda _: shown.value.frame(columns), self._read, lambda s: self.told.configure(text=s))
 
@@ -118,7 +133,11 @@ class GalleryWindow(Window):
         side, width, shown = self.side, self.canvas.winfo_width(), self.shown
 
         def work(_: Task) -> Sheet:
-            return compose([middle(shown, f, int(k), size, axis) for f, k in zip(rows["file"], rows["index"], strict=True)], side, width)
+            return compose(
+                [middle(shown, f, int(k), size, axis) for f, k in zip(rows["file"], rows["index"], strict=True)],
+                side,
+                width,
+            )
 
         self._task = self.app.work(work, self._show, lambda s: self.told.configure(text=s))
 
@@ -142,8 +161,11 @@ class GalleryWindow(Window):
         self.chosen = int(self.orders[self.first + k]) if k is not None else None
         if self.chosen is not None:
             row = self.frame_now.iloc[self.chosen]
-            self.told.configure(text=f"Particle {self.chosen + 1} of {row['tomogram_id']}: score {row['score']:.4g}, group {row['group']}, "
-                                     f"class {row['class_number']}, half {row['half']}; x, y, z {row['x']:.0f}, {row['y']:.0f}, {row['z']:.0f} Å")  # fmt: skip
+            self.told.configure(
+                text=f"Particle {self.chosen + 1} of {row['tomogram_id']}: score {row['score']:.4g}, "
+                f"group {row['group']}, class {row['class_number']}, half {row['half']}; "
+                f"x, y, z {row['x']:.0f}, {row['y']:.0f}, {row['z']:.0f} Å"
+            )
         self._frame()
 
     def _frame(self) -> None:
@@ -153,7 +175,9 @@ class GalleryWindow(Window):
             return
         at = np.flatnonzero(self.orders[self.first : self.first + self.sheet.count] == self.chosen)
         if len(at):
-            self.canvas.create_rectangle(*self.sheet.box(int(at[0])), outline=theme.ACTIVE_FRAME, width=2, tags="chosen")
+            self.canvas.create_rectangle(
+                *self.sheet.box(int(at[0])), outline=theme.ACTIVE_FRAME, width=2, tags="chosen"
+            )
 
     def open_chosen(self) -> None:
         """Show the slices of the chosen box."""

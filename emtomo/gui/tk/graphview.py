@@ -47,7 +47,7 @@ class GraphView(ttk.Frame):
         self._shape: dict[int, frozenset[int]] = {}
         self._touched = False  # until the user zooms, the workflow fits the window
         self._map_scale = 1.0
-        self.canvas = ttk.Canvas(self, highlightthickness=0, takefocus=1)
+        self.canvas = ttk.Canvas(self, highlightthickness=0, takefocus=True)
         across = ttk.Scrollbar(self, orient="horizontal", command=self.canvas.xview)
         down = ttk.Scrollbar(self, command=self.canvas.yview)
         self.canvas.configure(xscrollcommand=self._scrolled(across), yscrollcommand=self._scrolled(down))
@@ -131,7 +131,9 @@ class GraphView(ttk.Frame):
         wide, high = box[2] - box[0] + 2 * margin, box[3] - box[1] + 2 * margin
         # a workflow smaller than the canvas stands in its middle
         aside, below = max(0, c.winfo_width() - wide) // 2, max(0, c.winfo_height() - high)
-        c.configure(scrollregion=(box[0] - margin - aside, box[1] - margin, box[2] + margin + aside, box[3] + margin + below))
+        c.configure(
+            scrollregion=(box[0] - margin - aside, box[1] - margin, box[2] + margin + aside, box[3] + margin + below)
+        )
         self._place_map()
 
     def _empty(self) -> None:
@@ -150,8 +152,8 @@ class GraphView(ttk.Frame):
         x1, y1 = u(below.middle), u(below.layer * (HEIGHT + GAP_Y))
         half = (y0 + y1) / 2
         self.canvas.create_line(
-            x0, y0, x0, half, x1, half, x1, y1, smooth=True, fill=colour, width=max(1, u(1.5)),
-            arrow="last" if below.node is not None else "none", arrowshape=(u(7), u(8), u(3)),
+            (x0, y0, x0, half, x1, half, x1, y1), smooth=True, fill=colour, width=max(1, u(1.5)),
+            arrow=tk.LAST if below.node is not None else tk.NONE, arrowshape=(u(7), u(8), u(3)),
         )  # fmt: skip
 
     def _node(self, i: int, run: Run) -> None:
@@ -176,8 +178,11 @@ class GraphView(ttk.Frame):
             return
         colour = theme.colour(STATES.get(run.status, ("", "secondary"))[1])
         chosen = i in self.selection
-        c.itemconfigure(f"box{i}", outline=theme.colour("primary") if chosen else theme.blend(colour, theme.colour("bg"), 0.3),
-                        width=max(1, u(3 if chosen else 1)))  # fmt: skip
+        c.itemconfigure(
+            f"box{i}",
+            outline=theme.colour("primary") if chosen else theme.blend(colour, theme.colour("bg"), 0.3),
+            width=max(1, u(3 if chosen else 1)),
+        )
         c.itemconfigure(f"bar{i}", fill=colour)
         told = run.told if len(run.told) < 34 else run.told[:33] + "…"
         c.itemconfigure(f"told{i}", text=told, fill=theme.blend(colour, theme.colour("fg"), 0.35))

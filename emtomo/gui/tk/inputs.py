@@ -2,6 +2,7 @@
 
 import tkinter as tk
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import ttkbootstrap as ttk
@@ -44,7 +45,11 @@ class TextInput(Input):
         short = self.field.kind in ("int", "float")
         self.main = ttk.Entry(self, textvariable=self.text, width=14 if short else 34)
         self.main.grid(row=0, column=0, sticky="w" if short else "ew")
-        self.text.trace_add("write", lambda *_: self._quiet or self.model.put(self.name, self.text.get()))
+        self.text.trace_add("write", lambda *_: self._typed())
+
+    def _typed(self) -> None:
+        if not self._quiet:
+            self.model.put(self.name, self.text.get())
 
     def show(self) -> None:
         """Show the field's text, unless it is what is being typed."""
@@ -62,7 +67,9 @@ class PathInput(TextInput):
         super().__init__(master, model, name)
         gap = theme.px(self, theme.GAP)
         for k, (label, folder) in enumerate((("File …", False), ("Folder …", True)), 1):
-            button = ttk.Button(self, text=label, bootstyle="secondary-outline", command=lambda f=folder: self._browse(f))  # type: ignore[misc]
+            button = ttk.Button(
+                self, text=label, bootstyle="secondary-outline", command=lambda f=folder: self._browse(f)
+            )
             button.grid(row=0, column=k, padx=(gap, 0))
 
     def _browse(self, folder: bool) -> None:
@@ -100,7 +107,7 @@ class ChoiceInput(Input):
         )  # fmt: skip
         self.main.grid(row=0, column=0, sticky="w")
         self.main.bind("<<ComboboxSelected>>", lambda _: self._changed())
-        self.main.bind("<KeyRelease>", lambda _: free and self._changed())
+        self.main.bind("<KeyRelease>", lambda _: self._changed() if free else None)
         unwheel(self.main)
         self.show()
 
@@ -155,7 +162,9 @@ class PointerInput(Input):
     def take_output(self, output: Output) -> bool:
         """Point at an output that was dropped here, if it fits."""
         if not self.model.fits(self.name, output):
-            self.field.error = f"{output.title} is {output.kinds[0]}; {self.field.label} takes {' or '.join(self.field.wanted)}."
+            self.field.error = (
+                f"{output.title} is {output.kinds[0]}; {self.field.label} takes {' or '.join(self.field.wanted)}."
+            )
             self.model.put(self.name, self.field.text)
             return False
         self.model.put(self.name, output.target)
@@ -170,7 +179,7 @@ class PointersInput(Input):
         self._runs = runs
         self.lines = ttk.Frame(self)
         self.lines.grid(row=0, column=0, sticky="ew")
-        self.menu = ttk.Menu(self, tearoff=0, postcommand=self._fill)
+        self.menu = ttk.Menu(self, tearoff=False, postcommand=self._fill)
         self.main = ttk.Menubutton(self, text="Add …", menu=self.menu, bootstyle="secondary-outline")
         self.main.grid(row=1, column=0, sticky="w")
         self.show()
@@ -183,7 +192,9 @@ class PointersInput(Input):
         self.menu.delete(0, "end")
         for output in self.model.candidates(self.name, self._runs()):
             if output.target not in self.targets():
-                self.menu.add_command(label=f"{output.title}   {output.summary}", command=lambda o=output: self.take_output(o))  # type: ignore[misc]
+                self.menu.add_command(
+                    label=f"{output.title}   {output.summary}", command=partial(self.take_output, output)
+                )
         if self.menu.index("end") is None:
             self.menu.add_command(label="nothing that fits", state="disabled")
 
@@ -203,7 +214,7 @@ class PointersInput(Input):
             ttk.Label(self.lines, text=output.title if output is not None else target).grid(row=k, column=0, sticky="w")
             ttk.Button(
                 self.lines, icon="x", bootstyle="link",
-                command=lambda t=target: self.model.put(self.name, ",".join(x for x in self.targets() if x != t)),  # type: ignore[misc]
+                command=lambda t=target: self.model.put(self.name, ",".join(x for x in self.targets() if x != t)),
             ).grid(row=k, column=1)  # fmt: skip
 
 

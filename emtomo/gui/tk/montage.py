@@ -27,9 +27,9 @@ class MontageWindow(Window):
         foot.pack(side="bottom", fill="x")
         self.first = 0
         for name, text, by, told in (("back page", "«", -1.0, "A page back"), ("back", "‹", 0.0, "A slice back")):
-            self._button(foot, name, text, lambda b=by: self.turn(-self.pages() if b else -self.step_of()), told)  # type: ignore[misc]
+            self._button(foot, name, text, lambda b=by: self.turn(-self.pages() if b else -self.step_of()), told)
         for name, text, by, told in (("next", "›", 0.0, "A slice on"), ("next page", "»", 1.0, "A page on")):
-            self._button(foot, name, text, lambda b=by: self.turn(self.pages() if b else self.step_of()), told)  # type: ignore[misc]
+            self._button(foot, name, text, lambda b=by: self.turn(self.pages() if b else self.step_of()), told)
         self.spins: dict[str, Any] = {}
         for label, value, low, high in (("Columns", COLUMNS, 1, 8), ("Rows", ROWS, 1, 8), ("Every", STEP, 1, 50)):
             ttk.Label(foot, text=label).pack(side="left", padx=(pad, theme.px(self, 3)))
@@ -38,7 +38,9 @@ class MontageWindow(Window):
             spin.bind("<Return>", lambda _: self.lay_out())
             spin.pack(side="left")
             self.spins[label] = spin
-        self.toggle = ttk.Checkbutton(foot, text="Click picks", variable=picker.click_picks, bootstyle="success-round-toggle")
+        self.toggle = ttk.Checkbutton(
+            foot, text="Click picks", variable=picker.tools.click_picks, bootstyle="success-round-toggle"
+        )
         self.toggle.pack(side="left", padx=pad)
         tip(self.toggle, "Left click adds a point, or only makes the slice the active one (T)")
         self._button(foot, "contrast", "Contrast", picker.auto_contrast, "Contrast from the active slice (K)")
@@ -105,7 +107,7 @@ class MontageWindow(Window):
         last = max(0, depth - 1 - step * (len(self.panels) - 1))
         self.first = min(max(self.first + by, 0), last)
         for k, panel in enumerate(self.panels):
-            panel.state.place[0] = min(self.first + k * step, depth - 1)
+            panel.view.place[0] = min(self.first + k * step, depth - 1)
         self.activate(self.active)
         self.redraw()
 
@@ -114,14 +116,14 @@ class MontageWindow(Window):
         self.active = min(k, len(self.panels) - 1)
         for i, panel in enumerate(self.panels):
             panel.frame(theme.ACTIVE_FRAME if i == self.active else theme.SLICE_BACKGROUND)
-        self.picker.state_.go(0, self.panels[self.active].state.place[0])
+        self.picker.state_.go(0, self.panels[self.active].view.place[0])
 
     def _look(self) -> None:
         """Take slab, filter and contrast from the picker."""
         look = self.picker.state_
         for panel in self.panels:
             if panel.winfo_exists():
-                panel.state.thickness, panel.state.sigma, panel.state.limits = look.thickness, look.sigma, look.limits
+                panel.view.thickness, panel.view.sigma, panel.view.limits = look.thickness, look.sigma, look.limits
                 panel.redraw()
 
     def fit(self) -> None:
@@ -139,7 +141,11 @@ class MontageWindow(Window):
         for other in self.panels:
             if other is not panel:
                 c = other.camera
-                if (c.zoom, c.horizontal, c.vertical) != (panel.camera.zoom, panel.camera.horizontal, panel.camera.vertical):
+                if (c.zoom, c.horizontal, c.vertical) != (
+                    panel.camera.zoom,
+                    panel.camera.horizontal,
+                    panel.camera.vertical,
+                ):
                     c.zoom, c.horizontal, c.vertical = panel.camera.zoom, panel.camera.horizontal, panel.camera.vertical
                     other.redraw()
 
@@ -174,7 +180,7 @@ class MontageWindow(Window):
         """Draw the picker's marks as they are on this slice."""
         self._share(panel)
         before = self.picker.state_.place[0]
-        self.picker.state_.place[0] = panel.state.place[0]
+        self.picker.state_.place[0] = panel.view.place[0]
         try:
             self.picker.decorate_slice(panel)
         finally:

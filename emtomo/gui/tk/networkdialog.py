@@ -29,14 +29,21 @@ def options_of(cls: type, texts: dict[str, str]) -> Any:
         text = texts.get(one.name, "")
         if text:
             told = str(one.type)
-            values[one.name] = next((kind(text) for name, kind in kinds.items() if name in told.split("[")[1].split(",")[0]), text)
+            values[one.name] = next(
+                (kind(text) for name, kind in kinds.items() if name in told.split("[")[1].split(",")[0]), text
+            )
     return cls(**values)
 
 
 class NetworkDialog(TomogramDialog):
     """Train, Save, Load, Apply, ApplyAll, ChangeBx, and the loss while it falls."""
 
-    COLUMNS = (("count", "Particles", 90), ("good", "Good refs", 80), ("bad", "Bad refs", 80), ("status", "Status", 100))
+    COLUMNS = (
+        ("count", "Particles", 90),
+        ("good", "Good refs", 80),
+        ("bad", "Bad refs", 80),
+        ("status", "Status", 100),
+    )
 
     def __init__(self, window: "ProjectWindow", sitting: Sitting, label: str, texts: dict[str, str]) -> None:
         self.trainer = Trainer(
@@ -59,10 +66,22 @@ class NetworkDialog(TomogramDialog):
             ("save", "Save", "secondary-outline", self.save, "Keep the network in a file"),
             ("load", "Load", "secondary-outline", self.load, "Take a network from a file"),
             ("apply", "Apply", "info", lambda: self.apply(self.tree.selection()), "Pick in the selected tomogram"),
-            ("apply all", "ApplyAll", "info-outline", lambda: self.apply(self.sitting.names), "Pick in all; with Shift in those without particles"),
-            ("changebx", "ChangeBx", "secondary-outline", self.change_box, "Pixels that a reference has for the network"),
+            (
+                "apply all",
+                "ApplyAll",
+                "info-outline",
+                lambda: self.apply(self.sitting.names),
+                "Pick in all; with Shift in those without particles",
+            ),
+            (
+                "changebx",
+                "ChangeBx",
+                "secondary-outline",
+                self.change_box,
+                "Pixels that a reference has for the network",
+            ),
             ("stop", "Stop", "danger-outline", self.stop, "End what is going on"),
-        ):  # fmt: skip
+        ):
             button = ttk.Button(row, text=text, bootstyle=style, command=call)
             button.pack(side="left", padx=(0, theme.px(self, theme.GAP)))
             tip(button, told)
@@ -94,14 +113,18 @@ class NetworkDialog(TomogramDialog):
     def values(self, name: str, count: int, status: str, size: str) -> list[Any]:
         """Count particles and references."""
         models = self.sitting.session(name).models.values()
-        number = {kind: sum(len(m.points) for m in models if m.kind == kind) for kind in ("particles", "positive", "negative")}
+        number = {
+            kind: sum(len(m.points) for m in models if m.kind == kind) for kind in ("particles", "positive", "negative")
+        }
         return [number["particles"], number["positive"], number["negative"], status]
 
     def make_picker(self, name: str) -> Any:
         """Return the window for references."""
         from emtomo.gui.tk.convnet import ConvnetWindow
 
-        return ConvnetWindow(self, self.sitting.file(name), self.sitting.session(name), self.trainer.box, self.sitting.pixel_size)
+        return ConvnetWindow(
+            self, self.sitting.file(name), self.sitting.session(name), self.trainer.box, self.sitting.pixel_size
+        )
 
     def follow_references(self) -> None:
         """Let Train follow the number of references, as long as the dialog lives."""
@@ -123,8 +146,10 @@ class NetworkDialog(TomogramDialog):
 
     def train(self) -> None:
         """Train in a process of its own; the loss is drawn as it falls."""
-        self.trainer.options = options_of(TrainOptions, {**self.texts, "iterations": self.iterations.get(),
-                                                         "training_box": str(self.trainer.options.training_box)})  # fmt: skip
+        self.trainer.options = options_of(
+            TrainOptions,
+            {**self.texts, "iterations": self.iterations.get(), "training_box": str(self.trainer.options.training_box)},
+        )
         self.state_.configure(text="Training …")
         self._begin(lambda task: self.trainer.train(task, self._told), "The network is trained: Apply lets it pick.")
 
@@ -143,7 +168,11 @@ class NetworkDialog(TomogramDialog):
         self._begin(lambda task: self.trainer.apply(task, chosen, self._told), "")
 
     def _apply_rest(self, _: object) -> str:
-        rest = [n for n in self.sitting.names if not any(m.points for m in self.sitting.session(n).models.values() if m.kind == "particles")]  # fmt: skip
+        rest = [
+            n
+            for n in self.sitting.names
+            if not any(m.points for m in self.sitting.session(n).models.values() if m.kind == "particles")
+        ]
         self.apply(rest)
         return "break"
 
@@ -158,7 +187,9 @@ class NetworkDialog(TomogramDialog):
                 if done:
                     self.state_.configure(text=done)
 
-        self.task = self.window.work(work, finished, lambda told: self.winfo_exists() and self.state_.configure(text=told))
+        self.task = self.window.work(
+            work, finished, lambda told: self.winfo_exists() and self.state_.configure(text=told)
+        )
 
     def _told(self, said: dict[str, Any]) -> None:
         if not self.winfo_exists():
@@ -174,7 +205,9 @@ class NetworkDialog(TomogramDialog):
 
     def _take(self, name: str, rows: list[list[float]]) -> None:
         session = self.sitting.session(name)
-        group = next((g for g, m in session.models.items() if m.kind == "particles"), 0) or session.new_model("particles")
+        group = next((g for g, m in session.models.items() if m.kind == "particles"), 0) or session.new_model(
+            "particles"
+        )
         session.replace_all(group, [[x, y, z, "point", score] for z, y, x, score in rows])
         picker = self.pickers.get(name)
         if picker is not None and picker.winfo_exists():
@@ -190,11 +223,16 @@ class NetworkDialog(TomogramDialog):
         c.delete("all")
         wide, high, pad = c.winfo_width(), c.winfo_height(), theme.px(self, 8)
         if not losses:
-            c.create_text(wide / 2, high / 2, text="the loss appears here while the network is trained", fill=theme.muted())
+            c.create_text(
+                wide / 2, high / 2, text="the loss appears here while the network is trained", fill=theme.muted()
+            )
             return
         top = max(loss for _, loss in losses)
         count = max(self.trainer.options.iterations, len(losses))
-        points = [(pad + (wide - 2 * pad) * (k - 1) / max(1, count - 1), high - pad - (high - 3 * pad) * loss / top) for k, loss in losses]
+        points = [
+            (pad + (wide - 2 * pad) * (k - 1) / max(1, count - 1), high - pad - (high - 3 * pad) * loss / top)
+            for k, loss in losses
+        ]
         for x, y in points:
             c.create_oval(x - 2, y - 2, x + 2, y + 2, fill=theme.colour("primary"), width=0)
         if len(points) > 1:
@@ -240,9 +278,13 @@ class NetworkDialog(TomogramDialog):
         def done(told: list[str]) -> None:
             try:
                 self.trainer.set_training_box(int(told[0]))
-                self.state_.configure(text=f"References are resampled to {told[0]} pixels; train a new network with it.")
+                self.state_.configure(
+                    text=f"References are resampled to {told[0]} pixels; train a new network with it."
+                )
             except (ValueError, EmtomoError) as error:
-                self.state_.configure(text=str(error) if isinstance(error, EmtomoError) else f"A whole number is needed, got {told[0]!r}.")
+                self.state_.configure(
+                    text=str(error) if isinstance(error, EmtomoError) else f"A whole number is needed, got {told[0]!r}."
+                )
 
         TextQuestion(self, "Training box (at least 96)", [("Pixels", str(self.trainer.options.training_box))], done)
 

@@ -24,21 +24,21 @@ class OutsideWindow(Window):
         row = ttk.Frame(body)
         row.pack(anchor="w")
         for name, make in programs.items():
-            button = ttk.Button(row, text=name, bootstyle="primary-outline", command=lambda m=make: self.hand(m))  # type: ignore[misc]
+            button = ttk.Button(row, text=name, bootstyle="primary-outline", command=lambda m=make: self.hand(m))
             button.pack(side="left", padx=(0, theme.px(self, theme.GAP)))
             self.w[name] = button
         self.told = busy_label(body, "The files that the program reads are written into the project's folder Export.")
         self.told.configure(wraplength=theme.px(self, 600), justify="left")
         self.told.pack(anchor="w", pady=pad)
-        self.command = ttk.Entry(body)
-        self.command.pack(fill="x")
+        self.line = ttk.Entry(body)
+        self.line.pack(fill="x")
         row = ttk.Frame(body)
         row.pack(anchor="w", pady=pad)
         for name, text, call in (("copy", "Copy command", self.copy), ("start", "Start it", self.start)):
             button = ttk.Button(row, text=text, bootstyle="secondary-outline", command=call, state="disabled")
             button.pack(side="left", padx=(0, theme.px(self, theme.GAP)))
             self.w[name] = button
-        self.w |= {"command": self.command, "told": self.told}
+        self.w |= {"command": self.line, "told": self.told}
         self.bind("<Escape>", lambda _: self.close())
 
     def hand(self, make: Callable[[Shown], Any]) -> None:
@@ -50,10 +50,14 @@ class OutsideWindow(Window):
         if not self.winfo_exists():
             return
         self.handed = handed
-        self.command.delete(0, "end")
-        self.command.insert(0, handed.line)
+        self.line.delete(0, "end")
+        self.line.insert(0, handed.line)
         files = "Written: " + ", ".join(str(f) for f in handed.files) + ". " if handed.files else ""
-        there = "" if handed.there else f"{handed.program} is not on this machine's path: copy the command to one that has it."
+        there = (
+            ""
+            if handed.there
+            else f"{handed.program} is not on this machine's path: copy the command to one that has it."
+        )
         self.told.configure(text=files + there)
         self.w["copy"].configure(state="normal")
         self.w["start"].configure(state="normal" if handed.there else "disabled")
@@ -61,9 +65,11 @@ class OutsideWindow(Window):
     def copy(self) -> None:
         """Put the command on the clipboard."""
         self.clipboard_clear()
-        self.clipboard_append(self.command.get())
+        self.clipboard_append(self.line.get())
 
     def start(self) -> None:
         """Start the program."""
         if self.handed is not None and self.handed.there:
-            subprocess.Popen(self.handed.command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            subprocess.Popen(
+                self.handed.command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )

@@ -4,9 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import ttkbootstrap as ttk
 
-from emtomo.compute.geometry.models import MODELS, ROLES
 from emtomo.compute.tracking import track_membrane
 from emtomo.errors import EmtomoError
 from emtomo.gui.core.actions import Action
@@ -14,9 +12,9 @@ from emtomo.gui.core.live import Fit, LiveModels, fit_model
 from emtomo.gui.core.picking import PickingSession
 from emtomo.gui.core.volume import ACROSS
 from emtomo.gui.tk import theme
+from emtomo.gui.tk.pickerside import ModelPool, PickTools
 from emtomo.gui.tk.slicepanel import SHIFT, SlicePanel
 from emtomo.gui.tk.slicewindow import SliceWindow
-from emtomo.gui.tk.window import busy_label, tip
 
 GRAB = 7  # pixels within which a point is under the mouse
 ARROW = 6.0  # voxels
@@ -53,70 +51,12 @@ class PickerWindow(SliceWindow):
         """What is picked, for the title."""
         return "vectorial picking"
 
-    # --- the side ---
-
     def build_side(self) -> None:
         """Model pool, role, tools."""
-        pad, gap = theme.px(self, theme.PAD), theme.px(self, theme.GAP)
-        pool = ttk.Labelframe(self.side, text="Model pool", padding=pad)
-        pool.pack(fill="both", expand=True, pady=(pad, 0))
-        row = ttk.Frame(pool)
-        row.pack(fill="x")
-        self.kind_box = ttk.Combobox(row, values=list(MODELS), state="readonly", width=22)
-        self.kind_box.set(self.kind)
-        self.kind_box.pack(side="left", fill="x", expand=True)
-        self.kind_box.bind("<<ComboboxSelected>>", lambda _: self._kind_chosen())
-        new = ttk.Button(row, text="New", icon="plus-lg", bootstyle="success", command=self.new_model)
-        new.pack(side="left", padx=(gap, 0))
-        tip(new, "Start a model: one vesicle, one filament, one sheet (N)")
-        self.pool = ttk.Treeview(pool, columns=("kind", "points"), show="tree headings", height=6, selectmode="browse")
-        for name, heading, width in (("#0", "Group", 80), ("kind", "Model", 130), ("points", "Points", 55)):
-            self.pool.heading(name, text=heading, anchor="w")
-            self.pool.column(name, width=theme.px(self, width), anchor="w")
-        self.pool.pack(fill="both", expand=True, pady=gap)
-        self.pool.bind("<<TreeviewSelect>>", lambda _: self._select_group())
-        row = ttk.Frame(pool)
-        row.pack(fill="x")
-        for name, text, call, told in (
-            ("rename", "Rename", self.rename_model, "Give the model a name"),
-            ("drop", "Delete model", self.drop_model, "Remove the model with its points; undo brings it back"),
-        ):
-            button = ttk.Button(row, text=text, bootstyle="secondary-outline", command=call)
-            button.pack(side="left", padx=(0, gap))
-            tip(button, told)
-            self.w[name] = button
-        self.fit_label = busy_label(pool, "")
-        self.fit_label.configure(wraplength=theme.px(self, 270), justify="left")
-        self.fit_label.pack(fill="x", pady=(gap, 0))
-        tools = ttk.Labelframe(self.side, text="Picking", padding=pad)
-        tools.pack(fill="x", pady=(pad, 0))
-        row = ttk.Frame(tools)
-        row.pack(fill="x")
-        ttk.Label(row, text="Role").pack(side="left", padx=(0, pad))
-        self.role = ttk.Combobox(row, values=list(ROLES), state="readonly", width=10)
-        self.role.set("point")
-        self.role.pack(side="left")
-        tip(self.role, "What the next points are: on the model, or a marker that orients it")
-        self.click_picks = ttk.BooleanVar(self, True)
-        check = ttk.Checkbutton(tools, text="Left click adds a point", variable=self.click_picks, bootstyle="round-toggle")
-        check.pack(anchor="w", pady=gap)
-        self.show_model = ttk.BooleanVar(self, True)
-        ttk.Checkbutton(tools, text="Draw the fitted model", variable=self.show_model, bootstyle="round-toggle",
-                        command=self.redraw).pack(anchor="w")  # fmt: skip
-        row = ttk.Frame(tools)
-        row.pack(fill="x", pady=(gap, 0))
-        for name, text, call, told in (
-            ("undo", "Undo", self.undo, "Take the last change back (Ctrl+Z)"),
-            ("redo", "Redo", self.redo, "Do it again (Ctrl+Y)"),
-            ("montage", "Montage", self.open_montage, "Many slices side by side (M)"),
-            ("3d", "3D", self.open_3d, "Points and model in space (V)"),
-        ):
-            button = ttk.Button(row, text=text, bootstyle="secondary-outline", command=call)
-            button.pack(side="left", padx=(0, gap))
-            tip(button, told)
-            self.w[name] = button
-        self.w |= {"kind": self.kind_box, "new": new, "pool": self.pool, "role": self.role, "fit": self.fit_label,
-                   "click picks": check}  # fmt: skip
+        self.pool = ModelPool(self.side, self)
+        self.pool.pack(fill="both", expand=True, pady=(theme.px(self, theme.PAD), 0))
+        self.tools = PickTools(self.side, self)
+        self.tools.pack(fill="x", pady=(theme.px(self, theme.PAD), 0))
 
     def mouse_rows(self) -> list[tuple[str, str]]:
         """The mouse while picking."""
@@ -150,7 +90,7 @@ class PickerWindow(SliceWindow):
 
     def new_model(self) -> None:
         """Start a model of the kind in the box."""
-        self.session.new_model(self.kind_box.get())
+        self.session.new_model(self.pool.kind.get())
         self.changed()
 
     def drop_model(self) -> None:
@@ -173,19 +113,6 @@ class PickerWindow(SliceWindow):
 
         TextQuestion(self, f"Model {group}", [("Name", self.session.models[group].name)], done)
 
-    def _kind_chosen(self) -> None:
-        """A model without points becomes one of the kind that was chosen; one with points only if it is current."""
-        group = self.session.current
-        if group in self.session.models and self.session.models[group].kind != self.kind_box.get():
-            self.session.set_kind(group, self.kind_box.get())
-            self.changed()
-
-    def _select_group(self) -> None:
-        chosen = self.pool.selection()
-        if chosen and int(chosen[0]) != self.session.current:
-            self.session.select(int(chosen[0]))
-            self.changed()
-
     # --- points ---
 
     def add_at(self, place: tuple[float, float, float], role: str) -> None:
@@ -194,7 +121,7 @@ class PickerWindow(SliceWindow):
             self.say("That is outside the tomogram.")
             return
         if self.session.current not in self.session.models:
-            self.session.new_model(self.kind_box.get())
+            self.session.new_model(self.pool.kind.get())
         z, y, x = place
         self.session.add(x, y, z, role)
         self.changed()
@@ -222,7 +149,7 @@ class PickerWindow(SliceWindow):
 
     def toggle_clicks(self) -> None:
         """Let left clicks add points, or only move the planes."""
-        self.click_picks.set(not self.click_picks.get())
+        self.tools.click_picks.set(not self.tools.click_picks.get())
 
     def point_at(self, panel: SlicePanel, place: tuple[float, float, float]) -> tuple[int, int] | None:
         """Return the point that is drawn under a place, if any."""
@@ -278,8 +205,8 @@ class PickerWindow(SliceWindow):
             if found is not None:
                 self.session.remove(*found)
                 self.changed()
-        elif button == 1 and self.click_picks.get():
-            self.add_at(place, self.role.get())
+        elif button == 1 and self.tools.click_picks.get():
+            self.add_at(place, self.tools.role.get())
         elif button == 1:
             self.state_.centre(*place)
 
@@ -316,28 +243,11 @@ class PickerWindow(SliceWindow):
 
     def changed(self) -> None:
         """Show the session as it is now, and build what has changed."""
-        self._fill_pool()
+        self.pool.show()
         self.redraw()
         if self.montage is not None and self.montage.winfo_exists():
             self.montage.redraw()
         self._build()
-
-    def _fill_pool(self) -> None:
-        tree = self.pool
-        rows = {str(g): (f"{g} {m.name}".strip(), m.kind, len(m.points)) for g, m in self.session.models.items()}
-        if {i: (tree.item(i, "text"), *tree.item(i, "values")) for i in tree.get_children()} != {
-            i: (a, b, str(c)) for i, (a, b, c) in rows.items()
-        }:
-            tree.delete(*tree.get_children())
-            for iid, (label, kind, count) in rows.items():
-                tree.insert("", "end", iid=iid, text=label, values=(kind, count), tags=(iid,))
-                tree.tag_configure(iid, foreground=theme.blend(theme.group_colour(int(iid)), theme.colour("fg"), 0.45))
-        current = str(self.session.current)
-        if tree.exists(current) and tree.selection() != (current,):
-            tree.selection_set(current)
-            tree.see(current)
-        if self.session.current in self.session.models:
-            self.kind_box.set(self.session.models[self.session.current].kind)
 
     def _build(self) -> None:
         if self._building is not None and self._building.thread.is_alive():
@@ -345,10 +255,12 @@ class PickerWindow(SliceWindow):
             return
         wanted = self.live.outdated(self.session)
         if not wanted:
-            self._tell_fit()
+            self.pool.tell_fit()
             return
         options = self.live.options
-        self._building = self.app.work(lambda _: {g: fit_model(m, options) for g, m in wanted.items()}, self._built, self.say)
+        self._building = self.app.work(
+            lambda _: {g: fit_model(m, options) for g, m in wanted.items()}, self._built, self.say
+        )
 
     def _built(self, fits: dict[int, Fit]) -> None:
         if not self.winfo_exists():
@@ -361,11 +273,7 @@ class PickerWindow(SliceWindow):
         if self._again:
             self._again = False
             self._build()
-        self._tell_fit()
-
-    def _tell_fit(self) -> None:
-        fit = self.live.fits.get(self.session.current)
-        self.fit_label.configure(text=fit.told if fit is not None else "Click on the membrane, filament or particle.")
+        self.pool.tell_fit()
 
     def decorate(self, panel: SlicePanel) -> None:
         """Draw the other planes, models, points."""
@@ -374,7 +282,7 @@ class PickerWindow(SliceWindow):
 
     def decorate_slice(self, panel: SlicePanel) -> None:
         """Draw models, then points, as they lie on a panel's slice."""
-        if self.show_model.get():
+        if self.tools.show_model.get():
             for group, fit in self.live.fits.items():
                 self._draw_fit(panel, fit, theme.group_colour(group))
         for group, model in self.session.models.items():
@@ -406,7 +314,9 @@ class PickerWindow(SliceWindow):
                 fill=tint if away < 0.75 and p.role == "point" else "", tags="mark",
             )  # fmt: skip
             if p.role != "point":
-                panel.canvas.create_text(x + r + 2, y, anchor="w", text=LETTER.get(p.role, "in"), fill=tint, tags="mark")
+                panel.canvas.create_text(
+                    x + r + 2, y, anchor="w", text=LETTER.get(p.role, "in"), fill=tint, tags="mark"
+                )
 
     # --- other windows ---
 
@@ -420,7 +330,7 @@ class PickerWindow(SliceWindow):
 
     def open_3d(self) -> None:
         """Show points and model in space."""
-        from emtomo.gui.core.scene import scene_of_session
+        from emtomo.gui.core.scenedata import scene_of_session
         from emtomo.gui.tk.view3d import View3D
 
         try:

@@ -25,7 +25,9 @@ class PreviewWindow(Window):
         foot = ttk.Frame(self, padding=pad)
         foot.pack(side="bottom", fill="x")
         self.value = ttk.DoubleVar(self, min(max(preview.value, preview.low), preview.high))
-        self.slider = ttk.Scale(foot, from_=preview.low, to=preview.high, variable=self.value, command=lambda _: self._moved())
+        self.slider = ttk.Scale(
+            foot, from_=preview.low, to=preview.high, variable=self.value, command=lambda _: self._moved()
+        )
         self.slider.pack(side="left", fill="x", expand=True, padx=(0, pad))
         self.entry = ttk.Entry(foot, width=10)
         self.entry.pack(side="left")
@@ -73,7 +75,9 @@ class PreviewWindow(Window):
             self._waiting = True
             return
         value = self.value.get()
-        self._task = self.app.work(lambda _: self.preview.draw(value), self._show, lambda told: self.told.configure(text=told))
+        self._task = self.app.work(
+            lambda _: self.preview.draw(value), self._show, lambda told: self.told.configure(text=told)
+        )
 
     def _show(self, made: tuple[np.ndarray, np.ndarray, str]) -> None:
         if not self.winfo_exists():
@@ -82,7 +86,9 @@ class PreviewWindow(Window):
             side = theme.px(self, SIDE)
             image = Image.fromarray(np.ascontiguousarray(picture))
             scale = side / max(image.size)
-            image = image.resize((max(1, int(image.width * scale)), max(1, int(image.height * scale))), Image.Resampling.BICUBIC)
+            image = image.resize(
+                (max(1, int(image.width * scale)), max(1, int(image.height * scale))), Image.Resampling.BICUBIC
+            )
             self._photos[k] = ImageTk.PhotoImage(image, master=self)
             self.images[k].configure(image=self._photos[k])
         self.told.configure(text=made[2])

@@ -2,8 +2,7 @@
 
 import contextlib
 import subprocess
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import ttkbootstrap as ttk
 from emtomo.engine.parameters import protocol_named
 from emtomo.errors import EmtomoError
 from emtomo.gui.core import verbs
-from emtomo.gui.core.actions import Action, key_text
+from emtomo.gui.core.actions import key_text
 from emtomo.gui.core.form import FormModel
 from emtomo.gui.core.runs import Output, Run, duration
 from emtomo.gui.core.service import ProjectService
@@ -21,7 +20,7 @@ from emtomo.gui.core.shown import Shown, load, viewers_of_kinds
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.app import App
 from emtomo.gui.tk.details import DetailsPanel
-from emtomo.gui.tk.dialogs import ask, choose_file, tell
+from emtomo.gui.tk.dialogs import ask, tell
 from emtomo.gui.tk.graphview import GraphView
 from emtomo.gui.tk.project_actions import ProjectActions
 from emtomo.gui.tk.quick import QuickSearch
@@ -69,8 +68,8 @@ class ProjectWindow(ProjectActions, Keys, App):
         bottom.pack(side="bottom", fill="x")
         self.status = ttk.Label(bottom, text="Opening the project …")
         self.status.pack(side="left", fill="x", expand=True)
-        self.busy = ttk.Label(bottom, text="")
-        self.busy.pack(side="right")
+        self.counts = ttk.Label(bottom, text="")
+        self.counts.pack(side="right")
         self.w["status"] = self.status
         across = ttk.Panedwindow(self, orient="horizontal")
         across.pack(fill="both", expand=True)
@@ -103,7 +102,7 @@ class ProjectWindow(ProjectActions, Keys, App):
             if not action.menu:
                 continue
             if action.menu not in menus:
-                menus[action.menu] = ttk.Menu(bar, tearoff=0)
+                menus[action.menu] = ttk.Menu(bar, tearoff=False)
                 bar.add_cascade(label=action.menu, menu=menus[action.menu])
             menus[action.menu].add_command(
                 label=action.label, command=action.run, accelerator=key_text((action.keys.split() or [""])[0])
@@ -139,7 +138,7 @@ class ProjectWindow(ProjectActions, Keys, App):
             parts.append(f"{len(active)} running" + (f", {duration(max(lefts))} left" if lefts else ""))
         if waiting:
             parts.append(f"{waiting} scheduled")
-        self.busy.configure(text="   ".join(parts))
+        self.counts.configure(text="   ".join(parts))
         if str(self.status.cget("text")).startswith("Opening"):
             self.say("Ready")
 
@@ -167,9 +166,26 @@ class ProjectWindow(ProjectActions, Keys, App):
             self.graph.select(ids)
 
     def _menu(self, i: int | None, x: int, y: int) -> None:
-        menu = ttk.Menu(self, tearoff=0)
-        names = ["edit", "view", "run", "restart", "stop", "copy", "rename", "compare", "open folder", "select below",
-                 "export", "delete"] if i is not None else ["search runs", "import template", "refresh", "fit"]  # fmt: skip
+        menu = ttk.Menu(self, tearoff=False)
+        names = (
+            [
+                "edit",
+                "view",
+                "curves",
+                "run",
+                "restart",
+                "stop",
+                "copy",
+                "rename",
+                "compare",
+                "open folder",
+                "select below",
+                "export",
+                "delete",
+            ]
+            if i is not None
+            else ["search runs", "import template", "refresh", "fit"]
+        )
         for name in names:
             action = self.action(name)
             menu.add_command(label=action.label, command=action.run)
@@ -237,8 +253,11 @@ class ProjectWindow(ProjectActions, Keys, App):
 
     def output_menu(self, output: Output, master: Any = None) -> ttk.Menu:
         """Return a menu of every viewer for an output."""
-        menu = ttk.Menu(master or self, tearoff=0)
+        menu = ttk.Menu(master or self, tearoff=False)
+        folder = self.folder / self.runs[output.run].folder
         for viewer in viewers_of_kinds(output.kinds):
+            if not getattr(viewer, "suits", lambda _: True)(folder):
+                continue
             menu.add_command(label=viewer._name, command=lambda v=viewer: self.view(output, v))  # type: ignore[misc]
         return menu
 
@@ -287,8 +306,12 @@ class ProjectWindow(ProjectActions, Keys, App):
         dirty = [form for form in self.forms if form.model.dirty]
         if dirty:
             names = ", ".join(form.model.label for form in dirty)
-            ask(self, "Close emtomo?", f"Changes in the form of {names} are not saved. Points that you picked are safe.",
-                [("Close all the same", "danger", self.shut), ("Stay", "secondary-outline", lambda: None)])  # fmt: skip
+            ask(
+                self,
+                "Close emtomo?",
+                f"Changes in the form of {names} are not saved. Points that you picked are safe.",
+                [("Close all the same", "danger", self.shut), ("Stay", "secondary-outline", lambda: None)],
+            )
         else:
             self.shut()
 
@@ -303,6 +326,3 @@ def run_window(folder: Path) -> None:
     """Open the window of a project and stay until it is closed."""
     window = ProjectWindow(folder)
     window.mainloop()
-
-
-__all__ = ["Action", "Iterable", "ProjectWindow", "choose_file", "partial", "run_window"]

@@ -1,7 +1,7 @@
 """What the project window can do with runs, as one table of actions."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from emtomo.engine.templates import add_workflow, export_workflow, read_template, shipped
 from emtomo.gui.core import verbs
@@ -10,24 +10,23 @@ from emtomo.gui.core.compare import differences
 from emtomo.gui.core.runs import descendants
 from emtomo.gui.tk.dialogs import TextQuestion, ask, choose_file, show_rows
 
-if TYPE_CHECKING:
-    from emtomo.gui.tk.project import ProjectWindow
-
 NOTHING = "Select a run first: click on it in the workflow or the list."
 
 
 class ProjectActions:
     """Mix-in of the project window."""
 
-    def _make_actions(self: "ProjectWindow") -> list[Action]:
+    def _make_actions(self: Any) -> list[Action]:
         a = Action
         return [
             a("new", "New run", self.focus_search, "<Control-n>", "plus-lg", "Run", "Choose a protocol", "success"),
-            a("edit", "Edit", self.edit, "e", "pencil", "Run", "Open the form of the selected run", "secondary-outline"),
+            a("edit", "Edit", self.edit, "e", "pencil", "Run", "Open the form of the run", "secondary-outline"),
             a("run", "Run / resume", self.resume, "r", "play", "Run",
               "Start the selected runs, or go on with them; finished steps stay", "primary"),
             a("stop", "Stop", self.stop_runs, "s", "stop-fill", "Run", "Stop the selected runs", "danger-outline"),
             a("view", "Analyze results", self.analyze, "a", "graph-up", "Run", "Open the selected output", "info"),
+            a("curves", "Live curves", self.live_curves, "l", "activity", "Run",
+              "How the selected run converges, drawn while it goes on", "secondary-outline"),
             a("restart", "Restart", self.restart, "", "", "Run", "Start the selected runs from nothing"),
             a("copy", "Copy", self.copy_runs, "<Control-d>", "copy", "Run", "Copy the selected runs",
               "secondary-outline"),
@@ -58,25 +57,29 @@ class ProjectActions:
 
     # --- on runs ---
 
-    def focus_search(self: "ProjectWindow") -> None:
+    def focus_search(self: Any) -> None:
+        """Go to the search box of the protocols."""
         self.w["search"].focus_set()
         self.w["search"].select_range(0, "end")
 
-    def _some(self: "ProjectWindow") -> list[int]:
+    def _some(self: Any) -> list[int]:
         if not self.selection:
             self.say(NOTHING)
         return self.selection
 
-    def edit(self: "ProjectWindow") -> None:
+    def edit(self: Any) -> None:
+        """Open the form of the selected run."""
         for i in self._some()[:1]:
             self.open_form_of(i)
 
-    def resume(self: "ProjectWindow") -> None:
+    def resume(self: Any) -> None:
+        """Start the selected runs, or go on with them."""
         ids = self._some()
         if ids:
             self.ask_service(lambda project: verbs.go(project, ids), lambda _: self.say("Started"))
 
-    def restart(self: "ProjectWindow") -> None:
+    def restart(self: Any) -> None:
+        """Start the selected runs from nothing; asks if they have made something."""
         ids = self._some()
         made = [self.runs[i].label for i in ids if any(not o.pending for o in self.runs[i].outputs)]
 
@@ -89,12 +92,14 @@ class ProjectActions:
         elif ids:
             go()
 
-    def stop_runs(self: "ProjectWindow") -> None:
+    def stop_runs(self: Any) -> None:
+        """Stop the selected runs."""
         ids = self._some()
         if ids:
             self.ask_service(lambda project: verbs.stop(project, ids), lambda _: self.say("Stopped; Resume goes on."))
 
-    def analyze(self: "ProjectWindow") -> None:
+    def analyze(self: Any) -> None:
+        """Open the selected output in its first viewer."""
         if not self._some():
             return
         output = self.details.selected_output()
@@ -103,27 +108,39 @@ class ProjectActions:
         else:
             self.view(output)
 
-    def copy_runs(self: "ProjectWindow") -> None:
+    def live_curves(self: Any) -> None:
+        """Show how the selected run converges."""
+        from emtomo.gui.tk.figurewindow import LiveCurves
+
+        for i in self._some()[:1]:
+            run = self.runs[i]
+            self.w["curves"] = LiveCurves(self, f"{run.label} – convergence – emtomo", self.folder / run.folder)
+
+    def copy_runs(self: Any) -> None:
+        """Copy the selected runs with the connections between them."""
         ids = self._some()
         if ids:
             self.ask_service(lambda project: verbs.copy(project, ids), lambda made: self.select_later(made))
 
-    def select_later(self: "ProjectWindow", ids: list[int]) -> None:
+    def select_later(self: Any, ids: list[int]) -> None:
         """Select runs that the next look at the project will show."""
         if all(i in self.runs for i in ids):
             self.graph.select(ids, see=True)
         else:
             self.after(100, lambda: self.select_later(ids))
 
-    def rename(self: "ProjectWindow") -> None:
+    def rename(self: Any) -> None:
+        """Ask for label and comment of the selected run."""
         for i in self._some()[:1]:
             run = self.runs[i]
-            TextQuestion(
-                self, f"Run {i}", [("Label", run.label), ("Comment", run.comment)],
-                lambda told, i=i: self.ask_service(lambda project: verbs.rename(project, i, told[0].strip(), told[1])),
-            )  # fmt: skip
 
-    def delete_runs(self: "ProjectWindow") -> None:
+            def done(told: list[str], i: int = i) -> None:
+                self.ask_service(lambda project: verbs.rename(project, i, told[0].strip(), told[1]))
+
+            TextQuestion(self, f"Run {i}", [("Label", run.label), ("Comment", run.comment)], done)
+
+    def delete_runs(self: Any) -> None:
+        """Delete the selected runs after a question."""
         ids = self._some()
         if not ids:
             return
@@ -132,7 +149,8 @@ class ProjectActions:
             [("Delete", "danger", lambda: self.ask_service(lambda project: verbs.delete(project, ids))),
              ("Cancel", "secondary-outline", lambda: None)])  # fmt: skip
 
-    def compare(self: "ProjectWindow") -> None:
+    def compare(self: Any) -> None:
+        """Show where two selected runs differ."""
         ids = self.selection
         if len(ids) != 2:
             self.say("Select two runs to compare: Ctrl+click on the second.")
@@ -144,69 +162,76 @@ class ProjectActions:
 
         self.ask_service(lambda project: differences(project, *ids), show)
 
-    def select_below(self: "ProjectWindow") -> None:
+    def select_below(self: Any) -> None:
+        """Select what depends on the selected runs."""
         ids = self._some()
         if ids:
             self.graph.select({*ids, *descendants(self.runs, ids)})
 
-    def show_folder(self: "ProjectWindow") -> None:
+    def show_folder(self: Any) -> None:
+        """Open the folder of the run, or of the project."""
         ids = self.selection
         self.open_folder(self.folder / self.runs[ids[0]].folder if ids else self.folder)
 
-    def details_copy(self: "ProjectWindow") -> None:
+    def details_copy(self: Any) -> None:
+        """Copy the methods text."""
         self.details.copy_methods()
         self.say("Methods text copied.")
 
-    def service_refresh(self: "ProjectWindow") -> None:
+    def service_refresh(self: Any) -> None:
+        """Look at all runs now."""
         self.service.refresh()
 
     # --- on the project ---
 
-    def open_project(self: "ProjectWindow") -> None:
+    def open_project(self: Any) -> None:
+        """Ask for another project."""
         chosen = choose_file(self, "Open or make a project", folder=True, start=str(self.folder.parent))
         if chosen is not None:
             self.open_other(chosen)
 
-    def open_other(self: "ProjectWindow", folder: Path) -> None:
+    def open_other(self: Any, folder: Path) -> None:
         """Open another project in a window of its own: one process, one project."""
         import subprocess
         import sys
 
         subprocess.Popen([sys.executable, "-m", "emtomo", "gui", str(folder)], start_new_session=True)
 
-    def import_template(self: "ProjectWindow") -> None:
+    def import_template(self: Any) -> None:
+        """Choose a workflow template."""
         from emtomo.gui.tk.template import TemplateWindow
 
         self.w["template"] = TemplateWindow(self, shipped())
 
-    def add_template(self: "ProjectWindow", name: str, values: dict[str, str], run: bool) -> None:
+    def add_template(self: Any, name: str, values: dict[str, str], run: bool) -> None:
         """Add the runs of a template; start them if asked."""
 
-        def work(project: object) -> list[int]:
-            made = add_workflow(project, read_template(name), values, self.start_folder)  # type: ignore[arg-type]
+        def work(project: Any) -> list[int]:
+            made = add_workflow(project, read_template(name), values, self.start_folder)
             ids = [int(one.getObjId()) for one in made]
             if run:
-                verbs.go(project, ids)  # type: ignore[arg-type]
+                verbs.go(project, ids)
             return ids
 
         self.ask_service(work, lambda ids: self.say(f"{len(ids)} runs added."))
 
-    def export(self: "ProjectWindow") -> None:
+    def export(self: Any) -> None:
+        """Ask where to write the selected runs as a template."""
         ids = self.selection or list(self.runs)
         path = choose_file(self, "Export as template", save="workflow.json.template", start=str(self.folder.parent))
         if path is not None:
             self.export_to(ids, path)
 
-    def export_to(self: "ProjectWindow", ids: list[int], path: Path) -> None:
+    def export_to(self: Any, ids: list[int], path: Path) -> None:
         """Write runs as a template."""
 
-        def work(project: object) -> None:
-            runs = [project.find(str(i)) for i in ids]  # type: ignore[attr-defined]
-            export_workflow(project, runs, path)  # type: ignore[arg-type]
+        def work(project: Any) -> None:
+            runs = [project.find(str(i)) for i in ids]
+            export_workflow(project, runs, path)
 
         self.ask_service(work, lambda _: self.say(f"{len(ids)} runs written to {path}."))
 
-    def report(self: "ProjectWindow") -> None:
+    def report(self: Any) -> None:
         """Write the report in a process of its own, so that the window never waits for pictures."""
         import subprocess
         import sys

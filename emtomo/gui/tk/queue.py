@@ -32,7 +32,12 @@ class QueueFrame(ttk.Frame):
         self.queues: dict[str, list[list[str]]] = {}
         self.on = ttk.BooleanVar(self, form.model.queue is not None)
         self.switch = ttk.Checkbutton(
-            self, text="Submit to a queue", variable=self.on, bootstyle="round-toggle", command=self._changed, state="disabled"
+            self,
+            text="Submit to a queue",
+            variable=self.on,
+            bootstyle="round-toggle",
+            command=self._changed,
+            state="disabled",
         )
         self.switch.grid(row=0, column=0, sticky="w")
         self.name = ttk.Combobox(self, state="readonly", width=16)
@@ -73,7 +78,9 @@ class QueueFrame(ttk.Frame):
         self.entries = {}
         for k, row in enumerate(self.queues.get(self.name.get(), [])):
             name, value, label = (row + ["", "", ""])[:3]
-            ttk.Label(self.rows, text=label or name).grid(row=k, column=0, sticky="w", padx=(0, theme.px(self, theme.PAD)))
+            ttk.Label(self.rows, text=label or name).grid(
+                row=k, column=0, sticky="w", padx=(0, theme.px(self, theme.PAD))
+            )
             entry = ttk.Entry(self.rows, width=16)
             entry.insert(0, value)
             entry.grid(row=k, column=1, pady=theme.px(self, 2))

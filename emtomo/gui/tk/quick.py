@@ -21,7 +21,7 @@ class QuickSearch(Window):
     ) -> None:
         super().__init__(master, "Go to", (520, 380))
         self.transient(master.winfo_toplevel())
-        self._runs, self._calls = runs, {"run": run, "protocol": protocol}
+        self._runs, self._run, self._protocol = runs, run, protocol
         self._found: list[tuple[str, str]] = []
         body = ttk.Frame(self, padding=theme.px(self, theme.PAD))
         body.pack(fill="both", expand=True)
@@ -76,4 +76,7 @@ class QuickSearch(Window):
         for iid in self.tree.selection()[:1]:
             kind, _, name = iid.partition(" ")
             self.close()
-            self._calls[kind](int(name) if kind == "run" else name)  # type: ignore[arg-type]
+            if kind == "run":
+                self._run(int(name))
+            else:
+                self._protocol(name)

@@ -2,6 +2,7 @@
 
 import tkinter as tk
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import ttkbootstrap as ttk
@@ -43,8 +44,10 @@ class RunList(ttk.Frame):
         frame.pack(fill="both", expand=True)
         self.tree = ttk.Treeview(frame, columns=[c for c, _, _ in COLUMNS], show="headings", selectmode="extended")
         for name, heading, width in COLUMNS:
-            self.tree.heading(name, text=heading, anchor="w", command=lambda n=name: self._sort(n))  # type: ignore[misc]
-            self.tree.column(name, width=theme.px(self, width), anchor="w", stretch=name in ("label", "title", "comment"))
+            self.tree.heading(name, text=heading, anchor="w", command=partial(self._sort, name))
+            self.tree.column(
+                name, width=theme.px(self, width), anchor="w", stretch=name in ("label", "title", "comment")
+            )
         bar = ttk.Scrollbar(frame, command=self.tree.yview)
         self.tree.configure(yscrollcommand=bar.set)
         bar.pack(side="right", fill="y")
@@ -70,8 +73,13 @@ class RunList(ttk.Frame):
     def fill(self) -> None:
         """Show the runs that the filters leave, sorted."""
         kept = [r for r in self.runs.values() if r.matches(self.words.get()) and self._wanted(r)]
-        kept.sort(key=lambda r: (getattr(r, self._key) is None, getattr(r, self._key) or 0 if self._key in ("id", "seconds")
-                                 else str(getattr(r, self._key)).lower()), reverse=self._down)  # fmt: skip
+        kept.sort(
+            key=lambda r: (
+                getattr(r, self._key) is None,
+                getattr(r, self._key) or 0 if self._key in ("id", "seconds") else str(getattr(r, self._key)).lower(),
+            ),
+            reverse=self._down,
+        )
         chosen = self.tree.selection()
         self.tree.delete(*self.tree.get_children())
         for run in kept:

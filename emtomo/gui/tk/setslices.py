@@ -12,22 +12,20 @@ from emtomo.compute.positions import to_voxels
 from emtomo.engine.parameters import protocol_named, set_parameters
 from emtomo.errors import EmtomoError
 from emtomo.gui.core.shown import Shown
-from emtomo.gui.core.slices import marks_near
-from emtomo.gui.core.volume import ACROSS
 from emtomo.gui.tk import theme
-from emtomo.gui.tk.slicepanel import SlicePanel
+from emtomo.gui.tk.particlewindow import BeforeAfter, ParticlesWindow
 from emtomo.gui.tk.slicewindow import SliceWindow
 from emtomo.gui.tk.window import Window, busy_label
 from emtomo.io import mrc
 from emtomo.objects import positions_of, rotations_of
 
-ARROW = 0.5  # of the box
-
 
 class ChooseTomogram(Window):
     """A list of tomograms with what they hold; a double click opens one."""
 
-    def __init__(self, master: Any, title: str, rows: list[tuple[str, str]], heading: str, opened: Callable[[str], Any]) -> None:
+    def __init__(
+        self, master: Any, title: str, rows: list[tuple[str, str]], heading: str, opened: Callable[[str], Any]
+    ) -> None:
         super().__init__(master, title, (460, 360))
         self.opened = opened
         pad = theme.px(self, theme.PAD)
@@ -44,7 +42,7 @@ class ChooseTomogram(Window):
         for name, told in rows:
             self.tree.insert("", "end", iid=name, text=name, values=(told,))
         self.tree.bind("<Double-1>", lambda e: self.open(self.tree.identify_row(e.y)))
-        self.tree.bind("<Return>", lambda _: [self.open(i) for i in self.tree.selection()])
+        self.tree.bind("<Return>", lambda _: self.open(next(iter(self.tree.selection()), "")))
         self.bind("<Escape>", lambda _: self.close())
         if rows:
             self.tree.selection_set(rows[0][0])
@@ -85,135 +83,6 @@ def open_tomograms(master: Any, shown: Shown) -> Any:
     return _choose(master, shown, rows, "Voxels", opened)
 
 
-class BeforeAfter(SliceWindow):
-    """A tomogram, and what it was made from at the same place: hold B, or switch."""
-
-    def __init__(self, master: Any, before: Path, after: Path, title: str, pixel_size: float) -> None:
-        from emtomo.gui.core.slices import SliceState
-        from emtomo.gui.core.volume import VolumeSource
-
-        self.old = SliceState(VolumeSource(before))
-        super().__init__(master, after, title, pixel_size, "before-after")
-        self.old_panel = SlicePanel(self.grid_frame, self.old, 0, self)
-        self.state_.listeners.append(self._follow_old)
-        self.show_planes(None)
-
-    def show_planes(self, axis: int | None) -> None:
-        """Show before and after side by side for xy, or all planes of the new one."""
-        super().show_planes(axis)
-        if not hasattr(self, "old_panel"):
-            return
-        if axis is not None:
-            self.old_panel.grid_remove()
-            return
-        for panel in self.panels.values():
-            panel.grid_remove()
-        for k in (0, 1):
-            self.grid_frame.columnconfigure(k, weight=1, uniform="halves")
-            self.grid_frame.rowconfigure(k, weight=1 if k == 0 else 0, uniform="")
-        self.old_panel.grid(row=0, column=0, sticky="nsew", padx=(0, 2))
-        self.panels[0].grid(row=0, column=1, sticky="nsew")
-
-    def _follow_old(self) -> None:
-        """Keep the old tomogram at the same place, slab and zoom."""
-        scale = [a / b for a, b in zip(self.old.source.shape, self.source.shape, strict=True)]
-        self.old.place = [min(int(round(p * s)), n - 1) for p, s, n in zip(self.state_.place, scale, self.old.source.shape, strict=True)]
-        self.old.thickness, self.old.sigma = self.state_.thickness, self.state_.sigma
-        self._share()
-        self.old_panel.redraw()
-
-    def _share(self) -> None:
-        new, old = self.panels[0].camera, self.old_panel.camera
-        ratio = self.old.source.shape[2] / self.source.shape[2]
-        old.zoom = new.zoom / ratio
-        old.horizontal, old.vertical = ((v - n // 2) * ratio + m // 2 for v, n, m in (
-            (new.horizontal, self.source.shape[2], self.old.source.shape[2]), (new.vertical, self.source.shape[1], self.old.source.shape[1])))  # fmt: skip
-
-    def decorate(self, panel: SlicePanel) -> None:
-        """Label the two sides and keep them together."""
-        if panel is self.panels[0] and self.shown is None:
-            before = (self.old_panel.camera.zoom, self.old_panel.camera.horizontal, self.old_panel.camera.vertical)
-            self._share()
-            if before != (self.old_panel.camera.zoom, self.old_panel.camera.horizontal, self.old_panel.camera.vertical):
-                self.old_panel.redraw()
-        if panel is not self.old_panel:
-            super().decorate(panel)
-        told = "before" if panel is self.old_panel else "after"
-        panel.canvas.create_text(theme.px(self, 8), theme.px(self, 22), anchor="nw", text=told, fill="#ffd24d", tags="mark")
-
-    def auto_contrast(self) -> None:
-        """Set the contrast of both."""
-        super().auto_contrast()
-        self.old.auto_contrast()
-
-    def close(self) -> None:
-        """Close both."""
-        self.old.source.close()
-        super().close()
-
-
-class ParticlesWindow(SliceWindow):
-    """Particles with their directions on the slices of one tomogram; a slider hides low scores."""
-
-    def __init__(self, master: Any, path: Path, title: str, pixel_size: float, points: np.ndarray, normals: np.ndarray,
-                 groups: np.ndarray, scores: np.ndarray, box: float) -> None:  # fmt: skip
-        self.points, self.normals, self.groups, self.scores, self.box = points, normals, groups, scores, box
-        self.cut = -np.inf
-        super().__init__(master, path, title, pixel_size, "particles")
-        if len(points):
-            self.state_.centre(*np.median(points, axis=0))
-
-    def build_side(self) -> None:
-        """Number, size of the circles, threshold."""
-        pad = theme.px(self, theme.PAD)
-        frame = ttk.Labelframe(self.side, text="Particles", padding=pad)
-        frame.pack(fill="x", pady=(pad, 0))
-        self.count = ttk.Label(frame, text="")
-        self.count.pack(anchor="w")
-        self.boxes = ttk.BooleanVar(self, True)
-        self.arrows = ttk.BooleanVar(self, True)
-        for text, variable in (("Boxes", self.boxes), ("Directions", self.arrows)):
-            ttk.Checkbutton(frame, text=text, variable=variable, bootstyle="round-toggle", command=self.redraw).pack(anchor="w")
-        finite = self.scores[np.isfinite(self.scores)]
-        low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 0.0)
-        row = ttk.Frame(frame)
-        row.pack(fill="x", pady=(theme.px(self, theme.GAP), 0))
-        ttk.Label(row, text="Score ≥").pack(side="left")
-        self.slider = ttk.Scale(row, from_=low, to=max(high, low + 1e-9), command=lambda v: self._cut(float(v)))
-        self.slider.pack(side="left", fill="x", expand=True)
-        if high <= low:
-            self.slider.configure(state="disabled")
-        self.w["score"] = self.slider
-        self._tell()
-
-    def _cut(self, cut: float) -> None:
-        self.cut = cut
-        self._tell()
-        self.redraw()
-
-    def _tell(self) -> None:
-        kept = int((self.scores >= self.cut).sum()) if np.isfinite(self.cut) else len(self.points)
-        told = f"{kept} of {len(self.points)}" if np.isfinite(self.cut) else f"{len(self.points)}"
-        self.count.configure(text=f"{told} particles" + (f", score at least {self.cut:.3g}" if np.isfinite(self.cut) else ""))
-
-    def decorate(self, panel: SlicePanel) -> None:
-        """Draw circles where the particles' spheres are cut, and their directions."""
-        super().decorate(panel)
-        shown = np.flatnonzero(self.scores >= self.cut) if np.isfinite(self.cut) else np.arange(len(self.points))
-        at = self.state_.place[panel.axis]
-        marks = marks_near(self.points[shown], panel.axis, at, self.box / 2)
-        rows, columns = ACROSS[panel.axis]
-        for (h, v), r, k in zip(marks.places, marks.radii, shown[marks.index], strict=True):
-            colour = theme.group_colour(int(self.groups[k]))
-            if self.boxes.get():
-                panel.ring(h, v, r, colour, width=1)
-            normal = self.normals[k]
-            if self.arrows.get() and np.isfinite(normal).all():
-                start = panel.camera.to_screen(h, v)
-                end = panel.camera.to_screen(h + ARROW * self.box * normal[columns], v + ARROW * self.box * normal[rows])
-                panel.canvas.create_line(*start, *end, fill=colour, width=2, arrow="last", arrowshape=(6, 7, 3), tags="mark")
-
-
 def _in_tomogram(shown: Shown, name: str) -> tuple[Path, float, Any, np.ndarray, np.ndarray]:
     """Return file, pixel size, rows, places and normals (z, y, x) of the particles of a tomogram."""
     found = shown.tomograms
@@ -242,7 +111,17 @@ def open_particles(master: Any, shown: Shown) -> Any:
         if "role" in frame:  # picked points
             box = 5.0
         scores = frame["score"].to_numpy(float) if "score" in frame else np.zeros(len(frame))
-        return ParticlesWindow(master, path, f"{name} – {shown.title} – emtomo", size, points, normals, frame["group"].to_numpy(int), scores, box)
+        return ParticlesWindow(
+            master,
+            path,
+            f"{name} – {shown.title} – emtomo",
+            size,
+            points,
+            normals,
+            frame["group"].to_numpy(int),
+            scores,
+            box,
+        )
 
     return _choose(master, shown, _counts(shown), "Particles", opened)
 
@@ -271,7 +150,11 @@ def save_selection(window: Any, shown: Shown, name: str, kept: np.ndarray) -> No
     mine = np.flatnonzero((frame["tomogram_id"] == name).to_numpy())
     stays = np.ones(len(frame), bool)
     stays[mine] = kept
-    columns = [c for c in ("tomogram_id", "x", "y", "z", "group", "score", *(f"r{i}{j}" for i in "123" for j in "123")) if c in frame]
+    columns = [
+        c
+        for c in ("tomogram_id", "x", "y", "z", "group", "score", *(f"r{i}{j}" for i in "123" for j in "123"))
+        if c in frame
+    ]
     table = frame.loc[stays, columns]
     if "r11" in table and table["r11"].isna().any():
         table = table.drop(columns=[c for c in table if str(c).startswith("r") and str(c)[1:].isdigit()])
@@ -279,14 +162,25 @@ def save_selection(window: Any, shown: Shown, name: str, kept: np.ndarray) -> No
 
     def work(project: Any) -> str:
         assert tomograms is not None
-        path = Path(project.path) / "Picking" / f"selected_{shown.run}_{shown.name}_{len(list((Path(project.path) / 'Picking').glob('selected_*'))) + 1}.csv"
+        folder = Path(project.path) / "Picking"
+        number = len(list(folder.glob("selected_*"))) + 1
+        path = folder / f"selected_{shown.run}_{shown.name}_{number}.csv"
         write_table(table, path)
         target = next(
-            f"{run.getObjId()}.{n}" for run in project.runs_now() for n, v in run.iterOutputAttributes()
+            f"{run.getObjId()}.{n}"
+            for run in project.runs_now()
+            for n, v in run.iterOutputAttributes()
             if hasattr(v, "getFileName") and Path(project.path, v.getFileName()) == Path(tomograms.getFileName())
-        )  # fmt: skip
-        run = project.new_run(protocol_named("pick-manually"), project.free_label(f"selected from {shown.label}".replace(".", " ")))
-        set_parameters(project, run, {"tomograms": target, "points": str(path), "box_size": str(box), "thumbnails": "no"}, Path(project.path))
+        )
+        run = project.new_run(
+            protocol_named("pick-manually"), project.free_label(f"selected from {shown.label}".replace(".", " "))
+        )
+        set_parameters(
+            project,
+            run,
+            {"tomograms": target, "points": str(path), "box_size": str(box), "thumbnails": "no"},
+            Path(project.path),
+        )
         project.saveProtocol(run)
         project.launch(run)
         return str(run.getObjLabel())
@@ -296,7 +190,12 @@ def save_selection(window: Any, shown: Shown, name: str, kept: np.ndarray) -> No
 
 def open_volume(master: Any, shown: Shown) -> Any:
     """Show a volume."""
-    return SliceWindow(master, shown.path(str(shown.value.file.get())), f"{shown.title} – emtomo", float(shown.value.pixel_size.get() or 0))
+    return SliceWindow(
+        master,
+        shown.path(str(shown.value.file.get())),
+        f"{shown.title} – emtomo",
+        float(shown.value.pixel_size.get() or 0),
+    )
 
 
 def open_tilts(master: Any, shown: Shown) -> Any:
@@ -305,7 +204,12 @@ def open_tilts(master: Any, shown: Shown) -> Any:
 
     def opened(name: str) -> Any:
         item = items[name]
-        window = SliceWindow(master, shown.path(str(item.file.get())), f"{name} – {shown.title} – emtomo", float(shown.value.pixel_size.get() or 0))
+        window = SliceWindow(
+            master,
+            shown.path(str(item.file.get())),
+            f"{name} – {shown.title} – emtomo",
+            float(shown.value.pixel_size.get() or 0),
+        )
         angles = item.table()["angle"].to_numpy(float)
         window.show_planes(0)
 
@@ -317,7 +221,9 @@ def open_tilts(master: Any, shown: Shown) -> Any:
         follow()
         return window
 
-    return _choose(master, shown, [(name, f"{len(item.table())} tilts") for name, item in items.items()], "Tilts", opened)
+    return _choose(
+        master, shown, [(name, f"{len(item.table())} tilts") for name, item in items.items()], "Tilts", opened
+    )
 
 
 def open_box(master: Any, shown: Shown, file: str, index: int, number: int) -> SliceWindow:
@@ -327,6 +233,8 @@ def open_box(master: Any, shown: Shown, file: str, index: int, number: int) -> S
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "box.mrc"
         mrc.write_volume(path, box, float(shown.value.pixel_size.get()))
-        window = SliceWindow(master, path, f"particle {number} – {shown.title} – emtomo", float(shown.value.pixel_size.get()))
+        window = SliceWindow(
+            master, path, f"particle {number} – {shown.title} – emtomo", float(shown.value.pixel_size.get())
+        )
         window.source.data = box  # the file goes, its voxels stay
     return window

@@ -42,13 +42,23 @@ class Owner(Protocol):
 class SlicePanel(ttk.Frame):
     """Shows the slices of a :class:`SliceState` along one axis."""
 
-    def __init__(self, master: tk.Misc, state: SliceState, axis: int, owner: Owner, *, low_bandwidth: bool = False) -> None:
+    def __init__(
+        self, master: tk.Misc, state: SliceState, axis: int, owner: Owner, *, low_bandwidth: bool = False
+    ) -> None:
         super().__init__(master)
-        self.state, self.axis, self.owner = state, axis, owner
+        self.view, self.axis, self.owner = state, axis, owner
         self.camera = Camera()
         self.fitted = False
-        self.canvas = tk.Canvas(self, highlightthickness=2, background=theme.SLICE_BACKGROUND, width=80, height=80,
-                                highlightbackground=theme.SLICE_BACKGROUND, cursor="crosshair", takefocus=1)  # fmt: skip
+        self.canvas = tk.Canvas(
+            self,
+            highlightthickness=2,
+            background=theme.SLICE_BACKGROUND,
+            width=80,
+            height=80,
+            highlightbackground=theme.SLICE_BACKGROUND,
+            cursor="crosshair",
+            takefocus=1,
+        )
         self.canvas.pack(fill="both", expand=True)
         self._item = self.canvas.create_image(0, 0, anchor="nw")
         self._photo: Any = None
@@ -78,7 +88,7 @@ class SlicePanel(ttk.Frame):
 
     def place_of(self, x: float, y: float) -> tuple[float, float, float]:
         """Return z, y, x of a pixel of the canvas; clicks lie within half a pixel of it at any zoom."""
-        return self.state.to_voxel(self.axis, *self.camera.to_voxel(x, y))
+        return self.view.to_voxel(self.axis, *self.camera.to_voxel(x, y))
 
     def screen_of(self, place: tuple[float, float, float]) -> tuple[float, float]:
         """Return the pixel of the canvas that shows z, y, x."""
@@ -97,7 +107,7 @@ class SlicePanel(ttk.Frame):
 
     def fit(self) -> None:
         """Show the whole slice."""
-        self.camera.fit(*self.state.size(self.axis))
+        self.camera.fit(*self.view.size(self.axis))
         self.fitted = True
         self.redraw()
 
@@ -105,19 +115,23 @@ class SlicePanel(ttk.Frame):
         if int(event.state) & CONTROL:
             self.zoom(1.2**by, event.x, event.y)
         else:
-            self.state.step(self.axis, by * (10 if int(event.state) & SHIFT else 1))
+            self.view.step(self.axis, by * (10 if int(event.state) & SHIFT else 1))
         return "break"
 
     def zoom(self, factor: float, x: float | None = None, y: float | None = None) -> None:
         """Zoom about a pixel, the middle by default."""
-        self.camera.zoom_at(factor, self.camera.width / 2 if x is None else x, self.camera.height / 2 if y is None else y)
+        self.camera.zoom_at(
+            factor, self.camera.width / 2 if x is None else x, self.camera.height / 2 if y is None else y
+        )
         self.redraw()
 
     def _press(self, event: "tk.Event[Any]") -> None:
         self.canvas.focus_set()
-        self._down = (event.num, event.x, event.y)  # type: ignore[assignment]
+        self._down = (event.num, event.x, event.y)
         self._moved = False
-        self._taken = event.num != 2 and self.owner.pressed(self, int(event.num), self.place_of(event.x, event.y), int(event.state))
+        self._taken = event.num != 2 and self.owner.pressed(
+            self, int(event.num), self.place_of(event.x, event.y), int(event.state)
+        )
 
     def _drag(self, event: "tk.Event[Any]") -> None:
         if self._down is None:
@@ -166,7 +180,9 @@ class SlicePanel(ttk.Frame):
         w, h = self.camera.width, self.camera.height
         if w < 4 or h < 4:
             return
-        picture = self._coarse() if self._low and not full else self.camera.draw(self.state.plane(self.axis), self.state.limits)
+        picture = (
+            self._coarse() if self._low and not full else self.camera.draw(self.view.plane(self.axis), self.view.limits)
+        )
         if self._photo is None or (self._photo.width(), self._photo.height()) != (w, h):
             self._photo = ImageTk.PhotoImage("L", (w, h), master=self.canvas)
             self.canvas.itemconfigure(self._item, image=self._photo)
@@ -175,7 +191,7 @@ class SlicePanel(ttk.Frame):
         self.owner.decorate(self)
         self.canvas.create_text(
             theme.px(self, 8), theme.px(self, 6), anchor="nw", fill="#ffffff", tags="mark",
-            text=f"{PLANES[self.axis]}  {'zyx'[self.axis]} {self.state.place[self.axis]}",
+            text=f"{PLANES[self.axis]}  {'zyx'[self.axis]} {self.view.place[self.axis]}",
         )  # fmt: skip
         if self._low and not full:
             if self._late is not None:
@@ -186,23 +202,37 @@ class SlicePanel(ttk.Frame):
         """Return the picture at half the resolution and 5 bits: a quarter of what goes over a slow line."""
         c = self.camera
         half = Camera(max(1, c.width // 2), max(1, c.height // 2), c.zoom / 2, c.horizontal, c.vertical)
-        small = half.draw(self.state.plane(self.axis), self.state.limits) & np.uint8(0xF8)
-        return np.asarray(Image.fromarray(np.ascontiguousarray(small)).resize((c.width, c.height), Image.Resampling.NEAREST))
+        small = half.draw(self.view.plane(self.axis), self.view.limits) & np.uint8(0xF8)
+        return np.asarray(
+            Image.fromarray(np.ascontiguousarray(small)).resize((c.width, c.height), Image.Resampling.NEAREST)
+        )
 
     def frame(self, colour: str) -> None:
         """Put a coloured frame about the panel."""
         self.canvas.configure(highlightbackground=colour, highlightcolor=colour)
 
-    def ring(self, horizontal: float, vertical: float, radius: float, colour: str, *, width: int = 2, dash: Any = (), fill: str = "") -> int:
+    def ring(
+        self,
+        horizontal: float,
+        vertical: float,
+        radius: float,
+        colour: str,
+        *,
+        width: int = 2,
+        dash: Any = (),
+        fill: str = "",
+    ) -> int:
         """Draw a circle about a voxel; radius in voxels, at least 3 pixels."""
         x, y = self.camera.to_screen(horizontal, vertical)
         r = max(radius * self.camera.zoom, theme.px(self, 3))
-        return self.canvas.create_oval(x - r, y - r, x + r, y + r, outline=colour, width=width, dash=dash, fill=fill, tags="mark")
+        return self.canvas.create_oval(
+            x - r, y - r, x + r, y + r, outline=colour, width=width, dash=dash, fill=fill, tags="mark"
+        )
 
     def close(self) -> None:
         """Listen no more."""
-        if self.redraw in self.state.listeners:
-            self.state.listeners.remove(self.redraw)
+        if self.redraw in self.view.listeners:
+            self.view.listeners.remove(self.redraw)
 
 
 Draw = Callable[[SlicePanel], None]

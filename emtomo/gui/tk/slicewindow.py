@@ -55,7 +55,9 @@ class SliceWindow(Window):
         self.grid_frame = ttk.Frame(self)
         self.grid_frame.pack(side="left", fill="both", expand=True)
         slow = self.app.settings.get("slow line", bool(os.environ.get("SSH_CONNECTION")))
-        self.panels = {axis: SlicePanel(self.grid_frame, self.state_, axis, self, low_bandwidth=slow) for axis in (0, 1, 2)}
+        self.panels = {
+            axis: SlicePanel(self.grid_frame, self.state_, axis, self, low_bandwidth=slow) for axis in (0, 1, 2)
+        }
         self._controls()
         self.build_side()
         self.show_planes(None)
@@ -139,7 +141,7 @@ class SliceWindow(Window):
         for text, axis in (("All", None), ("XY", 0), ("XZ", 1), ("ZY", 2)):
             ttk.Radiobutton(
                 row, text=text, value=text.lower(), variable=self.plane, bootstyle="toolbutton-outline",
-                command=lambda a=axis: self.show_planes(a),  # type: ignore[misc]
+                command=lambda a=axis: self.show_planes(a),
             ).pack(side="left", padx=(0, theme.px(self, 2)))  # fmt: skip
         nz = self.source.shape[0]
         ttk.Label(box, text="Slice z").grid(row=1, column=0, sticky="w", pady=gap)
@@ -149,7 +151,9 @@ class SliceWindow(Window):
         self.slider.grid(row=1, column=1, sticky="ew")
         self.depth_label = ttk.Label(box, text=str(self.state_.place[0]), width=5)
         self.depth_label.grid(row=1, column=2)
-        self.thickness = self._spin(box, 2, "Average of", 1, 256, 1, lambda v: self.state_.set_look(thickness=int(v)), "slices")
+        self.thickness = self._spin(
+            box, 2, "Average of", 1, 256, 1, lambda v: self.state_.set_look(thickness=int(v)), "slices"
+        )
         self.sigma = self._spin(box, 3, "Gaussian", 0, 20, 0.5, lambda v: self.state_.set_look(sigma=v), "voxel")
         low, high = self.source.limits
         span = high - low
@@ -157,10 +161,12 @@ class SliceWindow(Window):
         self.white = ttk.DoubleVar(self, high)
         for k, (text, variable) in enumerate((("Black", self.black), ("White", self.white)), 4):
             ttk.Label(box, text=text).grid(row=k, column=0, sticky="w")
-            ttk.Scale(box, from_=low - span, to=high + span, variable=variable, command=lambda _: self._contrast()).grid(
-                row=k, column=1, columnspan=2, sticky="ew", pady=theme.px(self, 2)
-            )
-        auto = ttk.Button(box, text="Contrast from this slice", bootstyle="secondary-outline", command=self.auto_contrast)
+            ttk.Scale(
+                box, from_=low - span, to=high + span, variable=variable, command=lambda _: self._contrast()
+            ).grid(row=k, column=1, columnspan=2, sticky="ew", pady=theme.px(self, 2))
+        auto = ttk.Button(
+            box, text="Contrast from this slice", bootstyle="secondary-outline", command=self.auto_contrast
+        )
         auto.grid(row=6, column=0, columnspan=3, sticky="ew", pady=(gap, 0))
         tip(auto, "0.5 to 99.5 % of the grey values of the slice (K)")
         slow = ttk.BooleanVar(self, self.app.settings.get("slow line", bool(os.environ.get("SSH_CONNECTION"))))

@@ -1,6 +1,6 @@
 """Any set as a table: sort by any column, filter by a condition, page by page."""
 
-import tkinter as tk
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -41,8 +41,13 @@ class TableWindow(Window):
         self.told.pack(fill="x")
         foot = ttk.Frame(self, padding=pad)
         foot.pack(side="bottom", fill="x")
-        for name, text, by in (("first", "«", -(10**9)), ("back", "‹ Page", -1), ("next", "Page ›", 1), ("last", "»", 10**9)):
-            button = ttk.Button(foot, text=text, bootstyle="secondary-outline", command=lambda b=by: self.turn(b))  # type: ignore[misc]
+        for name, text, by in (
+            ("first", "«", -(10**9)),
+            ("back", "‹ Page", -1),
+            ("next", "Page ›", 1),
+            ("last", "»", 10**9),
+        ):
+            button = ttk.Button(foot, text=text, bootstyle="secondary-outline", command=lambda b=by: self.turn(b))
             button.pack(side="left", padx=(0, theme.px(self, theme.GAP)))
             self.w[name] = button
         self.place_label = ttk.Label(foot, text="")
@@ -50,14 +55,22 @@ class TableWindow(Window):
         body = ttk.Frame(self, padding=(pad, 0))
         body.pack(fill="both", expand=True)
         self.tree = ttk.Treeview(body, show="headings", selectmode="extended")
-        down, across = ttk.Scrollbar(body, command=self.tree.yview), ttk.Scrollbar(body, orient="horizontal", command=self.tree.xview)
+        down, across = (
+            ttk.Scrollbar(body, command=self.tree.yview),
+            ttk.Scrollbar(body, orient="horizontal", command=self.tree.xview),
+        )
         self.tree.configure(yscrollcommand=down.set, xscrollcommand=across.set)
         down.pack(side="right", fill="y")
         across.pack(side="bottom", fill="x")
         self.tree.pack(fill="both", expand=True)
         self.w |= {"condition": self.condition, "table": self.tree, "told": self.told}
-        self.bind_actions([Action("close", "Close", self.close, "<Escape>"), Action("next", "Next page", lambda: self.turn(1), "<Next>"),
-                           Action("back", "Page before", lambda: self.turn(-1), "<Prior>")])  # fmt: skip
+        self.bind_actions(
+            [
+                Action("close", "Close", self.close, "<Escape>"),
+                Action("next", "Next page", lambda: self.turn(1), "<Next>"),
+                Action("back", "Page before", lambda: self.turn(-1), "<Prior>"),
+            ]
+        )
         self._task = self.app.work(lambda _: _frame_of(shown), self._read, lambda s: self.told.configure(text=s))
 
     def _read(self, frame: pd.DataFrame) -> None:
@@ -66,7 +79,7 @@ class TableWindow(Window):
         self.frame_all = self.frame_now = frame
         self.tree.configure(columns=[str(c) for c in frame])
         for name in frame:
-            self.tree.heading(str(name), text=str(name), anchor="w", command=lambda n=str(name): self.sort(n))  # type: ignore[misc]
+            self.tree.heading(str(name), text=str(name), anchor="w", command=partial(self.sort, str(name)))
             width = max(len(str(name)), *(len(_cell(v)) for v in frame[name].iloc[:20]), 4)
             self.tree.column(str(name), width=theme.px(self, 12 + 7 * min(width, 30)), anchor="w", stretch=False)
         self.fill()
@@ -130,12 +143,10 @@ def _frame_of(shown: Shown) -> pd.DataFrame:
         return shown.value.frame()
     fields = shown.value.FIELDS
     return pd.DataFrame(
-        [(f.name, shown.value.values()[f.name], f.unit, f.meaning) for f in fields], columns=["field", "value", "unit", "meaning"]
+        [(f.name, shown.value.values()[f.name], f.unit, f.meaning) for f in fields],
+        columns=["field", "value", "unit", "meaning"],
     )
 
 
 def _cell(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else "" if value is None else str(value)
-
-
-__all__ = ["TableWindow", "tk"]

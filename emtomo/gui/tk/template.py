@@ -38,8 +38,11 @@ class TemplateWindow(Window):
         foot.pack(side="bottom", fill="x")
         self.message = ttk.Label(foot, text="", bootstyle="danger", wraplength=theme.px(self, 420))
         self.message.pack(side="left", fill="x", expand=True)
-        for name, text, style, run in (("add", "Add", "primary", False), ("add and run", "Add and run", "success", True)):
-            button = ttk.Button(foot, text=text, bootstyle=style, command=lambda r=run: self.add(r))  # type: ignore[misc]
+        for name, text, style, run in (
+            ("add", "Add", "primary", False),
+            ("add and run", "Add and run", "success", True),
+        ):
+            button = ttk.Button(foot, text=text, bootstyle=style, command=lambda r=run: self.add(r))
             button.pack(side="right", padx=(theme.px(self, theme.GAP), 0))
             self.w[name] = button
         self.rows = ttk.ScrolledFrame(self, auto_hide=True, padding=pad)
@@ -77,7 +80,9 @@ class TemplateWindow(Window):
             child.destroy()
         self.entries = {}
         for k, variable in enumerate(self.template.variables.values()):
-            ttk.Label(self.rows, text=variable.title).grid(row=k, column=0, sticky="w", padx=(0, theme.px(self, theme.PAD)))
+            ttk.Label(self.rows, text=variable.title).grid(
+                row=k, column=0, sticky="w", padx=(0, theme.px(self, theme.PAD))
+            )
             entry = ttk.Entry(self.rows)
             entry.insert(0, variable.default)
             entry.grid(row=k, column=1, sticky="ew", pady=theme.px(self, 2))
@@ -85,7 +90,7 @@ class TemplateWindow(Window):
             self.w[f"value {variable.alias}"] = entry
             if variable.code in ("2", "5", "6"):
                 ttk.Button(self.rows, text="…", bootstyle="secondary-outline",
-                           command=lambda e=entry: self._browse(e)).grid(row=k, column=2)  # type: ignore[misc]  # fmt: skip
+                           command=lambda e=entry: self._browse(e)).grid(row=k, column=2)  # fmt: skip
 
     def _browse(self, entry: ttk.Entry) -> None:
         path = choose_file(self, "File")

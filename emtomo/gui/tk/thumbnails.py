@@ -25,7 +25,9 @@ class Thumbnails(ttk.Frame):
         Called with the key of a picture and the state of the modifier keys.
     """
 
-    def __init__(self, master: tk.Misc, title: str, clicked: Callable[[Any, int], object], side: int = 54, height: int = 132) -> None:
+    def __init__(
+        self, master: tk.Misc, title: str, clicked: Callable[[Any, int], object], side: int = 54, height: int = 132
+    ) -> None:
         super().__init__(master)
         self._clicked, self.side = clicked, theme.px(self, side)
         self.title = ttk.Label(self, text=title)
@@ -41,7 +43,7 @@ class Thumbnails(ttk.Frame):
         self.canvas.pack(side="left", fill="both", expand=True)
         self._photo: Any = None
         self.sheet: Sheet | None = None
-        self.keys: list[Any] = []
+        self.names: list[Any] = []
         self._images: list[np.ndarray] = []
         self.canvas.bind("<Button-1>", self._press)
         self.canvas.bind("<Configure>", lambda _: self._draw())
@@ -50,7 +52,7 @@ class Thumbnails(ttk.Frame):
 
     def show(self, keys: list[Any], images: list[np.ndarray], total: int | None = None) -> None:
         """Show pictures; of more than a few hundred the last ones."""
-        self.keys, self._images = keys[-MOST:], images[-MOST:]
+        self.names, self._images = keys[-MOST:], images[-MOST:]
         count = len(keys) if total is None else total
         shown = f", the last {MOST} shown" if count > MOST else ""
         self.title.configure(text=f"{self._name}: {count}{shown}")
@@ -72,11 +74,15 @@ class Thumbnails(ttk.Frame):
     def place_of(self, key: Any) -> tuple[int, int]:
         """Return where on the screen the picture of a key is."""
         assert self.sheet is not None
-        x0, y0, x1, y1 = self.sheet.box(self.keys.index(key))
+        x0, y0, x1, y1 = self.sheet.box(self.names.index(key))
         return (self.canvas.winfo_rootx() + (x0 + x1) // 2,
                 int(self.canvas.winfo_rooty() + (y0 + y1) // 2 - self.canvas.canvasy(0)))  # fmt: skip
 
     def _press(self, event: "tk.Event[Any]") -> None:
-        k = self.sheet.at(self.canvas.canvasx(event.x), self.canvas.canvasy(event.y)) if self.sheet is not None else None
+        k = (
+            self.sheet.at(self.canvas.canvasx(event.x), self.canvas.canvasy(event.y))
+            if self.sheet is not None
+            else None
+        )
         if k is not None:
-            self._clicked(self.keys[k], int(event.state))
+            self._clicked(self.names[k], int(event.state))

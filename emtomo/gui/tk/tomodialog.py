@@ -13,7 +13,7 @@ from emtomo.gui.core.background import sentence
 from emtomo.gui.core.shown import _own
 from emtomo.gui.core.sitting import STATUS, Sitting
 from emtomo.gui.tk import theme
-from emtomo.gui.tk.dialogs import ask
+from emtomo.gui.tk.dialogs import ask, chained
 from emtomo.gui.tk.window import Window, busy_label
 
 if TYPE_CHECKING:
@@ -54,30 +54,42 @@ def open_dialog(window: "ProjectWindow", run: int) -> None:
 class TomogramDialog(Window):
     """A list of tomograms; a double click or Enter opens the picker for one."""
 
-    COLUMNS: tuple[tuple[str, str, int], ...] = (("count", "Coordinates", 110), ("status", "Status", 110), ("size", "Voxels", 150))
+    COLUMNS: tuple[tuple[str, str, int], ...] = (
+        ("count", "Coordinates", 110),
+        ("status", "Status", 110),
+        ("size", "Voxels", 150),
+    )
 
     def __init__(self, window: "ProjectWindow", sitting: Sitting, label: str, texts: dict[str, str]) -> None:
         super().__init__(window, f"{label} – tomograms – emtomo", (620, 420), "tomograms")
         self.window, self.sitting, self.label, self.texts = window, sitting, label, texts
         self.pickers: dict[str, Any] = {}
         pad = theme.px(self, theme.PAD)
-        told = busy_label(self, "Double-click a tomogram to pick in it. Every click is kept at once; the output is registered "
-                                "when you close this list.")  # fmt: skip
+        told = busy_label(
+            self,
+            "Double-click a tomogram to pick in it. Every click is kept at once; the output is registered "
+            "when you close this list.",
+        )
         told.configure(padding=pad, wraplength=theme.px(self, 580), justify="left")
         told.pack(fill="x")
         self.foot = ttk.Frame(self, padding=pad)
         self.foot.pack(side="bottom", fill="x")
         self.state_ = ttk.Label(self.foot, text="")
         self.state_.pack(side="left", fill="x", expand=True)
-        for name, text, style, call in (("close", "Close", "secondary-outline", self.close), ("register", "Register output", "success", self.register),
-                                        ("open", "Pick", "primary", self.open_selected)):  # fmt: skip
+        for name, text, style, call in (
+            ("close", "Close", "secondary-outline", self.close),
+            ("register", "Register output", "success", self.register_output),
+            ("open", "Pick", "primary", self.open_selected),
+        ):
             button = ttk.Button(self.foot, text=text, bootstyle=style, command=call)
             button.pack(side="right", padx=(theme.px(self, theme.GAP), 0))
             self.w[name] = button
         self.build_tools(pad)
         frame = ttk.Frame(self, padding=(pad, 0))
         frame.pack(fill="both", expand=True)
-        self.tree = ttk.Treeview(frame, columns=[c for c, _, _ in self.COLUMNS], show="tree headings", selectmode="browse")
+        self.tree = ttk.Treeview(
+            frame, columns=[c for c, _, _ in self.COLUMNS], show="tree headings", selectmode="browse"
+        )
         self.tree.heading("#0", text="Tomogram", anchor="w")
         self.tree.column("#0", width=theme.px(self, 220))
         for name, heading, width in self.COLUMNS:
@@ -90,7 +102,12 @@ class TomogramDialog(Window):
         self.w["tomograms"] = self.tree
         self.tree.bind("<Double-1>", lambda e: self.open(self.tree.identify_row(e.y)))
         self.tree.bind("<Return>", lambda _: self.open_selected())
-        self.bind_actions([Action("close", "Close", self.close, "<Escape>"), Action("register", "Register output", self.register, "<Control-s>")])
+        self.bind_actions(
+            [
+                Action("close", "Close", self.close, "<Escape>"),
+                Action("register", "Register output", self.register_output, "<Control-s>"),
+            ]
+        )
         for name in sitting.names:
             self.tree.insert("", "end", iid=name, text=name, values=["…"] + [""] * (len(self.COLUMNS) - 1))
         if sitting.names:
@@ -182,7 +199,7 @@ class TomogramDialog(Window):
 
     # --- the output ---
 
-    def register(self, then: Callable[[], object] = lambda: None) -> None:
+    def register_output(self, then: Callable[[], object] = lambda: None) -> None:
         """Write the points and let the run make its output from them."""
         try:
             values = self.sitting.export()
@@ -224,12 +241,14 @@ class TomogramDialog(Window):
             self.shut()
             return
         count = sum(s.count for s in self.sitting.sessions.values())
+        done = sum(s.count > 0 for s in self.sitting.sessions.values())
         self.w["question"] = ask(
-            self, "Register output?", f"Register the output of {self.label}: {count} points in "
-            f"{sum(s.count > 0 for s in self.sitting.sessions.values())} tomograms? Without it they stay as they are and can be "
-            "picked further.",
-            [("Yes", "success", lambda: (self.register(), self.shut())), ("No", "secondary-outline", self.shut)],
-        )  # fmt: skip
+            self,
+            "Register output?",
+            f"Register the output of {self.label}: {count} points in {done} tomograms? Without it they stay as they "
+            "are and can be picked further.",
+            [("Yes", "success", chained(self.register_output, self.shut)), ("No", "secondary-outline", self.shut)],
+        )
 
     def shut(self) -> None:
         """Close without a question."""

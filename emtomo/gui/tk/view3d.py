@@ -10,9 +10,10 @@ import ttkbootstrap as ttk
 from PIL import Image, ImageTk
 
 from emtomo.gui.core.actions import Action
-from emtomo.gui.core.scene import Scene, SceneData
+from emtomo.gui.core.scene import Scene
+from emtomo.gui.core.scenedata import SceneData
 from emtomo.gui.tk import theme
-from emtomo.gui.tk.dialogs import ask, choose_file
+from emtomo.gui.tk.dialogs import ask, chained, choose_file
 from emtomo.gui.tk.slicepanel import CLICK, CONTROL, SHIFT
 from emtomo.gui.tk.window import Window, tip
 
@@ -41,7 +42,9 @@ class View3D(Window):
         If there is no OpenGL.
     """
 
-    def __init__(self, master: Any, data: SceneData, title: str, keep: Callable[[np.ndarray], object] | None = None) -> None:
+    def __init__(
+        self, master: Any, data: SceneData, title: str, keep: Callable[[np.ndarray], object] | None = None
+    ) -> None:
         self.scene = Scene(data)
         super().__init__(master, title, (1060, 760), "view3d")
         self._keep = keep
@@ -72,7 +75,7 @@ class View3D(Window):
         for part, label in labels.items():
             on = ttk.BooleanVar(self, self.scene.shown[part])
             check = ttk.Checkbutton(box, text=label, variable=on, bootstyle="round-toggle",
-                                    command=lambda p=part, v=on: self._show(p, v.get()))  # type: ignore[misc]  # fmt: skip
+                                    command=lambda p=part, v=on: self._show(p, v.get()))  # fmt: skip
             check.pack(anchor="w", pady=theme.px(self, 2))
             self.parts[part] = on
             self.w[part] = check
@@ -94,13 +97,13 @@ class View3D(Window):
         row = ttk.Frame(box)
         row.pack()
         for name, text in (("x", "X"), ("y", "Y"), ("z", "Z"), ("iso", "Aside")):
-            button = ttk.Button(row, text=text, bootstyle="secondary-outline", command=lambda n=name: self.look(n))  # type: ignore[misc]
+            button = ttk.Button(row, text=text, bootstyle="secondary-outline", command=lambda n=name: self.look(n))
             button.pack(side="left", padx=(0, theme.px(self, 2)))
             self.w[f"view {name}"] = button
         ttk.Label(box, text="Colour by").pack(anchor="w", pady=(gap, 0))
         self.colour = ttk.Combobox(box, values=["group", "score", "tomogram"], state="readonly", width=14)
         self.colour.set("group")
-        self.colour.bind("<<ComboboxSelected>>", lambda _: (self.scene.set_colour_by(self.colour.get()), self.redraw()))
+        self.colour.bind("<<ComboboxSelected>>", lambda _: self._recolour())
         self.colour.pack(anchor="w")
         box = ttk.Labelframe(side, text="Particles", padding=pad)
         box.pack(fill="x", pady=(pad, 0))
@@ -163,7 +166,9 @@ class View3D(Window):
         self._moved = True
         if button == 3:
             self.canvas.delete("rectangle")
-            self.canvas.create_rectangle(*self._start, event.x, event.y, outline="#ff5a5a", dash=(3, 3), tags="rectangle")
+            self.canvas.create_rectangle(
+                *self._start, event.x, event.y, outline="#ff5a5a", dash=(3, 3), tags="rectangle"
+            )
             return
         if button == 2 or int(event.state) & SHIFT:
             self.scene.pan(event.x - x, event.y - y, self.canvas.winfo_height())
@@ -182,11 +187,15 @@ class View3D(Window):
             count = self.scene.pick_rectangle(*self._start, event.x, event.y, *size)
             self.say(f"{count} particles selected: Delete removes them.")
         elif button == 1 and not self._moved:
-            found = self.scene.pick(event.x, event.y, *size, reach=theme.px(self, 8), add=bool(int(event.state) & CONTROL))
+            found = self.scene.pick(
+                event.x, event.y, *size, reach=theme.px(self, 8), add=bool(int(event.state) & CONTROL)
+            )
             if found is not None:
                 d = self.scene.data
                 place = ", ".join(f"{v:.0f}" for v in d.points[found])
-                self.say(f"Particle {found + 1}: x, y, z {place}; group {d.groups[found]}; score {d.scores[found]:.3g}.")
+                self.say(
+                    f"Particle {found + 1}: x, y, z {place}; group {d.groups[found]}; score {d.scores[found]:.3g}."
+                )
             else:
                 self.tell_state()
         self.redraw()
@@ -220,6 +229,10 @@ class View3D(Window):
         self.scene.show(part, on)
         self.redraw()
 
+    def _recolour(self) -> None:
+        self.scene.set_colour_by(self.colour.get())
+        self.redraw()
+
     def _level(self, level: float) -> None:
         self.scene.level = level
         if self.scene.shown["surface"]:
@@ -229,7 +242,11 @@ class View3D(Window):
     def remove(self) -> None:
         """Remove the selected particles."""
         count = self.scene.remove_selected()
-        self.say(f"{count} particles removed; Ctrl+Z brings them back." if count else "Select particles first: click, or drag with the right button.")
+        self.say(
+            f"{count} particles removed; Ctrl+Z brings them back."
+            if count
+            else "Select particles first: click, or drag with the right button."
+        )
         self.redraw()
 
     def undo(self) -> None:
@@ -295,9 +312,13 @@ class View3D(Window):
     def close(self) -> None:
         """Close; asks if particles were removed and not saved."""
         if self._keep is not None and self.scene._undo and not self.scene.kept.all():
-            ask(self, "Save the selection?", f"{int((~self.scene.kept).sum())} particles were removed. Save the {int(self.scene.kept.sum())} "
+            ask(
+                self,
+                "Save the selection?",
+                f"{int((~self.scene.kept).sum())} particles were removed. Save the {int(self.scene.kept.sum())} "
                 "that are left as a new output?",
-                [("Save", "success", lambda: (self.keep(), self.shut())), ("Forget", "secondary-outline", self.shut)])  # fmt: skip
+                [("Save", "success", chained(self.keep, self.shut)), ("Forget", "secondary-outline", self.shut)],
+            )
         else:
             self.shut()
 

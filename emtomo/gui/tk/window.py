@@ -99,14 +99,14 @@ class ActionBar(ttk.Frame):
             if action.style == "hidden":
                 continue
             button = ttk.Button(
-                self, text=action.label, icon=action.icon or None, bootstyle=action.style or "secondary-outline",
+                self, text=action.label, icon=action.icon, bootstyle=action.style or "secondary-outline",
                 command=action.run,
             )  # fmt: skip
             keys = key_text(action.keys.split()[0] if action.keys else "")
             tip(button, "  ".join(p for p in (action.help or action.label, keys and f"({keys})") if p))
             self._buttons.append((button, action))
             w[action.name] = button
-        self.menu = ttk.Menu(self, tearoff=0)
+        self.menu = ttk.Menu(self, tearoff=False)
         self.more = ttk.Menubutton(self, text="More", menu=self.menu, bootstyle="secondary-outline")
         self._shown = -1
         self.bind("<Configure>", lambda _: self._arrange())
@@ -148,7 +148,7 @@ def busy_label(master: tk.Misc, text: str) -> ttk.Label:
 
 def menu_of(master: tk.Misc, entries: Sequence[tuple[str, Callable[[], object] | None]]) -> ttk.Menu:
     """Return a menu; an entry without a call is a line between others."""
-    menu = ttk.Menu(master, tearoff=0)
+    menu = ttk.Menu(master, tearoff=False)
     for label, call in entries:
         if call is None:
             menu.add_separator()

@@ -1,0 +1,56 @@
+"""What the 3D view draws, as arrays."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from emtomo.gui.core.live import Fit
+from emtomo.gui.core.picking import PickingSession
+from emtomo.gui.core.volume import VolumeSource
+
+
+@dataclass
+class SceneData:
+    """What is drawn.
+
+    Attributes
+    ----------
+    source : VolumeSource or None
+    shape : (z, y, x)
+    points, normals : (n, 3) arrays
+        x, y, z; normals NaN where unknown.
+    groups, scores : (n,) arrays
+    tomograms : (n,) array of str
+    meshes : list of (vertices, faces, group)
+    box, length : float
+        Edge of the boxes, length of the arrows, voxels.
+    surface : bool
+        Show the isosurface at first: for averages, masks.
+    """
+
+    source: VolumeSource | None
+    shape: tuple[int, int, int]
+    points: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))
+    normals: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))
+    groups: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
+    scores: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    tomograms: np.ndarray = field(default_factory=lambda: np.zeros(0, object))
+    meshes: list[tuple[np.ndarray, np.ndarray, int]] = field(default_factory=list)
+    box: float = 16.0
+    length: float = 8.0
+    surface: bool = False
+    white: bool = True
+
+
+def scene_of_session(session: PickingSession, fits: dict[int, Fit], source: VolumeSource) -> SceneData:
+    """Return the points of a picking session with the models that they give."""
+    data = SceneData(source, source.shape)
+    rows = [(p.x, p.y, p.z, g) for g, m in session.models.items() for p in m.points]
+    data.points = np.array([r[:3] for r in rows], float).reshape(-1, 3)
+    data.groups = np.array([r[3] for r in rows], int)
+    data.normals = np.full(data.points.shape, np.nan)
+    data.scores = np.zeros(len(rows))
+    data.tomograms = np.full(len(rows), session.tomogram_id, object)
+    data.meshes = [(f.vertices[:, ::-1], f.faces, g) for g, f in fits.items() if len(f.faces)]
+    data.box = 4.0
+    return data
