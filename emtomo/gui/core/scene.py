@@ -296,6 +296,7 @@ class Scene:
         """Return the picture, `(height, width, 3)` uint8."""
         self.plotter.ren_win.SetSize(max(8, width), max(8, height))
         self.plotter.renderer.ResetCameraClippingRange()
+        self.plotter.render()
         return np.asarray(self.plotter.screenshot(return_img=True))[:, :, :3]
 
     def project(self, width: int, height: int) -> np.ndarray:

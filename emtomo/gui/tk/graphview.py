@@ -151,10 +151,11 @@ class GraphView(ttk.Frame):
         x0, y0 = u(above.middle), u(above.layer * (HEIGHT + GAP_Y) + HEIGHT)
         x1, y1 = u(below.middle), u(below.layer * (HEIGHT + GAP_Y))
         half = (y0 + y1) / 2
-        self.canvas.create_line(
-            (x0, y0, x0, half, x1, half, x1, y1), smooth=True, fill=colour, width=max(1, u(1.5)),
-            arrow=tk.LAST if below.node is not None else tk.NONE, arrowshape=(u(7), u(8), u(3)),
-        )  # fmt: skip
+        line = self.canvas.create_line(
+            [x0, y0, x0, half, x1, half, x1, y1], smooth=True, fill=colour, width=max(1, u(1.5))
+        )
+        if below.node is not None:
+            self.canvas.itemconfigure(line, arrow="last", arrowshape=(u(7), u(8), u(3)))
 
     def _node(self, i: int, run: Run) -> None:
         c, u = self.canvas, self._u

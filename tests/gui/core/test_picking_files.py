@@ -1,0 +1,272 @@
+"""What the picker writes and the protocols read, wizards, previews, and other programs' files."""
+
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from emtomo.compute.positions import to_voxels
+from emtomo.engine.parameters import output_target, protocols_by_name, set_parameters
+from emtomo.engine.project import EmtomoProject
+from emtomo.errors import EmtomoError, FormatError
+from emtomo.gui.core.form import FormModel
+from emtomo.gui.core.previews import PREVIEWED, preview
+from emtomo.gui.core.shown import load, viewers_for
+from emtomo.gui.core.sitting import Sitting
+from emtomo.gui.core.wizards import WIZARDS, even, wizard_for
+from emtomo.io import imod
+from emtomo.objects import positions_of, rotations_of
+from emtomo.viewers import external
+from tests.engine.helpers import Bench
+
+pytestmark = pytest.mark.workflow
+
+
+@pytest.fixture
+def opened(project):
+    return EmtomoProject.open(project)
+
+
+def bench_of(opened):
+    bench = Bench.__new__(Bench)
+    bench.project = opened
+    return bench
+
+
+def sitting_of(opened, folder, kind, previous=None, run=900):
+    tomograms = opened.find("simulate").tomograms
+    return Sitting(folder, run, tomograms, kind, previous)
+
+
+def test_registered_models_are_those_that_were_picked(opened, project):
+    sitting = sitting_of(opened, project, "models")
+    names = sitting.names
+    for k, name in enumerate(names):
+        session = sitting.session(name)
+        session.new_model("vesicle")
+        for x, y, z in ((10, 20, 30), (40, 50, 60), (11.25, 20, 8)):
+            session.add(x + k, y, z)
+        session.add(25, 25, 25, "inside")
+    assert sitting.unsaved and [r.count for r in sitting.rows()] == [4, 4] and sitting.row(names[0]).status == "done"
+    values = sitting.export()
+    assert not sitting.unsaved
+    run = bench_of(opened).run("pick-vectorial", "drawn", tomograms="simulate.tomograms", box_size=20, **values)
+    frame = run.meshes.frame(tomogram_id=names[1])
+    voxels = to_voxels(positions_of(frame), sitting.shape(names[1]), sitting.pixel_size)
+    np.testing.assert_allclose(voxels[0], [30, 20, 11], atol=1e-3)
+    np.testing.assert_allclose(voxels[2], [8, 20, 12.25], atol=1e-3)
+    assert frame["role"].tolist() == ["point"] * 3 + ["inside"] and set(frame["model"]) == {"vesicle"}
+    # a later sitting of the same run finds everything, and picking on is unsaved again
+    again = sitting_of(opened, project, "models")
+    assert [r.count for r in again.rows()] == [4, 4] and not again.unsaved
+    again.session(names[0]).add(1, 2, 3)
+    assert again.unsaved
+
+
+def test_previous_meshes_are_edited_in_place(opened, project):
+    sitting = sitting_of(opened, project, "models", opened.find("pick").meshes)
+    before = opened.find("pick").meshes.frame()
+    assert sum(r.count for r in sitting.rows()) == len(before) and not sitting.unsaved
+    session = sitting.session(sitting.names[0])
+    group = next(iter(session.models))
+    session.select(group)
+    session.remove_last()
+    assert sitting.unsaved
+    run = bench_of(opened).run(
+        "pick-vectorial", "edited", tomograms="simulate.tomograms", meshes="pick.meshes", **sitting.export()
+    )
+    frame = run.meshes.frame()
+    assert len(frame) == len(before) - 1  # replaced, not added to
+    merged = before.merge(frame.round(2), on=["tomogram_id", "group", "role"], how="inner")
+    assert (np.abs(merged["x_x"] - merged["x_y"]) < 0.05).sum() >= len(frame) - 1
+
+
+def test_every_save_of_particles_is_an_output_of_its_own(opened, project):
+    sitting = sitting_of(opened, project, "particles")
+    session = sitting.session(sitting.names[0])
+    session.new_model("particles")
+    session.add(20, 30, 40)
+    with pytest.raises(EmtomoError, match="no model"):
+        session.new_model("vesicle")
+    sitting.export()
+    session.add(21, 31, 41)
+    values = sitting.export()
+    run = bench_of(opened).run("pick-manually", "boxes", tomograms="simulate.tomograms", box_size=20, **values)
+    assert len(run.coordinates) == 1 and len(run.coordinates_2) == 2
+    session.undo()
+    session.undo()
+    with pytest.raises(EmtomoError, match="no point to register"):
+        sitting.export()
+
+
+def test_corrected_picks_of_the_network_are_registered_with_their_scores(opened, project):
+    sitting = sitting_of(opened, project, "references")
+    session = sitting.session(sitting.names[0])
+    good, bad, found = (session.new_model(kind) for kind in ("positive", "negative", "particles"))
+    session.add_many(good, [[10, 11, 12, "point"]])
+    session.add_many(bad, [[40, 41, 42, "point"]])
+    session.add_many(found, [[20, 30, 40, "point", 0.75], [21, 31, 41, "point", 0.5]])
+    values = sitting.export()
+    text = (sitting.folder / "references.csv").read_text()
+    assert "positive" in text and "negative" in text and text.count("\n") == 3
+    run = bench_of(opened).run("pick-convnet", "corrected", tomograms="simulate.tomograms", group=4, **values)
+    frame = run.coordinates.frame()
+    assert frame["score"].tolist() == [0.75, 0.5] and set(frame["group"]) == {4} and set(frame["picker"]) == {"convnet"}
+    voxels = to_voxels(positions_of(frame), sitting.shape(sitting.names[0]), sitting.pixel_size)
+    np.testing.assert_allclose(voxels[0], [40, 30, 20], atol=1e-3)
+
+
+# --- wizards and previews ---
+
+
+@pytest.mark.parametrize(("protocol", "name"), sorted(WIZARDS), ids=str)
+def test_every_wizard_on_an_empty_form_gives_a_sentence(opened, project, protocol, name):
+    texts = FormModel(protocols_by_name()[protocol], "x").texts()
+    with pytest.raises(EmtomoError) as told:
+        wizard_for(protocol, name)[1](opened, texts, project)
+    assert str(told.value).endswith(".") and "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(("protocol", "name"), PREVIEWED, ids=str)
+def test_every_preview_on_an_empty_form_gives_a_sentence(opened, protocol, name):
+    with pytest.raises(EmtomoError, match="^Choose the .* first.$"):
+        preview(opened, protocol, name, FormModel(protocols_by_name()[protocol], "x").texts())
+
+
+def test_box_sizes_are_rescaled_to_the_tomograms_that_are_extracted_from(opened, project):
+    texts = {"coordinates": "model.coordinates", "tomograms": "simulate.tomograms"}
+    find = wizard_for("extract-subtomograms", "box_size")[1]
+    (same,) = find(opened, texts, project)
+    assert same.values == {"box_size": "24"}
+    (binned,) = find(opened, texts | {"tomograms": "bin.tomograms"}, project)
+    assert binned.values == {"box_size": "12"} and "12 voxels" in binned.told
+    assert [even(v) for v in (23.1, 24, 24.9, 25, 1)] == [24, 24, 24, 26, 2]
+
+
+def test_pixel_size_and_origin_come_from_the_header(opened, project):
+    file = project / opened.find("simulate").tomograms.frame()["file"].iloc[0]
+    texts = {"files": str(file), "pattern": "*.mrc"}
+    (size,) = wizard_for("import-tomograms", "pixel_size")[1](opened, texts, project)
+    assert float(size.values["pixel_size"]) == pytest.approx(10.0)
+    told = wizard_for("import-tomograms", "origin")[1](opened, texts, project)
+    assert [p.values["origin"] for p in told] == ["centre", "header", "manual", "manual"]
+    assert float(told[2].values["origin_x"]) == -64 * 10.0  # the first of 128 voxels
+    with pytest.raises(EmtomoError, match=r"no file is called \*.xyz"):
+        wizard_for("import-tomograms", "pixel_size")[1](
+            opened, {"files": str(file.parent), "pattern": "*.xyz"}, project
+        )
+
+
+def test_previews_show_before_and_after(opened):
+    mask = preview(opened, "create-mask", "threshold", {"volume": "average.average", "extend": "0", "soft_edge": "2"})
+    shares = []
+    for value in (mask.low, mask.high):
+        before, after, told = mask.draw(value)
+        assert before.shape[:2] == after.shape[:2] and after.shape[2] == 3
+        shares.append(float(told.split(": ")[1].split("%")[0]))
+    assert shares[0] > shares[1]  # a lower threshold holds more
+    filtered = preview(opened, "match-template", "lowpass", {"reference": "average.average", "lowpass": "80"})
+    assert filtered.value == 80
+    before, fine, _ = filtered.draw(filtered.low)
+    _, coarse, _ = filtered.draw(filtered.high)
+    rough = [np.abs(np.diff(p.astype(float), axis=1)).mean() for p in (fine, coarse)]
+    assert rough[1] < rough[0]
+    slab = preview(opened, "denoise-tomograms", "sigma", {"tomograms": "simulate.tomograms"})
+    _, smooth, _ = slab.draw(3.0)
+    assert np.abs(np.diff(smooth.astype(float))).mean() < np.abs(np.diff(slab.draw(0.0)[1].astype(float))).mean()
+
+
+# --- viewers without a window ---
+
+
+def outputs_of(opened):
+    return [(run.getObjLabel(), name, value) for run in opened.runs_now() for name, value in run.outputs().items()]
+
+
+def test_every_viewer_draws_every_output_it_fits_or_says_why_not(opened, tmp_path):
+    from emtomo.viewers.pictures import picture_of_output
+
+    drawn, refused = 0, []
+    for label, name, value in outputs_of(opened):
+        for viewer in viewers_for(value):
+            png = tmp_path / f"{label}_{name}_{viewer.KEY}.png"
+            try:
+                picture_of_output(opened.find(label), name, png, viewer.KEY)
+            except EmtomoError as error:
+                refused.append((viewer.KEY, str(error)))
+                continue
+            assert png.stat().st_size > 1000
+            drawn += 1
+        assert viewers_for(value)[0].KEY in ("slices", "tilts", "points", "coordinates", "gallery", "fsc")
+    assert drawn > 30
+    allowed = {"curves", "scores", "open-in", "directions", "3d"}  # no iterations, no scores, no orientations, no OpenGL
+    assert {key for key, _ in refused} <= allowed, refused
+    assert all(told.endswith(".") or told.endswith(").") for _, told in refused), refused
+
+
+def test_imod_gets_a_model_with_the_particles_where_they_are(opened):
+    shown = load(opened, "model.coordinates")
+    handed = external.imod(shown)
+    assert handed.command[0] == "3dmod" and handed.command[1].endswith(".mrc")
+    name = shown.value.tomogram_ids()[0]
+    model = next(f for f in handed.files if name in f.name)
+    found = imod.read_model(model)
+    frame = shown.value.frame(tomogram_id=name)
+    truth = to_voxels(positions_of(frame), shown.tomograms.shape(name), float(shown.tomograms.pixel_size.get()))[:, ::-1]
+    assert len(found) == len(truth)
+    distance = np.linalg.norm(found.positions[:, None] - truth[None], axis=2).min(axis=1)
+    # IMOD counts from the voxel's corner: half a voxel is in its own units
+    assert distance.max() < 0.51 * np.sqrt(3) + 1e-3
+
+
+def test_chimerax_gets_arrows_along_the_normals(opened):
+    shown = load(opened, "model.coordinates")
+    handed = external.chimerax(shown)
+    script, bild = handed.files
+    assert str(bild) in script.read_text() and handed.line.startswith("chimerax ")
+    arrows = [line.split()[1:] for line in bild.read_text().splitlines() if line.startswith(".arrow")]
+    name = bild.stem
+    frame = shown.value.frame(tomogram_id=name)
+    assert len(arrows) == len(frame)
+    ends = np.array(arrows, float)
+    size, shape = float(shown.tomograms.pixel_size.get()), shown.tomograms.shape(name)
+    np.testing.assert_allclose(ends[:, :3], to_voxels(positions_of(frame), shape, size)[:, ::-1] * size, atol=0.02)
+    along = ends[:, 3:6] - ends[:, :3]
+    along /= np.linalg.norm(along, axis=1)[:, None]
+    np.testing.assert_allclose(along, rotations_of(frame)[:, :, 2], atol=2e-3)
+
+
+def test_napari_and_relion_get_files(opened):
+    shown = load(opened, "model.coordinates")
+    handed = external.napari(shown)
+    compile(handed.files[0].read_text(), "script", "exec")
+    table = np.loadtxt(handed.files[1], delimiter=",", skiprows=1)
+    assert table.shape == (len(shown.value.frame(tomogram_id=shown.value.tomogram_ids()[0])), 4)
+    with pytest.raises(FormatError, match="cannot hold names with quotes"):  # the project's own name
+        external.relion(load(opened, "extract.subtomograms"))
+    assert external.relion(load(opened, "average.average")).command[:2] == ["relion_display", "--i"]
+    with pytest.raises(EmtomoError, match="no volume"):
+        from dataclasses import replace
+
+        external.imod(replace(shown, tomograms=None))
+
+
+def test_relion_reads_the_star_file_of_boxes(made_project, tmp_path):
+    shutil.copytree(made_project, tmp_path / "plain", symlinks=True)
+    opened = EmtomoProject.open(tmp_path / "plain")
+    star = external.relion(load(opened, "extract.subtomograms")).files[0]
+    assert "_rlnCoordinateX" in star.read_text()
+    if shutil.which("relion_star_printtable") is None:
+        pytest.skip("RELION is not installed")
+    told = subprocess.run(
+        ["relion_star_printtable", str(star), "data_particles", "_rlnCoordinateX"], capture_output=True, text=True
+    ).stdout.split()
+    assert len(told) == len(opened.find("extract").subtomograms)
+
+
+def test_pointers_can_be_emptied_by_an_empty_text(opened, project):
+    run = opened.find("extract")
+    set_parameters(opened, run, {"tomograms": ""}, project)
+    assert run.input_tomograms.pointsNone()
+    assert output_target(opened, "model.coordinates")[1] == "coordinates"

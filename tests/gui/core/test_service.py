@@ -1,0 +1,180 @@
+"""The thread that owns the project, and what the window asks of it, with real runs."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from emtomo.engine.project import EmtomoProject
+from emtomo.errors import ProjectError
+from emtomo.gui.core import verbs
+from emtomo.gui.core.background import Mailbox
+from emtomo.gui.core.compare import differences
+from emtomo.gui.core.runs import snapshot
+from emtomo.gui.core.service import ProjectService
+from emtomo.gui.core.verbs import Asked
+
+pytestmark = pytest.mark.workflow
+
+
+class Window:
+    """What stands for the window."""
+
+    def __init__(self, folder):
+        self.mailbox, self.seen, self.told = Mailbox(), [], []
+        self.service = ProjectService(folder, self.mailbox, self.seen.append, self.told.append)
+        self.service.open()
+
+    def wait(self, condition, seconds=60):
+        end = time.time() + seconds
+        while time.time() < end:
+            self.mailbox.deliver()
+            if condition():
+                return True
+            time.sleep(0.01)
+        return False
+
+    def ask(self, work):
+        got = []
+        self.service.ask(work, lambda r: got.append((True, r)), lambda s: got.append((False, s)))
+        assert self.wait(lambda: got)
+        return got[0]
+
+    @property
+    def runs(self):
+        return self.seen[-1]
+
+    def status(self, label):
+        return next((r.status for r in self.runs.values() if r.label == label), None)
+
+
+@pytest.fixture
+def window(project):
+    made = Window(project)
+    assert made.wait(lambda: made.seen)
+    yield made
+    made.service.close()
+
+
+def test_a_folder_that_is_not_there_becomes_a_project_and_a_full_one_is_refused(tmp_path):
+    new = Window(tmp_path / "new one")
+    assert new.wait(lambda: new.seen) and new.runs == {}
+    new.service.close()
+    (tmp_path / "x.txt").write_text("")
+    full = Window(tmp_path)
+    assert full.wait(lambda: full.told) and "not an empty folder" in full.told[0]
+    full.service.close()
+
+
+def test_rows_hold_what_the_window_shows(window):
+    by_label = {r.label: r for r in window.runs.values()}
+    assert by_label["simulate"].status == "finished" and by_label["simulate"].seconds > 0
+    assert by_label["model"].parents == {by_label["pick"].id}
+    (output,) = by_label["model"].outputs
+    assert output.kinds[0] == "SetOfCoordinates3D" and "particles" in output.summary
+    assert by_label["average"].resolution is None or by_label["average"].resolution > 0
+
+
+def test_runs_started_on_the_command_line_appear_by_themselves(window):
+    done = subprocess.run(
+        [sys.executable, "-m", "emtomo", "run", str(window.service.folder), "select-subset", "items=model.coordinates",
+         "number=5", "--label", "from outside"], capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert window.wait(lambda: window.status("from outside") == "finished", 20)
+
+
+def test_complaints_pending_inputs_and_a_chain_that_runs_in_its_order(window, tmp_path):
+    first = Asked("select-subset", "one", {"items": "model.coordinates", "number": "8"})
+    assert window.ask(lambda p: verbs.complaints(p, first, tmp_path)) == (True, [])
+    bad = Asked("select-subset", "pick", {"items": "model.coordinates"})
+    assert "labelled 'pick' already" in window.ask(lambda p: verbs.complaints(p, bad, tmp_path))[1][0]
+    ok, one = window.ask(lambda p: verbs.save(p, first, tmp_path))
+    assert ok
+    second = Asked("clean-coordinates", "two", {"coordinates": f"{one}.subset", "min_distance": "1"})
+    # the input is pending: no complaint, and starting it alone is refused by nobody but waits
+    assert window.ask(lambda p: verbs.complaints(p, second, tmp_path)) == (True, [])
+    ok, two = window.ask(lambda p: verbs.save(p, second, tmp_path))
+    assert window.ask(lambda p: verbs.go(p, [one, two]))[0]
+    assert window.wait(lambda: window.status("two") == "scheduled" or window.status("two") == "finished", 10)
+    assert window.wait(lambda: window.status("two") == "finished", 60), window.runs[two]
+    assert window.status("one") == "finished"
+
+
+def test_a_scheduled_run_can_be_taken_back(window, tmp_path):
+    slow = Asked("denoise-tomograms", "slow", {"tomograms": "simulate.tomograms", "iterations": "3000"})
+    ok, i = window.ask(lambda p: verbs.start(p, slow, tmp_path))
+    assert ok, i
+    later = Asked("bin-tomograms", "later", {"tomograms": f"{i}.tomograms"})
+    ok, k = window.ask(lambda p: verbs.start(p, later, tmp_path))
+    assert ok, k
+    assert window.wait(lambda: window.status("later") == "scheduled", 10)
+    assert window.wait(lambda: window.status("slow") == "running", 30)
+    refused = window.ask(lambda p: verbs.delete(p, [i]))
+    assert refused == (False, "slow is running; stop it before you delete it.")
+    assert window.ask(lambda p: verbs.stop(p, [k]))[0]
+    assert window.wait(lambda: window.status("later") == "saved", 10)
+    assert window.ask(lambda p: verbs.stop(p, [i]))[0]
+    assert window.wait(lambda: window.status("slow") == "aborted", 10)
+    assert not json.loads((window.service.folder / "Logs" / "scheduled.json").read_text())
+
+
+def test_copy_rename_compare_delete(window):
+    by_label = {r.label: r.id for r in window.runs.values()}
+    ok, made = window.ask(lambda p: verbs.copy(p, [by_label["pick"], by_label["model"]]))
+    assert ok and len(made) == 2
+    assert window.wait(lambda: set(made) <= set(window.runs), 10)
+    assert window.runs[made[1]].parents == {made[0]}  # connections between copies are kept
+    assert window.ask(lambda p: verbs.rename(p, made[1], "other model", "why not"))[0]
+    assert window.wait(lambda: window.status("other model"), 10)
+    assert window.runs[made[1]].comment == "why not"
+    assert window.ask(lambda p: verbs.rename(p, made[1], "pick", "")) == (
+        False, "This project has a run labelled 'pick' already; labels are unique.",
+    )  # fmt: skip
+    change = Asked("model-workflow", "other model", {"cropping": "9"}, run=made[1])
+    assert window.ask(lambda p: verbs.save(p, change, window.service.folder))[0]
+    rows = window.ask(lambda p: differences(p, by_label["model"], made[1]))[1]
+    assert ("Cropping parameter (voxel)", "8", "9") in rows
+    assert all(row[0] in ("Cropping parameter (voxel)", "Input meshes") for row in rows)
+    refused = window.ask(lambda p: verbs.delete(p, [made[0]]))
+    assert refused[0] is False and "would lose an input" in refused[1]
+    folders = [window.service.folder / window.runs[i].folder for i in made]
+    assert window.ask(lambda p: verbs.delete(p, made))[0]
+    assert window.wait(lambda: not set(made) & set(window.runs), 10)
+    assert not any(f.exists() for f in folders)
+
+
+def test_methods_say_what_was_done_with_which_parameters(window):
+    by_label = {r.label: r.id for r in window.runs.values()}
+    told = window.ask(lambda p: verbs.details(p, by_label["model"]))[1]
+    assert "cropping parameter (voxel) 8" in told.methods and "mesh parameter" not in told.methods
+    assert "particles" in told.methods and "/" not in told.methods.split("Result")[0].split("):")[1]
+    assert told.parameters["meshes"].endswith(".meshes")
+    assert any("coordinates:" in line for line in told.summary)
+
+
+def test_an_edited_run_that_goes_on_is_never_stale(project):
+    opened = EmtomoProject.open(project)
+    runs = snapshot(opened)
+    by_label = {r.label: r.id for r in runs.values()}
+    verbs.save(opened, Asked("model-workflow", "model", {"cropping": "12"}, run=by_label["model"]), project)
+    after = snapshot(opened)
+    assert after[by_label["model"]].out_of_date and after[by_label["extract"]].out_of_date
+    assert not after[by_label["pick"]].out_of_date
+    with pytest.raises(ProjectError, match="no parameter 'colour'"):
+        verbs.save(opened, Asked("model-workflow", "model", {"colour": "red"}, run=by_label["model"]), project)
+
+
+def test_a_new_parameter_with_its_default_makes_no_run_out_of_date(project):
+    opened = EmtomoProject.open(project)
+    run = opened.find("pick")
+    path = project / run._getExtraPath("fingerprint.json")
+    told = json.loads(path.read_text())
+    del told["parameters"]["replace_previous"]  # as an older emtomo wrote it
+    path.write_text(json.dumps(told))
+    assert not opened.find("pick").out_of_date()
+    told["parameters"]["box_size"] = 99
+    path.write_text(json.dumps(told))
+    assert opened.find("pick").out_of_date()
