@@ -73,7 +73,7 @@ class Robot:
 
     def type(self, text):
         """Type text into what has the focus."""
-        self.xdotool("type", "--delay", 8, text)
+        self.xdotool("type", "--delay", 8, "--", text)
 
     def key(self, *keys):
         """Press keys."""
@@ -95,11 +95,11 @@ class Robot:
 
     def choose(self, box, word):
         """Choose a word of a combobox by keyboard."""
-        values = list(box.cget("values"))
         self.click(box)
         self.pump(0.25)
-        index = next(k for k, v in enumerate(values or box.cget("values")) if str(v).startswith(word))
-        self.key(*(["Home"] if index == 0 else []), *["Down"] * max(index - max(box.current(), 0), 0), "Return")
+        index = next(k for k, v in enumerate(box.cget("values")) if str(v).startswith(word))
+        steps = index - max(box.current(), 0)
+        self.key(*["Down" if steps > 0 else "Up"] * abs(steps), "Return")
         assert self.pump(until=lambda: str(box.get()).startswith(word), timeout=3), box.get()
 
     def tab(self, book, title):
@@ -110,7 +110,18 @@ class Robot:
             if book.identify(x, y) and _tab_at(book, x, y) == k:
                 self.click_at(book.winfo_rootx() + x + 8, book.winfo_rooty() + y)
                 break
-        assert book.index("current") == k, f"tab {title} did not open"
+        assert self.pump(until=lambda: book.index("current") == k, timeout=3), f"tab {title} did not open"
+        self.pump(0.3)
+
+    def toplevel(self, name, timeout=10):
+        """Wait for a window of a class and return the newest."""
+
+        def found():
+            return [c for c in self.window.winfo_children() if type(c).__name__ == name]
+
+        assert self.pump(until=found, timeout=timeout), f"no {name} was opened"
+        self.pump(0.3)
+        return found()[-1]
 
     def run_named(self, label):
         """Return the run with a label, None if there is none."""

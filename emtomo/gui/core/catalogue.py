@@ -66,6 +66,13 @@ class Entry:
         """Return whether every word of `text` occurs in a name, alias or the help of the protocol."""
         return all(word in self.words for word in text.lower().split())
 
+    def rank(self, text: str) -> int:
+        """Return how good a hit is, 0 the best: words in the label before those in names before those in the help."""
+        words = text.lower().split()
+        if all(word in self.label.lower() for word in words):
+            return 0
+        return 1 if all(word in f"{self.name} {ALIASES.get(self.name, '')}".lower() for word in words) else 2
+
 
 def entries() -> list[Entry]:
     """Return all protocols, emtomo's and those of other plugins, in the order of the workflow."""

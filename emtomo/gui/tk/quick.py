@@ -52,7 +52,7 @@ class QuickSearch(Window):
         self._found = [("run", str(r.id)) for r in runs[:MOST]]
         for r in runs[:MOST]:
             self.tree.insert("", "end", iid=f"run {r.id}", text=f"{r.label}  ({r.id})", values=(r.told,))
-        for e in entries():
+        for e in sorted(entries(), key=lambda e: e.rank(text)):
             if e.matches(text):
                 self._found.append(("protocol", e.name))
                 self.tree.insert("", "end", iid=f"protocol {e.name}", text=e.label, values=("new run",))

@@ -53,10 +53,11 @@ class ProtocolTree(ttk.Frame):
             if not self.tree.exists(f"stage {entry.stage}"):
                 self.tree.insert("", "end", iid=f"stage {entry.stage}", text=entry.stage, open=True)
             self.tree.insert(f"stage {entry.stage}", "end", iid=entry.name, text=entry.label)
-        first = next(iter(self.found()), None)
+        first = min(self.found(), key=lambda e: e.rank(self.query.get()), default=None)
         if self.query.get() and first is not None:
             self.tree.selection_set(first.name)
             self.tree.focus(first.name)
+            self.tree.see(first.name)
 
     def choose(self) -> None:
         """Open the form of the selected protocol."""

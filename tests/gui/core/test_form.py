@@ -8,8 +8,8 @@ from pyworkflow.protocol import Protocol
 from pyworkflow.protocol.params import BooleanParam, EnumParam, Form, IntParam, PointerParam, StringParam
 
 from emtomo.cli.runs import key_values
-from emtomo.engine.parameters import public_names, set_parameters
 from emtomo.engine.parameters import protocols_by_name as names
+from emtomo.engine.parameters import public_names, set_parameters
 from emtomo.gui.core import catalogue
 from emtomo.gui.core.form import FormModel
 from emtomo.gui.core.runs import Output, Run
@@ -59,7 +59,7 @@ def test_the_command_that_a_form_copies_says_the_same(name):
         elif field.kind == "bool":
             changed[field.name] = "no" if field.default == "yes" else "yes"
         elif field.kind == "path":
-            changed[field.name] = "/data/it's a \"file\" $HOME.mrc"
+            changed[field.name] = '/data/it\'s a "file" $HOME.mrc'
     for key, text in changed.items():
         model.put(key, text)
     words = shlex.split(model.command("/some where/project"))
@@ -74,7 +74,7 @@ def test_what_a_form_says_can_be_set_on_a_run(name):
     model = FormModel(names()[name], "run")
     texts = {n: t for n, t in model.asked().values.items() if not model.fields[n].wanted}
     set_parameters(None, run, texts, Path("/"))
-    again = FormModel(names()[name], "run", {n: t for n, t in texts.items()})
+    again = FormModel(names()[name], "run", dict(texts))
     assert again.texts() == model.texts()
 
 
@@ -150,6 +150,11 @@ def test_protocols_are_found_by_the_words_of_other_programs():
     found = {e.name for e in catalogue.entries() if e.matches("boxer")}
     assert {"pick-manually", "pick-convnet"} <= found
     assert {e.name for e in catalogue.entries() if e.matches("tomoeed")} == {"denoise-tomograms"}
+    best = min(
+        (e for e in catalogue.entries() if e.matches("extract subtomograms")),
+        key=lambda e: e.rank("extract subtomograms"),
+    )
+    assert best.name == "extract-subtomograms"
     assert {e.name for e in catalogue.entries()} == set(names())
     assert not [e for e in catalogue.entries() if e.stage == catalogue.OTHER]
     assert set(catalogue.ALIASES) == set(names()) == {n for stage in catalogue.STAGES.values() for n in stage}

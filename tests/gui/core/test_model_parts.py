@@ -109,7 +109,9 @@ def run(i, parents=(), **more):
 
 
 def test_runs_tell_their_state_in_words_and_glyphs():
-    assert run(1, status="running", progress=0.5, left=120, resolution=12.34).told == "▶ running  50%  2 min left  12.3 Å"
+    assert (
+        run(1, status="running", progress=0.5, left=120, resolution=12.34).told == "▶ running  50%  2 min left  12.3 Å"
+    )
     assert run(1, seconds=61.0, out_of_date=True).told == "✓ finished  61 s  out of date"
     assert run(7).matches("R7 finish") and not run(7).matches("r7 failed")
     assert descendants({1: run(1), 2: run(2, [1]), 3: run(3, [2]), 4: run(4)}, [1]) == {2, 3}

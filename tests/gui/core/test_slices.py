@@ -59,7 +59,12 @@ def test_files_that_are_no_volume_are_told(tmp_path):
 
 
 cameras = st.builds(
-    Camera, st.integers(50, 1500), st.integers(50, 1200), st.floats(0.05, 30), st.floats(-50, 2000), st.floats(-50, 2000)
+    Camera,
+    st.integers(50, 1500),
+    st.integers(50, 1200),
+    st.floats(0.05, 30),
+    st.floats(-50, 2000),
+    st.floats(-50, 2000),
 )
 
 
