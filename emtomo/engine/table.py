@@ -159,6 +159,7 @@ class TableSet(Fielded, Set):
         found = cls(filename=str(path))
         found.loadAllProperties()
         found.close()
+        found._mapperPath.set(f"{path}, ")  # where it is now, not where it was written from
         return found
 
     def frame(self, columns: list[str] | None = None, tomogram_id: str | None = None) -> pd.DataFrame:

@@ -141,9 +141,11 @@ class Robot:
 
     def close(self):
         """End the window without questions."""
+        import tkinter
+
         try:
             self.window.shut()
-        except Exception:  # noqa: BLE001  it may be gone already
+        except tkinter.TclError:  # it is gone already
             return
 
 

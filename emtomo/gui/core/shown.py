@@ -32,6 +32,8 @@ class Shown:
         Those the output lies in; those that tomograms were made from.
     folder : Path
         Of the run.
+    tomograms_target : str
+        ``RUN.output`` of the tomograms.
     """
 
     project: Path
@@ -44,6 +46,7 @@ class Shown:
     tomograms: SetOfTomograms | None = None
     before: SetOfTomograms | None = None
     parameters: dict[str, str] = field(default_factory=dict)
+    tomograms_target: str = ""
 
     @property
     def title(self) -> str:
@@ -83,7 +86,7 @@ def shown(run: Protocol, name: str, project: Path) -> Shown:
     return Shown(
         project, int(run.getObjId()), run.getObjLabel(), name, getattr(run, "NAME", run.getClassName()),
         _own(value, project), project / run.getWorkingDir(), _own(tomograms, project), _own(before, project),
-        texts_of(run),
+        texts_of(run), f"{tomograms.getObjParentId()}.{tomograms.getLastName()}" if tomograms is not None else "",
     )  # fmt: skip
 
 

@@ -93,7 +93,8 @@ class App(ttk.App):
     def destroy(self) -> None:
         """End the pump, then the window."""
         with contextlib.suppress(tk.TclError):
-            self.after_cancel(self._pumping)
+            for waiting in self.tk.splitlist(self.tk.call("after", "info")):
+                self.tk.call("after", "cancel", waiting)
         super().destroy()
 
 

@@ -28,6 +28,7 @@ class FormWindow(Window):
     def __init__(self, project: "ProjectWindow", model: FormModel) -> None:
         cls = model.protocol_class
         super().__init__(project, f"{cls._label} – emtomo", (820, 640), "form")
+        self.transient(project)  # it stays above the project, so that outputs can be dragged onto it
         self.project, self.model = project, model
         self.rows: dict[str, FieldRow] = {}
         self._headings: list[tuple[ttk.Label, list[str]]] = []

@@ -139,7 +139,7 @@ class NetworkDialog(TomogramDialog):
         self.w["save"].configure(state="normal" if self.trainer.network.exists() else "disabled")
         self.w["stop"].configure(state="normal" if busy else "disabled")
         for name in self.pickers:
-            self.refresh(name)
+            self.refresh(name, tell=False)
         self.after(400, self.follow_references)
 
     # --- the network ---

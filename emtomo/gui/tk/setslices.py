@@ -158,27 +158,20 @@ def save_selection(window: Any, shown: Shown, name: str, kept: np.ndarray) -> No
     table = frame.loc[stays, columns]
     if "r11" in table and table["r11"].isna().any():
         table = table.drop(columns=[c for c in table if str(c).startswith("r") and str(c)[1:].isdigit()])
-    box, tomograms = int(shown.value.box_size.get() or 32), shown.tomograms
+    box = int(shown.value.box_size.get() or 32)
 
     def work(project: Any) -> str:
-        assert tomograms is not None
         folder = Path(project.path) / "Picking"
         number = len(list(folder.glob("selected_*"))) + 1
         path = folder / f"selected_{shown.run}_{shown.name}_{number}.csv"
         write_table(table, path)
-        target = next(
-            f"{run.getObjId()}.{n}"
-            for run in project.runs_now()
-            for n, v in run.iterOutputAttributes()
-            if hasattr(v, "getFileName") and Path(project.path, v.getFileName()) == Path(tomograms.getFileName())
-        )
         run = project.new_run(
             protocol_named("pick-manually"), project.free_label(f"selected from {shown.label}".replace(".", " "))
         )
         set_parameters(
             project,
             run,
-            {"tomograms": target, "points": str(path), "box_size": str(box), "thumbnails": "no"},
+            {"tomograms": shown.tomograms_target, "points": str(path), "box_size": str(box), "thumbnails": "no"},
             Path(project.path),
         )
         project.saveProtocol(run)

@@ -77,7 +77,7 @@ class SlicePanel(ttk.Frame):
         c.bind("<Configure>", self._resized)
         c.bind("<Motion>", self._motion)
         c.bind("<Leave>", lambda _: self._left())
-        c.bind("<Enter>", lambda _: c.focus_set())
+        c.bind("<Enter>", self._entered)
         for button in (1, 2, 3):
             c.bind(f"<ButtonPress-{button}>", self._press)
             c.bind(f"<B{button}-Motion>", self._drag)
@@ -161,6 +161,11 @@ class SlicePanel(ttk.Frame):
     def _motion(self, event: "tk.Event[Any]") -> None:
         self.mouse = self.place_of(event.x, event.y)
         self.owner.hovered(self, self.mouse)
+
+    def _entered(self, event: "tk.Event[Any]") -> None:
+        # a window manager that takes a click for itself lets the mouse leave and come back without moving
+        self.canvas.focus_set()
+        self._motion(event)
 
     def _left(self) -> None:
         self.mouse = None

@@ -129,8 +129,8 @@ class TomogramDialog(Window):
         else:
             self.tell_state()
 
-    def refresh(self, name: str) -> None:
-        """Show count and status of a tomogram."""
+    def refresh(self, name: str, *, tell: bool = True) -> None:
+        """Show count and status of a tomogram, and the sum of all."""
         try:
             row = self.sitting.row(name)
         except EmtomoError as error:
@@ -140,7 +140,8 @@ class TomogramDialog(Window):
         glyph, colour = STATUS[row.status]
         self.tree.item(name, values=self.values(name, row.count, f"{glyph} {row.status}", row.size), tags=(row.status,))
         self.tree.tag_configure(row.status, foreground=theme.colour(colour))
-        self.tell_state()
+        if tell:
+            self.tell_state()
 
     def values(self, name: str, count: int, status: str, size: str) -> list[Any]:
         """Return the cells of a row."""

@@ -1,0 +1,287 @@
+"""The pickers by real mouse events: vectorial picking, montage, boxer, network references, 3D."""
+
+import numpy as np
+import pytest
+
+from emtomo.gui.core.trainer import available
+from emtomo.gui.tk.tomodialog import open_dialog
+
+pytestmark = [pytest.mark.gui, pytest.mark.workflow]
+
+
+@pytest.fixture
+def robot(windows, project):
+    return windows(project)
+
+
+def dialog_of(robot, protocol, **values):
+    """Save an interactive run and open its tomograms."""
+    form = robot.window.new_form(protocol)
+    form.model.put("tomograms", next(o.target for r in robot.window.runs.values() if r.label == "simulate"
+                                     for o in r.outputs if o.name == "tomograms"))  # fmt: skip
+    for name, text in values.items():
+        form.model.put(name, text)
+    robot.pump(0.1)
+    form.pick()
+    assert robot.pump(until=lambda: robot.window.sittings, timeout=15), form.w["message"].cget("text")
+    dialog = list(robot.window.sittings.values())[-1]
+    robot.pump(0.3)
+    return dialog
+
+
+def picker_of(robot, dialog, name):
+    picker = dialog.open(name)
+    picker.show_planes(0)
+    picker.geometry("+60+40")
+    robot.pump(0.9)
+    robot.xdotool("mousemove", *robot.at(picker.panels[0].canvas))
+    return picker
+
+
+def screen(picker, z, y, x):
+    """Return the place on the screen of a voxel on the XY slice."""
+    panel = picker.panels[0]
+    sx, sy = panel.screen_of((z, y, x))
+    return panel.canvas.winfo_rootx() + int(round(sx)), panel.canvas.winfo_rooty() + int(round(sy))
+
+
+def test_points_are_added_moved_removed_undone_and_tracked(robot):
+    dialog = dialog_of(robot, "pick-vectorial", model="vesicle")
+    first, second = dialog.sitting.names
+    picker = picker_of(robot, dialog, first)
+    session = picker.session
+    robot.click_at(*screen(picker, 32, 60, 50))
+    robot.click_at(*screen(picker, 32, 80, 70))
+    robot.key("c")
+    assert session.count == 3 and session.models[1].kind == "vesicle"
+    z = session.models[1].points[0].z
+    assert (
+        {p.z for p in session.models[1].points} == {z} == {float(picker.state_.place[0])}
+    )  # on the slice that is shown
+    robot.drag(screen(picker, z, 60, 50), screen(picker, z, 66, 44))
+    p = session.models[1].points[0]
+    assert abs(p.y - 66) <= 0.6 / picker.panels[0].camera.zoom and abs(p.x - 44) <= 0.6 / picker.panels[0].camera.zoom
+    robot.click_at(*screen(picker, z, p.y, p.x), button=3)
+    assert session.count == 2
+    robot.click_at(*screen(picker, z, 30, 30), keys=("shift",))  # nothing there
+    assert session.count == 2
+    robot.key("ctrl+z", "ctrl+z")
+    assert session.count == 3 and session.models[1].points[0].x == pytest.approx(50, abs=0.5)
+    robot.key("ctrl+y")
+    robot.key("Delete")
+    assert session.count == 2
+    robot.click_at(*screen(picker, z, 90, 90))
+    robot.key("n")
+    assert session.current == 2
+    robot.key("t")
+    robot.click_at(*screen(picker, z, 20, 20))
+    assert session.count == 3 and picker.state_.place[1:] == [20, 20]  # clicks only move the planes now
+    robot.key("o")
+    assert robot.pump(until=lambda: "pick at least 5" in picker.w["told"].cget("text"), timeout=3)
+    robot.click_at(*screen(picker, z, 64, 64), button=2)
+    # the next tomogram in a row, then closing: both are counted
+    other = picker_of(robot, dialog, second)
+    robot.click_at(*screen(other, 32, 40, 40))
+    other.close()
+    picker.close()
+    robot.pump(0.3)
+    values = [dialog.tree.item(n, "values") for n in (first, second)]
+    assert [int(v[0]) for v in values] == [3, 1] and all("done" in v[1] for v in values)
+    dialog.close()
+    assert "4 points in 2 tomograms" in dialog.w["question"].text
+    dialog.w["question"].w["No"].invoke()
+    robot.pump(0.2)
+    assert not robot.window.sittings
+    # nothing is lost, and without a change nobody is asked
+    open_dialog(robot.window, dialog.sitting.run)
+    assert robot.pump(until=lambda: robot.window.sittings, timeout=10)
+    again = next(iter(robot.window.sittings.values()))
+    assert robot.pump(until=lambda: str(again.tree.item(first, "values")[0]) == "3", timeout=5)
+    again.register_output()
+    robot.finished(again.label)
+    again.close()
+    assert "question" not in again.w
+
+
+def test_a_membrane_is_followed_with_o_and_the_montage_picks_on_its_slices(robot):
+    truth = robot.window.folder
+    dialog = dialog_of(robot, "pick-vectorial", model="vesicle")
+    name = dialog.sitting.names[0]
+    picker = picker_of(robot, dialog, name)
+    session = picker.session
+    session.new_model("vesicle")
+    from emtomo.engine.project import EmtomoProject
+    from emtomo.objects import SetOfMeshes
+
+    run = robot.run_named("simulate")
+    frame = SetOfMeshes.open(truth / run.folder / "meshes.sqlite").frame(tomogram_id=name)
+    points = frame[frame["role"] == "point"][["x", "y", "z"]].to_numpy() / 10 + np.array([64, 64, 32])
+    centre = frame[frame["role"] == "inside"][["x", "y", "z"]].to_numpy()[0] / 10 + np.array([64, 64, 32])
+    radius = float(np.median(np.linalg.norm(points - centre, axis=1)))
+    assert EmtomoProject and radius > 10
+    k = int(centre[2])
+    for z in (k - 2, k - 1, k):
+        r = np.sqrt(radius**2 - (z - centre[2]) ** 2)
+        angles = np.arange(12) * np.pi / 6
+        session.add_many(1, [[centre[0] + r * np.cos(a), centre[1] + r * np.sin(a), float(z), "point"] for a in angles])
+    picker.changed()
+    before = session.count
+    robot.xdotool("mousemove", *screen(picker, k, 64, 64))
+    robot.key("o")
+    assert robot.pump(until=lambda: session.count > before, timeout=20), picker.w["told"].cget("text")
+    new = np.array([[p.x, p.y, p.z] for p in session.models[1].points[before:]])
+    assert set(new[:, 2]) == {float(k + 1)} and picker.state_.place[0] == k + 1
+    assert np.median(np.abs(np.linalg.norm(new - centre, axis=1) - radius)) < 2.0
+    robot.key("ctrl+z")
+    assert session.count == before  # one undo takes all of it back
+    assert robot.pump(until=lambda: 1 in picker.live.fits and len(picker.live.fits[1].faces), timeout=10)
+    assert "radius" in picker.w["fit"].cget("text")
+
+    robot.key("m")
+    assert robot.pump(until=lambda: picker.montage is not None, timeout=5)
+    montage = picker.montage
+    montage.geometry("+30+30")
+    montage.lift()
+    robot.pump(0.8)
+    panel = montage.panels[2]
+    z = panel.view.place[0]
+    x, y = panel.screen_of((z, 60.0, 40.0))
+    robot.click_at(panel.canvas.winfo_rootx() + int(round(x)), panel.canvas.winfo_rooty() + int(round(y)))
+    last = session.models[1].points[-1]
+    assert session.count == before + 1 and last.z == float(z)
+    assert abs(last.x - 40) <= 0.6 / panel.camera.zoom and abs(last.y - 60) <= 0.6 / panel.camera.zoom
+    assert montage.active == 2 and panel.canvas.cget("highlightbackground") == "#ff3b30"  # the red frame
+    montage.w["next page"].invoke()
+    assert montage.panels[0].view.place[0] > montage.panels[0].view.source.shape[0] // 3
+    montage.w["toggle"].invoke()
+    robot.click_at(panel.canvas.winfo_rootx() + int(round(x)), panel.canvas.winfo_rooty() + int(round(y)))
+    assert session.count == before + 1
+    montage.close()
+    picker.close()
+    dialog.shut()
+
+
+def test_the_boxer_picks_moves_erases_and_lists(robot):
+    dialog = dialog_of(robot, "pick-manually", box_size="24")
+    picker = picker_of(robot, dialog, dialog.sitting.names[0])
+    session, panel = picker.session, picker.panels[0]
+    z = picker.state_.place[0]
+    places = [(30, 30), (30, 90), (90, 30), (90, 90)]
+    for y, x in places:
+        robot.click_at(*screen(picker, z, y, x))
+    assert session.count == 4
+    robot.drag(screen(picker, z, 30, 30), screen(picker, z, 40, 50))
+    assert session.models[1].points[0].x == pytest.approx(50, abs=1 / panel.camera.zoom)
+    robot.click_at(*screen(picker, z, 90, 90), keys=("shift",))
+    assert session.count == 3
+    assert robot.pump(until=lambda: len(picker.particles.names) == 3, timeout=10)
+    robot.click_at(*picker.particles.place_of((1, 1)))  # a picture: go there
+    assert picker.state_.place[1:] == [30, 90]
+    robot.click_at(*picker.particles.place_of((1, 2)), keys=("shift",))
+    assert session.count == 2
+    robot.xdotool("mousemove", *screen(picker, z, 60, 60))
+    robot.key("n")
+    robot.click_at(*screen(picker, z, 100, 20))
+    assert [len(m.points) for m in session.models.values()] == [2, 1]
+    robot.key("e")
+    picker.tools.radius.set("14")
+    robot.drag(screen(picker, z, 40, 56), screen(picker, z, 30, 90))  # rub along two particles
+    assert session.count == 1
+    robot.key("ctrl+z", "ctrl+z")
+    assert session.count == 3
+    picker.close()
+    dialog.register_output()
+    robot.finished("manual picking")
+    run = robot.run_named("manual picking")
+    assert "3 particles" in next(o for o in run.outputs if o.name == "coordinates").summary
+    dialog.close()
+
+
+def test_scores_hide_and_remove_particles(robot):
+    dialog = dialog_of(robot, "pick-manually")
+    session = dialog.sitting.session(dialog.sitting.names[0])
+    group = session.new_model("particles")
+    session.add_many(group, [[20 + k, 30, 30, "point", k / 10] for k in range(10)])
+    picker = picker_of(robot, dialog, dialog.sitting.names[0])
+    picker.tools.score.set(0.45)
+    picker.tools._scored()
+    picker.w["remove below"].invoke()
+    assert session.count == 5
+    picker.undo()
+    assert session.count == 10
+    picker.close()
+    dialog.shut()
+
+
+@pytest.mark.skipif(bool(available()), reason="PyTorch is not installed (make nn)")
+def test_a_network_is_trained_applied_and_its_picks_corrected(robot):
+    dialog = dialog_of(robot, "pick-convnet", box_size="24", iterations="3", copies="16", threshold="0.1")
+    name = dialog.sitting.names[0]
+    picker = picker_of(robot, dialog, name)
+    z = picker.state_.place[0]
+    for k in range(5):
+        robot.click_at(*screen(picker, z, 20 + 20 * k, 40))
+        robot.click_at(*screen(picker, z, 20 + 20 * k, 90), keys=("ctrl",))
+    counts = {m.kind: len(m.points) for m in picker.session.models.values()}
+    assert counts == {"positive": 5, "negative": 5, "particles": 0}
+    assert robot.pump(until=lambda: str(dialog.w["train"].cget("state")) == "normal", timeout=5)
+    assert str(dialog.w["apply"].cget("state")) == "disabled"
+    dialog.w["train"].invoke()
+    assert robot.pump(until=lambda: dialog.trainer.network.exists(), timeout=120), dialog.state_.cget("text")
+    assert robot.pump(until=lambda: str(dialog.w["apply"].cget("state")) == "normal", timeout=10)
+    assert [k for k, _ in dialog.trainer.losses] == [1, 2, 3]
+    dialog.threshold.set("0.01")
+    dialog.w["apply"].invoke()
+    assert robot.pump(until=lambda: "particles" in dialog.state_.cget("text"), timeout=60), dialog.state_.cget("text")
+    found = len(picker.session.models[picker.group_of("particles")].points)
+    assert int(dialog.tree.item(name, "values")[0]) == found > 0
+    # a found particle becomes a bad reference by Ctrl+click on its picture
+    assert robot.pump(until=lambda: picker.strips["particles"].names, timeout=10)
+    key = picker.strips["particles"].names[0]
+    picker._picture_clicked(key, 0x4)
+    assert len(picker.session.models[picker.group_of("negative")].points) == 6
+    dialog.load_from(str(robot.window.folder / "points.csv"))
+    assert "network" in dialog.state_.cget("text").lower() or "safetensors" in dialog.state_.cget("text")
+    picker.close()
+    dialog.register_output()
+    robot.finished("neural picking")
+    dialog.shut()
+
+
+def test_particles_are_removed_in_space_and_kept_as_a_new_output(robot):
+    output = robot.window.output_named(f"{robot.run_named('model').id}.coordinates")
+    from emtomo.viewers import ViewSpace
+
+    got, refused = [], []
+    robot.window._failed = refused.append
+    robot.window.view(output, ViewSpace, got.append)
+    assert robot.pump(until=lambda: got or refused, timeout=30)
+    if refused:
+        pytest.skip(refused[0])
+    chooser = got[0]
+    chooser.open(chooser.tree.get_children()[0])
+    view = chooser.w["opened"]
+    robot.pump(1.0)
+    view.look("z")
+    robot.pump(0.3)
+    total = len(view.scene.kept)
+    wide, high = view.canvas.winfo_width(), view.canvas.winfo_height()
+    x, y, _ = view.scene.project(wide, high)[0]
+    left, top = view.canvas.winfo_rootx(), view.canvas.winfo_rooty()
+    robot.drag((left + int(x) - 15, top + int(y) - 15), (left + int(x) + 15, top + int(y) + 15), button=3)
+    assert view.scene.selected[0]
+    robot.key("Delete")
+    kept = int(view.scene.kept.sum())
+    assert kept < total
+    robot.key("ctrl+z")
+    assert view.scene.kept.all()
+    view.scene.selected[:3] = True
+    view.remove()
+    view.w["keep"].invoke()
+    robot.finished("selected from model")
+    made = next(o for o in robot.run_named("selected from model").outputs if o.name == "coordinates")
+    before = robot.window.output_named(output.target).summary
+    assert int(made.summary.split()[0]) == int(before.split()[0]) - 3
+    assert "oriented" in made.summary and " 0 oriented" not in made.summary
+    view.shut()
+    chooser.close()

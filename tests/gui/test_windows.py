@@ -1,0 +1,257 @@
+"""Every window, form, wizard and viewer, driven in-process; an error in any callback fails the test."""
+
+import subprocess
+import sys
+import tkinter
+
+import numpy as np
+import pytest
+
+from emtomo.engine.parameters import protocols_by_name
+from emtomo.gui.core.previews import PREVIEWED
+from emtomo.gui.core.runs import Output, Run
+from emtomo.gui.core.shown import viewers_of_kinds
+from emtomo.gui.core.wizards import WIZARDS
+
+pytestmark = [pytest.mark.gui, pytest.mark.workflow]
+
+
+def test_the_core_of_the_windows_imports_no_tkinter():
+    code = (
+        "import sys\n"
+        "for name in ('tkinter', '_tkinter', 'ttkbootstrap'): sys.modules[name] = None\n"
+        "import importlib, pkgutil, emtomo.gui.core as core, emtomo.viewers\n"
+        "for m in pkgutil.iter_modules(core.__path__): importlib.import_module('emtomo.gui.core.' + m.name)\n"
+    )
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def robot(windows, project):
+    return windows(project)
+
+
+def toplevels(window):
+    return [c for c in window.winfo_children() if isinstance(c, tkinter.Toplevel) and hasattr(c, "w")]
+
+
+def close_all(robot):
+    for one in reversed(toplevels(robot.window)):
+        if one.winfo_exists():
+            getattr(one, "shut", None) or getattr(one, "destroy_form", None)
+            (getattr(one, "destroy_form", None) or getattr(one, "shut", None) or one.close)()
+    robot.pump(0.1)
+
+
+def test_every_form_opens_on_every_tab_light_and_dark(robot):
+    for k, name in enumerate(sorted(protocols_by_name())):
+        if k % 8 == 0:
+            robot.window.switch_theme()
+        form = robot.window.new_form(name)
+        form.w["expert"].invoke()
+        for tab in range(form.book.index("end")):
+            form.book.select(tab)
+            robot.pump(0.05)
+        assert set(form.rows) == set(form.model.fields), name
+        for field, row in form.rows.items():
+            assert row.input.winfo_manager(), (name, field)
+        form.destroy_form()
+
+
+@pytest.mark.parametrize("kind", ["wizard", "preview"])
+def test_every_wizard_on_an_empty_form_gives_a_message(robot, kind):
+    for protocol, name in sorted(WIZARDS) if kind == "wizard" else PREVIEWED:
+        form = robot.window.new_form(protocol)
+        for field in form.model.fields.values():
+            if field.wanted:
+                form.model.put(field.name, "")
+        form.w["expert"].invoke()
+        for tab in range(form.book.index("end")):
+            form.book.select(tab)
+            robot.pump(0.02)
+        form.w[f"wizard {name}"].invoke()
+        assert robot.pump(until=lambda f=form: "refused" in f.w, timeout=5), (protocol, name)
+        assert form.w["refused"].text.endswith(".")
+        form.w["refused"].w["OK"].invoke()
+        form.destroy_form()
+
+
+def test_a_preview_moves_with_its_slider_and_gives_its_value_to_the_form(robot):
+    form = robot.window.new_form("create-mask")
+    form.model.put("volume", next(o.target for o in form.model.candidates("volume", robot.window.runs)))
+    form.book.select(1)
+    robot.pump(0.1)
+    form.w["wizard threshold"].invoke()
+    assert robot.pump(until=lambda: "preview" in form.w, timeout=10)
+    preview = form.w["preview"]
+    assert robot.pump(until=lambda: "inside" in preview.w["told"].cget("text"), timeout=10)
+    first = preview.w["told"].cget("text")
+    preview.value.set(preview.preview.high)
+    preview._moved()
+    assert robot.pump(until=lambda: preview.w["told"].cget("text") != first, timeout=10)
+    preview.w["use"].invoke()
+    assert float(form.model.fields["threshold"].text) == pytest.approx(preview.preview.high, rel=1e-3)
+
+
+def test_every_viewer_opens_every_output_and_closes(robot):
+    window, count = robot.window, 0
+    for run in list(window.runs.values()):
+        for output in run.outputs:
+            for viewer in viewers_of_kinds(output.kinds):
+                before = set(toplevels(window))
+                got, window_says = [], []
+                window._failed = window_says.append  # a refusal is a sentence, not a dialog, here
+                window.view(output, viewer, got.append)
+                assert robot.pump(until=lambda g=got, s=window_says: g or s, timeout=15), (output.title, viewer.KEY)
+                robot.pump(0.15)
+                if window_says:
+                    assert viewer.KEY in ("3d", "scores", "curves", "directions"), (viewer.KEY, window_says)
+                    continue
+                count += 1
+                assert set(toplevels(window)) - before
+                close_all(robot)
+    assert count > 35
+
+
+def test_runs_are_selected_filtered_sorted_and_found(robot):
+    window = robot.window
+    by_label = {r.label: r.id for r in window.runs.values()}
+    window.graph.select({by_label["model"]})
+    robot.pump(0.3)
+    assert window.list.tree.selection() == (str(by_label["model"]),)
+    assert "model workflow" in window.w["summary"].get("1.0", "end")
+    assert robot.pump(until=lambda: window.w["parameters"].get_children(), timeout=5)
+    cells = [window.w["parameters"].item(i, "values") for i in window.w["parameters"].get_children()]
+    assert ("Input meshes", "pick.meshes") in [tuple(c) for c in cells]
+    window.list.words.set("average")
+    assert {window.runs[int(i)].label for i in window.list.tree.get_children()} >= {"average"}
+    assert len(window.list.tree.get_children()) < len(window.runs)
+    window.list.words.set("")
+    window.list.status.set("failed")
+    window.list.fill()
+    assert not window.list.tree.get_children()
+    window.list.status.set("any status")
+    window.list._sort("label")
+    labels = [window.list.tree.item(i, "values")[1] for i in window.list.tree.get_children()]
+    assert labels == sorted(labels, key=str.lower)
+    quick = window.search_runs()
+    quick.words.set("extr")
+    assert quick.tree.selection()[0] == f"run {by_label['extract']}"
+    quick.take()
+    assert window.selection == [by_label["extract"]]
+    window.graph.select([by_label["bin"], by_label["pick"]])
+    window.compare()
+    rows = robot.toplevel("Rows")
+    assert rows.w["rows"].get_children()
+    rows.close()
+    window.graph.canvas.focus_force()
+    window.select_below()
+    assert len(window.selection) > 2
+    window.details_copy()
+    assert "emtomo" in window.clipboard_get()
+    menu = window.output_menu(window.runs[by_label["model"]].outputs[0])
+    assert menu.index("end") >= 4
+    window.show_keys()
+    close_all(robot)
+
+
+def test_an_output_is_dragged_onto_an_input_and_what_does_not_fit_is_told(robot):
+    window = robot.window
+    by_label = {r.label: r.id for r in window.runs.values()}
+    window.graph.select({by_label["model"]})
+    form = window.new_form("clean-coordinates")
+    form.model.put("coordinates", "")
+    window.details.select(1)
+    assert robot.pump(until=lambda: window.details.outputs.get_children(), timeout=5)
+    form.geometry("+820+40")
+    robot.pump(0.5)
+    target = f"{by_label['model']}.coordinates"
+    x, y = robot.row(window.details.outputs, target)
+    robot.drag((x, y), robot.at(form.rows["coordinates"].input.main))
+    assert robot.pump(until=lambda: form.model.fields["coordinates"].text == target, timeout=3)
+    other = window.new_form("denoise-tomograms")
+    assert not other.rows["tomograms"].input.take_output(window.output_named(target))
+    close_all(robot)
+
+
+def test_templates_are_imported_with_what_is_missing_told(robot):
+    window = robot.window
+    window.import_template()
+    template = window.w["template"]
+    template.choice.set("average_particles")
+    template._chosen()
+    template.w["add"].invoke()
+    assert "needs tomograms" in template.w["message"].cget("text")
+    for alias, entry in template.entries.items():
+        if not entry.get():
+            path = template.template.variables[alias].code in ("2", "5", "6")
+            entry.insert(0, "/data/a b.mrc" if path else "10")
+    before = len(window.runs)
+    template.w["add"].invoke()
+    assert robot.pump(until=lambda: len(window.runs) >= before + 4, timeout=10)
+    assert not template.winfo_exists()
+
+
+def test_tool_bars_and_windows_fit_narrow_and_at_twice_the_size(windows, project):
+    robot = windows(project, factor=2.0)
+    window = robot.window
+    window.geometry("1290x900+0+0")
+    robot.pump(0.5)
+    assert window.factor == 2.0
+    for name in ("new", "run", "stop"):
+        button = window.w[name]
+        assert button.winfo_viewable()
+        assert button.winfo_rootx() + button.winfo_width() <= window.winfo_rootx() + window.winfo_width()
+    bar = next(c for c in window.winfo_children() if type(c).__name__ == "ActionBar")
+    assert bar.more.winfo_viewable() and bar.menu.index("end") >= 0  # the rest is in a menu, not cut off
+    assert window.status.winfo_rooty() + window.status.winfo_height() <= window.winfo_rooty() + window.winfo_height()
+
+
+def test_five_hundred_runs_are_shown_and_a_change_of_status_touches_one_node(robot):
+    graph, rng = robot.window.graph, np.random.default_rng(1)
+    runs = {}
+    for i in range(500):
+        parents = frozenset(int(k) for k in rng.choice(i, min(i, 2), replace=False)) if i else frozenset()
+        outputs = (Output(i, f"run {i}", "tomograms", ("SetOfTomograms",)),)
+        runs[i] = Run(i, f"run {i}", "bin-tomograms", "bin", "finished", parents, outputs, folder="Runs/x")
+    graph.show(runs)
+    robot.pump(0.3)
+    assert len(graph.places) == 500 and graph.map.winfo_viewable()
+    items = len(graph.canvas.find_all())
+    changed = {**runs, 7: Run(7, "run 7", "bin-tomograms", "bin", "running", runs[7].parents, progress=0.5)}
+    graph.show(changed)
+    assert len(graph.canvas.find_all()) == items
+    assert "50%" in graph.canvas.itemcget("told7", "text")
+    graph.zoom(0.2)
+    graph.zoom(8.0)
+    graph.fit()
+    graph.select({499}, see=True)
+    left, top = graph.canvas.canvasx(0), graph.canvas.canvasy(0)
+    x, y = graph.places[499]
+    assert left <= x <= left + graph.canvas.winfo_width() and top <= y <= top + graph.canvas.winfo_height()
+    for _ in range(3):
+        graph._step(-1, 0)
+    assert graph.selection != {499}
+
+
+def test_closing_asks_only_when_a_form_was_changed(robot):
+    window = robot.window
+    form = window.new_form("bin-tomograms")
+    form.model.put("factor", "3")
+    window.close()
+    question = robot.toplevel("Question")
+    question.w["Stay"].invoke()
+    robot.pump(0.2)
+    assert window.winfo_exists()
+    form.destroy_form()
+
+
+def test_buttons_answer_the_space_bar(robot):
+    pressed = []
+    button = robot.window.w["find"] if "find" in robot.window.w else robot.window.w["search runs"]
+    button.configure(command=lambda: pressed.append(1))
+    button.focus_force()
+    robot.pump(0.2)
+    robot.key("space")
+    assert pressed == [1]
