@@ -16,6 +16,7 @@ from typing import Any
 from emtomo.engine.project import EmtomoProject
 from emtomo.errors import EmtomoError
 from emtomo.gui.core.background import EXPECTED, Mailbox, sentence
+from emtomo.gui.core.litter import forget_runs, resting
 from emtomo.gui.core.runs import Run, Watched, snapshot
 from emtomo.gui.core.verbs import reap
 
@@ -102,7 +103,8 @@ class ProjectService:
         self, project: EmtomoProject, work: Work, done: Callable[[Any], object], failed: Callable[[str], object]
     ) -> None:
         try:
-            result = work(project)
+            with resting():
+                result = work(project)
         except EmtomoError as error:
             self._post(failed, str(error))
         except Exception as error:  # noqa: BLE001  the window must hear of it, whatever it is
@@ -120,7 +122,9 @@ class ProjectService:
         if not force and stamps == self._stamps and not (self._any_active() and now - self._last > FULL):
             return
         try:
-            runs = snapshot(project, self._watched)
+            with resting():
+                runs = snapshot(project, self._watched)
+                forget_runs(project)
         except Exception as error:  # noqa: BLE001  a look that fails is tried again
             told = sentence(error)
             if told != self._complained:

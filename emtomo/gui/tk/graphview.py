@@ -1,7 +1,8 @@
 """The workflow as a graph: layers, lanes for long edges, zoom, pan, a small map of the whole."""
 
+import time
 import tkinter as tk
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import ttkbootstrap as ttk
@@ -9,10 +10,13 @@ import ttkbootstrap as ttk
 from emtomo.gui.core.layout import Place, arrange
 from emtomo.gui.core.runs import STATES, Run
 from emtomo.gui.tk import theme
+from emtomo.gui.tk.window import app_of
 
 WIDTH, HEIGHT, GAP_X, GAP_Y, LANE = 190, 52, 26, 34, 14
 MAP = (170, 120)
 LEAST, MOST = 0.15, 2.5
+AT_ONCE = 60  # runs that are laid out without a thread
+PORTION = 0.015  # s
 READABLE = 0.75  # of the natural size: the whole workflow is not shown smaller than this by itself
 
 
@@ -47,6 +51,7 @@ class GraphView(ttk.Frame):
         self._shape: dict[int, frozenset[int]] = {}
         self._touched = False  # until the user zooms, the workflow fits the window
         self._map_scale = 1.0
+        self._portions: Iterator[None] | None = None
         self.canvas = ttk.Canvas(self, highlightthickness=0, takefocus=True)
         across = ttk.Scrollbar(self, orient="horizontal", command=self.canvas.xview)
         down = ttk.Scrollbar(self, command=self.canvas.yview)
@@ -93,18 +98,30 @@ class GraphView(ttk.Frame):
         self.selection &= set(runs)
         if shape != self._shape or labels:
             self._shape = shape
-            self._rows = arrange(shape, WIDTH, GAP_X, LANE)  # type: ignore[arg-type]
-            if self._touched:
-                self.draw()
+            if len(shape) <= AT_ONCE:
+                self._arranged(shape, arrange(shape, WIDTH, GAP_X, LANE))  # type: ignore[arg-type]
             else:
-                self.fit()
+                app_of(self).work(
+                    lambda _: arrange(shape, WIDTH, GAP_X, LANE),  # type: ignore[arg-type]
+                    lambda rows: self._arranged(shape, rows),
+                )
             return
         for i, run in runs.items():
             if before.get(i) != run:
                 self._restate(run)
 
+    def _arranged(self, shape: dict[int, frozenset[int]], rows: list[list[Place]]) -> None:
+        """Draw what was laid out, unless the workflow has changed meanwhile."""
+        if shape != self._shape or not self.winfo_exists():
+            return
+        self._rows = rows
+        if self._touched:
+            self.draw()
+        else:
+            self.fit()
+
     def draw(self) -> None:
-        """Draw everything."""
+        """Draw everything, portion by portion."""
         c, u = self.canvas, self._u
         c.delete("all")
         c.configure(background=theme.colour("bg"))
@@ -116,25 +133,42 @@ class GraphView(ttk.Frame):
             for place in row:
                 if place.node is not None:
                     self.places[place.node] = (u(place.x), u(place.layer * (HEIGHT + GAP_Y)))
+        self._set_region()
+        self._portions = self._parts()
+        self._draw_on()
+        self._place_map()
+
+    def _set_region(self) -> None:
+        """Let the canvas span the workflow; one smaller than the canvas stands in its middle."""
+        c, u, margin = self.canvas, self._u, self._u(24)
+        lefts, tops = [x for x, _ in self.places.values()], [y for _, y in self.places.values()]
+        x0, x1, y1 = min(lefts), max(lefts) + u(WIDTH), max(tops) + u(HEIGHT)
+        aside = max(0.0, c.winfo_width() - (x1 - x0 + 2 * margin)) / 2
+        below = max(0.0, c.winfo_height() - (y1 + 2 * margin))
+        c.configure(scrollregion=(x0 - margin - aside, -margin, x1 + margin + aside, y1 + margin + below))
+
+    def _parts(self) -> Iterator[None]:
+        """Draw node by node, then edge by edge; whoever iterates decides how much at a time."""
+        for i in list(self.places):
+            self._node(i, self.runs[i])
+            yield
         edge = theme.blend(theme.colour("fg"), theme.colour("bg"), 0.6)
         for row in self._rows:
             for place in row:
-                for above in place.above:
-                    self._edge(above, place, edge)
-                if place.node is None:
-                    x, y = u(place.middle), u(place.layer * (HEIGHT + GAP_Y))
-                    c.create_line(x, y, x, y + u(HEIGHT), fill=edge, width=max(1, u(1.5)))
-        for i, run in self.runs.items():
-            self._node(i, run)
-        box = c.bbox("all")
-        margin = int(u(24))
-        wide, high = box[2] - box[0] + 2 * margin, box[3] - box[1] + 2 * margin
-        # a workflow smaller than the canvas stands in its middle
-        aside, below = max(0, c.winfo_width() - wide) // 2, max(0, c.winfo_height() - high)
-        c.configure(
-            scrollregion=(box[0] - margin - aside, box[1] - margin, box[2] + margin + aside, box[3] + margin + below)
-        )
-        self._place_map()
+                if place.node is not None:
+                    for above in place.above:
+                        self._edge(above, place, edge)
+                        yield
+
+    def _draw_on(self) -> None:
+        """Draw for some milliseconds, then let the window answer."""
+        end, portions = time.perf_counter() + PORTION, self._portions
+        while portions is not None and time.perf_counter() < end:
+            if next(portions, self) is self:
+                self._portions = portions = None
+                self.canvas.tag_lower("edge")
+        if portions is not None:
+            self.after(1, self._draw_on)
 
     def _empty(self) -> None:
         c = self.canvas
@@ -147,15 +181,20 @@ class GraphView(ttk.Frame):
         self.map.place_forget()
 
     def _edge(self, above: Place, below: Place, colour: str) -> None:
+        """Draw an edge with the lanes that it takes, as one line from the node above to the one below."""
         u = self._u
-        x0, y0 = u(above.middle), u(above.layer * (HEIGHT + GAP_Y) + HEIGHT)
-        x1, y1 = u(below.middle), u(below.layer * (HEIGHT + GAP_Y))
-        half = (y0 + y1) / 2
-        line = self.canvas.create_line(
-            [x0, y0, x0, half, x1, half, x1, y1], smooth=True, fill=colour, width=max(1, u(1.5))
-        )
-        if below.node is not None:
-            self.canvas.itemconfigure(line, arrow="last", arrowshape=(u(7), u(8), u(3)))
+        points: list[float] = []
+        place, upper = below, above
+        while True:
+            x0, y0 = u(upper.middle), u(upper.layer * (HEIGHT + GAP_Y) + HEIGHT)
+            x1, y1 = u(place.middle), u(place.layer * (HEIGHT + GAP_Y))
+            half = (y0 + y1) / 2
+            points = [x0, y0, x0, half, x1, half, x1, y1, *points]
+            if upper.node is not None or not upper.above:
+                break
+            place, upper = upper, upper.above[0]
+        line = self.canvas.create_line(points, smooth=True, fill=colour, width=max(1, u(1.5)), tags="edge")
+        self.canvas.itemconfigure(line, arrow="last", arrowshape=(u(7), u(8), u(3)))
 
     def _node(self, i: int, run: Run) -> None:
         c, u = self.canvas, self._u

@@ -13,6 +13,7 @@ from emtomo.errors import EmtomoError
 from emtomo.gui.core import verbs
 from emtomo.gui.core.actions import key_text
 from emtomo.gui.core.form import FormModel
+from emtomo.gui.core.litter import settle
 from emtomo.gui.core.runs import Output, Run, duration
 from emtomo.gui.core.service import ProjectService
 from emtomo.gui.core.settings import Settings
@@ -114,6 +115,8 @@ class ProjectWindow(ProjectActions, Keys, App):
     def _changed(self, runs: dict[int, Run]) -> None:
         first, before, self.runs = not self.w.get("loaded"), self.runs, runs
         self.w["loaded"] = True
+        if first:
+            settle()
         self.graph.show(runs)
         self.list.show(runs)
         self._tell_state()

@@ -3,10 +3,10 @@
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import ttkbootstrap as ttk
 
-from emtomo.errors import EmtomoError
 from emtomo.gui.core.actions import Action
 from emtomo.gui.core.shown import Shown
 from emtomo.gui.core.tables import filtered
@@ -24,7 +24,7 @@ class TableWindow(Window):
         super().__init__(master, f"{shown.title} – table – emtomo", (1000, 620), "table")
         self.shown = shown
         self.frame_all = pd.DataFrame()
-        self.frame_now = pd.DataFrame()
+        self.rows: np.ndarray = np.zeros(0, int)
         self.page = 0
         self._order: tuple[str, bool] | None = None
         pad = theme.px(self, theme.PAD)
@@ -76,7 +76,7 @@ class TableWindow(Window):
     def _read(self, frame: pd.DataFrame) -> None:
         if not self.winfo_exists():
             return
-        self.frame_all = self.frame_now = frame
+        self.frame_all, self.rows = frame, np.arange(len(frame))
         self.tree.configure(columns=[str(c) for c in frame])
         for name in frame:
             self.tree.heading(str(name), text=str(name), anchor="w", command=partial(self.sort, str(name)))
@@ -85,40 +85,41 @@ class TableWindow(Window):
         self.fill()
 
     def apply(self) -> None:
-        """Show the rows that the condition holds for."""
-        try:
-            kept = filtered(self.frame_all, self.condition.get())
-        except EmtomoError as error:
-            self.told.configure(text=str(error), bootstyle="danger")
-            return
-        self.told.configure(bootstyle="default")
-        if self._order is not None:
-            kept = kept.sort_values(self._order[0], ascending=not self._order[1], kind="stable")
-        self.frame_now, self.page = kept, 0
-        self.fill()
+        """Show the rows that the condition holds for, in the order of the chosen column; worked out in a thread."""
+        frame, text, order = self.frame_all, self.condition.get(), self._order
+        self._task = self.app.work(lambda _: _rows(frame, text, order), self._take, self._refused)
+
+    def _take(self, rows: np.ndarray) -> None:
+        if self.winfo_exists():
+            self.told.configure(bootstyle="default")
+            self.rows, self.page = rows, 0
+            self.fill()
+
+    def _refused(self, sentence: str) -> None:
+        if self.winfo_exists():
+            self.told.configure(text=sentence, bootstyle="danger")
 
     def sort(self, name: str) -> None:
         """Sort by a column; again for the other direction."""
         down = self._order is not None and self._order[0] == name and not self._order[1]
-        self._order, self.page = (name, down), 0
-        self.frame_now = self.frame_now.sort_values(name, ascending=not down, kind="stable")
+        self._order = (name, down)
         for column in self.frame_all:
             mark = (" ▼" if down else " ▲") if column == name else ""
             self.tree.heading(str(column), text=f"{column}{mark}")
-        self.fill()
+        self.apply()
 
     def turn(self, by: int) -> None:
         """Go to another page."""
-        self.page = min(max(self.page + by, 0), max(0, (len(self.frame_now) - 1) // PAGE))
+        self.page = min(max(self.page + by, 0), max(0, (len(self.rows) - 1) // PAGE))
         self.fill()
 
     def fill(self) -> None:
         """Show the page."""
         self.tree.delete(*self.tree.get_children())
-        part = self.frame_now.iloc[self.page * PAGE : (self.page + 1) * PAGE]
+        part = self.frame_all.iloc[self.rows[self.page * PAGE : (self.page + 1) * PAGE]]
         for row in part.itertuples(index=False):
             self.tree.insert("", "end", values=[_cell(v) for v in row])
-        total, kept = len(self.frame_all), len(self.frame_now)
+        total, kept = len(self.frame_all), len(self.rows)
         self.told.configure(text=f"{total} rows" if kept == total else f"{kept} of {total} rows")
         first = self.page * PAGE + 1 if kept else 0
         self.place_label.configure(text=f"{first} to {min(kept, (self.page + 1) * PAGE)}")
@@ -128,7 +129,7 @@ class TableWindow(Window):
         path = choose_file(self, "Save table", save=f"{self.shown.name}.csv")
         if path is not None:
             part = path.with_name(path.name + ".part")
-            self.frame_now.to_csv(part, index=False)
+            self.frame_all.iloc[self.rows].to_csv(part, index=False)
             part.replace(path)
             self.told.configure(text=f"Written: {path}.")
 
@@ -146,6 +147,19 @@ def _frame_of(shown: Shown) -> pd.DataFrame:
         [(f.name, shown.value.values()[f.name], f.unit, f.meaning) for f in fields],
         columns=["field", "value", "unit", "meaning"],
     )
+
+
+def _rows(frame: pd.DataFrame, text: str, order: tuple[str, bool] | None) -> np.ndarray:
+    """Return the places of the rows to be shown."""
+    kept = filtered(frame, text)
+    rows = frame.index.get_indexer(kept.index)
+    if order is None:
+        return rows
+    values = kept[order[0]].to_numpy()
+    if values.dtype == object:
+        values = np.array(["" if v is None else str(v) for v in values])
+    sorted_rows = rows[np.argsort(values, kind="stable")]
+    return sorted_rows[::-1] if order[1] else sorted_rows
 
 
 def _cell(value: Any) -> str:

@@ -1,0 +1,208 @@
+"""How long the windows take: slices of a large tomogram, a workflow of 500 runs, a set of 300,000 particles.
+
+``python benchmarks/bench_windows.py`` needs a display (DISPLAY) or Xvfb. Prints medians and the longest of each, in
+milliseconds, and the longest time that the window stood still while a project of 500 runs was opened and watched.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+SHAPE = (300, 1000, 1000)
+RUNS, PARTICLES = 500, 300_000
+
+
+def display():
+    """Start an X server of our own where there is none."""
+    if os.environ.get("DISPLAY"):
+        return None
+    if shutil.which("Xvfb") is None:
+        raise SystemExit("No display and no Xvfb: nothing to measure.")
+    read, write = os.pipe()
+    command = ["Xvfb", "-displayfd", str(write), "-screen", "0", "1600x1000x24", "-noreset"]
+    server = subprocess.Popen(command, pass_fds=[write], stderr=subprocess.DEVNULL)
+    os.close(write)
+    os.environ["DISPLAY"] = ":" + os.fdopen(read).readline().strip()
+    return server
+
+
+def told(what, values):
+    values = np.array(values) * 1e3
+    print(f"{what:<58}median {np.median(values):7.1f} ms   longest {values.max():7.1f} ms")
+
+
+def big_volume(folder):
+    """Write noise as a float32 MRC file of 1.2 GB."""
+
+    import mrcfile
+
+    path = folder / "large.mrc"
+    slab = np.random.default_rng(0).normal(size=(30, *SHAPE[1:])).astype(np.float32)
+    with mrcfile.new_mmap(path, SHAPE, mrc_mode=2) as file:
+        for k in range(0, SHAPE[0], 30):
+            file.data[k : k + 30] = slab + np.float32(k % 3)
+    return path
+
+
+def slices(app, path):
+    """Change slices in the full window: extraction, drawing, display."""
+    from emtomo.gui.tk.slicewindow import SliceWindow
+
+    started = time.perf_counter()
+    window = SliceWindow(app, path, "large", 10.0)
+    window.geometry("1200x900+0+0")
+    for _ in range(30):
+        app.update()
+        time.sleep(0.01)
+    print(f"{'opened':<58}       {1e3 * (time.perf_counter() - started) - 300:7.1f} ms")
+    began = time.perf_counter()
+    while window.source._bytes is None:
+        app.update()
+        time.sleep(0.005)
+    print(f"{'copy in 8 bits, in the background':<58}       {1e3 * (time.perf_counter() - began):7.1f} ms")
+    for axis, name in ((0, "XY"), (1, "XZ"), (2, "ZY")):
+        window.show_planes(axis)
+        app.update()
+        times = []
+        for _ in range(40):
+            start = time.perf_counter()
+            window.state_.step(axis, 3)
+            app.update()
+            times.append(time.perf_counter() - start)
+        told(f"next {name} slice, one plane", times)
+    window.show_planes(None)
+    app.update()
+    times = []
+    for _ in range(40):
+        start = time.perf_counter()
+        window.state_.step(0, -3)
+        app.update()
+        times.append(time.perf_counter() - start)
+    told("next XY slice, three planes shown", times)
+    window.close()
+
+
+def workflow(app):
+    """Draw 500 runs; change the status of some."""
+    from emtomo.gui.core.runs import Run
+    from emtomo.gui.tk.graphview import GraphView
+
+    rng = np.random.default_rng(1)
+    runs = {i: Run(i, f"run {i}", "bin-tomograms", "bin", "finished",
+                   frozenset(int(k) for k in rng.choice(i, min(i, 2), replace=False)) if i else frozenset())
+            for i in range(RUNS)}  # fmt: skip
+    graph = GraphView(app, lambda _: None, lambda _: None, lambda *_: None)
+    graph.pack(fill="both", expand=True)
+    app.geometry("1200x800+0+0")
+    app.update()
+    start = last = time.perf_counter()
+    graph.show(runs)
+    gaps = []
+    while graph._portions is not None or not graph.places:
+        app.update()
+        gaps.append(time.perf_counter() - last)
+        last = time.perf_counter()
+    print(f"{f'workflow of {RUNS} runs, drawn whole':<58}       {1e3 * (time.perf_counter() - start):7.1f} ms")
+    told("turn of the window's loop meanwhile", gaps)
+    times = []
+    for k in range(20):
+        changed = {**runs, k: Run(k, f"run {k}", "bin-tomograms", "bin", "running", runs[k].parents, progress=0.5)}
+        start = time.perf_counter()
+        graph.show(changed)
+        app.update()
+        times.append(time.perf_counter() - start)
+    told("change of status", times)
+    graph.destroy()
+
+
+def stall(app, folder):
+    """Open a project of 500 runs and look at it again and again; return the longest stand-still of the window."""
+    from emtomo.engine.parameters import protocol_named
+    from emtomo.engine.project import EmtomoProject
+    from emtomo.gui.core.litter import settle
+    from emtomo.gui.core.service import ProjectService
+
+    path = folder / "many"
+    project = EmtomoProject.start(path)
+    protocol = protocol_named("import-tomograms")
+    for k in range(RUNS):
+        run = project.newProtocol(protocol)
+        run.setObjLabel(f"run {k}")
+        project.saveProtocol(run)
+    project.closeMapper()
+    seen = []
+    settle()  # as the project window does
+    service = ProjectService(path, app.mailbox, seen.append, print)
+    service.open()
+    gaps, last, start = [], time.perf_counter(), time.perf_counter()
+    first = None
+    while time.perf_counter() - start < 12:
+        app.update()
+        now = time.perf_counter()
+        gaps.append(now - last)
+        last = now
+        if seen and first is None:
+            first = now - start
+        if first is not None and len(gaps) % 150 == 0:
+            service.refresh()
+        time.sleep(0.004)
+    service.close()
+    print(f"{f'project of {RUNS} runs: first rows after':<58}       {1e3 * first:7.1f} ms")
+    told("turn of the window's loop while it is read again and again", gaps)
+
+
+def table(app, folder):
+    """Read and page a set of 300,000 particles while the window lives."""
+    from emtomo.gui.core.shown import Shown
+    from emtomo.gui.tk.tablewindow import TableWindow
+    from emtomo.objects import SetOfCoordinates3D, coordinates_frame
+
+    rng = np.random.default_rng(2)
+    path = folder / "particles.sqlite"
+    frame = coordinates_frame("TS_1", rng.uniform(-5000, 5000, (PARTICLES, 3)), score=rng.normal(size=PARTICLES))
+    SetOfCoordinates3D.save(path, frame, pixel_size=10.0, box_size=32)
+    shown = Shown(folder, 1, "a", "coordinates", "p", SetOfCoordinates3D.open(path), folder)
+    start = last = time.perf_counter()
+    window, gaps = TableWindow(app, shown), []
+    while not window.tree.get_children():
+        app.update()
+        gaps.append(time.perf_counter() - last)
+        last = time.perf_counter()
+        time.sleep(0.002)
+    print(f"{f'table of {PARTICLES} particles: shown after':<58}       {1e3 * (time.perf_counter() - start):7.1f} ms")
+    told("turn of the window's loop meanwhile", gaps)
+    times = []
+    for name in ("score", "x"):
+        start = time.perf_counter()
+        window.sort(name)
+        app.update()
+        times.append(time.perf_counter() - start)
+    told("sorted", times)
+    window.close()
+
+
+def main():
+    server = display()
+    from emtomo.gui.core.settings import Settings
+    from emtomo.gui.tk.app import App
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        app = App("benchmark", Settings(folder / "s.json"))
+        app.update()
+        slices(app, big_volume(folder))
+        workflow(app)
+        table(app, folder)
+        stall(app, folder)
+        app.destroy()
+    if server is not None:
+        server.terminate()
+
+
+if __name__ == "__main__":
+    main()
