@@ -44,6 +44,10 @@ _NAMES = {
     "Button-2": "Middle click",
     "Button-3": "Right click",
     "Return": "Enter",
+    "Prior": "Page up",
+    "Next": "Page down",
+    "greater": ">",
+    "less": "<",
     "slash": "/",
     "question": "?",
     "plus": "+",
@@ -59,6 +63,8 @@ _NAMES = {
 
 def key_text(keys: str) -> str:
     """Return Tk's event as people read it: ``"<Control-Shift-k>"`` → ``"Ctrl+Shift+K"``."""
+    if " " in keys:
+        return " or ".join(key_text(one) for one in keys.split())
     if not keys:
         return ""
     parts = keys.strip("<>").split("-")

@@ -171,20 +171,15 @@ class FormModel:
         return sorted(found, key=lambda o: (not o.pending, o.run), reverse=True)
 
     def preset(self, runs: dict[int, Run], selected: Iterable[int]) -> None:
-        """Fill empty required inputs from the selected runs, or from the only run that fits."""
+        """Fill empty inputs that are needed from the selected runs, or with the only output that fits."""
         chosen = set(selected)
         for name, one in self.fields.items():
-            if one.kind not in ("pointer", "pointers") or one.text:
+            if not one.wanted or one.text or one.optional:
                 continue
             fit = self.candidates(name, runs)
-            mine = [o for o in fit if o.run in chosen] or (fit if len(fit) == 1 and not one.optional else [])
-            if mine and (
-                not one.optional or len(one.wanted) == 1 and mine[0].run in chosen and not self._taken(mine[0])
-            ):
+            mine = [o for o in fit if o.run in chosen] or (fit if len(fit) == 1 else [])
+            if mine:
                 self.put(name, mine[0].target)
-
-    def _taken(self, output: Output) -> bool:
-        return any(output.target in one.text.split(",") for one in self.fields.values())
 
     def output_named(self, target: str, runs: dict[int, Run]) -> Output | None:
         """Return the output that ``RUN.output`` means."""

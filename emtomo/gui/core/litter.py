@@ -32,7 +32,7 @@ def settle() -> None:
 
 
 def forget_runs(project: Any) -> None:
-    """Take the engine's run objects apart, so that they are freed without the collector; the next look reads them anew."""
+    """Take the engine's run objects apart, so that they are freed without the collector; the next look makes others."""
     for run in project.runs or ():
         form = run.__dict__.get("_definition")
         run.closeMappers()

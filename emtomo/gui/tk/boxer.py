@@ -54,7 +54,8 @@ class BoxerWindow(SliceWindow):
         """Sets, eraser, threshold, pictures."""
         pad = theme.px(self, theme.PAD)
         self.sets = SetsList(self.side, self)
-        self.sets.pack(fill="x", pady=(pad, 0))
+        if self.set_buttons():
+            self.sets.pack(fill="x", pady=(pad, 0))
         self.tools = BoxTools(self.side, self)
         self.tools.pack(fill="x", pady=(pad, 0))
         self.build_lists(pad)
@@ -69,8 +70,8 @@ class BoxerWindow(SliceWindow):
 
     def build_lists(self, pad: int) -> None:
         """Make the list of pictures of the current set."""
-        self.particles = Thumbnails(self.side, "Particles", self._picture_clicked, height=200)
-        self.particles.pack(fill="both", expand=True, pady=(pad, 0))
+        self.particles = Thumbnails(self.below, "Particles", self._picture_clicked, height=126)
+        self.particles.pack(fill="both", expand=True, padx=pad, pady=(pad, 0))
 
     def mouse_rows(self) -> list[tuple[str, str]]:
         """The mouse, as in EMAN2's boxer."""

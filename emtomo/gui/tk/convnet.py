@@ -44,13 +44,14 @@ class ConvnetWindow(BoxerWindow):
     def build_lists(self, pad: int) -> None:
         """One list for each set."""
         self.strips: dict[str, Thumbnails] = {}
-        for kind, title in SETS:
-            strip = Thumbnails(self.side, title, self._picture_clicked, side=44, height=96)
-            strip.pack(fill="both", expand=True, pady=(theme.px(self, theme.GAP), 0))
+        for k, (kind, title) in enumerate(SETS):
+            strip = Thumbnails(self.below, title, self._picture_clicked, side=46, height=110)
+            strip.grid(row=0, column=k, sticky="nsew", padx=(pad if k == 0 else 0, theme.px(self, theme.GAP)))
+            self.below.columnconfigure(k, weight=1, uniform="lists")
             self.strips[kind] = strip
             self.w[f"list {kind}"] = strip
-        self.told_keys = ttk.Label(self.side, text="Left: good   Ctrl+left: bad   Shift+left: remove")
-        self.told_keys.pack(anchor="w", pady=(theme.px(self, theme.GAP), 0))
+        told = ttk.Label(self.side, text="Left: good\nCtrl+left: bad\nShift+left: remove", justify="left")
+        told.pack(anchor="w", pady=(pad, 0))
 
     def listed(self) -> dict[int, Thumbnails]:
         """Return which list shows which set."""

@@ -66,7 +66,7 @@ class DetailsPanel(ttk.Notebook):
 
     def _outputs_tab(self, pad: int) -> ttk.Treeview:
         tree = self._table(
-            "Inputs and outputs", (("what", "", 230), ("kind", "Type", 180), ("told", "What it is", 460))
+            "Inputs and outputs", (("what", "Name", 230), ("kind", "Type", 180), ("told", "What it is", 460))
         )
         tree.bind("<Button-3>", self._viewers_menu)
         tree.bind("<Double-1>", lambda e: self._open(tree.identify_row(e.y)))

@@ -125,7 +125,7 @@ class Rows(Window):
         tree.configure(yscrollcommand=bar.set)
         for name, heading in zip(names, headings, strict=True):
             tree.heading(name, text=heading, anchor="w")
-            tree.column(name, width=theme.px(self, 200), anchor="w")
+            tree.column(name, width=theme.px(self, 190 if name == "c0" else 360), anchor="w", stretch=name != "c0")
         for row in rows:
             tree.insert("", "end", values=list(row))
         bar.pack(side="right", fill="y")

@@ -14,7 +14,7 @@ from emtomo.gui.tk import theme
 from emtomo.gui.tk.dialogs import ask, chained, tell
 from emtomo.gui.tk.fieldrow import FieldRow
 from emtomo.gui.tk.queue import QueueFrame
-from emtomo.gui.tk.window import Window, busy_label, tip
+from emtomo.gui.tk.window import Window, busy_label, tip, wrap
 
 if TYPE_CHECKING:
     from emtomo.gui.tk.project import ProjectWindow
@@ -68,18 +68,19 @@ class FormWindow(Window):
         pad, gap = theme.px(self, theme.PAD), theme.px(self, theme.GAP)
         head = ttk.Frame(self, padding=pad)
         head.pack(fill="x")
-        head.columnconfigure(1, weight=1)
+        head.columnconfigure((1, 3), weight=1, minsize=theme.px(self, 70))
         told = " ".join((cls.__doc__ or "").split("\n\n")[0].split())
         help_label = busy_label(head, told)
-        help_label.configure(wraplength=theme.px(self, 760), justify="left")
-        help_label.grid(row=0, column=0, columnspan=5, sticky="w", pady=(0, pad))
+        help_label.configure(justify="left")
+        help_label.grid(row=0, column=0, columnspan=5, sticky="ew", pady=(0, pad))
+        wrap(help_label)
         ttk.Label(head, text="Label").grid(row=1, column=0, sticky="w", padx=(0, pad))
         self.label = ttk.StringVar(self, self.model.label)
-        entry = ttk.Entry(head, textvariable=self.label, width=26)
+        entry = ttk.Entry(head, textvariable=self.label, width=12)
         entry.grid(row=1, column=1, sticky="ew")
         ttk.Label(head, text="Comment").grid(row=1, column=2, padx=(pad, gap))
         self.comment = ttk.StringVar(self, self.model.comment)
-        comment = ttk.Entry(head, textvariable=self.comment, width=24)
+        comment = ttk.Entry(head, textvariable=self.comment, width=12)
         comment.grid(row=1, column=3, sticky="ew")
         self.expert = ttk.BooleanVar(self, False)
         switch = ttk.Checkbutton(
@@ -96,8 +97,8 @@ class FormWindow(Window):
         pad, gap = theme.px(self, theme.PAD), theme.px(self, theme.GAP)
         foot = ttk.Frame(self, padding=pad)
         foot.pack(side="bottom", fill="x")
-        self.message = ttk.Label(foot, text="", bootstyle="danger", wraplength=theme.px(self, 420), justify="left")
-        self.message.pack(side="left", fill="x", expand=True)
+        self.message = ttk.Label(foot, text="", bootstyle="danger", justify="left")
+        wrap(self.message)
         interactive = getattr(self.model.protocol_class, "INTERACTIVE", "")
         buttons = [("run", "Run", "success", self.run)]
         if interactive:
@@ -110,9 +111,10 @@ class FormWindow(Window):
             button = ttk.Button(foot, text=text, bootstyle=style, command=call)
             button.pack(side="right", padx=(gap, 0))
             self.w[name] = button
-        copy = ttk.Button(foot, text="Copy command", icon="terminal", bootstyle="link", command=self.copy_command)
+        copy = ttk.Button(foot, icon="terminal", bootstyle="link", command=self.copy_command)
         copy.pack(side="right")
         tip(copy, "The command line that does the same, to the clipboard")
+        self.message.pack(side="left", fill="x", expand=True)
         self.w |= {"copy command": copy, "message": self.message}
 
     # --- fields ---

@@ -17,7 +17,7 @@ MAP = (170, 120)
 LEAST, MOST = 0.15, 2.5
 AT_ONCE = 60  # runs that are laid out without a thread
 PORTION = 0.015  # s
-READABLE = 0.75  # of the natural size: the whole workflow is not shown smaller than this by itself
+READABLE = 0.85  # of the natural size: the whole workflow is not shown smaller than this by itself
 
 
 class GraphView(ttk.Frame):
@@ -369,7 +369,10 @@ class GraphView(ttk.Frame):
         """Show the map only where the workflow is larger than the canvas."""
         c = self.canvas
         first, last = c.xview(), c.yview()
-        if self.runs and (first[1] - first[0] < 0.99 or last[1] - last[0] < 0.99):
+        roomy = c.winfo_width() > 3 * int(self.map.cget("width")) and c.winfo_height() > 2 * int(
+            self.map.cget("height")
+        )
+        if self.runs and roomy and (first[1] - first[0] < 0.99 or last[1] - last[0] < 0.99):
             self.map.place(in_=c, relx=1, rely=1, x=-theme.px(self, 8), y=-theme.px(self, 8), anchor="se")
             self._draw_map(nodes=True)
         else:

@@ -59,7 +59,7 @@ class ProjectWindow(ProjectActions, Keys, App):
         self.settings.opened(str(self.folder))
 
     def _layout(self) -> None:
-        width, height = self.settings.get("size project", [theme.px(self, 1320), theme.px(self, 840)])
+        width, height = (theme.px(self, v) for v in self.settings.get("size project", [1320, 840]))
         wide, high = self.winfo_screenwidth() - 20, self.winfo_screenheight() - 60
         self.geometry(f"{min(width, wide)}x{min(height, high)}")
         self.minsize(theme.px(self, 640), theme.px(self, 420))
@@ -91,7 +91,7 @@ class ProjectWindow(ProjectActions, Keys, App):
             """Divide the window once it has its size; from then on the user does."""
             if right.winfo_height() > 200:
                 right.unbind("<Configure>")
-                across.sashpos(0, theme.px(self, 250))
+                across.sashpos(0, theme.px(self, 275))
                 self.after(30, lambda: right.sashpos(0, int(right.winfo_height() * 0.6)))
 
         right.bind("<Configure>", sashes)
@@ -320,7 +320,8 @@ class ProjectWindow(ProjectActions, Keys, App):
 
     def shut(self) -> None:
         """Close without a question."""
-        self.settings.put("size project", [self.winfo_width(), self.winfo_height()])
+        size = [int(self.winfo_width() / self.factor), int(self.winfo_height() / self.factor)]
+        self.settings.put("size project", size)
         self.service.close(wait=3.0)
         self.destroy()
 

@@ -34,6 +34,7 @@ class RunList(ttk.Frame):
         top = ttk.Frame(self)
         top.pack(fill="x", pady=(0, theme.px(self, theme.GAP)))
         self.words = ttk.StringVar(self)
+        ttk.Label(top, icon="search").pack(side="left", padx=(0, theme.px(self, theme.GAP)))
         entry = ttk.Entry(top, textvariable=self.words)
         entry.pack(side="left", fill="x", expand=True)
         tip(entry, "Show only runs with these words in number, label, protocol, status, comment or outputs")

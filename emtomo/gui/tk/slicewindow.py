@@ -52,6 +52,8 @@ class SliceWindow(Window):
         self._bottom()
         self.side = ttk.Frame(self, padding=theme.px(self, theme.PAD))
         self.side.pack(side="right", fill="y")
+        self.below = ttk.Frame(self)  # for pictures of particles
+        self.below.pack(side="bottom", fill="x")
         self.grid_frame = ttk.Frame(self)
         self.grid_frame.pack(side="left", fill="both", expand=True)
         slow = self.app.settings.get("slow line", bool(os.environ.get("SSH_CONNECTION")))

@@ -19,8 +19,11 @@ class ProtocolTree(ttk.Frame):
         self._chosen = chosen
         self._entries = entries()
         self.query = ttk.StringVar(self)
-        search = ttk.Entry(self, textvariable=self.query)
-        search.pack(fill="x")
+        row = ttk.Frame(self)
+        row.pack(fill="x")
+        ttk.Label(row, icon="search").pack(side="left", padx=(0, theme.px(self, theme.GAP)))
+        search = ttk.Entry(row, textvariable=self.query)
+        search.pack(side="left", fill="x", expand=True)
         tip(search, "Search protocols: label, name, words of the tutorials and of other programs (Ctrl+F)")
         frame = ttk.Frame(self)
         frame.pack(fill="both", expand=True, pady=theme.px(self, theme.GAP))

@@ -70,10 +70,8 @@ class Window(Keys, ttk.Toplevel):
         root = app_of(master)
         wide, high = root.winfo_screenwidth(), root.winfo_screenheight()
         remembered = root.settings.get(f"size {name}", []) if name else []
-        if len(remembered) == 2 and all(isinstance(v, int) for v in remembered):
-            width, height = remembered
-        else:
-            width, height = (theme.px(root, v) for v in size)
+        told = remembered if len(remembered) == 2 and all(isinstance(v, int) for v in remembered) else size
+        width, height = (theme.px(root, v) for v in told)
         super().__init__(title=title, size=(min(width, wide - 40), min(height, high - 80)), master=root)
         self.app, self._name = root, name
         self.w: dict[str, Any] = {}
@@ -82,10 +80,14 @@ class Window(Keys, ttk.Toplevel):
         self.bind("<Control-w>", lambda event: self.close() if event.widget.winfo_toplevel() is self else None)
         self.bind("<F1>", lambda _: self.show_keys())
 
+    def natural_size(self, factor: float) -> list[int]:
+        """Return width and height in pixels at 100 %."""
+        return [int(self.winfo_width() / factor), int(self.winfo_height() / factor)]
+
     def close(self) -> None:
         """Close the window."""
         if self._name:
-            self.app.settings.put(f"size {self._name}", [self.winfo_width(), self.winfo_height()])
+            self.app.settings.put(f"size {self._name}", self.natural_size(self.app.factor))
         self.destroy()
 
 
@@ -137,6 +139,11 @@ class ActionBar(ttk.Frame):
 def tip(widget: tk.Misc, text: str) -> None:
     """Explain a widget when the mouse rests on it."""
     ttk.ToolTip(widget, text=text, wraplength=theme.px(widget, 360))
+
+
+def wrap(label: ttk.Label, margin: int = 0) -> None:
+    """Let a label break its lines at the width that it has."""
+    label.bind("<Configure>", lambda event: label.configure(wraplength=max(80, event.width - margin)))
 
 
 def busy_label(master: tk.Misc, text: str) -> ttk.Label:

@@ -21,6 +21,7 @@ def test_keys_are_told_as_people_read_them():
     assert key_text("<Control-k>") == "Ctrl+K"
     assert key_text("c") == "C" and key_text("C") == "Shift+C"
     assert key_text("<Control-Z>") == "Ctrl+Shift+Z"
+    assert key_text("<Up> <Prior> 1") == "Up or Page up or 1" and key_text("<plus> <equal>") == "+ or ="
     assert key_text("<Key-3>") == "3" and key_text("") == ""
     rows = key_list("", [Action("a", "Do it", print, "<F5>"), Action("b", "No key", print)], [("Wheel", "zoom")])
     assert rows == [("Wheel", "zoom"), ("F5", "Do it")]
