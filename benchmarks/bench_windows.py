@@ -51,15 +51,19 @@ def big_volume(folder):
 
 def slices(app, path):
     """Change slices in the full window: extraction, drawing, display."""
+    from emtomo.compute.slices import warm_up
     from emtomo.gui.tk.slicewindow import SliceWindow
 
+    warm_up()  # as the project window does
     started = time.perf_counter()
     window = SliceWindow(app, path, "large", 10.0)
     window.geometry("1200x900+0+0")
+    app.update()
+    opened = time.perf_counter() - started
     for _ in range(30):
         app.update()
         time.sleep(0.01)
-    print(f"{'opened':<58}       {1e3 * (time.perf_counter() - started) - 300:7.1f} ms")
+    print(f"{'opened':<58}       {1e3 * opened:7.1f} ms")
     began = time.perf_counter()
     while window.source._bytes is None:
         app.update()

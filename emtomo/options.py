@@ -29,6 +29,9 @@ class Param:
         The only values allowed; empty when free.
     expert : bool
         Shown only to users who ask for all parameters.
+    when : tuple
+        Another option and the values of it with which this one counts, e.g. ``("method", "eed")``; a form hides it
+        otherwise. Empty: it always counts.
     """
 
     label: str
@@ -40,6 +43,7 @@ class Param:
     le: float | None = None
     choices: tuple[str, ...] = ()
     expert: bool = False
+    when: tuple[Any, ...] = ()
 
     @property
     def bounds(self) -> str:

@@ -42,7 +42,7 @@ class DenoiseOptions:
     lambda_: Annotated[
         float,
         Param("Lambda", "eed: gradients below it are smoothed, above it kept. -1 takes the mean gradient of "
-              "the tomogram, anew at each iteration.", unit="noise levels", ge=-1, expert=True),
+              "the tomogram, anew at each iteration.", unit="noise levels", ge=-1, expert=True, when=("method", "eed")),
     ] = -1.0  # fmt: skip
     time_step: Annotated[
         float | None,
@@ -52,12 +52,12 @@ class DenoiseOptions:
     grey_scale: Annotated[
         float,
         Param("Grey scale", "bflow: the tomogram is scaled so that its noise has this standard deviation; "
-              "higher keeps weaker edges and smooths less.", gt=0, le=1000, expert=True),
+              "higher keeps weaker edges and smooths less.", gt=0, le=1000, expert=True, when=("method", "bflow")),
     ] = 5.0  # fmt: skip
     linear: Annotated[
         bool,
         Param("Smooth along lines only", "eed: smooth along the direction of least change only, instead of "
-              "within the whole surface.", expert=True),
+              "within the whole surface.", expert=True, when=("method", "eed")),
     ] = False  # fmt: skip
 
     @property

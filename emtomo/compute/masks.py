@@ -21,13 +21,29 @@ class MaskOptions:
     ] = "threshold"  # fmt: skip
     threshold: Annotated[
         float | None,
-        Param("Threshold", "Density above it is particle. Empty: the value that best parts the voxels in two (Otsu)."),
+        Param(
+            "Threshold",
+            "Density above it is particle. Empty: the value that best parts the voxels in two (Otsu).",
+            when=("shape", "threshold"),
+        ),
     ] = None
     lowpass: Annotated[
-        float, Param("Low-pass filter", "Of the density, before the threshold. 0: none.", unit="Å", ge=0)
+        float,
+        Param(
+            "Low-pass filter",
+            "Of the density, before the threshold. 0: none.",
+            unit="Å",
+            ge=0,
+            when=("shape", "threshold"),
+        ),
     ] = 0.0
-    diameter: Annotated[float, Param("Diameter", "Of a sphere or cylinder. 0: the box.", unit="Å", ge=0)] = 0.0
-    height: Annotated[float, Param("Height", "Of a cylinder. 0: the box.", unit="Å", ge=0)] = 0.0
+    diameter: Annotated[
+        float,
+        Param("Diameter", "Of a sphere or cylinder. 0: the box.", unit="Å", ge=0, when=("shape", "sphere", "cylinder")),
+    ] = 0.0
+    height: Annotated[
+        float, Param("Height", "Of a cylinder. 0: the box.", unit="Å", ge=0, when=("shape", "cylinder"))
+    ] = 0.0
     extend: Annotated[
         float,
         Param("Extend", "Grow what is inside by this; shrink it if negative.", unit="voxels", ge=-200, le=200),

@@ -105,3 +105,11 @@ def mesh_contour(vertices: np.ndarray, faces: np.ndarray, axis: int, at: float) 
         share = height[lone] / (height[lone] - height[far])
         ends.append(vertices[lone] + share[:, None] * (vertices[far] - vertices[lone]))
     return np.stack(ends, axis=1)
+
+
+def warm_up() -> None:
+    """Load the compiled kernels, so that the first slice is as quick as the next."""
+    for kind in (np.uint8, np.float32):
+        for step in (0.5, 2.0):
+            draw_slice(np.zeros((4, 4), kind), 0, 0, step, (0.0, 1.0), (2, 2))
+    to_bytes(np.zeros((2, 2), np.float32), (0.0, 1.0), np.empty((2, 2), np.uint8))

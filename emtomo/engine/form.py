@@ -40,7 +40,8 @@ def add_options(form: Form, options: type, *, condition: str | None = None) -> N
         The engine's condition under which the fields are shown.
     """
     for field in option_fields(options):
-        extra: dict[str, Any] = {"condition": condition} if condition else {}
+        counts = condition_of(field) if field.param.when else condition
+        extra: dict[str, Any] = {"condition": counts} if counts else {}
         form.addParam(
             attribute_of(field.name),
             _ENGINE_PARAM[field.kind],
@@ -51,6 +52,12 @@ def add_options(form: Form, options: type, *, condition: str | None = None) -> N
             expertLevel=LEVEL_ADVANCED if field.param.expert else LEVEL_NORMAL,
             **extra,
         )
+
+
+def condition_of(field: OptionField) -> str:
+    """Return the engine's condition under which an option counts."""
+    other, *values = field.param.when
+    return f"{attribute_of(other)} in {tuple(values)!r}"
 
 
 def attribute_of(name: str) -> str:

@@ -49,9 +49,15 @@ class ImportTomogramsOptions:
         Param("Set origin of coordinates", "centre: zero is the centre voxel n // 2; header: what the MRC "
               "header says; manual: the offset below.", choices=("centre", "header", "manual")),
     ] = "centre"  # fmt: skip
-    origin_x: Annotated[float, Param("Offset x", "manual: zero of positions from the centre.", unit="Å")] = 0.0
-    origin_y: Annotated[float, Param("Offset y", "manual: zero of positions from the centre.", unit="Å")] = 0.0
-    origin_z: Annotated[float, Param("Offset z", "manual: zero of positions from the centre.", unit="Å")] = 0.0
+    origin_x: Annotated[
+        float, Param("Offset x", "manual: zero of positions from the centre.", unit="Å", when=("origin", "manual"))
+    ] = 0.0
+    origin_y: Annotated[
+        float, Param("Offset y", "manual: zero of positions from the centre.", unit="Å", when=("origin", "manual"))
+    ] = 0.0
+    origin_z: Annotated[
+        float, Param("Offset z", "manual: zero of positions from the centre.", unit="Å", when=("origin", "manual"))
+    ] = 0.0
 
 
 class ImportTomograms(EmtomoProtocol):

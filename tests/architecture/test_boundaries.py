@@ -54,6 +54,9 @@ def test_every_option_says_label_and_help_and_has_a_valid_default():
                 seen.add(field.name)
                 assert field.param.label, (name, field.name)
                 assert field.param.help.endswith("."), (name, field.name, field.param.help)
+                known = {f.name: f for one in cls.OPTIONS for f in option_fields(one)}
+                if field.param.when:  # another option, and values that it can have
+                    assert set(field.param.when[1:]) <= set(known[field.param.when[0]].param.choices), field.name
                 assert field.default is None or not field.param.problem(field.default), (name, field.name)
 
 

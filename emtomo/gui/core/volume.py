@@ -12,6 +12,7 @@ from emtomo.errors import EmtomoError
 from emtomo.io import images, mrc
 
 KEPT = 24  # slices
+SMALL = 64 * 2**20  # bytes: an XZ slice of such a file is read at once
 SHARE = 1 / 4  # of the free memory that the copies may take
 ACROSS = {0: (1, 2), 1: (0, 2), 2: (1, 0)}  # plane's normal axis → (vertical, horizontal) axis, of z, y, x
 
@@ -53,17 +54,28 @@ class VolumeSource:
         self._cache: OrderedDict[tuple[int, int, int, float], np.ndarray] = OrderedDict()
         self._lock = threading.Lock()
         self.cached = 0.0
+        self.settled = False  # no copy is being made, or will be
         self._stop = False
 
     def _sample(self) -> np.ndarray:
         nz, ny, nx = self.shape
-        some = self.data[:: max(1, nz // 12)]
+        some = self.data[nz // 6 :: max(1, nz // 3)]  # few slices: a slow disk is asked while the window waits
         return np.asarray(some[:, :: max(1, ny // 200), :: max(1, nx // 200)], np.float32)
 
     # --- the copies ---
 
-    def build(self, stopped: object = None) -> None:
+    def ready(self, axis: int) -> bool:
+        """Return whether a slice across an axis is had without reading all of a large file."""
+        return axis == 0 or self._bytes is not None or self.settled or self.data.nbytes <= SMALL
+
+    def build(self) -> None:
         """Make the copies; to be called in a thread. Nothing is made where memory is short."""
+        try:
+            self._build()
+        finally:
+            self.settled = True
+
+    def _build(self) -> None:
         free = psutil.virtual_memory().available * SHARE
         if self.data.size > free:
             return

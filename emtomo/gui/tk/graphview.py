@@ -10,10 +10,10 @@ import ttkbootstrap as ttk
 from emtomo.gui.core.layout import Place, arrange
 from emtomo.gui.core.runs import STATES, Run
 from emtomo.gui.tk import theme
+from emtomo.gui.tk.minimap import MiniMap
 from emtomo.gui.tk.window import app_of
 
 WIDTH, HEIGHT, GAP_X, GAP_Y, LANE = 190, 52, 26, 34, 14
-MAP = (170, 120)
 LEAST, MOST = 0.15, 2.5
 AT_ONCE = 60  # runs that are laid out without a thread
 PORTION = 0.015  # s
@@ -50,7 +50,6 @@ class GraphView(ttk.Frame):
         self._rows: list[list[Place]] = []
         self._shape: dict[int, frozenset[int]] = {}
         self._touched = False  # until the user zooms, the workflow fits the window
-        self._map_scale = 1.0
         self._portions: Iterator[None] | None = None
         self.canvas = ttk.Canvas(self, highlightthickness=0, takefocus=True)
         across = ttk.Scrollbar(self, orient="horizontal", command=self.canvas.xview)
@@ -61,7 +60,7 @@ class GraphView(ttk.Frame):
         across.grid(row=1, column=0, sticky="ew")
         self.rowconfigure(0, weight=1)
         self.columnconfigure(0, weight=1)
-        self.map = tk.Canvas(self, highlightthickness=1, width=theme.px(self, MAP[0]), height=theme.px(self, MAP[1]))
+        self.map = MiniMap(self, self.canvas)
         self._bind_mouse()
         theme.follow(self.canvas, self.draw)
 
@@ -81,12 +80,10 @@ class GraphView(ttk.Frame):
         c.bind("<Button-5>", lambda _: c.yview_scroll(2, "units"))
         c.bind("<Shift-Button-4>", lambda _: c.xview_scroll(-2, "units"))
         c.bind("<Shift-Button-5>", lambda _: c.xview_scroll(2, "units"))
-        c.bind("<Configure>", lambda _: self._place_map() if self._touched else self.fit())
+        c.bind("<Configure>", lambda _: self._show_map() if self._touched else self.fit())
         for key, step in (("Up", (-1, 0)), ("Down", (1, 0)), ("Left", (0, -1)), ("Right", (0, 1))):
             c.bind(f"<{key}>", lambda _, s=step: self._step(*s))  # type: ignore[misc]
         c.bind("<Return>", lambda _: self._open_selected())
-        self.map.bind("<Button-1>", self._jump)
-        self.map.bind("<B1-Motion>", self._jump)
 
     # --- content ---
 
@@ -136,7 +133,7 @@ class GraphView(ttk.Frame):
         self._set_region()
         self._portions = self._parts()
         self._draw_on()
-        self._place_map()
+        self._show_map()
 
     def _set_region(self) -> None:
         """Let the canvas span the workflow; one smaller than the canvas stands in its middle."""
@@ -245,7 +242,7 @@ class GraphView(ttk.Frame):
 
     def see(self, i: int) -> None:
         """Scroll so that run `i` is in the middle."""
-        x0, y0, x1, y1 = self._region()
+        x0, y0, x1, y1 = self.map.region()
         x, y = self.places[i]
         c = self.canvas
         c.xview_moveto((x + self._u(WIDTH / 2) - c.winfo_width() / 2 - x0) / max(1, x1 - x0))
@@ -280,7 +277,7 @@ class GraphView(ttk.Frame):
 
     def _drag(self, event: "tk.Event[Any]") -> None:
         self.canvas.scan_dragto(event.x, event.y, gain=1)
-        self._draw_map()
+        self.map.follow()
 
     def _double(self, event: "tk.Event[Any]") -> None:
         i = self._under(event)
@@ -328,7 +325,7 @@ class GraphView(ttk.Frame):
         ratio = self.zoom_factor / before
         px, py = c.canvasx(x) * ratio, c.canvasy(y) * ratio
         self.draw()
-        x0, y0, x1, y1 = self._region()
+        x0, y0, x1, y1 = self.map.region()
         c.xview_moveto((px - x - x0) / max(1, x1 - x0))
         c.yview_moveto((py - y - y0) / max(1, y1 - y0))
 
@@ -344,64 +341,24 @@ class GraphView(ttk.Frame):
         scale = theme.px(self, 100) / 100
         self.zoom_factor = min(max(min(room[0] / wide, room[1] / high) / scale, READABLE), 1.0)
         self.draw()
-        x0, _, x1, _ = self._region()
+        x0, _, x1, _ = self.map.region()
         self.canvas.xview_moveto(max(0.0, ((x1 + x0 - room[0]) / 2 - x0) / max(1, x1 - x0)))
         self.canvas.yview_moveto(0)
 
+    def _show_map(self) -> None:
+        wide, high = self._u(WIDTH), self._u(HEIGHT)
+        self.map.show(
+            (x, y, x + wide, y + high, theme.colour(STATES.get(self.runs[i].status, ("", "secondary"))[1]))
+            for i, (x, y) in self.places.items()
+        )
+
     def _u(self, length: float) -> float:
         return theme.px(self, 100) / 100 * self.zoom_factor * length
-
-    def _region(self) -> tuple[float, float, float, float]:
-        told = str(self.canvas.cget("scrollregion")).split()
-        return tuple(map(float, told)) if len(told) == 4 else (0.0, 0.0, 1.0, 1.0)  # type: ignore[return-value]
 
     def _scrolled(self, bar: ttk.Scrollbar) -> Callable[[str, str], None]:
         def scroll(first: str, last: str) -> None:
             bar.set(first, last)
             if self.runs:
-                self._draw_map()
+                self.map.follow()
 
         return scroll
-
-    # --- the small map ---
-
-    def _place_map(self) -> None:
-        """Show the map only where the workflow is larger than the canvas."""
-        c = self.canvas
-        first, last = c.xview(), c.yview()
-        roomy = c.winfo_width() > 3 * int(self.map.cget("width")) and c.winfo_height() > 2 * int(
-            self.map.cget("height")
-        )
-        if self.runs and roomy and (first[1] - first[0] < 0.99 or last[1] - last[0] < 0.99):
-            self.map.place(in_=c, relx=1, rely=1, x=-theme.px(self, 8), y=-theme.px(self, 8), anchor="se")
-            self._draw_map(nodes=True)
-        else:
-            self.map.place_forget()
-
-    def _draw_map(self, *, nodes: bool = False) -> None:
-        if not self.map.winfo_manager():
-            return
-        x0, y0, x1, y1 = self._region()
-        wide, high = int(self.map.cget("width")), int(self.map.cget("height"))
-        scale = min(wide / max(1, x1 - x0), high / max(1, y1 - y0))
-        self._map_scale = scale
-        if nodes:
-            self.map.delete("all")
-            self.map.configure(background=theme.colour("inputbg"), highlightbackground=theme.colour("border"))
-            for i, (x, y) in self.places.items():
-                tint = theme.colour(STATES.get(self.runs[i].status, ("", "secondary"))[1])
-                left, top = (x - x0) * scale, (y - y0) * scale
-                self.map.create_rectangle(left, top, left + max(2, self._u(WIDTH) * scale),
-                                          top + max(1, self._u(HEIGHT) * scale), fill=tint, width=0)  # fmt: skip
-        (a, b), (d, e) = self.canvas.xview(), self.canvas.yview()
-        self.map.delete("view")
-        self.map.create_rectangle(
-            a * (x1 - x0) * scale, d * (y1 - y0) * scale, b * (x1 - x0) * scale, e * (y1 - y0) * scale,
-            outline=theme.colour("primary"), width=2, tags="view",
-        )  # fmt: skip
-
-    def _jump(self, event: "tk.Event[Any]") -> None:
-        x0, y0, x1, y1 = self._region()
-        (a, b), (d, e) = self.canvas.xview(), self.canvas.yview()
-        self.canvas.xview_moveto(event.x / self._map_scale / max(1, x1 - x0) - (b - a) / 2)
-        self.canvas.yview_moveto(event.y / self._map_scale / max(1, y1 - y0) - (e - d) / 2)

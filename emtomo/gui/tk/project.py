@@ -8,6 +8,7 @@ from typing import Any
 
 import ttkbootstrap as ttk
 
+from emtomo.compute.slices import warm_up
 from emtomo.engine.parameters import protocol_named
 from emtomo.errors import EmtomoError
 from emtomo.gui.core import verbs
@@ -117,6 +118,7 @@ class ProjectWindow(ProjectActions, Keys, App):
         self.w["loaded"] = True
         if first:
             settle()
+            self.after(400, lambda: self.work(lambda _: warm_up(), lambda _: None, lambda _: None))
         self.graph.show(runs)
         self.list.show(runs)
         self._tell_state()

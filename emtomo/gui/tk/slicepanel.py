@@ -185,6 +185,9 @@ class SlicePanel(ttk.Frame):
         w, h = self.camera.width, self.camera.height
         if w < 4 or h < 4:
             return
+        if not self.view.source.ready(self.axis):
+            self._wait()
+            return
         picture = (
             self._coarse() if self._low and not full else self.camera.draw(self.view.plane(self.axis), self.view.limits)
         )
@@ -202,6 +205,18 @@ class SlicePanel(ttk.Frame):
             if self._late is not None:
                 self.canvas.after_cancel(self._late)
             self._late = self.canvas.after(SETTLED, lambda: self._draw(full=True))
+
+    def _wait(self) -> None:
+        """Say that the file is being read: a slice across it would read all of it while the window stands still."""
+        self.canvas.delete("mark")
+        if self._photo is not None:
+            self.canvas.itemconfigure(self._item, image="")
+            self._photo = None
+        self.canvas.create_text(
+            self.camera.width / 2, self.camera.height / 2, fill="#ffffff", tags="mark",
+            text=f"reading the volume … {self.view.source.cached:.0%}",
+        )  # fmt: skip
+        self.canvas.after(100, self.redraw)
 
     def _coarse(self) -> np.ndarray:
         """Return the picture at half the resolution and 5 bits: a quarter of what goes over a slow line."""

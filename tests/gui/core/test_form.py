@@ -120,6 +120,17 @@ def test_a_foreign_protocol_has_its_tabs_conditions_and_enums():
     assert model.dirty
 
 
+def test_options_that_do_not_count_are_hidden():
+    model = FormModel(names()["create-mask"], "run")
+    assert model.visible("threshold") and not model.visible("diameter")
+    model.put("shape", "cylinder")
+    assert model.visible("height") and model.visible("diameter") and not model.visible("threshold")
+    model.put("diameter", "-1")
+    assert "diameter" in model.errors()
+    model.put("shape", "threshold")
+    assert "diameter" not in model.errors()  # what is hidden is not in the way
+
+
 def run(i, label, outputs, parents=(), status="finished"):
     made = tuple(Output(i, label, n, k, "told", status != "finished") for n, k in outputs)
     return Run(i, label, "p", "p", status, frozenset(parents), made)
