@@ -52,6 +52,7 @@ def demo(
     result(f"points   {points}")
     result(f"average  {home / average}")
     result(f"report   {report}")
+    say(f"\nLook at it with the mouse: emtomo gui {project}")
 
 
 def write_points(frame: pd.DataFrame, path: Path) -> None:
