@@ -100,11 +100,14 @@ class EmtomoProject(Project):
         return run
 
     def launch(self, run: Protocol, *, restart: bool = False) -> None:
-        """Start `run` in a process of its own; a run that ran before continues unless `restart`."""
+        """Start `run` in a process of its own; a run that ran before continues unless `restart`.
+
+        Runs that take its outputs are not in the way: they are out of date until they are resumed.
+        """
         with clear_messages(self.path):
             self.getRunsGraph()
             run.runMode.set(MODE_RESTART if restart else MODE_RESUME)
-            self.launchProtocol(run, wait=False, force=not restart)
+            self.launchProtocol(run, wait=False, force=True)
 
     def amend(self, run: Protocol) -> None:
         """Store changed parameters of a run; what depends on it runs again when it is resumed."""

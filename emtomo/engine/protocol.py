@@ -36,12 +36,15 @@ class EmtomoProtocol(Protocol):
     A subclass declares ``OPTIONS``, ``INPUTS`` (in :meth:`_define_inputs`),
     ``_possibleOutputs``, its steps, and :meth:`_check` for what only the
     inputs can tell. ``INTERACTIVE`` says what is picked in a window before
-    such a run is carried out: models, particles or references.
+    such a run is carried out: models, particles or references. ``READS``
+    names parameters that are files (or folders of files) which users edit
+    and give again under the same name.
     """
 
     OPTIONS: ClassVar[tuple[type, ...]] = ()
     CITATIONS: ClassVar[tuple[str, ...]] = ()
     INTERACTIVE: ClassVar[str] = ""
+    READS: ClassVar[tuple[str, ...]] = ()
     THREADS = True
     stepsExecutionMode = STEPS_PARALLEL
 
@@ -196,7 +199,8 @@ class EmtomoProtocol(Protocol):
             file = value.getFileName() if isinstance(value, Set) else _file_of(value)
             stamp = Path(file).stat() if file and Path(file).exists() else None
             inputs.append([str(file), stamp.st_mtime_ns if stamp else 0, stamp.st_size if stamp else 0])
-        return {"parameters": named, "inputs": inputs}
+        files = {name: _stamps(getattr(self, name).get()) for name in self.READS}
+        return {"parameters": named, "inputs": inputs, "files": files}
 
     def out_of_date(self) -> bool:
         """Return whether a finished run's parameters or inputs are no longer those that its outputs were made from."""
@@ -212,7 +216,8 @@ class EmtomoProtocol(Protocol):
         if new:
             usual = parameters_of(type(self)())
             old |= {name: usual.get(name) for name in new}
-        return bool(old == now["parameters"] and before.get("inputs") == now["inputs"])
+        files = before.get("files", now["files"])  # an older emtomo did not look at them
+        return bool(old == now["parameters"] and before.get("inputs") == now["inputs"] and files == now["files"])
 
     # --- results ---
 
@@ -255,6 +260,15 @@ def write_json(path: Path, value: Any) -> None:
     part = path.with_name(path.name + ".part")
     part.write_text(json.dumps(value, ensure_ascii=False), encoding="utf8")
     part.replace(path)
+
+
+def _stamps(path: str | None) -> list[list[Any]]:
+    """Return name, time and size of a file, or of the files in a folder."""
+    here = Path(path) if path else None
+    if here is None or not here.exists():
+        return []
+    files = sorted(here.iterdir()) if here.is_dir() else [here]
+    return [[file.name, file.stat().st_mtime_ns, file.stat().st_size] for file in files if file.is_file()]
 
 
 def _file_of(value: Any) -> str:

@@ -51,6 +51,7 @@ class PickConvnet(EmtomoProtocol):
     _possibleOutputs = {"coordinates": SetOfCoordinates3D}
     OPTIONS = (PickConvnetOptions, TrainOptions, ApplyOptions)
     INTERACTIVE = "references"
+    READS = ("references", "picks", "network")
 
     # --- form ---
 

@@ -55,6 +55,7 @@ class PickManually(EmtomoProtocol):
     _possibleOutputs = SAVES
     OPTIONS = (PickManuallyOptions,)
     INTERACTIVE = "particles"
+    READS = ("points",)
     THREADS = False
 
     # --- form ---

@@ -49,6 +49,7 @@ class PickVectorial(EmtomoProtocol):
     _possibleOutputs = {"meshes": SetOfMeshes}
     OPTIONS = (PickVectorialOptions,)
     INTERACTIVE = "models"
+    READS = ("points",)
     THREADS = False
 
     # --- form ---

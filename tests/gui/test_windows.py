@@ -235,6 +235,68 @@ def test_five_hundred_runs_are_shown_and_a_change_of_status_touches_one_node(rob
     assert graph.selection != {499}
 
 
+def test_closing_the_window_leaves_runs_alive_and_opening_finds_them(windows, project):
+    robot = windows(project)
+    form = robot.window.new_form("denoise-tomograms")
+    form.model.put("tomograms", f"{robot.run_named('simulate').id}.tomograms")
+    form.model.put("iterations", "2000")
+    assert robot.pump(until=lambda: str(form.w["run"].cget("state")) == "normal", timeout=10)
+    form.run()
+    assert robot.pump(until=lambda: (r := robot.run_named("denoise tomograms")) and r.status == "running", timeout=30)
+    robot.close()
+    again = windows(project)
+    assert again.run_named("denoise tomograms").status == "running"
+    again.window.graph.select({again.run_named("denoise tomograms").id})
+    again.window.stop_runs()
+    assert again.pump(until=lambda: again.run_named("denoise tomograms").status == "aborted", timeout=15)
+
+
+def test_reports_and_templates_are_written_from_the_window(robot, tmp_path):
+    window = robot.window
+    window.export_to([r.id for r in window.runs.values()], tmp_path / "w.json.template")
+    assert robot.pump(until=(tmp_path / "w.json.template").exists, timeout=10)
+    from emtomo.engine.templates import read_template
+
+    assert len(read_template(tmp_path / "w.json.template").protocols) == len(window.runs)
+    window.open_folder = lambda path: None  # no file manager here
+    window.report()
+    assert robot.pump(until=lambda: "Report written" in window.status.cget("text"), timeout=90)
+    assert "average" in (window.folder / "report.html").read_text()
+
+
+def test_a_damaged_journal_and_a_missing_tomogram_are_told(robot):
+    from tests.gui.test_pickers import dialog_of
+
+    dialog = dialog_of(robot, "pick-vectorial")
+    first, second = dialog.sitting.names
+    dialog.sitting.sessions.clear()
+    dialog.sitting.folder.mkdir(parents=True, exist_ok=True)
+    (dialog.sitting.folder / f"{first}.jsonl").write_text("hello\n")
+    dialog.refresh(first)
+    assert "damaged" in dialog.tree.item(first, "values") and "line 1" in dialog.state_.cget("text")
+    assert dialog.open(first) is None
+    dialog.sitting.file(second).unlink()
+    assert dialog.open(second) is None and "cannot be read" in dialog.state_.cget("text")
+    dialog.shut()
+
+
+def test_the_start_window_offers_recent_projects(display, tmp_path, made_project):
+    from emtomo.gui.core.settings import Settings
+    from emtomo.gui.tk.start import StartWindow
+
+    settings = Settings(tmp_path / "s.json")
+    settings.opened(str(made_project))
+    window = StartWindow(settings)
+    window.update()
+    assert window.tree.get_children() == (str(made_project),)
+    window.take(tmp_path, new=False)
+    assert "is not a project" in window.told.cget("text")
+    window.take(tmp_path, new=True)
+    assert "is not empty" in window.told.cget("text")
+    window.open_selected()
+    assert window.chosen == made_project and not window.errors
+
+
 def test_closing_asks_only_when_a_form_was_changed(robot):
     window = robot.window
     form = window.new_form("bin-tomograms")

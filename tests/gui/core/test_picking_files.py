@@ -64,6 +64,25 @@ def test_registered_models_are_those_that_were_picked(opened, project):
     assert again.unsaved
 
 
+def test_points_that_are_registered_again_are_never_stale(opened, project):
+    """The file has the same name; what a finished run made from it before must not stay."""
+    sitting = sitting_of(opened, project, "models")
+    session = sitting.session(sitting.names[0])
+    session.new_model("vesicle")
+    session.add(10, 20, 30)
+    bench = bench_of(opened)
+    run = bench.run("pick-vectorial", "again", tomograms="simulate.tomograms", box_size=20, **sitting.export())
+    assert len(run.meshes) == 1 and not opened.find("again").out_of_date()
+    session.add(11, 21, 31)
+    values = sitting.export()
+    run = opened.find("again")
+    assert run.out_of_date()
+    set_parameters(opened, run, values, project)
+    opened.amend(run)
+    assert bench.go(run.getObjId())[run.getObjId()] == "finished"
+    assert len(opened.find("again").meshes) == 2
+
+
 def test_previous_meshes_are_edited_in_place(opened, project):
     sitting = sitting_of(opened, project, "models", opened.find("pick").meshes)
     before = opened.find("pick").meshes.frame()

@@ -178,3 +178,17 @@ def test_a_new_parameter_with_its_default_makes_no_run_out_of_date(project):
     told["parameters"]["box_size"] = 99
     path.write_text(json.dumps(told))
     assert opened.find("pick").out_of_date()
+
+
+def test_a_run_with_others_below_it_is_restarted_and_they_are_out_of_date(window):
+    by_label = {r.label: r.id for r in window.runs.values()}
+    first = window.service.folder / window.runs[by_label["pick"]].folder / "meshes.sqlite"
+    before = first.stat().st_mtime_ns
+    assert window.ask(lambda p: verbs.go(p, [by_label["pick"]], restart=True)) == (True, None)
+    assert window.wait(
+        lambda: window.status("pick") == "finished" and first.exists() and first.stat().st_mtime_ns != before, 30
+    )
+    assert window.wait(lambda: window.runs[by_label["model"]].out_of_date, 10)
+    assert window.ask(lambda p: verbs.go(p, [by_label[n] for n in ("model", "extract", "average")]))[0]
+    assert window.wait(lambda: not any(r.out_of_date or r.active for r in window.runs.values() if r.label in
+                                       ("model", "extract", "average")), 60)  # fmt: skip
