@@ -285,3 +285,33 @@ def test_particles_are_removed_in_space_and_kept_as_a_new_output(robot):
     assert "oriented" in made.summary and " 0 oriented" not in made.summary
     view.shut()
     chooser.close()
+
+
+@pytest.mark.parametrize("factor", [1.0, 2.0])
+def test_clicks_land_within_half_a_pixel_at_any_zoom_and_scale(windows, project, factor):
+    robot = windows(project, factor)
+    dialog = dialog_of(robot, "pick-vectorial", model="general")
+    picker = picker_of(robot, dialog, dialog.sitting.names[0])
+    panel, session = picker.panels[0], picker.session
+    rng = np.random.default_rng(3)
+    for notches in (0, 4, 9, -16):
+        x, y = robot.at(panel.canvas)
+        robot.xdotool("mousemove", x + 7, y - 5)
+        robot.xdotool("keydown", "ctrl", "click", "--repeat", abs(notches) or 1, "--delay", 15, 4 if notches > 0 else 5,
+                      "keyup", "ctrl")  # fmt: skip
+        robot.pump(0.2)
+        for _ in range(3):
+            sx, sy = (int(v) for v in rng.uniform(0.35, 0.65, 2) * (panel.camera.width, panel.camera.height))
+            z, vy, vx = panel.place_of(sx, sy)
+            if any(not 0 <= v <= n - 1 for v, n in zip((z, vy, vx), picker.source.shape, strict=True)):
+                continue
+            before = session.count
+            robot.click_at(panel.canvas.winfo_rootx() + sx, panel.canvas.winfo_rooty() + sy)
+            if session.count == before:  # it hit the point that is there already
+                continue
+            p = session.models[1].points[-1]
+            off = np.subtract(panel.screen_of((p.z, p.y, p.x)), (sx, sy))
+            assert np.abs(off).max() <= 0.5 and p.z == picker.state_.place[0]
+    assert session.count >= 6
+    picker.close()
+    dialog.shut()

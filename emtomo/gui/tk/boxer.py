@@ -10,13 +10,12 @@ from emtomo.gui.core.picking import PickingSession
 from emtomo.gui.core.slices import marks_near
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.boxerside import BoxTools, SetsList
-from emtomo.gui.tk.dialogs import TextQuestion
+from emtomo.gui.tk.sessionwindow import SessionWindow
 from emtomo.gui.tk.slicepanel import CONTROL, SHIFT, SlicePanel
-from emtomo.gui.tk.slicewindow import SliceWindow
 from emtomo.gui.tk.thumbnails import MOST, Thumbnails
 
 
-class BoxerWindow(SliceWindow):
+class BoxerWindow(SessionWindow):
     """Pick particles one by one in a tomogram; every change is on disk before it is shown.
 
     Parameters
@@ -31,19 +30,18 @@ class BoxerWindow(SliceWindow):
     """
 
     TITLE = "manual picking"
+    NOUN = "Set"
 
     def __init__(self, master: Any, path: Path, session: PickingSession, box: int, pixel_size: float) -> None:
         self.session, self.box = session, box
         self.erasing = False
         self._rubbing = False
-        self._dragging: tuple[int, int] | None = None
         self._pictures: dict[tuple[float, float, float], np.ndarray] = {}
         self._drawing: Any = None
         self._again = False
         self.threshold = -np.inf
         self.make_sets()
-        super().__init__(master, path, f"{session.tomogram_id} – {self.TITLE} – emtomo", pixel_size, "boxer")
-        self.changed()
+        super().__init__(master, path, session, self.TITLE, pixel_size, "boxer")
 
     def make_sets(self) -> None:
         """Make the sets that there must be."""
@@ -64,8 +62,8 @@ class BoxerWindow(SliceWindow):
         """Return what can be done with sets."""
         return [
             ("new set", "New", self.new_set, "A new set: another kind of particle (N)"),
-            ("rename set", "Rename", self.rename_set, "Name the set"),
-            ("delete set", "Delete", self.delete_set, "Remove the set with its particles; undo brings it back"),
+            ("rename set", "Rename", self.rename_group, "Name the set"),
+            ("delete set", "Delete", self.drop_group, "Remove the set with its particles; undo brings it back"),
         ]
 
     def build_lists(self, pad: int) -> None:
@@ -88,17 +86,13 @@ class BoxerWindow(SliceWindow):
         a = Action
         own = [
             a("add", "Add a particle under the mouse", self.add_under_mouse, "c"),
-            a("remove last", "Remove the last particle", self.remove_last, "<Delete> <BackSpace>"),
             a("erase", "Eraser on or off", lambda: self.tools.toggle_eraser(), "e"),
             a("larger", "Larger eraser", lambda: self._resize(1.25), "<bracketright>"),
             a("smaller", "Smaller eraser", lambda: self._resize(0.8), "<bracketleft>"),
             a("new set", "New set", self.new_set, "n"),
-            a("undo", "Undo", self.undo, "<Control-z>"),
-            a("redo", "Redo", self.redo, "<Control-y> <Control-Z>"),
         ]
         own += [a(f"set {k}", f"Set {k}", lambda k=k: self._nth_set(k), f"<Key-{k}>") for k in range(2, 10)]  # type: ignore[misc]
-        taken = {key for action in own for key in action.keys.split()}
-        return own + [b for b in super().make_actions() if not set(b.keys.split()) & taken]
+        return self.with_own(own)
 
     # --- sets ---
 
@@ -107,22 +101,11 @@ class BoxerWindow(SliceWindow):
         self.session.new_model("particles")
         self.changed()
 
-    def delete_set(self) -> None:
-        """Remove the current set."""
-        if self.session.current in self.session.models:
-            self.session.drop_model(self.session.current)
-            self.make_sets()
-            self.changed()
-
-    def rename_set(self) -> None:
-        """Name the current set."""
-        group = self.session.current
-
-        def done(told: list[str]) -> None:
-            self.session.name_model(group, told[0].strip())
-            self.changed()
-
-        TextQuestion(self, f"Set {group}", [("Name", self.session.models[group].name)], done)
+    def drop_group(self) -> None:
+        """Remove the current set; there is always one."""
+        super().drop_group()
+        self.make_sets()
+        self.changed()
 
     def set_label(self, group: int) -> str:
         """Return what a set is called."""
@@ -146,8 +129,7 @@ class BoxerWindow(SliceWindow):
 
     def add_at(self, place: tuple[float, float, float], state: int = 0) -> None:
         """Add a particle."""
-        if any(not -0.5 <= v <= n - 0.5 for v, n in zip(place, self.source.shape, strict=True)):
-            self.say("That is outside the tomogram.")
+        if not self.inside(place):
             return
         self.make_sets()
         self.session.select(self.target_set(state))
@@ -161,11 +143,6 @@ class BoxerWindow(SliceWindow):
         if place is not None:
             self.add_at(place)
 
-    def remove_last(self) -> None:
-        """Remove the last particle of the current set."""
-        self.session.remove_last()
-        self.changed()
-
     def remove_below(self) -> None:
         """Remove the particles whose score is below the slider."""
         cut = self.tools.score.get()
@@ -174,17 +151,7 @@ class BoxerWindow(SliceWindow):
         self.say(f"{len(low)} particles removed.")
         self.changed()
 
-    def undo(self) -> None:
-        """Take the last change back."""
-        self.say("" if self.session.undo() else "There is nothing to undo.")
-        self.changed()
-
-    def redo(self) -> None:
-        """Do again what was undone."""
-        self.say("" if self.session.redo() else "There is nothing to do again.")
-        self.changed()
-
-    def particle_at(self, panel: SlicePanel, place: tuple[float, float, float]) -> tuple[int, int] | None:
+    def point_at(self, panel: SlicePanel, place: tuple[float, float, float]) -> tuple[int, int] | None:
         """Return the particle whose box is cut by the slice under a place, the nearest first."""
         best: tuple[float, tuple[int, int]] | None = None
         for group, model in self.session.models.items():
@@ -209,7 +176,7 @@ class BoxerWindow(SliceWindow):
             return True
         if state & (SHIFT | CONTROL):
             return False
-        self._dragging = self.particle_at(panel, place)
+        self._dragging = self.point_at(panel, place)
         return self._dragging is not None
 
     def dragged(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
@@ -218,38 +185,23 @@ class BoxerWindow(SliceWindow):
             self._rub(place)
             self.hovered(panel, place)
             return
-        panel.canvas.delete("ghost")
-        x, y = panel.screen_of(place)
-        r = self.box / 2 * panel.camera.zoom
-        panel.canvas.create_oval(x - r, y - r, x + r, y + r, outline="#ffffff", dash=(3, 3), tags=("mark", "ghost"))
+        super().dragged(panel, button, place, state)
+
+    def ghost(self, panel: SlicePanel) -> float:
+        """Return the radius of a box, pixels."""
+        return self.box / 2 * panel.camera.zoom
 
     def released(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
-        """Put the particle down; a click on it goes there."""
+        """End to rub out, or put the particle down."""
         if self._rubbing:
             self._rubbing = False
-            return
-        if self._dragging is None:
-            return
-        group, k = self._dragging
-        self._dragging = None
-        if panel._moved:
-            z, y, x = place
-            self.session.move(group, k, x, y, z)
         else:
-            self.clicked_particle(group, k, state)
-        self.changed()
-
-    def clicked_particle(self, group: int, k: int, state: int) -> None:
-        """Make a particle's set the current one."""
-        self.session.select(group)
+            super().released(panel, button, place, state)
 
     def clicked(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
         """Left adds, Shift+left removes."""
         if button == 1 and state & SHIFT:
-            found = self.particle_at(panel, place)
-            if found is not None:
-                self.session.remove(*found)
-                self.changed()
+            self.remove_at(panel, place)
         elif button == 1:
             self.add_at(place, state)
 

@@ -74,9 +74,9 @@ class ConvnetWindow(BoxerWindow):
         """Left click adds to the good references, Ctrl+left to the bad ones, whatever set is selected."""
         return self.group_of("negative" if state & CONTROL else "positive")
 
-    def clicked_particle(self, group: int, k: int, state: int) -> None:
+    def point_clicked(self, group: int, index: int, state: int) -> None:
         """A click on a found particle makes it a good reference."""
-        self._to_reference(group, k, "positive")
+        self._to_reference(group, index, "positive")
 
     def picture_chosen(self, group: int, k: int, state: int) -> None:
         """A click on the picture of a found particle makes it a reference; on that of a reference goes there."""
@@ -94,7 +94,7 @@ class ConvnetWindow(BoxerWindow):
     def clicked(self, panel: Any, button: int, place: tuple[float, float, float], state: int) -> None:
         """Ctrl+left on a found particle makes it a bad reference."""
         if button == 1 and state & CONTROL:
-            found = self.particle_at(panel, place)
+            found = self.point_at(panel, place)
             if found is not None and self.session.models[found[0]].kind == "particles":
                 self._to_reference(*found, "negative")
                 self.changed()

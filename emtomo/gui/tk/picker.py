@@ -13,8 +13,8 @@ from emtomo.gui.core.picking import PickingSession
 from emtomo.gui.core.volume import ACROSS
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.pickerside import ModelPool, PickTools
+from emtomo.gui.tk.sessionwindow import SessionWindow
 from emtomo.gui.tk.slicepanel import SHIFT, SlicePanel
-from emtomo.gui.tk.slicewindow import SliceWindow
 
 GRAB = 7  # pixels within which a point is under the mouse
 ARROW = 6.0  # voxels
@@ -22,7 +22,7 @@ SHAPES = {"point": 3.5, "inside": 5.0}
 LETTER = {"north": "N", "south": "S", "west": "W", "center": "C", "marker": "M"}
 
 
-class PickerWindow(SliceWindow):
+class PickerWindow(SessionWindow):
     """Pick the points of models in one tomogram; every change is on disk before it is shown.
 
     Parameters
@@ -38,18 +38,12 @@ class PickerWindow(SliceWindow):
     """
 
     def __init__(self, master: Any, path: Path, session: PickingSession, kind: str, pixel_size: float) -> None:
-        self.session, self.kind = session, kind
+        self.kind = kind
         self.live = LiveModels()
-        self._dragging: tuple[int, int] | None = None
         self._building: Any = None
         self._again = False
         self.montage: Any = None
-        super().__init__(master, path, f"{session.tomogram_id} – {self.what()} – emtomo", pixel_size, "picker")
-        self.changed()
-
-    def what(self) -> str:
-        """What is picked, for the title."""
-        return "vectorial picking"
+        super().__init__(master, path, session, "vectorial picking", pixel_size, "picker")
 
     def build_side(self) -> None:
         """Model pool, role, tools."""
@@ -73,18 +67,14 @@ class PickerWindow(SliceWindow):
         own = [
             a("add", "Add a point under the mouse", lambda: self.add_under_mouse("point"), "c"),
             a("inside", "Mark the inside under the mouse", lambda: self.add_under_mouse("inside"), "C"),
-            a("remove last", "Remove the last point of the model", self.remove_last, "<Delete> <BackSpace>"),
             a("track", "Follow the membrane to the next slice", lambda: self.track(1), "o"),
             a("track back", "Follow the membrane to the slice before", lambda: self.track(-1), "O"),
             a("new", "Start a new model", self.new_model, "n"),
-            a("undo", "Undo", self.undo, "<Control-z>"),
-            a("redo", "Redo", self.redo, "<Control-y> <Control-Z>"),
             a("montage", "Montage of slices", self.open_montage, "m"),
             a("3d", "3D view", self.open_3d, "v"),
             a("toggle", "Left click adds points, or not", self.toggle_clicks, "t"),
         ]
-        taken = {key for action in own for key in action.keys.split()}
-        return own + [b for b in super().make_actions() if not set(b.keys.split()) & taken]
+        return self.with_own(own)
 
     # --- models ---
 
@@ -93,32 +83,11 @@ class PickerWindow(SliceWindow):
         self.session.new_model(self.pool.kind.get())
         self.changed()
 
-    def drop_model(self) -> None:
-        """Remove the current model."""
-        if self.session.current in self.session.models:
-            self.session.drop_model(self.session.current)
-            self.changed()
-
-    def rename_model(self) -> None:
-        """Name the current model."""
-        from emtomo.gui.tk.dialogs import TextQuestion
-
-        group = self.session.current
-        if group not in self.session.models:
-            return
-
-        def done(told: list[str]) -> None:
-            self.session.name_model(group, told[0].strip())
-            self.changed()
-
-        TextQuestion(self, f"Model {group}", [("Name", self.session.models[group].name)], done)
-
     # --- points ---
 
     def add_at(self, place: tuple[float, float, float], role: str) -> None:
         """Add a point; without a model, one of the chosen kind is started."""
-        if any(not -0.5 <= v <= n - 0.5 for v, n in zip(place, self.source.shape, strict=True)):
-            self.say("That is outside the tomogram.")
+        if not self.inside(place):
             return
         if self.session.current not in self.session.models:
             self.session.new_model(self.pool.kind.get())
@@ -131,21 +100,6 @@ class PickerWindow(SliceWindow):
         place = self.mouse_place()
         if place is not None:
             self.add_at(place, role)
-
-    def remove_last(self) -> None:
-        """Remove the last point of the current model."""
-        self.session.remove_last()
-        self.changed()
-
-    def undo(self) -> None:
-        """Take the last change back."""
-        self.say("" if self.session.undo() else "There is nothing to undo.")
-        self.changed()
-
-    def redo(self) -> None:
-        """Do again what was undone."""
-        self.say("" if self.session.redo() else "There is nothing to do again.")
-        self.changed()
 
     def toggle_clicks(self) -> None:
         """Let left clicks add points, or only move the planes."""
@@ -177,34 +131,10 @@ class PickerWindow(SliceWindow):
             return self._dragging is not None
         return False
 
-    def dragged(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
-        """Show where the point would go."""
-        panel.canvas.delete("ghost")
-        x, y = panel.screen_of(place)
-        r = theme.px(self, 6)
-        panel.canvas.create_oval(x - r, y - r, x + r, y + r, outline="#ffffff", dash=(2, 2), tags=("mark", "ghost"))
-        panel._moved = True
-
-    def released(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
-        """Move the point; a click on it makes its model the current one."""
-        if self._dragging is None:
-            return
-        group, k = self._dragging
-        self._dragging = None
-        if panel._moved:
-            z, y, x = place
-            self.session.move(group, k, x, y, z)
-        else:
-            self.session.select(group)
-        self.changed()
-
     def clicked(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
         """Left adds, Shift+left and right remove."""
         if button == 3 or (button == 1 and state & SHIFT):
-            found = self.point_at(panel, place)
-            if found is not None:
-                self.session.remove(*found)
-                self.changed()
+            self.remove_at(panel, place)
         elif button == 1 and self.tools.click_picks.get():
             self.add_at(place, self.tools.role.get())
         elif button == 1:

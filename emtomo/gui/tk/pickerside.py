@@ -38,8 +38,8 @@ class ModelPool(ttk.Labelframe):
         row = ttk.Frame(self)
         row.pack(fill="x")
         for name, text, call, told in (
-            ("rename", "Rename", picker.rename_model, "Give the model a name"),
-            ("drop", "Delete model", picker.drop_model, "Remove the model with its points; undo brings it back"),
+            ("rename", "Rename", picker.rename_group, "Give the model a name"),
+            ("drop", "Delete model", picker.drop_group, "Remove the model with its points; undo brings it back"),
         ):
             button = ttk.Button(row, text=text, bootstyle="secondary-outline", command=call)
             button.pack(side="left", padx=(0, gap))

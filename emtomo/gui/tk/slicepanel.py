@@ -67,7 +67,7 @@ class SlicePanel(ttk.Frame):
         self._low = low_bandwidth
         self._down: tuple[int, int, int] | None = None
         self._taken = False
-        self._moved = False
+        self.moved = False
         self.mouse: tuple[float, float, float] | None = None
         state.listeners.append(self.redraw)
         self._bind_mouse()
@@ -128,7 +128,7 @@ class SlicePanel(ttk.Frame):
     def _press(self, event: "tk.Event[Any]") -> None:
         self.canvas.focus_set()
         self._down = (event.num, event.x, event.y)
-        self._moved = False
+        self.moved = False
         self._taken = event.num != 2 and self.owner.pressed(
             self, int(event.num), self.place_of(event.x, event.y), int(event.state)
         )
@@ -137,9 +137,9 @@ class SlicePanel(ttk.Frame):
         if self._down is None:
             return
         button, x, y = self._down
-        if not self._moved and abs(event.x - x) + abs(event.y - y) < CLICK:
+        if not self.moved and abs(event.x - x) + abs(event.y - y) < CLICK:
             return
-        self._moved = True
+        self.moved = True
         self.mouse = self.place_of(event.x, event.y)
         if self._taken:
             self.owner.dragged(self, button, self.mouse, int(event.state))
@@ -154,7 +154,7 @@ class SlicePanel(ttk.Frame):
         button, (place, state) = self._down[0], (self.place_of(event.x, event.y), int(event.state))
         if self._taken:
             self.owner.released(self, button, place, state)
-        elif not self._moved:
+        elif not self.moved:
             self.owner.clicked(self, button, place, state)
         self._down, self._taken = None, False
 

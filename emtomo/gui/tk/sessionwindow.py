@@ -1,0 +1,139 @@
+"""What the pickers share: points of a session on slices, moved, removed, undone; every change is on disk first."""
+
+from pathlib import Path
+from typing import Any
+
+from emtomo.gui.core.actions import Action
+from emtomo.gui.core.picking import PickingSession
+from emtomo.gui.tk.dialogs import TextQuestion
+from emtomo.gui.tk.slicepanel import SlicePanel
+from emtomo.gui.tk.slicewindow import SliceWindow
+
+Place = tuple[float, float, float]
+
+
+class SessionWindow(SliceWindow):
+    """A picker: says which point is under the mouse, and shows the session after every change.
+
+    Parameters
+    ----------
+    master : widget
+    path : Path
+        The tomogram.
+    session : PickingSession
+    what : str
+        For the title.
+    pixel_size : float
+        Å.
+    name : str
+        Under which the window's size is remembered.
+    """
+
+    NOUN = "Model"
+
+    def __init__(
+        self, master: Any, path: Path, session: PickingSession, what: str, pixel_size: float, name: str
+    ) -> None:
+        self.session = session
+        self._dragging: tuple[int, int] | None = None
+        super().__init__(master, path, f"{session.tomogram_id} – {what} – emtomo", pixel_size, name)
+        self.changed()
+
+    # --- for the pickers ---
+
+    def point_at(self, panel: SlicePanel, place: Place) -> tuple[int, int] | None:
+        """Return group and index of the point under a place, if any."""
+        return None
+
+    def ghost(self, panel: SlicePanel) -> float:
+        """Return the radius, pixels, of the circle that shows where a dragged point would go."""
+        return 6.0
+
+    def changed(self) -> None:
+        """Show the session as it is now."""
+
+    def point_clicked(self, group: int, index: int, state: int) -> None:
+        """Make a point's group the current one."""
+        self.session.select(group)
+
+    def with_own(self, own: list[Action]) -> list[Action]:
+        """Return a picker's own keys with undo and redo, and those of the slices that they do not take."""
+        own = [
+            *own,
+            Action("undo", "Undo", self.undo, "<Control-z>"),
+            Action("redo", "Redo", self.redo, "<Control-y> <Control-Z>"),
+            Action("remove last", "Remove the last point", self.remove_last, "<Delete> <BackSpace>"),
+        ]
+        taken = {key for action in own for key in action.keys.split()}
+        return own + [a for a in super().make_actions() if not set(a.keys.split()) & taken]
+
+    # --- changes ---
+
+    def inside(self, place: Place) -> bool:
+        """Return whether a place is in the tomogram; say it if not."""
+        found = all(-0.5 <= v <= n - 0.5 for v, n in zip(place, self.source.shape, strict=True))
+        if not found:
+            self.say("That is outside the tomogram.")
+        return found
+
+    def remove_at(self, panel: SlicePanel, place: Place) -> None:
+        """Remove the point under a place."""
+        found = self.point_at(panel, place)
+        if found is not None:
+            self.session.remove(*found)
+            self.changed()
+
+    def remove_last(self) -> None:
+        """Remove the last point of the current group."""
+        self.session.remove_last()
+        self.changed()
+
+    def undo(self) -> None:
+        """Take the last change back."""
+        self.say("" if self.session.undo() else "There is nothing to undo.")
+        self.changed()
+
+    def redo(self) -> None:
+        """Do again what was undone."""
+        self.say("" if self.session.redo() else "There is nothing to do again.")
+        self.changed()
+
+    def drop_group(self) -> None:
+        """Remove the current group with its points."""
+        if self.session.current in self.session.models:
+            self.session.drop_model(self.session.current)
+            self.changed()
+
+    def rename_group(self) -> None:
+        """Ask for a name for the current group."""
+        group = self.session.current
+        if group not in self.session.models:
+            return
+
+        def done(told: list[str]) -> None:
+            self.session.name_model(group, told[0].strip())
+            self.changed()
+
+        TextQuestion(self, f"{self.NOUN} {group}", [("Name", self.session.models[group].name)], done)
+
+    # --- dragging a point ---
+
+    def dragged(self, panel: SlicePanel, button: int, place: Place, state: int) -> None:
+        """Show where the point would go."""
+        panel.canvas.delete("ghost")
+        x, y = panel.screen_of(place)
+        r = self.ghost(panel)
+        panel.canvas.create_oval(x - r, y - r, x + r, y + r, outline="#ffffff", dash=(3, 3), tags=("mark", "ghost"))
+
+    def released(self, panel: SlicePanel, button: int, place: Place, state: int) -> None:
+        """Put the point down; one that was not moved was clicked."""
+        if self._dragging is None:
+            return
+        group, index = self._dragging
+        self._dragging = None
+        if panel.moved:
+            z, y, x = place
+            self.session.move(group, index, x, y, z)
+        else:
+            self.point_clicked(group, index, state)
+        self.changed()
