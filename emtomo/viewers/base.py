@@ -40,6 +40,10 @@ class OutputViewer(Viewer):
         return True
 
     @classmethod
+    def prepare(cls, shown: Shown) -> None:
+        """Read, in a thread, what the window needs, into ``shown.prepared``."""
+
+    @classmethod
     def open_window(cls, master: Any, shown: Shown) -> Any:
         """Open a window on an output and return it; tkinter is imported only now."""
         if cls.WINDOW:

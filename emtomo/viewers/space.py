@@ -11,7 +11,8 @@ from emtomo.compute.positions import to_voxels
 from emtomo.errors import EmtomoError
 from emtomo.gui.core.live import fit_model
 from emtomo.gui.core.picking import Model, Point
-from emtomo.gui.core.scene import Scene
+from emtomo.gui.core.placed import counts, in_tomogram
+from emtomo.gui.core.scene import Scene, opengl
 from emtomo.gui.core.scenedata import SceneData
 from emtomo.gui.core.shown import Shown
 from emtomo.gui.core.slices import neighbour_distance
@@ -19,6 +20,23 @@ from emtomo.gui.core.volume import VolumeSource
 from emtomo.objects import SetOfMeshes, positions_of, rotations_of
 
 PICTURE = (1000, 750)
+
+
+def prepare_particles(shown: Shown) -> None:
+    """Read the numbers of particles and, of the only tomogram, the particles."""
+    rows = counts(shown)
+    shown.prepared["rows"] = rows
+    if len(rows) == 1:
+        shown.prepared[rows[0][0]] = in_tomogram(shown, rows[0][0])
+
+
+def prepare_scene(shown: Shown) -> None:
+    """Look for OpenGL, and read what is drawn of a volume or of the only tomogram."""
+    opengl()
+    rows = counts(shown) if hasattr(shown.value, "tomogram_ids") else [("", "")]
+    shown.prepared["rows"] = rows
+    if len(rows) == 1:
+        shown.prepared[f"scene {rows[0][0]}"] = scene_data(shown, rows[0][0])
 
 
 def scene_data(shown: Shown, tomogram_id: str) -> SceneData:

@@ -20,7 +20,7 @@ from emtomo.objects import (
 from emtomo.objects.volume import Result
 from emtomo.viewers import external, figures
 from emtomo.viewers.base import OutputViewer, opener
-from emtomo.viewers.space import scene_data, space_picture
+from emtomo.viewers.space import prepare_particles, prepare_scene, scene_data, space_picture
 
 
 class ViewTomograms(OutputViewer):
@@ -46,6 +46,11 @@ class ViewMeshes(OutputViewer):
     _targets: ClassVar[list[type]] = [SetOfMeshes]
     FIGURE = staticmethod(figures.meshes)
 
+    @classmethod
+    def prepare(cls, shown: Shown) -> None:
+        """Read the points."""
+        prepare_particles(shown)
+
 
 class ViewCoordinates(OutputViewer):
     """Particles with their directions on slices of their tomograms."""
@@ -53,6 +58,11 @@ class ViewCoordinates(OutputViewer):
     KEY, ORDER, _name, WINDOW = "coordinates", 2, "Coordinates on slices", "setslices:open_particles"
     _targets: ClassVar[list[type]] = [SetOfCoordinates3D, SetOfSubtomograms]
     FIGURE = staticmethod(figures.coordinates)
+
+    @classmethod
+    def prepare(cls, shown: Shown) -> None:
+        """Read the particles."""
+        prepare_particles(shown)
 
 
 class ViewSubtomograms(OutputViewer):
@@ -84,6 +94,11 @@ class ViewSpace(OutputViewer):
 
     KEY, ORDER, _name = "3d", 3, "3D"
     _targets: ClassVar[list[type]] = [SetOfCoordinates3D, SetOfMeshes, SetOfSubtomograms, Average, Volume, Mask]
+
+    @classmethod
+    def prepare(cls, shown: Shown) -> None:
+        """Read the scene, if there is OpenGL."""
+        prepare_scene(shown)
 
     @classmethod
     def open_window(cls, master: Any, shown: Shown) -> Any:
@@ -118,6 +133,11 @@ class ViewScores(OutputViewer):
     KEY, ORDER, _name = "scores", 6, "Histogram of scores"
     _targets: ClassVar[list[type]] = [SetOfCoordinates3D, SetOfSubtomograms]
     FIGURE = staticmethod(figures.scores)
+
+    @classmethod
+    def prepare(cls, shown: Shown) -> None:
+        """Read the scores."""
+        shown.prepared["scores"] = shown.value.frame(["score"])["score"].to_numpy(float)
 
     @classmethod
     def open_window(cls, master: Any, shown: Shown) -> Any:

@@ -260,6 +260,7 @@ def test_particles_are_removed_in_space_and_kept_as_a_new_output(robot):
         pytest.skip(refused[0])
     chooser = got[0]
     chooser.open(chooser.tree.get_children()[0])
+    assert robot.pump(until=lambda: "opened" in chooser.w, timeout=10)
     view = chooser.w["opened"]
     robot.pump(1.0)
     view.look("z")

@@ -55,7 +55,7 @@ def test_every_form_opens_on_every_tab_light_and_dark(robot):
             robot.pump(0.05)
         assert set(form.rows) == set(form.model.fields), name
         for field, row in form.rows.items():
-            assert row.input.winfo_manager(), (name, field)
+            assert bool(row.input.winfo_manager()) == form.model.visible(field), (name, field)
         form.destroy_form()
 
 

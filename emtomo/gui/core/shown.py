@@ -34,6 +34,8 @@ class Shown:
         Of the run.
     tomograms_target : str
         ``RUN.output`` of the tomograms.
+    prepared : dict
+        What a viewer has read of it in a thread, before its window is opened.
     """
 
     project: Path
@@ -47,6 +49,7 @@ class Shown:
     before: SetOfTomograms | None = None
     parameters: dict[str, str] = field(default_factory=dict)
     tomograms_target: str = ""
+    prepared: dict[str, Any] = field(default_factory=dict)
 
     @property
     def title(self) -> str:

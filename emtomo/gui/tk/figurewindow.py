@@ -130,7 +130,7 @@ class CutWindow(FigureWindow):
     """A histogram with a cut: move it, see how many are left, keep those as a new output."""
 
     def __init__(self, master: Any, title: str, draw: Callable[[float], Any], shown: Shown) -> None:
-        values = shown.value.frame(["score"])["score"].to_numpy(float)
+        values = shown.prepared["scores"]
         finite = values[np.isfinite(values)]
         low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
         self.cut = low

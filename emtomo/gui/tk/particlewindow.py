@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import ttkbootstrap as ttk
 
+from emtomo.gui.core.placed import Placed
 from emtomo.gui.core.slices import SliceState, marks_near, neighbour_distance
 from emtomo.gui.core.volume import ACROSS, VolumeSource
 from emtomo.gui.tk import theme
@@ -92,12 +93,13 @@ class BeforeAfter(SliceWindow):
 class ParticlesWindow(SliceWindow):
     """Particles with their directions on the slices of one tomogram; a slider hides low scores."""
 
-    def __init__(self, master: Any, path: Path, title: str, pixel_size: float, points: np.ndarray, normals: np.ndarray,
-                 groups: np.ndarray, scores: np.ndarray, box: float) -> None:  # fmt: skip
-        self.points, self.normals, self.groups, self.scores, self.box = points, normals, groups, scores, box
+    def __init__(self, master: Any, title: str, placed: Placed) -> None:
+        points = placed.points
+        self.points, self.normals, self.groups = points, placed.normals, placed.groups
+        self.scores, self.box = placed.scores, placed.box
         self.cut = -np.inf
-        self.size_ = min(box, max(4.0, 1.6 * neighbour_distance(points)))
-        super().__init__(master, path, title, pixel_size, "particles")
+        self.size_ = min(self.box, max(4.0, 1.6 * neighbour_distance(points)))
+        super().__init__(master, placed.path, title, placed.pixel_size, "particles")
         if len(points):
             self.state_.centre(*np.median(points, axis=0))
 

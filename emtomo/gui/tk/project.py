@@ -13,6 +13,7 @@ from emtomo.engine.parameters import protocol_named
 from emtomo.errors import EmtomoError
 from emtomo.gui.core import verbs
 from emtomo.gui.core.actions import key_text
+from emtomo.gui.core.background import sentence
 from emtomo.gui.core.form import FormModel
 from emtomo.gui.core.litter import settle
 from emtomo.gui.core.runs import Output, Run, duration
@@ -275,11 +276,15 @@ class ProjectWindow(ProjectActions, Keys, App):
             if not found:
                 self.say(f"There is no viewer for {output.kinds[0]}.")
                 return
+            prepare = getattr(found[0], "prepare", lambda _: None)
+            self.work(lambda _: prepare(shown), lambda _: opened(found[0], shown))
+
+        def opened(chosen: Any, shown: Shown) -> None:
             self.say("Ready")
             try:
-                window = found[0].open_window(self, shown)
+                window = chosen.open_window(self, shown)
             except (EmtomoError, OSError) as error:
-                self._failed(str(error))
+                self._failed(sentence(error))
                 return
             if then is not None:
                 then(window)

@@ -8,28 +8,34 @@ from typing import Any
 import numpy as np
 import ttkbootstrap as ttk
 
-from emtomo.compute.positions import to_voxels
 from emtomo.engine.parameters import protocol_named, set_parameters
 from emtomo.errors import EmtomoError
+from emtomo.gui.core.placed import Placed, counts, in_tomogram
 from emtomo.gui.core.shown import Shown
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.particlewindow import BeforeAfter, ParticlesWindow
 from emtomo.gui.tk.slicewindow import SliceWindow
 from emtomo.gui.tk.window import Window, busy_label
 from emtomo.io import mrc
-from emtomo.objects import positions_of, rotations_of
 
 
 class ChooseTomogram(Window):
-    """A list of tomograms with what they hold; a double click opens one."""
+    """A list of tomograms with what they hold; a double click reads one in a thread, then opens it."""
 
     def __init__(
-        self, master: Any, title: str, rows: list[tuple[str, str]], heading: str, opened: Callable[[str], Any]
+        self,
+        master: Any,
+        title: str,
+        rows: list[tuple[str, str]],
+        heading: str,
+        load: Callable[[str], Any],
+        make: Callable[[str, Any], Any],
     ) -> None:
         super().__init__(master, title, (460, 360))
-        self.opened = opened
+        self._load, self._make = load, make
         pad = theme.px(self, theme.PAD)
-        busy_label(self, "Double-click a tomogram to see it.").pack(anchor="w", padx=pad, pady=pad)
+        self.told = busy_label(self, "Double-click a tomogram to see it.")
+        self.told.pack(anchor="w", padx=pad, pady=pad)
         frame = ttk.Frame(self, padding=(pad, 0))
         frame.pack(fill="both", expand=True)
         self.tree = ttk.Treeview(frame, columns=("told",), show="tree headings", selectmode="browse")
@@ -44,25 +50,42 @@ class ChooseTomogram(Window):
         self.tree.bind("<Double-1>", lambda e: self.open(self.tree.identify_row(e.y)))
         self.tree.bind("<Return>", lambda _: self.open(next(iter(self.tree.selection()), "")))
         self.bind("<Escape>", lambda _: self.close())
-        if rows:
-            self.tree.selection_set(rows[0][0])
-            self.tree.focus(rows[0][0])
+        self.tree.selection_set(rows[0][0])
+        self.tree.focus(rows[0][0])
         self.tree.focus_set()
         self.w["tomograms"] = self.tree
 
     def open(self, name: str) -> None:
         """Open a tomogram."""
-        if name:
-            self.w["opened"] = self.opened(name)
+        if not name:
+            return
+        self.told.configure(text=f"Reading {name} …")
+
+        def show(loaded: Any) -> None:
+            if self.winfo_exists():
+                self.told.configure(text="")
+                self.w["opened"] = self._make(name, loaded)
+
+        self.app.work(lambda _: self._load(name), show, lambda told: self.told.configure(text=told))
 
 
-def _choose(master: Any, shown: Shown, rows: list[tuple[str, str]], heading: str, opened: Callable[[str], Any]) -> Any:
-    """Open the only tomogram, or let the user choose."""
+def _choose(
+    master: Any,
+    shown: Shown,
+    rows: list[tuple[str, str]],
+    heading: str,
+    load: Callable[[str], Any],
+    make: Callable[[str, Any], Any],
+) -> Any:
+    """Open the only tomogram, or let the user choose.
+
+    `load` reads, in a thread or, for the only one, from what was prepared; `make` opens the window.
+    """
     if not rows:
         raise EmtomoError(f"{shown.title} is an empty set: there is nothing to show.")
     if len(rows) == 1:
-        return opened(rows[0][0])
-    return ChooseTomogram(master, f"{shown.title} – emtomo", rows, heading, opened)
+        return make(rows[0][0], load(rows[0][0]))
+    return ChooseTomogram(master, f"{shown.title} – emtomo", rows, heading, load, make)
 
 
 def open_tomograms(master: Any, shown: Shown) -> Any:
@@ -70,7 +93,7 @@ def open_tomograms(master: Any, shown: Shown) -> Any:
     frame = shown.value.frame()
     before = shown.before.frame() if shown.before is not None else None
 
-    def opened(name: str) -> Any:
+    def opened(name: str, _: object) -> Any:
         row = frame[frame["tomogram_id"] == name].iloc[0]
         old = before[before["tomogram_id"] == name] if before is not None else None
         title = f"{name} – {shown.label} – emtomo"
@@ -80,66 +103,37 @@ def open_tomograms(master: Any, shown: Shown) -> Any:
         return SliceWindow(master, path, title, size)
 
     rows = [(r.tomogram_id, f"{r.size_x} × {r.size_y} × {r.size_z}") for r in frame.itertuples()]
-    return _choose(master, shown, rows, "Voxels", opened)
-
-
-def _in_tomogram(shown: Shown, name: str) -> tuple[Path, float, Any, np.ndarray, np.ndarray]:
-    """Return file, pixel size, rows, places and normals (z, y, x) of the particles of a tomogram."""
-    found = shown.tomograms
-    if found is None or name not in found.tomogram_ids():
-        raise EmtomoError(f"{shown.title}: the tomogram {name} is not in this project, so its slices cannot be shown.")
-    row = found.frame(tomogram_id=name).iloc[0]
-    frame, size = shown.value.frame(tomogram_id=name), float(found.pixel_size.get())
-    shape = (int(row["size_z"]), int(row["size_y"]), int(row["size_x"]))
-    points = to_voxels(positions_of(frame), shape, size)
-    normals = rotations_of(frame)[:, ::-1, 2] if "r11" in frame else np.full(points.shape, np.nan)
-    return shown.path(row["file"]), size, frame, points, normals
-
-
-def _counts(shown: Shown) -> list[tuple[str, str]]:
-    """Return how many particles each tomogram has, without reading them all."""
-    frame = shown.value.frame(["tomogram_id"])
-    return [(str(name), f"{count}") for name, count in frame["tomogram_id"].value_counts(sort=False).items()]
+    return _choose(master, shown, rows, "Voxels", lambda name: None, opened)
 
 
 def open_particles(master: Any, shown: Shown) -> Any:
     """Show particles, or picked points, on slices of their tomogram."""
 
-    def opened(name: str) -> Any:
-        path, size, frame, points, normals = _in_tomogram(shown, name)
-        box = float(shown.value.box_size.get() or 16) * float(shown.value.pixel_size.get() or size) / size
-        if "role" in frame:  # picked points
-            box = 5.0
-        scores = frame["score"].to_numpy(float) if "score" in frame else np.zeros(len(frame))
-        return ParticlesWindow(
-            master,
-            path,
-            f"{name} – {shown.title} – emtomo",
-            size,
-            points,
-            normals,
-            frame["group"].to_numpy(int),
-            scores,
-            box,
-        )
+    def load(name: str) -> Placed:
+        return shown.prepared.get(name) or in_tomogram(shown, name)
 
-    return _choose(master, shown, _counts(shown), "Particles", opened)
+    def make(name: str, placed: Placed) -> ParticlesWindow:
+        return ParticlesWindow(master, f"{name} – {shown.title} – emtomo", placed)
+
+    return _choose(master, shown, shown.prepared.get("rows") or counts(shown), "Particles", load, make)
 
 
-def open_space(master: Any, shown: Shown, make: Callable[[Shown, str], Any]) -> Any:
+def open_space(master: Any, shown: Shown, scene_of: Callable[[Shown, str], Any]) -> Any:
     """Show an output in space; removed particles can be left out of a new output."""
     from emtomo.gui.tk.view3d import View3D
 
-    if not hasattr(shown.value, "tomogram_ids"):
-        return View3D(master, make(shown, ""), f"{shown.title} – 3D – emtomo")
+    def load(name: str) -> Any:
+        return shown.prepared.get(f"scene {name}") or scene_of(shown, name)
 
-    def opened(name: str) -> Any:
+    def make(name: str, data: Any) -> Any:
         keep = None
-        if "rotation" not in shown.value.NOUN and shown.value.NOUN != "points":
+        if name and shown.value.NOUN != "points":
             keep = lambda kept: save_selection(master, shown, name, kept)  # noqa: E731
-        return View3D(master, make(shown, name), f"{name} – {shown.title} – 3D – emtomo", keep)
+        return View3D(master, data, f"{name} – {shown.title} – 3D – emtomo".lstrip(" –"), keep)
 
-    return _choose(master, shown, _counts(shown), "Particles", opened)
+    if not hasattr(shown.value, "tomogram_ids"):
+        return make("", load(""))
+    return _choose(master, shown, shown.prepared.get("rows") or counts(shown), "Particles", load, make)
 
 
 def save_selection(window: Any, shown: Shown, name: str, kept: np.ndarray) -> None:
@@ -195,7 +189,7 @@ def open_tilts(master: Any, shown: Shown) -> Any:
     """Show the images of a tilt series as slices of its stack."""
     items = {str(item.tomogram_id.get()): item for item in shown.value.items()}
 
-    def opened(name: str) -> Any:
+    def opened(name: str, _: object) -> Any:
         item = items[name]
         window = SliceWindow(
             master,
@@ -215,7 +209,12 @@ def open_tilts(master: Any, shown: Shown) -> Any:
         return window
 
     return _choose(
-        master, shown, [(name, f"{len(item.table())} tilts") for name, item in items.items()], "Tilts", opened
+        master,
+        shown,
+        [(name, f"{len(item.table())} tilts") for name, item in items.items()],
+        "Tilts",
+        lambda name: None,
+        opened,
     )
 
 
