@@ -133,7 +133,6 @@ class GraphView(ttk.Frame):
         self._set_region()
         self._portions = self._parts()
         self._draw_on()
-        self._show_map()
 
     def _set_region(self) -> None:
         """Let the canvas span the workflow; one smaller than the canvas stands in its middle."""
@@ -164,6 +163,7 @@ class GraphView(ttk.Frame):
             if next(portions, self) is self:
                 self._portions = portions = None
                 self.canvas.tag_lower("edge")
+                self.after(1, self._show_map)
         if portions is not None:
             self.after(1, self._draw_on)
 

@@ -14,7 +14,7 @@ from emtomo.gui.tk import theme
 from emtomo.gui.tk.dialogs import choose_file
 from emtomo.gui.tk.window import Window, tip
 
-PAGE = 500
+PAGE = 200
 
 
 class TableWindow(Window):
