@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import typer
 
 from emtomo.cli.output import result
+from emtomo.errors import EmtomoError
 
 _PACKAGES = (
     "scipion-pyworkflow",
@@ -56,6 +57,14 @@ def findings() -> Iterator[str]:
         yield "--  no CUDA device: everything runs on the CPU"
     display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     yield (f"ok  display {display}" if display else "--  no display: no windows; emtomo view --png and report work")
+    if _version("pyvista"):
+        from emtomo.gui.core.scene import opengl
+
+        try:
+            opengl()
+            yield "ok  OpenGL draws: the 3D view works"
+        except EmtomoError as error:
+            yield f"--  {error}"
     queue = next((q for q in ("sbatch", "qsub", "bsub") if shutil.which(q)), None)
     yield (f"ok  queue command {queue}" if queue else "--  no queue (sbatch, qsub, bsub): runs use this machine")
 

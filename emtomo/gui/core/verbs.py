@@ -20,6 +20,7 @@ from emtomo.engine.parameters import INTERNAL, protocol_named, public_name, set_
 from emtomo.engine.project import EmtomoProject, clear_messages
 from emtomo.engine.protocol import write_json
 from emtomo.engine.provenance import pointer_texts, read_provenance
+from emtomo.engine.runner import parents_of
 from emtomo.engine.templates import Template, add_workflow
 from emtomo.errors import ProjectError
 from emtomo.gui.core.fields import field_of
@@ -109,24 +110,16 @@ def start(project: EmtomoProject, asked: Asked, folder: Path, *, restart: bool =
 
 def go(project: EmtomoProject, ids: Iterable[int], *, restart: bool = False) -> None:
     """Start runs; those that wait for others are handed to a process that starts them in their turn."""
-    chosen = [project.find(str(i)) for i in ids]
+    runs = {int(run.getObjId()): run for run in project.runs_now()}
+    chosen = [runs[i] for i in ids]
     active = [run.getObjLabel() for run in chosen if run.isActive()]
     if active:
         raise ProjectError(f"{', '.join(active)} is running already.")
-    wait = len(chosen) > 1 or any(
-        parent is not None and not (parent if isinstance(parent, Protocol) else project.find(str(i))).isFinished()
-        for run in chosen
-        for i, parent in _parents(run)
-    )
-    if wait:
+    waits = any(not runs[i].isFinished() for run in chosen for i in parents_of(run) if i in runs)
+    if waits or len(chosen) > 1:
         schedule(project, [int(run.getObjId()) for run in chosen], restart=restart)
     else:
         project.launch(chosen[0], restart=restart)
-
-
-def _parents(run: Protocol) -> list[tuple[int, Any]]:
-    found = [pointer.getObjValue() for _, pointer in run.iterInputAttributes()]
-    return [(p.getObjId() if isinstance(p, Protocol) else p.getObjParentId(), p) for p in found if p is not None]
 
 
 def schedule(project: EmtomoProject, ids: list[int], *, restart: bool = False) -> None:
@@ -213,7 +206,7 @@ def delete(project: EmtomoProject, ids: Iterable[int]) -> None:
             raise ProjectError(f"{runs[i].getObjLabel()} is {runs[i].getStatus()}; stop it before you delete it.")
     needed = [
         run.getObjLabel() for i, run in runs.items()
-        if i not in chosen and {k for k, _ in _parents(run)} & chosen
+        if i not in chosen and parents_of(run) & chosen
     ]  # fmt: skip
     if needed:
         raise ProjectError(f"{', '.join(needed)} would lose an input: delete those as well, or give them another.")
