@@ -4,7 +4,9 @@ The window and the protocol meet in files alone: the picker writes journals unde
 is a CSV that ``pick-vectorial`` or ``pick-manually`` reads like one that a user wrote.
 """
 
+import json
 import os
+import platform
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -14,11 +16,14 @@ import pandas as pd
 
 from emtomo.compute.geometry.models import MODELS
 from emtomo.compute.positions import from_voxels, to_voxels
+from emtomo.engine.launcher import is_alive
+from emtomo.engine.protocol import write_json
 from emtomo.errors import EmtomoError
 from emtomo.gui.core.picking import PickingSession
 from emtomo.objects import SetOfCoordinates3D, SetOfMeshes, SetOfTomograms, positions_of
 
 FOLDER = "Picking"
+LOCK = "open.json"
 PARTICLES = ("particles",)
 MOST_SAVES = 9  # that pick-manually registers
 REFERENCES = ("positive", "negative", "particles")
@@ -65,6 +70,37 @@ class Sitting:
         self.previous = previous
         self.sessions: dict[str, PickingSession] = {}
         self.open: set[str] = set()
+
+    def lock(self) -> None:
+        """Take the points for this process: two pickers would write over each other.
+
+        A lock whose process has ended, however it ended, is taken over.
+
+        Raises
+        ------
+        EmtomoError
+            If another window that lives has them.
+        """
+        path = self.folder / LOCK
+        try:
+            told = json.loads(path.read_text(encoding="utf8"))
+            pid, host = int(told["pid"]), str(told["host"])
+        except (OSError, ValueError, KeyError, TypeError):
+            pid, host = 0, ""
+        here = platform.node()
+        if pid and host != here:
+            raise EmtomoError(
+                f"Run {self.run} is being picked on {host} (process {pid}); close that window, or, if it is gone, "
+                f"delete {path}."
+            )
+        if pid and pid != os.getpid() and is_alive(pid):
+            raise EmtomoError(f"Run {self.run} is being picked in another window (process {pid}); close that first.")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_json(path, {"pid": os.getpid(), "host": here})
+
+    def unlock(self) -> None:
+        """Give the points back."""
+        (self.folder / LOCK).unlink(missing_ok=True)
 
     @property
     def names(self) -> list[str]:

@@ -44,6 +44,11 @@ def open_dialog(window: "ProjectWindow", run: int) -> None:
     def show(told: tuple[Sitting, str, dict[str, str]]) -> None:
         from emtomo.gui.tk.networkdialog import NetworkDialog
 
+        try:
+            told[0].lock()
+        except (EmtomoError, OSError) as error:
+            window._failed(sentence(error))
+            return
         cls = NetworkDialog if told[0].kind == "references" else TomogramDialog
         window.sittings[run] = cls(window, *told)
         window.w["tomograms"] = window.sittings[run]
@@ -254,4 +259,5 @@ class TomogramDialog(Window):
     def shut(self) -> None:
         """Close without a question."""
         self.window.sittings.pop(self.sitting.run, None)
+        self.sitting.unlock()
         super().close()

@@ -1,7 +1,10 @@
 """What the picker writes and the protocols read, wizards, previews, and other programs' files."""
 
+import json
+import platform
 import shutil
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -62,6 +65,27 @@ def test_registered_models_are_those_that_were_picked(opened, project):
     assert [r.count for r in again.rows()] == [4, 4] and not again.unsaved
     again.session(names[0]).add(1, 2, 3)
     assert again.unsaved
+
+
+def test_two_windows_never_write_to_the_same_points(opened, project):
+    sitting = sitting_of(opened, project, "models")
+    sitting.lock()
+    sitting.lock()  # the same process may open its list again
+    lock = sitting.folder / "open.json"
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    lock.write_text(json.dumps({"pid": other.pid, "host": platform.node()}))
+    with pytest.raises(EmtomoError, match=f"another window \\(process {other.pid}\\)"):
+        sitting.lock()
+    other.kill()
+    other.wait()
+    sitting.lock()  # its process was killed: taken over
+    lock.write_text(json.dumps({"pid": 1, "host": "elsewhere"}))
+    with pytest.raises(EmtomoError, match="on elsewhere"):
+        sitting.lock()
+    lock.write_text("rubbish")
+    sitting.lock()
+    sitting.unlock()
+    assert not lock.exists()
 
 
 def test_points_that_are_registered_again_are_never_stale(opened, project):
