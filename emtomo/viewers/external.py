@@ -22,10 +22,12 @@ from emtomo.objects import (
     rotations_of,
 )
 from emtomo.objects.exchange import export_set
+from emtomo.viewers.sections import slab
 
 PALETTE = ("0.34 0.71 0.91", "0.90 0.62 0.00", "0.00 0.62 0.45", "0.94 0.89 0.26", "0.80 0.47 0.65", "0.84 0.37 0.00")
 ARROW = 0.5  # of the box
 HERE = "Export"
+SHOWN = 2000  # boxes that are written for RELION's display
 
 
 @dataclass
@@ -162,29 +164,42 @@ def imod(shown: Shown) -> Handed:
 
 
 def relion(shown: Shown) -> Handed:
-    """Write a STAR file of particles, or show a volume with RELION's own display."""
+    """Write a STAR file of particles and, of boxes, pictures for RELION's display, which opens volumes as they are."""
     folder = folder_of(shown)
-    if isinstance(shown.value, SetOfCoordinates3D | SetOfSubtomograms):
+    if isinstance(shown.value, SetOfSubtomograms):
+        files = export_set(shown.value, shown.tomograms, folder / "particles.star", "relion3.1").files
+        display = _central_slices(shown, folder)
+        command = ["relion_display", "--i", str(display), "--display", "rlnImageName"]
+        return Handed("RELION", command, [*files, display, display.with_suffix(".mrcs")])
+    if isinstance(shown.value, SetOfCoordinates3D):
         star = folder / "particles.star"
         files = export_set(shown.value, shown.tomograms, star, "relion3.1").files
-        shows = isinstance(shown.value, SetOfSubtomograms)
-        command = (
-            ["relion_display", "--i", str(star), "--display", "rlnImageName"]
-            if shows
-            else [
-                "relion_star_printtable",
-                str(star),
-                "data_particles",
-                "_rlnCoordinateX",
-                "_rlnCoordinateY",
-                "_rlnCoordinateZ",
-            ]
-        )
-        return Handed("RELION", command, files)
+        columns = [f"_rlnCoordinate{axis}" for axis in "XYZ"]
+        return Handed("RELION", ["relion_star_printtable", str(star), "data_particles", *columns], files)
     volumes = volumes_of(shown)
     if not volumes:
         raise EmtomoError(f"{shown.title}: there is nothing that RELION shows.")
     return Handed("RELION", ["relion_display", "--i", str(next(iter(volumes.values())))], [])
+
+
+def _central_slices(shown: Shown, folder: Path) -> Path:
+    """Write the middle slices of boxes as a stack of images with a STAR file: RELION 3.1 shows no stacks of volumes."""
+    size = int(shown.value.box_size.get())
+    frame = shown.value.frame(["file", "index", "tomogram_id", "group", "score"]).iloc[:SHOWN]
+    images = np.empty((len(frame), size, size), np.float32)
+    for k, (file, index) in enumerate(zip(frame["file"], frame["index"], strict=True)):
+        boxes = mrc.open_volume(shown.path(file)).reshape(-1, size, size, size)
+        images[k] = slab(boxes[int(index)], 0, size // 2, 3)
+    stack = folder / "central_slices.mrcs"
+    mrc.write_volume(stack, images, float(shown.value.pixel_size.get()))
+    rows = [
+        f"{k:06d}@{stack} {r.tomogram_id} {int(r.group)} {float(r.score):.6g}"
+        for k, r in enumerate(frame.itertuples(), 1)
+    ]
+    names = ("ImageName", "MicrographName", "GroupNumber", "AutopickFigureOfMerit")
+    head = ["data_", "", "loop_", *(f"_rln{name} #{k}" for k, name in enumerate(names, 1))]
+    _write(stack.with_suffix(".star"), "\n".join([*head, *rows, ""]))
+    return stack.with_suffix(".star")
 
 
 def _quoted(path: Path) -> str:

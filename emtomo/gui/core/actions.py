@@ -46,6 +46,7 @@ _NAMES = {
     "Return": "Enter",
     "Prior": "Page up",
     "Next": "Page down",
+    "period": ".",
     "greater": ">",
     "less": "<",
     "slash": "/",

@@ -21,9 +21,9 @@ class ProjectActions:
         return [
             a("new", "New run", self.focus_search, "<Control-n>", "plus-lg", "Run", "Choose a protocol", "success"),
             a("edit", "Edit", self.edit, "e", "pencil", "Run", "Open the form of the run", "secondary-outline"),
-            a("run", "Run / resume", self.resume, "r", "play", "Run",
+            a("run", "Run / resume", self.resume, "<Control-r>", "play", "Run",
               "Start the selected runs, or go on with them; finished steps stay", "primary"),
-            a("stop", "Stop", self.stop_runs, "s", "stop-fill", "Run", "Stop the selected runs", "danger-outline"),
+            a("stop", "Stop", self.stop_runs, "<Control-period>", "stop-fill", "Run", "Stop the selected runs", "danger-outline"),
             a("view", "Analyze results", self.analyze, "a", "graph-up", "Run", "Open the selected output", "info"),
             a("curves", "Live curves", self.live_curves, "l", "activity", "Run",
               "How the selected run converges, drawn while it goes on", "secondary-outline"),

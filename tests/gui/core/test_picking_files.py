@@ -2,6 +2,7 @@
 
 import json
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from emtomo.gui.core.previews import PREVIEWED, preview
 from emtomo.gui.core.shown import load, viewers_for
 from emtomo.gui.core.sitting import Sitting
 from emtomo.gui.core.wizards import WIZARDS, even, wizard_for
-from emtomo.io import imod
+from emtomo.io import imod, mrc
 from emtomo.objects import positions_of, rotations_of
 from emtomo.viewers import external
 from tests.engine.helpers import Bench
@@ -305,14 +306,25 @@ def test_napari_and_relion_get_files(opened):
 def test_relion_reads_the_star_file_of_boxes(made_project, tmp_path):
     shutil.copytree(made_project, tmp_path / "plain", symlinks=True)
     opened = EmtomoProject.open(tmp_path / "plain")
-    star = external.relion(load(opened, "extract.subtomograms")).files[0]
+    handed = external.relion(load(opened, "extract.subtomograms"))
+    star, display = handed.files[0], handed.files[-2]
+    boxes = opened.find("extract").subtomograms
+    first = boxes.frame().iloc[0]
+    box = mrc.open_volume(first["file"]).reshape(-1, 24, 24, 24)[int(first["index"])]
+    images = mrc.open_volume(display.with_suffix(".mrcs"))
+    assert images.shape == (len(boxes), 24, 24)
+    np.testing.assert_allclose(images[0], box[11:14].mean(axis=0), atol=1e-5)
     assert "_rlnCoordinateX" in star.read_text()
     if shutil.which("relion_star_printtable") is None:
         pytest.skip("RELION is not installed")
     told = subprocess.run(
         ["relion_star_printtable", str(star), "data_particles", "_rlnCoordinateX"], capture_output=True, text=True
     ).stdout.split()
-    assert len(told) == len(opened.find("extract").subtomograms)
+    assert len(told) == len(boxes)
+    stack = str(display.with_suffix(".mrcs"))
+    told = subprocess.run(["relion_image_handler", "--i", stack, "--stats"], capture_output=True, text=True).stdout
+    means = [float(m) for m in re.findall(r"avg= *([-\d.e]+)", told)]
+    np.testing.assert_allclose(means, images.mean(axis=(1, 2)), atol=1e-4)  # as RELION itself reads them
 
 
 def test_pointers_can_be_emptied_by_an_empty_text(opened, project):
