@@ -107,6 +107,12 @@ def mesh_contour(vertices: np.ndarray, faces: np.ndarray, axis: int, at: float) 
     return np.stack(ends, axis=1)
 
 
+def round_length(length: float) -> float:
+    """Return 1, 2 or 5 times a power of ten at or below `length`: for scale bars."""
+    power = 10 ** np.floor(np.log10(max(length, 1e-6)))
+    return float(max(f for f in (1, 2, 5) if f * power <= length * 1.0001) * power)
+
+
 def warm_up() -> None:
     """Load the compiled kernels, so that the first slice is as quick as the next."""
     for kind in (np.uint8, np.float32):

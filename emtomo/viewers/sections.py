@@ -5,11 +5,7 @@ from typing import Any
 
 import numpy as np
 
-
-def grey_limits(image: np.ndarray) -> tuple[float, float]:
-    """Return the grey values that are shown black and white: 0.5 and 99.5 percentiles."""
-    low, high = np.percentile(np.asarray(image, np.float32), [0.5, 99.5])
-    return (float(low), float(high)) if high > low else (float(low) - 1, float(low) + 1)
+from emtomo.compute.slices import contrast_limits, round_length
 
 
 def slab(volume: np.ndarray, axis: int, index: int, thickness: int = 3) -> np.ndarray:
@@ -26,13 +22,13 @@ def three_sections(volume: np.ndarray, thickness: int = 1) -> list[np.ndarray]:
 
 def show(axes: Any, image: np.ndarray, title: str = "", pixel_size: float | None = None) -> None:
     """Draw one image with its origin at the lower left and, if the pixel size is known, a scale bar."""
-    low, high = grey_limits(image)
+    low, high = contrast_limits(image)
     axes.imshow(image, cmap="gray", vmin=low, vmax=high, origin="lower", interpolation="nearest")
     axes.set_title(title, fontsize=9)
     axes.set_xticks([])
     axes.set_yticks([])
     if pixel_size:
-        length = _round_length(image.shape[1] * pixel_size / 4)
+        length = round_length(image.shape[1] * pixel_size / 4)
         x0, y0 = image.shape[1] * 0.05, image.shape[0] * 0.05
         axes.plot([x0, x0 + length / pixel_size], [y0, y0], color="gold", linewidth=3, solid_capstyle="butt")
         axes.text(x0, y0 + image.shape[0] * 0.03, f"{length / 10:g} nm", color="gold", fontsize=8)
@@ -42,15 +38,9 @@ def montage(images: Sequence[np.ndarray], columns: int) -> np.ndarray:
     """Return images of one size side by side in rows, with a thin gap."""
     rows = (len(images) + columns - 1) // columns
     h, w = images[0].shape
-    low, high = grey_limits(np.stack(images))
+    low, high = contrast_limits(np.stack(images))
     sheet = np.full((rows * (h + 1) - 1, columns * (w + 1) - 1), low, np.float32)
     for k, image in enumerate(images):
         y, x = (rows - 1 - k // columns) * (h + 1), (k % columns) * (w + 1)
         sheet[y : y + h, x : x + w] = np.clip(image, low, high)
     return sheet
-
-
-def _round_length(length: float) -> float:
-    """Return 1, 2 or 5 times a power of ten at or below `length`."""
-    power = 10 ** np.floor(np.log10(max(length, 1e-6)))
-    return float(max(f for f in (1, 2, 5) if f * power <= length * 1.0001) * power)

@@ -71,6 +71,8 @@ class DetailsPanel(ttk.Notebook):
         tree.bind("<Button-3>", self._viewers_menu)
         tree.bind("<Double-1>", lambda e: self._open(tree.identify_row(e.y)))
         tree.bind("<Return>", lambda _: self._open(next(iter(tree.selection()), "")))
+        for keys in ("<Shift-F10>", "<Key-Menu>"):
+            tree.bind(keys, lambda _: self._menu_by_key())
         tree.bind("<B1-Motion>", lambda e: self._dragging(e))
         tree.bind("<ButtonRelease-1>", self._dropped)
         return tree
@@ -213,6 +215,13 @@ class DetailsPanel(ttk.Notebook):
             return
         self.outputs.selection_set(iid)
         self.window.output_menu(output).tk_popup(event.x_root, event.y_root)
+
+    def _menu_by_key(self) -> str:
+        output = self.selected_output()
+        if output is not None:
+            tree = self.outputs
+            self.window.output_menu(output).tk_popup(tree.winfo_rootx() + 40, tree.winfo_rooty() + 40)
+        return "break"
 
     def _dragging(self, event: "tk.Event[Any]") -> None:
         if self.outputs.selection():

@@ -84,6 +84,8 @@ class GraphView(ttk.Frame):
         for key, step in (("Up", (-1, 0)), ("Down", (1, 0)), ("Left", (0, -1)), ("Right", (0, 1))):
             c.bind(f"<{key}>", lambda _, s=step: self._step(*s))  # type: ignore[misc]
         c.bind("<Return>", lambda _: self._open_selected())
+        for key in ("<Shift-F10>", "<Key-Menu>"):
+            c.bind(key, lambda _: self._menu_by_key())
 
     # --- content ---
 
@@ -289,6 +291,12 @@ class GraphView(ttk.Frame):
         if i is not None and i not in self.selection:
             self.select({i})
         self._menu(i, event.x_root, event.y_root)
+
+    def _menu_by_key(self) -> str:
+        i = min(self.selection, default=None)
+        place = self.centre_of(i) if i is not None else (self.canvas.winfo_rootx() + 40, self.canvas.winfo_rooty() + 40)
+        self._menu(i, *place)
+        return "break"
 
     def _open_selected(self) -> None:
         if len(self.selection) == 1:

@@ -8,6 +8,7 @@ from typing import Any
 import ttkbootstrap as ttk
 from PIL import ImageGrab
 
+from emtomo.compute.slices import round_length
 from emtomo.gui.core.actions import Action
 from emtomo.gui.core.slices import PLANES, SliceState
 from emtomo.gui.core.volume import VolumeSource
@@ -304,9 +305,7 @@ class SliceWindow(Window):
         if not self.pixel_size or panel.axis != self.main_axis:
             return
         per = panel.camera.zoom / self.pixel_size
-        goal = panel.camera.width / 5 / per
-        power = 10 ** len(str(int(goal))) / 10
-        length = max((f * power for f in (1, 2, 5) if f * power <= goal), default=power)
+        length = round_length(panel.camera.width / 5 / per)
         x1 = panel.camera.width - theme.px(self, 14)
         y = panel.camera.height - theme.px(self, 14)
         c = panel.canvas
