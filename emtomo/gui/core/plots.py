@@ -75,6 +75,21 @@ def style(axes: Any, palette: Palette) -> None:
     axes.grid(alpha=0.2)
 
 
+def themed(figure: Figure, palette: Palette) -> Figure:
+    """Give a figure that was drawn for paper the palette's colours; its pictures stay as they are."""
+    figure.set_facecolor(palette.background)
+    for axes in figure.axes:
+        style(axes, palette)
+        if axes.get_images():
+            axes.grid(visible=False)
+        legend = axes.get_legend()
+        if legend is not None:
+            legend.get_frame().set_facecolor(palette.background)
+            for text in legend.get_texts():
+                text.set_color(palette.foreground)
+    return figure
+
+
 def pixels(figure: Figure, width: int, height: int, dpi: float) -> np.ndarray:
     """Return a figure as `(height, width, 3)` uint8."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -11,7 +11,7 @@ from PIL import Image, ImageTk
 from emtomo.engine.parameters import protocol_named, set_parameters
 from emtomo.gui.core.actions import Action
 from emtomo.gui.core.background import Task
-from emtomo.gui.core.plots import Palette, convergence, pixels
+from emtomo.gui.core.plots import Palette, convergence, pixels, themed
 from emtomo.gui.core.shown import Shown
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.dialogs import choose_file
@@ -64,12 +64,17 @@ class FigureWindow(Window):
         wide, high = self.label.winfo_width(), self.label.winfo_height()
         if wide < 20 or high < 20:
             return
-        make, dpi = self.make, 100 * self.app.factor
+        make, dpi, palette = self.make, 100 * self.app.factor, self.palette
 
         def work(_: Task) -> np.ndarray:
-            return pixels(make(), wide, high, dpi)
+            return pixels(themed(make(), palette), wide, high, dpi)
 
         self._task = self.app.work(work, self._show, self._failed)
+
+    @property
+    def palette(self) -> Palette:
+        """The theme's colours."""
+        return Palette(theme.colour("bg"), theme.colour("fg"), theme.colour("primary"))
 
     def _show(self, picture: np.ndarray) -> None:
         if not self.winfo_exists():
@@ -119,11 +124,6 @@ class LiveCurves(FigureWindow):
 
     def __init__(self, master: Any, title: str, folder: Path) -> None:
         super().__init__(master, title, lambda: convergence(folder, self.palette), live=True)
-
-    @property
-    def palette(self) -> Palette:
-        """The theme's colours."""
-        return Palette(theme.colour("bg"), theme.colour("fg"), theme.colour("primary"))
 
 
 class CutWindow(FigureWindow):

@@ -22,7 +22,7 @@ class ModelPool(ttk.Labelframe):
         self.picker = picker
         row = ttk.Frame(self)
         row.pack(fill="x")
-        self.kind = ttk.Combobox(row, values=list(MODELS), state="readonly", width=22)
+        self.kind = ttk.Combobox(row, values=list(MODELS), state="readonly", width=17)
         self.kind.set(picker.kind)
         self.kind.pack(side="left", fill="x", expand=True)
         self.kind.bind("<<ComboboxSelected>>", lambda _: self._kind_chosen())

@@ -17,6 +17,7 @@ from emtomo.gui.tk.dialogs import choose_file
 from emtomo.gui.tk.slicepanel import SlicePanel
 from emtomo.gui.tk.window import Window, busy_label, tip
 
+SIDE = 312
 MOUSE = [
     ("Wheel", "next slice; with Shift ten slices"),
     ("Ctrl+Wheel", "zoom at the pointer"),
@@ -51,8 +52,11 @@ class SliceWindow(Window):
         self.shown: int | None = None
         self.main_axis = 0
         self._bottom()
-        self.side = ttk.Frame(self, padding=theme.px(self, theme.PAD))
-        self.side.pack(side="right", fill="y")
+        # scrolls where the screen is small or the text large
+        self.side = ttk.ScrolledFrame(
+            self, padding=theme.px(self, theme.PAD), auto_hide=True, width=theme.px(self, SIDE), height=100
+        )
+        self.side.container.pack(side="right", fill="y")
         self.below = ttk.Frame(self)  # for pictures of particles
         self.below.pack(side="bottom", fill="x")
         self.grid_frame = ttk.Frame(self)

@@ -19,6 +19,7 @@ from emtomo.gui.tk.window import Window, tip
 
 STILL = 220  # ms after the last movement until full resolution
 MOVING = 0.5
+SIDE = 236
 MOUSE = [
     ("Left drag", "turn"), ("Shift+drag, middle drag", "move"), ("Wheel", "come nearer"), ("Ctrl+Wheel", "next slice"),
     ("Left click", "select a particle; with Ctrl one more"), ("Right drag", "select particles in a rectangle"),
@@ -64,8 +65,8 @@ class View3D(Window):
 
     def _side(self) -> None:
         pad, gap = theme.px(self, theme.PAD), theme.px(self, theme.GAP)
-        side = ttk.Frame(self, padding=pad)
-        side.pack(side="right", fill="y")
+        side = ttk.ScrolledFrame(self, padding=pad, auto_hide=True, width=theme.px(self, SIDE), height=100)
+        side.container.pack(side="right", fill="y")
         self.told = ttk.Label(side, text="", wraplength=theme.px(self, 200), justify="left")
         box = ttk.Labelframe(side, text="Show", padding=pad)
         box.pack(fill="x")
