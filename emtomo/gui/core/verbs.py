@@ -56,7 +56,7 @@ def filled(project: EmtomoProject, asked: Asked, folder: Path) -> Protocol:
         if run.isActive():
             raise ProjectError(f"{run.getObjLabel()} is {run.getStatus()}; stop it before you change it.")
         if run.getObjLabel() != asked.label:
-            relabel(project, run, asked.label)
+            set_label(project, run, asked.label)
     set_parameters(project, run, asked.values, folder)
     run.setObjComment(asked.comment)
     run._useQueue.set(asked.queue is not None)
@@ -215,23 +215,20 @@ def delete(project: EmtomoProject, ids: Iterable[int]) -> None:
         project.deleteProtocol(*[runs[i] for i in sorted(chosen, reverse=True)])
 
 
-def relabel(project: EmtomoProject, run: Protocol, label: str) -> None:
-    """Give a run another label, unique in the project."""
+def set_label(project: EmtomoProject, run: Protocol, label: str) -> None:
+    """Give a run another label, unique in the project; it is not stored yet."""
     if label.isdigit() or "." in label or not label.strip():
         raise ProjectError(f"A label must not be empty, a number, or hold a dot; got {label!r}.")
     if label in {other.getObjLabel() for other in project.runs_now() if other.getObjId() != run.getObjId()}:
         raise ProjectError(f"This project has a run labelled {label!r} already; labels are unique.")
-    run = project.find(run.strId())
     run.setObjLabel(label)
-    project.amend(run)
 
 
 def rename(project: EmtomoProject, i: int, label: str, comment: str) -> None:
     """Give run `i` a label and a comment."""
     run = project.find(str(i))
     if label != run.getObjLabel():
-        relabel(project, run, label)
-        run = project.find(str(i))
+        set_label(project, run, label)
     run.setObjComment(comment)
     project.amend(run)
 

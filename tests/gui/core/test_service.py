@@ -138,6 +138,13 @@ def test_copy_rename_compare_delete(window):
     rows = window.ask(lambda p: differences(p, by_label["model"], made[1]))[1]
     assert ("Cropping parameter (voxel)", "8", "9") in rows
     assert all(row[0] in ("Cropping parameter (voxel)", "Input meshes") for row in rows)
+    # a label that is being typed is checked and not stored; saving the form stores it
+    typed = Asked("model-workflow", "third model", {"cropping": "9"}, run=made[1])
+    assert window.ask(lambda p: verbs.complaints(p, typed, window.service.folder)) == (True, [])
+    assert window.ask(lambda p: p.find(str(made[1])).getObjLabel()) == (True, "other model")
+    assert window.ask(lambda p: verbs.save(p, typed, window.service.folder))[0]
+    assert window.ask(lambda p: p.find(str(made[1])).getObjLabel()) == (True, "third model")
+    assert window.ask(lambda p: verbs.rename(p, made[1], "other model", ""))[0]
     refused = window.ask(lambda p: verbs.delete(p, [made[0]]))
     assert refused[0] is False and "would lose an input" in refused[1]
     folders = [window.service.folder / window.runs[i].folder for i in made]
