@@ -165,6 +165,9 @@ def main(project: Path) -> None:
                     ("model workflow", "coordinates", viewers.ViewTable, "table"),
                 ):
                     window = p.view(label, output, viewer)
+                    if shot == "gallery":
+                        for window.chosen in (3, 17):
+                            window.leave_out()
                     p.shoot(window, shot)
                     getattr(window, "shut", window.close)()
                 models(p)

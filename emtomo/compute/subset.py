@@ -43,13 +43,16 @@ def choose(
     group: np.ndarray | None = None,
     class_number: np.ndarray | None = None,
     score: np.ndarray | None = None,
+    left_out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the indices, ascending, of the items chosen from `n`.
 
-    A criterion on a column that the items have not is an error.
+    A criterion on a column that the items have not is an error. `left_out` are indices of items that are never chosen.
     """
     checked(options)
     keep = np.ones(n, bool)
+    if left_out is not None:
+        keep[left_out] = False
     for text, column, what in ((options.groups, group, "Groups"), (options.classes, class_number, "Classes")):
         if text.strip():
             if column is None:

@@ -1,27 +1,41 @@
 """Protocol: choose a part of a set."""
 
+from pathlib import Path
+
 import numpy as np
-from pyworkflow.protocol.params import Form
+from pyworkflow.protocol.params import Form, PathParam
 
 from emtomo.compute.subset import SubsetOptions, choose
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.engine.table import TableSet
-from emtomo.errors import EmtomoError
+from emtomo.errors import EmtomoError, FormatError
+
+DIGITS = 12  # Python reads no number of thousands of digits
 
 
 class SelectSubset(EmtomoProtocol):
-    """Choose items of any set by number, group, class or score."""
+    """Choose items of any set by number, group, class or score, or leave out those of a list."""
 
     NAME = "select-subset"
     _label = "select subset"
     _possibleOutputs = {"subset": TableSet}
     OPTIONS = (SubsetOptions,)
+    READS = ("left_out",)
     THREADS = False
 
     # --- form ---
 
     def _define_inputs(self, form: Form) -> None:
         self._add_input(form, "items", "TableSet", "Input set", "Any set.")
+        form.addParam(
+            "left_out",
+            PathParam,
+            default="",
+            allowsNull=True,
+            label="Left out",
+            help="Text file with the numbers of items to leave out, one in a line; the first item of the set is 1. "
+            "The gallery and the 3D view write it.",
+        )
 
     def _check(self) -> list[str]:
         try:
@@ -49,4 +63,29 @@ class SelectSubset(EmtomoProtocol):
     def _chosen(self) -> np.ndarray:
         frame = self.input_items.get().frame()
         columns = {name: frame[name].to_numpy() for name in ("group", "class_number", "score") if name in frame.columns}
-        return choose(len(frame), self.options(SubsetOptions), **columns)
+        path = str(self.left_out.get() or "")
+        left_out = item_numbers(Path(path), len(frame)) - 1 if path else None
+        return choose(len(frame), self.options(SubsetOptions), **columns, left_out=left_out)
+
+
+def item_numbers(path: Path, n: int) -> np.ndarray:
+    """Return the numbers, 1 to `n`, that stand in a text file, one in a line.
+
+    Raises
+    ------
+    FormatError
+        If the file cannot be read, or a line holds anything else.
+    """
+    try:
+        lines = path.read_text(encoding="utf8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise FormatError(path, f"must be a text file with the numbers of items: {error}.") from None
+    found = []
+    for k, line in enumerate(lines, 1):
+        text = line.strip()
+        if not text:
+            continue
+        if not (text.isascii() and text.isdigit() and len(text) <= DIGITS and 1 <= int(text) <= n):
+            raise FormatError(path, f"must be the number of an item, 1 to {n}, got {text[:40]!r}.", k)
+        found.append(int(text))
+    return np.array(found, int)

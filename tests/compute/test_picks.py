@@ -144,6 +144,7 @@ def test_subsets_by_number_seed_group_class_and_score():
     group, score = np.array([1, 2, 2, 3, 2]), np.array([0.1, 0.9, 0.5, 0.7, 0.2])
     assert choose(5, SubsetOptions(groups="2, 3"), group=group).tolist() == [1, 2, 3, 4]
     assert choose(5, SubsetOptions(min_score=0.5), score=score).tolist() == [1, 2, 3]
+    assert choose(5, SubsetOptions(groups="2"), group=group, left_out=np.array([0, 2])).tolist() == [1, 4]
     drawn = choose(1000, SubsetOptions(number=10, seed=3))
     assert len(set(drawn)) == 10 and drawn.tolist() == choose(1000, SubsetOptions(number=10, seed=3)).tolist()
     assert drawn.tolist() != choose(1000, SubsetOptions(number=10, seed=4)).tolist()

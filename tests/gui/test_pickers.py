@@ -280,12 +280,39 @@ def test_particles_are_removed_in_space_and_kept_as_a_new_output(robot):
     view.remove()
     view.w["keep"].invoke()
     robot.finished("selected from model")
-    made = next(o for o in robot.run_named("selected from model").outputs if o.name == "coordinates")
+    made = next(o for o in robot.run_named("selected from model").outputs if o.name == "subset")
     before = robot.window.output_named(output.target).summary
     assert int(made.summary.split()[0]) == int(before.split()[0]) - 3
     assert "oriented" in made.summary and " 0 oriented" not in made.summary
     view.shut()
     chooser.close()
+
+
+def test_particles_are_left_out_in_the_gallery_and_the_rest_keeps_its_kind(robot):
+    from emtomo.viewers.windows import ViewSubtomograms
+
+    output = robot.window.output_named(f"{robot.run_named('extract').id}.subtomograms")
+    got = []
+    robot.window.view(output, ViewSubtomograms, got.append)
+    assert robot.pump(until=lambda: got and got[0].sheet is not None, timeout=20)
+    gallery = got[0]
+    total = len(gallery.frame_now)
+    assert str(gallery.w["keep"].cget("state")) == "disabled"
+    left, top = gallery.canvas.winfo_rootx(), gallery.canvas.winfo_rooty()
+    for k, button in ((0, 3), (1, 3), (2, 1), (1, 3)):  # the second is taken back, the third only looked at
+        x0, y0, x1, y1 = gallery.sheet.box(k)
+        robot.click_at(left + (x0 + x1) // 2, top + (y0 + y1) // 2, button)
+    assert gallery.out == {0}
+    x0, y0, x1, y1 = gallery.sheet.box(2)
+    robot.click_at(left + (x0 + x1) // 2, top + (y0 + y1) // 2)
+    robot.key("Delete")
+    assert gallery.out == {0, 2}
+    robot.key("ctrl+s")
+    robot.finished("selected from extract")
+    made = next(o for o in robot.run_named("selected from extract").outputs if o.name == "subset")
+    assert made.kinds[0] == output.kinds[0] == "SetOfSubtomograms"
+    assert int(made.summary.split()[0]) == total - 2
+    gallery.close()
 
 
 @pytest.mark.parametrize("factor", [1.0, 2.0])

@@ -14,7 +14,7 @@ from emtomo.compute.noise import noise_level
 from emtomo.compute.rotations import angle_of_vectors
 from emtomo.engine.lineage import upstream
 from emtomo.io import mrc
-from emtomo.objects import SetOfTomograms, rotations_of
+from emtomo.objects import SetOfTomograms, positions_of, rotations_of
 from tests.engine.helpers import SAMPLE, Bench
 
 pytestmark = pytest.mark.workflow
@@ -313,6 +313,19 @@ def test_what_cannot_be_cut_or_averaged_is_told(bench, tmp_path):
 
 
 # --- sets ---
+
+
+def test_items_of_a_list_are_left_out_and_bad_lists_are_told(bench, tmp_path):
+    frame = bench.project.find("sim").truth.frame()
+    bad, total = tmp_path / "left out by hand.txt", len(frame)
+    bad.write_text("1\n\n3\n")
+    rest = bench.run("select-subset", "rest", items="sim.truth", left_out=bad)
+    assert_allclose(positions_of(rest.subset.frame()), positions_of(frame.drop(index=[0, 2])))
+    for text, told in ((f"2\n{total + 1}\n", f"line 2: must be the number of an item, 1 to {total}"), ("0", "line 1"),
+                       ("²", "line 1"), ("1;2", "'1;2'"), ("9" * 5000, "line 1")):  # fmt: skip
+        bad.write_text(text)
+        assert told in errors(bench, "select-subset", items="sim.truth", left_out=bad)
+    assert "must be a text file" in errors(bench, "select-subset", items="sim.truth", left_out=tmp_path)
 
 
 def test_consensus_cleaning_and_subset_of_real_sets(bench):

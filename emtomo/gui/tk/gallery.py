@@ -34,6 +34,7 @@ class GalleryWindow(Window):
         self._task: Task | None = None
         self._again = False
         self.chosen: int | None = None
+        self.out: set[int] = set()
         self.orders: np.ndarray = np.zeros(0, int)
         pad = theme.px(self, theme.PAD)
         foot = ttk.Frame(self, padding=pad)
@@ -61,6 +62,10 @@ class GalleryWindow(Window):
         self.axis.bind("<<ComboboxSelected>>", lambda _: self.redraw())
         self.axis.pack(side="left")
         self.told = ttk.Label(foot, text="")
+        self.keep_button = ttk.Button(foot, text="Save as new output", bootstyle="success", command=self.keep)
+        self.keep_button.pack(side="right")
+        self.keep_button.configure(state="disabled")
+        self.w["keep"] = self.keep_button
         self.told.pack(side="left", padx=pad, fill="x", expand=True)
         self.canvas = tk.Canvas(self, highlightthickness=0, background="#282828", takefocus=1)
         self.canvas.pack(fill="both", expand=True)
@@ -68,6 +73,7 @@ class GalleryWindow(Window):
         self.canvas.bind("<Configure>", lambda _: self.redraw())
         self.canvas.bind("<Button-1>", self._press)
         self.canvas.bind("<Double-Button-1>", lambda _: self.open_chosen())
+        self.canvas.bind("<Button-3>", self._press_out)
         self.canvas.bind("<Button-4>", lambda e: self.resize(1.25) if int(e.state) & 4 else self.turn(-1))
         self.canvas.bind("<Button-5>", lambda e: self.resize(0.8) if int(e.state) & 4 else self.turn(1))
         self.w |= {"canvas": self.canvas, "sort": self.sort, "told": self.told}
@@ -77,10 +83,13 @@ class GalleryWindow(Window):
                 Action("back", "Page before", lambda: self.turn(-1), "<Prior> <Left>"),
                 Action("larger", "Larger pictures", lambda: self.resize(1.25), "<plus> <equal>"),
                 Action("smaller", "Smaller pictures", lambda: self.resize(0.8), "<minus>"),
+                Action("leave-out", "Leave the framed particle out, or take it back", self.leave_out, "<Delete> <x>"),
+                Action("keep", "Save those that are left as a new output", self.keep, "<Control-s>"),
                 Action("close", "Close", self.close, "<Escape>"),
             ],
             [
                 ("Left click", "what is known of the particle"),
+                ("Right click", "leave it out, or take it back"),
                 ("Double click", "its slices"),
                 ("Wheel", "page"),
                 ("Ctrl+Wheel", "size"),
@@ -168,16 +177,41 @@ class GalleryWindow(Window):
             )
         self._frame()
 
-    def _frame(self) -> None:
-        """Frame the chosen picture."""
-        self.canvas.delete("chosen")
-        if self.chosen is None or self.sheet is None:
+    def _press_out(self, event: "tk.Event[Any]") -> None:
+        self._press(event)
+        self.leave_out()
+
+    def leave_out(self) -> None:
+        """Leave the framed particle out of the new output, or take it back."""
+        if self.chosen is None:
+            self.told.configure(text="Click a particle first.")
             return
-        at = np.flatnonzero(self.orders[self.first : self.first + self.sheet.count] == self.chosen)
-        if len(at):
-            self.canvas.create_rectangle(
-                *self.sheet.box(int(at[0])), outline=theme.ACTIVE_FRAME, width=2, tags="chosen"
-            )
+        self.out ^= {self.chosen}
+        self.keep_button.configure(state="normal" if self.out else "disabled")
+        self.told.configure(text=f"{len(self.frame_now) - len(self.out)} of {len(self.frame_now)} are left.")
+        self._frame()
+
+    def keep(self) -> None:
+        """Make a new output of the particles that are left."""
+        from emtomo.gui.tk.setslices import leave_out
+
+        if not self.out:
+            self.told.configure(text="Leave particles out first: right click, or Delete.")
+            return
+        leave_out(self.app, self.shown, np.array(sorted(self.out)), lambda text: self.told.configure(text=text))
+
+    def _frame(self) -> None:
+        """Frame the chosen picture, and cross those that are left out."""
+        self.canvas.delete("chosen")
+        if self.sheet is None:
+            return
+        for k, number in enumerate(self.orders[self.first : self.first + self.sheet.count]):
+            box = self.sheet.box(k)
+            if int(number) in self.out:
+                for line in (box, (box[0], box[3], box[2], box[1])):
+                    self.canvas.create_line(*line, fill=theme.LEFT_OUT, width=2, tags="chosen")
+            if number == self.chosen:
+                self.canvas.create_rectangle(*box, outline=theme.ACTIVE_FRAME, width=2, tags="chosen")
 
     def open_chosen(self) -> None:
         """Show the slices of the chosen box."""

@@ -138,41 +138,31 @@ def open_space(master: Any, shown: Shown, scene_of: Callable[[Shown, str], Any])
 
 def save_selection(window: Any, shown: Shown, name: str, kept: np.ndarray) -> None:
     """Make a new set of the particles of a tomogram that are left, with those of the other tomograms."""
-    from emtomo.gui.core.sitting import write_table
+    mine = np.flatnonzero((shown.value.frame(["tomogram_id"])["tomogram_id"] == name).to_numpy())
+    leave_out(window, shown, mine[~kept], window.say)
 
-    frame = shown.value.frame()
-    mine = np.flatnonzero((frame["tomogram_id"] == name).to_numpy())
-    stays = np.ones(len(frame), bool)
-    stays[mine] = kept
-    columns = [
-        c
-        for c in ("tomogram_id", "x", "y", "z", "group", "score", *(f"r{i}{j}" for i in "123" for j in "123"))
-        if c in frame
-    ]
-    table = frame.loc[stays, columns]
-    if "r11" in table and table["r11"].isna().any():
-        table = table.drop(columns=[c for c in table if str(c).startswith("r") and str(c)[1:].isdigit()])
-    box = int(shown.value.box_size.get() or 32)
+
+def leave_out(window: Any, shown: Shown, items: np.ndarray, say: Callable[[str], object]) -> None:
+    """Make a new set, of the same kind and with all columns, without `items` (indices from 0)."""
 
     def work(project: Any) -> str:
         folder = Path(project.path) / "Picking"
-        number = len(list(folder.glob("selected_*"))) + 1
-        path = folder / f"selected_{shown.run}_{shown.name}_{number}.csv"
-        write_table(table, path)
-        run = project.new_run(
-            protocol_named("pick-manually"), project.free_label(f"selected from {shown.label}".replace(".", " "))
-        )
-        set_parameters(
-            project,
-            run,
-            {"tomograms": shown.tomograms_target, "points": str(path), "box_size": str(box), "thumbnails": "no"},
-            Path(project.path),
-        )
+        folder.mkdir(exist_ok=True)
+        number = len(list(folder.glob(f"left_out_{shown.run}_{shown.name}_*.txt"))) + 1
+        path = folder / f"left_out_{shown.run}_{shown.name}_{number}.txt"
+        part = path.with_suffix(".part")
+        part.write_text("".join(f"{k + 1}\n" for k in np.sort(items)), encoding="utf8")
+        part.replace(path)
+        label = project.free_label(f"selected from {shown.label}".replace(".", " "))
+        run = project.new_run(protocol_named("select-subset"), label)
+        given = {"items": f"{shown.run}.{shown.name}", "left_out": str(path), "number": "0"}
+        set_parameters(project, run, given, Path(project.path))
         project.saveProtocol(run)
         project.launch(run)
         return str(run.getObjLabel())
 
-    window.service.ask(work, lambda label: window.say(f"{int(stays.sum())} particles kept in {label}."), window._failed)
+    stay = len(shown.value) - len(items)
+    window.service.ask(work, lambda label: say(f"{stay} particles kept in {label}."), window._failed)
 
 
 def open_volume(master: Any, shown: Shown) -> Any:

@@ -13,6 +13,7 @@ GROUPS = ("#56b4e9", "#e69f00", "#009e73", "#f0e442", "#cc79a7", "#d55e00", "#00
 ROLE_COLOURS = {"positive": "#56b4e9", "negative": "#ff5a5a", "particles": "#009e73", "inside": "#ffd24d"}
 SLICE_BACKGROUND = "#181818"
 ACTIVE_FRAME = "#ff3b30"
+LEFT_OUT = "#ffb000"
 
 
 def colour(name: str) -> str:
