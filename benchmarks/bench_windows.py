@@ -70,11 +70,12 @@ def big_volume(folder):
 def slices(app, path):
     """Change slices in the full window: extraction, drawing, display."""
     from emtomo.compute.slices import warm_up
+    from emtomo.gui.core.volume import VolumeSource
     from emtomo.gui.tk.slicewindow import SliceWindow
 
     warm_up()  # as the project window does
     started = time.perf_counter()
-    window = SliceWindow(app, path, "large", 10.0)
+    window = SliceWindow(app, VolumeSource(path), "large", 10.0)
     window.geometry("1200x900+0+0")
     app.update()
     opened = time.perf_counter() - started

@@ -67,6 +67,13 @@ class Photographer:
         self.rest(1.2)
         return got[0]
 
+    def picker(self, dialog: Any) -> Any:
+        """Open the picker for the first tomogram and return it."""
+        name = dialog.sitting.names[0]
+        dialog.open(name)
+        self.wait(lambda: name in dialog.pickers)
+        return dialog.pickers[name]
+
 
 def models(p: Photographer) -> None:
     """Vectorial picking with the demo's points, the montage, the 3D view."""
@@ -86,7 +93,7 @@ def models(p: Photographer) -> None:
     dialog = p.window.sittings[made[0]]
     p.rest(0.5)
     p.shoot(dialog, "tomograms")
-    picker = dialog.open(dialog.sitting.names[0])
+    picker = p.picker(dialog)
     p.rest(2.0)
     p.shoot(picker, "picker")
     picker.open_montage()
@@ -125,7 +132,7 @@ def boxes(p: Photographer) -> None:
             if kind == "positive":
                 shifted = [[(r[0] + 40) % 240 + 8, (r[1] + 60) % 240 + 8, r[2], "point"] for r in rows]
                 session.add_many(session.new_model("negative"), shifted)
-        picker = dialog.open(dialog.sitting.names[0])
+        picker = p.picker(dialog)
         if rows:
             picker.state_.centre(*rows[0][2::-1])
         p.rest(2.0)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from emtomo.engine.table import TableSet
+from emtomo.gui.core.opened import opened_tilts, opened_tomogram, opened_volume, prepare_slices
 from emtomo.gui.core.plots import curve_file
 from emtomo.gui.core.shown import Shown
 from emtomo.objects import (
@@ -30,6 +31,11 @@ class ViewTomograms(OutputViewer):
     _targets: ClassVar[list[type]] = [SetOfTomograms]
     FIGURE = staticmethod(figures.tomograms)
 
+    @classmethod
+    def prepare(cls, shown: Shown) -> None:
+        """Open what is shown at once."""
+        prepare_slices(shown, opened_tomogram)
+
 
 class ViewTilts(OutputViewer):
     """The images of tilt series."""
@@ -37,6 +43,11 @@ class ViewTilts(OutputViewer):
     KEY, ORDER, _name, WINDOW = "tilts", 1, "Tilt images", "setslices:open_tilts"
     _targets: ClassVar[list[type]] = [SetOfTiltSeries]
     FIGURE = staticmethod(figures.tilt_series)
+
+    @classmethod
+    def prepare(cls, shown: Shown) -> None:
+        """Open what is shown at once."""
+        prepare_slices(shown, opened_tilts)
 
 
 class ViewMeshes(OutputViewer):
@@ -79,6 +90,11 @@ class ViewVolume(OutputViewer):
     KEY, ORDER, _name, WINDOW = "slices", 1, "Slices", "setslices:open_volume"
     _targets: ClassVar[list[type]] = [Average, Volume, Mask]
     FIGURE = staticmethod(figures.average)
+
+    @classmethod
+    def prepare(cls, shown: Shown) -> None:
+        """Open what is shown at once."""
+        prepare_slices(shown, opened_volume)
 
 
 class ViewFsc(OutputViewer):

@@ -183,7 +183,10 @@ run = next(r.id for r in window.runs.values() if r.label == "pick")
 open_dialog(window, run)
 until(lambda: window.sittings)
 dialog = window.sittings[run]
-picker = dialog.open(dialog.sitting.names[0])
+name = dialog.sitting.names[0]
+dialog.open(name)
+until(lambda: name in dialog.pickers)
+picker = dialog.pickers[name]
 picker.show_planes(0)
 end = time.time() + 1.5
 while time.time() < end:

@@ -30,7 +30,9 @@ def dialog_of(robot, protocol, **values):
 
 
 def picker_of(robot, dialog, name):
-    picker = dialog.open(name)
+    dialog.open(name)
+    assert robot.pump(until=lambda: name in dialog.pickers, timeout=15), dialog.state_.cget("text")
+    picker = dialog.pickers[name]
     picker.show_planes(0)
     picker.geometry("+60+40")
     robot.pump(0.9)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 import tkinter
 
 import numpy as np
@@ -112,6 +113,42 @@ def test_every_viewer_opens_every_output_and_closes(robot):
                 assert set(toplevels(window)) - before
                 close_all(robot)
     assert count > 35
+
+
+def test_no_volume_is_read_in_the_thread_of_the_windows(robot, monkeypatch):
+    from emtomo.gui.core.volume import VolumeSource
+    from tests.gui.test_pickers import dialog_of
+
+    read, usual = [], VolumeSource.__init__
+
+    def init(self, path):
+        read.append(threading.current_thread() is threading.main_thread())
+        usual(self, path)
+
+    monkeypatch.setattr(VolumeSource, "__init__", init)
+    window, kinds = robot.window, set()
+    window._failed = lambda told: None
+    for output in [o for run in window.runs.values() for o in run.outputs]:
+        for viewer in viewers_of_kinds(output.kinds):
+            if viewer.KEY not in ("slices", "points", "coordinates", "3d"):
+                continue
+            got, before = [], len(read)
+            window.view(output, viewer, got.append)
+            if not robot.pump(until=lambda g=got: g, timeout=15):
+                continue
+            if hasattr(got[0], "tree"):  # of several tomograms: open the first
+                got[0].open(got[0].tree.get_children()[0])
+                assert robot.pump(until=lambda g=got: "opened" in g[0].w, timeout=15)
+            kinds |= {viewer.KEY} if len(read) > before else set()
+            close_all(robot)
+    dialog = dialog_of(robot, "pick-vectorial")
+    for name in dialog.sitting.names:
+        dialog.open(name)
+        dialog.open(name)  # twice is one window
+    assert robot.pump(until=lambda: len(dialog.pickers) == len(dialog.sitting.names), timeout=15)
+    dialog.shut()
+    assert {"slices", "points", "coordinates"} <= kinds
+    assert len(read) > 8 and not any(read)
 
 
 def test_runs_are_selected_filtered_sorted_and_found(robot):
@@ -274,9 +311,12 @@ def test_a_damaged_journal_and_a_missing_tomogram_are_told(robot):
     (dialog.sitting.folder / f"{first}.jsonl").write_text("hello\n")
     dialog.refresh(first)
     assert "damaged" in dialog.tree.item(first, "values") and "line 1" in dialog.state_.cget("text")
-    assert dialog.open(first) is None
+    dialog.open(first)
+    assert robot.pump(until=lambda: "line 1" in dialog.state_.cget("text"), timeout=10)
     dialog.sitting.file(second).unlink()
-    assert dialog.open(second) is None and "cannot be read" in dialog.state_.cget("text")
+    dialog.open(second)
+    assert robot.pump(until=lambda: "cannot be read" in dialog.state_.cget("text"), timeout=10)
+    assert not dialog.pickers
     dialog.shut()
 
 

@@ -52,11 +52,8 @@ class Task:
         def run() -> None:
             try:
                 result = work(self)
-            except EXPECTED as error:
-                self._tell(failed, sentence(error))
             except Exception as error:  # noqa: BLE001  the window must hear of it, whatever it is
-                traceback.print_exc()
-                self._tell(failed, f"Unexpected {type(error).__name__}: {error}")
+                self._tell(failed, sentence(error))
             else:
                 self._tell(done, result)
 
@@ -80,7 +77,10 @@ class Task:
 
 
 def sentence(error: BaseException) -> str:
-    """Return an error as one sentence for a user."""
+    """Return an error as one sentence for a user; one that nobody foresaw is printed with its traceback as well."""
+    if not isinstance(error, EXPECTED):
+        traceback.print_exception(error)
+        return f"Unexpected {type(error).__name__}: {error}"
     if isinstance(error, MemoryError):
         return "There is not enough memory for this."
     if isinstance(error, OSError) and error.strerror:

@@ -1,13 +1,13 @@
 """Particles of an output as arrays in the voxels of their tomogram; read in a thread, whatever their number."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from emtomo.compute.positions import to_voxels
 from emtomo.errors import EmtomoError
 from emtomo.gui.core.shown import Shown
+from emtomo.gui.core.volume import VolumeSource
 from emtomo.objects import positions_of, rotations_of
 
 POINT = 5.0  # voxels: picked points are drawn of this size
@@ -19,7 +19,7 @@ class Placed:
 
     Attributes
     ----------
-    path : Path
+    source : VolumeSource
         The tomogram.
     pixel_size : float
     points, normals : (n, 3) arrays
@@ -29,7 +29,7 @@ class Placed:
         Voxels of the tomogram.
     """
 
-    path: Path
+    source: VolumeSource
     pixel_size: float
     points: np.ndarray
     normals: np.ndarray
@@ -58,7 +58,7 @@ def in_tomogram(shown: Shown, name: str) -> Placed:
     Raises
     ------
     EmtomoError
-        If the tomogram is not in the project.
+        If the tomogram is not in the project, or its file is no volume.
     """
     found = shown.tomograms
     if found is None or name not in found.tomogram_ids():
@@ -71,6 +71,6 @@ def in_tomogram(shown: Shown, name: str) -> Placed:
     box = float(shown.value.box_size.get() or 16) * float(shown.value.pixel_size.get() or size) / size
     scores = frame["score"].to_numpy(float) if "score" in frame else np.zeros(len(frame))
     return Placed(
-        shown.path(row["file"]), size, points, normals, frame["group"].to_numpy(int), scores,
+        VolumeSource(shown.path(row["file"])), size, points, normals, frame["group"].to_numpy(int), scores,
         POINT if "role" in frame else box,
     )  # fmt: skip

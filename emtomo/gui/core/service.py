@@ -8,13 +8,11 @@ import contextlib
 import queue
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from emtomo.engine.project import EmtomoProject
-from emtomo.errors import EmtomoError
 from emtomo.gui.core.background import EXPECTED, Mailbox, sentence
 from emtomo.gui.core.litter import forget_runs, resting
 from emtomo.gui.core.runs import Run, Watched, snapshot
@@ -105,11 +103,8 @@ class ProjectService:
         try:
             with resting():
                 result = work(project)
-        except EmtomoError as error:
-            self._post(failed, str(error))
         except Exception as error:  # noqa: BLE001  the window must hear of it, whatever it is
-            traceback.print_exc()
-            self._post(failed, f"Unexpected {type(error).__name__}: {error}")
+            self._post(failed, sentence(error))
         else:
             self._post(done, result)
         self._look(project)

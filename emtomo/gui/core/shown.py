@@ -88,12 +88,13 @@ def shown(run: Protocol, name: str, project: Path) -> Shown:
 
     return Shown(
         project, int(run.getObjId()), run.getObjLabel(), name, getattr(run, "NAME", run.getClassName()),
-        _own(value, project), project / run.getWorkingDir(), _own(tomograms, project), _own(before, project),
+        own_copy(value, project), project / run.getWorkingDir(),
+        own_copy(tomograms, project), own_copy(before, project),
         texts_of(run), f"{tomograms.getObjParentId()}.{tomograms.getLastName()}" if tomograms is not None else "",
     )  # fmt: skip
 
 
-def _own(value: Any, project: Path) -> Any:
+def own_copy(value: Any, project: Path) -> Any:
     """Return an object of the same contents that shares nothing with the project."""
     if isinstance(value, TableSet):
         return type(value).open(project / value.getFileName())

@@ -1,6 +1,5 @@
 """The manual boxer: particles in sets, with their pictures, an eraser and a threshold on scores."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,6 +7,7 @@ import numpy as np
 from emtomo.gui.core.actions import Action
 from emtomo.gui.core.picking import PickingSession
 from emtomo.gui.core.slices import marks_near
+from emtomo.gui.core.volume import VolumeSource
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.boxerside import BoxTools, SetsList
 from emtomo.gui.tk.sessionwindow import SessionWindow
@@ -21,7 +21,7 @@ class BoxerWindow(SessionWindow):
     Parameters
     ----------
     master : widget
-    path : Path
+    source : VolumeSource
     session : PickingSession
         Its models are the sets.
     box : int
@@ -32,7 +32,7 @@ class BoxerWindow(SessionWindow):
     TITLE = "manual picking"
     NOUN = "Set"
 
-    def __init__(self, master: Any, path: Path, session: PickingSession, box: int, pixel_size: float) -> None:
+    def __init__(self, master: Any, source: VolumeSource, session: PickingSession, box: int, pixel_size: float) -> None:
         self.session, self.box = session, box
         self.erasing = False
         self._rubbing = False
@@ -41,7 +41,7 @@ class BoxerWindow(SessionWindow):
         self._again = False
         self.threshold = -np.inf
         self.make_sets()
-        super().__init__(master, path, session, self.TITLE, pixel_size, "boxer")
+        super().__init__(master, source, session, self.TITLE, pixel_size, "boxer")
 
     def make_sets(self) -> None:
         """Make the sets that there must be."""

@@ -12,6 +12,7 @@ from emtomo.errors import EmtomoError
 from emtomo.gui.core.background import Task
 from emtomo.gui.core.sitting import Sitting
 from emtomo.gui.core.trainer import Trainer, available
+from emtomo.gui.core.volume import VolumeSource
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.dialogs import TextQuestion, choose_file, tell
 from emtomo.gui.tk.tomodialog import TomogramDialog
@@ -118,13 +119,11 @@ class NetworkDialog(TomogramDialog):
         }
         return [number["particles"], number["positive"], number["negative"], status]
 
-    def make_picker(self, name: str) -> Any:
+    def make_picker(self, name: str, source: VolumeSource) -> Any:
         """Return the window for references."""
         from emtomo.gui.tk.convnet import ConvnetWindow
 
-        return ConvnetWindow(
-            self, self.sitting.file(name), self.sitting.session(name), self.trainer.box, self.sitting.pixel_size
-        )
+        return ConvnetWindow(self, source, self.sitting.session(name), self.trainer.box, self.sitting.pixel_size)
 
     def follow_references(self) -> None:
         """Let Train follow the number of references, as long as the dialog lives."""

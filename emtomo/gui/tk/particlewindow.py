@@ -1,6 +1,5 @@
 """Slices with more on them: a tomogram beside what it was made from; particles with their directions."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,8 +18,8 @@ ARROW = 1.0  # of the circle
 class BeforeAfter(SliceWindow):
     """A tomogram, and what it was made from at the same place: hold B, or switch."""
 
-    def __init__(self, master: Any, before: Path, after: Path, title: str, pixel_size: float) -> None:
-        self.old = SliceState(VolumeSource(before))
+    def __init__(self, master: Any, before: VolumeSource, after: VolumeSource, title: str, pixel_size: float) -> None:
+        self.old = SliceState(before)
         super().__init__(master, after, title, pixel_size, "before-after")
         self.old_panel = SlicePanel(self.grid_frame, self.old, 0, self)
         self.state_.listeners.append(self._follow_old)
@@ -99,7 +98,7 @@ class ParticlesWindow(SliceWindow):
         self.scores, self.box = placed.scores, placed.box
         self.cut = -np.inf
         self.size_ = min(self.box, max(4.0, 1.6 * neighbour_distance(points)))
-        super().__init__(master, placed.path, title, placed.pixel_size, "particles")
+        super().__init__(master, placed.source, title, placed.pixel_size, "particles")
         if len(points):
             self.state_.centre(*np.median(points, axis=0))
 

@@ -1,6 +1,5 @@
 """Vectorial picking: models of points on slices, with the model that they give drawn while one picks."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ from emtomo.errors import EmtomoError
 from emtomo.gui.core.actions import Action
 from emtomo.gui.core.live import Fit, LiveModels, fit_model
 from emtomo.gui.core.picking import PickingSession
-from emtomo.gui.core.volume import ACROSS
+from emtomo.gui.core.volume import ACROSS, VolumeSource
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.pickerside import ModelPool, PickTools
 from emtomo.gui.tk.sessionwindow import SessionWindow
@@ -28,7 +27,7 @@ class PickerWindow(SessionWindow):
     Parameters
     ----------
     master : widget
-    path : Path
+    source : VolumeSource
         The tomogram.
     session : PickingSession
     kind : str
@@ -37,13 +36,15 @@ class PickerWindow(SessionWindow):
         Å.
     """
 
-    def __init__(self, master: Any, path: Path, session: PickingSession, kind: str, pixel_size: float) -> None:
+    def __init__(
+        self, master: Any, source: VolumeSource, session: PickingSession, kind: str, pixel_size: float
+    ) -> None:
         self.kind = kind
         self.live = LiveModels()
         self._building: Any = None
         self._again = False
         self.montage: Any = None
-        super().__init__(master, path, session, "vectorial picking", pixel_size, "picker")
+        super().__init__(master, source, session, "vectorial picking", pixel_size, "picker")
 
     def build_side(self) -> None:
         """Model pool, role, tools."""

@@ -1,10 +1,10 @@
 """What the pickers share: points of a session on slices, moved, removed, undone; every change is on disk first."""
 
-from pathlib import Path
 from typing import Any
 
 from emtomo.gui.core.actions import Action
 from emtomo.gui.core.picking import PickingSession
+from emtomo.gui.core.volume import VolumeSource
 from emtomo.gui.tk.dialogs import TextQuestion
 from emtomo.gui.tk.slicepanel import SlicePanel
 from emtomo.gui.tk.slicewindow import SliceWindow
@@ -18,7 +18,7 @@ class SessionWindow(SliceWindow):
     Parameters
     ----------
     master : widget
-    path : Path
+    source : VolumeSource
         The tomogram.
     session : PickingSession
     what : str
@@ -32,11 +32,11 @@ class SessionWindow(SliceWindow):
     NOUN = "Model"
 
     def __init__(
-        self, master: Any, path: Path, session: PickingSession, what: str, pixel_size: float, name: str
+        self, master: Any, source: VolumeSource, session: PickingSession, what: str, pixel_size: float, name: str
     ) -> None:
         self.session = session
         self._dragging: tuple[int, int] | None = None
-        super().__init__(master, path, f"{session.tomogram_id} – {what} – emtomo", pixel_size, name)
+        super().__init__(master, source, f"{session.tomogram_id} – {what} – emtomo", pixel_size, name)
         self.changed()
 
     # --- for the pickers ---

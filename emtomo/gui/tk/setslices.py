@@ -10,8 +10,10 @@ import ttkbootstrap as ttk
 
 from emtomo.engine.parameters import protocol_named, set_parameters
 from emtomo.errors import EmtomoError
+from emtomo.gui.core.opened import opened_tilts, opened_tomogram, opened_volume, slices_of
 from emtomo.gui.core.placed import Placed, counts, in_tomogram
 from emtomo.gui.core.shown import Shown
+from emtomo.gui.core.volume import VolumeSource
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.particlewindow import BeforeAfter, ParticlesWindow
 from emtomo.gui.tk.slicewindow import SliceWindow
@@ -91,19 +93,19 @@ def _choose(
 def open_tomograms(master: Any, shown: Shown) -> Any:
     """Show tomograms; those that were made from others beside them."""
     frame = shown.value.frame()
-    before = shown.before.frame() if shown.before is not None else None
 
-    def opened(name: str, _: object) -> Any:
-        row = frame[frame["tomogram_id"] == name].iloc[0]
-        old = before[before["tomogram_id"] == name] if before is not None else None
-        title = f"{name} – {shown.label} – emtomo"
-        path, size = shown.path(row["file"]), float(shown.value.pixel_size.get())
-        if old is not None and len(old):
-            return BeforeAfter(master, shown.path(old.iloc[0]["file"]), path, title, size)
-        return SliceWindow(master, path, title, size)
+    def load(name: str) -> tuple[VolumeSource, VolumeSource | None]:
+        return slices_of(shown, name, opened_tomogram)
+
+    def make(name: str, sources: tuple[VolumeSource, VolumeSource | None]) -> Any:
+        title, size = f"{name} – {shown.label} – emtomo", float(shown.value.pixel_size.get())
+        after, before = sources
+        if before is None:
+            return SliceWindow(master, after, title, size)
+        return BeforeAfter(master, before, after, title, size)
 
     rows = [(r.tomogram_id, f"{r.size_x} × {r.size_y} × {r.size_z}") for r in frame.itertuples()]
-    return _choose(master, shown, rows, "Voxels", lambda name: None, opened)
+    return _choose(master, shown, rows, "Voxels", load, make)
 
 
 def open_particles(master: Any, shown: Shown) -> Any:
@@ -169,7 +171,7 @@ def open_volume(master: Any, shown: Shown) -> Any:
     """Show a volume."""
     return SliceWindow(
         master,
-        shown.path(str(shown.value.file.get())),
+        slices_of(shown, "", opened_volume),
         f"{shown.title} – emtomo",
         float(shown.value.pixel_size.get() or 0),
     )
@@ -179,11 +181,11 @@ def open_tilts(master: Any, shown: Shown) -> Any:
     """Show the images of a tilt series as slices of its stack."""
     items = {str(item.tomogram_id.get()): item for item in shown.value.items()}
 
-    def opened(name: str, _: object) -> Any:
+    def make(name: str, source: VolumeSource) -> Any:
         item = items[name]
         window = SliceWindow(
             master,
-            shown.path(str(item.file.get())),
+            source,
             f"{name} – {shown.title} – emtomo",
             float(shown.value.pixel_size.get() or 0),
         )
@@ -203,8 +205,8 @@ def open_tilts(master: Any, shown: Shown) -> Any:
         shown,
         [(name, f"{len(item.table())} tilts") for name, item in items.items()],
         "Tilts",
-        lambda name: None,
-        opened,
+        lambda name: slices_of(shown, name, opened_tilts),
+        make,
     )
 
 
@@ -216,7 +218,10 @@ def open_box(master: Any, shown: Shown, file: str, index: int, number: int) -> S
         path = Path(folder) / "box.mrc"
         mrc.write_volume(path, box, float(shown.value.pixel_size.get()))
         window = SliceWindow(
-            master, path, f"particle {number} – {shown.title} – emtomo", float(shown.value.pixel_size.get())
+            master,
+            VolumeSource(path),
+            f"particle {number} – {shown.title} – emtomo",
+            float(shown.value.pixel_size.get()),
         )
         window.source.data = box  # the file goes, its voxels stay
     return window

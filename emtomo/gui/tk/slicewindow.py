@@ -32,20 +32,17 @@ class SliceWindow(Window):
     Parameters
     ----------
     master : widget
-    path : Path
-        The volume.
+    source : VolumeSource
+        The volume; opened in a thread, the window closes it.
     title : str
     pixel_size : float
         Å; that of the file where it is 0.
-
-    Raises
-    ------
-    EmtomoError
-        If the file is no volume.
     """
 
-    def __init__(self, master: tk.Misc, path: Path, title: str, pixel_size: float = 0.0, name: str = "slices") -> None:
-        self.source = VolumeSource(path)
+    def __init__(
+        self, master: tk.Misc, source: VolumeSource, title: str, pixel_size: float = 0.0, name: str = "slices"
+    ) -> None:
+        self.source = source
         super().__init__(master, title, (1120, 800), name)
         self.pixel_size = pixel_size or self.source.pixel_size
         self.state_ = SliceState(self.source)

@@ -10,8 +10,9 @@ from emtomo.errors import EmtomoError, ProjectError
 from emtomo.gui.core import verbs
 from emtomo.gui.core.actions import Action
 from emtomo.gui.core.background import sentence
-from emtomo.gui.core.shown import _own
+from emtomo.gui.core.shown import own_copy
 from emtomo.gui.core.sitting import STATUS, Sitting
+from emtomo.gui.core.volume import VolumeSource
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.dialogs import ask, chained
 from emtomo.gui.tk.window import Window, busy_label
@@ -36,8 +37,8 @@ def open_dialog(window: "ProjectWindow", run: int) -> None:
         pointer = found.input_meshes if kind == "models" else found.input_coordinates
         previous = pointer.get() if kind != "references" else None
         sitting = Sitting(
-            window.folder, run, _own(tomograms, window.folder), kind,
-            _own(previous, window.folder) if previous is not None else None,
+            window.folder, run, own_copy(tomograms, window.folder), kind,
+            own_copy(previous, window.folder) if previous is not None else None,
         )  # fmt: skip
         return sitting, found.getObjLabel(), verbs.texts_of(found)
 
@@ -69,6 +70,7 @@ class TomogramDialog(Window):
         super().__init__(window, f"{label} – tomograms – emtomo", (620, 420), "tomograms")
         self.window, self.sitting, self.label, self.texts = window, sitting, label, texts
         self.pickers: dict[str, Any] = {}
+        self._opening: set[str] = set()
         pad = theme.px(self, theme.PAD)
         told = busy_label(
             self,
@@ -164,38 +166,51 @@ class TomogramDialog(Window):
         for name in self.tree.selection():
             self.open(name)
 
-    def open(self, name: str) -> Any:
-        """Open the picker for a tomogram, or raise the one that is open."""
-        if not name:
-            return None
+    def open(self, name: str) -> None:
+        """Open the picker for a tomogram once a thread has opened its file, or raise the one that is open."""
         there = self.pickers.get(name)
         if there is not None and there.winfo_exists():
             there.lift()
-            return there
-        self.state_.configure(text=f"Opening {name} …")
-        self.update_idletasks()
+        elif name and name not in self._opening:
+            self._opening.add(name)
+            self.state_.configure(text=f"Opening {name} …")
+
+            def refused(told: str) -> None:
+                self._opening.discard(name)
+                if self.winfo_exists():
+                    self.state_.configure(text=told)
+
+            path = self.sitting.file(name)
+            self.window.work(lambda _: VolumeSource(path), lambda source: self._opened(name, source), refused)
+
+    def _opened(self, name: str, source: VolumeSource) -> None:
+        """Show the picker."""
+        self._opening.discard(name)
+        if not self.winfo_exists():
+            source.close()
+            return
         try:
-            picker = self.make_picker(name)
+            picker = self.make_picker(name, source)
         except (EmtomoError, OSError) as error:
+            source.close()
             self.state_.configure(text=sentence(error))
-            return None
+            return
         self.sitting.open.add(name)
         self.pickers[name] = picker
         picker.bind("<Destroy>", lambda event: self._closed(name) if event.widget is picker else None)
         self.w["picker"] = picker
         self.refresh(name)
-        return picker
 
-    def make_picker(self, name: str) -> Any:
+    def make_picker(self, name: str, source: VolumeSource) -> Any:
         """Return a new picker window."""
-        session, path, size = self.sitting.session(name), self.sitting.file(name), self.sitting.pixel_size
+        session, size = self.sitting.session(name), self.sitting.pixel_size
         if self.sitting.kind == "models":
             from emtomo.gui.tk.picker import PickerWindow
 
-            return PickerWindow(self, path, session, self.texts["model"], size)
+            return PickerWindow(self, source, session, self.texts["model"], size)
         from emtomo.gui.tk.boxer import BoxerWindow
 
-        return BoxerWindow(self, path, session, int(self.texts["box_size"]), size)
+        return BoxerWindow(self, source, session, int(self.texts["box_size"]), size)
 
     def _closed(self, name: str) -> None:
         self.sitting.open.discard(name)

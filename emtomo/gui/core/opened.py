@@ -1,0 +1,59 @@
+"""Volumes of an output, opened in a thread: a compressed one is read whole, and a disk may be slow."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from emtomo.gui.core.shown import Shown
+from emtomo.gui.core.volume import VolumeSource
+
+T = TypeVar("T")
+
+
+def opened_tomogram(shown: Shown, name: str) -> tuple[VolumeSource, VolumeSource | None]:
+    """Return a tomogram, and the one that it was made from, if any.
+
+    Raises
+    ------
+    EmtomoError
+        If a file is no volume.
+    """
+    source, before = VolumeSource(shown.path(shown.value.frame(tomogram_id=name).iloc[0]["file"])), None
+    if shown.before is not None:
+        rows = shown.before.frame(tomogram_id=name)
+        before = VolumeSource(shown.path(rows.iloc[0]["file"])) if len(rows) else None
+    return source, before
+
+
+def opened_tilts(shown: Shown, name: str) -> VolumeSource:
+    """Return the stack of a tilt series.
+
+    Raises
+    ------
+    EmtomoError
+        If its file is no stack.
+    """
+    return VolumeSource(shown.path(str(shown.value.frame(tomogram_id=name).iloc[0]["file"])))
+
+
+def opened_volume(shown: Shown, name: str = "") -> VolumeSource:
+    """Return the volume that an output is.
+
+    Raises
+    ------
+    EmtomoError
+        If its file is no volume.
+    """
+    return VolumeSource(shown.path(str(shown.value.file.get())))
+
+
+def prepare_slices(shown: Shown, opened: Callable[[Shown, str], T]) -> None:
+    """Open what is shown at once: a volume, or the only tomogram of a set."""
+    names = [str(n) for n in shown.value.tomogram_ids()] if hasattr(shown.value, "tomogram_ids") else [""]
+    if len(names) == 1:
+        shown.prepared[f"slices {names[0]}"] = opened(shown, names[0])
+
+
+def slices_of(shown: Shown, name: str, opened: Callable[[Shown, str], T]) -> T:
+    """Return what was prepared, or open it."""
+    found: T | None = shown.prepared.pop(f"slices {name}", None)
+    return opened(shown, name) if found is None else found
