@@ -33,13 +33,16 @@ REQUIRES = [
     # threads for numba where the system has no OpenMP runtime (libgomp)
     "tbb>=2021.6; platform_machine == 'x86_64'",
 ]
+SCALE = ["dask>=2025.1", "distributed>=2025.1", "dask-jobqueue>=0.9", "cryptography>=42"]
 EXTRAS = {
     # the 3D view alone; every other window works without it
     "view3d": ["pyvista>=0.44"],
     "nn": ["torch>=2.2", "safetensors>=0.4"],
     "cuda12": ["cupy-cuda12x>=13", "numba-cuda[cu12]>=0.20"],
-    "scale": ["dask>=2024.1", "distributed>=2024.1", "dask-jobqueue>=0.8"],
+    # several machines; keys for clusters that emtomo starts itself
+    "scale": SCALE,
     "dev": [
+        *SCALE,
         "hypothesis>=6",
         "import-linter>=2",
         "mypy>=1.10",
@@ -65,7 +68,7 @@ setup(
     # the templates live at the top level of the repository and are installed as package data
     package_dir={"emtomo": "emtomo", "emtomo.templates": "templates"},
     package_data={
-        "emtomo": ["py.typed", "engine/hosts.conf", "viewers/report.html.jinja"],
+        "emtomo": ["py.typed", "engine/hosts.conf", "engine/hosts_slurm.conf", "viewers/report.html.jinja"],
         "emtomo.templates": ["*.json.template"],
     },
     include_package_data=True,

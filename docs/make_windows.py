@@ -143,9 +143,24 @@ def boxes(p: Photographer) -> None:
         dialog.shut()
 
 
+def cluster(p: Photographer) -> None:
+    """A refinement whose particles are spread over jobs of a queue, itself a job."""
+    form = p.window.new_form("refine-poses")
+    form.model.put("executor", "dask")
+    form.model.put("cluster", "slurm")
+    form.model.put("workers", "8")
+    form.book.select(len(form.model.tabs) - 1)
+    p.wait(lambda: "queue" in form.w and str(form.w["queue"].cget("state")) == "normal")
+    form.w["queue"].invoke()
+    form.geometry("900x640")
+    p.shoot(form, "form-cluster")
+    form.destroy_form()
+
+
 def main(project: Path) -> None:
     """Draw all."""
     os.environ.setdefault("TTKBOOTSTRAP_STRICT", "1")
+    os.environ["SCIPION_HOSTS"] = str(Path(__file__).parents[1] / "emtomo" / "engine" / "hosts_slurm.conf")
     from emtomo import viewers
 
     with tempfile.TemporaryDirectory() as name:
@@ -177,6 +192,7 @@ def main(project: Path) -> None:
                             window.leave_out()
                     p.shoot(window, shot)
                     getattr(window, "shut", window.close)()
+                cluster(p)
                 models(p)
                 boxes(p)
             p.window.shut()

@@ -24,6 +24,11 @@ class FormatError(EmtomoError):
         place = f"{path}, line {line}" if line is not None else f"{path}"
         told = " ".join(message.split())  # words of a damaged file may be long and hold line breaks
         super().__init__(f"{place}: {told if len(told) < LONGEST else told[:LONGEST] + ' …'}")
+        self._given = (path if isinstance(path, str) else str(path), message, line)
+
+    def __reduce__(self) -> tuple[type, tuple[str, str, int | None]]:
+        """Let the error travel from another process."""
+        return type(self), self._given
 
 
 class ModelError(EmtomoError):

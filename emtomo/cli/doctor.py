@@ -6,6 +6,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import typer
 
@@ -65,8 +66,28 @@ def findings() -> Iterator[str]:
             yield "ok  OpenGL draws: the 3D view works"
         except EmtomoError as error:
             yield f"--  {error}"
-    queue = next((q for q in ("sbatch", "qsub", "bsub") if shutil.which(q)), None)
-    yield (f"ok  queue command {queue}" if queue else "--  no queue (sbatch, qsub, bsub): runs use this machine")
+    yield from _queue()
+
+
+def _queue() -> Iterator[str]:
+    """Yield whether runs can be jobs of a queue: its commands, and a hosts.conf that describes it."""
+    command = next((q for q in ("sbatch", "qsub", "bsub") if shutil.which(q)), None)
+    hosts = Path(os.environ["SCIPION_HOSTS"])
+    names = [line.partition("=")[2].strip() for line in _lines(hosts) if line.startswith("NAME")]
+    if names:
+        yield (
+            f"ok  queue {names[0]} of {hosts}"
+            if command
+            else f"--  {hosts} describes {names[0]}; no sbatch, qsub, bsub"
+        )
+    elif command:
+        yield f"--  queue command {command}, but no ~/.config/emtomo/hosts.conf describes the queue (docs/clusters.md)"
+    else:
+        yield "--  no queue (sbatch, qsub, bsub): runs use this machine"
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf8", errors="replace").split("\n") if path.is_file() else []
 
 
 def _threads() -> Iterator[str]:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from emtomo.engine.project import error_of, progress_of
+from emtomo.engine.queues import said_by_queue
 
 messages = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
@@ -66,11 +67,13 @@ class Watcher:
             if run.isActive():
                 self._started.setdefault(i, time.time())
                 self._bar(i, run)
+            waits = said_by_queue(run)
+            status = f"{status} ({waits})" if waits else status
             if status != self._told.get(i):
                 self._told[i] = status
                 if not run.isActive():
                     self._end(i, run, status)
-                elif not messages.is_terminal:
+                elif waits or not messages.is_terminal:
                     say(f"{run.getObjLabel()}: {status}")
 
     def _bar(self, i: int, run: Protocol) -> None:

@@ -68,7 +68,7 @@ def description(cls: type[Protocol]) -> dict[str, Any]:
     """Return name, help, parameters and outputs of a protocol."""
     run = cls()
     options: dict[str, OptionField] = {
-        field.name: field for one in getattr(cls, "OPTIONS", ()) for field in option_fields(one)
+        field.name: field for one in getattr(cls, "option_classes", tuple)() for field in option_fields(one)
     }
     rows = []
     for name, param in run.getDefinition().iterParams():

@@ -6,9 +6,11 @@ from typing import Annotated, Any
 import typer
 from pyworkflow.protocol import Protocol
 
+from emtomo.cli.executors import Executor, QueueName, QueueSettings, set_executor
 from emtomo.cli.output import Watcher, result, result_json, say
 from emtomo.engine.parameters import protocol_named, set_parameters
 from emtomo.engine.project import EmtomoProject, error_of, progress_of
+from emtomo.engine.queues import launch_log, said_by_queue
 from emtomo.engine.runner import out_of_date, run_all
 from emtomo.engine.templates import add_workflow, export_workflow, read_template
 from emtomo.errors import EmtomoError, ProjectError
@@ -41,6 +43,9 @@ def run(
     parameters: Annotated[list[str] | None, typer.Argument(metavar="key=value", help="Inputs are RUN.output.")] = None,
     label: Annotated[str, typer.Option(help="Name of the run, unique in the project.")] = "",
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "",
+    executor: Executor = "",
+    queue: QueueName = "",
+    queue_settings: QueueSettings = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the end, or return at once.")] = True,
 ) -> None:
     """Run one protocol."""
@@ -51,6 +56,7 @@ def run(
     if device:
         values["device"] = device
     set_parameters(opened, made, values, folder)
+    set_executor(opened, made, executor, queue, key_values(queue_settings or []))
     errors = made.validate()
     if errors:
         raise ProjectError(" ".join(str(e).replace("*", "") for e in errors))
@@ -62,6 +68,9 @@ def workflow(
     template: Annotated[str, typer.Argument(metavar="TEMPLATE", help="A file, or the name of a shipped template.")],
     project: Annotated[Path, typer.Option(help="Project folder; made if it does not exist.")] = Path("emtomo-project"),
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="key=value", help="Variable.")] = None,
+    executor: Executor = "",
+    queue: QueueName = "",
+    queue_settings: QueueSettings = None,
 ) -> None:
     """Add the runs of a template to a project and run them."""
     parsed, folder = read_template(template), Path.cwd()
@@ -70,6 +79,9 @@ def workflow(
     exists = (project / EmtomoProject.getDbName()).exists()
     opened = EmtomoProject.open(project) if exists else EmtomoProject.start(project)
     made = add_workflow(opened, parsed, values, folder)
+    for one in made:
+        set_executor(opened, one, executor, queue, key_values(queue_settings or []), strict=False)
+        opened.amend(one)
     _carry_out(opened, [one.getObjId() for one in made], True)
 
 
@@ -98,6 +110,7 @@ def status(project: ProjectFolder, as_json: Json = False) -> None:
     for row in rows:
         told = f"  {row['progress']:.0%}" if row["progress"] is not None and row["status"] == "running" else ""
         told += "  (out of date)" if row["out_of_date"] else ""
+        told += f"  ({row['queue']})" if row["queue"] else ""
         result(f"{row['id']:>5}  {row['status']:<10}{told}  {row['label']}  ({row['protocol']})")
         if row["error"]:
             result(f"       {row['error']}")
@@ -122,7 +135,7 @@ def log(project: ProjectFolder, name: RunName) -> None:
     """Print the log of a run."""
     opened = EmtomoProject.open(project)
     found = opened.find(name)
-    for path in (found.getStdoutLog(), found.getStderrLog(), found._getLogsPath("launch.stderr")):
+    for path in (found.getStdoutLog(), found.getStderrLog(), launch_log(found)):
         if Path(path).exists():
             result(Path(path).read_text(encoding="utf8", errors="replace").rstrip())
 
@@ -144,6 +157,9 @@ def resume(
         list[str] | None, typer.Option("--set", metavar="key=value", help="Change a parameter of the (one) run.")
     ] = None,
     restart: Annotated[bool, typer.Option(help="Forget earlier results.")] = False,
+    executor: Executor = "",
+    queue: QueueName = "",
+    queue_settings: QueueSettings = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the end, or return at once.")] = True,
 ) -> None:
     """Go on with runs that were stopped, killed or failed, or whose inputs have changed; finished steps stay."""
@@ -166,6 +182,10 @@ def resume(
             raise ProjectError("Parameters are changed of one run at a time; name it.")
         set_parameters(opened, chosen[0], values, folder)
         opened.amend(chosen[0])
+    if executor or queue or queue_settings:
+        for one in chosen:
+            set_executor(opened, one, executor, queue, key_values(queue_settings or []), strict=len(chosen) == 1)
+            opened.amend(one)
     _carry_out(opened, [one.getObjId() for one in chosen], wait, restart=restart)
     old_labels = [one.getObjLabel() for one in out_of_date(opened.runs_now())] if wait else []
     if old_labels:
@@ -200,6 +220,7 @@ def _row(one: Protocol) -> dict[str, Any]:
         "protocol": getattr(one, "NAME", one.getClassName()),
         "status": one.getStatus(),
         "progress": state["done"] / state["total"] if state.get("total") else None,
+        "queue": said_by_queue(one),
         "seconds": one.getElapsedTime().total_seconds() if one.initTime.hasValue() else None,
         "error": error_of(one) if one.isFailed() else "",
     }

@@ -7,11 +7,15 @@ from typing import Any
 from emtomo.errors import EmtomoError
 
 _threads = 0
+# what queues tell a job of its cores: SLURM, Grid Engine, PBS
+_ALLOTTED = ("SLURM_CPUS_PER_TASK", "NSLOTS", "NCPUS")
 
 
 def cores() -> int:
-    """Return the number of processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return the number of processor cores that this process may use: those allotted to it, inside a job of a queue."""
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    told = [int(text) for text in (os.environ.get(name, "") for name in _ALLOTTED) if text.isdigit() and int(text) > 0]
+    return min(here, *told) if told else here
 
 
 def use_threads(threads: int = 0, steps: int = 1) -> int:

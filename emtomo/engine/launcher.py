@@ -7,7 +7,6 @@ of this module fail when a new pyworkflow changes those names.
 """
 
 import contextlib
-import importlib
 import os
 import shlex
 import sqlite3
@@ -22,8 +21,8 @@ import pyworkflow as pw
 import pyworkflow.utils
 from pyworkflow.mapper.sqlite_db import SqliteDb
 
-# the package re-exports a function of the same name: `import ... as` would give that one
-engine_launch: Any = importlib.import_module("pyworkflow.protocol.launch")
+from emtomo.engine.queues import engine_launch, submit
+from emtomo.errors import ProjectError
 
 LOCK_SECONDS = 8.0
 PROCESS = "process.json"
@@ -86,14 +85,11 @@ def launch_local(protocol: Any, wait: bool = False, stdin: Any = None, stdout: A
     protocol._store(protocol._jobId)
     command = run_command(protocol)
     if protocol.useQueueForProtocol():
-        host = protocol.getHostConfig()
-        job = {**host.getQueuesDefault(), **protocol.getSubmitDict(), "JOB_COMMAND": shlex.join(command)}
-        job_id, error = engine_launch._submit(host, job)
-        if job_id in (None, engine_launch.UNKNOWN_JOBID):
-            protocol.setFailed(f"The queue did not take the run: {error}")
-        else:
-            protocol.setJobId(job_id)
+        try:
+            protocol.setJobId(submit(protocol, shlex.join(command)))
             protocol.setPid(0)
+        except ProjectError as error:
+            protocol.setFailed(str(error))
         return
     Path(protocol._getLogsPath()).mkdir(parents=True, exist_ok=True)
     with Path(protocol._getLogsPath("launch.stderr")).open("wb") as log:

@@ -18,6 +18,7 @@ import emtomo.engine  # noqa: F401  the environment must be prepared before pywo
 from emtomo.engine.launcher import PROCESS, install, is_alive, is_lock
 from emtomo.engine.plugin import Domain
 from emtomo.engine.protocol import PROGRESS
+from emtomo.engine.queues import in_queue, launch_log
 from emtomo.errors import ProjectError
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -151,6 +152,18 @@ class EmtomoProject(Project):
         )
         return False
 
+    def checkJobId(self, protocol: Protocol) -> bool:
+        """Return whether the job of an active run is in its queue; mark the run as failed if not."""
+        jobs = protocol.getJobIds()
+        if not jobs or not protocol.isActive() or protocol.isInteractive():
+            return True
+        if in_queue(protocol.getHostConfig(), int(jobs[0])) or self._ended_by_itself(protocol):
+            return True
+        protocol.setFailed(
+            f"Job {jobs[0]} of this run is no longer in the queue and reported no result; {self._last_words(protocol)}"
+        )
+        return False
+
     def _ended_by_itself(self, protocol: Protocol) -> bool:
         """Return whether the run's own database says how it ended; make the engine read that next time.
 
@@ -171,8 +184,8 @@ class EmtomoProject(Project):
         return json.loads(path.read_text(encoding="utf8")) if path.exists() else {}
 
     def _last_words(self, protocol: Protocol) -> str:
-        for name in ("launch.stderr", "run.stderr"):
-            path = Path(self.path, protocol._getLogsPath(name))
+        for name in (launch_log(protocol), protocol._getLogsPath("run.stderr")):
+            path = Path(self.path, name)
             lines = path.read_text(encoding="utf8", errors="replace").split("\n") if path.exists() else []
             told = [line.strip() for line in lines if line.strip()]
             if told:

@@ -1,11 +1,13 @@
 """What every emtomo protocol shares: options, steps, honest resume, progress, provenance."""
 
+import functools
 import json
 import logging
 import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -16,18 +18,25 @@ from pyworkflow.protocol.executor import ThreadStepExecutor
 from pyworkflow.protocol.params import Form, IntParam, MultiPointerParam, PointerParam
 
 import emtomo.engine  # noqa: F401  the environment must be prepared before pyworkflow is imported
+from emtomo.compute.spread import Spread, in_threads
+from emtomo.engine.cluster import DASK, ClusterOptions, opened, problem_of, wanted_workers
 from emtomo.engine.executor import EventStepExecutor
 from emtomo.engine.form import INPUT, add_options, option_errors, read_options
 from emtomo.engine.provenance import PROVENANCE, parameters_of, write_provenance
+from emtomo.engine.remote_steps import PULSE, RemoteSteps, beating
+from emtomo.engine.spread import DaskSpread
+from emtomo.options import option_fields
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 # parameters that change how a run is carried out, never what comes out of it
 _HOW_NOT_WHAT = {"runName", "runMode", "hostName", "numberOfThreads", "numberOfMpi", "threads", "device"}
+_HOW_NOT_WHAT |= {field.name for field in option_fields(ClusterOptions)}
 _progress_lock = threading.Lock()
 FINGERPRINT = "fingerprint.json"
 PROGRESS = "progress.json"
+PROGRESS_SECONDS = 0.2  # between two notes of the same stage
 
 
 class EmtomoProtocol(Protocol):
@@ -38,14 +47,20 @@ class EmtomoProtocol(Protocol):
     inputs can tell. ``INTERACTIVE`` says what is picked in a window before
     such a run is carried out: models, particles or references. ``READS``
     names parameters that are files (or folders of files) which users edit
-    and give again under the same name.
+    and give again under the same name. ``STEPS_APART`` names the steps that
+    may be carried out on other machines, since each writes its own files
+    alone; ``PIECES`` says that a step hands :attr:`spread` to its computation.
     """
 
     OPTIONS: ClassVar[tuple[type, ...]] = ()
     CITATIONS: ClassVar[tuple[str, ...]] = ()
     INTERACTIVE: ClassVar[str] = ""
     READS: ClassVar[tuple[str, ...]] = ()
+    STEPS_APART: ClassVar[tuple[str, ...]] = ()
+    PIECES: ClassVar[bool] = False
     THREADS = True
+    _told_at = 0.0
+    elsewhere = False  # this process carries out one step of a run that is in another
     stepsExecutionMode = STEPS_PARALLEL
 
     # --- form ---
@@ -71,6 +86,18 @@ class EmtomoProtocol(Protocol):
                 help="Steps that run side by side, each with its share of the threads; more than 1 pays for many "
                 "small tomograms.",
             )
+        if self.can_spread():
+            add_options(form, ClusterOptions)
+
+    @classmethod
+    def can_spread(cls) -> bool:
+        """Return whether a Dask cluster can take part in the work."""
+        return bool(cls.STEPS_APART or cls.PIECES)
+
+    @classmethod
+    def option_classes(cls) -> tuple[type, ...]:
+        """Return every options dataclass behind the form: the algorithms', and where the work is done."""
+        return (*cls.OPTIONS, ClusterOptions) if cls.can_spread() else cls.OPTIONS
 
     def _define_inputs(self, form: Form) -> None:
         """Add the pointers to the inputs and the parameters that no algorithm knows."""
@@ -93,8 +120,15 @@ class EmtomoProtocol(Protocol):
 
     def _validate(self) -> list[str]:
         errors = [sentence for options in self.OPTIONS for sentence in option_errors(self, options)]
+        errors += self._cluster_errors()
         errors += self._wrong_inputs()
         return errors or (self._check() if self._inputs_ready() else [])
+
+    def _cluster_errors(self) -> list[str]:
+        if not self.can_spread():
+            return []
+        told = option_errors(self, ClusterOptions)
+        return told or [s for s in [problem_of(self.options(ClusterOptions))] if s]
 
     def _wrong_inputs(self) -> list[str]:
         """Return a sentence for every input of another type than it must be."""
@@ -145,21 +179,54 @@ class EmtomoProtocol(Protocol):
 
     def _insertFunctionStep(self, func: Any, *args: Any, **kwargs: Any) -> int:
         kwargs.setdefault("needsGPU", False)
+        name = getattr(func, "__name__", "")
+        if self._on_dask() and name in self.STEPS_APART:
+            func = functools.wraps(func)(lambda *values: self._away(name, list(values)))
         return Protocol._insertFunctionStep(self, func, *args, **kwargs)
 
     def setStepsExecutor(self, executor: Any = None) -> None:
         """Replace the engine's polling thread executor; N step threads mean N steps at a time."""
-        if type(executor) is ThreadStepExecutor:
-            executor = EventStepExecutor(executor.hostConfig, executor.numberOfProcs + 1, gpuList=executor.gpuList)
+        if type(executor) is ThreadStepExecutor or (self._on_dask() and self.STEPS_APART and executor is not None):
+            count = getattr(executor, "numberOfProcs", 0) + 1
+            executor = EventStepExecutor(executor.hostConfig, count, gpuList=executor.gpuList)
             executor.before_step = self._share_threads
         Protocol.setStepsExecutor(self, executor)
 
     def _run(self) -> None:
         self._share_threads()
         started = time.time()
-        Protocol._run(self)
+        with ExitStack() as stack:
+            self._open_cluster(stack)
+            Protocol._run(self)
         if self.isFinished() or not self.isFailed():
             write_provenance(self, started, time.time())
+
+    # --- a cluster ---
+
+    def _on_dask(self) -> bool:
+        return self.can_spread() and self.executor.get() == DASK
+
+    def _open_cluster(self, stack: ExitStack) -> None:
+        """Open the cluster that the form asks for, until `stack` ends."""
+        self.spread: Spread = in_threads
+        if not self._on_dask():
+            return
+        options = self.options(ClusterOptions)
+        folder = Path(self._getExtraPath("dask")).absolute()
+        client = stack.enter_context(opened(options, self.threads.get(), folder))
+        stack.enter_context(beating(Path(self._getLogsPath(PULSE))))
+        self.spread = DaskSpread(client)
+        self._remote, self._done_away = RemoteSteps(client, self), 0
+        if self.STEPS_APART:
+            self._stepsExecutor.numberOfProcs = wanted_workers(options, client) * self._remote.together
+
+    def _away(self, name: str, values: list[Any]) -> None:
+        """Carry out a step on the cluster and tell how many are done."""
+        self._remote(name, values)
+        with _progress_lock:
+            self._done_away += 1
+        total = sum(step.funcName.get() in self.STEPS_APART for step in self._steps)
+        self.progress(self._done_away, total)
 
     def _share_threads(self) -> None:
         """Give the computation of this (step's) thread its share of the processor."""
@@ -247,8 +314,11 @@ class EmtomoProtocol(Protocol):
         Path(self._getExtraPath("remarks.json")).unlink(missing_ok=True)
 
     def progress(self, done: float, total: float, what: str = "") -> None:
-        """Tell those who watch how far the run is."""
+        """Tell those who watch how far the run is; not every call is written down."""
         now = time.time()
+        if self.elsewhere or (done < total and now - self._told_at < PROGRESS_SECONDS):
+            return
+        self._told_at = now
         path = Path(self._getLogsPath(PROGRESS))
         state = {"done": done, "total": total, "what": what, "time": now, "pid": os.getpid()}
         with _progress_lock:  # steps may run side by side

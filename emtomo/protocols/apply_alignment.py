@@ -26,6 +26,7 @@ class ApplyAlignment(EmtomoProtocol):
     _label = "apply alignment to subtomograms"
     _possibleOutputs = {"average": Average, "subtomograms": SetOfSubtomograms}
     OPTIONS = (AlignOptions,)
+    STEPS_APART = ("turn_step",)
 
     # --- form ---
 

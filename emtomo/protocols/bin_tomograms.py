@@ -35,6 +35,7 @@ class BinTomograms(EmtomoProtocol):
     _label = "bin tomograms"
     _possibleOutputs = {"tomograms": SetOfTomograms}
     OPTIONS = (BinOptions,)
+    STEPS_APART = ("bin_step",)
 
     # --- form ---
 

@@ -21,6 +21,7 @@ class DenoiseTomograms(EmtomoProtocol):
     _label = "denoise tomograms"
     _possibleOutputs = {"tomograms": SetOfTomograms}
     OPTIONS = (DenoiseOptions,)
+    STEPS_APART = ("denoise_step",)
     CITATIONS = ("Fernandez 2009, BMC Bioinformatics 10:178", "Moreno et al. 2018, Bioinformatics 34:3776")
 
     # --- form ---

@@ -29,6 +29,7 @@ class ExtractSubtomograms(EmtomoProtocol):
     _label = "extract subtomograms"
     _possibleOutputs = {"subtomograms": SetOfSubtomograms}
     OPTIONS = (ExtractOptions,)
+    STEPS_APART = ("extract_step",)
 
     # --- form ---
 

@@ -64,6 +64,7 @@ class MatchTemplate(EmtomoProtocol):
     _label = "match template"
     _possibleOutputs = {"coordinates": SetOfCoordinates3D}
     OPTIONS = (PeakOptions, ScanOptions, MatchOptions)
+    STEPS_APART = ("match_step",)
 
     # --- form ---
 

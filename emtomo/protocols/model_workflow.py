@@ -44,6 +44,7 @@ class ModelWorkflow(EmtomoProtocol):
     _label = "model workflow"
     _possibleOutputs = {"coordinates": SetOfCoordinates3D, "failed_meshes": SetOfMeshes}
     OPTIONS = (WorkflowOptions, ModelOptions)
+    STEPS_APART = ("model_step",)
 
     # --- form ---
 

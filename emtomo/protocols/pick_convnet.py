@@ -50,6 +50,7 @@ class PickConvnet(EmtomoProtocol):
     _label = "neural picking"
     _possibleOutputs = {"coordinates": SetOfCoordinates3D}
     OPTIONS = (PickConvnetOptions, TrainOptions, ApplyOptions)
+    STEPS_APART = ("pick_step",)
     INTERACTIVE = "references"
     READS = ("references", "picks", "network")
 

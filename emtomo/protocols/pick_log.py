@@ -35,6 +35,7 @@ class PickLog(EmtomoProtocol):
     _label = "pick by Laplacian of Gaussian"
     _possibleOutputs = {"coordinates": SetOfCoordinates3D}
     OPTIONS = (LogOptions, PickLogOptions)
+    STEPS_APART = ("pick_step",)
 
     # --- form ---
 

@@ -27,6 +27,7 @@ class ReconstructAverage(EmtomoProtocol):
     _label = "reconstruct average"
     _possibleOutputs = {"average": Average, "fsc": FSC}
     OPTIONS = (ReconstructOptions,)
+    PIECES = True
 
     # --- form ---
 
@@ -60,14 +61,10 @@ class ReconstructAverage(EmtomoProtocol):
         size, n = float(boxes.pixel_size.get()), int(boxes.box_size.get())
         poses = poses_of(frame, size, options.seed)
         radius = min(n / 2, n * size / options.max_resolution) if options.max_resolution else None
-        told = max(1, len(frame) // 100)
-
-        def progress(done: int) -> None:
-            if done % told == 0:
-                self.progress(done, len(frame))
-
         group = parse_symmetry(options.symmetry)
-        result = reconstruct(particles_of(boxes, frame), poses, group, radius, progress)
+        result = reconstruct(
+            particles_of(boxes, frame), poses, group, radius, lambda done: self.progress(done, len(frame)), self.spread
+        )
         path = self._getExtraPath("average.mrc")
         mrc.write_volume(path, result.average, size)
         values = {}

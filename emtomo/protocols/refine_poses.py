@@ -52,6 +52,7 @@ class RefinePoses(EmtomoProtocol):
     _label = "3D auto-refine"
     _possibleOutputs = {"subtomograms": SetOfSubtomograms, "average": Average, "fsc": FSC, "mask": Mask}
     OPTIONS = (RefineOptions, ContinueOptions)
+    PIECES = True
 
     # --- form ---
 
@@ -120,9 +121,8 @@ class RefinePoses(EmtomoProtocol):
                 "copies. Are its axes aligned (align-symmetry)?"
             )
         self.remark(*(s for s in sentences if s))
-        refinement = Refinement(
-            particles_of(boxes, frame), poses_of(frame, size, options.seed), reference, options, mask, self.device.get()
-        )
+        particles, poses = particles_of(boxes, frame), poses_of(frame, size, options.seed)
+        refinement = Refinement(particles, poses, reference, options, mask, self.device.get(), self.spread)
         state, metrics = self._last_state(refinement)
         while not state.progress.converged and state.progress.iteration < options.max_iterations:
             done = state.progress.iteration
@@ -137,14 +137,8 @@ class RefinePoses(EmtomoProtocol):
     # --- helpers ---
 
     def _counter(self, iterations: int, particles: int):  # type: ignore[no-untyped-def]  # noqa: ANN202
-        every = max(1, particles // 20)
         total = max(EXPECTED, iterations + 2)
-
-        def count(done: int) -> None:
-            if done % every == 0:
-                self.progress(iterations + done / particles, total, f"iteration {iterations + 1}")
-
-        return count
+        return lambda done: self.progress(iterations + done / particles, total, f"iteration {iterations + 1}")
 
     def _output(self, boxes: SetOfSubtomograms, frame: pd.DataFrame, result: Result, size: float) -> None:
         options, n = self.options(RefineOptions), result.average.shape[0]

@@ -53,6 +53,7 @@ class SimulateTomograms(EmtomoProtocol):
         "meshes": SetOfMeshes,
     }
     OPTIONS = (SimulateOptions, PhantomOptions)
+    STEPS_APART = ("simulate_step",)
 
     # --- form ---
 

@@ -1,7 +1,9 @@
 """One iteration for one half set: locate every particle, add it to the new volume, measure the noise."""
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,6 +17,7 @@ from emtomo.compute.refinement.maximisation import Sums
 from emtomo.compute.refinement.packing import Packing
 from emtomo.compute.refinement.particles import Particles, Poses
 from emtomo.compute.refinement.reference import padded_transform
+from emtomo.compute.spread import Spread, Told, in_threads
 from emtomo.errors import EmtomoError
 
 SMALLEST_MASS = 0.01
@@ -108,6 +111,11 @@ class Outcome:
     residual: np.ndarray
     measured: np.ndarray
     found: dict[int, tuple] = field(default_factory=dict)
+
+    def joined(self, other: "Outcome") -> "Outcome":
+        """Return what both blocks give together."""
+        found = self.found | other.found
+        return Outcome(self.sums + other.sums, self.residual + other.residual, self.measured + other.measured, found)
 
 
 @dataclass
@@ -266,53 +274,113 @@ def blocks_of(size: int) -> int:
     return int(np.clip(BLOCK_BYTES // (2 * one), 1, 8))
 
 
+@dataclass(frozen=True)
+class Block:
+    """Particles of one half set that are added up together.
+
+    Attributes
+    ----------
+    half : int
+    members : int array
+        Numbers of the particles.
+    """
+
+    half: int
+    members: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def parts(self, n: int) -> list["Block"]:
+        """Return at most `n` blocks of about the same length."""
+        return [Block(self.half, part) for part in np.array_split(self.members, max(1, min(n, len(self))))]
+
+
+class Iteration:
+    """What all blocks of an iteration share; workers are made where and when they are first needed."""
+
+    def __init__(self, particles: Particles, halves: dict[int, Half], poses: Poses, setting: Setting) -> None:
+        self.particles, self.halves, self.poses, self.setting = particles, halves, poses, setting
+        self._prepare()
+
+    def _prepare(self) -> None:
+        self._lock, self._one_at_a_time = threading.Lock(), threading.Lock()
+        self._workers: dict[int, Worker] = {}
+
+    def __getstate__(self) -> tuple[Particles, dict[int, Half], Poses, Setting]:
+        return self.particles, self.halves, self.poses, self.setting
+
+    def __setstate__(self, state: tuple[Particles, dict[int, Half], Poses, Setting]) -> None:
+        self.particles, self.halves, self.poses, self.setting = state
+        self._prepare()
+
+    @property
+    def parallel(self) -> bool:
+        """Whether blocks may be worked on side by side in one process: a CUDA device takes one at a time."""
+        return self.setting.device == "cpu"
+
+    def worker(self, h: int) -> Worker:
+        """Return the one worker of half `h` in this process."""
+        with self._lock:
+            if h not in self._workers:
+                self._workers[h] = Worker(self.particles, self.halves[h], self.setting)
+            return self._workers[h]
+
+    def turn(self) -> AbstractContextManager[object]:
+        """Return what a block must hold while it is worked on."""
+        return nullcontext() if self.parallel else self._one_at_a_time
+
+
+def outcome_of(shared: Iteration, block: Block, told: Told) -> Outcome:
+    """Locate the particles of a block and add them up."""
+    with shared.turn():
+        worker, setting = shared.worker(block.half), shared.setting
+        shells = len(shared.halves[block.half].noise)
+        out = Outcome(worker.backend.sums(setting.packing.radius), np.zeros(shells), np.zeros(shells))
+        for i in block.members:
+            peaks, data, weight = worker.locate(int(i), shared.poses)
+            worker.insert(peaks, data, weight, block.half, out)
+            worker.leave(peaks, data, weight, out)
+            spread = peaks.covariance[0].diagonal()
+            out.found[int(i)] = (
+                *in_frame(peaks.rotations[0], peaks.shifts[0], setting.frame[block.half]),
+                peaks.density,
+                np.rad2deg(np.sqrt(spread[:3].mean())),
+                np.sqrt(spread[3:].mean()),
+                peaks.mass[0],
+            )
+            told(1)
+        out.sums = worker.backend.collected(out.sums)
+    return out
+
+
 def run_iteration(
     particles: Particles,
     halves: dict[int, Half],
     poses: Poses,
     setting: Setting,
     progress: Callable[[int], None] = lambda done: None,
+    spread: Spread = in_threads,
 ) -> tuple[Poses, dict[int, Total]]:
     """Locate all particles against their own half's reference.
 
-    Returns the new poses and, for each half, the sums for its new volume.
+    Returns the new poses and, for each half, the sums for its new volume. `spread` says where the blocks are
+    worked on.
     """
-    from threadpoolctl import threadpool_limits
-
     packing = setting.packing
-    workers = {h: Worker(particles, half, setting) for h, half in halves.items()}
     count = blocks_of(packing.size)
-    tasks = [(h, block) for h in halves for block in np.array_split(np.flatnonzero(poses.half == h), count)]
+    blocks = [Block(h, part) for h in halves for part in np.array_split(np.flatnonzero(poses.half == h), count)]
     done = [0]
 
-    def work(task: tuple[int, np.ndarray]) -> Outcome:
-        h, members = task
-        shells = len(halves[h].noise)
-        out = Outcome(workers[h].backend.sums(packing.radius), np.zeros(shells), np.zeros(shells))
-        for i in members:
-            peaks, data, weight = workers[h].locate(int(i), poses)
-            workers[h].insert(peaks, data, weight, h, out)
-            workers[h].leave(peaks, data, weight, out)
-            spread = peaks.covariance[0].diagonal()
-            out.found[int(i)] = (
-                *in_frame(peaks.rotations[0], peaks.shifts[0], setting.frame[h]),
-                peaks.density,
-                np.rad2deg(np.sqrt(spread[:3].mean())),
-                np.sqrt(spread[3:].mean()),
-                peaks.mass[0],
-            )
-            done[0] += 1
-            progress(done[0])
-        out.sums = workers[h].backend.collected(out.sums)
-        return out
+    def told(more: int) -> None:
+        done[0] += more
+        progress(done[0])
 
-    side_by_side = threads() if all(worker.backend.parallel for worker in workers.values()) else 1
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(side_by_side) as pool:
-        outcomes = list(pool.map(work, tasks))
+    outcomes = spread(outcome_of, Iteration(particles, halves, poses, setting), blocks, told)
     new = poses.copy()
     results: dict[int, Total] = {}
     for h in halves:
-        mine = [outcome for (of, _), outcome in zip(tasks, outcomes, strict=True) if of == h]
+        mine = [outcome for block, outcome in zip(blocks, outcomes, strict=True) if block.half == h]
         for outcome in mine:
             for i, (rotation, shift, density, angle, move, mass) in outcome.found.items():
                 new.rotations[i], new.shifts[i], new.score[i] = rotation, shift, density

@@ -67,6 +67,10 @@ class Packing:
     def __len__(self) -> int:
         return len(self.index)
 
+    def __getstate__(self) -> dict[str, float]:
+        """Leave out what is worked out from size and radius, when a packing travels to another process."""
+        return {"size": self.size, "radius": self.radius}
+
     def within(self, radius: float) -> np.ndarray:
         """Return which of these frequencies lie within a smaller radius."""
         return np.flatnonzero(np.linalg.norm(self.k, axis=1) <= radius)

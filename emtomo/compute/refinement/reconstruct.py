@@ -1,20 +1,19 @@
 """The average of particles in known poses, and its halves."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
-from emtomo.compute.device import threads
 from emtomo.compute.filters import ball
 from emtomo.compute.fsc import fourier_shell_correlation
 from emtomo.compute.kernels import fourier_cpu
-from emtomo.compute.refinement.iteration import EDGE, blocks_of, normalised
+from emtomo.compute.refinement.iteration import EDGE, Block, blocks_of, normalised
 from emtomo.compute.refinement.maximisation import Sums, partial_sums, solve
 from emtomo.compute.refinement.packing import Packing
 from emtomo.compute.refinement.particles import Particles, Poses
 from emtomo.compute.refinement.reference import PAD
+from emtomo.compute.spread import Spread, Told, in_threads
 
 
 @dataclass(frozen=True)
@@ -26,12 +25,55 @@ class Reconstruction:
     fsc: np.ndarray
 
 
+@dataclass(frozen=True)
+class Known:
+    """What all blocks of a reconstruction share."""
+
+    particles: Particles
+    poses: Poses
+    packing: Packing
+    parallel: bool = True
+
+
+@dataclass(frozen=True)
+class Inserted:
+    """What a block of particles adds to the volume."""
+
+    sums: np.ndarray
+
+    def joined(self, other: "Inserted") -> "Inserted":
+        """Return what both blocks add."""
+        return Inserted(self.sums + other.sums)
+
+
+def inserted(shared: Known, block: Block, told: Told) -> Inserted:
+    """Add up the particles of a block in their poses."""
+    particles, poses, packing = shared.particles, shared.poses, shared.packing
+    size, pad = particles.size, np.float32(PAD)
+    reach, outside = size // 2, np.flatnonzero(ball(size, size / 2 - 1, 0.0) == 0)
+    out = partial_sums(packing.radius)
+    table, here = np.empty((3, 2 * reach + 1), np.complex64), np.empty(len(packing), np.complex64)
+    for i in block.members:
+        weight = None
+        if particles.kind != "none":
+            weight = packing.pick(particles.weight(particles.weight_key[i])).astype(np.float32)
+        box = normalised(particles.box(int(i)), int(i), size, outside)
+        data, square = particles.statistics(packing.transform(box), weight)
+        fourier_cpu.phases(poses.shifts[i], size, reach, table)
+        fourier_cpu.moved(packing.k, data.astype(np.complex64), table, here)
+        rotation = poses.rotations[i].astype(np.float32)
+        fourier_cpu.insert(packing.k, pad, here, square.astype(np.float32), rotation, np.float32(1), out)
+        told(1)
+    return Inserted(out)
+
+
 def half_sums(
     particles: Particles,
     poses: Poses,
     symmetry: str = "C1",
     radius: float | None = None,
     progress: Callable[[int], None] = lambda done: None,
+    spread: Spread = in_threads,
 ) -> dict[int, Sums]:
     """Return each half set's weighted data in Fourier space, symmetrised; a half without particles is left out.
 
@@ -42,43 +84,30 @@ def half_sums(
     symmetry : str
     radius : float, optional
         Shells; all of them by default.
+    progress : callable
+        Called with the number of particles done.
+    spread : Spread
+        Where particles are added up.
     """
     size = particles.size
     packing = Packing(size, radius or size / 2)
-    pad, reach = np.float32(PAD), size // 2
-    tasks = [
-        (h, block)
+    blocks = [
+        Block(h, block)
         for h in (1, 2)
         if (poses.half == h).any()
         for block in np.array_split(np.flatnonzero(poses.half == h), blocks_of(size))
     ]
     done = [0]
-    outside = np.flatnonzero(ball(size, size / 2 - 1, 0.0) == 0)
 
-    def work(task: tuple[int, np.ndarray]) -> np.ndarray:
-        out = partial_sums(packing.radius)
-        table, here = np.empty((3, 2 * reach + 1), np.complex64), np.empty(len(packing), np.complex64)
-        for i in task[1]:
-            weight = None
-            if particles.kind != "none":
-                weight = packing.pick(particles.weight(particles.weight_key[i])).astype(np.float32)
-            box = normalised(particles.box(int(i)), int(i), size, outside)
-            data, square = particles.statistics(packing.transform(box), weight)
-            fourier_cpu.phases(poses.shifts[i], size, reach, table)
-            fourier_cpu.moved(packing.k, data.astype(np.complex64), table, here)
-            rotation = poses.rotations[i].astype(np.float32)
-            fourier_cpu.insert(packing.k, pad, here, square.astype(np.float32), rotation, np.float32(1), out)
-            done[0] += 1
-            progress(done[0])
-        return out
+    def told(more: int) -> None:
+        done[0] += more
+        progress(done[0])
 
-    with ThreadPoolExecutor(threads()) as pool:
-        parts = list(pool.map(work, tasks))
-    return {
-        h: Sums.of(size, packing.radius, [part for (of, _), part in zip(tasks, parts, strict=True) if of == h])
-        .completed(symmetry)
-        for h in {of for of, _ in tasks}
-    }  # fmt: skip
+    parts = spread(inserted, Known(particles, poses, packing), blocks, told)
+    sums: dict[int, list[np.ndarray]] = {}
+    for block, part in zip(blocks, parts, strict=True):
+        sums.setdefault(block.half, []).append(part.sums)
+    return {h: Sums.of(size, packing.radius, mine).completed(symmetry) for h, mine in sums.items()}
 
 
 def reconstruct(
@@ -87,6 +116,7 @@ def reconstruct(
     symmetry: str = "C1",
     radius: float | None = None,
     progress: Callable[[int], None] = lambda done: None,
+    spread: Spread = in_threads,
 ) -> Reconstruction:
     """Return the average of particles in known poses, every frequency divided by how much was measured of it.
 
@@ -94,7 +124,7 @@ def reconstruct(
     ``relion_reconstruct --3d_rot --ctf --ctf3d_not_squared``: sum of C X over sum of C^2.
     """
     size = particles.size
-    sums = half_sums(particles, poses, symmetry, radius, progress)
+    sums = half_sums(particles, poses, symmetry, radius, progress, spread)
     edge = ball(size, size / 2 - EDGE, EDGE)
     halves = {h: solve(s) * edge for h, s in sums.items()}
     first = next(iter(sums.values()))

@@ -28,6 +28,7 @@ from emtomo.compute.refinement.schedule import (
     still_joined,
 )
 from emtomo.compute.refinement.settings import common_setting, turned_sums
+from emtomo.compute.spread import Spread, in_threads
 from emtomo.compute.symmetry import parse_symmetry, symmetric_angle, symmetry_rotations
 from emtomo.errors import EmtomoError
 
@@ -109,6 +110,8 @@ class Refinement:
     mask : (n, n, n) array, optional
         0 to 1; the reference is zero where it is 0. By default a ball of the mask diameter.
     device : {"cpu", "cuda", "cuda:N"}
+    spread : Spread
+        Where particles are located: in the threads of this process, or on other machines.
 
     Raises
     ------
@@ -124,6 +127,7 @@ class Refinement:
         options: RefineOptions,
         mask: np.ndarray | None = None,
         device: str = "cpu",
+        spread: Spread = in_threads,
     ) -> None:
         n = particles.size
         for what, volume in (("reference", reference), ("mask", mask)):
@@ -132,6 +136,7 @@ class Refinement:
         if not all((start.half == h).any() for h in (1, 2)):
             raise EmtomoError("Refinement needs at least two particles, one in each half set.")
         self.particles, self.start, self.options, self.device = particles, start, options, check_device(device)
+        self.spread = spread
         self.symmetry = parse_symmetry(options.symmetry)
         self.group = symmetry_rotations(self.symmetry)
         diameter = options.mask_diameter or n * particles.pixel_size
@@ -211,7 +216,7 @@ class Refinement:
             radius = min(max(shells, 4.0), n / 2 - 1)
             frame = {h: frame_of(half.reference, self.first, radius, self.symmetry) for h, half in state.halves.items()}
         setting = self._setting(state.progress, state.local, packing, frame)
-        poses, outcomes = run_iteration(p, state.halves, state.poses, setting, progress)
+        poses, outcomes = run_iteration(p, state.halves, state.poses, setting, progress, self.spread)
         sums = {h: outcome.sums.completed(self.symmetry) for h, outcome in outcomes.items()}
         if state.progress.iteration < SETTLING and (turn := common_setting(sums, self.mask, self.symmetry)) is not None:
             sums[2] = turned_sums(sums[2], turn)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pyworkflow.protocol import Protocol
 from pyworkflow.protocol.params import ElementGroup
 
+from emtomo.engine.cluster import ClusterOptions
 from emtomo.engine.form import INPUT
 from emtomo.engine.parameters import INTERNAL, public_name
 from emtomo.gui.core.fields import Field, field_of
@@ -16,7 +17,7 @@ from emtomo.options import OptionField, option_fields
 
 SKIPPED = ("General", "Parallelization")
 COMPUTATION = "Computation"
-_HOW = ("device", "threads", "steps_at_once")
+_HOW = ("device", "threads", "steps_at_once", *(f.name for f in option_fields(ClusterOptions)))
 LONGEST_TITLE = 60
 
 
@@ -42,15 +43,22 @@ class FormModel:
         Texts by public name, of an earlier run.
     run : int, optional
         The run that is edited; None for a new one.
+    queue : (str, dict), optional
+        Queue that the run goes to, and its parameters; None for this machine.
     """
 
     def __init__(
-        self, protocol_class: type[Protocol], label: str, values: dict[str, str] | None = None, run: int | None = None
+        self,
+        protocol_class: type[Protocol],
+        label: str,
+        values: dict[str, str] | None = None,
+        run: int | None = None,
+        queue: tuple[str, dict[str, str]] | None = None,
     ) -> None:
         self.protocol_class = protocol_class
         self.protocol = protocol_class()
         self.label, self.comment, self.run = label, "", run
-        self.queue: tuple[str, dict[str, str]] | None = None
+        self.queue = queue
         self.expert = False
         self.fields: dict[str, Field] = {}
         self.tabs: list[Tab] = []
@@ -62,6 +70,7 @@ class FormModel:
                 self._tell_protocol(self.fields[name])
         self.refresh()
         self.original = self.texts()
+        self._original_queue = queue
 
     def _build(self) -> None:
         options = self._options()
@@ -90,9 +99,9 @@ class FormModel:
         """Return the declaration and the heading of every parameter that emtomo's options declare."""
         found: dict[str, tuple[OptionField | None, str]] = {}
         groups = getattr(self.protocol_class, "OPTIONS", ())
-        for options in groups:
+        for options in getattr(self.protocol_class, "option_classes", tuple)():
             told = " ".join((options.__doc__ or "").split(".")[0].split(";")[0].split())
-            heading = told if len(groups) > 1 and len(told) <= LONGEST_TITLE else ""
+            heading = told if len(groups) > 1 and options in groups and len(told) <= LONGEST_TITLE else ""
             found |= {f.name: (f, heading) for f in option_fields(options)}
         return found
 
@@ -131,7 +140,7 @@ class FormModel:
     @property
     def dirty(self) -> bool:
         """Whether something was edited."""
-        return self.texts() != self.original
+        return self.texts() != self.original or self.queue != self._original_queue
 
     def asked(self) -> Asked:
         """Return what the form says, for the project."""
@@ -200,6 +209,9 @@ class FormModel:
         words += [f"{n}={f.text}" for n, f in self.fields.items() if f.changed and f.condition]
         if self.label:
             words += ["--label", self.label]
+        if self.queue is not None:
+            words += ["--executor", "queue", "--queue", self.queue[0]]
+            words += [word for key, text in self.queue[1].items() for word in ("--queue-set", f"{key}={text}")]
         return shlex.join(words)
 
     # --- inside ---

@@ -15,6 +15,7 @@ from pyworkflow.protocol import Protocol
 from emtomo.engine.launcher import is_alive
 from emtomo.engine.project import EmtomoProject, error_of, progress_of
 from emtomo.engine.provenance import read_provenance
+from emtomo.engine.queues import launch_log, said_by_queue
 from emtomo.engine.runner import out_of_date, parents_of
 
 SCHEDULED = "Logs/scheduled.json"
@@ -144,10 +145,11 @@ def _row(run: Protocol, old: bool, waiting: set[int], watched: Watched) -> Run:
     return Run(
         i, run.getObjLabel(), getattr(run, "NAME", run.getClassName()), run._label or run.getClassName(),
         "saved" if status == "new" else status, frozenset(parents_of(run)), tuple(_outputs(run)),
-        progress=share, doing=str(state.get("what", "")), left=left, resolution=_resolution(run), seconds=seconds,
+        progress=share, doing=str(state.get("what", "")) or said_by_queue(run), left=left,
+        resolution=_resolution(run), seconds=seconds,
         started=str(run.initTime.get() or "")[:19], error=error_of(run) if run.isFailed() else "",
         comment=run.getObjComment() or "", out_of_date=old, folder=run.getWorkingDir(),
-        logs=(run.getStdoutLog(), run.getStderrLog(), run._getLogsPath("launch.stderr")),
+        logs=(run.getStdoutLog(), run.getStderrLog(), launch_log(run)),
     )  # fmt: skip
 
 

@@ -15,18 +15,21 @@ from pyworkflow.protocol import Protocol
 from pyworkflow.protocol.params import PointerParam
 
 import emtomo
+from emtomo.engine.cluster import ClusterOptions
 from emtomo.engine.launcher import is_alive
 from emtomo.engine.parameters import INTERNAL, protocol_named, public_name, set_parameters
 from emtomo.engine.project import EmtomoProject, clear_messages
 from emtomo.engine.protocol import write_json
 from emtomo.engine.provenance import pointer_texts, read_provenance
+from emtomo.engine.queues import queue_of, set_queue, unset_queue
 from emtomo.engine.runner import parents_of
 from emtomo.engine.templates import Template, add_workflow
 from emtomo.errors import ProjectError
 from emtomo.gui.core.fields import field_of
 from emtomo.gui.core.runs import SCHEDULED
+from emtomo.options import option_fields
 
-NOT_SCIENCE = ("threads", "steps_at_once", "device")
+NOT_SCIENCE = ("threads", "steps_at_once", "device", *(f.name for f in option_fields(ClusterOptions)))
 
 
 @dataclass(frozen=True)
@@ -59,9 +62,10 @@ def filled(project: EmtomoProject, asked: Asked, folder: Path) -> Protocol:
             set_label(project, run, asked.label)
     set_parameters(project, run, asked.values, folder)
     run.setObjComment(asked.comment)
-    run._useQueue.set(asked.queue is not None)
     if asked.queue is not None:
-        run.setQueueParams(asked.queue)
+        set_queue(project, run, *asked.queue)
+    else:
+        unset_queue(run)
     return run
 
 
@@ -248,6 +252,12 @@ def texts_of(run: Protocol) -> dict[str, str]:
             plain = value.get() if value is not None else None
             found[public_name(name)] = "" if plain is None else text_of(plain)
     return found
+
+
+def edited(project: EmtomoProject, i: int) -> tuple[dict[str, str], tuple[str, dict[str, str]] | None]:
+    """Return what a form shows of run `i`: its parameters as text, and its queue."""
+    run = project.find(str(i))
+    return texts_of(run), queue_of(run)
 
 
 def text_of(value: Any) -> str:

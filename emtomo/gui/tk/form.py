@@ -209,6 +209,10 @@ class FormWindow(Window):
         self.model.label = self.label.get()
         self._ask_project()
 
+    def queue_changed(self) -> None:
+        """Check again, with another queue or other parameters of it."""
+        self._ask_project()
+
     def _ask_project(self) -> None:
         """Ask for what only the inputs can tell, when nobody has typed for a moment."""
         if self._asked is not None:

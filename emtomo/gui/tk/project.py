@@ -243,12 +243,12 @@ class ProjectWindow(ProjectActions, Keys, App):
                 return
         run = self.runs[i]
 
-        def opened(texts: dict[str, str]) -> None:
-            model = FormModel(protocol_named(run.protocol), run.label, texts, i)
+        def opened(told: tuple[dict[str, str], tuple[str, dict[str, str]] | None]) -> None:
+            model = FormModel(protocol_named(run.protocol), run.label, told[0], i, told[1])
             model.comment = run.comment
             self.forms.append(FormWindow(self, model))
 
-        self.service.ask(lambda project: verbs.texts_of(project.find(str(i))), opened, self._failed)
+        self.service.ask(lambda project: verbs.edited(project, i), opened, self._failed)
 
     def form_closed(self, form: Any) -> None:
         """Forget a form."""

@@ -65,7 +65,24 @@ def test_the_command_that_a_form_copies_says_the_same(name):
     words = shlex.split(model.command("/some where/project"))
     assert words[:4] == ["emtomo", "run", "/some where/project", name]
     assert words[-2:] == ["--label", "a label"]
-    assert key_values(words[4:-2]) == {k: v for k, v in changed.items() if model.fields[k].changed}
+    assert key_values(words[4:-2]) == {
+        k: v for k, v in changed.items() if model.fields[k].changed and model.fields[k].condition
+    }
+
+
+def test_the_command_of_a_form_names_the_cluster_and_the_queue():
+    model = FormModel(names()["refine-poses"], "fine", queue=("main", {"JOB_TIME": "2:00:00"}))
+    assert not model.visible("cluster") and not model.visible("workers")
+    model.put("executor", "dask")
+    assert model.visible("cluster") and model.visible("workers")
+    model.put("cluster", "slurm")
+    assert [t.title for t in model.tabs if "cluster" in t.names] == ["Computation"]
+    words = shlex.split(model.command("p"))
+    assert {"executor=dask", "cluster=slurm"} < set(words)
+    assert words[-6:] == ["--executor", "queue", "--queue", "main", "--queue-set", "JOB_TIME=2:00:00"]
+    assert not model.dirty or model.texts() != model.original
+    model.put("executor", "spark")
+    assert "must be one of local, dask" in model.errors()["executor"]
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -1,0 +1,63 @@
+"""Map and reduce over independent pieces of work: in threads of this process, or wherever a caller spreads them."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol, Self, TypeVar
+
+from emtomo.compute.device import threads
+
+Told = Callable[[int], None]
+
+
+class Piece(Protocol):
+    """What one call works on; its length is how much work that is."""
+
+    def __len__(self) -> int: ...
+
+    def parts(self, n: int) -> list[Self]:
+        """Return the same work as at most `n` pieces, none of them empty unless the whole is."""
+
+
+class Partial(Protocol):
+    """What one call gives."""
+
+    def joined(self, other: Self) -> Self:
+        """Return what both pieces give together."""
+
+
+class Shared(Protocol):
+    """What all pieces need; it may travel to other machines, by pickle."""
+
+    @property
+    def parallel(self) -> bool:
+        """Whether several pieces may be worked on at the same time in one process."""
+
+
+P = TypeVar("P", bound=Piece)
+R = TypeVar("R", bound=Partial)
+
+
+class Spread(Protocol):
+    """Something that carries out a map."""
+
+    def __call__(self, work: Callable[[Any, P, Told], R], shared: Any, pieces: Sequence[P], told: Told) -> list[R]:
+        """Return ``work(shared, piece, told)`` of every piece, in their order.
+
+        Parameters
+        ----------
+        work : callable
+            A function of a module, so that it can be found on other machines; it calls `told` with amounts done.
+        shared : Shared
+        pieces : sequence of Piece
+        told : callable
+            Called with how much more is done, from any thread.
+        """
+
+
+def in_threads(work: Callable[[Any, P, Told], R], shared: Shared, pieces: Sequence[P], told: Told) -> list[R]:
+    """Work on the pieces in the threads of this process; see :class:`Spread`."""
+    from threadpoolctl import threadpool_limits
+
+    side_by_side = threads() if shared.parallel else 1
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(side_by_side) as pool:
+        return list(pool.map(lambda piece: work(shared, piece, told), pieces))

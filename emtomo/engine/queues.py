@@ -1,0 +1,179 @@
+"""Whole runs as jobs of a queue (SLURM, PBS, …) that a hosts.conf describes.
+
+The engine fills hosts.conf's templates with text and hands commands to a shell; what comes from a form, a
+project or a template is checked or cleaned here first, since somebody else may have written it.
+"""
+
+import importlib
+import re
+import subprocess
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from pyworkflow.protocol import Protocol
+
+import emtomo.engine  # noqa: F401  the environment must be prepared before pyworkflow is imported
+from emtomo.errors import ProjectError
+
+# the package re-exports a function of the same name: `import ... as` would give that one
+engine_launch: Any = importlib.import_module("pyworkflow.protocol.launch")
+
+LOOK_SECONDS = 5.0  # between two questions about the same job: queues are shared
+ANSWER_SECONDS = 20.0
+FOR_STEPS = "QUEUE_FOR_JOBS"
+_HARMLESS = re.compile(r"[\w .:,=@/+-]*")
+_seen: dict[tuple[str, int], tuple[float, bool, str]] = {}
+
+
+@dataclass(frozen=True)
+class QueueParameter:
+    """What a queue asks of a job: memory, time, …"""
+
+    name: str
+    default: str
+    label: str
+    help: str
+
+
+def queues_of(project: Any) -> dict[str, list[QueueParameter]]:
+    """Return the queues of hosts.conf with their parameters; empty where there is none.
+
+    Raises
+    ------
+    ProjectError
+        If a parameter is not described as ``[name, default, label, help]``.
+    """
+    host = project.getHostConfig("localhost")
+    system = getattr(host, "queueSystem", None)
+    if system is None or not system.hasName() or not system.queues:
+        return {}
+    found: dict[str, list[QueueParameter]] = {}
+    for name, rows in dict(system.queues).items():
+        if not all(isinstance(row, list) and row for row in rows):
+            raise ProjectError(f"hosts.conf: a parameter of queue {name} must be [name, default, label, help].")
+        filled = [[*map(str, row), "", "", ""] for row in rows]
+        found[str(name)] = [QueueParameter(n, d, label or n, h) for n, d, label, h, *_ in filled if n != FOR_STEPS]
+    return found
+
+
+def queue_of(run: Protocol) -> tuple[str, dict[str, str]] | None:
+    """Return queue and parameters of a run; None for one that is a process of this machine."""
+    if not run.useQueue():
+        return None
+    name, values = run.getQueueParams()
+    return str(name), {str(k): str(v) for k, v in values.items() if k != FOR_STEPS}
+
+
+def set_queue(project: Any, run: Protocol, name: str, values: dict[str, str]) -> None:
+    """Let `run` be a job of queue `name` (empty: the first) when it is started; what is not given has its default.
+
+    Raises
+    ------
+    ProjectError
+        If hosts.conf has no such queue, the queue no such parameter, or a value could be more than a value.
+    """
+    queues = queues_of(project)
+    if not queues:
+        raise ProjectError("No queue is set up: describe one in ~/.config/emtomo/hosts.conf (docs/clusters.md).")
+    name = name or next(iter(queues))
+    if name not in queues:
+        raise ProjectError(f"There is no queue {name!r}; hosts.conf has {', '.join(queues)}.")
+    usual = {one.name: one.default for one in queues[name]}
+    unknown = sorted(set(values) - set(usual))
+    if unknown:
+        raise ProjectError(f"Queue {name} has no parameter {', '.join(unknown)}; it has {', '.join(usual) or 'none'}.")
+    chosen = usual | values
+    _check(name, chosen)
+    run._useQueue.set(True)
+    run.setQueueParams((name, {**chosen, FOR_STEPS: "N"}))
+
+
+def unset_queue(run: Protocol) -> None:
+    """Let `run` be a process of this machine when it is started."""
+    run._useQueue.set(False)
+
+
+def submit(protocol: Protocol, command: str) -> int:
+    """Hand `command` to the run's queue and return the job's number.
+
+    Raises
+    ------
+    ProjectError
+        If the queue does not take it, with the queue's own words.
+    """
+    host = protocol.getHostConfig()
+    if not host.getQueueSystem().hasName():
+        raise ProjectError("The run is to go to a queue, but no hosts.conf describes one (docs/clusters.md).")
+    job = {**host.getQueuesDefault(), **protocol.getSubmitDict()}
+    told = queue_of(protocol)
+    if told is not None:
+        _check(*told)
+    for key in ("SCIPION_PROJECT", "SCIPION_PROTOCOL"):  # names that people choose, put into a script
+        job[key] = re.sub(r"[^\w.-]+", "_", str(job[key]))
+    job["JOB_COMMAND"] = command
+    try:
+        number, said = engine_launch._submit(host, job)
+    except KeyError as missing:
+        raise ProjectError(f"hosts.conf: its template wants {missing}, which the queue does not have.") from missing
+    except (TypeError, ValueError) as error:
+        raise ProjectError(f"hosts.conf: its template cannot be filled in: {error}.") from error
+    except Exception as error:
+        if type(error).__name__ == "PyworkflowException":
+            raise ProjectError(f"hosts.conf: {' '.join(str(error).split())}") from error
+        raise
+    if number in (None, engine_launch.UNKNOWN_JOBID):
+        words = " ".join(" ".join(map(str, said or ["no job number came back"])).split())
+        raise ProjectError(f"The queue did not take the run: {words}")
+    return int(number)
+
+
+def in_queue(host: Any, job: int) -> bool:
+    """Return whether the queue still has `job`; a queue that does not answer has it."""
+    return _ask(host, job)[1]
+
+
+def said_by_queue(run: Protocol) -> str:
+    """Return what the queue says of a run whose job has not begun, e.g. ``"job 12: PENDING Resources"``, else none."""
+    jobs = run.getJobIds()
+    if not (run.isLaunched() and run.useQueue() and jobs):
+        return ""
+    return f"job {jobs[0]}: {_ask(run.getHostConfig(), int(jobs[0]))[2] or 'no answer from the queue'}"
+
+
+def _ask(host: Any, job: int) -> tuple[float, bool, str]:
+    """Return when the queue was asked about `job`, whether it has it, and its words; asked every few seconds."""
+    key = (str(host.getCheckCommand()), int(job))
+    known = _seen.get(key)
+    if known is not None and time.monotonic() - known[0] < LOOK_SECONDS:
+        return known
+    command = host.getCheckCommand() % {"JOB_ID": int(job)}
+    try:
+        # hosts.conf is the user's own file, and a job is a number
+        done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=ANSWER_SECONDS)  # noqa: S602
+        gone = re.compile(host.getJobDoneRegex() or r"(?!)")
+        # an unknown number is an answer (squeue fails on it); a controller that is away is none
+        away = done.returncode != 0 and bool(re.search(r"(?i)contact|connect|timed? ?out|unavailable", done.stderr))
+        told = " ".join(done.stdout.split())
+        there = away or (bool(told) and not gone.search(told))
+    except subprocess.TimeoutExpired:
+        told, there = "", True
+    _seen[key] = (time.monotonic(), there, told)
+    return _seen[key]
+
+
+def launch_log(run: Protocol) -> str:
+    """Return where what starts a run writes errors: its job, or its process on this machine."""
+    host = run.getHostConfig() if run.useQueue() else None
+    if host is None or not host.getQueueSystem().hasName():
+        return run._getLogsPath("launch.stderr")
+    return run._getLogsPath(f"{host.getSubmitPrefix()}{run.strId()}.err")
+
+
+def _check(name: str, values: dict[str, str]) -> None:
+    for key, value in {"queue": name, **values}.items():
+        if not _HARMLESS.fullmatch(value):
+            raise ProjectError(
+                f"{key} must be letters, digits and . : , = @ / + - _ on one line, since it goes into a job's script; "
+                f"got {value!r}."
+            )

@@ -1,0 +1,113 @@
+"""Steps of a run as tasks of a Dask cluster, each in a process of its own.
+
+A process of its own has the project as its folder, takes the threads of its worker, and cannot harm the worker.
+It reads the run from the run's database and writes only its own files, under a temporary name first; workers
+therefore see the project's folder under the same name as the machine that started the run.
+"""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emtomo.engine.cluster import threads_of_worker
+from emtomo.errors import EmtomoError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+log = logging.getLogger(__name__)
+MODULE = "emtomo.engine.step_main"
+PULSE = "pulse"
+BEAT_SECONDS = 2.0
+FAILED = 3  # exit status of a step that failed with a sentence, on the last line of its output
+LONGEST_LOG = 20_000
+# what Dask sets for its workers, whose tasks are to take one thread each
+_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+class RemoteSteps:
+    """Carries out steps of one run on a cluster.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    protocol : EmtomoProtocol
+        The run.
+    """
+
+    def __init__(self, client: "Client", protocol: Any) -> None:
+        self.client = client
+        self.together = max(1, int(protocol.numberOfThreads.get()))
+        self.threads = int(protocol.threads.get())
+        self.run = [protocol.getProject().path, protocol.getDbPath(), protocol.strId()]
+        self.pulse = str(Path(protocol._getLogsPath(PULSE)).absolute())
+
+    def __call__(self, step: str, arguments: list[Any]) -> None:
+        """Carry out a step of the run on some worker and wait for it.
+
+        Raises
+        ------
+        EmtomoError
+            If it fails, with its own sentence.
+        """
+        task = [*self.run, step, json.dumps(arguments), self.pulse]
+        future = self.client.submit(carry_out, task, self.threads, self.together, pure=False, key=None)
+        try:
+            told = future.result()
+        except Exception as error:
+            if type(error).__name__ == "KilledWorker":
+                raise EmtomoError(
+                    f"Several Dask workers ended during {step} {arguments[:1]}: probably their memory did not suffice."
+                ) from error
+            raise
+        if told.strip():
+            log.info("%s %s: %s", step, arguments[:1], told.strip())
+
+
+def carry_out(task: list[str], threads: int, together: int) -> str:
+    """Carry out a step in a process of its own, inside a worker, and return what it printed.
+
+    A step of a run that was killed may still be at work when the run goes on: the new one waits for it.
+    """
+    from distributed import Lock
+
+    count = min(threads or sys.maxsize, threads_of_worker(together))
+    environment = {k: v for k, v in os.environ.items() if k not in _LIMITS}
+    with Lock("emtomo " + json.dumps(task[:5])):
+        done = subprocess.run(
+            [sys.executable, "-m", MODULE, *task, str(count)],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", env=environment,
+        )  # fmt: skip
+    told = (done.stdout + done.stderr)[-LONGEST_LOG:]
+    if done.returncode == 0:
+        return told
+    lines = [line for line in done.stdout.split("\n") if line.strip()] or [f"its process ended with {done.returncode}"]
+    raise EmtomoError(
+        lines[-1] if done.returncode == FAILED else f"Step {task[3]} {task[4]}: {told.strip() or lines[-1]}"
+    )
+
+
+@contextmanager
+def beating(path: Path) -> Iterator[None]:
+    """Let `path` tell the steps on other machines that the run lives: its time changes every few seconds."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(BEAT_SECONDS):
+            path.touch()
+
+    path.touch()
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

@@ -1,0 +1,307 @@
+"""Work on a Dask cluster: the same result, clear sentences, and nothing lost when workers or runs are killed."""
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+import pandas as pd
+import pytest
+from distributed import Client, LocalCluster
+
+from emtomo.compute.refinement.iteration import Block
+from emtomo.compute.refinement.reconstruct import half_sums
+from emtomo.engine.cluster import ClusterOptions, opened, problem_of
+from emtomo.engine.parameters import protocol_named, protocols_by_name
+from emtomo.engine.project import error_of
+from emtomo.engine.remote_steps import beating
+from emtomo.engine.spread import DaskSpread
+from emtomo.engine.step_main import watch
+from emtomo.errors import EmtomoError, FormatError, ProjectError
+from emtomo.objects.particle_source import StackedBoxes
+from tests.compute.refinement.data import blobs, particles
+from tests.engine.helpers import Bench
+
+FOUR = {
+    "number": 4, "size_x": 96, "size_y": 96, "size_z": 64, "vesicles": 1, "vesicle_radius": 200,
+    "membrane_proteins": 12, "soluble_proteins": 4,
+}  # fmt: skip
+TWO_WORKERS = {"executor": "dask", "workers": 2}
+
+
+@pytest.fixture(scope="module")
+def client():
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster, Client(cluster) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dask")
+    bench = Bench(folder / "it's a project ü")
+    bench.run("simulate-tomograms", "sim", **FOUR)
+    bench.run("extract-subtomograms", "boxes", coordinates="sim.truth", box_size=24, invert="yes")
+    bench.run("reconstruct-average", "average", subtomograms="boxes.subtomograms")
+    return bench
+
+
+@pytest.fixture(autouse=True)
+def in_the_project(bench):
+    os.chdir(bench.project.path)
+
+
+def voxels(run, name):
+    return mrcfile.read(run._getExtraPath(name))
+
+
+# --- the map itself ---
+
+
+def test_a_map_on_a_cluster_is_that_of_threads_to_the_bit_and_finer_pieces_differ_by_rounding(client, monkeypatch):
+    some, poses, _ = particles(blobs(16), 40, 1.0)
+    told = []
+    here = half_sums(some, poses)
+    there = half_sums(some, poses, progress=told.append, spread=DaskSpread(client))
+    assert all(np.array_equal(here[h].data, there[h].data) for h in (1, 2))
+    assert told[-1] == 40 and told == sorted(told)
+    monkeypatch.setattr("emtomo.engine.spread.PER_THREAD", 40)
+    finer = half_sums(some, poses, spread=DaskSpread(client))
+    largest = np.abs(here[1].data).max()
+    assert not np.array_equal(here[1].data, finer[1].data)
+    assert np.abs(here[1].data - finer[1].data).max() < 1e-5 * largest
+
+
+def test_an_error_of_a_worker_is_the_error_of_the_caller(client):
+    some, poses, _ = particles(blobs(16), 10, 1.0)
+    bad = replace(some, box=lambda i: some.box(i) * np.float32(np.nan if i == 7 else 1))
+    with pytest.raises(EmtomoError, match="Particle 8: there are voxels that are no numbers"):
+        half_sums(bad, poses, spread=DaskSpread(client))
+    assert str(pickle.loads(pickle.dumps(FormatError("a.star", "is bad", 3)))) == "a.star, line 3: is bad"
+
+
+def test_blocks_are_divided_without_loss():
+    block = Block(1, np.arange(10))
+    assert [len(part) for part in block.parts(3)] == [4, 3, 3]
+    assert [len(part) for part in block.parts(99)] == [1] * 10
+    assert [len(part) for part in Block(2, np.arange(0)).parts(4)] == [0]
+
+
+def test_boxes_travel_with_absolute_names(bench, tmp_path):
+    boxes = bench.project.find("boxes").subtomograms
+    frame = boxes.frame()
+    stacked = StackedBoxes(list(frame["file"]), frame["index"].to_numpy(int), 24, -1)
+    packed = pickle.dumps(stacked)
+    assert len(packed) < 20_000  # no box is in it
+    os.chdir(tmp_path)
+    assert np.array_equal(pickle.loads(packed)(17), stacked(17))
+
+
+# --- protocols ---
+
+
+def test_steps_of_tomograms_on_a_cluster_give_the_same(bench):
+    away = bench.run("simulate-tomograms", "sim away", **FOUR, **TWO_WORKERS)
+    here = bench.project.find("sim")
+    for k in range(1, 5):
+        assert np.array_equal(voxels(here, f"sim_0{k}.mrc"), voxels(away, f"sim_0{k}.mrc"))
+    progress = json.loads(Path(away._getLogsPath("progress.json")).read_text())
+    assert (progress["done"], progress["total"]) == (4, 4)
+    log = Path(away.getStdoutLog()).read_text()
+    assert "processes=2" in log and "distributed." not in log
+
+
+def test_a_refinement_on_a_cluster_gives_the_same(bench):
+    options = {
+        "subtomograms": "boxes.subtomograms", "reference": "average.average", "initial_lowpass": 60,
+        "angular_step": 15, "max_iterations": 2,
+    }  # fmt: skip
+    here = bench.run("refine-poses", "here", **options)
+    away = bench.run("refine-poses", "away", **options, **TWO_WORKERS)
+    assert np.array_equal(voxels(here, "half1.mrc"), voxels(away, "half1.mrc"))
+    a, b = here.subtomograms.frame(), away.subtomograms.frame()
+    columns = [c for c in a if c not in ("file", "id")]
+    pd.testing.assert_frame_equal(a[columns], b[columns], rtol=1e-12)  # products of 3×3 depend on alignment in memory
+    assert not here.out_of_date() and here.fingerprint()["parameters"] == away.fingerprint()["parameters"]
+
+
+def test_a_step_that_fails_on_a_worker_is_told_by_its_own_sentence(bench):
+    run = bench.project.find("boxes")
+    i = bench.add("apply-alignment", "broken", subtomograms="boxes.subtomograms", **TWO_WORKERS)
+    stack = Path(run._getExtraPath("sim_02.mrc"))
+    whole = stack.read_bytes()
+    stack.write_bytes(whole[:2000])
+    try:
+        assert bench.go(i)[i] == "failed"
+        told = error_of(bench.project.find("broken"))
+    finally:
+        stack.write_bytes(whole)
+    assert "sim_02.mrc" in told and "Traceback" not in told
+    assert bench.go(i)[i] == "finished"
+
+
+def test_steps_that_are_carried_out_elsewhere_are_named_and_exist():
+    for cls in protocols_by_name().values():
+        for name in cls.STEPS_APART:
+            assert callable(getattr(cls, name)), (cls, name)
+    assert {n for n, c in protocols_by_name().items() if c.PIECES} == {"refine-poses", "reconstruct-average"}
+
+
+def test_a_step_of_another_name_is_not_carried_out(bench):
+    run = bench.project.find("sim")
+    task = [bench.project.path, run.getDbPath(), run.strId(), "output_step", "[4]", "pulse", "1"]
+    done = subprocess.run([sys.executable, "-m", "emtomo.engine.step_main", *task], capture_output=True, text=True)
+    assert done.returncode == 3 and done.stdout.strip().endswith(
+        "has no step output_step that is carried out elsewhere."
+    )
+
+
+# --- killed ---
+
+
+def running_steps(project):
+    out = subprocess.run(["pgrep", "-f", f"emtomo.engine.step_main {project}"], capture_output=True, text=True).stdout
+    return [int(pid) for pid in out.split()]
+
+
+def wait_for(ready, seconds=60.0):
+    end = time.monotonic() + seconds
+    while not (found := ready()):
+        assert time.monotonic() < end, "did not happen in time"
+        time.sleep(0.05)
+    return found
+
+
+@pytest.mark.parametrize(("beats", "parent"), [(False, os.getppid()), (True, -1)])
+def test_a_step_ends_when_its_run_is_silent_or_its_worker_is_gone(tmp_path, monkeypatch, beats, parent):
+    class EndedError(Exception):
+        pass
+
+    def end(code):
+        raise EndedError
+
+    monkeypatch.setattr("emtomo.engine.step_main.LOOK_SECONDS", 0.02)
+    monkeypatch.setattr("emtomo.engine.step_main.SILENT_SECONDS", 0.2)
+    monkeypatch.setattr(os, "_exit", end)
+    pulse = tmp_path / "pulse"
+    pulse.touch()
+    started = time.monotonic()
+    with pytest.raises(EndedError):
+        watch(pulse, parent)
+    assert beats or 0.2 <= time.monotonic() - started < 2.0
+
+
+def test_a_run_that_beats_is_not_silent(tmp_path, monkeypatch):
+    monkeypatch.setattr("emtomo.engine.remote_steps.BEAT_SECONDS", 0.02)
+    pulse = tmp_path / "pulse"
+    with beating(pulse):
+        first = pulse.stat().st_mtime_ns
+        wait_for(lambda: pulse.stat().st_mtime_ns > first, 5)
+    last = pulse.stat().st_mtime_ns
+    time.sleep(0.1)
+    assert pulse.stat().st_mtime_ns == last
+
+
+@pytest.mark.slow
+def test_a_killed_run_takes_its_cluster_with_it_and_resumes_to_the_same(bench):
+    big = FOUR | {"size_x": 160, "size_y": 160}
+    i = bench.add("simulate-tomograms", "killed", **big, **TWO_WORKERS)
+    bench.project.launch(bench.project.find("killed"))
+    wait_for(lambda: running_steps(bench.project.path))
+    pid = wait_for(lambda: bench.project.find("killed").getPid())
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not bench.project.find("killed").isActive())
+    wait_for(lambda: not running_steps(bench.project.path), 30)
+    assert bench.go(i)[i] == "finished"
+    here = bench.run("simulate-tomograms", "not killed", **big)
+    assert np.array_equal(voxels(bench.project.find("killed"), "sim_03.mrc"), voxels(here, "sim_03.mrc"))
+
+
+# --- clusters ---
+
+
+@pytest.fixture
+def daemons(tmp_path):
+    """A scheduler and a worker, as somebody else would start them."""
+    file = tmp_path / "scheduler.json"
+    common = {"cwd": tmp_path, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    options = ["--scheduler-file", str(file)]
+    dask = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
+    scheduler = subprocess.Popen([*dask, *options, "--port", "0", "--no-dashboard", "--host", "127.0.0.1"], **common)
+    wait_for(file.exists)
+    worker = [sys.executable, "-m", "distributed.cli.dask_worker", *options, "--nthreads", "1", "--no-dashboard"]
+    workers = [subprocess.Popen(worker, **common) for _ in range(2)]
+    yield file, workers
+    for process in (*workers, scheduler):
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.mark.slow
+def test_an_existing_scheduler_is_used_and_left_running_and_a_dead_worker_is_replaced(bench, daemons):
+    file, workers = daemons
+    address = json.loads(file.read_text())["address"]
+    i = bench.add("simulate-tomograms", "by address", **FOUR, executor="dask", cluster=address)
+    bench.project.launch(bench.project.find("by address"))
+    wait_for(lambda: running_steps(bench.project.path))
+    nanny = workers[0].pid
+    children = subprocess.run(["pgrep", "-P", str(nanny)], capture_output=True, text=True).stdout.split()
+    os.kill(nanny, signal.SIGKILL)
+    for child in children:
+        os.kill(int(child), signal.SIGKILL)
+    wait_for(lambda: not bench.project.find("by address").isActive(), 120)
+    run = bench.project.find("by address")
+    assert run.isFinished(), error_of(run)
+    assert np.array_equal(voxels(bench.project.find("sim"), "sim_02.mrc"), voxels(run, "sim_02.mrc"))
+    bench.run("bin-tomograms", "by file", tomograms="sim.tomograms", executor="dask", cluster=file)
+    assert workers[1].poll() is None
+    assert i
+
+
+@pytest.mark.parametrize(
+    ("cluster", "told"),
+    [
+        ("ftp://x", "must be empty, tcp://HOST:PORT, a file .json or one of slurm, pbs"),
+        ("/nowhere/s.json", "There is no scheduler's file /nowhere/s.json."),
+    ],
+)
+def test_a_cluster_that_cannot_be_is_refused_before_the_run(cluster, told):
+    run = protocol_named("bin-tomograms")()
+    run.executor.set("dask")
+    run.cluster.set(cluster)
+    assert any(told in sentence for sentence in run.validate())
+    assert problem_of(ClusterOptions(cluster=cluster)) == ""  # nobody asks for it
+
+
+def test_a_scheduler_that_is_not_there_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("emtomo.engine.cluster.SECONDS", 2.0)
+    with (
+        pytest.raises(ProjectError, match="cluster tcp://127.0.0.1:9 cannot be used"),
+        opened(ClusterOptions(executor="dask", cluster="tcp://127.0.0.1:9"), 1, tmp_path),
+    ):
+        pass
+
+
+def test_jobs_without_cores_and_memory_are_told(tmp_path):
+    with (
+        pytest.raises(ProjectError, match="must say how many cores .* cores is missing"),
+        opened(ClusterOptions(executor="dask", cluster="pbs"), 1, tmp_path),
+    ):
+        pass
+
+
+def test_the_cluster_on_this_machine_talks_by_tls_on_loopback_alone(tmp_path):
+    with opened(ClusterOptions(executor="dask", workers=1), 1, tmp_path) as client:
+        address = client.scheduler.address
+        assert address.startswith("tls://127.0.0.1:")
+        assert all(worker.startswith("tls://127.0.0.1:") for worker in client.nthreads())
+        with pytest.raises((OSError, TimeoutError, TypeError)):
+            Client(address, timeout=2)  # without its keys
+        with pytest.raises((OSError, TimeoutError)):
+            Client(address.replace("tls", "tcp"), timeout=2)
