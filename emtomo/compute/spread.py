@@ -33,31 +33,46 @@ class Shared(Protocol):
         """Whether several pieces may be worked on at the same time in one process."""
 
 
+T = TypeVar("T")
 P = TypeVar("P", bound=Piece)
 R = TypeVar("R", bound=Partial)
 
 
 class Spread(Protocol):
-    """Something that carries out a map."""
+    """Something that carries out a map and adds up what it gives."""
 
-    def __call__(self, work: Callable[[Any, P, Told], R], shared: Any, pieces: Sequence[P], told: Told) -> list[R]:
-        """Return ``work(shared, piece, told)`` of every piece, in their order.
+    def __call__(
+        self, work: Callable[[Any, P, Told], R], shared: Any, groups: Sequence[Sequence[P]], told: Told
+    ) -> list[R]:
+        """Return for every group what ``work(shared, piece, told)`` of its pieces gives together.
 
         Parameters
         ----------
         work : callable
             A function of a module, so that it can be found on other machines; it calls `told` with amounts done.
         shared : Shared
-        pieces : sequence of Piece
+        groups : sequence of sequences of Piece
+            None empty. What the pieces of a group give is joined in pairs, always in the same order, so that the sums
+            do not depend on where and when they were made.
         told : callable
             Called with how much more is done, from any thread.
         """
 
 
-def in_threads(work: Callable[[Any, P, Told], R], shared: Shared, pieces: Sequence[P], told: Told) -> list[R]:
+def in_threads(work: Callable[[Any, P, Told], R], shared: Shared, groups: Sequence[Sequence[P]], told: Told) -> list[R]:
     """Work on the pieces in the threads of this process; see :class:`Spread`."""
     from threadpoolctl import threadpool_limits
 
+    pieces = [piece for group in groups for piece in group]
     side_by_side = threads() if shared.parallel else 1
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(side_by_side) as pool:
-        return list(pool.map(lambda piece: work(shared, piece, told), pieces))
+        results = iter(list(pool.map(lambda piece: work(shared, piece, told), pieces)))
+        return [in_pairs([next(results) for _ in group], lambda a, b: a.joined(b)) for group in groups]
+
+
+def in_pairs(items: list[T], join: Callable[[T, T], T]) -> T:
+    """Return all `items` joined: neighbours first, then what they gave, until one is left."""
+    while len(items) > 1:
+        pairs = [items[k : k + 2] for k in range(0, len(items), 2)]
+        items = [join(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
+    return items[0]

@@ -157,7 +157,6 @@ def _here(options: ClusterOptions, threads: int, folder: Path) -> Any:
         dashboard_address="127.0.0.1:0",  # its pages need no keys
         local_directory=str(folder),
         silence_logs=logging.WARNING,
-        env={"PYTHONUNBUFFERED": "1"},
     )
 
 

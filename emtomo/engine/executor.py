@@ -46,11 +46,16 @@ class EventStepExecutor(ThreadStepExecutor):
         stepsCheckCallback: Callable[[], None],
         stepsCheckSecs: float = 5,
     ) -> None:
-        """Run all `steps` in the order of their prerequisites; stop starting new ones after a failure."""
+        """Run all `steps` in the order of their prerequisites; stop starting new ones after a failure.
+
+        The engine takes the state of the step that it hears of last for the run's: failures are told last, the first
+        of them at the very end.
+        """
         lock, done = threading.Lock(), threading.Event()
         running: dict[int, Any] = {}
         free = list(range(1, self.numberOfProcs + 1))
         threads: list[_Thread] = []
+        failed: list[Any] = []
         last_check = datetime.datetime.now()
         go_on = True
         while go_on:
@@ -61,8 +66,11 @@ class EventStepExecutor(ThreadStepExecutor):
                 step = running.pop(node)
                 free.append(node)
                 self.freeGpusSlot(step.getObjId())
-                go_on = stepFinishedCallback(step) and go_on
-            if not go_on:
+                if step.isFailed():
+                    failed.append(step)
+                else:
+                    go_on = stepFinishedCallback(step) and go_on
+            if failed or not go_on:
                 break
             with lock:
                 ready = self._getRunnable(steps, len(free)) if free else []
@@ -84,5 +92,10 @@ class EventStepExecutor(ThreadStepExecutor):
         for thread in threads:
             thread.join()
         for step in running.values():  # the others ran on while one had failed
+            if step.isFailed():
+                failed.append(step)
+            else:
+                stepFinishedCallback(step)
+        for step in reversed(failed):
             stepFinishedCallback(step)
         stepsCheckCallback()

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from emtomo.engine.protocol import PROGRESS
 from emtomo.engine.queues import in_queue, launch_log
 from emtomo.errors import ProjectError
 
+ENDING_SECONDS = 20.0
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -105,10 +107,28 @@ class EmtomoProject(Project):
 
         Runs that take its outputs are not in the way: they are out of date until they are resumed.
         """
+        self._await_end(run)
         with clear_messages(self.path):
             self.getRunsGraph()
             run.runMode.set(MODE_RESTART if restart else MODE_RESUME)
             self.launchProtocol(run, wait=False, force=True)
+
+    def _await_end(self, run: Protocol) -> None:
+        """Wait for the process of an earlier try: it tells how it ended before it has ended, and writes once more.
+
+        Raises
+        ------
+        ProjectError
+            If it does not end.
+        """
+        record = self._process_record(run)
+        if record.get("host") != getHostFullName() or _another(record["pid"], record["started"]):
+            return
+        end = time.monotonic() + ENDING_SECONDS
+        while is_alive(record["pid"]):
+            if time.monotonic() > end:
+                raise ProjectError(f"The process {record['pid']} of {run.getObjLabel()} is still ending; try again.")
+            time.sleep(0.05)
 
     def amend(self, run: Protocol) -> None:
         """Store changed parameters of a run; what depends on it runs again when it is resumed."""

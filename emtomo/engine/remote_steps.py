@@ -28,8 +28,8 @@ PULSE = "pulse"
 BEAT_SECONDS = 2.0
 FAILED = 3  # exit status of a step that failed with a sentence, on the last line of its output
 LONGEST_LOG = 20_000
-# what Dask sets for its workers, whose tasks are to take one thread each
-_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+# what Dask sets for its workers, whose tasks are to take one thread each and to give memory back at once
+_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MALLOC_TRIM_THRESHOLD_")
 
 
 class RemoteSteps:

@@ -1,16 +1,19 @@
 """The pieces of a map on the workers of a Dask cluster; see :mod:`emtomo.compute.spread`."""
 
+import ctypes
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from emtomo.compute.spread import P, R, Told
+from emtomo.compute.spread import P, R, Told, in_pairs
 from emtomo.engine.cluster import threads_of_worker
 from emtomo.errors import EmtomoError
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
+_AS_WITHOUT_DASK = ((-3, 32 * 2**20), (-1, 64 * 2**20))  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD: where glibc's own end
 PER_THREAD = 2  # pieces for every thread of the cluster, so that all end at about the same time
 
 
@@ -28,36 +31,34 @@ class DaskSpread:
     def __init__(self, client: "Client") -> None:
         self.client = client
 
-    def __call__(self, work: Callable[[Any, P, Told], R], shared: Any, pieces: Sequence[P], told: Told) -> list[R]:
+    def __call__(
+        self, work: Callable[[Any, P, Told], R], shared: Any, groups: Sequence[Sequence[P]], told: Told
+    ) -> list[R]:
         """See :class:`emtomo.compute.spread.Spread`; `told` is called when a piece is done."""
         from distributed import as_completed
 
         threads = max(1, sum(self.client.nthreads().values()))
-        times = max(1, math.ceil(PER_THREAD * threads / max(1, len(pieces))))
+        times = max(1, math.ceil(PER_THREAD * threads / max(1, sum(map(len, groups)))))
         remote = self.client.scatter(shared, broadcast=True, hash=False)
-        groups: list[list[Future]] = []
         lengths: dict[Any, int] = {}
-        for piece in pieces:
-            parts = piece.parts(times)
-            group = [self.client.submit(call, work, remote, part, pure=False) for part in parts]
-            lengths |= {future.key: len(part) for future, part in zip(group, parts, strict=True)}
-            groups.append(group)
+
+        def sent(part: P) -> "Future":
+            future = self.client.submit(call, work, remote, part, pure=False)
+            lengths[future.key] = len(part)
+            return future
+
+        started = [[sent(part) for piece in group for part in piece.parts(times)] for group in groups]
+        # added up on the workers: of many sums only one travels here
+        joined = [in_pairs(group, lambda a, b: self.client.submit(add, a, b, pure=False)) for group in started]
         try:
-            for future in as_completed([future for group in groups for future in group]):
+            for future in as_completed([future for group in started for future in group]):
                 if future.status == "error":
                     raise _sentence(future.exception())
                 told(lengths[future.key])
-            return list(self.client.gather([self._joined(group) for group in groups]))
+            return list(self.client.gather(joined))
         finally:
-            for future in [remote, *(future for group in groups for future in group)]:
+            for future in [remote, *joined, *(future for group in started for future in group)]:
                 future.release()
-
-    def _joined(self, group: list["Future"]) -> "Future":
-        """Return what the parts of a piece give together, added in pairs on the workers, always in the same order."""
-        while len(group) > 1:
-            pairs = [group[k : k + 2] for k in range(0, len(group), 2)]
-            group = [self.client.submit(add, *pair, pure=False) if len(pair) == 2 else pair[0] for pair in pairs]
-        return group[0]
 
 
 def call(work: Callable[[Any, P, Told], R], shared: Any, piece: P) -> R:
@@ -66,9 +67,24 @@ def call(work: Callable[[Any, P, Told], R], shared: Any, piece: P) -> R:
 
     from emtomo.compute.device import use_threads
 
+    keep_memory()
     use_threads(threads_of_worker())
     with threadpool_limits(1, "blas"):
         return work(shared, piece, _nobody)
+
+
+@cache
+def keep_memory() -> None:
+    """Let this worker's memory allocator (glibc) do as it does without Dask: keep what is soon needed again.
+
+    Dask has its workers give memory back after every array; a third of a refinement's time would be page faults.
+    """
+    try:
+        tune = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return
+    for parameter, value in _AS_WITHOUT_DASK:
+        tune(parameter, value)
 
 
 def add(first: R, second: R) -> R:

@@ -39,6 +39,9 @@ class Step:
     def isRunning(self):
         return self.state == "running"
 
+    def isFailed(self):
+        return self.state == "failed"
+
     def isWaiting(self):
         return False
 
@@ -66,6 +69,21 @@ def test_steps_run_after_their_prerequisites_and_side_by_side():
     seconds, shares = carry_out(steps)
     assert order == [1, 2, 2, 4] and [s.state for s in steps] == ["finished"] * 4
     assert seconds < 2.0 and len(shares) == 4  # the engine's own executor sleeps 3 s a wave
+
+
+def test_failures_are_told_after_the_steps_that_were_still_running():
+    def fail():
+        raise ValueError("no")
+
+    def fail_later():
+        time.sleep(0.2)
+        raise ValueError("no either")
+
+    steps = [Step(1, fail), Step(2, lambda: time.sleep(0.3)), Step(3, fail_later), Step(4, lambda: None, [1])]
+    told = []
+    executor = EventStepExecutor(None, 3, gpuList=None)
+    executor.runSteps(steps, lambda s: None, lambda s: told.append(s.i) or s.state == "finished", lambda: None)
+    assert told == [2, 3, 1] and steps[3].state == "new"  # the engine takes the last for the state of the run
 
 
 def test_a_protocol_takes_this_executor_in_the_place_of_the_engines():

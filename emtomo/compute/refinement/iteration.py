@@ -369,7 +369,7 @@ def run_iteration(
     """
     packing = setting.packing
     count = blocks_of(packing.size)
-    blocks = [Block(h, part) for h in halves for part in np.array_split(np.flatnonzero(poses.half == h), count)]
+    blocks = [Block(h, np.flatnonzero(poses.half == h)).parts(count) for h in halves]
     done = [0]
 
     def told(more: int) -> None:
@@ -379,13 +379,10 @@ def run_iteration(
     outcomes = spread(outcome_of, Iteration(particles, halves, poses, setting), blocks, told)
     new = poses.copy()
     results: dict[int, Total] = {}
-    for h in halves:
-        mine = [outcome for block, outcome in zip(blocks, outcomes, strict=True) if block.half == h]
-        for outcome in mine:
-            for i, (rotation, shift, density, angle, move, mass) in outcome.found.items():
-                new.rotations[i], new.shifts[i], new.score[i] = rotation, shift, density
-                new.angle_spread[i], new.shift_spread[i], new.certainty[i] = angle, move, mass
-        sums = Sums.of(packing.size, packing.radius, [outcome.sums for outcome in mine])
-        residual, measured = (sum(getattr(o, name) for o in mine) for name in ("residual", "measured"))
-        results[h] = Total(sums, residual, measured)
+    for h, outcome in zip(halves, outcomes, strict=True):
+        for i, (rotation, shift, density, angle, move, mass) in outcome.found.items():
+            new.rotations[i], new.shifts[i], new.score[i] = rotation, shift, density
+            new.angle_spread[i], new.shift_spread[i], new.certainty[i] = angle, move, mass
+        sums = Sums.of(packing.size, packing.radius, [outcome.sums])
+        results[h] = Total(sums, outcome.residual, outcome.measured)
     return new, results

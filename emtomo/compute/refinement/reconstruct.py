@@ -43,7 +43,7 @@ class Inserted:
 
     def joined(self, other: "Inserted") -> "Inserted":
         """Return what both blocks add."""
-        return Inserted(self.sums + other.sums)
+        return Inserted(np.add(self.sums, other.sums, dtype=float))
 
 
 def inserted(shared: Known, block: Block, told: Told) -> Inserted:
@@ -91,23 +91,19 @@ def half_sums(
     """
     size = particles.size
     packing = Packing(size, radius or size / 2)
-    blocks = [
-        Block(h, block)
-        for h in (1, 2)
-        if (poses.half == h).any()
-        for block in np.array_split(np.flatnonzero(poses.half == h), blocks_of(size))
-    ]
+    halves = [h for h in (1, 2) if (poses.half == h).any()]
+    blocks = [Block(h, np.flatnonzero(poses.half == h)).parts(blocks_of(size)) for h in halves]
     done = [0]
 
     def told(more: int) -> None:
         done[0] += more
         progress(done[0])
 
-    parts = spread(inserted, Known(particles, poses, packing), blocks, told)
-    sums: dict[int, list[np.ndarray]] = {}
-    for block, part in zip(blocks, parts, strict=True):
-        sums.setdefault(block.half, []).append(part.sums)
-    return {h: Sums.of(size, packing.radius, mine).completed(symmetry) for h, mine in sums.items()}
+    totals = spread(inserted, Known(particles, poses, packing), blocks, told)
+    return {
+        h: Sums.of(size, packing.radius, [total.sums]).completed(symmetry)
+        for h, total in zip(halves, totals, strict=True)
+    }
 
 
 def reconstruct(
