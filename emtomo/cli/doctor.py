@@ -59,7 +59,7 @@ def findings() -> Iterator[str]:
     display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     yield (f"ok  display {display}" if display else "--  no display: no windows; emtomo view --png and report work")
     if _version("pyvista"):
-        from emtomo.gui.core.scene import opengl
+        from emtomo.gui.core.opengl import opengl
 
         try:
             opengl()

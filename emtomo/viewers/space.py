@@ -10,9 +10,10 @@ from emtomo.compute.geometry.models import ModelOptions
 from emtomo.compute.positions import to_voxels
 from emtomo.errors import EmtomoError
 from emtomo.gui.core.live import fit_model
+from emtomo.gui.core.opengl import load_vtk
 from emtomo.gui.core.picking import Model, Point
 from emtomo.gui.core.placed import counts, in_tomogram
-from emtomo.gui.core.scene import Scene, opengl
+from emtomo.gui.core.scene import Scene
 from emtomo.gui.core.scenedata import SceneData
 from emtomo.gui.core.shown import Shown
 from emtomo.gui.core.slices import neighbour_distance
@@ -31,8 +32,8 @@ def prepare_particles(shown: Shown) -> None:
 
 
 def prepare_scene(shown: Shown) -> None:
-    """Look for OpenGL, and read what is drawn of a volume or of the only tomogram."""
-    opengl()
+    """Load what draws, and read what is drawn of a volume or of the only tomogram."""
+    load_vtk()
     rows = counts(shown) if hasattr(shown.value, "tomogram_ids") else [("", "")]
     shown.prepared["rows"] = rows
     if len(rows) == 1:
@@ -57,6 +58,7 @@ def scene_data(shown: Shown, tomogram_id: str) -> SceneData:
     row = found.frame(tomogram_id=tomogram_id).iloc[0]
     source = VolumeSource(shown.path(row["file"]))
     size, frame = float(found.pixel_size.get()), value.frame(tomogram_id=tomogram_id)
+    source.plane(0, source.shape[0] // 2)  # what is shown first
     data = SceneData(source, source.shape, white=bool(found.white.get()))
     data.points = to_voxels(positions_of(frame), source.shape, size)[:, ::-1].copy()
     data.normals = rotations_of(frame)[:, :, 2] if "r11" in frame else np.full(data.points.shape, np.nan)

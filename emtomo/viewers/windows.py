@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from emtomo.engine.table import TableSet
-from emtomo.gui.core.opened import opened_tilts, opened_tomogram, opened_volume, prepare_slices
+from emtomo.gui.core.opened import opened_tilts, opened_tomogram, opened_volume, prepare_slices, tomogram_rows
 from emtomo.gui.core.plots import curve_file
 from emtomo.gui.core.shown import Shown
 from emtomo.objects import (
@@ -33,7 +33,8 @@ class ViewTomograms(OutputViewer):
 
     @classmethod
     def prepare(cls, shown: Shown) -> None:
-        """Open what is shown at once."""
+        """Read the list, and open what is shown at once."""
+        shown.prepared["rows"] = tomogram_rows(shown)
         prepare_slices(shown, opened_tomogram)
 
 

@@ -46,6 +46,12 @@ def opened_volume(shown: Shown, name: str = "") -> VolumeSource:
     return VolumeSource(shown.path(str(shown.value.file.get())))
 
 
+def tomogram_rows(shown: Shown) -> list[tuple[str, str]]:
+    """Return name and size of every tomogram."""
+    columns = ["tomogram_id", "size_x", "size_y", "size_z"]
+    return [(r.tomogram_id, f"{r.size_x} × {r.size_y} × {r.size_z}") for r in shown.value.frame(columns).itertuples()]
+
+
 def prepare_slices(shown: Shown, opened: Callable[[Shown, str], T]) -> None:
     """Open what is shown at once: a volume, or the only tomogram of a set."""
     names = [str(n) for n in shown.value.tomogram_ids()] if hasattr(shown.value, "tomogram_ids") else [""]

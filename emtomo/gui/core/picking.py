@@ -7,6 +7,8 @@ that was killed after twenty clicks finds all twenty when it is opened again.
 import hashlib
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -66,6 +68,8 @@ class PickingSession:
         self.current = 0
         self._done: list[dict[str, Any]] = []
         self._undone: list[dict[str, Any]] = []
+        self._held: list[str] | None = None
+        self._folder_made = False
         self._saved = self.digest()
         if journal.exists():
             self._replay()
@@ -292,10 +296,29 @@ class PickingSession:
         if current in self.models:
             self.current = current
 
+    @contextmanager
+    def one_write(self) -> Iterator[None]:
+        """Write the changes that are made inside at once: a picker that is killed has all of them, or none."""
+        self._held = []
+        try:
+            yield
+            lines, self._held = self._held, None
+            self._append(lines)
+        finally:
+            self._held = None
+
     def _write(self, change: dict[str, Any]) -> None:
-        self.journal.parent.mkdir(parents=True, exist_ok=True)
+        if self._held is not None:
+            self._held.append(json.dumps(change))
+        else:
+            self._append([json.dumps(change)])
+
+    def _append(self, lines: list[str]) -> None:
+        if not self._folder_made:  # once: a slow disk is asked while the window waits
+            self.journal.parent.mkdir(parents=True, exist_ok=True)
+            self._folder_made = True
         with self.journal.open("a", encoding="utf8") as stream:
-            stream.write(json.dumps(change) + "\n")
+            stream.write("".join(f"{line}\n" for line in lines))
             stream.flush()
             os.fsync(stream.fileno())
 

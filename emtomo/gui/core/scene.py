@@ -4,53 +4,17 @@ VTK's own Tk widget is not in its wheels; here it draws into memory, so the same
 without a display. Places are x, y, z in 0-based voxels.
 """
 
-import os
-import subprocess
-import sys
-from functools import lru_cache
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from emtomo.errors import EmtomoError
+from emtomo.gui.core.opengl import load_vtk
 from emtomo.gui.core.scenedata import SceneData
 
 LARGEST = 400  # voxels along an axis of what is drawn
-WINDOWS = ("vtkEGLRenderWindow", "", "vtkOSOpenGLRenderWindow")
 GROUP_COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#f0e442", "#cc79a7", "#d55e00", "#0072b2", "#ffffff", "#b2df8a")
 MOST_ARROWS = 20_000
-
-
-@lru_cache(maxsize=1)
-def opengl() -> str:
-    """Return the render window that works on this machine.
-
-    It is tried in another process: a missing or broken OpenGL may end the one that asks.
-
-    Raises
-    ------
-    EmtomoError
-        If none works, or PyVista is not installed.
-    """
-    code = (
-        "import pyvista as p; q = p.Plotter(off_screen=True, window_size=(32, 32)); q.ren_win.SetMultiSamples(0);"
-        "q.add_mesh(p.Sphere()); i = q.screenshot(return_img=True); raise SystemExit(0 if i.std() > 1 else 3)"
-    )
-    last = ""
-    for name in WINDOWS:
-        env = {**os.environ, **({"VTK_DEFAULT_OPENGL_WINDOW": name} if name else {})}
-        try:
-            done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, timeout=60)
-        except subprocess.TimeoutExpired:
-            continue
-        if done.returncode == 0:
-            return name
-        last = (done.stderr.strip().splitlines() or ["it gave no picture"])[-1]
-    if "No module named" in last:
-        raise EmtomoError("The 3D view needs PyVista: pip install 'emtomo[view3d]'. All other windows work without it.")
-    raise EmtomoError(
-        f"The 3D view needs OpenGL, which does not work here ({last}). All other windows work without it."
-    )
 
 
 class Scene:
@@ -65,9 +29,7 @@ class Scene:
     PARTS = ("slice", "surface", "points", "arrows", "meshes", "boxes")
 
     def __init__(self, data: SceneData, background: str = "#202124") -> None:
-        window = opengl()
-        if window:
-            os.environ["VTK_DEFAULT_OPENGL_WINDOW"] = window
+        load_vtk()
         import pyvista as pv
 
         self._pv = pv
@@ -83,6 +45,9 @@ class Scene:
         self.axis = 0
         self.place = [n // 2 for n in data.shape]
         self.level: float | None = None
+        self._small: np.ndarray | None = None
+        # asked to read, in a thread, what a slow disk has to give before a part can be drawn, and to make it then
+        self.later: Callable[[Callable[[], object], str], object] | None = None
         self._actors: dict[str, list[Any]] = {}
         self._undo: list[np.ndarray] = []
         self._outline()
@@ -98,11 +63,35 @@ class Scene:
         self.make(part)
 
     def make(self, part: str) -> None:
-        """Draw a part again."""
+        """Draw a part again; if its voxels are not at hand, the window reads them in a thread first."""
+        if self.shown[part] and self.later is not None and not self._at_hand(part):
+            self.later(lambda: self._read(part), part)
+            return
         for actor in self._actors.pop(part, []):
             self.plotter.remove_actor(actor, render=False)
         if self.shown[part]:
             self._actors[part] = getattr(self, f"_make_{part}")()
+
+    def _at_hand(self, part: str) -> bool:
+        source = self.data.source
+        if part == "slice" and source is not None:
+            return source.at_hand(self.axis, self.place[self.axis]) is not None
+        return part != "surface" or source is None or self._small is not None
+
+    def _read(self, part: str) -> None:
+        source = self.data.source
+        if source is None:
+            return
+        if part == "slice":
+            source.plane(self.axis, self.place[self.axis])
+        elif self._small is None:
+            step = self._step()
+            some = [source.slab(k, k + 1)[0, ::step, ::step] for k in range(0, self.data.shape[0], step)]
+            self._small = np.array(some, np.float32)
+
+    def _step(self) -> int:
+        """Return which voxels the isosurface is made of: every first, second, …"""
+        return max(1, int(np.ceil(max(self.data.shape) / 160)))
 
     def _outline(self) -> None:
         nz, ny, nx = self.data.shape
@@ -137,10 +126,9 @@ class Scene:
         source = self.data.source
         if source is None:
             return []
-        step = max(1, int(np.ceil(max(self.data.shape) / 160)))
-        small = np.asarray(source.data[::step, ::step, ::step], np.float32)
-        if not self.data.white:
-            small = -small
+        self._read("surface")
+        assert self._small is not None
+        step, small = self._step(), self._small if self.data.white else -self._small
         if self.level is None:
             self.level = float(np.percentile(small, 96 if self.data.surface else 99.5))
         grid = self._pv.ImageData(dimensions=small.shape[::-1], spacing=(step,) * 3)

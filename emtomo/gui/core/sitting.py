@@ -7,6 +7,7 @@ is a CSV that ``pick-vectorial`` or ``pick-manually`` reads like one that a user
 import json
 import os
 import platform
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -69,6 +70,7 @@ class Sitting:
         self.white = bool(tomograms.white.get())
         self.previous = previous
         self.sessions: dict[str, PickingSession] = {}
+        self._reading = threading.Lock()
         self.open: set[str] = set()
 
     def lock(self) -> None:
@@ -118,15 +120,20 @@ class Sitting:
         return int(row["size_z"]), int(row["size_y"]), int(row["size_x"])
 
     def session(self, tomogram_id: str) -> PickingSession:
-        """Return the session of a tomogram; a new one starts from the previous points, as one that is saved."""
-        if tomogram_id not in self.sessions:
-            journal = self.folder / f"{quote(tomogram_id, safe=' ')}.jsonl"
-            fresh = not journal.exists()
-            made = PickingSession(tomogram_id, journal, KINDS[self.kind])
-            if fresh and self.previous is not None:
-                self._seed(made)
-            self.sessions[tomogram_id] = made
-        return self.sessions[tomogram_id]
+        """Return the session of a tomogram; a new one starts from the previous points, as one that is saved.
+
+        Any thread may be the first to ask for it.
+        """
+        with self._reading:
+            if tomogram_id not in self.sessions:
+                journal = self.folder / f"{quote(tomogram_id, safe=' ')}.jsonl"
+                fresh = not journal.exists()
+                made = PickingSession(tomogram_id, journal, KINDS[self.kind])
+                if fresh and self.previous is not None:
+                    with made.one_write():
+                        self._seed(made)
+                self.sessions[tomogram_id] = made
+            return self.sessions[tomogram_id]
 
     def _seed(self, session: PickingSession) -> None:
         assert self.previous is not None
@@ -157,7 +164,7 @@ class Sitting:
     @property
     def unsaved(self) -> bool:
         """Whether a tomogram has points that are not registered as they are now."""
-        return any(session.unsaved for session in self.sessions.values())
+        return any(session.unsaved for session in list(self.sessions.values()))
 
     # --- what is registered ---
 
@@ -202,7 +209,7 @@ class Sitting:
             path = self.folder / "picks.csv"
             write_table(self.in_angstrom(picked).drop(columns=["model", "role"]), path)
             values = {"picks": str(path), **self.references()}
-        for session in self.sessions.values():
+        for session in list(self.sessions.values()):
             session.mark_saved()
         return values
 

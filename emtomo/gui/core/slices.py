@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 
 import numpy as np
 
 from emtomo.compute.slices import contrast_limits
+from emtomo.compute.slices import warm_up as compiled
 from emtomo.gui.core.volume import ACROSS, VolumeSource
 
 AXES = "zyx"
@@ -55,7 +57,11 @@ class SliceState:
 
     def plane(self, axis: int) -> np.ndarray:
         """Return the slice that is shown along an axis."""
-        return self.source.plane(axis, self.place[axis], self.thickness, self.sigma)
+        return self.source.plane(*self.wanted(axis))
+
+    def wanted(self, axis: int) -> tuple[int, int, int, float]:
+        """Return what :meth:`VolumeSource.plane` is asked for along an axis."""
+        return axis, self.place[axis], self.thickness, self.sigma
 
     def set_look(self, thickness: int | None = None, sigma: float | None = None) -> None:
         """Average over more slices, or filter them."""
@@ -74,10 +80,12 @@ class SliceState:
         self.limits = contrast_limits(self.plane(axis))
         self.tell()
 
-    def to_voxel(self, axis: int, horizontal: float, vertical: float) -> tuple[float, float, float]:
-        """Return z, y, x of a place on a slice; it lies exactly on that slice."""
+    def to_voxel(
+        self, axis: int, horizontal: float, vertical: float, index: int | None = None
+    ) -> tuple[float, float, float]:
+        """Return z, y, x of a place on a slice, the current one by default; it lies exactly on that slice."""
         out = [0.0, 0.0, 0.0]
-        out[axis] = float(self.place[axis])
+        out[axis] = float(self.place[axis] if index is None else index)
         rows, columns = ACROSS[axis]
         out[rows], out[columns] = vertical, horizontal
         return out[0], out[1], out[2]
@@ -130,6 +138,13 @@ def marks_near(points: np.ndarray, axis: int, at: float, reach: float, radius: f
     rows, columns = ACROSS[axis]
     radii = np.sqrt(np.maximum(reach**2 - away[index] ** 2, 1.0)) if radius is None else np.full(len(index), radius)
     return Marks(points[index][:, [columns, rows]], radii, index)
+
+
+def warm_up() -> None:
+    """Load what the first slices, marks and fitted models need, in a thread."""
+    for name in ("scipy.ndimage", "scipy.spatial", "scipy.optimize", "scipy.interpolate", "emtomo.gui.core.live"):
+        import_module(name)
+    compiled()
 
 
 def neighbour_distance(points: np.ndarray) -> float:

@@ -1,7 +1,9 @@
 """A volume on disk as the slice viewers read it: memory map for xy, a copy in 8 bits for the other planes."""
 
+import os
 import threading
 from collections import OrderedDict
+from io import FileIO
 from pathlib import Path
 
 import numpy as np
@@ -47,26 +49,68 @@ class VolumeSource:
         if data.ndim != 3 or not data.size:
             raise EmtomoError(f"{path}: a volume has three axes, this has {data.ndim}.")
         self.data = data
+        # page faults of a mapped file would stop the other threads, the window's among them, on a slow disk
+        mapped = isinstance(data, np.memmap)
+        self._file: FileIO | None = self.path.open("rb", buffering=0) if mapped else None
+        self._offset = int(getattr(data, "offset", 0))
         self.shape: tuple[int, int, int] = (data.shape[0], data.shape[1], data.shape[2])
         self.limits = contrast_limits(self._sample())
         self._bytes: np.ndarray | None = None
         self._columns: np.ndarray | None = None
         self._cache: OrderedDict[tuple[int, int, int, float], np.ndarray] = OrderedDict()
         self._lock = threading.Lock()
+        # XY slices that were read once: the system keeps them, a disk is not asked again
+        self._read = np.full(self.shape[0], not isinstance(data, np.memmap))
         self.cached = 0.0
         self.settled = False  # no copy is being made, or will be
         self._stop = False
 
     def _sample(self) -> np.ndarray:
         nz, ny, nx = self.shape
-        some = self.data[nz // 6 :: max(1, nz // 3)]  # few slices: a slow disk is asked while the window waits
-        return np.asarray(some[:, :: max(1, ny // 200), :: max(1, nx // 200)], np.float32)
+        few = range(nz // 6, nz, max(1, nz // 3))
+        rows, columns = slice(None, None, max(1, ny // 200)), slice(None, None, max(1, nx // 200))
+        return np.array([self.slab(k, k + 1)[0, rows, columns] for k in few], np.float32)
+
+    def slab(self, first: int, last: int) -> np.ndarray:
+        """Return the XY slices from `first` to before `last`, read from the file.
+
+        Raises
+        ------
+        EmtomoError
+            If the file has become shorter.
+        """
+        part = self.data[first:last]
+        if self._file is None:
+            return part
+        out = np.empty(part.shape, part.dtype)
+        into = memoryview(out.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
+        at = self._offset + first * part[:1].nbytes
+        while len(into):
+            count = os.preadv(self._file.fileno(), [into], at)
+            if not count:
+                raise EmtomoError(f"{self.path}: the file ends before slice {last}.")
+            into, at = into[count:], at + count
+        return out
 
     # --- the copies ---
 
     def ready(self, axis: int) -> bool:
         """Return whether a slice across an axis is had without reading all of a large file."""
         return axis == 0 or self._bytes is not None or self.settled or self.data.nbytes <= SMALL
+
+    def at_hand(self, axis: int, index: int, thickness: int = 1, sigma: float = 0.0) -> np.ndarray | None:
+        """Return a slice (see :meth:`plane`) if no disk must be waited for; ask :meth:`plane` in a thread otherwise."""
+        with self._lock:
+            if (axis, index, thickness, sigma) in self._cache:
+                return self._cache[axis, index, thickness, sigma]
+        there = self._read[self._part(axis, index, thickness)] if axis == 0 else self._read
+        if not there.all() and (axis == 0 or self._bytes is None):
+            return None
+        return self.plane(axis, index, thickness, sigma)
+
+    def grey(self, z: int, y: int, x: int) -> float | None:
+        """Return the grey value of a voxel, if no disk must be waited for."""
+        return float(self.data[z, y, x]) if self._read[z] else None
 
     def build(self) -> None:
         """Make the copies; to be called in a thread. Nothing is made where memory is short."""
@@ -84,7 +128,8 @@ class VolumeSource:
         for k in range(self.shape[0]):
             if self._stop:
                 return
-            to_bytes(self.data[k], (low, high), made[k])
+            to_bytes(self.slab(k, k + 1)[0], (low, high), made[k])
+            self._read[k] = True
             self.cached = (k + 1) / self.shape[0]
         self._range = (low, high)
         self._bytes = made
@@ -130,13 +175,16 @@ class VolumeSource:
         return made
 
     def _mean(self, axis: int, index: int, thickness: int) -> np.ndarray:
-        low = max(0, min(index - (thickness - 1) // 2, self.shape[axis] - 1))
-        part = slice(low, max(low + 1, min(low + thickness, self.shape[axis])))
+        part = self._part(axis, index, thickness)
         if axis == 0:
-            return slab_mean(self.data[part])
+            mean = slab_mean(self.slab(part.start, part.stop))
+            self._read[part] = True
+            return mean
         if self._bytes is None:
-            whole = self.data[:, part] if axis == 1 else self.data[:, :, part]
-            return slab_mean(np.moveaxis(whole, axis, 0)) if axis == 1 else slab_mean(whole.transpose(2, 1, 0))
+            slabs = (self.slab(k, k + 1)[0] for k in range(self.shape[0]))
+            if axis == 1:
+                return np.array([slab_mean(s[part]) for s in slabs])
+            return np.array([slab_mean(s[:, part].T) for s in slabs]).T
         if axis == 1:
             mean = slab_mean(self._bytes[:, part].swapaxes(0, 1))
         elif self._columns is not None:
@@ -146,6 +194,11 @@ class VolumeSource:
         low_grey, high_grey = self._range
         return mean * np.float32((high_grey - low_grey) / 255) + np.float32(low_grey)
 
+    def _part(self, axis: int, index: int, thickness: int) -> slice:
+        """Return the slices that are averaged."""
+        low = max(0, min(index - (thickness - 1) // 2, self.shape[axis] - 1))
+        return slice(low, max(low + 1, min(low + thickness, self.shape[axis])))
+
     def thumbnail(self, z: float, y: float, x: float, size: int) -> np.ndarray:
         """Return the mean of the middle slices of a box about a voxel, `(size, size)`; edges are repeated."""
         z0, y0, x0 = (int(round(v)) for v in (z, y, x))
@@ -153,4 +206,5 @@ class VolumeSource:
         rows = np.clip(np.arange(y0 - size // 2, y0 - size // 2 + size), 0, self.shape[1] - 1)
         columns = np.clip(np.arange(x0 - size // 2, x0 - size // 2 + size), 0, self.shape[2] - 1)
         planes = np.clip(np.arange(z0 - half, z0 + half + 1), 0, self.shape[0] - 1)
-        return np.mean([np.asarray(self.data[k][rows][:, columns], np.float32) for k in planes], axis=0)
+        cut = [self.slab(k, k + 1)[0][rows][:, columns] for k in planes]
+        return np.mean(np.asarray(cut, np.float32), axis=0)

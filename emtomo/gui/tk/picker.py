@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 from emtomo.compute.tracking import track_membrane
-from emtomo.errors import EmtomoError
 from emtomo.gui.core.actions import Action
 from emtomo.gui.core.live import Fit, LiveModels, fit_model
 from emtomo.gui.core.picking import PickingSession
@@ -14,6 +13,7 @@ from emtomo.gui.tk import theme
 from emtomo.gui.tk.pickerside import ModelPool, PickTools
 from emtomo.gui.tk.sessionwindow import SessionWindow
 from emtomo.gui.tk.slicepanel import SHIFT, SlicePanel
+from emtomo.gui.tk.slicewindow import DRAWN
 
 GRAB = 7  # pixels within which a point is under the mouse
 ARROW = 6.0  # voxels
@@ -43,6 +43,7 @@ class PickerWindow(SessionWindow):
         self.live = LiveModels()
         self._building: Any = None
         self._again = False
+        self._later: str | None = None
         self.montage: Any = None
         super().__init__(master, source, session, "vectorial picking", pixel_size, "picker")
 
@@ -181,6 +182,10 @@ class PickerWindow(SessionWindow):
         self._build()
 
     def _build(self) -> None:
+        if not self.winfo_viewable():  # a thread that computes would keep the window from being drawn
+            if self._later is None:
+                self._later = self.after(DRAWN, self._drawn)
+            return
         if self._building is not None and self._building.thread.is_alive():
             self._again = True
             return
@@ -192,6 +197,10 @@ class PickerWindow(SessionWindow):
         self._building = self.app.work(
             lambda _: {g: fit_model(m, options) for g, m in wanted.items()}, self._built, self.say
         )
+
+    def _drawn(self) -> None:
+        self._later = None
+        self._build()
 
     def _built(self, fits: dict[int, Fit]) -> None:
         if not self.winfo_exists():
@@ -261,17 +270,23 @@ class PickerWindow(SessionWindow):
 
     def open_3d(self) -> None:
         """Show points and model in space."""
+        from emtomo.gui.core.opengl import load_vtk
         from emtomo.gui.core.scenedata import scene_of_session
         from emtomo.gui.tk.view3d import View3D
 
-        try:
-            scene = scene_of_session(self.session, self.live.fits, self.source)
-            self.w["view"] = View3D(self, scene, f"{self.session.tomogram_id} – 3D – emtomo")
-        except EmtomoError as error:
-            self.say(str(error))
+        def show(_: None) -> None:
+            if self.winfo_exists():
+                scene = scene_of_session(self.session, self.live.fits, self.source)
+                self.w["view"] = View3D(self, scene, f"{self.session.tomogram_id} – 3D – emtomo")
+                self.say("")
+
+        self.say("Opening the 3D view …")
+        self.app.work(lambda _: load_vtk(), show, self.say)
 
     def close(self) -> None:
         """Close; everything is in the journal already."""
+        if self._later is not None:
+            self.after_cancel(self._later)
         if self.montage is not None and self.montage.winfo_exists():
             self.montage.close()
         super().close()

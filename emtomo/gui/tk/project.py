@@ -3,12 +3,12 @@
 import contextlib
 import subprocess
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import ttkbootstrap as ttk
 
-from emtomo.compute.slices import warm_up
 from emtomo.engine.parameters import protocol_named
 from emtomo.errors import EmtomoError
 from emtomo.gui.core import verbs
@@ -20,6 +20,7 @@ from emtomo.gui.core.runs import Output, Run, duration
 from emtomo.gui.core.service import ProjectService
 from emtomo.gui.core.settings import Settings
 from emtomo.gui.core.shown import Shown, load, viewers_of_kinds
+from emtomo.gui.core.slices import warm_up
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.app import App
 from emtomo.gui.tk.details import DetailsPanel
@@ -119,7 +120,7 @@ class ProjectWindow(ProjectActions, Keys, App):
         self.w["loaded"] = True
         if first:
             settle()
-            self.after(400, lambda: self.work(lambda _: warm_up(), lambda _: None, lambda _: None))
+            self.after(400, lambda: self.work(_load_windows, lambda _: None, lambda _: None))
         self.graph.show(runs)
         self.list.show(runs)
         self._tell_state()
@@ -337,3 +338,10 @@ def run_window(folder: Path) -> None:
     """Open the window of a project and stay until it is closed."""
     window = ProjectWindow(folder)
     window.mainloop()
+
+
+def _load_windows(_: Any) -> None:
+    """Load in a thread what the first form, viewer and picker would have to while the user waits."""
+    warm_up()
+    for name in ("form", "setslices", "tomodialog", "picker", "boxer", "montage"):
+        import_module(f"emtomo.gui.tk.{name}")

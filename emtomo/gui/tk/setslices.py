@@ -10,7 +10,7 @@ import ttkbootstrap as ttk
 
 from emtomo.engine.parameters import protocol_named, set_parameters
 from emtomo.errors import EmtomoError
-from emtomo.gui.core.opened import opened_tilts, opened_tomogram, opened_volume, slices_of
+from emtomo.gui.core.opened import opened_tilts, opened_tomogram, opened_volume, slices_of, tomogram_rows
 from emtomo.gui.core.placed import Placed, counts, in_tomogram
 from emtomo.gui.core.shown import Shown
 from emtomo.gui.core.volume import VolumeSource
@@ -92,7 +92,6 @@ def _choose(
 
 def open_tomograms(master: Any, shown: Shown) -> Any:
     """Show tomograms; those that were made from others beside them."""
-    frame = shown.value.frame()
 
     def load(name: str) -> tuple[VolumeSource, VolumeSource | None]:
         return slices_of(shown, name, opened_tomogram)
@@ -104,7 +103,7 @@ def open_tomograms(master: Any, shown: Shown) -> Any:
             return SliceWindow(master, after, title, size)
         return BeforeAfter(master, before, after, title, size)
 
-    rows = [(r.tomogram_id, f"{r.size_x} × {r.size_y} × {r.size_z}") for r in frame.itertuples()]
+    rows = shown.prepared.get("rows") or tomogram_rows(shown)
     return _choose(master, shown, rows, "Voxels", load, make)
 
 

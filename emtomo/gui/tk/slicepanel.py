@@ -1,5 +1,6 @@
 """One slice on a canvas: drawn by a kernel into one picture that stays, with marks above it."""
 
+import threading
 import tkinter as tk
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ from emtomo.gui.tk import theme
 
 SHIFT, CONTROL = 0x1, 0x4
 CLICK = 3  # pixels that the mouse may move in a click
+POLL = 8  # ms between two looks whether a slice was read
 SETTLED = 180  # ms after the last change until a slow line gets full detail
 
 
@@ -69,6 +71,8 @@ class SlicePanel(ttk.Frame):
         self._taken = False
         self.moved = False
         self.mouse: tuple[float, float, float] | None = None
+        self.drawn: int | None = None  # the slice that is on the screen; a slow disk may be behind
+        self._reading: threading.Thread | None = None
         state.listeners.append(self.redraw)
         self._bind_mouse()
 
@@ -88,7 +92,7 @@ class SlicePanel(ttk.Frame):
 
     def place_of(self, x: float, y: float) -> tuple[float, float, float]:
         """Return z, y, x of a pixel of the canvas; clicks lie within half a pixel of it at any zoom."""
-        return self.view.to_voxel(self.axis, *self.camera.to_voxel(x, y))
+        return self.view.to_voxel(self.axis, *self.camera.to_voxel(x, y), self.drawn)
 
     def screen_of(self, place: tuple[float, float, float]) -> tuple[float, float]:
         """Return the pixel of the canvas that shows z, y, x."""
@@ -188,9 +192,12 @@ class SlicePanel(ttk.Frame):
         if not self.view.source.ready(self.axis):
             self._wait()
             return
-        picture = (
-            self._coarse() if self._low and not full else self.camera.draw(self.view.plane(self.axis), self.view.limits)
-        )
+        plane = self.view.source.at_hand(*self.view.wanted(self.axis))
+        if plane is None:
+            self._read()
+            return
+        self.drawn = self.view.place[self.axis]
+        picture = self._coarse(plane) if self._low and not full else self.camera.draw(plane, self.view.limits)
         if self._photo is None or (self._photo.width(), self._photo.height()) != (w, h):
             self._photo = ImageTk.PhotoImage("L", (w, h), master=self.canvas)
             self.canvas.itemconfigure(self._item, image=self._photo)
@@ -199,7 +206,7 @@ class SlicePanel(ttk.Frame):
         self.owner.decorate(self)
         self.canvas.create_text(
             theme.px(self, 8), theme.px(self, 6), anchor="nw", fill="#ffffff", tags="mark",
-            text=f"{PLANES[self.axis]}  {'zyx'[self.axis]} {self.view.place[self.axis]}",
+            text=f"{PLANES[self.axis]}  {'zyx'[self.axis]} {self.drawn}",
         )  # fmt: skip
         if self._low and not full:
             if self._late is not None:
@@ -218,11 +225,21 @@ class SlicePanel(ttk.Frame):
         )  # fmt: skip
         self.canvas.after(100, self.redraw)
 
-    def _coarse(self) -> np.ndarray:
+    def _read(self) -> None:
+        """Read the slice in a thread; the last one stays on the screen until then, and clicks are clicks on that."""
+        if self._reading is not None and self._reading.is_alive():
+            self.canvas.after(POLL, self.redraw)
+            return
+        wanted = self.view.wanted(self.axis)
+        self._reading = threading.Thread(target=self.view.source.plane, args=wanted, daemon=True)
+        self._reading.start()
+        self.canvas.after(POLL, self.redraw)
+
+    def _coarse(self, plane: np.ndarray) -> np.ndarray:
         """Return the picture at half the resolution and 5 bits: a quarter of what goes over a slow line."""
         c = self.camera
         half = Camera(max(1, c.width // 2), max(1, c.height // 2), c.zoom / 2, c.horizontal, c.vertical)
-        small = half.draw(self.view.plane(self.axis), self.view.limits) & np.uint8(0xF8)
+        small = half.draw(plane, self.view.limits) & np.uint8(0xF8)
         return np.asarray(
             Image.fromarray(np.ascontiguousarray(small)).resize((c.width, c.height), Image.Resampling.NEAREST)
         )

@@ -18,6 +18,7 @@ from emtomo.gui.tk.slicepanel import SlicePanel
 from emtomo.gui.tk.window import Window, busy_label, tip
 
 SIDE = 312
+DRAWN = 150  # ms that a new window has to itself before a thread copies its volume
 MOUSE = [
     ("Wheel", "next slice; with Shift ten slices"),
     ("Ctrl+Wheel", "zoom at the pointer"),
@@ -67,6 +68,10 @@ class SliceWindow(Window):
         self.show_planes(None)
         self.state_.listeners.append(self._follow)
         self.bind_actions(self.make_actions(), [*self.mouse_rows(), *MOUSE])
+        self._cache: Any = None
+        self._starting = self.after(DRAWN, self._make_copies)
+
+    def _make_copies(self) -> None:
         self._cache = self.app.work(lambda _: self.source.build(), lambda _: None, lambda _: None)
 
     # --- for those who add to it ---
@@ -324,8 +329,9 @@ class SliceWindow(Window):
         if self.pixel_size:
             a = [(v - n // 2) * self.pixel_size for v, n in zip((x, y, z), self.source.shape[::-1], strict=True)]
             told += f"   ({a[0]:.0f}, {a[1]:.0f}, {a[2]:.0f} Å)"
-        if inside:
-            told += f"   grey {float(self.source.data[round(z), round(y), round(x)]):.4g}"
+        grey = self.source.grey(round(z), round(y), round(x)) if inside else None
+        if grey is not None:
+            told += f"   grey {grey:.4g}"
         self.place_label.configure(text=told)
 
     def say(self, sentence: str) -> None:
@@ -341,6 +347,8 @@ class SliceWindow(Window):
         """Close, and forget the copies of the volume."""
         for panel in self.panels.values():
             panel.close()
-        self._cache.cancel()
+        self.after_cancel(self._starting)
+        if self._cache is not None:
+            self._cache.cancel()
         self.source.close()
         super().close()

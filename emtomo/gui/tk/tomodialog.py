@@ -1,5 +1,6 @@
 """The tomograms of a picking run: number, status, a picker for each; on closing, the question about the output."""
 
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from emtomo.engine.parameters import set_parameters
 from emtomo.errors import EmtomoError, ProjectError
 from emtomo.gui.core import verbs
 from emtomo.gui.core.actions import Action
-from emtomo.gui.core.background import sentence
+from emtomo.gui.core.background import Task, sentence
 from emtomo.gui.core.shown import own_copy
 from emtomo.gui.core.sitting import STATUS, Sitting
 from emtomo.gui.core.volume import VolumeSource
@@ -40,16 +41,12 @@ def open_dialog(window: "ProjectWindow", run: int) -> None:
             window.folder, run, own_copy(tomograms, window.folder), kind,
             own_copy(previous, window.folder) if previous is not None else None,
         )  # fmt: skip
+        sitting.lock()
         return sitting, found.getObjLabel(), verbs.texts_of(found)
 
     def show(told: tuple[Sitting, str, dict[str, str]]) -> None:
         from emtomo.gui.tk.networkdialog import NetworkDialog
 
-        try:
-            told[0].lock()
-        except (EmtomoError, OSError) as error:
-            window._failed(sentence(error))
-            return
         cls = NetworkDialog if told[0].kind == "references" else TomogramDialog
         window.sittings[run] = cls(window, *told)
         window.w["tomograms"] = window.sittings[run]
@@ -121,19 +118,26 @@ class TomogramDialog(Window):
             self.tree.selection_set(sitting.names[0])
             self.tree.focus(sitting.names[0])
         self.tree.focus_set()
-        # journals of many tomograms are read one after the other, so that the window answers meanwhile
-        self._count(list(sitting.names))
+        self._counting = window.work(self._read_journals, self._journals_read)
 
     def build_tools(self, pad: int) -> None:
         """Add what a kind of picking needs besides."""
 
-    def _count(self, names: list[str]) -> None:
-        if not self.winfo_exists():
-            return
-        if names:
-            self.refresh(names[0])
-            self.after(1, lambda: self._count(names[1:]))
-        else:
+    def _read_journals(self, task: Task) -> None:
+        """Read the points of one tomogram after the other, in a thread."""
+        for name in self.sitting.names:
+            if task.cancelled:
+                return
+            with contextlib.suppress(EmtomoError):  # told when it is shown
+                self.sitting.session(name)
+            task.tell(self._journal_read, name)
+
+    def _journal_read(self, name: str) -> None:
+        if self.winfo_exists():
+            self.refresh(name, tell=False)
+
+    def _journals_read(self, _: None) -> None:
+        if self.winfo_exists():
             self.tell_state()
 
     def refresh(self, name: str, *, tell: bool = True) -> None:
@@ -181,7 +185,12 @@ class TomogramDialog(Window):
                     self.state_.configure(text=told)
 
             path = self.sitting.file(name)
-            self.window.work(lambda _: VolumeSource(path), lambda source: self._opened(name, source), refused)
+
+            def opened(_: Task) -> VolumeSource:
+                self.sitting.session(name)
+                return VolumeSource(path)
+
+            self.window.work(opened, lambda source: self._opened(name, source), refused)
 
     def _opened(self, name: str, source: VolumeSource) -> None:
         """Show the picker."""
@@ -273,6 +282,7 @@ class TomogramDialog(Window):
 
     def shut(self) -> None:
         """Close without a question."""
+        self._counting.cancel()
         self.window.sittings.pop(self.sitting.run, None)
         self.sitting.unlock()
         super().close()

@@ -47,6 +47,7 @@ class View3D(Window):
         self, master: Any, data: SceneData, title: str, keep: Callable[[np.ndarray], object] | None = None
     ) -> None:
         self.scene = Scene(data)
+        self.scene.later = self._read
         super().__init__(master, title, (1060, 760), "view3d")
         self._keep = keep
         self._photo: Any = None
@@ -225,6 +226,16 @@ class View3D(Window):
         """Slice back to the middle."""
         self.scene.reset()
         self.redraw()
+
+    def _read(self, read: Callable[[], object], part: str) -> None:
+        """Read what a part shows in a thread, and draw the part then."""
+
+        def done(_: object) -> None:
+            if self.winfo_exists():
+                self.scene.make(part)
+                self.redraw()
+
+        self.app.work(lambda _: read(), done, self.say)
 
     def _show(self, part: str, on: bool) -> None:
         self.scene.show(part, on)

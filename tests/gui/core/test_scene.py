@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from emtomo.errors import EmtomoError
-from emtomo.gui.core import scene as module
+from emtomo.gui.core.opengl import opengl as opengl_of_this_machine
+from emtomo.gui.core.scene import Scene
 from emtomo.gui.core.scenedata import SceneData
 from emtomo.gui.core.volume import VolumeSource
 from emtomo.io import mrc
@@ -18,7 +19,7 @@ SIZE = (640, 480)
 @pytest.fixture(scope="module", autouse=True)
 def opengl():
     try:
-        module.opengl()
+        opengl_of_this_machine()
     except EmtomoError as error:
         pytest.skip(str(error))
 
@@ -34,7 +35,7 @@ def scene(tmp_path):
     data.normals = np.array([[0, 0, 1.0], [1, 0, 0], [np.nan] * 3])
     data.groups, data.scores = np.array([1, 2, 2]), np.array([0.1, 0.5, 0.9])
     data.tomograms = np.array(["a", "a", "b"], object)
-    made = module.Scene(data)
+    made = Scene(data)
     yield made
     made.close()
 
@@ -112,9 +113,9 @@ def test_panning_moves_the_picture_with_the_mouse(scene):
 def test_without_opengl_or_pyvista_it_is_told_in_one_sentence():
     code = (
         "import sys; sys.modules['pyvista'] = None\n"
-        "from emtomo.gui.core import scene\n"
-        "scene.sys.executable = '/bin/false'\n"
-        "try: scene.opengl()\n"
+        "from emtomo.gui.core import opengl\n"
+        "opengl.sys.executable = '/bin/false'\n"
+        "try: opengl.opengl()\n"
         "except ValueError as error: print(error)\n"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
