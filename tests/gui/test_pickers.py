@@ -1,5 +1,7 @@
 """The pickers by real mouse events: vectorial picking, montage, boxer, network references, 3D."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -45,6 +47,30 @@ def screen(picker, z, y, x):
     panel = picker.panels[0]
     sx, sy = panel.screen_of((z, y, x))
     return panel.canvas.winfo_rootx() + int(round(sx)), panel.canvas.winfo_rooty() + int(round(sy))
+
+
+def test_while_a_slow_disk_reads_a_slice_clicks_land_on_the_one_that_is_seen(robot, monkeypatch):
+    dialog = dialog_of(robot, "pick-vectorial", model="vesicle")
+    picker = picker_of(robot, dialog, dialog.sitting.names[0])
+    assert robot.pump(until=lambda: picker.source.settled)
+    go_on, read = threading.Event(), type(picker.source).plane
+
+    def slow(self, axis, index, thickness=1, sigma=0.0):
+        assert go_on.wait(20)
+        return read(self, axis, index, thickness, sigma)
+
+    monkeypatch.setattr(type(picker.source), "plane", slow)
+    monkeypatch.setattr(type(picker.source), "at_hand", lambda self, *wanted: self._cache.get(wanted))
+    seen = picker.state_.place[0]
+    picker.state_.go(0, seen + 5)
+    robot.pump(0.3)  # the window answers although the slice does not come
+    assert picker.panels[0].drawn == seen
+    robot.click_at(*screen(picker, seen, 60, 50))
+    assert picker.session.models[1].points[0].z == seen
+    go_on.set()
+    assert robot.pump(until=lambda: picker.panels[0].drawn == seen + 5)
+    robot.click_at(*screen(picker, seen + 5, 80, 70))
+    assert picker.session.models[1].points[1].z == seen + 5
 
 
 def test_points_are_added_moved_removed_undone_and_tracked(robot):

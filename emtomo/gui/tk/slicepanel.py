@@ -63,10 +63,12 @@ class SlicePanel(ttk.Frame):
         )
         self.canvas.pack(fill="both", expand=True)
         self._item = self.canvas.create_image(0, 0, anchor="nw")
+        for colour in (theme.CROSS, theme.BAR):  # kept, or the display is asked for it with every slice
+            self.canvas.create_line(-9, -9, -9, -9, fill=colour)
         self._photo: Any = None
         self._idle: str | None = None
         self._late: str | None = None
-        self._low = low_bandwidth
+        self.low_bandwidth = low_bandwidth
         self._down: tuple[int, int, int] | None = None
         self._taken = False
         self.moved = False
@@ -197,7 +199,7 @@ class SlicePanel(ttk.Frame):
             self._read()
             return
         self.drawn = self.view.place[self.axis]
-        picture = self._coarse(plane) if self._low and not full else self.camera.draw(plane, self.view.limits)
+        picture = self._coarse(plane) if self.low_bandwidth and not full else self.camera.draw(plane, self.view.limits)
         if self._photo is None or (self._photo.width(), self._photo.height()) != (w, h):
             self._photo = ImageTk.PhotoImage("L", (w, h), master=self.canvas)
             self.canvas.itemconfigure(self._item, image=self._photo)
@@ -208,7 +210,7 @@ class SlicePanel(ttk.Frame):
             theme.px(self, 8), theme.px(self, 6), anchor="nw", fill="#ffffff", tags="mark",
             text=f"{PLANES[self.axis]}  {'zyx'[self.axis]} {self.drawn}",
         )  # fmt: skip
-        if self._low and not full:
+        if self.low_bandwidth and not full:
             if self._late is not None:
                 self.canvas.after_cancel(self._late)
             self._late = self.canvas.after(SETTLED, lambda: self._draw(full=True))

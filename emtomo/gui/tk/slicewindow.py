@@ -18,6 +18,7 @@ from emtomo.gui.tk.slicepanel import SlicePanel
 from emtomo.gui.tk.window import Window, busy_label, tip
 
 SIDE = 312
+STILL = 300  # ms without another slice until the slider follows, over a slow line
 DRAWN = 150  # ms that a new window has to itself before a thread copies its volume
 MOUSE = [
     ("Wheel", "next slice; with Shift ten slices"),
@@ -48,6 +49,7 @@ class SliceWindow(Window):
         self.pixel_size = pixel_size or self.source.pixel_size
         self.state_ = SliceState(self.source)
         self.shown: int | None = None
+        self._following: str | None = None
         self.main_axis = 0
         self._bottom()
         # scrolls where the screen is small or the text large
@@ -183,7 +185,7 @@ class SliceWindow(Window):
         def switch() -> None:
             self.app.settings.put("slow line", slow.get())
             for panel in self.panels.values():
-                panel._low = slow.get()
+                panel.low_bandwidth = slow.get()
 
         check = ttk.Checkbutton(box, text="Slow line", variable=slow, bootstyle="round-toggle", command=switch)
         check.grid(row=7, column=0, columnspan=3, sticky="w", pady=(gap, 0))
@@ -276,8 +278,18 @@ class SliceWindow(Window):
         self.state_.set_limits(self.black.get(), self.white.get())
 
     def _follow(self) -> None:
-        self.depth.set(self.state_.place[0])
         self.depth_label.configure(text=str(self.state_.place[0]))
+        if self._following is not None:
+            self.after_cancel(self._following)
+            self._following = None
+        if self.panels[0].low_bandwidth:  # a slider is drawn with some forty questions to the display
+            self._following = self.after(STILL, self._move_slider)
+        else:
+            self._move_slider()
+
+    def _move_slider(self) -> None:
+        self._following = None
+        self.depth.set(self.state_.place[0])
 
     def save_picture(self) -> None:
         """Write what the planes show as PNG."""
@@ -303,8 +315,8 @@ class SliceWindow(Window):
         z, y, x = (float(v) for v in self.state_.place)
         sx, sy = panel.screen_of((z, y, x))
         c = panel.canvas
-        c.create_line(sx, 0, sx, panel.camera.height, fill="#4a6a8a", dash=(2, 6), tags="mark")
-        c.create_line(0, sy, panel.camera.width, sy, fill="#4a6a8a", dash=(2, 6), tags="mark")
+        c.create_line(sx, 0, sx, panel.camera.height, fill=theme.CROSS, dash=(2, 6), tags="mark")
+        c.create_line(0, sy, panel.camera.width, sy, fill=theme.CROSS, dash=(2, 6), tags="mark")
 
     def bar(self, panel: SlicePanel) -> None:
         """Draw a scale bar of a round length."""
@@ -315,8 +327,8 @@ class SliceWindow(Window):
         x1 = panel.camera.width - theme.px(self, 14)
         y = panel.camera.height - theme.px(self, 14)
         c = panel.canvas
-        c.create_line(x1 - length * per, y, x1, y, fill="#ffd24d", width=theme.px(self, 3), tags="mark")
-        c.create_text(x1, y - theme.px(self, 4), anchor="se", fill="#ffd24d", text=f"{length / 10:g} nm", tags="mark")
+        c.create_line(x1 - length * per, y, x1, y, fill=theme.BAR, width=theme.px(self, 3), tags="mark")
+        c.create_text(x1, y - theme.px(self, 4), anchor="se", fill=theme.BAR, text=f"{length / 10:g} nm", tags="mark")
 
     def tell_place(self, place: tuple[float, float, float] | None) -> None:
         """Show place and grey value."""
@@ -348,6 +360,8 @@ class SliceWindow(Window):
         for panel in self.panels.values():
             panel.close()
         self.after_cancel(self._starting)
+        if self._following is not None:
+            self.after_cancel(self._following)
         if self._cache is not None:
             self._cache.cancel()
         self.source.close()

@@ -12,6 +12,7 @@ POINTS_PER_PIXEL = 96 / 72
 GROUPS = ("#56b4e9", "#e69f00", "#009e73", "#f0e442", "#cc79a7", "#d55e00", "#0072b2", "#ffffff", "#b2df8a")
 ROLE_COLOURS = {"positive": "#56b4e9", "negative": "#ff5a5a", "particles": "#009e73", "inside": "#ffd24d"}
 SLICE_BACKGROUND = "#181818"
+CROSS, BAR = "#4a6a8a", "#ffd24d"  # on slices: where others cut, and the scale bar
 ACTIVE_FRAME = "#ff3b30"
 LEFT_OUT = "#ffb000"
 

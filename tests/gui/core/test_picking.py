@@ -27,6 +27,22 @@ def test_twenty_clicks_are_there_after_a_crash(session):
     assert len(again.frame()) == 20 and again.current == 1
 
 
+def test_changes_of_one_write_are_all_on_disk_or_none(session):
+    before = session.journal.read_bytes()
+    with pytest.raises(ZeroDivisionError), session.one_write():
+        session.add(1, 2, 3)
+        assert session.journal.read_bytes() == before
+        raise ZeroDivisionError  # as a kill in the middle
+    assert session.journal.read_bytes() == before
+    again = PickingSession("TS_1", session.journal)
+    with again.one_write():
+        again.add(1, 2, 3)
+        again.add(4, 5, 6)
+    assert len(PickingSession("TS_1", session.journal).frame()) == 2
+    again.add(7, 8, 9)  # and one at a time from then on
+    assert len(PickingSession("TS_1", session.journal).frame()) == 3
+
+
 def test_a_line_cut_off_in_the_middle_costs_one_click(session):
     session.add(1, 2, 3)
     session.add(4, 5, 6)

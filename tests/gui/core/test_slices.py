@@ -50,6 +50,32 @@ def test_planes_are_means_of_slices_with_and_without_the_copy(source, axis, thic
         source._cache.clear()
 
 
+def test_only_what_was_read_is_at_hand(source):
+    nz, ny, nx = source.shape
+    for axis in (0, 1, 2):
+        assert source.at_hand(axis, 0) is None and source.grey(0, 0, 0) is None
+    one = source.plane(0, nz // 2)
+    assert source.at_hand(0, nz // 2) is one
+    assert source.grey(nz // 2, 1, 2) == source.truth[nz // 2, 1, 2]
+    if nz > 1:
+        assert source.at_hand(0, 0, 1) is None and source.at_hand(1, 0) is None
+    source.build()
+    for axis in (0, 1, 2):
+        found = source.at_hand(axis, 0)
+        assert found is not None and np.array_equal(found, source.plane(axis, 0))
+    assert np.array_equal(source.slab(0, nz), source.truth)
+
+
+def test_a_file_that_becomes_shorter_while_it_is_shown_is_told(tmp_path, rng):
+    path = tmp_path / "a.mrc"
+    mrc.write_volume(path, rng.normal(size=(8, 16, 16)).astype(np.float32), 4.0)
+    source = VolumeSource(path)
+    path.write_bytes(path.read_bytes()[:4000])
+    assert source.slab(0, 1).shape == (1, 16, 16)
+    with pytest.raises(EmtomoError, match="the file ends before slice 8"):
+        source.slab(5, 8)
+
+
 def test_files_that_are_no_volume_are_told(tmp_path):
     (tmp_path / "x.mrc").write_text("hello")
     with pytest.raises(FormatError):
