@@ -7,6 +7,7 @@ import pytest
 
 from emtomo.gui.core.trainer import available
 from emtomo.gui.tk.tomodialog import open_dialog
+from emtomo.io import mrc
 
 pytestmark = [pytest.mark.gui, pytest.mark.workflow]
 
@@ -335,6 +336,14 @@ def test_particles_are_left_out_in_the_gallery_and_the_rest_keeps_its_kind(robot
     robot.click_at(left + (x0 + x1) // 2, top + (y0 + y1) // 2)
     robot.key("Delete")
     assert gallery.out == {0, 2}
+    robot.click_at(left + (x0 + x1) // 2, top + (y0 + y1) // 2, times=2)
+    assert robot.pump(until=lambda: "box" in gallery.w)
+    row, box = gallery.frame_now.iloc[gallery.chosen], gallery.w["box"].source
+    truth = mrc.read_volume(robot.window.folder / row["file"]).reshape(-1, *box.shape)[int(row["index"])]
+    box.build()
+    assert box.shape == (24, 24, 24) and np.array_equal(box.plane(0, 11), truth[11])
+    assert np.array_equal(box.slab(0, 24), truth)
+    gallery.w["box"].close()
     robot.key("ctrl+s")
     robot.finished("selected from extract")
     made = next(o for o in robot.run_named("selected from extract").outputs if o.name == "subset")

@@ -46,6 +46,18 @@ def opened_volume(shown: Shown, name: str = "") -> VolumeSource:
     return VolumeSource(shown.path(str(shown.value.file.get())))
 
 
+def opened_box(shown: Shown, file: str, index: int) -> VolumeSource:
+    """Return one box of a stack.
+
+    Raises
+    ------
+    EmtomoError
+        If the file is no stack.
+    """
+    size = int(shown.value.box_size.get())
+    return VolumeSource(shown.path(file), index * size, size)
+
+
 def tomogram_rows(shown: Shown) -> list[tuple[str, str]]:
     """Return name and size of every tomogram."""
     columns = ["tomogram_id", "size_x", "size_y", "size_z"]

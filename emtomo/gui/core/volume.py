@@ -29,6 +29,8 @@ class VolumeSource:
     ----------
     path : str or Path
         Any volume that :mod:`emtomo.io.images` reads; MRC files are mapped, others read whole.
+    first, count : int
+        Take so many slices from this one on: one box of a stack. 0 takes all.
 
     Raises
     ------
@@ -36,7 +38,7 @@ class VolumeSource:
         If it is not a volume.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, first: int = 0, count: int = 0) -> None:
         self.path = Path(path)
         info = images.describe(self.path)
         self.pixel_size = float(info.pixel_size or 0.0)
@@ -48,11 +50,13 @@ class VolumeSource:
             data = data[None]
         if data.ndim != 3 or not data.size:
             raise EmtomoError(f"{path}: a volume has three axes, this has {data.ndim}.")
+        if count:
+            data = data[first : first + count]
         self.data = data
         # page faults of a mapped file would stop the other threads, the window's among them, on a slow disk
         mapped = isinstance(data, np.memmap)
         self._file: FileIO | None = self.path.open("rb", buffering=0) if mapped else None
-        self._offset = int(getattr(data, "offset", 0))
+        self._offset = int(getattr(data, "offset", 0)) + first * data[:1].nbytes
         self.shape: tuple[int, int, int] = (data.shape[0], data.shape[1], data.shape[2])
         self.limits = contrast_limits(self._sample())
         self._bytes: np.ndarray | None = None

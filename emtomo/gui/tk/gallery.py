@@ -11,7 +11,9 @@ from PIL import Image, ImageTk
 from emtomo.gui.core.actions import Action
 from emtomo.gui.core.background import Task
 from emtomo.gui.core.gallery import Sheet, compose
+from emtomo.gui.core.opened import opened_box
 from emtomo.gui.core.shown import Shown
+from emtomo.gui.core.volume import VolumeSource
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.window import Window
 from emtomo.io import mrc
@@ -215,11 +217,18 @@ class GalleryWindow(Window):
 
     def open_chosen(self) -> None:
         """Show the slices of the chosen box."""
-        from emtomo.gui.tk.setslices import open_box
+        from emtomo.gui.tk.slicewindow import SliceWindow
 
-        if self.chosen is not None:
-            row = self.frame_now.iloc[self.chosen]
-            self.w["box"] = open_box(self, self.shown, str(row["file"]), int(row["index"]), self.chosen + 1)
+        if self.chosen is None:
+            return
+        row, number = self.frame_now.iloc[self.chosen], self.chosen + 1
+        title, size = f"particle {number} – {self.shown.title} – emtomo", float(self.shown.value.pixel_size.get())
+
+        def show(source: VolumeSource) -> None:
+            if self.winfo_exists():
+                self.w["box"] = SliceWindow(self, source, title, size)
+
+        self.app.work(lambda _: opened_box(self.shown, str(row["file"]), int(row["index"])), show)
 
     def close(self) -> None:
         """Close."""

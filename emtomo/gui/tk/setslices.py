@@ -1,6 +1,5 @@
 """Outputs on slices: tomograms before and after, particles with their directions, volumes, tilts, boxes."""
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from emtomo.gui.tk import theme
 from emtomo.gui.tk.particlewindow import BeforeAfter, ParticlesWindow
 from emtomo.gui.tk.slicewindow import SliceWindow
 from emtomo.gui.tk.window import Window, busy_label
-from emtomo.io import mrc
 
 
 class ChooseTomogram(Window):
@@ -207,20 +205,3 @@ def open_tilts(master: Any, shown: Shown) -> Any:
         lambda name: slices_of(shown, name, opened_tilts),
         make,
     )
-
-
-def open_box(master: Any, shown: Shown, file: str, index: int, number: int) -> SliceWindow:
-    """Show the slices of one subtomogram."""
-    size = int(shown.value.box_size.get())
-    box = np.asarray(mrc.open_volume(shown.path(file)).reshape(-1, size, size, size)[index], np.float32)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "box.mrc"
-        mrc.write_volume(path, box, float(shown.value.pixel_size.get()))
-        window = SliceWindow(
-            master,
-            VolumeSource(path),
-            f"particle {number} – {shown.title} – emtomo",
-            float(shown.value.pixel_size.get()),
-        )
-        window.source.data = box  # the file goes, its voxels stay
-    return window
