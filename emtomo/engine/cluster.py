@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from emtomo.compute.device import cores
+from emtomo.engine.environment import user_folder
 from emtomo.errors import ProjectError
 from emtomo.options import Param
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 LOCAL, DASK = "local", "dask"
+KNOWN = "clusters.txt"  # in the user's folder: addresses that were given on this machine
 SECONDS = 30.0  # to reach a scheduler
 FIRST_WORKER = 300.0  # until a queue gives the first
 # names of dask-jobqueue's clusters, configured in ~/.config/dask/jobqueue.yaml
@@ -76,6 +78,28 @@ def problem_of(options: ClusterOptions) -> str:
     if name.endswith(".json"):
         return "" if Path(name).expanduser().is_file() else f"There is no scheduler's file {name}."
     return f"Dask cluster must be empty, tcp://HOST:PORT, a file .json or one of {', '.join(JOBQUEUE)}; got {name!r}."
+
+
+def stranger(options: ClusterOptions) -> str:
+    """Return the address or file of a cluster that was never given on this machine, else ``""``.
+
+    What a scheduler sends is unpickled, so a project or a template that somebody sent must not choose one.
+    """
+    name = options.cluster.strip()
+    if options.executor != DASK or not name or name.lower() in JOBQUEUE:
+        return ""
+    path = user_folder() / KNOWN
+    return "" if path.is_file() and name in path.read_text(encoding="utf8").split("\n") else name
+
+
+def know(name: str) -> None:
+    """Remember the address or file of a cluster that the user gave."""
+    if not stranger(ClusterOptions(executor=DASK, cluster=name)):
+        return
+    path = user_folder() / KNOWN
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf8") as stream:
+        stream.write(" ".join(name.split()) + "\n")
 
 
 @contextmanager

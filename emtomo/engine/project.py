@@ -16,6 +16,7 @@ from pyworkflow.protocol.protocol import getProtocolFromDb
 from pyworkflow.utils import getHostFullName
 
 import emtomo.engine  # noqa: F401  the environment must be prepared before pyworkflow is imported
+from emtomo.engine.cluster import ClusterOptions, stranger
 from emtomo.engine.launcher import PROCESS, install, is_alive, is_lock
 from emtomo.engine.plugin import Domain
 from emtomo.engine.protocol import PROGRESS
@@ -106,8 +107,19 @@ class EmtomoProject(Project):
         """Start `run` in a process of its own; a run that ran before continues unless `restart`.
 
         Runs that take its outputs are not in the way: they are out of date until they are resumed.
+
+        Raises
+        ------
+        ProjectError
+            If an earlier process of it does not end, or its Dask cluster was never given on this machine.
         """
         self._await_end(run)
+        unknown = stranger(run.options(ClusterOptions)) if getattr(run, "can_spread", bool)() else ""
+        if unknown:
+            raise ProjectError(
+                f"{run.getObjLabel()} is to work on the Dask cluster {unknown}, which was never given on this machine; "
+                "if you trust it, give it again as the parameter cluster."
+            )
         with clear_messages(self.path):
             self.getRunsGraph()
             run.runMode.set(MODE_RESTART if restart else MODE_RESUME)

@@ -7,6 +7,7 @@ from pyworkflow.protocol import Protocol
 
 from emtomo.engine.launcher import reap
 from emtomo.engine.project import EmtomoProject, error_of
+from emtomo.errors import ProjectError
 
 POLL_SECONDS = 0.1
 
@@ -89,8 +90,12 @@ def _start(project: EmtomoProject, run: Protocol, active: list[int], restart: bo
     errors = run.validate()
     if errors:
         project.fail(run, " ".join(errors))
-    else:
+        return
+    try:
         project.launch(run, restart=restart)
+    except ProjectError as error:
+        project.fail(run, str(error))
+    else:
         active.append(run.getObjId())
 
 

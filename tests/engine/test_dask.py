@@ -18,13 +18,15 @@ from distributed import Client, LocalCluster
 
 from emtomo.compute.refinement.iteration import Block
 from emtomo.compute.refinement.reconstruct import half_sums
-from emtomo.engine.cluster import ClusterOptions, opened, problem_of
+from emtomo.engine.cluster import ClusterOptions, know, opened, problem_of
 from emtomo.engine.parameters import protocol_named, protocols_by_name
 from emtomo.engine.project import error_of
 from emtomo.engine.remote_steps import beating
 from emtomo.engine.spread import DaskSpread
 from emtomo.engine.step_main import watch
 from emtomo.errors import EmtomoError, FormatError, ProjectError
+from emtomo.gui.core import verbs
+from emtomo.gui.core.verbs import Asked
 from emtomo.objects.particle_source import StackedBoxes
 from tests.compute.refinement.data import blobs, particles
 from tests.engine.helpers import Bench
@@ -53,8 +55,9 @@ def bench(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def in_the_project(bench):
+def in_the_project(bench, tmp_path, monkeypatch):
     os.chdir(bench.project.path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
 
 def voxels(run, name):
@@ -247,6 +250,8 @@ def daemons(tmp_path):
 def test_an_existing_scheduler_is_used_and_left_running_and_a_dead_worker_is_replaced(bench, daemons):
     file, workers = daemons
     address = json.loads(file.read_text())["address"]
+    know(address)
+    know(str(file))
     i = bench.add("simulate-tomograms", "by address", **FOUR, executor="dask", cluster=address)
     bench.project.launch(bench.project.find("by address"))
     wait_for(lambda: running_steps(bench.project.path))
@@ -277,6 +282,26 @@ def test_a_cluster_that_cannot_be_is_refused_before_the_run(cluster, told):
     run.cluster.set(cluster)
     assert any(told in sentence for sentence in run.validate())
     assert problem_of(ClusterOptions(cluster=cluster)) == ""  # nobody asks for it
+
+
+def test_a_cluster_that_a_project_or_a_template_brings_is_not_talked_to(bench, tmp_path):
+    # what a scheduler sends is unpickled: only one that the user gave on this machine may
+    told = bench.fails(
+        "bin-tomograms", "lured", tomograms="sim.tomograms", executor="dask", cluster="tcp://127.0.0.1:9"
+    )
+    assert "the Dask cluster tcp://127.0.0.1:9, which was never given on this machine" in told
+    asked = Asked("bin-tomograms", "lured", verbs.texts_of(bench.project.find("lured")), run=None)
+    stored = bench.project.find("lured").getObjId()
+    verbs.save(bench.project, replace(asked, run=stored), Path("/"))  # a form that only shows it
+    with pytest.raises(ProjectError, match="was never given on this machine"):
+        bench.project.launch(bench.project.find("lured"))
+    mine = {**asked.values, "cluster": "tcp://127.0.0.1:10"}
+    verbs.save(bench.project, replace(asked, run=stored, values=mine), Path("/"))  # one in which it was typed
+    assert (tmp_path / "config" / "emtomo" / "clusters.txt").read_text() == "tcp://127.0.0.1:10\n"
+    know("tcp://127.0.0.1:10")
+    know("slurm")
+    know("")
+    assert (tmp_path / "config" / "emtomo" / "clusters.txt").read_text() == "tcp://127.0.0.1:10\n"
 
 
 def test_a_scheduler_that_is_not_there_is_told(tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ from pyworkflow.protocol import Protocol
 from pyworkflow.protocol.params import PointerParam
 
 import emtomo
-from emtomo.engine.cluster import ClusterOptions
+from emtomo.engine.cluster import ClusterOptions, know
 from emtomo.engine.launcher import is_alive
 from emtomo.engine.parameters import INTERNAL, protocol_named, public_name, set_parameters
 from emtomo.engine.project import EmtomoProject, clear_messages
@@ -87,7 +87,11 @@ def said(run: Protocol) -> list[str]:
 
 def save(project: EmtomoProject, asked: Asked, folder: Path) -> int:
     """Store the run of a form and return its number."""
+    before = texts_of(project.find(str(asked.run))).get("cluster", "") if asked.run is not None else ""
     run = filled(project, asked, folder)
+    cluster = asked.values.get("cluster", "")
+    if cluster != before:  # typed by the user, not brought by a project
+        know(cluster)
     if asked.run is None:
         project.saveProtocol(run)
     else:
