@@ -4,7 +4,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from emtomo.engine.table import TableSet
-from emtomo.gui.core.opened import opened_tilts, opened_tomogram, opened_volume, prepare_slices, tomogram_rows
+from emtomo.gui.core.opened import (
+    opened_tilts,
+    opened_tomogram,
+    opened_volume,
+    prepare_slices,
+    tilt_tables,
+    tomogram_rows,
+)
 from emtomo.gui.core.plots import curve_file
 from emtomo.gui.core.shown import Shown
 from emtomo.objects import (
@@ -47,7 +54,8 @@ class ViewTilts(OutputViewer):
 
     @classmethod
     def prepare(cls, shown: Shown) -> None:
-        """Open what is shown at once."""
+        """Read the angles, and open what is shown at once."""
+        shown.prepared["tables"] = tilt_tables(shown)
         prepare_slices(shown, opened_tilts)
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import TypeVar
 
+import numpy as np
+
 from emtomo.gui.core.shown import Shown
 from emtomo.gui.core.volume import VolumeSource
 
@@ -62,6 +64,11 @@ def tomogram_rows(shown: Shown) -> list[tuple[str, str]]:
     """Return name and size of every tomogram."""
     columns = ["tomogram_id", "size_x", "size_y", "size_z"]
     return [(r.tomogram_id, f"{r.size_x} × {r.size_y} × {r.size_z}") for r in shown.value.frame(columns).itertuples()]
+
+
+def tilt_tables(shown: Shown) -> dict[str, np.ndarray]:
+    """Return the angles of every tilt series by its name."""
+    return {str(s.tomogram_id.get()): s.table()["angle"].to_numpy(float) for s in shown.value.items()}
 
 
 def prepare_slices(shown: Shown, opened: Callable[[Shown, str], T]) -> None:

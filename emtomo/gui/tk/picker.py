@@ -16,6 +16,7 @@ from emtomo.gui.tk.slicepanel import SHIFT, SlicePanel
 from emtomo.gui.tk.slicewindow import DRAWN
 
 GRAB = 7  # pixels within which a point is under the mouse
+SETTLED = 80  # ms after a click until its model is fitted
 ARROW = 6.0  # voxels
 SHAPES = {"point": 3.5, "inside": 5.0}
 LETTER = {"north": "N", "south": "S", "west": "W", "center": "C", "marker": "M"}
@@ -179,13 +180,11 @@ class PickerWindow(SessionWindow):
         self.redraw()
         if self.montage is not None and self.montage.winfo_exists():
             self.montage.redraw()
-        self._build()
+        # a thread that computes at once would keep the window from being drawn
+        if self._later is None:
+            self._later = self.after(SETTLED if self.winfo_viewable() else DRAWN, self._drawn)
 
     def _build(self) -> None:
-        if not self.winfo_viewable():  # a thread that computes would keep the window from being drawn
-            if self._later is None:
-                self._later = self.after(DRAWN, self._drawn)
-            return
         if self._building is not None and self._building.thread.is_alive():
             self._again = True
             return

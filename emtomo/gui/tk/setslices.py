@@ -9,7 +9,7 @@ import ttkbootstrap as ttk
 
 from emtomo.engine.parameters import protocol_named, set_parameters
 from emtomo.errors import EmtomoError
-from emtomo.gui.core.opened import opened_tilts, opened_tomogram, opened_volume, slices_of, tomogram_rows
+from emtomo.gui.core.opened import opened_tilts, opened_tomogram, opened_volume, slices_of, tilt_tables, tomogram_rows
 from emtomo.gui.core.placed import Placed, counts, in_tomogram
 from emtomo.gui.core.shown import Shown
 from emtomo.gui.core.volume import VolumeSource
@@ -176,17 +176,16 @@ def open_volume(master: Any, shown: Shown) -> Any:
 
 def open_tilts(master: Any, shown: Shown) -> Any:
     """Show the images of a tilt series as slices of its stack."""
-    items = {str(item.tomogram_id.get()): item for item in shown.value.items()}
+    tables = shown.prepared.get("tables") or tilt_tables(shown)
 
     def make(name: str, source: VolumeSource) -> Any:
-        item = items[name]
+        angles = tables[name]
         window = SliceWindow(
             master,
             source,
             f"{name} – {shown.title} – emtomo",
             float(shown.value.pixel_size.get() or 0),
         )
-        angles = item.table()["angle"].to_numpy(float)
         window.show_planes(0)
 
         def follow() -> None:
@@ -200,7 +199,7 @@ def open_tilts(master: Any, shown: Shown) -> Any:
     return _choose(
         master,
         shown,
-        [(name, f"{len(item.table())} tilts") for name, item in items.items()],
+        [(name, f"{len(angles)} tilts") for name, angles in tables.items()],
         "Tilts",
         lambda name: slices_of(shown, name, opened_tilts),
         make,
