@@ -25,6 +25,12 @@ QueueSettings = Annotated[
 ]
 
 
+def check_executor(executor: str) -> None:
+    """Refuse an executor that there is not."""
+    if executor not in ("", LOCAL, DASK, QUEUE):
+        raise EmtomoError(f"--executor must be {LOCAL}, {DASK} or {QUEUE}, got {executor!r}.")
+
+
 def set_executor(
     project: EmtomoProject, run: Protocol, executor: str, queue: str, settings: dict[str, str], *, strict: bool = True
 ) -> None:
@@ -37,8 +43,7 @@ def set_executor(
     EmtomoError
         For an executor or a queue that there is not; where `strict`, for dask with a run that is in one piece.
     """
-    if executor not in ("", LOCAL, DASK, QUEUE):
-        raise EmtomoError(f"--executor must be {LOCAL}, {DASK} or {QUEUE}, got {executor!r}.")
+    check_executor(executor)
     spreads = hasattr(run, "can_spread") and run.can_spread()
     if executor == DASK and not spreads and strict:
         raise EmtomoError(f"{getattr(run, 'NAME', run.getClassName())} works in one piece: Dask has nothing to spread.")

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 import typer
 from pyworkflow.protocol import Protocol
 
-from emtomo.cli.executors import Executor, QueueName, QueueSettings, set_executor
+from emtomo.cli.executors import QUEUE, Executor, QueueName, QueueSettings, check_executor, set_executor
 from emtomo.cli.output import Watcher, result, result_json, say
 from emtomo.engine.cluster import know
 from emtomo.engine.parameters import protocol_named, set_parameters
 from emtomo.engine.project import EmtomoProject, error_of, progress_of
-from emtomo.engine.queues import launch_log, said_by_queue
+from emtomo.engine.queues import check_queue, launch_log, said_by_queue
 from emtomo.engine.runner import out_of_date, run_all
 from emtomo.engine.templates import add_workflow, export_workflow, read_template
 from emtomo.errors import EmtomoError, ProjectError
@@ -78,11 +78,15 @@ def workflow(
     parsed, folder = read_template(template), Path.cwd()
     values = key_values(settings or [])
     parsed.filled(values, folder)  # complain before a project is made
+    check_executor(executor)
+    queue_values = key_values(queue_settings or [])
     exists = (project / EmtomoProject.getDbName()).exists()
     opened = EmtomoProject.open(project) if exists else EmtomoProject.start(project)
+    if executor == QUEUE or queue or queue_values:
+        check_queue(opened, queue, queue_values)
     made = add_workflow(opened, parsed, values, folder)
     for one in made:
-        set_executor(opened, one, executor, queue, key_values(queue_settings or []), strict=False)
+        set_executor(opened, one, executor, queue, queue_values, strict=False)
         opened.amend(one)
     _carry_out(opened, [one.getObjId() for one in made], True)
 

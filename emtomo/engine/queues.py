@@ -66,7 +66,14 @@ def queue_of(run: Protocol) -> tuple[str, dict[str, str]] | None:
 
 
 def set_queue(project: Any, run: Protocol, name: str, values: dict[str, str]) -> None:
-    """Let `run` be a job of queue `name` (empty: the first) when it is started; what is not given has its default.
+    """Let `run` be a job of queue `name` when it is started; see :func:`check_queue`."""
+    name, chosen = check_queue(project, name, values)
+    run._useQueue.set(True)
+    run.setQueueParams((name, {**chosen, FOR_STEPS: "N"}))
+
+
+def check_queue(project: Any, name: str, values: dict[str, str]) -> tuple[str, dict[str, str]]:
+    """Return queue `name` (empty: the first) with all its parameters; what is not given has its default.
 
     Raises
     ------
@@ -85,8 +92,7 @@ def set_queue(project: Any, run: Protocol, name: str, values: dict[str, str]) ->
         raise ProjectError(f"Queue {name} has no parameter {', '.join(unknown)}; it has {', '.join(usual) or 'none'}.")
     chosen = usual | values
     _check(name, chosen)
-    run._useQueue.set(True)
-    run.setQueueParams((name, {**chosen, FOR_STEPS: "N"}))
+    return name, chosen
 
 
 def unset_queue(run: Protocol) -> None:
@@ -147,6 +153,8 @@ def _ask(host: Any, job: int) -> tuple[float, bool, str]:
     known = _seen.get(key)
     if known is not None and time.monotonic() - known[0] < LOOK_SECONDS:
         return known
+    if not host.getCheckCommand():  # the hosts.conf that the run was submitted with is gone
+        return time.monotonic(), True, "no hosts.conf describes its queue any more"
     command = host.getCheckCommand() % {"JOB_ID": int(job)}
     try:
         # hosts.conf is the user's own file, and a job is a number

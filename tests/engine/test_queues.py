@@ -126,6 +126,12 @@ def test_only_an_answer_means_that_a_job_has_ended(tmp_path, monkeypatch, check,
     assert queues.in_queue(Project(tmp_path, check=check).host, 3) is there
 
 
+def test_a_job_whose_hosts_conf_is_gone_is_not_taken_for_ended(tmp_path):
+    host = Project(tmp_path).host
+    host.queueSystem.checkCommand.set(None)
+    assert queues.in_queue(host, 3)
+
+
 def test_a_queue_is_asked_only_every_few_seconds(tmp_path, monkeypatch):
     project = Project(tmp_path, check=f"echo RUNNING; echo x >> {tmp_path}/asked")
     for _ in range(5):

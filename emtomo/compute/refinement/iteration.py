@@ -114,8 +114,9 @@ class Outcome:
 
     def joined(self, other: "Outcome") -> "Outcome":
         """Return what both blocks give together."""
+        sums = np.add(self.sums, other.sums, dtype=float)  # one block is few enough for float32, all are not
         found = self.found | other.found
-        return Outcome(self.sums + other.sums, self.residual + other.residual, self.measured + other.measured, found)
+        return Outcome(sums, self.residual + other.residual, self.measured + other.measured, found)
 
 
 @dataclass

@@ -7,9 +7,10 @@ from scipy.spatial.transform import Rotation
 from emtomo.compute.device import use_threads
 from emtomo.compute.fsc import fourier_shell_correlation, shells_of
 from emtomo.compute.refinement.frame import frame_of
+from emtomo.compute.refinement.iteration import Outcome
 from emtomo.compute.refinement.options import RefineOptions
 from emtomo.compute.refinement.particles import Particles, Poses, assign_halves
-from emtomo.compute.refinement.reconstruct import half_sums
+from emtomo.compute.refinement.reconstruct import Inserted, half_sums
 from emtomo.compute.refinement.refine import Refinement
 from emtomo.compute.refinement.schedule import Progress, advance, still_joined
 from emtomo.compute.refinement.settings import common_setting, other_settings, turned_sums
@@ -246,3 +247,14 @@ def test_it_goes_on_while_the_resolution_grows_and_stops_when_nothing_moves():
     assert still.reach_angle < start.reach_angle
     turning = advance(moving, 9.0, 32, (5.0, 0.5), (1.0, 0.1), True)
     assert not turning.converged
+
+
+def test_blocks_are_added_up_in_float64():
+    # float32 would lose the second block: 1e8 + 1 = 1e8
+    large, small = np.full((2, 2), 1e8, np.float32), np.ones((2, 2), np.float32)
+    nothing = np.zeros(1)
+    for first, second in (
+        (Outcome(large, nothing, nothing, {1: ()}), Outcome(small, nothing, nothing, {2: ()})),
+        (Inserted(large), Inserted(small)),
+    ):
+        assert (first.joined(second).sums == 1e8 + 1).all()

@@ -76,6 +76,13 @@ def test_a_file_that_becomes_shorter_while_it_is_shown_is_told(tmp_path, rng):
         source.slab(5, 8)
 
 
+def test_a_box_that_a_stack_does_not_have_is_told(tmp_path, rng):
+    mrc.write_volume(tmp_path / "s.mrc", rng.normal(size=(8, 4, 4)).astype(np.float32), 4.0)
+    assert VolumeSource(tmp_path / "s.mrc", 4, 4).shape == (4, 4, 4)
+    with pytest.raises(EmtomoError, match="it ends before slice 9"):
+        VolumeSource(tmp_path / "s.mrc", 8, 4)
+
+
 def test_files_that_are_no_volume_are_told(tmp_path):
     (tmp_path / "x.mrc").write_text("hello")
     with pytest.raises(FormatError):
