@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from pyworkflow.exceptions import PyworkflowException
 from pyworkflow.protocol import Protocol
 
 import emtomo.engine  # noqa: F401  the environment must be prepared before pyworkflow is imported
@@ -113,8 +114,8 @@ def submit(protocol: Protocol, command: str) -> int:
         raise ProjectError("The run is to go to a queue, but no hosts.conf describes one (docs/clusters.md).")
     job = {**host.getQueuesDefault(), **protocol.getSubmitDict()}
     told = queue_of(protocol)
-    if told is not None:
-        _check(*told)
+    if told is not None:  # the project may be somebody else's: no parameter may be more than the queue asks for
+        check_queue(protocol.getProject(), *told)
     for key in ("SCIPION_PROJECT", "SCIPION_PROTOCOL"):  # names that people choose, put into a script
         job[key] = re.sub(r"[^\w.-]+", "_", str(job[key]))
     job["JOB_COMMAND"] = command
@@ -124,10 +125,8 @@ def submit(protocol: Protocol, command: str) -> int:
         raise ProjectError(f"hosts.conf: its template wants {missing}, which the queue does not have.") from missing
     except (TypeError, ValueError) as error:
         raise ProjectError(f"hosts.conf: its template cannot be filled in: {error}.") from error
-    except Exception as error:
-        if type(error).__name__ == "PyworkflowException":
-            raise ProjectError(f"hosts.conf: {' '.join(str(error).split())}") from error
-        raise
+    except PyworkflowException as error:
+        raise ProjectError(f"hosts.conf: {' '.join(str(error).split())}") from error
     if number in (None, engine_launch.UNKNOWN_JOBID):
         words = " ".join(" ".join(map(str, said or ["no job number came back"])).split())
         raise ProjectError(f"The queue did not take the run: {words}")

@@ -57,16 +57,16 @@ class RemoteSteps:
         EmtomoError
             If it fails, with its own sentence.
         """
+        from distributed import KilledWorker
+
         task = [*self.run, step, json.dumps(arguments), self.pulse]
         future = self.client.submit(carry_out, task, self.threads, self.together, pure=False, key=None)
         try:
             told = future.result()
-        except Exception as error:
-            if type(error).__name__ == "KilledWorker":
-                raise EmtomoError(
-                    f"Several Dask workers ended during {step} {arguments[:1]}: probably their memory did not suffice."
-                ) from error
-            raise
+        except KilledWorker as error:
+            raise EmtomoError(
+                f"Several Dask workers ended during {step} {arguments[:1]}: probably their memory did not suffice."
+            ) from error
         if told.strip():
             log.info("%s %s: %s", step, arguments[:1], told.strip())
 

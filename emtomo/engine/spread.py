@@ -98,7 +98,9 @@ def _nobody(more: int) -> None:
 
 def _sentence(error: BaseException | None) -> BaseException:
     """Return an error that a user can act upon."""
-    if type(error).__name__ == "KilledWorker":
+    from distributed import KilledWorker
+
+    if isinstance(error, KilledWorker):
         return EmtomoError(
             "Several Dask workers ended while they worked on the same particles: their memory may be too small; "
             "give them more of it, or fewer threads."

@@ -84,6 +84,18 @@ def test_a_value_that_could_be_more_than_a_value_is_refused_when_given_and_when_
         queues.submit(run, "true")
 
 
+@pytest.mark.parametrize("name", ["JOB_SCRIPT", "JOB_COMMAND", "JOB_LOGS", "JOB_NAME"])
+def test_a_project_that_somebody_sent_chooses_no_file_and_no_command(tmp_path, name):
+    project = Project(tmp_path)
+    run = a_run(project, tmp_path)
+    run._useQueue.set(True)
+    target = tmp_path / "bashrc"
+    run.setQueueParams(("main", {"JOB_TIME": "1", name: str(target)}))
+    with pytest.raises(ProjectError, match=f"Queue main has no parameter {name}"):
+        queues.submit(run, "true")
+    assert not target.exists()
+
+
 def test_names_that_people_choose_are_cleaned_before_they_come_into_a_script(tmp_path):
     project = Project(tmp_path, template="name %_(SCIPION_PROJECT)s %_(SCIPION_PROTOCOL)s")
     run = a_run(project, tmp_path)
