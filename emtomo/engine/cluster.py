@@ -141,15 +141,13 @@ def opened(options: ClusterOptions, threads: int, folder: Path) -> Iterator["Cli
 
 def _client(name: str, options: ClusterOptions, threads: int, folder: Path, stack: ExitStack) -> "Client":
     """Return a client of an existing or a new cluster; `stack` closes what was opened."""
-    from distributed import Client
-
     if name.startswith(("tcp://", "tls://")):
-        return stack.enter_context(Client(name, timeout=SECONDS))
+        return stack.enter_context(joined(name))
     if name.endswith(".json"):
-        return stack.enter_context(Client(scheduler_file=str(Path(name).expanduser()), timeout=SECONDS))
+        return stack.enter_context(joined(scheduler_file=str(Path(name).expanduser())))
     folder.mkdir(parents=True, exist_ok=True)
     if not name:
-        return stack.enter_context(Client(stack.enter_context(_here(options, threads, folder)), timeout=SECONDS))
+        return stack.enter_context(joined(stack.enter_context(_here(options, threads, folder))))
     scratch = _scratch()
     stack.callback(_keep_logs, scratch, folder)
     cluster = _jobs(name.lower(), scratch)
@@ -157,7 +155,27 @@ def _client(name: str, options: ClusterOptions, threads: int, folder: Path, stac
     for _ in range(options.workers or 2):  # what scale() does, but that waits until the queue has taken the jobs
         cluster.worker_spec.update(cluster.new_worker_spec())
     cluster.sync(cluster._correct_state)
-    return stack.enter_context(Client(cluster, timeout=SECONDS))
+    return stack.enter_context(joined(cluster))
+
+
+def joined(scheduler: Any = None, **options: Any) -> "Client":
+    """Return a client of a scheduler or cluster; raises OSError or TimeoutError after ``SECONDS``.
+
+    Dask leaves a client that reached nobody to the garbage collector, which closes it under a lock that the start of
+    the next client holds in the same thread: the process would stand still for ever (distributed 2026.8.0). So this
+    one closes itself.
+    """
+    from distributed import Client
+
+    class ClosedOnFailure(Client):
+        def __init__(self) -> None:
+            try:
+                super().__init__(scheduler, timeout=SECONDS, **options)
+            except BaseException:
+                self.close()
+                raise
+
+    return ClosedOnFailure()
 
 
 def wanted_workers(options: ClusterOptions, client: "Client") -> int:
