@@ -39,6 +39,7 @@ EXTRAS = {
     "view3d": ["pyvista>=0.44"],
     "nn": ["torch>=2.2", "safetensors>=0.4"],
     "cuda12": ["cupy-cuda12x>=13", "numba-cuda[cu12]>=0.20"],
+    "cuda13": ["cupy-cuda13x>=13.6", "numba-cuda[cu13]>=0.20"],
     # several machines; keys for clusters that emtomo starts itself
     "scale": SCALE,
     "dev": [

@@ -10,6 +10,7 @@ from emtomo.compute.rotations import zyx
 from emtomo.options import Param
 
 ROUNDING = np.float32(1e-6)
+DEVICE_BYTES = 2**31  # of boxes that are on a GPU at a time, twice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,12 +63,19 @@ def turn_boxes(
 
         turn_cpu(boxes, matrices, offsets, order, out)
         return out
-    select_cuda(device)
+    cuda = select_cuda(device)
     from emtomo.compute.kernels.boxes_cuda import THREADS, turn_cuda
 
-    outside = 0.5 * (boxes[:, 0].mean(axis=(1, 2)) + boxes[:, -1].mean(axis=(1, 2)))
-    blocks = (boxes.size + THREADS - 1) // THREADS
-    turn_cuda[blocks, THREADS](boxes, matrices, offsets, order, outside.astype(np.float32), out)
+    at_once = max(1, DEVICE_BYTES // max(1, boxes[:1].nbytes))
+    for first in range(0, len(boxes), at_once):
+        some = slice(first, first + at_once)
+        here = cuda.to_device(boxes[some])
+        turned = cuda.device_array(here.shape, np.float32)
+        outside = 0.5 * (boxes[some, 0].mean(axis=(1, 2)) + boxes[some, -1].mean(axis=(1, 2)))
+        about = (cuda.to_device(a) for a in (matrices[some], offsets[some]))
+        blocks = (here.size + THREADS - 1) // THREADS
+        turn_cuda[blocks, THREADS](here, *about, order, cuda.to_device(outside.astype(np.float32)), turned)
+        turned.copy_to_host(out[some])
     return out
 
 

@@ -1,12 +1,13 @@
 """Edge-preserving denoising of tomograms: Beltrami flow and edge-enhancing diffusion."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
-from emtomo.compute.device import check_device, select_cuda
+from emtomo.compute.device import check_device, select_cuda, threads
 from emtomo.compute.noise import noise_level
 from emtomo.errors import EmtomoError
 from emtomo.options import Param, checked
@@ -100,8 +101,6 @@ def denoise(
     .. [2] Moreno et al., TomoEED, Bioinformatics 34:3776 (2018), Eq. 1.
     .. [3] Weickert, Anisotropic diffusion in image processing (1998), sections 1.4 and 3.4.2.
     """
-    from scipy.ndimage import gaussian_filter
-
     checked(options)
     check_device(device)
     values = np.array(volume, np.float32, order="C")
@@ -114,7 +113,7 @@ def denoise(
     values -= np.float32(mean)
     values *= np.float32(scale)
     if options.sigma > 0:
-        values = gaussian_filter(values, options.sigma)
+        values = _blurred(values, options.sigma)
     flow = _flow_cuda if device != "cpu" else _flow_cpu
     values = flow(values, options, device, progress)
     values /= np.float32(scale)
@@ -155,7 +154,7 @@ def _flow_cuda(values: np.ndarray, options: DenoiseOptions, device: str, progres
         else:
             contrast = options.lambda_
             if contrast < 0:
-                contrast = _mean_gradient(here.copy_to_host())
+                contrast = _mean_gradient_cuda(here, cuda)
             kernels.tensor_cuda[grid, kernels.BLOCK](here, _inverse_k2(contrast), options.linear, tensor)
             kernels.flow_cuda[grid, kernels.BLOCK](here, np.float32(options.dt), tensor, other)
         here, other = other, here
@@ -175,6 +174,34 @@ def _mean_gradient(values: np.ndarray) -> float:
     partial = np.empty((values.shape[0] + stride - 1) // stride)
     gradient_sums_cpu(values, stride, partial)
     return float(partial.sum() / (len(partial) * values[0].size))
+
+
+def _mean_gradient_cuda(values: Any, cuda: Any) -> float:
+    """Return what :func:`_mean_gradient` does, of a device's array."""
+    from emtomo.compute.kernels.diffusion_cuda import gradient_sums_cuda
+
+    nz, ny, nx = values.shape
+    stride = max(1, nz // SLICES)
+    partial = cuda.device_array(((nz + stride - 1) // stride, nx), np.float32)
+    gradient_sums_cuda[((nx + 31) // 32, (len(partial) + 3) // 4), (32, 4)](values, stride, partial)
+    return float(partial.copy_to_host().mean(dtype=float) / ny)
+
+
+def _blurred(values: np.ndarray, sigma: float) -> np.ndarray:
+    """Return what scipy's Gaussian filter does, of slabs side by side."""
+    from scipy.ndimage import gaussian_filter
+
+    out = np.empty_like(values)
+    halo = int(4 * sigma + 0.5)  # as far as scipy's kernel reaches
+    cuts = np.linspace(0, len(values), min(len(values), 4 * threads()) + 1).astype(int)
+
+    def fill(a: int, b: int) -> None:
+        low = max(0, a - halo)
+        out[a:b] = gaussian_filter(values[low : b + halo], sigma)[a - low : b - low]
+
+    with ThreadPoolExecutor(threads()) as pool:
+        list(pool.map(fill, cuts[:-1], cuts[1:]))
+    return out
 
 
 def _inverse_k2(contrast: float) -> np.float32:

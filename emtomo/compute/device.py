@@ -75,3 +75,32 @@ def select_cuda(device: str) -> Any:
 
     cuda.select_device(int(device.partition(":")[2] or 0))
     return cuda
+
+
+def simulated() -> bool:
+    """Return whether CUDA kernels run in numba's simulator, which takes numpy's arrays."""
+    from numba import config
+
+    return bool(config.ENABLE_CUDASIM)
+
+
+def device_arrays(device: str) -> Any:
+    """Make `device` the current CUDA device and return CuPy, whose arrays kernels take; numpy in the simulator.
+
+    Raises
+    ------
+    EmtomoError
+        If CuPy is not installed.
+    """
+    number = int(device.partition(":")[2] or 0)
+    select_cuda(device)
+    if simulated():
+        import numpy
+
+        return numpy
+    try:
+        import cupy
+    except ImportError:
+        raise EmtomoError("This needs CuPy on a GPU: pip install 'emtomo[cuda12]'.") from None
+    cupy.cuda.Device(number).use()
+    return cupy

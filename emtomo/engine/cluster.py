@@ -135,7 +135,9 @@ def opened(options: ClusterOptions, threads: int, folder: Path) -> Iterator["Cli
                 raise
             told = " ".join(str(error).split()) or type(error).__name__
             raise ProjectError(f"The Dask cluster {name or 'on this machine'} cannot be used: {told}") from error
-        log.info("Dask: %r", client)
+        threads_of = client.nthreads()
+        where = client.scheduler.address if client.scheduler else "a cluster"
+        log.info("Dask: %s, so far %d workers with %d threads", where, len(threads_of), sum(threads_of.values()))
         yield client
 
 

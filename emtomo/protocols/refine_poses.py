@@ -10,11 +10,11 @@ import pandas as pd
 from pyworkflow.protocol.params import Form, StringParam
 
 from emtomo.compute.device import check_device
-from emtomo.compute.refinement.iteration import Half
 from emtomo.compute.refinement.options import RefineOptions
 from emtomo.compute.refinement.particles import Poses
 from emtomo.compute.refinement.refine import Metrics, Refinement, Result, State
 from emtomo.compute.refinement.schedule import Progress
+from emtomo.compute.refinement.worker import Half
 from emtomo.compute.symmetrisation import symmetry_score
 from emtomo.compute.symmetry import parse_symmetry
 from emtomo.engine.protocol import EmtomoProtocol

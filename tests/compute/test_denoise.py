@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from emtomo.compute.denoise import DenoiseOptions, denoise
-from emtomo.compute.device import use_threads
+from emtomo.compute.denoise import DenoiseOptions, _blurred, _mean_gradient, _mean_gradient_cuda, denoise
+from emtomo.compute.device import select_cuda, use_threads
 from emtomo.compute.kernels import diffusion, diffusion_cpu
 from emtomo.compute.noise import noise_level
 from emtomo.errors import EmtomoError
@@ -113,6 +113,21 @@ def test_offset_scale_and_axes_do_not_matter(options, rng):
     assert_allclose(denoise(v[::-1], options), plain[::-1], atol=2e-3)
 
 
+@pytest.mark.parametrize(("depth", "sigma"), [(1, 0.5), (2, 3.0), (7, 0.5), (30, 1.0), (41, 2.5)])
+def test_slabs_are_blurred_as_the_whole(depth, sigma, rng):
+    from scipy.ndimage import gaussian_filter
+
+    v = rng.normal(size=(depth, 9, 8)).astype(np.float32)
+    np.testing.assert_array_equal(_blurred(v, sigma), gaussian_filter(v, sigma))
+
+
+@pytest.mark.cuda
+def test_a_gpu_takes_the_mean_gradient_as_the_cpu_does(rng):
+    v = rng.normal(size=(9, 5, 6)).astype(np.float32)
+    cuda = select_cuda("cuda")
+    assert _mean_gradient_cuda(cuda.to_device(v), cuda) == pytest.approx(_mean_gradient(v), rel=1e-6)
+
+
 def test_result_does_not_depend_on_the_number_of_threads(rng):
     v = rng.normal(size=(40, 20, 20)).astype(np.float32)
     try:
@@ -125,8 +140,6 @@ def test_result_does_not_depend_on_the_number_of_threads(rng):
 
 @pytest.mark.parametrize("shape", [(5, 6, 7), (200, 12, 11)])
 def test_mean_gradient_is_that_of_central_differences(shape, rng):
-    from emtomo.compute.denoise import _mean_gradient
-
     v = rng.normal(size=shape).astype(np.float32)
     at = neighbours(v)
     gradient = np.sqrt(sum(((at(*d) - at(*-np.array(d))) / 2) ** 2 for d in np.eye(3, dtype=int)))

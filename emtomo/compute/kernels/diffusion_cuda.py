@@ -1,5 +1,7 @@
 """CUDA drivers of the diffusion schemes: the same bodies, one thread a voxel."""
 
+import math
+
 import numpy as np
 from numba import cuda
 
@@ -65,3 +67,19 @@ def flow_cuda(v, step, tensor, out):
             v, z, zm, zp, y, ym, yp, x, xm, xp,
             tensor[zm], tensor[z], tensor[zp], y, ym, yp, x, xm, xp,
         )  # fmt: skip
+
+
+@cuda.jit
+def gradient_sums_cuda(v, stride, partial):
+    """Fill `partial` (slices, x) with the sums along y of |∇I| over every `stride`-th slice, one thread a column."""
+    x, n = cuda.grid(2)
+    nz, ny, nx = v.shape
+    if n >= partial.shape[0] or x >= nx:
+        return
+    z = n * stride
+    zm, zp, xm, xp = max(z - 1, 0), min(z + 1, nz - 1), max(x - 1, 0), min(x + 1, nx - 1)
+    total = np.float32(0)
+    for y in range(ny):
+        a, b, c, _, _, _ = products_voxel(v, z, zm, zp, y, max(y - 1, 0), min(y + 1, ny - 1), x, xm, xp)
+        total += math.sqrt(a + b + c)
+    partial[n, x] = np.float32(0.5) * total

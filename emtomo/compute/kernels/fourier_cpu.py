@@ -221,6 +221,31 @@ def climb(ref, pad, k, data, weight, size, rotation, shift, centre_rotation, cen
     return best, best_rotation, best_shift, best_hessian
 
 
+@njit(nogil=True, cache=True)
+def distinct(rotations, shifts, information, group, new):
+    """Fill `new` (n): whether no earlier new peak, or an equivalent of it, lies within one standard deviation."""
+    step = np.empty(6)
+    for i in range(len(rotations)):
+        new[i] = True
+        for j in range(i):
+            if not new[j]:
+                continue
+            between = rotations[j].T.copy() @ rotations[i]
+            most = -2.0
+            for g in range(len(group)):
+                t = between @ group[g]
+                trace = t[0, 0] + t[1, 1] + t[2, 2]
+                if trace > most:
+                    most = trace
+                    step[0], step[1], step[2] = t[2, 1] - t[1, 2], t[0, 2] - t[2, 0], t[1, 0] - t[0, 1]
+            step[:3] *= 0.5
+            step[3:] = shifts[i] - shifts[j]
+            # not on the far side of the sphere, where the sine is small too
+            if most > 1.0 and (step @ information[j] @ step) < 1.0:
+                new[i] = False
+                break
+
+
 @njit(nogil=True, cache=True, fastmath=True)
 def _add(sums, k, j, i, f, re, im, w):
     """Add to real part, imaginary part and weight, which lie side by side."""

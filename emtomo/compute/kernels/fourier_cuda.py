@@ -1,20 +1,22 @@
 """CUDA drivers: sections, the likelihood with its derivatives, insertion; the same bodies as on the CPU.
 
-Where a sum is the nature of the thing there are two bodies: each thread of the likelihood keeps 28 sums of its own,
-which the host adds up in a fixed order; insertion uses atomic additions, so that its last digits depend on their order.
+They work on many particles at a time. Where a sum is the nature of the thing there are two bodies: each thread of the
+likelihood keeps 28 sums of its own in registers, which are added up in a fixed order afterwards; insertion uses atomic
+additions, so that its last digits depend on their order.
 """
 
 import math
 
 import numpy as np
-from numba import cuda, float32
+from numba import cuda
 
 from emtomo.compute.kernels.fourier import place, value, value_and_gradient
 
 THREADS = 128
 SUMS = 28  # log likelihood, six derivatives, 21 products
-TWO = np.float32(2.0)
+ZERO = np.float32(0.0)
 ONE = np.float32(1.0)
+TWO = np.float32(2.0)
 
 
 @cuda.jit
@@ -39,18 +41,24 @@ def sections_cuda(ref, pad, k, rotations, out):
 
 
 @cuda.jit
-def likelihood_cuda(ref, pad, k, data, weight, r, shift, turn, out):
-    """Fill row t of `out` (threads, 28) with thread t's part of the log likelihood, its gradient and information."""
-    t = cuda.grid(1)
-    total = out.shape[0]
-    if t >= total:
+def likelihoods_cuda(ref, pad, k, chosen, data, weight, owner, rotations, shifts, turn, out):  # noqa: PLR0915 each sum is a statement
+    """Fill `out` (p, lanes, 28) with the log likelihoods of p poses, their gradients and information.
+
+    Pose p is one of particle ``owner[p]``; only the frequencies `chosen` count. Every lane adds up some of them.
+    """
+    task = cuda.grid(1)
+    lanes = out.shape[1]
+    p, t = task // lanes, task % lanes
+    if p >= out.shape[0]:
         return
     m = ref.shape[0] // 2
-    g = cuda.local.array(12, float32)
-    for s in range(SUMS):
-        out[t, s] = 0.0
-    i = t
-    while i < k.shape[0]:
+    r, b, shift = rotations[p], owner[p], shifts[p]
+    total, g0, g1, g2, g3, g4, g5 = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
+    h00, h10, h11, h20, h21, h22, h30, h31, h32, h33 = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
+    h40, h41, h42, h43, h44, h50, h51, h52, h53, h54 = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
+    h55 = ZERO
+    for j in range(t, chosen.shape[0], lanes):
+        i = chosen[j]
         x, y, z = k[i, 0], k[i, 1], k[i, 2]
         qx = pad * (r[0, 0] * x + r[1, 0] * y + r[2, 0] * z)
         qy = pad * (r[0, 1] * x + r[1, 1] * y + r[2, 1] * z)
@@ -58,48 +66,115 @@ def likelihood_cuda(ref, pad, k, data, weight, r, shift, turn, out):
         vr, vi, xr, xi, yr, yi, zr, zi = value_and_gradient(ref, m, qx, qy, qz)
         phase = turn * (x * shift[0] + y * shift[1] + z * shift[2])
         co, si = math.cos(phase), math.sin(phase)
-        er = data[i].real * co - data[i].imag * si
-        ei = data[i].imag * co + data[i].real * si
-        w = weight[i]
-        g[0], g[1] = yr * qz - zr * qy, yi * qz - zi * qy
-        g[2], g[3] = zr * qx - xr * qz, zi * qx - xi * qz
-        g[4], g[5] = xr * qy - yr * qx, xi * qy - yi * qx
-        g[6], g[7] = turn * x * vi, -turn * x * vr
-        g[8], g[9] = turn * y * vi, -turn * y * vr
-        g[10], g[11] = turn * z * vi, -turn * z * vr
-        out[t, 0] += TWO * (er * vr + ei * vi) - w * (vr * vr + vi * vi)
-        p = 7
-        for a in range(6):
-            out[t, 1 + a] += TWO * ((er - w * vr) * g[2 * a] + (ei - w * vi) * g[2 * a + 1])
-            for b in range(a + 1):
-                out[t, p] += TWO * w * (g[2 * a] * g[2 * b] + g[2 * a + 1] * g[2 * b + 1])
-                p += 1
-        i += total
+        d, w = data[b, i], weight[b, i]
+        er = d.real * co - d.imag * si
+        ei = d.imag * co + d.real * si
+        total += TWO * (er * vr + ei * vi) - w * (vr * vr + vi * vi)
+        er -= w * vr
+        ei -= w * vi
+        # by a turn, which moves the point by q x omega, and by a shift, which multiplies by -2 pi i k / size
+        ar, ai = yr * qz - zr * qy, yi * qz - zi * qy
+        br, bi = zr * qx - xr * qz, zi * qx - xi * qz
+        cr, ci = xr * qy - yr * qx, xi * qy - yi * qx
+        tx, ty, tz = turn * x, turn * y, turn * z
+        g0 += er * ar + ei * ai
+        g1 += er * br + ei * bi
+        g2 += er * cr + ei * ci
+        cross = er * vi - ei * vr
+        g3 += tx * cross
+        g4 += ty * cross
+        g5 += tz * cross
+        h00 += w * (ar * ar + ai * ai)
+        h10 += w * (br * ar + bi * ai)
+        h11 += w * (br * br + bi * bi)
+        h20 += w * (cr * ar + ci * ai)
+        h21 += w * (cr * br + ci * bi)
+        h22 += w * (cr * cr + ci * ci)
+        wa, wb, wc = w * (vi * ar - vr * ai), w * (vi * br - vr * bi), w * (vi * cr - vr * ci)
+        h30 += tx * wa
+        h31 += tx * wb
+        h32 += tx * wc
+        h40 += ty * wa
+        h41 += ty * wb
+        h42 += ty * wc
+        h50 += tz * wa
+        h51 += tz * wb
+        h52 += tz * wc
+        power = w * (vr * vr + vi * vi)
+        h33 += power * tx * tx
+        h43 += power * ty * tx
+        h44 += power * ty * ty
+        h53 += power * tz * tx
+        h54 += power * tz * ty
+        h55 += power * tz * tz
+    o = out[p, t]
+    o[0], o[1], o[2], o[3], o[4], o[5], o[6] = total, TWO * g0, TWO * g1, TWO * g2, TWO * g3, TWO * g4, TWO * g5
+    o[7], o[8], o[9], o[10], o[11], o[12] = TWO * h00, TWO * h10, TWO * h11, TWO * h20, TWO * h21, TWO * h22
+    o[13], o[14], o[15], o[16] = TWO * h30, TWO * h31, TWO * h32, TWO * h33
+    o[17], o[18], o[19], o[20], o[21] = TWO * h40, TWO * h41, TWO * h42, TWO * h43, TWO * h44
+    o[22], o[23], o[24], o[25], o[26], o[27] = TWO * h50, TWO * h51, TWO * h52, TWO * h53, TWO * h54, TWO * h55
 
 
 @cuda.jit
-def insert_cuda(k, pad, data, weight, r, shift, turn, factor, sums):
-    """Add a particle's data, moved by minus its shift, and its weights at R.T k; one thread a point."""
-    i = cuda.grid(1)
-    if i >= k.shape[0]:
+def inserts_cuda(k, pad, data, weight, owner, rotations, shifts, turn, factors, sums):
+    """Add particles' data, moved by minus their shifts, and weights at R.T k; one thread a pose and point."""
+    task = cuda.grid(1)
+    n = k.shape[0]
+    p, i = task // n, task % n
+    if p >= owner.shape[0]:
         return
+    r, b, shift, factor = rotations[p], owner[p], shifts[p], factors[p]
     x, y, z = k[i, 0], k[i, 1], k[i, 2]
     phase = turn * (x * shift[0] + y * shift[1] + z * shift[2])
     co, si = math.cos(phase), math.sin(phase)
-    re = factor * (data[i].real * co - data[i].imag * si)
-    im = factor * (data[i].imag * co + data[i].real * si)
-    w = factor * weight[i]
+    d = data[b, i]
+    re = factor * (d.real * co - d.imag * si)
+    im = factor * (d.imag * co + d.real * si)
+    w = factor * weight[b, i]
     kx = pad * (r[0, 0] * x + r[1, 0] * y + r[2, 0] * z)
     ky = pad * (r[0, 1] * x + r[1, 1] * y + r[2, 1] * z)
     kz = pad * (r[0, 2] * x + r[1, 2] * y + r[2, 2] * z)
-    sign, px, py, pz, a, b, c = place(sums.shape[0] // 2, kx, ky, kz)
+    sign, px, py, pz, a, b1, c = place(sums.shape[0] // 2, kx, ky, kz)
     im *= sign
     for dz in range(2):
         fz = c if dz else ONE - c
         for dy in range(2):
-            fy = fz * (b if dy else ONE - b)
+            fy = fz * (b1 if dy else ONE - b1)
             for dx in range(2):
                 f = fy * (a if dx else ONE - a)
                 cuda.atomic.add(sums, (pz + dz, py + dy, px + dx, 0), f * re)
                 cuda.atomic.add(sums, (pz + dz, py + dy, px + dx, 1), f * im)
                 cuda.atomic.add(sums, (pz + dz, py + dy, px + dx, 2), f * w)
+
+
+@cuda.jit
+def residuals_cuda(ref, pad, k, inside, data, weight, rotations, shifts, turn, power, measured):
+    """Add to `power` and `measured` (n) what the reference leaves of all particles' data, and their weights.
+
+    Only frequencies `inside` are explained; one thread a frequency.
+    """
+    i = cuda.grid(1)
+    if i >= k.shape[0]:
+        return
+    x, y, z = k[i, 0], k[i, 1], k[i, 2]
+    left, had = ZERO, ZERO
+    for b in range(data.shape[0]):
+        d, w = data[b, i], weight[b, i]
+        re, im = d.real, d.imag
+        if inside[i]:
+            r, shift = rotations[b], shifts[b]
+            vr, vi = value(
+                ref,
+                ref.shape[0] // 2,
+                pad * (r[0, 0] * x + r[1, 0] * y + r[2, 0] * z),
+                pad * (r[0, 1] * x + r[1, 1] * y + r[2, 1] * z),
+                pad * (r[0, 2] * x + r[1, 2] * y + r[2, 2] * z),
+            )
+            phase = turn * (x * shift[0] + y * shift[1] + z * shift[2])
+            co, si = math.cos(phase), math.sin(phase)
+            re -= w * (vr * co + vi * si)
+            im -= w * (vi * co - vr * si)
+        left += re * re + im * im
+        had += w
+    power[i] += left
+    measured[i] += had

@@ -10,8 +10,8 @@ ZERO = np.float32(0.0)
 
 
 @cuda.jit
-def product_cuda(flat, m, wide, scale, rotation, spectrum, spans, out):
-    """Fill `out` as ``matching_cpu.product`` does."""
+def product_cuda(flat, m, wide, scale, rotations, number, spectrum, spans, out):
+    """Fill `out` as ``matching_cpu.product`` does, for rotation `number`."""
     task = cuda.grid(1)
     nz, ny, nx = spectrum.shape[0], spectrum.shape[1], spectrum.shape[2] // 2
     if task >= nz * ny * nx:
@@ -23,7 +23,7 @@ def product_cuda(flat, m, wide, scale, rotation, spectrum, spans, out):
         out[k, j, 2 * i] = ZERO
         out[k, j, 2 * i + 1] = ZERO
         return
-    r = rotation
+    r = rotations[number]
     x = np.float32(i) * scale[0]
     y = np.float32(j if 2 * j < ny else j - ny) * scale[1]
     z = np.float32(k if 2 * k < nz else k - nz) * scale[2]
@@ -44,7 +44,7 @@ def product_cuda(flat, m, wide, scale, rotation, spectrum, spans, out):
 def keep_best_cuda(score, offset, factor, number, kind, allowed, best, which):
     """Keep in `best` and `which` of a tile the largest scores so far and their numbers.
 
-    `offset` (z, y, x) is where the tile lies in `score`; `allowed` has one entry, true, where nothing guides.
+    `offset` (z, y, x) is where the tile lies in `score`; a row of `allowed` has one entry where nothing guides.
     """
     task = cuda.grid(1)
     nz, ny, nx = best.shape
@@ -53,7 +53,7 @@ def keep_best_cuda(score, offset, factor, number, kind, allowed, best, which):
     i = task % nx
     j = (task // nx) % ny
     k = task // (nx * ny)
-    if allowed.shape[0] > 1 and not allowed[kind[k, j, i]]:
+    if allowed.shape[1] > 1 and not allowed[number, kind[k, j, i]]:
         return
     value = score[k + offset[0], j + offset[1], i + offset[2]] * factor
     best[k, j, i], which[k, j, i] = better(value, number, best[k, j, i], which[k, j, i])

@@ -5,12 +5,12 @@ resolution (matrix products), whose peaks are then climbed at rising resolution 
 a peak's mass is that of the Gaussian with its curvature (Laplace's method).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from emtomo.compute.kernels import fourier_cpu
-from emtomo.compute.refinement.backend import Backend
 
 DEEPEST = 12.0  # log density below the best at which a peak no longer counts
 MOST_STEPS = 8
@@ -83,7 +83,7 @@ def waves(k: np.ndarray, shifts: np.ndarray, size: int) -> np.ndarray:
 
 def starts(
     grid: Grid,
-    backend: Backend,
+    sections_of: Callable[[np.ndarray, np.ndarray], np.ndarray],
     data: np.ndarray,
     weight: np.ndarray,
     rotation: np.ndarray,
@@ -98,8 +98,8 @@ def starts(
     Parameters
     ----------
     grid : Grid
-    backend : Backend
-        With the reference.
+    sections_of : callable
+        Frequencies and rotations to `(o, 2 n)` sections of the reference.
     data, weight : (n,) arrays
         Of the packed frequencies, divided by the noise's variance.
     rotation, shift : arrays
@@ -115,7 +115,7 @@ def starts(
     w = weight[grid.chosen]
     if grid.sections is None:
         rotations = rotation @ grid.rotations
-        sections = backend.sections(grid.k, rotations)
+        sections = sections_of(grid.k, rotations)
     else:
         rotations, sections = grid.rotations, grid.sections
     if norms is None:
@@ -128,10 +128,27 @@ def starts(
     scores -= (0.5 * prior.per_shift * (off**2).sum(axis=1)).astype(np.float32)
     best = scores.argmax(axis=1)
     height = scores[np.arange(len(scores)), best] - norms
+    return best_apart(height, rotations, shift + grid.shifts[best], prior, grid.angle_step, most)
+
+
+def best_apart(
+    height: np.ndarray, rotations: np.ndarray, shifts: np.ndarray, prior: Prior, step: float, most: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the likeliest orientations with their shifts, the best first, no two within 1.3 `step` degrees.
+
+    Parameters
+    ----------
+    height : (o,) array
+        Log likelihoods, with the prior of the shifts.
+    rotations, shifts : (o, 3, 3) and (o, 3) arrays
+    prior : Prior
+    step : float
+    most : int
+    """
     if prior.per_angle > 0:
         cosine = (np.einsum("ij,nij->n", prior.rotation, rotations) - 1) / 2
         height = height - 0.5 * prior.per_angle * np.arccos(np.clip(cosine, -1, 1)) ** 2
-    return _apart(height, rotations, shift + grid.shifts[best], grid.angle_step, most)
+    return _apart(height, rotations, shifts, step, most)
 
 
 def _apart(
@@ -152,7 +169,7 @@ def _apart(
 
 def climb(
     candidates: list[tuple[np.ndarray, np.ndarray]],
-    backend: Backend,
+    climbed: Callable[..., tuple[float, np.ndarray, np.ndarray, np.ndarray]],
     stages: list[tuple[np.ndarray, np.ndarray]],
     data: np.ndarray,
     weight: np.ndarray,
@@ -166,7 +183,9 @@ def climb(
     Parameters
     ----------
     candidates : list of (rotation, shift)
-    backend : Backend
+    climbed : callable
+        Frequencies, data, weights, size, rotation, shift, the prior's centre and precision, limits and number of
+        steps to log posterior density, rotation, shift and information at the top of the nearest peak.
     stages : list of (chosen, k)
         Which frequencies take part in every stage.
     data, weight : (n,) arrays
@@ -180,43 +199,40 @@ def climb(
     arguments = prior.rotation.astype(float), prior.shift.astype(float), prior.precision, np.array(limits)
     for chosen, k in stages:
         d, w = data[chosen], weight[chosen]
-        found = [
-            backend.climb(k, d, w, size, rotation, shift, *arguments, MOST_STEPS) for rotation, shift in candidates
-        ]
-        found.sort(key=lambda peak: -peak[0])
-        found = _distinct([peak for peak in found if peak[0] > found[0][0] - DEEPEST], group)
-        candidates = [(rotation, shift) for _, rotation, shift, _ in found]
-    information = np.array([peak[3] for peak in found])
-    information += np.diag(LEAST)
-    covariance = np.linalg.inv(information)
-    logs = np.array([peak[0] for peak in found]) + 0.5 * np.linalg.slogdet(2 * np.pi * covariance)[1]
+        peaks = [climbed(k, d, w, size, rotation, shift, *arguments, MOST_STEPS) for rotation, shift in candidates]
+        density, rotations, shifts, information = (np.array(part) for part in zip(*peaks, strict=True))
+        kept = distinct(density, rotations, shifts, information, group)
+        candidates = list(zip(rotations[kept], shifts[kept], strict=True))
+    return peaks_of(density[kept], rotations[kept], shifts[kept], information[kept])
+
+
+def distinct(
+    density: np.ndarray, rotations: np.ndarray, shifts: np.ndarray, information: np.ndarray, group: np.ndarray
+) -> np.ndarray:
+    """Return which peaks count, the highest first, without those that several climbs led to.
+
+    Climbs to equivalent orientations led to one peak; it is within one standard deviation of the other.
+    """
+    order = np.argsort(-density, kind="stable")
+    order = order[density[order] > density[order[0]] - DEEPEST]
+    new = np.empty(len(order), np.bool_)
+    fourier_cpu.distinct(rotations[order], shifts[order], information[order], group.astype(float), new)
+    return order[new]
+
+
+def peaks_of(density: np.ndarray, rotations: np.ndarray, shifts: np.ndarray, information: np.ndarray) -> Peaks:
+    """Return peaks with their masses: those of Gaussians with their curvatures."""
+    covariance = np.linalg.inv(information + np.diag(LEAST))
+    logs = density + 0.5 * np.linalg.slogdet(2 * np.pi * covariance)[1]
     mass = np.exp(logs - logs.max())
     order = np.argsort(-mass, kind="stable")
     return Peaks(
         (mass / mass.sum())[order],
-        np.array([found[i][1] for i in order]),
-        np.array([found[i][2] for i in order]),
+        rotations[order],
+        shifts[order],
         covariance[order],
         float(logs.max() + np.log(mass.sum())),
     )
-
-
-def _distinct(found: list[tuple], group: np.ndarray) -> list[tuple]:
-    """Return peaks without those that several climbs, or climbs to equivalent orientations, led to."""
-    kept: list[tuple] = []
-    for peak in found:
-        for other in kept:
-            turns = other[1].T @ peak[1] @ group
-            traces = np.trace(turns, axis1=1, axis2=2)
-            turn = turns[np.argmax(traces)]
-            omega = 0.5 * np.array([turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]])
-            step = np.concatenate([omega, peak[2] - other[2]])
-            # within one standard deviation of the other and not on the far side of the sphere
-            if traces.max() > 1 and step @ other[3] @ step < 1:
-                break
-        else:
-            kept.append(peak)
-    return kept
 
 
 def spread_out(peaks: Peaks, least: float, smallest: float) -> list[tuple[float, np.ndarray, np.ndarray]]:

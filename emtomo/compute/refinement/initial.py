@@ -3,9 +3,9 @@
 import numpy as np
 
 from emtomo.compute.refinement.expectation import Grid, waves
-from emtomo.compute.refinement.iteration import Half, Worker
 from emtomo.compute.refinement.packing import bands
 from emtomo.compute.refinement.particles import Poses
+from emtomo.compute.refinement.worker import Half, Worker
 
 SAMPLE = 400  # particles of a half set that the first noise spectrum is taken from
 FEWEST, MOSTLY = 5, 0.9  # particles, and their share, that show that contrast is inverted
@@ -77,7 +77,7 @@ def _cross(
 
     sections = grid.sections
     if sections is None:
-        sections = worker.backend.sections(grid.k, rotation @ grid.rotations)
+        sections = worker.sections(grid.k, rotation @ grid.rotations)
     norm = np.empty(len(sections), np.float32)
     fourier_cpu.norms(sections, w[grid.chosen], norm)
     here = d[grid.chosen] * waves(grid.k, shift[None, :], size)[0]

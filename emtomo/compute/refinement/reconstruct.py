@@ -8,11 +8,12 @@ import numpy as np
 from emtomo.compute.filters import ball
 from emtomo.compute.fsc import fourier_shell_correlation
 from emtomo.compute.kernels import fourier_cpu
-from emtomo.compute.refinement.iteration import EDGE, Block, blocks_of, normalised
+from emtomo.compute.refinement.iteration import Block, blocks_of
 from emtomo.compute.refinement.maximisation import Sums, partial_sums, solve
 from emtomo.compute.refinement.packing import Packing
 from emtomo.compute.refinement.particles import Particles, Poses
 from emtomo.compute.refinement.reference import PAD
+from emtomo.compute.refinement.worker import EDGE, normalised
 from emtomo.compute.spread import Spread, Told, in_threads
 
 

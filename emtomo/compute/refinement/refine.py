@@ -11,7 +11,7 @@ from emtomo.compute.filters import ball, radial_filter
 from emtomo.compute.fsc import FscCurves, fourier_shell_correlation, resolution_at, solvent_corrected_fsc
 from emtomo.compute.refinement.frame import IDENTITY, frame_of
 from emtomo.compute.refinement.initial import first_noise, flat_half, grey_scale, smooth_gaps
-from emtomo.compute.refinement.iteration import EDGE, Half, Setting, Total, Worker, run_iteration
+from emtomo.compute.refinement.iteration import Total, run_iteration, worker_of
 from emtomo.compute.refinement.maximisation import Sums, solve
 from emtomo.compute.refinement.options import RefineOptions
 from emtomo.compute.refinement.packing import Packing
@@ -28,6 +28,7 @@ from emtomo.compute.refinement.schedule import (
     still_joined,
 )
 from emtomo.compute.refinement.settings import common_setting, turned_sums
+from emtomo.compute.refinement.worker import EDGE, Half, Setting
 from emtomo.compute.spread import Spread, in_threads
 from emtomo.compute.symmetry import parse_symmetry, symmetric_angle, symmetry_rotations
 from emtomo.errors import EmtomoError
@@ -169,9 +170,9 @@ class Refinement:
             half = flat_half(self.first)
             members = np.flatnonzero(self.start.half == h)
             setting = self._setting(progress, local, whole)
-            half.noise = first_noise(Worker(p, half, setting), members, self.start)
+            half.noise = first_noise(worker_of(p, half, setting), members, self.start)
             which = LOCAL if local.all() else GLOBAL
-            scale, inverted = grey_scale(Worker(p, half, setting), members, self.start, which)
+            scale, inverted = grey_scale(worker_of(p, half, setting), members, self.start, which)
             if inverted and not self.remarks:
                 self.remarks.append(
                     "The reference looks inverted against the particles: its best fit to nearly all of them has the "

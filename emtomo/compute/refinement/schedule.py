@@ -6,9 +6,9 @@ import numpy as np
 
 from emtomo.compute.orientations import ball_lattice, local_rotations, orientation_grid, random_turn
 from emtomo.compute.refinement.expectation import Grid, waves
-from emtomo.compute.refinement.iteration import Search
 from emtomo.compute.refinement.options import RefineOptions
 from emtomo.compute.refinement.packing import Packing
+from emtomo.compute.refinement.worker import Search
 
 # a grid step must not move the particle's rim by more than this part of the finest wave compared
 RIM = 1.4

@@ -9,13 +9,14 @@ import numpy as np
 from emtomo.compute.device import check_device
 from emtomo.compute.filters import ball, lowpass_curve, radial_filter
 from emtomo.compute.refinement.initial import first_noise, flat_half, grey_scale, smooth_gaps
-from emtomo.compute.refinement.iteration import EDGE, Half, Setting, Worker, run_iteration
+from emtomo.compute.refinement.iteration import run_iteration, worker_of
 from emtomo.compute.refinement.maximisation import Sums, solve
 from emtomo.compute.refinement.options import SYMMETRY, RefineOptions
 from emtomo.compute.refinement.packing import Packing
 from emtomo.compute.refinement.particles import Particles, Poses
 from emtomo.compute.refinement.reconstruct import half_sums
 from emtomo.compute.refinement.schedule import Progress, global_search
+from emtomo.compute.refinement.worker import EDGE, Half, Setting
 from emtomo.compute.rotations import random_rotations
 from emtomo.compute.symmetry import parse_symmetry, symmetry_rotations
 from emtomo.errors import EmtomoError
@@ -147,9 +148,9 @@ class StochasticModel:
             volume = np.asarray(reference, np.float32)
         volume = self._filtered(volume)
         half, setting = flat_half(volume), self._setting()
-        half.noise = first_noise(Worker(self.particles, half, setting), batch, self.start)
+        half.noise = first_noise(worker_of(self.particles, half, setting), batch, self.start)
         if reference is not None:
-            scale, _ = grey_scale(Worker(self.particles, half, setting), batch, self.start, 0)
+            scale, _ = grey_scale(worker_of(self.particles, half, setting), batch, self.start, 0)
             half.reference = volume * np.float32(scale)
         self.half = half
 

@@ -1,60 +1,130 @@
 """The CUDA drivers against those of the CPU; in numba's simulator where there is no GPU, so on tiny inputs."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from emtomo.compute.device import cuda_available
-from emtomo.compute.refinement.backend import Cpu, Cuda, backend_of
+from emtomo.compute.kernels import fourier_cpu
+from emtomo.compute.refinement.climbs import climb_all, turned_all
+from emtomo.compute.refinement.cuda import Cuda
+from emtomo.compute.refinement.expectation import waves
+from emtomo.compute.refinement.iteration import worker_of
+from emtomo.compute.refinement.maximisation import partial_sums
 from emtomo.compute.refinement.options import RefineOptions
-from emtomo.compute.refinement.packing import Packing
+from emtomo.compute.refinement.packing import Packing, bands
 from emtomo.compute.refinement.particles import Poses
-from emtomo.compute.refinement.reference import padded_transform
+from emtomo.compute.refinement.reference import PAD, padded_transform
 from emtomo.compute.refinement.refine import Refinement
+from emtomo.compute.refinement.schedule import Progress, global_search, local_search
+from emtomo.compute.refinement.worker import Half, Setting
 from emtomo.compute.rotations import angle_between, random_rotations
+from emtomo.compute.symmetry import symmetry_rotations
 from emtomo.errors import EmtomoError
 from tests.compute.refinement.data import blobs, particles, turned_by
 
 pytestmark = [pytest.mark.cuda, pytest.mark.skipif(not cuda_available(), reason="no CUDA device and no simulator")]
-N, RADIUS = 12, 3.0
+N, RADIUS, P = 12, 3.0, np.float32(PAD)
 
 
 @pytest.fixture
-def both():
-    reference = padded_transform(blobs(N, count=4), RADIUS)
-    return Cpu(reference), Cuda(reference, "cuda")
+def reference():
+    return padded_transform(blobs(N, count=4), RADIUS)
 
 
 @pytest.fixture
 def measured(rng):
+    """Two particles' packed data and weights."""
     packing = Packing(N, RADIUS)
-    data = packing.transform(blobs(N, count=4)) + rng.normal(size=len(packing)) * 2
-    return packing.k, data.astype(np.complex64), rng.random(len(packing)).astype(np.float32) + 0.5
+    data = packing.transform(blobs(N, count=4)) + rng.normal(size=(2, len(packing))) * 2
+    return packing.k, data.astype(np.complex64), rng.random(data.shape).astype(np.float32) + 0.5
 
 
-def test_sections_are_equal(both, measured):
-    rotations = random_rotations(3, 1)
-    first, second = (b.sections(measured[0], rotations) for b in both)
+@pytest.fixture
+def cuda(reference, measured):
+    return Cuda(reference, measured[0], N, "cuda")
+
+
+def test_sections_are_equal(cuda, reference, measured):
+    rotations = random_rotations(3, 1).astype(np.float32)
+    first = np.empty((3, 2 * len(measured[0])), np.float32)
+    fourier_cpu.sections(reference, P, measured[0], rotations, first)
+    second = cuda.host(cuda.sections(cuda.k, rotations))
     assert np.allclose(first, second, rtol=1e-4, atol=1e-3 * np.abs(first).max())
 
 
-def test_climbs_end_on_the_same_pose(both, measured):
-    start = turned_by(np.eye(3)[None], 8.0, 1)[0]
-    prior = start, np.zeros(3), np.array([1.0, 0.1]), np.array([0.3, 1.0])
-    first, second = (b.climb(*measured, N, start, np.array([0.4, -0.3, 0.2]), *prior, 6) for b in both)
-    assert first[0] == pytest.approx(second[0], rel=1e-3)
-    assert angle_between(first[1][None], second[1][None])[0] < 0.1
-    assert np.abs(first[2] - second[2]).max() < 0.01
-    assert np.allclose(first[3], second[3], rtol=0.02, atol=1e-2 * np.abs(first[3]).max())
+@pytest.mark.parametrize("precision", [(0.0, 0.0), (1.0, 0.1)])
+def test_climbs_end_on_the_same_pose(cuda, reference, measured, precision):
+    k, data, weight = measured
+    starts = turned_by(np.tile(np.eye(3), (3, 1, 1)), 8.0, 1)
+    moves, owner = np.array([[0.4, -0.3, 0.2], [0, 0, 0], [-0.5, 0.1, 0.2]]), np.array([0, 1, 1])
+    centres, limits = (np.tile(np.eye(3), (2, 1, 1)), np.zeros((2, 3))), (0.3, 1.0)
+    chosen = cuda.xp.arange(len(k), dtype=np.int32)
+    there = [cuda.xp.asarray(a) for a in (data, weight)]
+    found = climb_all(
+        lambda *poses: cuda.likelihoods(chosen, *there, *poses), owner, starts, moves, centres, np.array(precision),
+        limits, 6,
+    )  # fmt: skip
+    for p, b in enumerate(owner):
+        prior = np.eye(3), np.zeros(3), np.array(precision), np.array(limits)
+        one = fourier_cpu.climb(reference, P, k, data[b], weight[b], N, starts[p], moves[p], *prior, 6)
+        assert found[0][p] == pytest.approx(one[0], rel=1e-3)
+        assert angle_between(found[1][p][None], one[1][None])[0] < 0.1
+        assert np.abs(found[2][p] - one[2]).max() < 0.01
+        assert np.allclose(found[3][p], one[3], rtol=0.02, atol=1e-2 * np.abs(one[3]).max())
 
 
-def test_insertion_is_equal(both, measured):
-    rotation, shift = random_rotations(1, 4)[0], np.array([0.5, -0.2, 1.0])
-    sums = []
-    for backend in both:
-        empty = backend.sums(RADIUS)
-        backend.insert(empty, *measured, N, rotation, shift, 0.7)
-        sums.append(backend.collected(empty))
-    assert np.allclose(*sums, rtol=1e-3, atol=1e-3 * np.abs(sums[0]).max())
+def test_many_turns_are_rodrigues(rng):
+    rotations, omega = random_rotations(5, 2), rng.normal(size=(5, 3))
+    omega[0] = 0
+    expected = [fourier_cpu.turned(r, o) for r, o in zip(rotations, omega, strict=True)]
+    assert np.allclose(turned_all(rotations, omega), expected, atol=1e-12)
+
+
+def test_insertion_is_equal(cuda, measured):
+    k, data, weight = measured
+    rotations, shifts = random_rotations(3, 4), np.array([[0.5, -0.2, 1.0], [0, 0, 0], [1, 0.3, 0]])
+    owner, factors = np.array([0, 1, 1]), np.array([0.7, 0.2, 0.8])
+    first, second = partial_sums(RADIUS), cuda.xp.asarray(partial_sums(RADIUS))
+    cuda.insert(*(cuda.xp.asarray(a) for a in (data, weight)), owner, rotations, shifts, factors, second)
+    for b, r, s, f in zip(owner, rotations, shifts, factors, strict=True):
+        moved = (data[b] * waves(k, s[None], N)[0]).astype(np.complex64)
+        fourier_cpu.insert(k, P, moved, weight[b], r.astype(np.float32), np.float32(f), first)
+    assert np.allclose(first, cuda.host(second), rtol=1e-3, atol=1e-3 * np.abs(first).max())
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+@pytest.mark.parametrize("kind", ["none", "wedge", "ctf_squared"])
+def test_a_batch_gives_what_particles_give_one_by_one(absolute, kind):
+    volume, count = blobs(N, count=4), 3
+    source, truth, _ = particles(volume, count, 0.3)
+    weights = np.random.default_rng(2).random((2, N, N, N // 2 + 1)).astype(np.float32) + 0.5
+    source = replace(source, kind=kind, weight_key=[0, 1, 0], weight=lambda key: weights[key])
+    start = Poses(turned_by(truth.rotations, 5, 1), truth.shifts, np.ones(count, int))
+    options = RefineOptions(initial_lowpass=45.0, angular_step=20.0, offset_range=0.5, mask_diameter=80.0)
+    packing, radius = Packing(N, 4.0), RADIUS
+    search = (global_search if absolute else local_search)(options, Progress(0, radius, 60.0, 0.5), packing, 4.0)
+    half = Half(volume, np.random.default_rng(3).random(bands(N)) + 1)
+    frame = {1: (random_rotations(1, 5)[0], np.array([0.2, 0, -0.1]))}
+    setting = Setting(
+        packing, radius, (search,), np.zeros(count, int), start, 5.0, 1.0, 4.0, frame, symmetry_rotations("C1")
+    )
+    told = []
+    here = worker_of(source, half, setting).outcome(np.arange(count), start, told.append)
+    worker = worker_of(source, half, replace(setting, device="cuda"))
+    worker.most = 2
+    there = worker.outcome(np.arange(count), start, told.append)
+    assert sum(told) == 2 * count and sorted(there.found) == sorted(here.found)
+    for i, (rotation, shift, *rest) in here.found.items():
+        assert angle_between(rotation[None], there.found[i][0][None])[0] < 0.2
+        assert np.abs(shift - there.found[i][1]).max() < 0.02
+        assert rest == pytest.approx(there.found[i][2:], rel=0.02, abs=0.02)
+    for name in ("sums", "residual", "measured"):
+        a, b = getattr(here, name), getattr(there, name)
+        assert np.allclose(a, b, rtol=0.02, atol=0.01 * np.abs(a).max()), name
+    nothing = worker.outcome(np.zeros(0, int), start, told.append)
+    assert not nothing.sums.any() and not nothing.found
 
 
 def test_a_refinement_gives_the_same_poses_within_tolerance():
@@ -78,4 +148,3 @@ def test_an_unknown_device_is_told():
     source, truth, _ = particles(volume, 2, 0.3)
     with pytest.raises(EmtomoError, match="device must be cpu, cuda or cuda:N"):
         Refinement(source, truth, volume, RefineOptions(), device="gpu")
-    assert isinstance(backend_of(np.zeros((3, 3, 3), np.complex64), "cpu"), Cpu)

@@ -7,13 +7,13 @@ from scipy.spatial.transform import Rotation
 from emtomo.compute.device import use_threads
 from emtomo.compute.fsc import fourier_shell_correlation, shells_of
 from emtomo.compute.refinement.frame import frame_of
-from emtomo.compute.refinement.iteration import Outcome
 from emtomo.compute.refinement.options import RefineOptions
 from emtomo.compute.refinement.particles import Particles, Poses, assign_halves
 from emtomo.compute.refinement.reconstruct import Inserted, half_sums
 from emtomo.compute.refinement.refine import Refinement
 from emtomo.compute.refinement.schedule import Progress, advance, still_joined
 from emtomo.compute.refinement.settings import common_setting, other_settings, turned_sums
+from emtomo.compute.refinement.worker import Outcome
 from emtomo.compute.rotations import angle_between
 from emtomo.compute.symmetry import symmetric_angle, symmetry_rotations
 from emtomo.errors import EmtomoError
