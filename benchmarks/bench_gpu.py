@@ -116,11 +116,15 @@ def matching() -> None:
 
 def refinement() -> None:
     """Print what an iteration takes a particle, of a search about the poses and over all orientations."""
-    for n, count, step, what in ((64, 320, 1.8, "local"), (32, 320, 1.8, "local"), (32, 160, 15.0, "global")):
-        turns = random_rotations(count, 1)
-        stack = simulate_subtomograms(blobs(n), turns, np.zeros((count, 3)), 3.0, 1)
+    distinct = 200
+    for n, count, step, what in ((64, 2000, 1.8, "local"), (32, 4000, 1.8, "local"), (32, 1000, 15.0, "global")):
+        turns = random_rotations(distinct, 1)
+        stack = simulate_subtomograms(blobs(n), turns, np.zeros((distinct, 3)), 3.0, 1)
+        turns = turns[np.arange(count) % distinct]
         weights = wedge_weights(n, np.eye(3)[None], np.array([-60.0]), np.array([60.0]))
-        source = Particles(n, 10.0, lambda i, s=stack: s[i].copy(), [0] * count, lambda key, w=weights: w, "wedge")
+        source = Particles(
+            n, 10.0, lambda i, s=stack: s[i % distinct].copy(), [0] * count, lambda key, w=weights: w, "wedge"
+        )
         start = Poses(turns, np.zeros((count, 3)), assign_halves(count, 1))
         options = RefineOptions(initial_lowpass=40.0, angular_step=step, mask_diameter=0.6 * n * 10)
         found = {}
@@ -131,9 +135,9 @@ def refinement() -> None:
             began = time.perf_counter()
             after, *_ = refinement.step(state)
             found[device] = after.poses.rotations  # noqa: B023
-            return time.perf_counter() - began, after.poses.shifts
+            return time.perf_counter() - began, after.halves[1].reference
 
-        both(f"refinement, {count} particles of {n}^3, {what}", iterated, count, "a particle")
+        both(f"refinement, {count} particles of {n}^3, {what}, an iteration", iterated, count, "a particle")
         differ = angle_between(found["cpu"], found["cuda"])
         row("", f"poses differ by {np.median(differ):.3f} degrees (median), {differ.max():.2f} (most)")
 

@@ -137,7 +137,8 @@ class Driver:
                 self.rest(0.15)
         getattr(got[0], "shut", got[0].close)()
 
-    def pick(self, tomograms, meshes):
+    def sit(self, tomograms, meshes):
+        """Open a picker."""
         from emtomo.gui.core import verbs
         from emtomo.gui.tk.tomodialog import open_dialog
 
@@ -154,15 +155,19 @@ class Driver:
         name = dialog.sitting.names[0]
         dialog.open(name)
         self.wait(lambda: name in dialog.pickers)
-        picker = dialog.pickers[name]
         self.rest(1.5)
+        return dialog, dialog.pickers[name]
+
+    def pick(self, picker):
         for k in range(20):
             picker.state_.step(0, 2)
             picker.session.add(100.0 + k, 100.0, 60.0)
             picker.changed()
             self.rest(0.15)
-        picker.close()
-        dialog.shut()
+
+    def montage(self, picker):
+        picker.open_montage()
+        self.rest(1)
 
 
 def journey(project, folder):
@@ -179,7 +184,14 @@ def journey(project, folder):
                     what = f"{label}.{output.name}: {viewer._name}"
                     driver.measured(what, lambda o=output, v=viewer: driver.view(o, v))
     tomograms, meshes = f"{runs['denoise'].id}.tomograms", f"{runs['vectorial picking'].id}.meshes"
-    driver.measured("picker: 20 slices and clicks", lambda: driver.pick(tomograms, meshes))
+    got = []
+    driver.measured("opening the picker", lambda: got.extend(driver.sit(tomograms, meshes)))
+    dialog, picker = got
+    driver.measured("picker: 20 slices and clicks", lambda: driver.pick(picker))
+    driver.measured("opening the montage", lambda: driver.montage(picker))
+    picker.montage.close()
+    picker.close()
+    dialog.shut()
     driver.window.shut()
 
 

@@ -11,7 +11,7 @@ from emtomo.cli.output import Watcher, result, result_json, say
 from emtomo.engine.cluster import know
 from emtomo.engine.parameters import protocol_named, set_parameters
 from emtomo.engine.project import EmtomoProject, error_of, progress_of
-from emtomo.engine.queues import check_queue, launch_log, said_by_queue
+from emtomo.engine.queues import NewProject, check_queue, launch_log, said_by_queue
 from emtomo.engine.runner import out_of_date, run_all
 from emtomo.engine.templates import add_workflow, export_workflow, read_template
 from emtomo.errors import EmtomoError, ProjectError
@@ -81,9 +81,10 @@ def workflow(
     check_executor(executor)
     queue_values = key_values(queue_settings or [])
     exists = (project / EmtomoProject.getDbName()).exists()
-    opened = EmtomoProject.open(project) if exists else EmtomoProject.start(project)
+    opened = EmtomoProject.open(project) if exists else None
     if executor == QUEUE or queue or queue_values:
-        check_queue(opened, queue, queue_values)
+        check_queue(opened or NewProject(), queue, queue_values)
+    opened = opened or EmtomoProject.start(project)
     made = add_workflow(opened, parsed, values, folder)
     for one in made:
         set_executor(opened, one, executor, queue, queue_values, strict=False)

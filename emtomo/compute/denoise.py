@@ -143,7 +143,7 @@ def _flow_cuda(values: np.ndarray, options: DenoiseOptions, device: str, progres
     cuda = select_cuda(device)
     from emtomo.compute.kernels import diffusion_cuda as kernels
 
-    shape, grid = values.shape, kernels.grid_of(values.shape)
+    shape, grid, runs = values.shape, kernels.grid_of(values.shape), kernels.runs_of(values.shape)
     here, other = cuda.to_device(values), cuda.to_device(np.empty_like(values))
     tensor = None
     if options.method == "eed":
@@ -155,7 +155,7 @@ def _flow_cuda(values: np.ndarray, options: DenoiseOptions, device: str, progres
             contrast = options.lambda_
             if contrast < 0:
                 contrast = _mean_gradient_cuda(here, cuda)
-            kernels.tensor_cuda[grid, kernels.BLOCK](here, _inverse_k2(contrast), options.linear, tensor)
+            kernels.tensor_cuda[runs, kernels.RUN_BLOCK](here, _inverse_k2(contrast), options.linear, tensor)
             kernels.flow_cuda[grid, kernels.BLOCK](here, np.float32(options.dt), tensor, other)
         here, other = other, here
         if progress:

@@ -11,8 +11,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from pyworkflow import Config
 from pyworkflow.exceptions import PyworkflowException
-from pyworkflow.protocol import Protocol
+from pyworkflow.protocol import HostConfig, Protocol
 
 import emtomo.engine  # noqa: F401  the environment must be prepared before pyworkflow is imported
 from emtomo.errors import ProjectError
@@ -56,6 +57,15 @@ def queues_of(project: Any) -> dict[str, list[QueueParameter]]:
         filled = [[*map(str, row), "", "", ""] for row in rows]
         found[str(name)] = [QueueParameter(n, d, label or n, h) for n, d, label, h, *_ in filled if n != FOR_STEPS]
     return found
+
+
+class NewProject:
+    """What :func:`queues_of` needs of a project that does not exist yet: the machine's hosts.conf."""
+
+    def getHostConfig(self, name: str) -> Any:
+        """Return what hosts.conf says of a host, else of the first."""
+        hosts = HostConfig.load(Config.SCIPION_HOSTS)
+        return hosts[name] if name in hosts else next(iter(hosts.values()))
 
 
 def queue_of(run: Protocol) -> tuple[str, dict[str, str]] | None:

@@ -97,7 +97,7 @@ def test_strong_contrast_threshold_makes_eed_plain_diffusion(method, rng):
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("method", ["eed", "bflow"])
-@pytest.mark.parametrize("shape", [(5, 6, 4), (4, 5, 7)])
+@pytest.mark.parametrize("shape", [(5, 6, 4), (4, 5, 7), (19, 3, 4)])
 def test_devices_agree(device, method, shape, rng):
     v = rng.normal(size=shape).astype(np.float32)
     options = DenoiseOptions(method=method, iterations=2)

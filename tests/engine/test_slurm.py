@@ -146,7 +146,11 @@ def test_a_job_that_was_cancelled_by_others_has_failed(emtomo_command, project, 
         (("--executor", "spark"), "--executor must be local, dask or queue, got 'spark'."),
     ],
 )
-def test_bad_queues_and_values_are_told_and_nothing_is_left(emtomo_command, project, options, told):
+def test_bad_queues_and_values_are_told_and_nothing_is_left(emtomo_command, project, tmp_path, options, told):
+    filled = [f"--set={name}=1" for name in ("tomograms", "pixel_size", "points")]
+    new = emtomo_command("workflow", "directional_picking", "--project", tmp_path / "new", *filled, *options)
+    assert new.returncode == 2 and told in " ".join(new.stderr.split()), new.stderr
+    assert not (tmp_path / "new").exists()
     before = emtomo_command("status", project).stdout
     done = emtomo_command("run", project, "bin-tomograms", "tomograms=sim.tomograms", *options)
     assert done.returncode == 2 and told in " ".join(done.stderr.split()), done.stderr

@@ -13,11 +13,18 @@ from emtomo.compute.kernels.diffusion import (
 )
 
 BLOCK = (32, 4, 2)
+RUN, RUN_BLOCK = 16, (32, 4, 1)
 
 
 def grid_of(shape):
-    """Return the CUDA grid (x, y, z) that covers a (z, y, x) volume."""
+    """Return the CUDA grid (x, y, z) that covers a (z, y, x) volume with a thread for each voxel."""
     return tuple((n + b - 1) // b for n, b in zip(shape[::-1], BLOCK, strict=True))
+
+
+def runs_of(shape):
+    """Return the CUDA grid that covers it with a thread for each RUN voxels along z, in blocks of RUN_BLOCK."""
+    nz, ny, nx = shape
+    return (nx + 31) // 32, (ny + 3) // 4, (nz + RUN - 1) // RUN
 
 
 @cuda.jit
@@ -30,29 +37,47 @@ def beltrami_cuda(v, step4, out):
         out[z, y, x] = beltrami_voxel(v, z, zm, zp, y, ym, yp, x, max(x - 1, 0), min(x + 1, nx - 1), step4)
 
 
-@cuda.jit
-def tensor_cuda(v, inverse_k2, linear, tensor):
-    """Fill `tensor` (z, 6, y, x) with the diffusion tensor of every voxel."""
-    x, y, z = cuda.grid(3)
+@cuda.jit(device=True)
+def plane_sums(v, z, y, x):
+    """Return the six products of differences summed over the 3×3 voxels about (y, x) of slice z."""
     nz, ny, nx = v.shape
-    if z >= nz or y >= ny or x >= nx:
-        return
+    k = min(max(z, 0), nz - 1)
+    km, kp = max(k - 1, 0), min(k + 1, nz - 1)
     zero = np.float32(0)
     a, b, c, d, e, f = zero, zero, zero, zero, zero, zero
-    for dz in range(-1, 2):
-        k = min(max(z + dz, 0), nz - 1)
-        for dy in range(-1, 2):
-            j = min(max(y + dy, 0), ny - 1)
-            for dx in range(-1, 2):
-                i = min(max(x + dx, 0), nx - 1)
-                p, q, r, s, t, u = products_voxel(
-                    v, k, max(k - 1, 0), min(k + 1, nz - 1), j, max(j - 1, 0), min(j + 1, ny - 1),
-                    i, max(i - 1, 0), min(i + 1, nx - 1),
-                )  # fmt: skip
-                a, b, c, d, e, f = a + p, b + q, c + r, d + s, e + t, f + u
-    p, q, r, s, t, u = tensor_voxel(a, b, c, d, e, f, inverse_k2, linear)
-    tensor[z, 0, y, x], tensor[z, 1, y, x], tensor[z, 2, y, x] = p, q, r
-    tensor[z, 3, y, x], tensor[z, 4, y, x], tensor[z, 5, y, x] = s, t, u
+    for dy in range(-1, 2):
+        j = min(max(y + dy, 0), ny - 1)
+        for dx in range(-1, 2):
+            i = min(max(x + dx, 0), nx - 1)
+            p, q, r, s, t, u = products_voxel(
+                v, k, km, kp, j, max(j - 1, 0), min(j + 1, ny - 1), i, max(i - 1, 0), min(i + 1, nx - 1)
+            )
+            a, b, c, d, e, f = a + p, b + q, c + r, d + s, e + t, f + u
+    return a, b, c, d, e, f
+
+
+@cuda.jit
+def tensor_cuda(v, inverse_k2, linear, tensor):
+    """Fill `tensor` (z, 6, y, x) with the diffusion tensor of every voxel.
+
+    A thread goes along z for RUN voxels: every slice's sums serve for three of them.
+    """
+    x, y, n = cuda.grid(3)
+    nz, ny, nx = v.shape
+    first = n * RUN
+    if first >= nz or y >= ny or x >= nx:
+        return
+    a0, b0, c0, d0, e0, f0 = plane_sums(v, first - 1, y, x)
+    a1, b1, c1, d1, e1, f1 = plane_sums(v, first, y, x)
+    for z in range(first, min(first + RUN, nz)):
+        a2, b2, c2, d2, e2, f2 = plane_sums(v, z + 1, y, x)
+        p, q, r, s, t, u = tensor_voxel(
+            a0 + a1 + a2, b0 + b1 + b2, c0 + c1 + c2, d0 + d1 + d2, e0 + e1 + e2, f0 + f1 + f2, inverse_k2, linear
+        )
+        tensor[z, 0, y, x], tensor[z, 1, y, x], tensor[z, 2, y, x] = p, q, r
+        tensor[z, 3, y, x], tensor[z, 4, y, x], tensor[z, 5, y, x] = s, t, u
+        a0, b0, c0, d0, e0, f0 = a1, b1, c1, d1, e1, f1
+        a1, b1, c1, d1, e1, f1 = a2, b2, c2, d2, e2, f2
 
 
 @cuda.jit

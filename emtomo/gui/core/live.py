@@ -1,6 +1,6 @@
 """Models while they are picked: built again after every change, off the window's thread."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -22,11 +22,17 @@ class Fit:
     vertices: np.ndarray
     faces: np.ndarray
     told: str
+    _spans: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, compare=False)
 
     def contour(self, axis: int, at: float) -> np.ndarray:
         """Return the mesh's outline on a slice, `(k, 2, 2)` segments of (horizontal, vertical)."""
         rows, columns = ACROSS[axis]
-        return mesh_contour(self.vertices, self.faces, axis, at)[:, :, [columns, rows]]
+        if axis not in self._spans:
+            heights = self.vertices[:, axis][self.faces]
+            self._spans[axis] = heights.min(axis=1), heights.max(axis=1)
+        low, high = self._spans[axis]
+        here = self.faces[(low <= at) & (high >= at)]
+        return mesh_contour(self.vertices, here, axis, at)[:, :, [columns, rows]]
 
     def near(self, axis: int, at: float) -> tuple[np.ndarray, np.ndarray]:
         """Return places and normals (horizontal, vertical) of the oriented points near a slice."""

@@ -229,12 +229,10 @@ class PickerWindow(SessionWindow):
 
     def _draw_fit(self, panel: SlicePanel, fit: Fit, colour: str) -> None:
         at = self.state_.place[panel.axis]
-        for a, b in panel.camera.to_screens(fit.contour(panel.axis, at)):
-            panel.canvas.create_line(*a, *b, fill=colour, width=1, tags="mark")
+        panel.lines(panel.camera.to_screens(fit.contour(panel.axis, at)), colour)
         places, normals = fit.near(panel.axis, at)
-        starts, ends = panel.camera.to_screens(places), panel.camera.to_screens(places + ARROW * np.nan_to_num(normals))
-        for a, b in zip(starts, ends, strict=True):
-            panel.canvas.create_line(*a, *b, fill=colour, arrow="last", arrowshape=(5, 6, 2), tags="mark")
+        arrows = np.stack([places, places + ARROW * np.nan_to_num(normals)], axis=1)
+        panel.lines(panel.camera.to_screens(arrows), colour, "-arrow last -arrowshape {5 6 2}")
 
     def _draw_points(self, panel: SlicePanel, group: int, points: list[Any]) -> None:
         at, reach = self.state_.place[panel.axis], self.reach()

@@ -1,6 +1,7 @@
 """One slice on a canvas: drawn by a kernel into one picture that stays, with marks above it."""
 
 import threading
+import time
 import tkinter as tk
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -16,6 +17,8 @@ from emtomo.gui.tk import theme
 SHIFT, CONTROL = 0x1, 0x4
 CLICK = 3  # pixels that the mouse may move in a click
 POLL = 8  # ms between two looks whether a slice was read
+PAUSE = 0.004  # s: drawings that follow one another faster hold up what the user does
+AT_A_TIME = 0.03  # s of such drawings
 SETTLED = 180  # ms after the last change until a slow line gets full detail
 
 
@@ -42,7 +45,15 @@ class Owner(Protocol):
 
 
 class SlicePanel(ttk.Frame):
-    """Shows the slices of a :class:`SliceState` along one axis."""
+    """Shows the slices of a :class:`SliceState` along one axis.
+
+    Attributes
+    ----------
+    ended, spent : float
+        When the last drawing of any panel ended, and how long those that followed one another took.
+    """
+
+    ended, spent = 0.0, 0.0
 
     def __init__(
         self, master: tk.Misc, state: SliceState, axis: int, owner: Owner, *, low_bandwidth: bool = False
@@ -179,10 +190,27 @@ class SlicePanel(ttk.Frame):
 
     # --- drawing ---
 
+    def lines(self, segments: np.ndarray, colour: str, more: str = "") -> None:
+        """Draw many marks at once, `(k, 2, 2)` places on the screen; one call to Tcl is five times faster than k."""
+        line = f"{self.canvas} create line %.1f %.1f %.1f %.1f -fill {colour} -tags mark {more}"
+        self.canvas.tk.eval("\n".join(line % tuple(ends) for ends in segments.reshape(-1, 4).tolist()))
+
     def redraw(self) -> None:
         """Draw soon; many wishes are one drawing."""
         if self._idle is None and self.winfo_exists():
-            self._idle = self.canvas.after_idle(self._draw)
+            self._idle = self.canvas.after_idle(self._in_turn)
+
+    def _in_turn(self) -> None:
+        """Draw; where many panels do so one after the other, let in between what the user did."""
+        began = time.perf_counter()
+        if began - SlicePanel.ended > PAUSE:
+            SlicePanel.spent = 0.0
+        elif SlicePanel.spent > AT_A_TIME:
+            self._idle = self.canvas.after(int(1e3 * PAUSE) + 1, self._in_turn)
+            return
+        self._draw()
+        SlicePanel.ended = time.perf_counter()
+        SlicePanel.spent += SlicePanel.ended - began
 
     def _draw(self, *, full: bool = False) -> None:
         self._idle = None
