@@ -7,7 +7,9 @@ that was killed after twenty clicks finds all twenty when it is opened again.
 import hashlib
 import json
 import os
+import weakref
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +22,7 @@ from emtomo.compute.geometry.models import MODELS, ROLES
 from emtomo.compute.tracking import TrackOptions, track_membrane
 from emtomo.errors import EmtomoError, FormatError
 
+_disk = ThreadPoolExecutor(1, "journal")  # what it does to one file it does in order
 COLUMNS = ["tomogram_id", "group", "model", "role", "x", "y", "z"]
 
 
@@ -69,7 +72,8 @@ class PickingSession:
         self._done: list[dict[str, Any]] = []
         self._undone: list[dict[str, Any]] = []
         self._held: list[str] | None = None
-        self._folder_made = False
+        self._file: int | None = None
+        self._synced: Future[None] | None = None
         self._saved = self.digest()
         if journal.exists():
             self._replay()
@@ -196,8 +200,8 @@ class PickingSession:
         """Take the last change back; return whether there was one."""
         if not self._done:
             return False
-        self._undone.append(self._done.pop())
         self._write({"do": "undo"})
+        self._undone.append(self._done.pop())
         self._rebuild()
         return True
 
@@ -205,8 +209,8 @@ class PickingSession:
         """Do again what was undone last; return whether there was anything."""
         if not self._undone:
             return False
-        self._done.append(self._undone.pop())
         self._write({"do": "redo"})
+        self._done.append(self._undone.pop())
         self._rebuild()
         return True
 
@@ -314,13 +318,31 @@ class PickingSession:
             self._append([json.dumps(change)])
 
     def _append(self, lines: list[str]) -> None:
-        if not self._folder_made:  # once: a slow disk is asked while the window waits
+        # the kernel has the lines before this returns, so that a killed picker loses nothing; the disk, which may be
+        # slow, is waited for in a thread, and what it refused is told at the next change
+        if self._synced is not None and self._synced.done():
+            self._synced.result()
+        if self._file is not None and not os.fstat(self._file).st_nlink:
+            self._file = None  # somebody removed the journal: it begins anew, with all that was done and undone
+            changes = [*self._done, *reversed(self._undone), *[{"do": "undo"}] * len(self._undone)]
+            lines = [*map(json.dumps, changes), *lines]
+        file, before = self._opened()
+        data = "".join(f"{line}\n" for line in lines).encode()
+        try:
+            while data:
+                data = data[os.write(file, data) :]
+        except OSError:
+            os.ftruncate(file, before)  # no half line, which would spoil the next
+            raise
+        self._synced = _disk.submit(os.fsync, file)
+
+    def _opened(self) -> tuple[int, int]:
+        """Return the open journal and its length; it stays open, since a slow disk takes long to open a file."""
+        if self._file is None:
             self.journal.parent.mkdir(parents=True, exist_ok=True)
-            self._folder_made = True
-        with self.journal.open("a", encoding="utf8") as stream:
-            stream.write("".join(f"{line}\n" for line in lines))
-            stream.flush()
-            os.fsync(stream.fileno())
+            self._file = os.open(self.journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            weakref.finalize(self, _disk.submit, os.close, self._file).atexit = False
+        return self._file, os.fstat(self._file).st_size
 
     def _replay(self) -> None:
         raw = self.journal.read_bytes()

@@ -5,13 +5,14 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from emtomo.compute.averaging import turn_boxes
+from emtomo.compute.device import cuda_available
 from emtomo.compute.filters import ball
 from emtomo.compute.fsc import fourier_shell_correlation
 from emtomo.compute.matching.match import Matcher
 from emtomo.compute.matching.model import Model
 from emtomo.compute.matching.options import ScanOptions
 from emtomo.compute.matching.weighting import wedge_transfer
-from emtomo.compute.refinement.stochastic import InitialModelOptions, StochasticModel
+from emtomo.compute.refinement.stochastic import SMALLEST, InitialModelOptions, StochasticModel
 from emtomo.errors import EmtomoError
 from tests.compute.refinement.data import PIXEL, blobs, particles
 
@@ -53,6 +54,21 @@ def test_the_seed_decides_and_the_model_is_the_same_again():
     found = [StochasticModel(SOURCE, POSES, InitialModelOptions(seed=seed, **options)).run() for seed in (4, 4, 5)]
     np.testing.assert_array_equal(found[0], found[1])
     assert np.abs(found[0] - found[2]).max() > 0.1
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not cuda_available(), reason="no CUDA device and no simulator")
+def test_a_gpu_grows_the_same_model():
+    # tiny: numba's simulator runs one thread after the other
+    source, poses, _ = particles(blobs(SMALLEST, count=4), 3, 0.3)
+    options = InitialModelOptions(filter_to=60.0, iterations=1, batches=1, batch_size=3, mask_diameter=90.0)
+    here, there = (StochasticModel(source, poses, options, device=device) for device in ("cpu", "cuda"))
+    start = here.half.reference.copy()
+    for model in (here, there):
+        model.step()
+    assert np.abs(here.half.reference - there.half.reference).max() < 0.02 * np.abs(start).max()
+    assert np.abs(here.half.reference - start).max() > 0.1 * np.abs(start).max()
+    assert here.half.noise == pytest.approx(there.half.noise, rel=1e-3)
 
 
 def test_symmetry_can_be_applied_from_the_beginning():

@@ -1,5 +1,12 @@
 """The picker's model: groups, undo without end, and a journal that survives kill -9."""
 
+import errno
+import gc
+import os
+import shutil
+from concurrent.futures import wait
+from pathlib import Path
+
 import mrcfile
 import numpy as np
 import pandas as pd
@@ -8,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emtomo.errors import EmtomoError, FormatError
-from emtomo.gui.core.picking import PickingSession
+from emtomo.gui.core.picking import PickingSession, _disk
 from tests.conftest import shared
 
 
@@ -138,3 +145,58 @@ def test_o_follows_the_membrane_to_the_next_slices(tmp_path):
     assert np.percentile(np.abs(away), 95) < 1.5
     session.undo()  # one key takes all of it back
     assert len(session.frame()) == 36
+
+
+def test_what_the_disk_refuses_is_told_and_leaves_no_half_line(tmp_path, monkeypatch):
+    session = PickingSession("t", tmp_path / "t.jsonl")
+    session.new_model("general")
+    session.add(1, 2, 3)
+    write, whole = os.write, session.journal.read_bytes()
+
+    def full(file, data):
+        if len(data) < 10:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(file, data[:-5])
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OSError, match="No space"):
+        session.add(4, 5, 6)
+    monkeypatch.undo()
+    assert session.journal.read_bytes() == whole and session.count == 1
+    session.add(7, 8, 9)
+    assert PickingSession("t", session.journal).count == 2
+
+
+def test_a_late_refusal_is_told_at_the_next_change(tmp_path, monkeypatch):
+    session = PickingSession("t", tmp_path / "t.jsonl")
+
+    def broken(file):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", broken)
+    session.new_model("general")
+    wait([session._synced])
+    with pytest.raises(OSError, match="Input/output"):
+        session.add(1, 2, 3)
+
+
+def test_a_journal_that_somebody_removes_is_begun_again(tmp_path):
+    session = PickingSession("t", tmp_path / "a folder" / "t.jsonl")
+    session.new_model("general")
+    session.add(1, 2, 3)
+    for change in (lambda: session.add(4, 5, 6), session.undo, session.redo, session.undo):
+        shutil.rmtree(session.journal.parent)
+        change()
+        assert PickingSession("t", session.journal).frame().equals(session.frame())
+    assert session.redo() and PickingSession("t", session.journal).count == session.count
+
+
+def test_journals_are_closed_with_their_sessions(tmp_path):
+    for k in range(3):
+        session = PickingSession("t", tmp_path / f"{k}.jsonl")
+        session.new_model("general")
+    del session
+    gc.collect()
+    _disk.submit(int).result()
+    still = [one for one in Path("/proc/self/fd").iterdir() if one.is_symlink() and one.exists()]
+    assert not [one for one in still if str(tmp_path) in str(one.resolve())]
