@@ -118,7 +118,7 @@ def test_steps_of_tomograms_on_a_cluster_give_the_same(bench):
     progress = json.loads(Path(away._getLogsPath("progress.json")).read_text())
     assert (progress["done"], progress["total"]) == (4, 4)
     log = Path(away.getStdoutLog()).read_text()
-    assert "processes=2" in log and "distributed." not in log
+    assert "so far 2 workers with 2 threads" in log and "distributed." not in log
 
 
 def test_a_refinement_on_a_cluster_gives_the_same(bench):
