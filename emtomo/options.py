@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import types
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -32,6 +33,9 @@ class Param:
     when : tuple
         Another option and the values of it with which this one counts, e.g. ``("method", "eed")``; a form hides it
         otherwise. Empty: it always counts.
+    told : callable, optional
+        Value to a sentence that says what else is wrong with it, empty when nothing is; a form tells it at once. Where
+        the option is used it must be checked too.
     """
 
     label: str
@@ -44,6 +48,7 @@ class Param:
     choices: tuple[str, ...] = ()
     expert: bool = False
     when: tuple[Any, ...] = ()
+    told: Callable[[Any], str] | None = None
 
     @property
     def bounds(self) -> str:

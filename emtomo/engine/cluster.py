@@ -42,6 +42,20 @@ JOBQUEUE = {
 }
 
 
+def wrong_cluster(name: str) -> str:
+    """Return in a sentence why there can be no cluster of that name; empty if nothing is known against it."""
+    if importlib.util.find_spec("distributed") is None:
+        return "Dask is not installed: pip install 'emtomo[scale]'."
+    name = name.strip()
+    if name.lower() in JOBQUEUE and importlib.util.find_spec("dask_jobqueue") is None:
+        return "Clusters of jobs need dask-jobqueue: pip install 'emtomo[scale]'."
+    if not name or name.lower() in JOBQUEUE or name.startswith(("tcp://", "tls://")):
+        return ""
+    if name.endswith(".json"):
+        return "" if Path(name).expanduser().is_file() else f"There is no scheduler's file {name}."
+    return f"Dask cluster must be empty, tcp://HOST:PORT, a file .json or one of {', '.join(JOBQUEUE)}; got {name!r}."
+
+
 @dataclass(frozen=True, kw_only=True)
 class ClusterOptions:
     """Where the work inside the run is done."""
@@ -55,7 +69,7 @@ class ClusterOptions:
         str,
         Param("Dask cluster", "Empty: workers on this machine. tcp://HOST:8786 or tls://…: a scheduler that runs. A "
               f"file .json: a scheduler's file. {', '.join(JOBQUEUE)}: workers that are jobs of such a queue, as "
-              "~/.config/dask/jobqueue.yaml says.", when=("executor", DASK)),
+              "~/.config/dask/jobqueue.yaml says.", when=("executor", DASK), told=wrong_cluster),
     ] = ""  # fmt: skip
     workers: Annotated[
         int,
@@ -66,18 +80,7 @@ class ClusterOptions:
 
 def problem_of(options: ClusterOptions) -> str:
     """Return in a sentence why there can be no such cluster; empty if nothing is known against it."""
-    if options.executor != DASK:
-        return ""
-    if importlib.util.find_spec("distributed") is None:
-        return "Dask is not installed: pip install 'emtomo[scale]'."
-    name = options.cluster.strip()
-    if not name or name.lower() in JOBQUEUE or name.startswith(("tcp://", "tls://")):
-        if name.lower() in JOBQUEUE and importlib.util.find_spec("dask_jobqueue") is None:
-            return "Clusters of jobs need dask-jobqueue: pip install 'emtomo[scale]'."
-        return ""
-    if name.endswith(".json"):
-        return "" if Path(name).expanduser().is_file() else f"There is no scheduler's file {name}."
-    return f"Dask cluster must be empty, tcp://HOST:PORT, a file .json or one of {', '.join(JOBQUEUE)}; got {name!r}."
+    return wrong_cluster(options.cluster) if options.executor == DASK else ""
 
 
 def stranger(options: ClusterOptions) -> str:

@@ -70,6 +70,19 @@ def test_the_command_that_a_form_copies_says_the_same(name):
     }
 
 
+def test_a_cluster_that_cannot_be_is_told_at_once_and_only_with_dask():
+    model = FormModel(names()["bin-tomograms"], "run")
+    model.put("cluster", "ftp://x")
+    assert set(model.errors()) == {"tomograms"}
+    model.put("executor", "dask")
+    assert "tcp://HOST:PORT" in model.errors()["cluster"]
+    model.put("cluster", "/nowhere/s.json")
+    assert model.errors()["cluster"] == "There is no scheduler's file /nowhere/s.json."
+    for good in ("", "slurm", "tcp://127.0.0.1:8786"):
+        model.put("cluster", good)
+        assert set(model.errors()) == {"tomograms"}
+
+
 def test_the_command_of_a_form_names_the_cluster_and_the_queue():
     model = FormModel(names()["refine-poses"], "fine", queue=("main", {"JOB_TIME": "2:00:00"}))
     assert not model.visible("cluster") and not model.visible("workers")
