@@ -100,9 +100,10 @@ def test_a_run_spreads_over_dask_from_the_form(windows, project):
     robot.pump(0.1)
     assert form.rows["cluster"].input.winfo_manager()
     form.model.put("cluster", "somewhere")
-    assert robot.pump(until=lambda: any("Dask cluster must be empty" in s for s in form.said))
+    assert "Dask cluster must be empty" in form.model.errors()["cluster"]
+    assert robot.pump(until=lambda: "Dask cluster must be empty" in form.rows["cluster"].error.cget("text"))
     form.model.put("cluster", "")
-    assert robot.pump(until=lambda: not form.said)
+    assert robot.pump(until=lambda: not form.model.errors() and not form.said)
     form.w["run"].invoke()
     assert robot.pump(
         until=lambda: any(r.label == "spread" and r.status == "finished" for r in window.runs.values()), timeout=60
