@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+from bench_refine_kernels import volume as blobs
 from numba import cuda
 from timing import machine, row, seconds
 
@@ -25,16 +26,6 @@ from emtomo.compute.rotations import angle_between, random_rotations
 from emtomo.synthetic.subtomograms import simulate_subtomograms
 
 DEVICES = ("cpu", "cuda")
-
-
-def blobs(n: int) -> np.ndarray:
-    """Return blobs at random places."""
-    rng = np.random.default_rng(0)
-    grid = np.stack(np.meshgrid(*[np.arange(n) - n // 2] * 3, indexing="ij"), axis=-1)
-    out = np.zeros((n, n, n))
-    for p in rng.normal(0, n / 9, (20, 3)):
-        out += np.exp(-((grid - p) ** 2).sum(axis=-1) / 4)
-    return (out / out.std()).astype(np.float32)
 
 
 def both(what: str, work: Callable[[str], tuple[float, np.ndarray]], unit: float, of: str) -> None:

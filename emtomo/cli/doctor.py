@@ -25,10 +25,10 @@ _PACKAGES = (
     "ttkbootstrap",
 )
 _OPTIONAL = {
-    "pyvista": "3D view: pip install 'emtomo[view3d]'; all other windows work without it",
-    "torch": "neural picking: pip install 'emtomo[nn]'",
-    "cupy-cuda12x": "GPU: pip install 'emtomo[cuda12]' (needs an NVIDIA GPU)",
-    "distributed": "several machines: pip install 'emtomo[scale]'",
+    ("pyvista",): "3D view: pip install 'emtomo[view3d]'; all other windows work without it",
+    ("torch",): "neural picking: pip install 'emtomo[nn]'",
+    ("cupy-cuda12x", "cupy-cuda13x"): "GPU: pip install 'emtomo[cuda12]' or 'emtomo[cuda13]' (needs an NVIDIA GPU)",
+    ("distributed",): "several machines: pip install 'emtomo[scale]'",
 }
 
 
@@ -45,8 +45,9 @@ def findings() -> Iterator[str]:
     yield f"ok  emtomo {emtomo.__version__}, Python {platform.python_version()} ({sys.executable})"
     for name in _PACKAGES:
         yield f"ok  {name} {_version(name)}" if _version(name) else f"--  {name} is missing: reinstall emtomo"
-    for name, advice in _OPTIONAL.items():
-        yield f"ok  {name} {_version(name)}" if _version(name) else f"--  {name}: {advice}"
+    for names, advice in _OPTIONAL.items():
+        name = next((one for one in names if _version(one)), "")
+        yield f"ok  {name} {_version(name)}" if name else f"--  {' or '.join(names)}: {advice}"
     yield from _threads()
     from emtomo.compute.device import cuda_available
 

@@ -101,6 +101,8 @@ def device_arrays(device: str) -> Any:
     try:
         import cupy
     except ImportError:
-        raise EmtomoError("This needs CuPy on a GPU: pip install 'emtomo[cuda12]'.") from None
+        raise EmtomoError(
+            "This needs CuPy on a GPU: pip install 'emtomo[cuda12]' or 'emtomo[cuda13]', as the driver is."
+        ) from None
     cupy.cuda.Device(number).use()
     return cupy

@@ -321,7 +321,8 @@ class PickingSession:
         # the kernel has the lines before this returns, so that a killed picker loses nothing; the disk, which may be
         # slow, is waited for in a thread, and what it refused is told at the next change
         if self._synced is not None and self._synced.done():
-            self._synced.result()
+            synced, self._synced = self._synced, None  # told once: the next change is tried again
+            synced.result()
         if self._file is not None and not os.fstat(self._file).st_nlink:
             self._file = None  # somebody removed the journal: it begins anew, with all that was done and undone
             changes = [*self._done, *reversed(self._undone), *[{"do": "undo"}] * len(self._undone)]

@@ -178,6 +178,9 @@ def test_a_late_refusal_is_told_at_the_next_change(tmp_path, monkeypatch):
     wait([session._synced])
     with pytest.raises(OSError, match="Input/output"):
         session.add(1, 2, 3)
+    monkeypatch.undo()
+    session.add(1, 2, 3)  # told once
+    assert PickingSession("t", session.journal).count == 1
 
 
 def test_a_journal_that_somebody_removes_is_begun_again(tmp_path):
