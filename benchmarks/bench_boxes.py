@@ -12,7 +12,7 @@ from timing import machine, row, seconds
 
 from emtomo.compute.averaging import turn_boxes
 from emtomo.compute.extraction import ExtractOptions, extract, order_of_place
-from emtomo.compute.resampling import bin_volume
+from emtomo.compute.fourier.resampling import bin_volume
 from emtomo.compute.rotations import random_rotations
 from emtomo.io import mrc
 

@@ -12,13 +12,13 @@ import numpy as np
 from timing import machine, row, seconds
 
 from emtomo.compute.device import cores
+from emtomo.compute.likelihood.views import Particles, Poses, assign_halves
+from emtomo.compute.map_reduce import MapReduce, in_threads
 from emtomo.compute.refinement.options import RefineOptions
-from emtomo.compute.refinement.particles import Particles, Poses, assign_halves
 from emtomo.compute.refinement.refine import Refinement
 from emtomo.compute.rotations import random_rotations
-from emtomo.compute.spread import Spread, in_threads
 from emtomo.engine.cluster import ClusterOptions, opened
-from emtomo.engine.spread import DaskSpread
+from emtomo.engine.dask_map import DaskMapReduce
 from emtomo.io import mrc
 from emtomo.objects.particle_source import KeyedWeights, StackedBoxes
 
@@ -42,11 +42,11 @@ def particles(folder: Path) -> tuple[Particles, Poses, np.ndarray]:
     return source, Poses(random_rotations(COUNT, 1), np.zeros((COUNT, 3)), assign_halves(COUNT, 1)), reference
 
 
-def iteration(spread: Spread, made: tuple[Particles, Poses, np.ndarray]) -> tuple[float, np.ndarray]:
+def iteration(map_reduce: MapReduce, made: tuple[Particles, Poses, np.ndarray]) -> tuple[float, np.ndarray]:
     """Return the seconds of a local iteration, and a half's sums."""
     source, poses, reference = made
     options = RefineOptions(angular_step=1.8, local_from=1.8, initial_lowpass=30, offset_range=3)  # local searches
-    refinement = Refinement(source, poses, reference, options, spread=spread)
+    refinement = Refinement(source, poses, reference, options, map_reduce=map_reduce)
     state = refinement.begin()
     state, *_ = refinement.step(state)
     kept: list[np.ndarray] = []
@@ -68,7 +68,7 @@ def main() -> None:
             start = time.perf_counter()
             with opened(ClusterOptions(executor="dask", workers=workers), 0, folder) as client:
                 opening = time.perf_counter() - start
-                away, others = iteration(DaskSpread(client), made)
+                away, others = iteration(DaskMapReduce(client), made)
             what = f"the same on {workers} Dask worker(s) of {cores() // workers} thread(s), opened in {opening:.1f} s"
             row(what, f"{away:.2f} s", f"{away - here:.2f} s more; sums equal: {np.array_equal(sums, others)}")
 

@@ -80,14 +80,21 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "million.star"
         make_star(path, n)
-        codes = {"starfile": STARFILE, "blocks": OURS.format(module="star", name="read_blocks"),
-                 "particles": OURS.format(module="relion", name="read_relion")}  # fmt: skip
-        rows = {name: np.array([[float(v) for v in run(code, path).split()] for _ in range(3)])
-                for name, code in codes.items()}  # fmt: skip
+        codes = {
+            "starfile": STARFILE,
+            "blocks": OURS.format(module="star", name="read_blocks"),
+            "particles": OURS.format(module="relion", name="read_relion"),
+        }
+        rows = {
+            name: np.array([[float(v) for v in run(code, path).split()] for _ in range(3)])
+            for name, code in codes.items()
+        }
     best = {name: np.median(values, axis=0) for name, values in rows.items()}
     for name, (seconds, memory) in best.items():
-        row(f"STAR, {n:,} particles, 20 columns: {name}", f"{seconds:.1f} s, {memory:.2f} GB peak, "
-               f"{seconds / best['starfile'][0]:.2f} of starfile's time")  # fmt: skip
+        row(
+            f"STAR, {n:,} particles, 20 columns: {name}",
+            f"{seconds:.1f} s, {memory:.2f} GB peak, {seconds / best['starfile'][0]:.2f} of starfile's time",
+        )
     for name, (there, back) in json.loads(run(POSES, n)).items():
         row(f"{n:,} poses to {name} / from {name}", f"{there:.2f} s / {back:.2f} s")
 

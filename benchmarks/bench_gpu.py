@@ -15,12 +15,12 @@ from timing import machine, row, seconds
 from emtomo.compute.averaging import turn_boxes, wedge_weights
 from emtomo.compute.denoise import DenoiseOptions, denoise
 from emtomo.compute.device import threads
+from emtomo.compute.likelihood.views import Particles, Poses, assign_halves
 from emtomo.compute.matching.match import Matcher
 from emtomo.compute.matching.model import Model
 from emtomo.compute.matching.options import ScanOptions
 from emtomo.compute.matching.weighting import wedge_transfer
 from emtomo.compute.refinement.options import RefineOptions
-from emtomo.compute.refinement.particles import Particles, Poses, assign_halves
 from emtomo.compute.refinement.refine import Refinement
 from emtomo.compute.rotations import angle_between, random_rotations
 from emtomo.synthetic.subtomograms import simulate_subtomograms
@@ -33,8 +33,11 @@ def both(what: str, work: Callable[[str], tuple[float, np.ndarray]], unit: float
     (slow, here), (fast, there) = (work(device) for device in DEVICES)
     told = np.isfinite(here)  # the border of a scan has no score
     differ = float(np.abs(here[told] - there[told]).max() / np.abs(here[told]).max())
-    row(what, f"{slow / unit * 1e3:.3g} ms {of} on {threads()} cores, {fast / unit * 1e3:.3g} ms on the GPU",
-        f"{slow / fast:.1f} x; results differ by {differ:.1e} of the largest")  # fmt: skip
+    row(
+        what,
+        f"{slow / unit * 1e3:.3g} ms {of} on {threads()} cores, {fast / unit * 1e3:.3g} ms on the GPU",
+        f"{slow / fast:.1f} x; results differ by {differ:.1e} of the largest",
+    )
 
 
 def ceiling() -> None:
@@ -47,10 +50,14 @@ def ceiling() -> None:
             b.copy_to_device(a)
         cuda.synchronize()
 
-    row(cuda.get_current_device().name.decode() if isinstance(cuda.get_current_device().name, bytes)
-        else str(cuda.get_current_device().name), f"{20 * host.nbytes / seconds(within)[0] / 1e9:.0f} GB/s within, "
+    row(
+        cuda.get_current_device().name.decode()
+        if isinstance(cuda.get_current_device().name, bytes)
+        else str(cuda.get_current_device().name),
+        f"{20 * host.nbytes / seconds(within)[0] / 1e9:.0f} GB/s within, "
         f"{host.nbytes / seconds(lambda: a.copy_to_device(host))[0] / 1e9:.1f} GB/s to it, "
-        f"{host.nbytes / seconds(lambda: a.copy_to_host(host))[0] / 1e9:.1f} GB/s back")  # fmt: skip
+        f"{host.nbytes / seconds(lambda: a.copy_to_host(host))[0] / 1e9:.1f} GB/s back",
+    )
 
 
 def denoising() -> None:
@@ -79,13 +86,13 @@ def boxes() -> None:
     some = np.random.default_rng(0).normal(size=(500, 64, 64, 64)).astype(np.float32)
     turns, shifts = random_rotations(500, 1), np.zeros((500, 3))
 
-    def turned(device: str) -> tuple[float, np.ndarray]:
+    def rotate(device: str) -> tuple[float, np.ndarray]:
         turn_boxes(some[:8], turns[:8], shifts[:8], device=device)
         began = time.perf_counter()
         out = turn_boxes(some, turns, shifts, device=device)
         return time.perf_counter() - began, out
 
-    both("turning boxes of 64^3, cubic", turned, 500, "a box")
+    both("turning boxes of 64^3, cubic", rotate, 500, "a box")
 
 
 def matching() -> None:

@@ -61,8 +61,11 @@ def measured(command: list[str], out: Path, env: dict[str, str] | None = None) -
     log = out / "log.txt"
     told = subprocess.run(
         [sys.executable, str(PEER / "measure.py"), "--interval", "0.5", "--log", str(log), "--", *command],
-        check=True, capture_output=True, text=True, env=env,
-    )  # fmt: skip
+        check=True,
+        capture_output=True,
+        text=True,
+        env=env,
+    )
     result = json.loads(told.stdout.strip().splitlines()[-1])
     if result["rc"]:
         raise SystemExit(log.read_text(encoding="utf8"))
@@ -73,8 +76,10 @@ def judged(folder: Path, picks: Path) -> dict[str, float]:
     """Return the evaluator's figures, and errors of the true picks by median."""
     told = subprocess.run(
         [sys.executable, str(PEER / "eval_picks.py"), "--truth", str(folder / "truth.csv"), "--picks", str(picks)],
-        check=True, capture_output=True, text=True,
-    )  # fmt: skip
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     return json.loads(told.stdout)
 
 
@@ -113,9 +118,15 @@ def main() -> None:
 
 
 def note(
-    table: dict[str, list[list[float]]], name: str, molecule: str, seed: int, wall: float, memory: float,
-    score: dict[str, float], about: dict[str, float],
-) -> None:  # fmt: skip
+    table: dict[str, list[list[float]]],
+    name: str,
+    molecule: str,
+    seed: int,
+    wall: float,
+    memory: float,
+    score: dict[str, float],
+    about: dict[str, float],
+) -> None:
     """Keep a run for the means and print its row."""
     table.setdefault(name, []).append([wall, memory, score["average_precision"]])
     errors = f"{score.get('pos_err_vox_mean') or 0:.2f} voxels (mean), {score.get('ang_err_deg_median') or 0:.1f}°"

@@ -20,7 +20,7 @@ import numpy as np
 import psutil
 from timing import machine, row
 
-from emtomo.compute.filters import lowpass
+from emtomo.compute.fourier.filters import lowpass
 from emtomo.io import mrc
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -87,56 +87,56 @@ def tool(name: str, *arguments: object, folder: Path) -> None:
 
 def prepare(name: str, seed: int, n: int, folder: Path) -> None:
     """Simulate the particles and make the reference and the mask that both programs get."""
-    told = SETS[name]
-    tool("gen_sta.py", "--out", ".", "--n", n, "--seed", seed, *told["make"], folder=folder)
-    if told["local"]:
-        command = f"relion_reconstruct --i particles_local.star --o ref.mrc --3d_rot --ctf --sym {told['sym']}"
+    case = SETS[name]
+    tool("gen_sta.py", "--out", ".", "--n", n, "--seed", seed, *case["make"], folder=folder)
+    if case["local"]:
+        command = f"relion_reconstruct --i particles_local.star --o ref.mrc --3d_rot --ctf --sym {case['sym']}"
         subprocess.run(command.split(), cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        if told["sym"] == "D7":
+        if case["sym"] == "D7":
             tool("to_asu.py", "particles_local.star", "particles_local_asu.star", "D7", folder=folder)
     else:
         truth = mrc.read_volume(folder / "truth.mrc")
-        mrc.write_volume(folder / "ref.mrc", lowpass(truth, told["pixel"], 60.0), told["pixel"])
-    resolution, threshold = told["mask"]
+        mrc.write_volume(folder / "ref.mrc", lowpass(truth, case["pixel"], 60.0), case["pixel"])
+    resolution, threshold = case["mask"]
     command = (
         f"relion_mask_create --i ref.mrc --o mask.mrc --lowpass {resolution} --ini_threshold {threshold} "
-        f"--extend_inimask 2 --width_soft_edge 4 --angpix {told['pixel']} --j 2"
+        f"--extend_inimask 2 --width_soft_edge 4 --angpix {case['pixel']} --j 2"
     )
     subprocess.run(command.split(), cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def relion(name: str, folder: Path) -> tuple[float, float, float]:
     """Refine with RELION as its record has it."""
-    told = SETS[name]
+    case = SETS[name]
     (folder / "Refine").mkdir()
-    order = "--healpix_order 4" if told["local"] else "--healpix_order 2 --firstiter_cc"
+    order = "--healpix_order 4" if case["local"] else "--healpix_order 2 --firstiter_cc"
     command = (
         "mpirun --allow-run-as-root --oversubscribe -n 3 relion_refine_mpi --o Refine/run --auto_refine "
-        f"--split_random_halves --i {told['star']} --ref ref.mrc --ini_high {told['ini_high']} "
+        f"--split_random_halves --i {case['star']} --ref ref.mrc --ini_high {case['ini_high']} "
         "--dont_combine_weights_via_disc --pool 3 --pad 2 --ctf "
-        f"--particle_diameter {told['diameter']} --flatten_solvent --zero_mask --solvent_mask mask.mrc "
-        f"--solvent_correct_fsc --oversampling 1 {order} --auto_local_healpix_order 4 --offset_range {told['offset']} "
-        f"--offset_step 2 --sym {told['sym']} --low_resol_join_halves 40 --norm --scale --j 1 --random_seed 1"
+        f"--particle_diameter {case['diameter']} --flatten_solvent --zero_mask --solvent_mask mask.mrc "
+        f"--solvent_correct_fsc --oversampling 1 {order} --auto_local_healpix_order 4 --offset_range {case['offset']} "
+        f"--offset_step 2 --sym {case['sym']} --low_resol_join_halves 40 --norm --scale --j 1 --random_seed 1"
     )
     return measured(command.split(), folder)
 
 
 def ours(name: str, folder: Path) -> tuple[float, float, float, float]:
     """Refine with emtomo's command; return wall, CPU, memory and the resolution that it reports."""
-    told = SETS[name]
+    case = SETS[name]
 
     def run(*arguments: object) -> list[str]:
         return [EMTOMO, "run", "project", *map(str, arguments)]
 
     quiet = {"cwd": folder, "check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     subprocess.run([EMTOMO, "new", "project"], **quiet)
-    subprocess.run(run("import-subtomograms", f"files={folder / told['star']}", "--label", "boxes"), **quiet)
+    subprocess.run(run("import-subtomograms", f"files={folder / case['star']}", "--label", "boxes"), **quiet)
     subprocess.run(run("import-volume", f"file={folder / 'ref.mrc'}", "--label", "ref"), **quiet)
     subprocess.run(run("import-volume", f"file={folder / 'mask.mrc'}", "kind=mask", "--label", "mask"), **quiet)
     command = run(
         "refine-poses", "subtomograms=boxes.subtomograms", "reference=ref.volume", "mask=mask.mask",
-        f"symmetry={told['sym']}", f"initial_lowpass={told['ini_high']}", f"mask_diameter={told['diameter']}",
-        f"offset_range={told['offset']}", f"angular_step={1.8 if told['local'] else 7.5}", "--label", "refine",
+        f"symmetry={case['sym']}", f"initial_lowpass={case['ini_high']}", f"mask_diameter={case['diameter']}",
+        f"offset_range={case['offset']}", f"angular_step={1.8 if case['local'] else 7.5}", "--label", "refine",
     )  # fmt: skip
     wall, cpu, memory = measured(command, folder)
     done = next((folder / "project" / "Runs").glob("*_RefinePoses")) / "extra"

@@ -10,13 +10,13 @@ from threadpoolctl import threadpool_limits
 from timing import machine, row, seconds
 
 from emtomo.compute.averaging import wedge_weights
+from emtomo.compute.fourier.coefficients import FourierCoefficients
+from emtomo.compute.fourier.padded_reference import PAD, transform_padded
+from emtomo.compute.fourier.reconstruction import empty_sums
 from emtomo.compute.kernels import fourier_cpu
-from emtomo.compute.refinement.expectation import Prior, starts
-from emtomo.compute.refinement.maximisation import partial_sums
+from emtomo.compute.likelihood.posterior import Prior, initial_poses
+from emtomo.compute.likelihood.views import Particles, Poses, assign_halves
 from emtomo.compute.refinement.options import RefineOptions
-from emtomo.compute.refinement.packing import Packing
-from emtomo.compute.refinement.particles import Particles, Poses, assign_halves
-from emtomo.compute.refinement.reference import PAD, padded_transform
 from emtomo.compute.refinement.refine import Refinement
 from emtomo.compute.refinement.schedule import Progress, global_search
 from emtomo.compute.rotations import random_rotations
@@ -38,42 +38,48 @@ def volume(n: int) -> np.ndarray:
 
 def kernels(radius: float, n: int) -> None:
     """Print points per second of each kernel on one thread."""
-    packing, reference = Packing(n, radius), padded_transform(volume(n), radius)
+    coefficients, reference = FourierCoefficients(n, radius), transform_padded(volume(n), radius)
     rotations = random_rotations(40, 1).astype(np.float32)
-    out = np.empty((40, 2 * len(packing)), np.float32)
-    data, weight = np.ones(len(packing), np.complex64), np.ones(len(packing), np.float32)
-    gradient, hessian, sums = np.empty(6), np.empty((6, 6)), partial_sums(radius)
-    gather, _ = seconds(lambda: fourier_cpu.sections(reference, P, packing.k, rotations, out))
+    out = np.empty((40, 2 * len(coefficients)), np.float32)
+    data, weight = np.ones(len(coefficients), np.complex64), np.ones(len(coefficients), np.float32)
+    gradient, hessian, sums = np.empty(6), np.empty((6, 6)), empty_sums(radius)
+    gather, _ = seconds(lambda: fourier_cpu.sections(reference, P, coefficients.k, rotations, out))
     slopes, _ = seconds(
-        lambda: fourier_cpu.likelihood(reference, P, packing.k, data, weight, rotations[0], n, gradient, hessian)
+        lambda: fourier_cpu.likelihood(reference, P, coefficients.k, data, weight, rotations[0], n, gradient, hessian)
     )
-    scatter, _ = seconds(lambda: fourier_cpu.insert(packing.k, P, data, weight, rotations[0], np.float32(1), sums))
-    rates = (40 * len(packing) / gather, len(packing) / slopes, len(packing) / scatter)
-    row(f"radius {radius:g}, one thread: sections, likelihood with derivatives, insertion",
-        " / ".join(f"{r / 1e6:.0f}" for r in rates) + " Mpoint/s")  # fmt: skip
+    scatter, _ = seconds(lambda: fourier_cpu.insert(coefficients.k, P, data, weight, rotations[0], np.float32(1), sums))
+    rates = (40 * len(coefficients) / gather, len(coefficients) / slopes, len(coefficients) / scatter)
+    row(
+        f"radius {radius:g}, one thread: sections, likelihood with derivatives, insertion",
+        " / ".join(f"{r / 1e6:.0f}" for r in rates) + " Mpoint/s",
+    )
 
 
 def exhaustive() -> None:
     """Print what the search over all orientations takes beside the bare matrix product of its size."""
     n, options = 32, RefineOptions(mask_diameter=200.0)
-    packing = Packing(n, 16.0)
-    search = global_search(options, Progress(0, 11.0, 14.0, 5.0), packing, 10.0)
+    coefficients = FourierCoefficients(n, 16.0)
+    search = global_search(options, Progress(0, 11.0, 14.0, 5.0), coefficients, 10.0)
     grid = search.grid
-    reference = padded_transform(volume(n), 11.0)
+    reference = transform_padded(volume(n), 11.0)
     sections = np.empty((len(grid.rotations), 2 * len(grid.k)), np.float32)
     fourier_cpu.sections_parallel(reference, P, grid.k, grid.rotations.astype(np.float32), sections)
     shared = type(grid)(**{**vars(grid), "sections": sections})
-    data, weight = np.ones(len(packing), np.complex64), np.ones(len(packing), np.float32)
+    data, weight = np.ones(len(coefficients), np.complex64), np.ones(len(coefficients), np.float32)
     prior, norms = Prior(np.eye(3), np.zeros(3), 0.0, 0.04), np.ones(len(sections), np.float32)
     columns = np.ones((len(grid.shifts), sections.shape[1]), np.float32)
     with threadpool_limits(1, "blas"):
         bare, _ = seconds(lambda: sections @ columns.T)
-        whole, _ = seconds(lambda: starts(shared, reference, data, weight, np.eye(3), np.zeros(3), prior, n, 12, norms))
+        whole, _ = seconds(
+            lambda: initial_poses(shared, reference, data, weight, np.eye(3), np.zeros(3), prior, n, 12, norms)
+        )
         big = np.ones((2048, 2048), np.float32)
         peak, _ = seconds(lambda: big @ big)
     work = 2.0 * sections.size * len(grid.shifts)
-    row(f"{len(sections)} orientations x {len(grid.shifts)} shifts, {len(grid.k)} frequencies, one thread",
-        f"{whole * 1e3:.1f} ms a particle, {len(sections) * len(grid.shifts) / whole / 1e6:.0f} M poses/s")  # fmt: skip
+    row(
+        f"{len(sections)} orientations x {len(grid.shifts)} shifts, {len(grid.k)} frequencies, one thread",
+        f"{whole * 1e3:.1f} ms a particle, {len(sections) * len(grid.shifts) / whole / 1e6:.0f} M poses/s",
+    )
     row("of that the matrix product", f"{100 * bare / whole:.0f} %")
     row("whole pass / sgemm of 2048^3 (rate)", f"{100 * (work / whole) / (2 * 2048**3 / peak):.0f} %", ">= 40 %")
 
@@ -101,8 +107,10 @@ def scale(n: int, counts: tuple[int, ...]) -> None:
             refinement.step(state)
             taken = time.perf_counter() - began
             memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-            row(f"{count} particles of {n}^3, one local iteration",
-                f"{taken:.1f} s, {taken / count * 1e3:.1f} ms a particle, peak {memory:.2f} GB")  # fmt: skip
+            row(
+                f"{count} particles of {n}^3, one local iteration",
+                f"{taken:.1f} s, {taken / count * 1e3:.1f} ms a particle, peak {memory:.2f} GB",
+            )
 
 
 def main() -> None:

@@ -152,7 +152,7 @@ class Driver:
         open_dialog(self.window, made[0])
         self.wait(lambda: made[0] in self.window.sittings)
         dialog = self.window.sittings[made[0]]
-        name = dialog.sitting.names[0]
+        name = dialog.picking_run.names[0]
         dialog.open(name)
         self.wait(lambda: name in dialog.pickers)
         self.rest(1.5)

@@ -144,7 +144,7 @@ def stall(app, folder):
     """Open a project of 500 runs and look at it again and again; return the longest stand-still of the window."""
     from emtomo.engine.parameters import protocol_named
     from emtomo.engine.project import EmtomoProject
-    from emtomo.gui.core.litter import settle
+    from emtomo.gui.core.gc_pause import settle
     from emtomo.gui.core.service import ProjectService
 
     path = folder / "many"

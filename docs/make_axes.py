@@ -22,9 +22,11 @@ def origins(axes: Axes) -> None:
         for k in range(n):
             axes.add_patch(plt.Rectangle((k - 0.5, y), 1, 0.8, fill=k == n // 2, fc="#cde", ec="0.4"))
             axes.text(k, y + 0.4, str(k), ha="center", va="center", fontsize=8)
-        marks = [(0, "first voxel: text, Dynamo, RELION ≤ 4,\nWarp, AV3, STOPGAP, copick, M", "k", -0.25, "left"),
-                 (n // 2, f"n // 2 = {n // 2}: emtomo, EMAN2", "tab:blue", 1.0, "center"),
-                 (n / 2, f"n / 2 = {n / 2:g}: RELION 5, Scipion", "tab:red", -0.75, "left")]  # fmt: skip
+        marks = [
+            (0, "first voxel: text, Dynamo, RELION ≤ 4,\nWarp, AV3, STOPGAP, copick, M", "k", -0.25, "left"),
+            (n // 2, f"n // 2 = {n // 2}: emtomo, EMAN2", "tab:blue", 1.0, "center"),
+            (n / 2, f"n / 2 = {n / 2:g}: RELION 5, Scipion", "tab:red", -0.75, "left"),
+        ]
         for x, text, colour, where, side in marks:
             axes.plot([x, x], [y, y + 0.8], color=colour, lw=2)
             axes.text(x if side == "center" else x - 0.3, y + where, text, color=colour, fontsize=8, ha=side, va="top"
@@ -50,8 +52,11 @@ def pose(figure: plt.Figure, place: tuple[int, int, int]) -> None:
     axes.set(xlim=(0, 1.4), ylim=(0, 1.4), zlim=(0, 1.4))
     axes.view_init(22, -60)
     axes.set_axis_off()
-    told = [("RELION rot, tilt, psi", ANGLES[0]), ("Dynamo tdrot, tilt, narot", to_dynamo(rotation[None])[0]),
-            ("AV3 phi, psi, theta", to_motl(rotation[None])[0])]  # fmt: skip
+    told = [
+        ("RELION rot, tilt, psi", ANGLES[0]),
+        ("Dynamo tdrot, tilt, narot", to_dynamo(rotation[None])[0]),
+        ("AV3 phi, psi, theta", to_motl(rotation[None])[0]),
+    ]
     lines = [f"{name}: " + ", ".join(f"{v:.0f}°" for v in values) for name, values in told]
     axes.set_title("tomogram = R @ reference\n" + "\n".join(lines), fontsize=9)
 

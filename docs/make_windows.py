@@ -69,7 +69,7 @@ class Photographer:
 
     def picker(self, dialog: Any) -> Any:
         """Open the picker for the first tomogram and return it."""
-        name = dialog.sitting.names[0]
+        name = dialog.picking_run.names[0]
         dialog.open(name)
         self.wait(lambda: name in dialog.pickers)
         return dialog.pickers[name]
@@ -122,9 +122,9 @@ def boxes(p: Photographer) -> None:
         form.pick()
         p.wait(lambda: p.window.sittings)
         dialog = next(iter(p.window.sittings.values()))
-        session = dialog.sitting.session(dialog.sitting.names[0])
-        points = truth[["x", "y", "z"]].to_numpy() / dialog.sitting.pixel_size
-        centre = [n // 2 for n in dialog.sitting.shape(dialog.sitting.names[0])[::-1]]
+        session = dialog.picking_run.session(dialog.picking_run.names[0])
+        points = truth[["x", "y", "z"]].to_numpy() / dialog.picking_run.pixel_size
+        centre = [n // 2 for n in dialog.picking_run.shape(dialog.picking_run.names[0])[::-1]]
         rows = [[*map(float, q + centre), "point"] for q in points]
         kind = "particles" if name == "pick-manually" else "positive"
         if not session.count:

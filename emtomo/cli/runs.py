@@ -8,7 +8,7 @@ from pyworkflow.protocol import Protocol
 
 from emtomo.cli.executors import QUEUE, Executor, QueueName, QueueSettings, check_executor, set_executor
 from emtomo.cli.output import Watcher, result, result_json, say
-from emtomo.engine.cluster import know
+from emtomo.engine.cluster import trust
 from emtomo.engine.parameters import protocol_named, set_parameters
 from emtomo.engine.project import EmtomoProject, error_of, progress_of
 from emtomo.engine.queues import NewProject, check_queue, launch_log, said_by_queue
@@ -57,7 +57,7 @@ def run(
     if device:
         values["device"] = device
     set_parameters(opened, made, values, folder)
-    know(values.get("cluster", ""))
+    trust(values.get("cluster", ""))
     set_executor(opened, made, executor, queue, key_values(queue_settings or []))
     errors = made.validate()
     if errors:
@@ -188,7 +188,7 @@ def resume(
         if len(chosen) != 1:
             raise ProjectError("Parameters are changed of one run at a time; name it.")
         set_parameters(opened, chosen[0], values, folder)
-        know(values.get("cluster", ""))
+        trust(values.get("cluster", ""))
         opened.amend(chosen[0])
     if executor or queue or queue_settings:
         for one in chosen:

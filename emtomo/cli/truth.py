@@ -6,7 +6,7 @@ from pyworkflow.protocol import Protocol
 
 from emtomo.compute.averaging import turn_boxes
 from emtomo.compute.extraction import ExtractOptions, box_starts, extract
-from emtomo.compute.fsc import fourier_shell_correlation
+from emtomo.compute.fourier.shell_correlation import fourier_shell_correlation
 from emtomo.compute.geometry.ellipsoid import fit_sphere
 from emtomo.compute.positions import to_voxels
 from emtomo.compute.rotations import angle_of_vectors

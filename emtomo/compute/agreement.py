@@ -12,9 +12,7 @@ from emtomo.options import Param
 class AgreementOptions:
     """When a pick is one of the true places."""
 
-    distance: Annotated[
-        float, Param("Distance", "Between a pick and its true place, at most.", unit="Å", gt=0)
-    ] = 80.0  # fmt: skip
+    distance: Annotated[float, Param("Distance", "Between a pick and its true place, at most.", unit="Å", gt=0)] = 80.0
 
 
 @dataclass(frozen=True)

@@ -19,14 +19,17 @@ class AlignOptions:
 
     interpolation: Annotated[
         str,
-        Param("Interpolation", "Between voxels: linear is faster, cubic keeps fine detail.",
-              choices=("linear", "cubic")),
-    ] = "cubic"  # fmt: skip
+        Param(
+            "Interpolation", "Between voxels: linear is faster, cubic keeps fine detail.", choices=("linear", "cubic")
+        ),
+    ] = "cubic"
     wedge: Annotated[
         bool,
-        Param("Missing-wedge-aware average", "Divide by how often each frequency was measured, instead of by "
-              "the number of particles."),
-    ] = True  # fmt: skip
+        Param(
+            "Missing-wedge-aware average",
+            "Divide by how often each frequency was measured, instead of by the number of particles.",
+        ),
+    ] = True
 
 
 def turn_boxes(

@@ -20,27 +20,36 @@ class LogOptions:
     min_diameter: Annotated[
         float, Param("Minimum diameter", "Of the particles; elongated ones: the shorter.", unit="Å", gt=0)
     ] = 150.0
-    max_diameter: Annotated[
-        float, Param("Maximum diameter", "What is larger is not picked.", unit="Å", gt=0)
-    ] = 180.0  # fmt: skip
+    max_diameter: Annotated[float, Param("Maximum diameter", "What is larger is not picked.", unit="Å", gt=0)] = 180.0
     adjust_threshold: Annotated[
         float,
-        Param("Adjust threshold", "Added to the threshold: more finds fewer particles. Zero is the mean of the "
-              "responses that have a diameter within the range.", unit="standard deviations"),
-    ] = 0.0  # fmt: skip
+        Param(
+            "Adjust threshold",
+            "Added to the threshold: more finds fewer particles. Zero is the mean of the "
+            "responses that have a diameter within the range.",
+            unit="standard deviations",
+        ),
+    ] = 0.0
     upper_threshold: Annotated[
         float | None,
-        Param("Upper threshold", "What responds more is not picked (gold, ice); counted as the threshold is. Empty: no "
-              "limit.", unit="standard deviations"),
-    ] = None  # fmt: skip
+        Param(
+            "Upper threshold",
+            "What responds more is not picked (gold, ice); counted as the threshold is. Empty: no limit.",
+            unit="standard deviations",
+        ),
+    ] = None
     min_distance: Annotated[
         float | None,
-        Param("Minimum distance", "Between particles. Empty: the mean of the particle's and the minimum diameter.",
-              unit="Å", gt=0),
-    ] = None  # fmt: skip
+        Param(
+            "Minimum distance",
+            "Between particles. Empty: the mean of the particle's and the minimum diameter.",
+            unit="Å",
+            gt=0,
+        ),
+    ] = None
     white: Annotated[
         bool, Param("Particles white?", "Brighter than their surroundings; raw tomograms have dark ones.")
-    ] = False  # fmt: skip
+    ] = False
 
 
 @dataclass(frozen=True)
@@ -110,7 +119,7 @@ def pick_blobs(image: np.ndarray, pixel_size: float, options: LogOptions) -> Blo
 
 def _shrunk(image: np.ndarray, factor: float) -> np.ndarray:
     """Return the image binned about its centre voxel."""
-    from emtomo.compute.resampling import bin_volume, resample, resampled_size
+    from emtomo.compute.fourier.resampling import bin_volume, resample, resampled_size
 
     if factor == 1:
         return np.asarray(image, np.float32)

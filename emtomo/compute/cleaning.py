@@ -16,9 +16,13 @@ class CleanOptions:
 
     min_distance: Annotated[
         float,
-        Param("Minimum distance", "Of two particles closer than this the one with the better score stays; 0 "
-              "switches it off.", unit="Å", ge=0),
-    ] = 0.0  # fmt: skip
+        Param(
+            "Minimum distance",
+            "Of two particles closer than this the one with the better score stays; 0 switches it off.",
+            unit="Å",
+            ge=0,
+        ),
+    ] = 0.0
     neighbours: Annotated[
         int,
         Param("Neighbours", "A particle with fewer neighbours is dropped; 0 switches it off.", ge=0),
@@ -28,14 +32,24 @@ class CleanOptions:
     ] = 100.0
     neighbour_angle: Annotated[
         float | None,
-        Param("Neighbour angle", "Only those count whose z axes differ by at most this. Empty: all count.",
-              unit="°", gt=0, le=180),
-    ] = None  # fmt: skip
+        Param(
+            "Neighbour angle",
+            "Only those count whose z axes differ by at most this. Empty: all count.",
+            unit="°",
+            gt=0,
+            le=180,
+        ),
+    ] = None
     max_normal_angle: Annotated[
         float | None,
-        Param("Maximum normal angle", "A particle whose z axis differs more from the mean of its neighbours' "
-              "is dropped. Empty: none is.", unit="°", gt=0, le=180),
-    ] = None  # fmt: skip
+        Param(
+            "Maximum normal angle",
+            "A particle whose z axis differs more from the mean of its neighbours' is dropped. Empty: none is.",
+            unit="°",
+            gt=0,
+            le=180,
+        ),
+    ] = None
 
 
 def clean(positions: np.ndarray, rotations: np.ndarray | None, score: np.ndarray, options: CleanOptions) -> np.ndarray:
@@ -89,8 +103,8 @@ def _fits_neighbours(positions: np.ndarray, normals: np.ndarray | None, options:
         a, b = a[alike], b[alike]
     fits = np.bincount(a, minlength=n) >= options.neighbours
     if options.max_normal_angle is not None:
-        told = known[b]
-        mean = np.stack([np.bincount(a[told], normals[b[told], k], n) for k in range(3)], axis=1)
+        on_progress = known[b]
+        mean = np.stack([np.bincount(a[on_progress], normals[b[on_progress], k], n) for k in range(3)], axis=1)
         judged = known & (np.linalg.norm(mean, axis=1) > 0)
         agrees = np.zeros(n, bool)
         agrees[judged] = angle_of_vectors(normals[judged], mean[judged]) <= options.max_normal_angle

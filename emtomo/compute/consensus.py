@@ -16,22 +16,31 @@ class ConsensusOptions:
 
     radius: Annotated[
         float,
-        Param("Radius", "Picks closer than this to their common centre are one particle; in voxels of the "
-              "first set.", unit="voxel", gt=0),
-    ] = 10.0  # fmt: skip
+        Param(
+            "Radius",
+            "Picks closer than this to their common centre are one particle; in voxels of the first set.",
+            unit="voxel",
+            gt=0,
+        ),
+    ] = 10.0
     votes: Annotated[
         int,
-        Param("Consensus", "Pickers that must have found the particle: -1 all of them, 1 any, or a number.",
-              ge=-1),
-    ] = -1  # fmt: skip
+        Param("Consensus", "Pickers that must have found the particle: -1 all of them, 1 any, or a number.", ge=-1),
+    ] = -1
     mode: Annotated[
         str, Param("Consensus mode", "At least or exactly that many votes.", choices=(">=", "="), expert=True)
     ] = ">="
     max_angle: Annotated[
         float | None,
-        Param("Maximum angle", "Picks whose orientations differ more are not one particle. Empty: "
-              "orientations do not matter.", unit="°", gt=0, le=180, expert=True),
-    ] = None  # fmt: skip
+        Param(
+            "Maximum angle",
+            "Picks whose orientations differ more are not one particle. Empty: orientations do not matter.",
+            unit="°",
+            gt=0,
+            le=180,
+            expert=True,
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)

@@ -32,14 +32,23 @@ class DenoiseOptions:
     ] = "eed"
     sigma: Annotated[
         float,
-        Param("Sigma Gaussian filter", "Gaussian filter before the diffusion; 0 switches it off, 0.5 to 1 "
-              "is sensible, more blurs.", unit="voxel", ge=0, le=10),
-    ] = 0.5  # fmt: skip
+        Param(
+            "Sigma Gaussian filter",
+            "Gaussian filter before the diffusion; 0 switches it off, 0.5 to 1 is sensible, more blurs.",
+            unit="voxel",
+            ge=0,
+            le=10,
+        ),
+    ] = 0.5
     iterations: Annotated[
         int | None,
-        Param("Number of iterations", "Steps of the diffusion. Empty: 10 for eed (10 to 60 is sensible), "
-              "70 for bflow (50 to 250).", ge=0, le=10000),
-    ] = None  # fmt: skip
+        Param(
+            "Number of iterations",
+            "Steps of the diffusion. Empty: 10 for eed (10 to 60 is sensible), 70 for bflow (50 to 250).",
+            ge=0,
+            le=10000,
+        ),
+    ] = None
     lambda_: Annotated[
         float,
         Param("Lambda", "eed: gradients below it are smoothed, above it kept. -1 takes the mean gradient of "
@@ -47,9 +56,14 @@ class DenoiseOptions:
     ] = -1.0  # fmt: skip
     time_step: Annotated[
         float | None,
-        Param("Time step", "Step of the explicit scheme; above 0.15 it is not stable. Empty: 0.1 for eed, "
-              "0.15 for bflow.", gt=0, le=0.15, expert=True),
-    ] = None  # fmt: skip
+        Param(
+            "Time step",
+            "Step of the explicit scheme; above 0.15 it is not stable. Empty: 0.1 for eed, 0.15 for bflow.",
+            gt=0,
+            le=0.15,
+            expert=True,
+        ),
+    ] = None
     grey_scale: Annotated[
         float,
         Param("Grey scale", "bflow: the tomogram is scaled so that its noise has this standard deviation; "
@@ -57,9 +71,13 @@ class DenoiseOptions:
     ] = 5.0  # fmt: skip
     linear: Annotated[
         bool,
-        Param("Smooth along lines only", "eed: smooth along the direction of least change only, instead of "
-              "within the whole surface.", expert=True, when=("method", "eed")),
-    ] = False  # fmt: skip
+        Param(
+            "Smooth along lines only",
+            "eed: smooth along the direction of least change only, instead of within the whole surface.",
+            expert=True,
+            when=("method", "eed"),
+        ),
+    ] = False
 
     @property
     def steps(self) -> int:

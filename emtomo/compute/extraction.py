@@ -5,7 +5,7 @@ from typing import Annotated
 
 import numpy as np
 
-from emtomo.compute.resampling import resample, resampled_size
+from emtomo.compute.fourier.resampling import resample, resampled_size
 from emtomo.errors import EmtomoError
 from emtomo.options import Param, checked
 
@@ -18,34 +18,50 @@ class ExtractOptions:
 
     box_size: Annotated[
         int,
-        Param("Box size", "Edge of the box in voxels of the tomogram that is cut, before downsampling.",
-              unit="voxel", ge=4, le=1024),
-    ] = 32  # fmt: skip
+        Param(
+            "Box size",
+            "Edge of the box in voxels of the tomogram that is cut, before downsampling.",
+            unit="voxel",
+            ge=4,
+            le=1024,
+        ),
+    ] = 32
     downsampling: Annotated[
         float,
-        Param("Downsampling factor", "The box shrinks by this factor, the pixel size grows; need not be a "
-              "whole number.", ge=1, le=64),
-    ] = 1.0  # fmt: skip
+        Param(
+            "Downsampling factor",
+            "The box shrinks by this factor, the pixel size grows; need not be a whole number.",
+            ge=1,
+            le=64,
+        ),
+    ] = 1.0
     invert: Annotated[
         bool,
-        Param("Invert contrast?", "Averaging and refinement want white particles; raw tomograms have dark "
-              "ones."),
-    ] = True  # fmt: skip
+        Param("Invert contrast?", "Averaging and refinement want white particles; raw tomograms have dark ones."),
+    ] = True
     normalize: Annotated[
         str,
-        Param("Normalize", "background: mean 0 and deviation 1 outside the background diameter; edge: on the "
-              "faces of the box; none: grey values stay.", choices=("background", "edge", "none")),
-    ] = "background"  # fmt: skip
+        Param(
+            "Normalize",
+            "background: mean 0 and deviation 1 outside the background diameter; edge: on the "
+            "faces of the box; none: grey values stay.",
+            choices=("background", "edge", "none"),
+        ),
+    ] = "background"
     background_diameter: Annotated[
         float | None,
-        Param("Background diameter", "What lies outside counts as background. Empty: 75 % of the box.",
-              unit="voxel", gt=0),
-    ] = None  # fmt: skip
+        Param(
+            "Background diameter", "What lies outside counts as background. Empty: 75 % of the box.", unit="voxel", gt=0
+        ),
+    ] = None
     border: Annotated[
         str,
-        Param("At the border", "drop: particles whose box does not fit are left out and counted; pad: the "
-              "tomogram's edge is repeated.", choices=("drop", "pad")),
-    ] = "drop"  # fmt: skip
+        Param(
+            "At the border",
+            "drop: particles whose box does not fit are left out and counted; pad: the tomogram's edge is repeated.",
+            choices=("drop", "pad"),
+        ),
+    ] = "drop"
 
     @property
     def final_box(self) -> int:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import numpy as np
 
-from emtomo.compute.filters import lowpass
+from emtomo.compute.fourier.filters import lowpass
 from emtomo.errors import EmtomoError
 from emtomo.options import Param
 
@@ -16,9 +16,12 @@ class MaskOptions:
 
     shape: Annotated[
         str,
-        Param("Shape", "From the density above a threshold, or a sphere or a cylinder along z about the centre.",
-              choices=("threshold", "sphere", "cylinder")),
-    ] = "threshold"  # fmt: skip
+        Param(
+            "Shape",
+            "From the density above a threshold, or a sphere or a cylinder along z about the centre.",
+            choices=("threshold", "sphere", "cylinder"),
+        ),
+    ] = "threshold"
     threshold: Annotated[
         float | None,
         Param(
@@ -47,7 +50,7 @@ class MaskOptions:
     extend: Annotated[
         float,
         Param("Extend", "Grow what is inside by this; shrink it if negative.", unit="voxels", ge=-200, le=200),
-    ] = 3.0  # fmt: skip
+    ] = 3.0
     soft_edge: Annotated[
         float,
         Param("Soft edge", "Width of the raised cosine outside. 0 gives a binary mask.", unit="voxels", ge=0, le=200),

@@ -6,8 +6,14 @@ from typing import Annotated
 import numpy as np
 
 from emtomo.compute.device import threads
-from emtomo.compute.filters import lowpass_curve, radial_filter
-from emtomo.compute.fsc import FscCurves, resolution_at, shell_sums, shells_of, solvent_corrected_fsc
+from emtomo.compute.fourier.filters import lowpass_curve, radial_filter
+from emtomo.compute.fourier.shell_correlation import (
+    FscCurves,
+    resolution_at,
+    shell_sums,
+    shells_of,
+    solvent_corrected_fsc,
+)
 from emtomo.errors import EmtomoError
 from emtomo.options import Param
 
@@ -20,26 +26,48 @@ class PostprocessOptions:
 
     bfactor: Annotated[
         float | None,
-        Param("B-factor", "Sharpening: negative sharpens, 0 leaves as is. Empty: from the Guinier plot, if the "
-              "resolution is fine enough for one.", unit="Å²", ge=-2000, le=2000),
-    ] = None  # fmt: skip
+        Param(
+            "B-factor",
+            "Sharpening: negative sharpens, 0 leaves as is. Empty: from the Guinier plot, if the "
+            "resolution is fine enough for one.",
+            unit="Å²",
+            ge=-2000,
+            le=2000,
+        ),
+    ] = None
     fit_from: Annotated[
         float,
-        Param("Guinier fit from", "Coarser shells show the particle's shape, not the fall-off.", unit="Å", gt=0,
-              expert=True),
-    ] = 10.0  # fmt: skip
+        Param(
+            "Guinier fit from",
+            "Coarser shells show the particle's shape, not the fall-off.",
+            unit="Å",
+            gt=0,
+            expert=True,
+        ),
+    ] = 10.0
     randomize_at: Annotated[
         float,
-        Param("Randomise phases from", "Resolution from which phases are made random, to see what the mask adds. 0: "
-              "where the unmasked FSC falls below 0.8.", unit="Å", ge=0, expert=True),
-    ] = 0.0  # fmt: skip
+        Param(
+            "Randomise phases from",
+            "Resolution from which phases are made random, to see what the mask adds. 0: "
+            "where the unmasked FSC falls below 0.8.",
+            unit="Å",
+            ge=0,
+            expert=True,
+        ),
+    ] = 0.0
     lowpass: Annotated[float, Param("Low-pass filter", "0: at the resolution found.", unit="Å", ge=0)] = 0.0
     local_resolution: Annotated[bool, Param("Local resolution", "Also measure the resolution voxel by voxel.")] = False
     local_window: Annotated[
         float,
-        Param("Local window", "Diameter of the sphere within which local resolution is measured. 0: five times the "
-              "resolution.", unit="Å", ge=0, expert=True),
-    ] = 0.0  # fmt: skip
+        Param(
+            "Local window",
+            "Diameter of the sphere within which local resolution is measured. 0: five times the resolution.",
+            unit="Å",
+            ge=0,
+            expert=True,
+        ),
+    ] = 0.0
     seed: Annotated[int, Param("Random seed", "Of the random phases.", ge=0, expert=True)] = 1
 
 
@@ -125,8 +153,13 @@ def postprocess(
     """
     n = half1.shape[0]
     remarks = []
-    curves = solvent_corrected_fsc(half1, half2, mask, seed=options.seed, start_at=(
-        n * pixel_size / options.randomize_at if options.randomize_at else None))  # fmt: skip
+    curves = solvent_corrected_fsc(
+        half1,
+        half2,
+        mask,
+        seed=options.seed,
+        start_at=(n * pixel_size / options.randomize_at if options.randomize_at else None),
+    )
     resolution = resolution_at(curves.corrected, n, pixel_size)
     at = min(int(round(n * pixel_size / resolution)), n // 2)
     if curves.randomised[at] > 0.1 and at >= curves.randomised_from:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from emtomo.compute.averaging import turn_boxes
+from emtomo.compute.fourier.coefficients import FourierCoefficients
+from emtomo.compute.fourier.padded_reference import PAD, transform_padded
 from emtomo.compute.kernels import fourier_cpu
 from emtomo.compute.orientations import orientation_grid
-from emtomo.compute.refinement.packing import Packing
-from emtomo.compute.refinement.reference import PAD, padded_transform
 from emtomo.compute.rotations import from_directions
 from emtomo.compute.symmetry import generators, parse_symmetry, symmetry_rotations
 from emtomo.errors import EmtomoError
@@ -45,18 +45,18 @@ class _Spectrum:
 
     def __init__(self, volume: np.ndarray, shells: float) -> None:
         n = volume.shape[0]
-        self.size, self.packing = n, Packing(n, shells)
-        self.transform = padded_transform(volume, shells)
+        self.size, self.coefficients = n, FourierCoefficients(n, shells)
+        self.transform = transform_padded(volume, shells)
         # in an oblique frame nothing lies on voxels, so that no orientation is interpolated better than another
-        self.oblique = fourier_cpu.turned(np.eye(3), np.array([0.41, 0.32, 0.23]))
+        self.oblique = fourier_cpu.rotate(np.eye(3), np.array([0.41, 0.32, 0.23]))
         self.plain = self.section(self.oblique[None])[0]
         self.power = float((np.abs(self.plain) ** 2).sum())
 
     def section(self, rotations: np.ndarray) -> np.ndarray:
-        out = np.empty((len(rotations), 2 * len(self.packing)), np.float32)
+        out = np.empty((len(rotations), 2 * len(self.coefficients)), np.float32)
         many = out.size > MANY
         fill = fourier_cpu.sections_parallel if many else fourier_cpu.sections
-        fill(self.transform, _PAD, self.packing.k, rotations.astype(np.float32), out)
+        fill(self.transform, _PAD, self.coefficients.k, rotations.astype(np.float32), out)
         return out.view(np.complex64)
 
     def copies(self, elements: np.ndarray, centre: np.ndarray | None = None) -> np.ndarray:
@@ -66,7 +66,7 @@ class _Spectrum:
             return sections
         # turning about c moves the content by c - S c
         moves = (centre - elements @ centre) @ self.oblique.T
-        turns = (moves @ self.packing.k.T.astype(float)) / self.size
+        turns = (moves @ self.coefficients.k.T.astype(float)) / self.size
         return sections * np.exp(-2j * np.pi * turns)
 
     def correlation(self, elements: np.ndarray, centre: np.ndarray | None = None) -> np.ndarray:
@@ -78,7 +78,7 @@ class _Spectrum:
 
     def score(self, elements: np.ndarray, centre: np.ndarray | None = None) -> float:
         """Return the mean over elements and shells of the shells' correlation: all resolutions count alike."""
-        copies, shell = self.copies(elements, centre), self.packing.shell
+        copies, shell = self.copies(elements, centre), self.coefficients.shell
         own = np.bincount(shell, np.abs(self.plain) ** 2)
         cross = np.array([np.bincount(shell, (copy * self.plain.conj()).real) for copy in copies])
         norm = np.array([np.bincount(shell, np.abs(copy) ** 2) for copy in copies])
@@ -176,7 +176,7 @@ def _polished(
     from scipy.optimize import minimize
 
     def place(p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return fourier_cpu.turned(rotation, np.deg2rad(p[:3])), centre + (p[3:] if recentre else 0)
+        return fourier_cpu.rotate(rotation, np.deg2rad(p[:3])), centre + (p[3:] if recentre else 0)
 
     def loss(p: np.ndarray) -> float:
         turn, middle = place(p)
@@ -186,9 +186,11 @@ def _polished(
     steps = start * np.diag([3.0] * 3 + [1.0] * (count - 3))
     simplex = np.vstack([np.zeros(count), steps])
     result = minimize(
-        loss, np.zeros(count), method="Nelder-Mead",
+        loss,
+        np.zeros(count),
+        method="Nelder-Mead",
         options={"initial_simplex": simplex, "xatol": 0.02, "fatol": 1e-6, "maxfev": 200},
-    )  # fmt: skip
+    )
     turn, middle = place(result.x)
     return Axes(turn, middle, -float(result.fun))
 
@@ -233,7 +235,10 @@ def detect_symmetry(
     found = {name: find_axes(volume, name, recentre=recentre) for name in groups}
     best = max(axes.score for axes in found.values())
     order = sorted(
-        found, key=lambda g: (found[g].score < 0.9 * best, -len(symmetry_rotations(g)) if found[g].score >= 0.9 * best
-                              else -found[g].score)
-    )  # fmt: skip
+        found,
+        key=lambda g: (
+            found[g].score < 0.9 * best,
+            -len(symmetry_rotations(g)) if found[g].score >= 0.9 * best else -found[g].score,
+        ),
+    )
     return {name: found[name] for name in order}

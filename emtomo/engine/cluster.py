@@ -42,7 +42,7 @@ JOBQUEUE = {
 }
 
 
-def wrong_cluster(name: str) -> str:
+def validate_cluster(name: str) -> str:
     """Return in a sentence why there can be no cluster of that name; empty if nothing is known against it."""
     if importlib.util.find_spec("distributed") is None:
         return "Dask is not installed: pip install 'emtomo[scale]'."
@@ -62,28 +62,43 @@ class ClusterOptions:
 
     executor: Annotated[
         str,
-        Param("Executor", "local: in the threads of one machine. dask: spread over the workers of a Dask cluster, "
-              "which see the project's folder under the same name.", choices=(LOCAL, DASK)),
-    ] = LOCAL  # fmt: skip
+        Param(
+            "Executor",
+            "local: in the threads of one machine. dask: spread over the workers of a Dask cluster, "
+            "which see the project's folder under the same name.",
+            choices=(LOCAL, DASK),
+        ),
+    ] = LOCAL
     cluster: Annotated[
         str,
-        Param("Dask cluster", "Empty: workers on this machine. tcp://HOST:8786 or tls://…: a scheduler that runs. A "
-              f"file .json: a scheduler's file. {', '.join(JOBQUEUE)}: workers that are jobs of such a queue, as "
-              "~/.config/dask/jobqueue.yaml says.", when=("executor", DASK), told=wrong_cluster),
-    ] = ""  # fmt: skip
+        Param(
+            "Dask cluster",
+            "Empty: workers on this machine. tcp://HOST:8786 or tls://…: a scheduler that runs. A "
+            f"file .json: a scheduler's file. {', '.join(JOBQUEUE)}: workers that are jobs of such a queue, as "
+            "~/.config/dask/jobqueue.yaml says.",
+            when=("executor", DASK),
+            told=validate_cluster,
+        ),
+    ] = ""
     workers: Annotated[
         int,
-        Param("Workers", "Worker processes on this machine (0: one), or jobs of the queue (0: two). A cluster that "
-              "runs has its own number.", ge=0, le=10000, when=("executor", DASK)),
-    ] = 0  # fmt: skip
+        Param(
+            "Workers",
+            "Worker processes on this machine (0: one), or jobs of the queue (0: two). A cluster that "
+            "runs has its own number.",
+            ge=0,
+            le=10000,
+            when=("executor", DASK),
+        ),
+    ] = 0
 
 
 def problem_of(options: ClusterOptions) -> str:
     """Return in a sentence why there can be no such cluster; empty if nothing is known against it."""
-    return wrong_cluster(options.cluster) if options.executor == DASK else ""
+    return validate_cluster(options.cluster) if options.executor == DASK else ""
 
 
-def stranger(options: ClusterOptions) -> str:
+def untrusted_address(options: ClusterOptions) -> str:
     """Return the address or file of a cluster that was never given on this machine, else ``""``.
 
     What a scheduler sends is unpickled, so a project or a template that somebody sent must not choose one.
@@ -95,9 +110,9 @@ def stranger(options: ClusterOptions) -> str:
     return "" if path.is_file() and name in path.read_text(encoding="utf8").split("\n") else name
 
 
-def know(name: str) -> None:
+def trust(name: str) -> None:
     """Remember the address or file of a cluster that the user gave."""
-    if not stranger(ClusterOptions(executor=DASK, cluster=name)):
+    if not untrusted_address(ClusterOptions(executor=DASK, cluster=name)):
         return
     path = user_folder() / KNOWN
     path.parent.mkdir(parents=True, exist_ok=True)

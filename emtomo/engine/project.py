@@ -16,7 +16,7 @@ from pyworkflow.protocol.protocol import getProtocolFromDb
 from pyworkflow.utils import getHostFullName
 
 import emtomo.engine  # noqa: F401  the environment must be prepared before pyworkflow is imported
-from emtomo.engine.cluster import ClusterOptions, stranger
+from emtomo.engine.cluster import ClusterOptions, untrusted_address
 from emtomo.engine.launcher import PROCESS, install, is_alive, is_lock
 from emtomo.engine.plugin import Domain
 from emtomo.engine.protocol import PROGRESS
@@ -114,7 +114,7 @@ class EmtomoProject(Project):
             If an earlier process of it does not end, or its Dask cluster was never given on this machine.
         """
         self._await_end(run)
-        unknown = stranger(run.options(ClusterOptions)) if getattr(run, "can_spread", bool)() else ""
+        unknown = untrusted_address(run.options(ClusterOptions)) if getattr(run, "can_spread", bool)() else ""
         if unknown:
             raise ProjectError(
                 f"{run.getObjLabel()} is to work on the Dask cluster {unknown}, which was never given on this machine; "

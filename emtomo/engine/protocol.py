@@ -18,13 +18,13 @@ from pyworkflow.protocol.executor import ThreadStepExecutor
 from pyworkflow.protocol.params import Form, IntParam, MultiPointerParam, PointerParam
 
 import emtomo.engine  # noqa: F401  the environment must be prepared before pyworkflow is imported
-from emtomo.compute.spread import Spread, in_threads
+from emtomo.compute.map_reduce import MapReduce, in_threads
 from emtomo.engine.cluster import DASK, ClusterOptions, opened, problem_of, wanted_workers
+from emtomo.engine.dask_map import DaskMapReduce
 from emtomo.engine.executor import EventStepExecutor
 from emtomo.engine.form import INPUT, add_options, option_errors, read_options
 from emtomo.engine.provenance import PROVENANCE, parameters_of, write_provenance
 from emtomo.engine.remote_steps import PULSE, RemoteSteps, beating
-from emtomo.engine.spread import DaskSpread
 from emtomo.options import option_fields
 
 T = TypeVar("T")
@@ -49,7 +49,7 @@ class EmtomoProtocol(Protocol):
     names parameters that are files (or folders of files) which users edit
     and give again under the same name. ``STEPS_APART`` names the steps that
     may be carried out on other machines, since each writes its own files
-    alone; ``PIECES`` says that a step hands :attr:`spread` to its computation.
+    alone; ``PIECES`` says that a step hands :attr:`map_reduce` to its computation.
     """
 
     OPTIONS: ClassVar[tuple[type, ...]] = ()
@@ -86,18 +86,18 @@ class EmtomoProtocol(Protocol):
                 help="Steps that run side by side, each with its share of the threads; more than 1 pays for many "
                 "small tomograms.",
             )
-        if self.can_spread():
+        if self.can_distribute():
             add_options(form, ClusterOptions)
 
     @classmethod
-    def can_spread(cls) -> bool:
+    def can_distribute(cls) -> bool:
         """Return whether a Dask cluster can take part in the work."""
         return bool(cls.STEPS_APART or cls.PIECES)
 
     @classmethod
     def option_classes(cls) -> tuple[type, ...]:
         """Return every options dataclass behind the form: the algorithms', and where the work is done."""
-        return (*cls.OPTIONS, ClusterOptions) if cls.can_spread() else cls.OPTIONS
+        return (*cls.OPTIONS, ClusterOptions) if cls.can_distribute() else cls.OPTIONS
 
     def _define_inputs(self, form: Form) -> None:
         """Add the pointers to the inputs and the parameters that no algorithm knows."""
@@ -125,7 +125,7 @@ class EmtomoProtocol(Protocol):
         return errors or (self._check() if self._inputs_ready() else [])
 
     def _cluster_errors(self) -> list[str]:
-        if not self.can_spread():
+        if not self.can_distribute():
             return []
         told = option_errors(self, ClusterOptions)
         return told or [s for s in [problem_of(self.options(ClusterOptions))] if s]
@@ -204,18 +204,18 @@ class EmtomoProtocol(Protocol):
     # --- a cluster ---
 
     def _on_dask(self) -> bool:
-        return self.can_spread() and self.executor.get() == DASK
+        return self.can_distribute() and self.executor.get() == DASK
 
     def _open_cluster(self, stack: ExitStack) -> None:
         """Open the cluster that the form asks for, until `stack` ends."""
-        self.spread: Spread = in_threads
+        self.map_reduce: MapReduce = in_threads
         if not self._on_dask():
             return
         options = self.options(ClusterOptions)
         folder = Path(self._getExtraPath("dask")).absolute()
         client = stack.enter_context(opened(options, self.threads.get(), folder))
         stack.enter_context(beating(Path(self._getLogsPath(PULSE))))
-        self.spread = DaskSpread(client)
+        self.map_reduce = DaskMapReduce(client)
         self._remote, self._done_away = RemoteSteps(client, self), 0
         if self.STEPS_APART:
             self._stepsExecutor.numberOfProcs = wanted_workers(options, client) * self._remote.together

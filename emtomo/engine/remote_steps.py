@@ -83,8 +83,12 @@ def carry_out(task: list[str], threads: int, together: int) -> str:
     with Lock("emtomo " + json.dumps(task[:5])):
         done = subprocess.run(
             [sys.executable, "-m", MODULE, *task, str(count)],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", env=environment,
-        )  # fmt: skip
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env=environment,
+        )
     told = (done.stdout + done.stderr)[-LONGEST_LOG:]
     if done.returncode == 0:
         return told

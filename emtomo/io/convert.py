@@ -9,7 +9,7 @@ from emtomo.errors import EmtomoError
 from emtomo.io import formats, star, volumes
 from emtomo.io.formats import FORMATS
 from emtomo.io.names import matched, stem, tomostar
-from emtomo.io.particles import Particles, Volume, joined
+from emtomo.io.particles import Particles, Volume, concatenate
 from emtomo.io.poses import to_relion
 from emtomo.io.recognise import recognise
 from emtomo.io.relion import ANGLES, VOXELS
@@ -89,7 +89,7 @@ def convert_particles(
     done.files = formats.write(target, particles, chosen, sizes=sizes, box_size=box_size)
     oriented = "" if particles.rotations is None else " with orientations"
     done.lines.append(f"Written: {len(particles)} particles{oriented} as {FORMATS[chosen].label}.")
-    done.lines += formats.unturned(particles)
+    done.lines += formats.unoriented_message(particles)
     if gone:
         done.lines.append(f"Not held by this format: {', '.join(gone)}.")
     return done
@@ -123,7 +123,7 @@ def _read(
         if len(paths) > 1 and not part.tomograms.any():
             part.tomograms = np.full(len(part), stem(path.name), object)
         parts.append(part)
-    particles = joined(parts) if len(parts) > 1 else parts[0]
+    particles = concatenate(parts) if len(parts) > 1 else parts[0]
     named = [t for t in dict.fromkeys(particles.tomograms) if t]
     where = f" in {len(named)} tomogram{'s' if len(named) > 1 else ''}" if named else ""
     label = FORMATS[parts[0].format].label
@@ -193,8 +193,10 @@ def downgrade(path: Path) -> Done:
     if not particles.format.startswith("relion"):
         raise EmtomoError(f"{path} is a file of {FORMATS[particles.format].label}, not of RELION.")
     if particles.unit != "voxel" or particles.flat:
-        raise EmtomoError(f"{path}: positions must be voxels from a tomogram's first one; RELION 5 counts in Å from "
-                          "its centre. Use emtomo convert --to relion3.0 --tomograms.")  # fmt: skip
+        raise EmtomoError(
+            f"{path}: positions must be voxels from a tomogram's first one; RELION 5 counts in Å from "
+            "its centre. Use emtomo convert --to relion3.0 --tomograms."
+        )
     target = path.with_name(f"{path.stem}_rln3.0.star")
     _write_simple(target, particles, particles.tomograms, last=False)
     return Done([f"{len(particles)} particles written as RELION 3.0, origins taken off the positions."], [target])

@@ -26,11 +26,15 @@ _BY_SUFFIX = {".xml": "warp-xml", ".tomostar": "tomostar", ".star": "tilts-relio
               ".xf": "xf", ".defocus": "defocus", ".xtilt": "xtilt", ".com": "com",
               ".sqlite": "scipion-tilts"}  # fmt: skip
 _HELD = {
-    "tlt": {"angle"}, "xtilt": {"x_tilt"}, "xf": {"rotation", "shift_x", "shift_y"}, "com": {"angle"},
+    "tlt": {"angle"},
+    "xtilt": {"x_tilt"},
+    "xf": {"rotation", "shift_x", "shift_y"},
+    "com": {"angle"},
     "defocus": {"angle", "defocus_u", "defocus_v", "defocus_angle", "phase_shift"},
     "tomostar": {"name", "angle", "rotation", "shift_x", "shift_y", "dose", "excluded"},
-    "warp-xml": set(COLUMNS) - {"acquisition_order"}, "tilts-relion": set(COLUMNS) - {"acquisition_order"},
-}  # fmt: skip
+    "warp-xml": set(COLUMNS) - {"acquisition_order"},
+    "tilts-relion": set(COLUMNS) - {"acquisition_order"},
+}
 
 
 def read_tilts(path: Path, kind: str = "auto", pixel_size: float | None = None) -> Tilts:
@@ -43,10 +47,14 @@ def read_tilts(path: Path, kind: str = "auto", pixel_size: float | None = None) 
     """
     kind = recognise(path) if kind == "auto" else kind
     plain: dict[str, Callable[[Path], Tilts]] = {
-        "mdoc": mdoc.read_mdoc, "ctffind": ctf_files.read_ctffind, "gctf": ctf_files.read_gctf,
-        "warp-xml": warp.read_xml, "tomostar": warp.read_tomostar, "tilts-relion": relion_tilts.read_tilt_star,
+        "mdoc": mdoc.read_mdoc,
+        "ctffind": ctf_files.read_ctffind,
+        "gctf": ctf_files.read_gctf,
+        "warp-xml": warp.read_xml,
+        "tomostar": warp.read_tomostar,
+        "tilts-relion": relion_tilts.read_tilt_star,
         "stopgap-wedges": ctf_files.read_wedges,
-    }  # fmt: skip
+    }
     if kind in plain:
         tilts = plain[kind](path)
     elif kind in ("tlt", "xf"):
@@ -188,8 +196,10 @@ def _scipion_ctf(target: Path, series: list[Tilts]) -> list[Path]:
 
 
 _SETS: dict[str, Callable[[Path, list[Tilts]], list[Path]]] = {
-    "tomograms": _tomograms_star, "scipion-tilts": _scipion_tilts, "scipion-ctf": _scipion_ctf,
-}  # fmt: skip
+    "tomograms": _tomograms_star,
+    "scipion-tilts": _scipion_tilts,
+    "scipion-ctf": _scipion_ctf,
+}
 
 
 def _says(tilts: Tilts, column: str) -> bool:

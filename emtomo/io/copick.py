@@ -37,9 +37,13 @@ def read_copick(path: str | Path) -> Particles:
     n = len(places)
     particles = Particles(
         np.full(n, str(found.get("run_name") or stem(Path(path).resolve().parent.parent.name)), object),
-        np.array(places), transforms[:, :3, 3].copy(), transforms[:, :3, :3].copy(), unit="angstrom", format="copick",
+        np.array(places),
+        transforms[:, :3, 3].copy(),
+        transforms[:, :3, :3].copy(),
+        unit="angstrom",
+        format="copick",
         columns={"group": whole(np.array(group)), "score": np.array(score)},
-    )  # fmt: skip
+    )
     if step is not None:
         particles.pixel_size = np.full(n, number(path, step, "voxel_spacing"))
     if found.get("trust_orientation") is False:
@@ -75,16 +79,25 @@ def write_copick(path: str | Path, particles: Particles, run_name: str) -> None:
     score = particles.columns.get("score", np.zeros(n))
     label = particles.columns.get("label", np.full(n, "", object))
     points = [
-        {"location": dict(zip("xyz", np.round(particles.positions[k], 6).tolist(), strict=True)),
-         "transformation_": np.round(matrices[k], 12).tolist(), "instance_id": int(group[k]), "score": float(score[k])}
+        {
+            "location": dict(zip("xyz", np.round(particles.positions[k], 6).tolist(), strict=True)),
+            "transformation_": np.round(matrices[k], 12).tolist(),
+            "instance_id": int(group[k]),
+            "score": float(score[k]),
+        }
         for k in range(n)
-    ]  # fmt: skip
+    ]
     step = particles.pixel_size[0] if n and np.isfinite(particles.pixel_size).all() else None
     found = {
-        "pickable_object_name": str(label[0]) if n and label[0] else "particle", "user_id": "emtomo",
-        "session_id": "0", "run_name": run_name, "voxel_spacing": step, "unit": "angstrom", "points": points,
+        "pickable_object_name": str(label[0]) if n and label[0] else "particle",
+        "user_id": "emtomo",
+        "session_id": "0",
+        "run_name": run_name,
+        "voxel_spacing": step,
+        "unit": "angstrom",
+        "points": points,
         "trust_orientation": particles.rotations is not None,
-    }  # fmt: skip
+    }
     if particles.tags.known():
         found["emtomo"] = particles.tags.as_text()
     write_text(path, json.dumps(found, indent=1))

@@ -25,10 +25,14 @@ def read_ctffind(path: str | Path) -> Tilts:
     """
     text = read_text(path)
     rows = matrix(path, text, (7, 12), "a file of CTFFIND")
-    table = pd.DataFrame({
-        "defocus_u": rows[:, 1], "defocus_v": rows[:, 2], "defocus_angle": rows[:, 3],
-        "phase_shift": np.degrees(rows[:, 4]),
-    })  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "defocus_u": rows[:, 1],
+            "defocus_v": rows[:, 2],
+            "defocus_angle": rows[:, 3],
+            "phase_shift": np.degrees(rows[:, 4]),
+        }
+    )
     tilts = Tilts(table, name=Path(path).stem, format="ctffind")
     head = _HEAD.search(text[:4000])
     if head:

@@ -45,12 +45,14 @@ def read_tbl(path: str | Path) -> Particles:
         values[:, 3:6],
         from_dynamo(values[:, 6:9]),
         columns={
-            "id": whole(named["tag"]), "score": named["cc"], "group": whole(named["reg"]),
+            "id": whole(named["tag"]),
+            "score": named["cc"],
+            "group": whole(named["reg"]),
             "class_number": whole(named["class"]),
         },
         family="dynamo",
         format="dynamo",
-    )  # fmt: skip
+    )
     if "apix" in named and (named["apix"] > 0).all():
         particles.pixel_size = named["apix"]
     kept = {name: column for name, column in named.items() if name not in _UNDERSTOOD}

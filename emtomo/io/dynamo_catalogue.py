@@ -8,7 +8,7 @@ import numpy as np
 from emtomo.errors import EmtomoError, FormatError
 from emtomo.io.dynamo import read_tbl
 from emtomo.io.matfile import read_matlab
-from emtomo.io.particles import Particles, joined, no_names
+from emtomo.io.particles import Particles, concatenate, no_names
 from emtomo.io.text import LARGEST_NUMBER, whole
 
 _ADVICE = (
@@ -84,7 +84,7 @@ def read_catalogue(path: str | Path) -> Particles:
         raise EmtomoError(
             told[0] if told else f"{path}: there is no table (.tbl) or model (.omd) under tomograms/volume_N."
         )
-    particles = joined(parts)
+    particles = concatenate(parts)
     if particles.rotations is not None and np.isnan(particles.rotations).all():
         particles.rotations = None
     particles.format = "dynamo-catalogue"

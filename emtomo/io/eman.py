@@ -78,10 +78,14 @@ def read_info(path: str | Path) -> Particles:
     classes = classes if isinstance(classes, dict) else {}
     labels = [_label(classes.get(str(int(k)))) for k in values[:, 4]]
     particles = Particles(
-        np.full(n, name, object), values[:, :3], np.zeros((n, 3)), origin="corner" if step is None else "centre",
-        pixel_size=np.full(n, np.nan if step is None else step), format="eman",
+        np.full(n, name, object),
+        values[:, :3],
+        np.zeros((n, 3)),
+        origin="corner" if step is None else "centre",
+        pixel_size=np.full(n, np.nan if step is None else step),
+        format="eman",
         columns={"score": values[:, 3], "group": whole(values[:, 4]), "label": np.array(labels, object)},
-    )  # fmt: skip
+    )
     if step is None:
         particles.notes.append("No apix_unbin: positions are voxels of the tomogram from its first one.")
     tags = found.get("emtomo")
@@ -160,10 +164,14 @@ def read_particle_list(path: str | Path) -> Particles:
     images = [f"{k + 1:06d}@{file}" for k, file in zip(index, files, strict=True)]
     names = np.array([stem(file).split("__")[0] for file in files], object)
     return Particles(
-        names, np.full((len(files), 3), np.nan), shifts, rotations, format="eman-list",
+        names,
+        np.full((len(files), 3), np.nan),
+        shifts,
+        rotations,
+        format="eman-list",
         columns={"score": -np.array(scores), "image": np.array(images, object)},
         notes=["The list does not say where the particles lie: poses only."],
-    )  # fmt: skip
+    )
 
 
 def write_particle_list(path: str | Path, particles: Particles) -> None:
@@ -179,7 +187,8 @@ def write_particle_list(path: str | Path, particles: Particles) -> None:
         index = int(place) - 1 if place.isdecimal() else k
         told = ",".join(f"{v:.10g}" for v in values)
         entries[f"('{file}', {index})"] = {
-            "score": -float(score[k]), "coverage": 1.0,
+            "score": -float(score[k]),
+            "coverage": 1.0,
             "xform.align3d": {"__class__": "Transform", "matrix": f"[{told}]"},
-        }  # fmt: skip
+        }
     write_text(path, json.dumps(entries, indent=1))

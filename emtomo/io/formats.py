@@ -22,7 +22,7 @@ from emtomo.io import (
     warp_m,
 )
 from emtomo.io.names import stem
-from emtomo.io.particles import Particles, Volume, placed
+from emtomo.io.particles import Particles, Volume, convert_frame
 from emtomo.io.recognise import recognise
 
 Sizes = Mapping[str, Volume]
@@ -162,7 +162,7 @@ def _name(particles: Particles, names: dict[str, str], path: Path) -> None:
     particles.tomograms = np.array([names[str(n)] for n in particles.tomograms], object)
 
 
-def unturned(particles: Particles) -> list[str]:
+def unoriented_message(particles: Particles) -> list[str]:
     """Return a sentence when only some particles have an orientation: files have angles for all or none."""
     if particles.rotations is None:
         return []
@@ -244,7 +244,7 @@ def write(
         return [path]
     if particles.flat:
         raise EmtomoError(f"{known.label} holds particles of tomograms; these have no z.")
-    here = placed(particles, known.unit, _origin(kind, particles, sizes), pixel_size=pixel_size, volumes=sizes)
+    here = convert_frame(particles, known.unit, _origin(kind, particles, sizes), pixel_size=pixel_size, volumes=sizes)
     if known.one_tomogram:
         return _write_each(path, here, kind, sizes or {}, box_size)
     if kind == "scipion":
@@ -269,7 +269,7 @@ def _as_it_is(particles: Particles, pixel_size: float | None, sizes: Sizes | Non
         return particles
     if particles.flat:
         return particles
-    return placed(particles, "voxel", "corner", pixel_size=pixel_size, volumes=sizes)
+    return convert_frame(particles, "voxel", "corner", pixel_size=pixel_size, volumes=sizes)
 
 
 def _origin(kind: str, particles: Particles, sizes: Sizes | None) -> str:

@@ -132,9 +132,14 @@ def read_model(path: str | Path, size: tuple[int, int, int] | None = None) -> Pa
         points = np.concatenate([c.points for c in contours])
         group = np.repeat(np.arange(len(contours)) if (lengths > 2).any() else objects, lengths) + 1
     particles = Particles(
-        no_names(len(points)), points - model.offset - _HALF, np.zeros((len(points), 3)), rotations,
-        pixel_size=np.full(len(points), model.pixel_size), columns={"group": group.astype(np.int64)}, format="imod",
-    )  # fmt: skip
+        no_names(len(points)),
+        points - model.offset - _HALF,
+        np.zeros((len(points), 3)),
+        rotations,
+        pixel_size=np.full(len(points), model.pixel_size),
+        columns={"group": group.astype(np.int64)},
+        format="imod",
+    )
     if rotations is not None:
         particles.notes.append(
             "Contours of two points: the second says where the z axis looks; turns about it are lost."

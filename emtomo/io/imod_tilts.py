@@ -72,8 +72,11 @@ def read_imod(path: str | Path, pixel_size: float | None = None) -> Tilts:
     step = pixel_size or 1.0
     base = path.with_suffix("")
     table = pd.DataFrame()
-    angles = path if suffix in (".tlt", ".rawtlt") else next(
-        (f for f in (base.with_suffix(".tlt"), base.with_suffix(".rawtlt")) if f.exists()), None)  # fmt: skip
+    angles = (
+        path
+        if suffix in (".tlt", ".rawtlt")
+        else next((f for f in (base.with_suffix(".tlt"), base.with_suffix(".rawtlt")) if f.exists()), None)
+    )
     if angles is not None:
         table["angle"] = read_tlt(angles)
     transforms = base.with_suffix(".xf")
@@ -187,9 +190,15 @@ def write_com(folder: Path, tilts: Tilts) -> list[Path]:
             "IMAGEBINNED 1", f"TILTFILE {name}.tlt", f"XTILTFILE {name}.xtilt", f"THICKNESS {thick}",
             "RADIAL 0.35 0.035", "FalloffIsTrueSigma 1", "XAXISTILT 0.0", "PERPENDICULAR", "MODE 2",
             f"FULLIMAGE {size[0]} {size[1]}", "SUBSETSTART 0 0", "OFFSET 0.0", "SHIFT 0.0 0.0"]  # fmt: skip
-    newst = ["$newstack -StandardInput", f"InputFile {name}.mrc", f"OutputFile {name}_ali.mrc",
-             f"TransformFile {name}.xf", f"SizeToOutputInXandY {size[0]},{size[1]}", "ImagesAreBinned 1.0",
-             "BinByFactor 1"]  # fmt: skip
+    newst = [
+        "$newstack -StandardInput",
+        f"InputFile {name}.mrc",
+        f"OutputFile {name}_ali.mrc",
+        f"TransformFile {name}.xf",
+        f"SizeToOutputInXandY {size[0]},{size[1]}",
+        "ImagesAreBinned 1.0",
+        "BinByFactor 1",
+    ]
     for file in ("tilt.com", "newst.com"):
         if (folder / file).exists():
             raise FormatError(folder / file, "exists already; write into another folder.")
@@ -225,14 +234,23 @@ def read_aln(path: str | Path, pixel_size: float | None = None) -> Tilts:
     body = text.split("# Local Alignment")[0]
     rows = matrix(path, body, (10, 10), "an AreTomo alignment")
     step = pixel_size or 1.0
-    table = pd.DataFrame({
-        "angle": rows[:, 9], "rotation": rows[:, 1], "shift_x": rows[:, 3] * step, "shift_y": rows[:, 4] * step,
-        "excluded": 0, "section": rows[:, 0].astype(int),
-    })  # fmt: skip
-    gone = pd.DataFrame([
-        {"angle": a, "rotation": rows[0, 1], "shift_x": 0.0, "shift_y": 0.0, "excluded": 1, "section": k}
-        for k, a in dark.items() if k not in set(table["section"])
-    ])  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "angle": rows[:, 9],
+            "rotation": rows[:, 1],
+            "shift_x": rows[:, 3] * step,
+            "shift_y": rows[:, 4] * step,
+            "excluded": 0,
+            "section": rows[:, 0].astype(int),
+        }
+    )
+    gone = pd.DataFrame(
+        [
+            {"angle": a, "rotation": rows[0, 1], "shift_x": 0.0, "shift_y": 0.0, "excluded": 1, "section": k}
+            for k, a in dark.items()
+            if k not in set(table["section"])
+        ]
+    )
     tilts.table = pd.concat([table, gone]).sort_values("section").drop(columns="section").reset_index(drop=True)
     if "# Local Alignment" in text:
         tilts.notes.append("Local alignments of patches are not taken.")

@@ -57,10 +57,14 @@ def read_mdoc(path: str | Path) -> Tilts:
     angle = [_number(path, s, "TiltAngle", needed=True) for s in images]
     dose = [_number(path, s, "ExposureDose") for s in images]
     order = _order([" ".join(s.get("DateTime", "").split()) for s in images])
-    table = pd.DataFrame({
-        "name": [re.split(r"[/\\]", s.get("SubFramePath", ""))[-1] for s in images], "angle": angle,
-        "acquisition_order": order, "dose": accumulated(np.array(dose), order),
-    })  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "name": [re.split(r"[/\\]", s.get("SubFramePath", ""))[-1] for s in images],
+            "angle": angle,
+            "acquisition_order": order,
+            "dose": accumulated(np.array(dose), order),
+        }
+    )
     tilts = Tilts(table, name=re.sub(r"(\.(mrc|st|tif|tiff|eer))*\.mdoc$", "", Path(path).name), format="mdoc")
     spacing = whole.get("PixelSpacing") or images[0].get("PixelSpacing", "")
     if is_number(spacing) and np.isfinite(float(spacing)):

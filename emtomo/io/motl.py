@@ -129,17 +129,22 @@ def write_stopgap(path: str | Path, particles: Particles, numbers: dict[str, int
     angles = np.zeros((n, 3)) if particles.rotations is None else to_motl(particles.rotations)
     ids = columns.get("id", np.arange(1, n + 1))
     half = columns.get("half", np.zeros(n, int))
-    table = pd.DataFrame({
-        "motl_idx": ids, "tomo_num": [numbers[str(name)] for name in particles.tomograms],
-        "object": columns.get("group", np.ones(n, int)), "subtomo_num": ids,
-        "halfset": np.where(half == 1, "A", np.where(half == 2, "B", np.where(np.arange(n) % 2, "B", "A")))
-        if (half > 0).any() else np.where(np.arange(n) % 2, "B", "A"),
-        **dict(zip(("orig_x", "orig_y", "orig_z"), particles.positions.T, strict=True)),
-        "score": columns.get("score", np.zeros(n)),
-        **dict(zip(("x_shift", "y_shift", "z_shift"), particles.shifts.T, strict=True)),
-        **dict(zip(("phi", "psi", "the"), angles.T, strict=True)),
-        "class": columns.get("class_number", np.ones(n, int)),
-    })  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "motl_idx": ids,
+            "tomo_num": [numbers[str(name)] for name in particles.tomograms],
+            "object": columns.get("group", np.ones(n, int)),
+            "subtomo_num": ids,
+            "halfset": np.where(half == 1, "A", np.where(half == 2, "B", np.where(np.arange(n) % 2, "B", "A")))
+            if (half > 0).any()
+            else np.where(np.arange(n) % 2, "B", "A"),
+            **dict(zip(("orig_x", "orig_y", "orig_z"), particles.positions.T, strict=True)),
+            "score": columns.get("score", np.zeros(n)),
+            **dict(zip(("x_shift", "y_shift", "z_shift"), particles.shifts.T, strict=True)),
+            **dict(zip(("phi", "psi", "the"), angles.T, strict=True)),
+            "class": columns.get("class_number", np.ones(n, int)),
+        }
+    )
     for name in particles.other if particles.family == "stopgap" else ():
         table[name] = particles.other[name].to_numpy()
     star.write_blocks(path, {"stopgap_motivelist": table}, particles.tags.as_text())

@@ -104,9 +104,14 @@ def _parse(path: Path, raw: bytes, *, compressed: bool) -> MrcInfo:
     if not 0 <= extended < 2**31 - HEADER:
         raise FormatError(path, f"the extended header claims {extended} bytes.")
     return MrcInfo(
-        (nz, ny, nx), size, tuple(float(o) if np.isfinite(o) else 0.0 for o in origin),  # type: ignore[arg-type]
-        mode, HEADER + extended, order, compressed,
-    )  # fmt: skip
+        (nz, ny, nx),
+        size,
+        tuple(float(o) if np.isfinite(o) else 0.0 for o in origin),  # type: ignore[arg-type]
+        mode,
+        HEADER + extended,
+        order,
+        compressed,
+    )
 
 
 def open_volume(path: str | Path) -> np.ndarray:

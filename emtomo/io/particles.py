@@ -158,7 +158,7 @@ class Particles:
         )  # fmt: skip
 
 
-def joined(parts: list[Particles]) -> Particles:
+def concatenate(parts: list[Particles]) -> Particles:
     """Return the particles of several files as one; columns that not all have are left out.
 
     Raises
@@ -177,16 +177,22 @@ def joined(parts: list[Particles]) -> Particles:
     frames = [p.frames for p in parts if p.frames is not None]
     shared = set.intersection(*(set(p.columns) for p in parts))
     return Particles(
-        np.concatenate([p.tomograms for p in parts]), np.concatenate([p.positions for p in parts]),
-        np.concatenate([p.shifts for p in parts]), rotations, first.unit, first.origin,
+        np.concatenate([p.tomograms for p in parts]),
+        np.concatenate([p.positions for p in parts]),
+        np.concatenate([p.shifts for p in parts]),
+        rotations,
+        first.unit,
+        first.origin,
         np.concatenate([p.pixel_size for p in parts]),
         np.concatenate(frames) if len(frames) == len(parts) else None,
         {k: np.concatenate([p.columns[k] for p in parts]) for k in first.columns if k in shared},
         pd.concat([p.other for p in parts], ignore_index=True) if same else pd.DataFrame(),
-        first.family if same else "", first.optics if len(parts) == 1 else None,
-        first.tags if all(p.tags == first.tags for p in parts) else Tags(), first.format,
+        first.family if same else "",
+        first.optics if len(parts) == 1 else None,
+        first.tags if all(p.tags == first.tags for p in parts) else Tags(),
+        first.format,
         list(dict.fromkeys(note for p in parts for note in p.notes)),
-    )  # fmt: skip
+    )
 
 
 def no_names(n: int) -> np.ndarray:
@@ -209,7 +215,7 @@ def _middle(origin: str, size: np.ndarray) -> np.ndarray:
     return relion_centre(size) if origin == "half" else (size // 2).astype(float)
 
 
-def placed(
+def convert_frame(
     particles: Particles,
     unit: str,
     origin: str,

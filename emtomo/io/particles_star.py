@@ -63,8 +63,14 @@ class ParticleTable:
 
 
 _OPTICS = {"rlnVoltage": "voltage", "rlnSphericalAberration": "cs", "rlnAmplitudeContrast": "amplitude_contrast"}
-_NUMBERS = {"rlnImagePixelSize", "rlnPixelSize", "rlnDetectorPixelSize", "rlnMagnification", *_OPTICS,
-            "rlnCtfDataAreCtfPremultiplied"}  # fmt: skip
+_NUMBERS = {
+    "rlnImagePixelSize",
+    "rlnPixelSize",
+    "rlnDetectorPixelSize",
+    "rlnMagnification",
+    *_OPTICS,
+    "rlnCtfDataAreCtfPremultiplied",
+}
 
 
 def read_particles(path: str | Path) -> ParticleTable:
@@ -97,8 +103,8 @@ def read_particles(path: str | Path) -> ParticleTable:
     ctf = np.full(len(table), "", object)
     if "rlnCtfImage" in table:
         ctf = _found(path, table["rlnCtfImage"])
-    placed = set(VOXELS) <= set(table) or set(CENTRED) <= set(table)
-    if not placed:
+    convert_frame = set(VOXELS) <= set(table) or set(CENTRED) <= set(table)
+    if not convert_frame:
         blocks = {**blocks, "particles": table.assign(**dict.fromkeys(VOXELS, 0.0))}
     particles = particles_of(path, blocks)
     if particles.frames is not None and not np.allclose(particles.frames, np.eye(3), atol=1e-6):

@@ -74,9 +74,11 @@ def _named(path: str | Path, frame: pd.DataFrame) -> Particles:
 
     source = next((named[name] for name in _TOMOGRAM if name in named), None)
     particles = Particles(
-        frame[source].to_numpy(object) if source else no_names(n), values("x", "y", "z"), np.zeros((n, 3)),
+        frame[source].to_numpy(object) if source else no_names(n),
+        values("x", "y", "z"),
+        np.zeros((n, 3)),
         family="text",
-    )  # fmt: skip
+    )
     used = {source, *(named[a] for a in "xyz")}
     for name in _NUMBERS:
         if name in named:

@@ -72,8 +72,14 @@ def particles_of(path: str | Path, blocks: dict[str, pd.DataFrame]) -> Particles
     _columns(path, table, particles, source, optics)
     for comment in star.star_comments(path):
         particles.tags.take_text(comment)
-    flag = next((t["rlnCtfDataAreCtfPremultiplied"] for t in (optics, table) if t is not None
-                 and "rlnCtfDataAreCtfPremultiplied" in t), None)  # fmt: skip
+    flag = next(
+        (
+            t["rlnCtfDataAreCtfPremultiplied"]
+            for t in (optics, table)
+            if t is not None and "rlnCtfDataAreCtfPremultiplied" in t
+        ),
+        None,
+    )
     if flag is not None and len(flag):
         particles.tags.premultiplied = bool(as_numbers(flag)[0] == 1)
     return particles

@@ -148,14 +148,19 @@ def write_tomograms(path: str | Path, series: list[Tilts]) -> list[Path]:
         if file.exists():
             raise FormatError(file, "exists already, perhaps with more than is known here; write into another folder.")
         files.append(file)
-        rows.append({
-            "rlnTomoName": tilts.name, "rlnVoltage": tilts.optics.get("voltage", 300.0),
-            "rlnSphericalAberration": tilts.optics.get("cs", 2.7),
-            "rlnAmplitudeContrast": tilts.optics.get("amplitude_contrast", 0.1), "rlnTomoHand": tilts.hand or -1,
-            "rlnOpticsGroupName": "optics1", "rlnTomoTiltSeriesPixelSize": tilts.pixel_size,
-            "rlnTomoTiltSeriesStarFile": file.name,
-            **dict(zip(("rlnTomoSizeX", "rlnTomoSizeY", "rlnTomoSizeZ"), tilts.volume_size, strict=True)),
-        })  # fmt: skip
+        rows.append(
+            {
+                "rlnTomoName": tilts.name,
+                "rlnVoltage": tilts.optics.get("voltage", 300.0),
+                "rlnSphericalAberration": tilts.optics.get("cs", 2.7),
+                "rlnAmplitudeContrast": tilts.optics.get("amplitude_contrast", 0.1),
+                "rlnTomoHand": tilts.hand or -1,
+                "rlnOpticsGroupName": "optics1",
+                "rlnTomoTiltSeriesPixelSize": tilts.pixel_size,
+                "rlnTomoTiltSeriesStarFile": file.name,
+                **dict(zip(("rlnTomoSizeX", "rlnTomoSizeY", "rlnTomoSizeZ"), tilts.volume_size, strict=True)),
+            }
+        )
     for tilts, file in zip(series, files[1:], strict=True):
         write_tilt_star(file, tilts)
     star.write_blocks(path, {"global": pd.DataFrame(rows)})

@@ -10,13 +10,19 @@ import pandas as pd
 from emtomo.errors import EmtomoError
 from emtomo.io import star
 from emtomo.io.names import stem, tomostar
-from emtomo.io.particles import Particles, Volume, placed
+from emtomo.io.particles import Particles, Volume, convert_frame
 from emtomo.io.poses import to_relion
 from emtomo.io.relion import ANGLES, CENTRED, FRAME, MICROGRAPH, ORIGIN, ORIGIN_ANGST, VOXELS
 from emtomo.io.text import as_numbers
 
-_NAMES = {"group": "rlnTomoManifoldIndex", "score": "rlnAutopickFigureOfMerit", "class_number": "rlnClassNumber",
-          "half": "rlnRandomSubset", "image": "rlnImageName", "ctf_image": "rlnCtfImage"}  # fmt: skip
+_NAMES = {
+    "group": "rlnTomoManifoldIndex",
+    "score": "rlnAutopickFigureOfMerit",
+    "class_number": "rlnClassNumber",
+    "half": "rlnRandomSubset",
+    "image": "rlnImageName",
+    "ctf_image": "rlnCtfImage",
+}
 
 
 def write_relion(
@@ -52,7 +58,7 @@ def write_relion(
     frame = ("angstrom", "half") if centred else ("voxel", "corner")
     counted = _size_column(particles.optics, version) if version in ("relion3.1", "relion4") else None
     series = _optics_pixels(particles, counted) if counted and pixel_size is None else pixel_size
-    here = placed(particles, *frame, pixel_size=series, volumes=volumes)
+    here = convert_frame(particles, *frame, pixel_size=series, volumes=volumes)
     if version != "warp" and version != "relion3.0" and not centred and np.isnan(here.pixel_size).any():
         raise EmtomoError(f"{version} needs the pixel size of the positions, which the file does not say; give it.")
     tomo = version in ("relion4", "relion5")
@@ -168,10 +174,16 @@ def _optics(particles: Particles, version: str) -> tuple[pd.DataFrame, np.ndarra
         sizes, place = np.unique(step, return_inverse=True)
         groups = place + 1
         numbers = np.arange(1, len(sizes) + 1)
-        optics = pd.DataFrame({
-            "rlnOpticsGroup": numbers, "rlnOpticsGroupName": [f"opticsGroup{k}" for k in numbers],
-            "rlnSphericalAberration": 2.7, "rlnVoltage": 300.0, "rlnAmplitudeContrast": 0.1, column: sizes,
-        })  # fmt: skip
+        optics = pd.DataFrame(
+            {
+                "rlnOpticsGroup": numbers,
+                "rlnOpticsGroupName": [f"opticsGroup{k}" for k in numbers],
+                "rlnSphericalAberration": 2.7,
+                "rlnVoltage": 300.0,
+                "rlnAmplitudeContrast": 0.1,
+                column: sizes,
+            }
+        )
         if column == "rlnTomoTiltSeriesPixelSize" and np.isnan(sizes).any():
             raise EmtomoError("RELION 4 and 5 need the pixel size of the tilt series; give the pixel size.")
         optics["rlnImagePixelSize"] = sizes

@@ -84,8 +84,11 @@ def kind_of(path: str | Path) -> str:
             found = db.execute("SELECT value FROM Properties WHERE key = 'self'").fetchone()
     except sqlite3.Error:
         return "scipion"
-    kinds = {"SetOfTiltSeries": "scipion-tilts", "SetOfCTFTomoSeries": "scipion-tilts",
-             "SetOfTomograms": "tomograms-scipion"}  # fmt: skip
+    kinds = {
+        "SetOfTiltSeries": "scipion-tilts",
+        "SetOfCTFTomoSeries": "scipion-tilts",
+        "SetOfTomograms": "tomograms-scipion",
+    }
     return kinds.get(str(found[0]) if found else "", "scipion")
 
 
@@ -216,9 +219,14 @@ def read_scipion(path: str | Path) -> Particles:
     name = next((c for c in (f"{start}_tomoId", "_volName") if c in items), None)
     names = items[name].fillna("").astype(str).to_numpy(object) if name else np.full(len(items), "", object)
     particles = Particles(
-        names, positions, shifts, rotations, origin="half", format="scipion",
+        names,
+        positions,
+        shifts,
+        rotations,
+        origin="half",
+        format="scipion",
         pixel_size=np.full(len(items), rate if rate > 0 else np.nan),
-    )  # fmt: skip
+    )
     for key, attribute in (("group", f"{start}_groupId"), ("class_number", "_classId"), ("score", f"{start}_score")):
         if attribute in items:
             values = np.nan_to_num(as_numbers(items[attribute]))

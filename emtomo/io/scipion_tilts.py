@@ -159,15 +159,21 @@ def _image_rows(tilts: Tilts, rate: float) -> list[tuple[Any, ...]]:
         place, _, file = str(names.iloc[k]).rpartition("@")
         index = int(place) if place.isdecimal() else k + 1
         acquisition = _acquisition(tilts, float(tilts.column("dose")[k]))
-        rows.append((index, file, rate, *acquisition, None, matrix, float(tilts.column("angle")[k]), tilts.name,
-                     int(order[k])))  # fmt: skip
+        rows.append(
+            (index, file, rate, *acquisition, None, matrix, float(tilts.column("angle")[k]), tilts.name, int(order[k]))
+        )
     return rows
 
 
 def write_ctf(path: str | Path, series: list[Tilts]) -> None:
     """Write a SetOfCTFTomoSeries."""
-    head = [("_size", "Integer"), ("_streamState", "Integer"), ("_tsId", "String"),
-            ("_isDefocusUDeviationInRange", "Boolean"), ("_isDefocusVDeviationInRange", "Boolean")]  # fmt: skip
+    head = [
+        ("_size", "Integer"),
+        ("_streamState", "Integer"),
+        ("_tsId", "String"),
+        ("_isDefocusUDeviationInRange", "Boolean"),
+        ("_isDefocusVDeviationInRange", "Boolean"),
+    ]
     columns = [("_defocusU", "Float"), ("_defocusV", "Float"), ("_defocusAngle", "Float"), ("_phaseShift", "Float"),
                ("_defocusRatio", "Float"), ("_index", "Integer"), ("_acqOrder", "Integer")]  # fmt: skip
     rows, parts = [], {}
@@ -176,8 +182,9 @@ def write_ctf(path: str | Path, series: list[Tilts]) -> None:
             raise FormatError(path, f"{tilts.name}: the defocus is not known.")
         rows.append((len(tilts), 2, tilts.name, 1, 1))
         u, v = tilts.column("defocus_u"), tilts.column("defocus_v")
-        values = np.stack([u, v, tilts.column("defocus_angle"), tilts.column("phase_shift"),
-                           u / np.where(v == 0, 1, v)], axis=1).tolist()  # fmt: skip
+        values = np.stack(
+            [u, v, tilts.column("defocus_angle"), tilts.column("phase_shift"), u / np.where(v == 0, 1, v)], axis=1
+        ).tolist()
         parts[f"id{number}"] = ("CTFTomo", columns, [(*row, k, k) for k, row in enumerate(values, 1)])
     write_set(path, "SetOfCTFTomoSeries", "CTFTomoSeries", {}, head, rows, parts)
 

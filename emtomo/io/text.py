@@ -161,8 +161,14 @@ def matrix(path: str | Path, text: str, widths: tuple[int, int], what: str) -> n
     try:
         if deadly("\n".join(line for _, line in lines).encode()):
             raise OverflowError
-        frame = pd.read_csv(StringIO("\n".join(line.replace(",", " ") for _, line in lines)), sep=r"\s+", header=None,
-                            index_col=False, dtype=float, on_bad_lines="error")  # fmt: skip
+        frame = pd.read_csv(
+            StringIO("\n".join(line.replace(",", " ") for _, line in lines)),
+            sep=r"\s+",
+            header=None,
+            index_col=False,
+            dtype=float,
+            on_bad_lines="error",
+        )
         values = frame.to_numpy(float)
     except (ValueError, pd.errors.ParserError, OverflowError):
         values = np.zeros((0, 0))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from emtomo.compute.tilt_geometry import Movement, project_points, tilt_rotations
+from emtomo.compute.tilt.geometry import Movement, project_points, tilt_rotations
 
 COLUMNS = {
     "name": "file of the image or movie",

@@ -8,7 +8,7 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 import pandas as pd
 
-from emtomo.compute.tilt_geometry import Movement
+from emtomo.compute.tilt.geometry import Movement
 from emtomo.errors import FormatError
 from emtomo.io import star
 from emtomo.io.text import is_number, write_text
@@ -30,8 +30,13 @@ def read_tomostar(path: str | Path) -> Tilts:
     if "wrpAngleTilt" not in table:
         raise FormatError(path, "wrpAngleTilt is missing.")
     out = pd.DataFrame({"name": star.words(table, "wrpMovieName")})
-    pairs = {"angle": "wrpAngleTilt", "rotation": "wrpAxisAngle", "shift_x": "wrpAxisOffsetX",
-             "shift_y": "wrpAxisOffsetY", "dose": "wrpDose"}  # fmt: skip
+    pairs = {
+        "angle": "wrpAngleTilt",
+        "rotation": "wrpAxisAngle",
+        "shift_x": "wrpAxisOffsetX",
+        "shift_y": "wrpAxisOffsetY",
+        "dose": "wrpDose",
+    }
     for name, column in pairs.items():
         if column in table:
             out[name] = star.floats(path, table, [column])[:, 0]
@@ -211,8 +216,13 @@ def write_xml(path: str | Path, tilts: Tilts) -> None:
         attributes["VolumeDimensionsAngstrom"] = ", ".join(size)
     lines = ['<?xml version="1.0" encoding="utf-8"?>']
     lines.append("<TiltSeries " + " ".join(f"{k}={quoteattr(v)}" for k, v in attributes.items()) + ">")
-    columns = {"Angles": -tilts.column("angle"), "Dose": tilts.column("dose"), "AxisAngle": tilts.column("rotation"),
-               "AxisOffsetX": tilts.column("shift_x"), "AxisOffsetY": tilts.column("shift_y")}  # fmt: skip
+    columns = {
+        "Angles": -tilts.column("angle"),
+        "Dose": tilts.column("dose"),
+        "AxisAngle": tilts.column("rotation"),
+        "AxisOffsetX": tilts.column("shift_x"),
+        "AxisOffsetY": tilts.column("shift_y"),
+    }
     for tag, values in columns.items():
         lines.append(f"\t<{tag}>" + "\n".join(f"{v + 0.0:.10g}" for v in values) + f"</{tag}>")
     lines.append("\t<UseTilt>" + "\n".join(str(e == 0) for e in tilts.column("excluded")) + "</UseTilt>")
@@ -221,9 +231,12 @@ def write_xml(path: str | Path, tilts: Tilts) -> None:
         lines.append("\t<MoviePath>" + "\n".join(names) + "</MoviePath>")
     if "defocus_u" in tilts.table:
         u, v = tilts.column("defocus_u") / MICROMETRE, tilts.column("defocus_v") / MICROMETRE
-        grids = {"GridCTF": (u + v) / 2, "GridCTFDefocusDelta": u - v,
-                 "GridCTFDefocusAngle": tilts.column("defocus_angle"),
-                 "GridCTFPhase": tilts.column("phase_shift") / 180}  # fmt: skip
+        grids = {
+            "GridCTF": (u + v) / 2,
+            "GridCTFDefocusDelta": u - v,
+            "GridCTFDefocusAngle": tilts.column("defocus_angle"),
+            "GridCTFPhase": tilts.column("phase_shift") / 180,
+        }
         lines += _parameters(tilts)
         for tag, values in grids.items():
             lines.append(f'\t<{tag} Width="1" Height="1" Depth="{len(values)}">')
@@ -233,8 +246,11 @@ def write_xml(path: str | Path, tilts: Tilts) -> None:
 
 
 def _parameters(tilts: Tilts) -> list[str]:
-    told = {"Voltage": tilts.optics.get("voltage", 300.0), "Cs": tilts.optics.get("cs", 2.7),
-            "Amplitude": tilts.optics.get("amplitude_contrast", 0.1)}  # fmt: skip
+    told = {
+        "Voltage": tilts.optics.get("voltage", 300.0),
+        "Cs": tilts.optics.get("cs", 2.7),
+        "Amplitude": tilts.optics.get("amplitude_contrast", 0.1),
+    }
     if np.isfinite(tilts.pixel_size):
         told["PixelSize"] = tilts.pixel_size
     return ["\t<CTF>", *(f'\t\t<Param Name="{k}" Value="{v:.10g}" />' for k, v in told.items()), "\t</CTF>"]

@@ -32,9 +32,13 @@ def read_m(path: str | Path) -> Particles:
     source = "wrpSourceName" if "wrpSourceName" in table else None
     particles = Particles(
         star.words(table, source) if source else no_names(len(table)),
-        star.floats(path, table, columns), np.zeros((len(table), 3)), rotations, unit="angstrom", family="m",
+        star.floats(path, table, columns),
+        np.zeros((len(table), 3)),
+        rotations,
+        unit="angstrom",
+        family="m",
         format="m",
-    )  # fmt: skip
+    )
     if "wrpRandomSubset" in table and np.isfinite(half := as_numbers(table["wrpRandomSubset"])).all():
         particles.columns["half"] = whole(half)
     for comment in star.star_comments(path):

@@ -48,9 +48,14 @@ def particles_of_set(found: TableSet) -> Particles:
     if set(ROTATION_COLUMNS) <= set(frame) and np.isfinite(frame["r11"].to_numpy(float)).any():
         rotations = rotations_of(frame)
     particles = Particles(
-        frame["tomogram_id"].to_numpy(object), positions_of(frame), np.zeros((n, 3)), rotations, unit="angstrom",
-        origin="centre", pixel_size=np.full(n, found.pixel_size.get(), float),
-    )  # fmt: skip
+        frame["tomogram_id"].to_numpy(object),
+        positions_of(frame),
+        np.zeros((n, 3)),
+        rotations,
+        unit="angstrom",
+        origin="centre",
+        pixel_size=np.full(n, found.pixel_size.get(), float),
+    )
     for name in _COLUMNS:
         if name in frame and not (name in ("half", "class_number") and not frame[name].any()):
             particles.columns[name] = frame[name].to_numpy()
@@ -61,9 +66,10 @@ def particles_of_set(found: TableSet) -> Particles:
         particles.columns = {k: v for k, v in particles.columns.items() if k != "half"} | box_columns(frame)
         kind = found.weights.get()
         particles.tags = Tags(
-            white=bool(found.white.get()), premultiplied=bool(found.premultiplied.get()),
+            white=bool(found.white.get()),
+            premultiplied=bool(found.premultiplied.get()),
             weights=kind if kind in ("ctf", "ctf_squared") else None,
-        )  # fmt: skip
+        )
         optics = {name: getattr(found, name).get() for name in ("voltage", "cs", "amplitude_contrast")}
         particles.optics = box_optics(found.pixel_size.get(), found.box_size.get(), optics)
         particles.other, particles.family = pd.DataFrame({"rlnOpticsGroup": np.ones(n, int)}), "relion"
@@ -87,7 +93,7 @@ def export_set(found: TableSet, tomograms: SetOfTomograms | None, target: Path, 
     size = int(box.get() or 0) if box is not None else 0
     done.files = formats.write(target, particles, chosen, sizes=sizes_of(tomograms), box_size=size)
     done.lines.append(f"Written: {found.summary()} as {formats.FORMATS[chosen].label}.")
-    done.lines += formats.unturned(particles)
+    done.lines += formats.unoriented_message(particles)
     if gone:
         done.lines.append(f"Not held by this format: {', '.join(gone)}.")
     return done

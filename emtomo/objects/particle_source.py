@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from emtomo.compute.averaging import wedge_weights
-from emtomo.compute.refinement.particles import Particles
+from emtomo.compute.likelihood.views import Particles
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.io.weights import read_weights

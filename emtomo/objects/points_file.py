@@ -37,9 +37,9 @@ def points_of_file(path: str | Path, tomograms: SetOfTomograms, unit: str) -> tu
     found, missing, _ = names.matched(list(dict.fromkeys(given)), known)
     if missing:
         raise FormatError(
-            path, f"names tomograms that the project has not: {', '.join(map(repr, missing))}; "
-            f"it has {', '.join(known)}."
-        )  # fmt: skip
+            path,
+            f"names tomograms that the project has not: {', '.join(map(repr, missing))}; it has {', '.join(known)}.",
+        )
     if len(given) == 0:
         raise FormatError(path, "there is no point in it.")
     frame = pd.DataFrame({"tomogram_id": [found[name] for name in given]})

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from emtomo.compute.filters import fit_to_box
-from emtomo.compute.fsc import FscCurves
+from emtomo.compute.fourier.filters import fit_to_box
+from emtomo.compute.fourier.shell_correlation import FscCurves
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 

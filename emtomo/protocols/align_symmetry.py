@@ -25,9 +25,12 @@ class AlignSymmetryOptions:
 
     symmetry: Annotated[
         str,
-        Param("Symmetry group", "Point group: Cn, Dn, T, O, I1 or I2. auto scores C2 to C8, D2 to D8, T, O and I1 and "
-              "takes the largest group that fits."),
-    ] = "auto"  # fmt: skip
+        Param(
+            "Symmetry group",
+            "Point group: Cn, Dn, T, O, I1 or I2. auto scores C2 to C8, D2 to D8, T, O and I1 and "
+            "takes the largest group that fits.",
+        ),
+    ] = "auto"
     recentre: Annotated[bool, Param("Search the centre?", "Also bring the point on all axes to the box's centre.")] = (
         True
     )

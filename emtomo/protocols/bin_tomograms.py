@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pyworkflow.protocol.params import Form
 
-from emtomo.compute.resampling import bin_volume, resampled_size
+from emtomo.compute.fourier.resampling import bin_volume, resampled_size
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.io import mrc
 from emtomo.objects import SetOfTomograms
@@ -19,9 +19,13 @@ class BinOptions:
 
     factor: Annotated[
         float,
-        Param("Binning factor", "2 halves the size and doubles the pixel size; need not be a whole number or "
-              "divide the size.", ge=1, le=64),
-    ] = 2.0  # fmt: skip
+        Param(
+            "Binning factor",
+            "2 halves the size and doubles the pixel size; need not be a whole number or divide the size.",
+            ge=1,
+            le=64,
+        ),
+    ] = 2.0
 
 
 class BinTomograms(EmtomoProtocol):

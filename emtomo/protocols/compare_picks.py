@@ -73,12 +73,16 @@ class ComparePicks(EmtomoProtocol):
         a, b = rotations_of(picks)[pairs[:, 0]], rotations_of(truth)[pairs[:, 1]]
         known = ~(np.isnan(a).any(axis=(1, 2)) | np.isnan(b).any(axis=(1, 2)))
         return {
-            "picks_of": label, "picks": len(picks), "truth": len(truth), "found": hits,
-            "precision": hits / max(1, len(picks)), "recall": hits / max(1, len(truth)),
+            "picks_of": label,
+            "picks": len(picks),
+            "truth": len(truth),
+            "found": hits,
+            "precision": hits / max(1, len(picks)),
+            "recall": hits / max(1, len(truth)),
             "f1": 2 * hits / max(1, len(picks) + len(truth)),
             "distance": float(np.median(away)) if hits else np.nan,
             "angle": float(np.median(angle_between(a[known], b[known]))) if known.any() else np.nan,
-        }  # fmt: skip
+        }
 
     @staticmethod
     def _sentence(row: dict[str, Any]) -> str:

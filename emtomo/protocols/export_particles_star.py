@@ -66,9 +66,15 @@ class ExportParticlesStar(EmtomoProtocol):
         path = Path(self.file.get() or self._getExtraPath("particles.star"))
         optics = {name: getattr(boxes, name).get() for name in ("voltage", "cs", "amplitude_contrast")}
         write_particles(
-            path, frame, rotations_of(frame), size, boxes.box_size.get(), optics=optics,
-            premultiplied=bool(boxes.premultiplied.get()), tags=particles_of_set(boxes).tags,
-        )  # fmt: skip
+            path,
+            frame,
+            rotations_of(frame),
+            size,
+            boxes.box_size.get(),
+            optics=optics,
+            premultiplied=bool(boxes.premultiplied.get()),
+            tags=particles_of_set(boxes).tags,
+        )
         if not boxes.white.get():
             self.remark("The boxes are dark: RELION takes white ones only. Extract them with inverted contrast.")
         if boxes.weights.get() == "wedge":

@@ -12,7 +12,7 @@ from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io import dynamo, names
 from emtomo.io.formats import FORMATS, read
-from emtomo.io.particles import Particles, placed
+from emtomo.io.particles import Particles, convert_frame
 from emtomo.objects import SetOfCoordinates3D, coordinates_frame
 from emtomo.objects.exchange import sizes_of
 from emtomo.options import Param
@@ -28,27 +28,39 @@ class ImportCoordinatesOptions:
     ] = "auto"
     pixel_size: Annotated[
         float | None,
-        Param("Pixel size of the coordinates", "Empty: what the file says, else that of the tomograms. 1 when "
-              "positions are in Å.",
-              unit="Å", gt=0),
-    ] = None  # fmt: skip
+        Param(
+            "Pixel size of the coordinates",
+            "Empty: what the file says, else that of the tomograms. 1 when positions are in Å.",
+            unit="Å",
+            gt=0,
+        ),
+    ] = None
     angles: Annotated[
         str,
-        Param("Angles in text", "What the last three of 6 or 7 columns without names are: the particle's z axis, or "
-              "angles of RELION (rot, tilt, psi), Dynamo (tdrot, tilt, narot) or AV3 (phi, psi, theta).",
-              choices=("normals", "relion", "dynamo", "motl")),
-    ] = "normals"  # fmt: skip
+        Param(
+            "Angles in text",
+            "What the last three of 6 or 7 columns without names are: the particle's z axis, or "
+            "angles of RELION (rot, tilt, psi), Dynamo (tdrot, tilt, narot) or AV3 (phi, psi, theta).",
+            choices=("normals", "relion", "dynamo", "motl"),
+        ),
+    ] = "normals"
     box_size: Annotated[int, Param("Box size", "For display and extraction.", unit="voxel", ge=1)] = 32
     origin_offset: Annotated[
         float,
-        Param("Origin offset", "Index of the first voxel in the files: 0, or 1 for programs that count from "
-              "one.", unit="voxel"),
-    ] = 0.0  # fmt: skip
+        Param(
+            "Origin offset",
+            "Index of the first voxel in the files: 0, or 1 for programs that count from one.",
+            unit="voxel",
+        ),
+    ] = 0.0
     centred: Annotated[
         bool,
-        Param("Positions from the origin?", "Text files: positions are from the origin that the tomograms were "
-              "imported with (by default their centre) instead of from the first voxel."),
-    ] = False  # fmt: skip
+        Param(
+            "Positions from the origin?",
+            "Text files: positions are from the origin that the tomograms were "
+            "imported with (by default their centre) instead of from the first voxel.",
+        ),
+    ] = False
 
 
 class ImportCoordinates(EmtomoProtocol):
@@ -171,7 +183,7 @@ class ImportCoordinates(EmtomoProtocol):
             if options.centred:
                 picks.origin = "centre"
         sizes = sizes_of(tomograms)
-        here = placed(picks, "angstrom", "centre", volumes={tomogram_id: sizes[tomogram_id]}).centres
+        here = convert_frame(picks, "angstrom", "centre", volumes={tomogram_id: sizes[tomogram_id]}).centres
         if options.centred and picks.origin == "centre":
             here = here + [getattr(tomograms, f"origin_{axis}").get() for axis in "xyz"]
         columns = {k: v for k, v in picks.columns.items() if k in ("group", "score")}

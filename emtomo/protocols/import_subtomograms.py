@@ -27,19 +27,25 @@ class ImportSubtomogramsOptions:
     ] = None
     weights: Annotated[
         str,
-        Param("Weights", "What the files of rlnCtfImage are: Warp's 3D CTF (ctf), RELION's squared CTF (ctf_squared); "
-              "none leaves them out. auto: what emtomo noted in the file, else ctf.",
-              choices=("auto", "ctf", "ctf_squared", "none")),
-    ] = "auto"  # fmt: skip
+        Param(
+            "Weights",
+            "What the files of rlnCtfImage are: Warp's 3D CTF (ctf), RELION's squared CTF (ctf_squared); "
+            "none leaves them out. auto: what emtomo noted in the file, else ctf.",
+            choices=("auto", "ctf", "ctf_squared", "none"),
+        ),
+    ] = "auto"
     premultiplied: Annotated[
         str,
         Param("Multiplied with the CTF?", "auto takes what the STAR file says.", choices=("auto", "yes", "no")),
     ] = "auto"
     white: Annotated[
         str,
-        Param("Particles white?", "Extracted boxes of RELION and Warp are white on dark. auto: what emtomo noted in "
-              "the file, else yes.", choices=("auto", "yes", "no")),
-    ] = "auto"  # fmt: skip
+        Param(
+            "Particles white?",
+            "Extracted boxes of RELION and Warp are white on dark. auto: what emtomo noted in the file, else yes.",
+            choices=("auto", "yes", "no"),
+        ),
+    ] = "auto"
 
 
 class ImportSubtomograms(EmtomoProtocol):
@@ -108,9 +114,14 @@ class ImportSubtomograms(EmtomoProtocol):
             frame["ctf_file"] = table.ctf_files[mine] if weights != "none" else ""
             frames.append(frame)
         out = SetOfSubtomograms.create(
-            self._getPath("subtomograms.sqlite"), pixel_size=pixel_size, box_size=size, white=white,
-            weights=weights, premultiplied=premultiplied, **table.optics,
-        )  # fmt: skip
+            self._getPath("subtomograms.sqlite"),
+            pixel_size=pixel_size,
+            box_size=size,
+            white=white,
+            weights=weights,
+            premultiplied=premultiplied,
+            **table.optics,
+        )
         out.extend(pd.concat(frames, ignore_index=True))
         self._register(self.input_tomograms, subtomograms=out)
 

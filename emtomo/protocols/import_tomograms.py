@@ -25,12 +25,13 @@ class ImportTomogramsOptions:
     pixel_size: Annotated[
         float | None,
         Param("Pixel size", "Of all the files. Empty: from their headers.", unit="Å/px", gt=0),
-    ] = None  # fmt: skip
+    ] = None
     copy: Annotated[
         bool,
-        Param("Copy files?", "Copy into the project instead of linking; links break when the originals move.",
-              expert=True),
-    ] = False  # fmt: skip
+        Param(
+            "Copy files?", "Copy into the project instead of linking; links break when the originals move.", expert=True
+        ),
+    ] = False
     exclude_words: Annotated[
         str,
         Param("Exclusion words", "Paths with one of these words (separated by spaces) are skipped.", expert=True),
@@ -46,9 +47,12 @@ class ImportTomogramsOptions:
     amplitude_contrast: Annotated[float, Param("Amplitude contrast", "As a fraction.", ge=0, le=1)] = 0.1
     origin: Annotated[
         str,
-        Param("Set origin of coordinates", "centre: zero is the centre voxel n // 2; header: what the MRC "
-              "header says; manual: the offset below.", choices=("centre", "header", "manual")),
-    ] = "centre"  # fmt: skip
+        Param(
+            "Set origin of coordinates",
+            "centre: zero is the centre voxel n // 2; header: what the MRC header says; manual: the offset below.",
+            choices=("centre", "header", "manual"),
+        ),
+    ] = "centre"
     origin_x: Annotated[
         float, Param("Offset x", "manual: zero of positions from the centre.", unit="Å", when=("origin", "manual"))
     ] = 0.0

@@ -9,9 +9,9 @@ import pandas as pd
 from pyworkflow.protocol.params import Form, StringParam
 
 from emtomo.compute.device import check_device
-from emtomo.compute.refinement.particles import Particles, Poses
-from emtomo.compute.refinement.stochastic import SMALLEST, InitialModelOptions, StochasticModel
-from emtomo.compute.resampling import resample
+from emtomo.compute.fourier.resampling import resample
+from emtomo.compute.likelihood.views import Particles, Poses
+from emtomo.compute.refinement.stochastic_gradient import SMALLEST, InitialModelOptions, StochasticModel
 from emtomo.compute.symmetry import parse_symmetry
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
@@ -99,12 +99,16 @@ class InitialModel(EmtomoProtocol):
         for name in ("reference", "mask"):
             pointer = getattr(self, f"input_{name}")
             if not pointer.pointsNone():
-                volumes[name], told = fitted(pointer.get(), n, pixel, name)
-                sentences.append(told)
+                volumes[name], on_progress = fitted(pointer.get(), n, pixel, name)
+                sentences.append(on_progress)
         model = StochasticModel(
-            shrunk(particles_of(boxes, frame), factor), poses, options, volumes.get("reference"),
-            np.clip(volumes["mask"], 0, 1) if "mask" in volumes else None, self.device.get(),
-        )  # fmt: skip
+            shrunk(particles_of(boxes, frame), factor),
+            poses,
+            options,
+            volumes.get("reference"),
+            np.clip(volumes["mask"], 0, 1) if "mask" in volumes else None,
+            self.device.get(),
+        )
         changes: list[dict[str, float]] = []
 
         def told_of(done: int, total: int, change: float) -> None:
@@ -137,10 +141,14 @@ class InitialModel(EmtomoProtocol):
         mrc.write_volume(path, average, pixel)
         outputs = {
             "average": Average(
-                file=path, pixel_size=pixel, box_size=average.shape[0], symmetry=model.symmetry,
-                resolution=options.filter_to, particles=int(model.touched.sum()),
+                file=path,
+                pixel_size=pixel,
+                box_size=average.shape[0],
+                symmetry=model.symmetry,
+                resolution=options.filter_to,
+                particles=int(model.touched.sum()),
             )
-        }  # fmt: skip
+        }
         if self.options(ShrinkOptions).return_aligned:
             chosen, poses = model.aligned()
             kept = Poses(**{name: values[chosen] for name, values in vars(poses).items()})

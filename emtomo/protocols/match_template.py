@@ -13,10 +13,10 @@ from emtomo.compute.matching.match import TILE, Match, Matcher
 from emtomo.compute.matching.model import Model, automatic_mask
 from emtomo.compute.matching.options import PeakOptions, ScanOptions
 from emtomo.compute.matching.scan import tile_of_memory
-from emtomo.compute.matching.tilts import TiltWeights, tilt_transfer
 from emtomo.compute.matching.weighting import Transfer, wedge_transfer
 from emtomo.compute.positions import from_voxels
 from emtomo.compute.symmetry import parse_symmetry
+from emtomo.compute.tilt.wedge import TiltWeights, tilt_transfer
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
@@ -37,17 +37,26 @@ class MatchOptions:
     group: Annotated[int, Param("Group", "Kept on every coordinate.", ge=0)] = 1
     ctf: Annotated[
         str,
-        Param("CTF of the tomograms", "With tilt series: whether the images' phases were flipped, nothing was "
-              "corrected, or the CTF is not to be taken into account.", choices=("flipped", "not corrected", "ignore")),
-    ] = "flipped"  # fmt: skip
+        Param(
+            "CTF of the tomograms",
+            "With tilt series: whether the images' phases were flipped, nothing was "
+            "corrected, or the CTF is not to be taken into account.",
+            choices=("flipped", "not corrected", "ignore"),
+        ),
+    ] = "flipped"
     surface_distance: Annotated[
         float, Param("Distance to the surface", "With meshes: centres farther away are not searched.", unit="Å", gt=0)
     ] = 100.0
     cone: Annotated[
         float,
-        Param("Cone", "With meshes: angle between the reference's z axis and the normal, at most.", unit="degrees",
-              gt=0, le=180),
-    ] = 45.0  # fmt: skip
+        Param(
+            "Cone",
+            "With meshes: angle between the reference's z axis and the normal, at most.",
+            unit="degrees",
+            gt=0,
+            le=180,
+        ),
+    ] = 45.0
     keep_scores: Annotated[
         bool, Param("Keep the scores", "Write the best score and the orientation's number of every voxel of the scan.")
     ] = False
@@ -72,18 +81,29 @@ class MatchTemplate(EmtomoProtocol):
         self._add_input(form, "tomograms", "SetOfTomograms", "Tomograms", "Where to look.")
         self._add_input(form, "reference", "Volume,Average", "Reference", "White particle; any pixel size.")
         self._add_input(
-            form, "mask", "Mask,Volume", "Mask",
-            "What of the reference counts. Empty: a sphere around its density.", optional=True,
-        )  # fmt: skip
+            form,
+            "mask",
+            "Mask,Volume",
+            "Mask",
+            "What of the reference counts. Empty: a sphere around its density.",
+            optional=True,
+        )
         self._add_input(
-            form, "tilt_series", "SetOfTiltSeries", "Tilt series",
-            "Weigh the reference tilt by tilt, with dose and CTF. Empty: by the tomograms' tilt range.", optional=True,
-        )  # fmt: skip
+            form,
+            "tilt_series",
+            "SetOfTiltSeries",
+            "Tilt series",
+            "Weigh the reference tilt by tilt, with dose and CTF. Empty: by the tomograms' tilt range.",
+            optional=True,
+        )
         self._add_input(
-            form, "meshes", "SetOfMeshes,SetOfCoordinates3D", "Surface",
+            form,
+            "meshes",
+            "SetOfMeshes,SetOfCoordinates3D",
+            "Surface",
             "Models, or oriented coordinates of model-workflow: look only near them and along their normals.",
             optional=True,
-        )  # fmt: skip
+        )
         form.addParam("device", StringParam, default="cpu", label="Device", help="cpu, cuda or cuda:N.")
 
     def _check(self) -> list[str]:
@@ -109,9 +129,15 @@ class MatchTemplate(EmtomoProtocol):
         size, volume = tomograms.pixel_size.get(), mrc.open_volume(row["file"])
         model, sentences = self._model()
         matcher = Matcher(
-            volume, size, bool(tomograms.white.get()), model, self._transfer(row, model),
-            self.options(ScanOptions), tile_of_memory(TILE), self.device.get(),
-        )  # fmt: skip
+            volume,
+            size,
+            bool(tomograms.white.get()),
+            model,
+            self._transfer(row, model),
+            self.options(ScanOptions),
+            tile_of_memory(TILE),
+            self.device.get(),
+        )
         guide = None
         if not self.input_meshes.pointsNone():
             options = self.options(MatchOptions)

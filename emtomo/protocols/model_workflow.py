@@ -27,9 +27,12 @@ class WorkflowOptions:
     ] = None
     model: Annotated[
         str,
-        Param("Model type", "as picked: each mesh is what it was picked as; else all are this.",
-              choices=("as picked", *MODELS)),
-    ] = "as picked"  # fmt: skip
+        Param(
+            "Model type",
+            "as picked: each mesh is what it was picked as; else all are this.",
+            choices=("as picked", *MODELS),
+        ),
+    ] = "as picked"
 
 
 class ModelWorkflow(EmtomoProtocol):

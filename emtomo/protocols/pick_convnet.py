@@ -60,9 +60,13 @@ class PickConvnet(EmtomoProtocol):
         self._add_input(form, "tomograms", "SetOfTomograms", "Input tomograms", "Where to pick.")
         self._add_input(form, "coordinates", "SetOfCoordinates3D", "Good references", "Particles.", optional=True)
         self._add_input(
-            form, "negatives", "SetOfCoordinates3D", "Bad references", "Membranes, gold, other particles, background.",
+            form,
+            "negatives",
+            "SetOfCoordinates3D",
+            "Bad references",
+            "Membranes, gold, other particles, background.",
             optional=True,
-        )  # fmt: skip
+        )
         for name, label, told in (
             ("references", "References", "CSV with the columns tomogram_id, x, y, z (Å from the centre), label "
              "(positive or negative); besides or instead of the coordinates."),
@@ -133,9 +137,11 @@ class PickConvnet(EmtomoProtocol):
         network, training_box, box = load(self._getExtraPath("network.safetensors"))
         slabs, shape, size = self._slabs(tomogram_id, box)
         answer, lattice = answers(
-            network, slabs, training_box,
+            network,
+            slabs,
+            training_box,
             lambda done, all_: self.progress(0.5 + 0.5 * (number + done / all_) / total, 1),
-        )  # fmt: skip
+        )
         places, scores = picks(answer, lattice, slabs, size, self.options(ApplyOptions))
         frame = coordinates_frame(tomogram_id, from_voxels(places, shape, size), score=scores, picker="convnet")
         SetOfCoordinates3D.save(self._getExtraPath(f"{tomogram_id}.sqlite"), frame.assign(group=options.group))
@@ -187,9 +193,12 @@ class PickConvnet(EmtomoProtocol):
         """Return the corrected picks as coordinates."""
         places, told = points_of_file(self.picks.get(), self.input_tomograms.get(), "angstrom")
         frame = coordinates_frame(
-            "", positions_of(places), score=told.columns.get("score", np.zeros(len(places))), picker="convnet",
+            "",
+            positions_of(places),
+            score=told.columns.get("score", np.zeros(len(places))),
+            picker="convnet",
             group=self.options(PickConvnetOptions).group,
-        )  # fmt: skip
+        )
         return frame.assign(tomogram_id=places["tomogram_id"].to_numpy())
 
     def _references(self) -> pd.DataFrame:

@@ -30,14 +30,20 @@ class PickManuallyOptions:
     group: Annotated[int, Param("Group", "Of points whose file names none.", ge=0)] = 1
     unit: Annotated[
         str,
-        Param("Unit of the points", "angstrom: Å from the tomogram's centre; voxel: 0-based voxels from the first one.",
-              choices=UNITS),
-    ] = "angstrom"  # fmt: skip
+        Param(
+            "Unit of the points",
+            "angstrom: Å from the tomogram's centre; voxel: 0-based voxels from the first one.",
+            choices=UNITS,
+        ),
+    ] = "angstrom"
     replace_previous: Annotated[
         bool,
-        Param("Points replace previous coordinates", "The points are all there is, as after editing previous "
-              "coordinates in the picker; else they are added.", expert=True),
-    ] = False  # fmt: skip
+        Param(
+            "Points replace previous coordinates",
+            "The points are all there is, as after editing previous coordinates in the picker; else they are added.",
+            expert=True,
+        ),
+    ] = False
     thumbnails: Annotated[
         bool, Param("Thumbnails", "Keep a picture of every particle: the mean of the middle fifth of its box.")
     ] = True
@@ -150,10 +156,13 @@ class PickManually(EmtomoProtocol):
         places, picks = points_of_file(path, self.input_tomograms.get(), options.unit)
         n = len(places)
         frame = coordinates_frame(
-            "", positions_of(places), picks.rotations, picker="manual",
+            "",
+            positions_of(places),
+            picks.rotations,
+            picker="manual",
             group=picks.columns.get("group", np.full(n, options.group)).astype(int),
             score=picks.columns.get("score", np.zeros(n)).astype(float),
-        )  # fmt: skip
+        )
         label = picks.columns.get("label", np.full(n, "", object))
         wrong = sorted({str(text) for text in label} - {"", REMOVE})
         if wrong:

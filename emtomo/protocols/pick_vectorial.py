@@ -27,14 +27,20 @@ class PickVectorialOptions:
     )
     unit: Annotated[
         str,
-        Param("Unit of the points", "angstrom: Å from the tomogram's centre; voxel: 0-based voxels from the "
-              "first one.", choices=("angstrom", "voxel")),
-    ] = "angstrom"  # fmt: skip
+        Param(
+            "Unit of the points",
+            "angstrom: Å from the tomogram's centre; voxel: 0-based voxels from the first one.",
+            choices=("angstrom", "voxel"),
+        ),
+    ] = "angstrom"
     replace_previous: Annotated[
         bool,
-        Param("Points replace previous meshes", "The points are all there is, as after editing previous meshes in the "
-              "picker; else they are added.", expert=True),
-    ] = False  # fmt: skip
+        Param(
+            "Points replace previous meshes",
+            "The points are all there is, as after editing previous meshes in the picker; else they are added.",
+            expert=True,
+        ),
+    ] = False
 
 
 class PickVectorial(EmtomoProtocol):

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from pyworkflow.protocol.params import FloatParam, Form, PathParam
 
-from emtomo.compute.filters import ball
-from emtomo.compute.fsc import resolution_at
+from emtomo.compute.fourier.filters import ball
+from emtomo.compute.fourier.shell_correlation import resolution_at
 from emtomo.compute.postprocess import Guinier, PostprocessOptions, local_resolution, postprocess
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError, FormatError
@@ -90,12 +90,17 @@ class PostProcess(EmtomoProtocol):
         _write_guinier(Path(self._getExtraPath("guinier.csv")), done.guinier)
         outputs = {
             "average": Average(
-                file=path, pixel_size=size, box_size=n, half1_file=source.half1_file.get(),
-                half2_file=source.half2_file.get(), symmetry=source.symmetry.get(), resolution=done.resolution,
+                file=path,
+                pixel_size=size,
+                box_size=n,
+                half1_file=source.half1_file.get(),
+                half2_file=source.half2_file.get(),
+                symmetry=source.symmetry.get(),
+                resolution=done.resolution,
                 particles=source.particles.get(),
             ),
             "fsc": FSC(file=curve, pixel_size=size, resolution=done.resolution),
-        }  # fmt: skip
+        }
         if options.local_resolution:
             window = options.local_window or max(WINDOWS * done.resolution, NARROWEST * size)
             local = local_resolution(half1, half2, mask, size, window)

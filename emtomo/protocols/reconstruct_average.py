@@ -3,7 +3,7 @@
 import numpy as np
 from pyworkflow.protocol.params import Form
 
-from emtomo.compute.fsc import FscCurves, resolution_at
+from emtomo.compute.fourier.shell_correlation import FscCurves, resolution_at
 from emtomo.compute.refinement.options import ReconstructOptions
 from emtomo.compute.refinement.reconstruct import reconstruct
 from emtomo.compute.symmetry import parse_symmetry
@@ -63,7 +63,12 @@ class ReconstructAverage(EmtomoProtocol):
         radius = min(n / 2, n * size / options.max_resolution) if options.max_resolution else None
         group = parse_symmetry(options.symmetry)
         result = reconstruct(
-            particles_of(boxes, frame), poses, group, radius, lambda done: self.progress(done, len(frame)), self.spread
+            particles_of(boxes, frame),
+            poses,
+            group,
+            radius,
+            lambda done: self.progress(done, len(frame)),
+            self.map_reduce,
         )
         path = self._getExtraPath("average.mrc")
         mrc.write_volume(path, result.average, size)
@@ -91,5 +96,5 @@ class ReconstructAverage(EmtomoProtocol):
             resolution=resolution,
             particles=len(frame),
             **values,
-        )  # fmt: skip
+        )
         self._register(self.input_subtomograms, average=average, **outputs)

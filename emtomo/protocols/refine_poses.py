@@ -10,11 +10,11 @@ import pandas as pd
 from pyworkflow.protocol.params import Form, StringParam
 
 from emtomo.compute.device import check_device
+from emtomo.compute.likelihood.pose_estimator import HalfSet
+from emtomo.compute.likelihood.views import Poses
 from emtomo.compute.refinement.options import RefineOptions
-from emtomo.compute.refinement.particles import Poses
 from emtomo.compute.refinement.refine import Metrics, Refinement, Result, State
 from emtomo.compute.refinement.schedule import Progress
-from emtomo.compute.refinement.worker import Half
 from emtomo.compute.symmetrisation import symmetry_score
 from emtomo.compute.symmetry import parse_symmetry
 from emtomo.engine.protocol import EmtomoProtocol
@@ -36,9 +36,14 @@ class ContinueOptions:
 
     continue_from: Annotated[
         int,
-        Param("Continue from iteration", "Of this run, with the parameters as they are now. 0: from the start, or "
-              "after an interruption from the last iteration.", ge=0, expert=True),
-    ] = 0  # fmt: skip
+        Param(
+            "Continue from iteration",
+            "Of this run, with the parameters as they are now. 0: from the start, or "
+            "after an interruption from the last iteration.",
+            ge=0,
+            expert=True,
+        ),
+    ] = 0
 
 
 class RefinePoses(EmtomoProtocol):
@@ -107,13 +112,13 @@ class RefinePoses(EmtomoProtocol):
         boxes, options = self.input_subtomograms.get(), self.options(RefineOptions)
         frame = boxes.frame()
         size, n = float(boxes.pixel_size.get()), int(boxes.box_size.get())
-        reference, told = fitted(self.input_reference.get(), n, size, "reference")
-        sentences = [told]
+        reference, on_progress = fitted(self.input_reference.get(), n, size, "reference")
+        sentences = [on_progress]
         mask = None
         if not self.input_mask.pointsNone():
-            mask, told = fitted(self.input_mask.get(), n, size, "mask")
+            mask, on_progress = fitted(self.input_mask.get(), n, size, "mask")
             mask = np.clip(mask, 0, 1)
-            sentences.append(told)
+            sentences.append(on_progress)
         score = symmetry_score(reference, options.symmetry)
         if score < LOW_SYMMETRY:
             sentences.append(
@@ -122,7 +127,7 @@ class RefinePoses(EmtomoProtocol):
             )
         self.remark(*(s for s in sentences if s))
         particles, poses = particles_of(boxes, frame), poses_of(frame, size, options.seed)
-        refinement = Refinement(particles, poses, reference, options, mask, self.device.get(), self.spread)
+        refinement = Refinement(particles, poses, reference, options, mask, self.device.get(), self.map_reduce)
         state, metrics = self._last_state(refinement)
         while not state.progress.converged and state.progress.iteration < options.max_iterations:
             done = state.progress.iteration
@@ -158,9 +163,15 @@ class RefinePoses(EmtomoProtocol):
         refined.copy_fields(boxes)
         refined.extend(with_poses(frame, result.poses, size))
         average = Average(
-            file=paths["average"], pixel_size=size, box_size=n, half1_file=paths["half1"], half2_file=paths["half2"],
-            symmetry=parse_symmetry(options.symmetry), resolution=result.resolution, particles=len(frame),
-        )  # fmt: skip
+            file=paths["average"],
+            pixel_size=size,
+            box_size=n,
+            half1_file=paths["half1"],
+            half2_file=paths["half2"],
+            symmetry=parse_symmetry(options.symmetry),
+            resolution=result.resolution,
+            particles=len(frame),
+        )
         self._register(
             self.input_subtomograms,
             subtomograms=refined,
@@ -176,9 +187,9 @@ class RefinePoses(EmtomoProtocol):
 
     def _stamp(self) -> str:
         """Return what a kept iteration depends on, as text."""
-        told = self.fingerprint()
-        told["parameters"] = {k: v for k, v in told["parameters"].items() if k != "continue_from"}
-        return json.dumps(told, sort_keys=True)
+        on_progress = self.fingerprint()
+        on_progress["parameters"] = {k: v for k, v in on_progress["parameters"].items() if k != "continue_from"}
+        return json.dumps(on_progress, sort_keys=True)
 
     def _keep(self, state: State, metrics: list[Metrics]) -> None:
         """Write an iteration, whole or not at all, and the metrics of all so far."""
@@ -188,8 +199,12 @@ class RefinePoses(EmtomoProtocol):
         arrays = {f"poses_{k}": v for k, v in vars(state.poses).items()}
         for h, half in state.halves.items():
             arrays |= {f"reference_{h}": half.reference, f"noise_{h}": half.noise}
-        told = {"stamp": self._stamp(), "progress": asdict(state.progress), "metrics": [asdict(m) for m in metrics]}
-        np.savez(part, local=state.local, told=np.array(json.dumps(told)), **arrays)
+        on_progress = {
+            "stamp": self._stamp(),
+            "progress": asdict(state.progress),
+            "metrics": [asdict(m) for m in metrics],
+        }
+        np.savez(part, local=state.local, on_progress=np.array(json.dumps(on_progress)), **arrays)
         part.replace(path)
         self._write_metrics(metrics)
 
@@ -206,11 +221,11 @@ class RefinePoses(EmtomoProtocol):
         paths = [self._state_path(wanted)] if wanted else kept
         for path in paths:
             with np.load(path, allow_pickle=False) as data:
-                told = json.loads(str(data["told"]))
-                if not wanted and told["stamp"] != self._stamp():
+                on_progress = json.loads(str(data["told"]))
+                if not wanted and on_progress["stamp"] != self._stamp():
                     continue
                 poses = Poses(**{k: data[f"poses_{k}"] for k in vars(refinement.start)})
-                halves = {h: Half(data[f"reference_{h}"], data[f"noise_{h}"]) for h in (1, 2)}
-                state = State(poses, halves, Progress(**told["progress"]), data["local"])
-                return state, [Metrics(**m) for m in told["metrics"]]
+                halves = {h: HalfSet(data[f"reference_{h}"], data[f"noise_{h}"]) for h in (1, 2)}
+                state = State(poses, halves, Progress(**on_progress["progress"]), data["local"])
+                return state, [Metrics(**m) for m in on_progress["metrics"]]
         return refinement.begin(), []

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from emtomo.compute.ctf import ctf_2d, dose_weights
-from emtomo.compute.projection import back_project, project, ramp_filtered
+from emtomo.compute.optics.ctf import ctf_2d, dose_weights
+from emtomo.compute.tilt.projection import back_project, filter_ramp, project
 from emtomo.synthetic.phantom import PhantomOptions
 
 
@@ -55,4 +55,4 @@ def reconstruct(images: np.ndarray, options: PhantomOptions) -> np.ndarray:
     shape = (images.shape[1], images.shape[2])
     sign = -np.sign(ctf_2d(shape, options.pixel_size, options.defocus))
     flipped = np.stack([np.fft.irfft2(np.fft.rfft2(image) * sign, shape) for image in images])
-    return back_project(ramp_filtered(flipped), tilt_angles(options), options.size_z)
+    return back_project(filter_ramp(flipped), tilt_angles(options), options.size_z)

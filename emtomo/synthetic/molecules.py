@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from emtomo.compute.resampling import resample
+from emtomo.compute.fourier.resampling import resample
 
 
 def density_of_atoms(positions: np.ndarray, electrons: np.ndarray, pixel_size: float, resolution: float) -> np.ndarray:

@@ -3,9 +3,9 @@
 import numpy as np
 
 from emtomo.compute.averaging import wedge_weights
+from emtomo.compute.fourier.coefficients import FourierCoefficients
+from emtomo.compute.fourier.padded_reference import PAD, transform_padded
 from emtomo.compute.kernels import fourier_cpu
-from emtomo.compute.refinement.packing import Packing
-from emtomo.compute.refinement.reference import PAD, padded_transform
 
 
 def simulate_subtomograms(
@@ -38,18 +38,18 @@ def simulate_subtomograms(
     from scipy.fft import irfftn, rfftn
 
     n = volume.shape[0]
-    packing = Packing(n, n / 2)
-    transform = padded_transform(volume, n / 2)
+    coefficients = FourierCoefficients(n, n / 2)
+    transform = transform_padded(volume, n / 2)
     wedge = wedge_weights(n, np.eye(3)[None], np.array([tilt_range[0]]), np.array([tilt_range[1]]))
     rng = np.random.default_rng(seed)
     out = np.empty((len(rotations), n, n, n), np.float32)
-    section = np.empty((1, 2 * len(packing)), np.float32)
+    section = np.empty((1, 2 * len(coefficients)), np.float32)
     mean = float(volume.sum())
     for i, (rotation, shift) in enumerate(zip(rotations, shifts, strict=True)):
-        fourier_cpu.sections(transform, np.float32(PAD), packing.k, rotation[None].astype(np.float32), section)
-        turns = packing.k.astype(float) @ (np.asarray(shift) + n // 2) / n
+        fourier_cpu.sections(transform, np.float32(PAD), coefficients.k, rotation[None].astype(np.float32), section)
+        turns = coefficients.k.astype(float) @ (np.asarray(shift) + n // 2) / n
         spectrum = np.zeros((n, n, n // 2 + 1), np.complex64)
-        spectrum.reshape(-1)[packing.index] = section.view(np.complex64)[0] * np.exp(-2j * np.pi * turns)
+        spectrum.reshape(-1)[coefficients.index] = section.view(np.complex64)[0] * np.exp(-2j * np.pi * turns)
         # what the packing leaves out of the plane x = 0 is the conjugate of what it holds
         plane = spectrum[:, :, 0]
         mirror = np.conj(np.roll(plane[::-1, ::-1], (1, 1), axis=(0, 1)))

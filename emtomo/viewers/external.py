@@ -31,7 +31,7 @@ SHOWN = 2000  # boxes that are written for RELION's display
 
 
 @dataclass
-class Handed:
+class ExternalOpen:
     """Files for another program, and the command that opens them."""
 
     program: str
@@ -75,7 +75,7 @@ def particles_in(shown: Shown, name: str) -> pd.DataFrame:
     return pd.DataFrame()
 
 
-def chimerax(shown: Shown) -> Handed:
+def chimerax(shown: Shown) -> ExternalOpen:
     """Write a script for ChimeraX: the volume, and arrows of the particles in it (of the first tomogram)."""
     folder, volumes = folder_of(shown), volumes_of(shown)
     if not volumes:
@@ -93,7 +93,7 @@ def chimerax(shown: Shown) -> Handed:
     lines.append("view")
     script = folder / f"{name}.cxc"
     _write(script, "\n".join(lines) + "\n")
-    return Handed("ChimeraX", ["chimerax", str(script)], [script, *files])
+    return ExternalOpen("ChimeraX", ["chimerax", str(script)], [script, *files])
 
 
 def _arrows(shown: Shown, frame: pd.DataFrame, path: Path) -> str:
@@ -115,7 +115,7 @@ def _arrows(shown: Shown, frame: pd.DataFrame, path: Path) -> str:
     return "\n".join(rows) + "\n"
 
 
-def napari(shown: Shown) -> Handed:
+def napari(shown: Shown) -> ExternalOpen:
     """Write points as napari reads them, and a script that opens them on the volume."""
     folder, volumes = folder_of(shown), volumes_of(shown)
     if not volumes:
@@ -144,10 +144,10 @@ def napari(shown: Shown) -> Handed:
         ]
     script = folder / f"{name}_napari.py"
     _write(script, "\n".join([*lines, "napari.run()"]) + "\n")
-    return Handed("napari", ["python3", str(script)], [script, *files])
+    return ExternalOpen("napari", ["python3", str(script)], [script, *files])
 
 
-def imod(shown: Shown) -> Handed:
+def imod(shown: Shown) -> ExternalOpen:
     """Write an IMOD model for each tomogram and open the first on it."""
     folder, volumes = folder_of(shown), volumes_of(shown)
     if not volumes:
@@ -160,26 +160,26 @@ def imod(shown: Shown) -> Handed:
             shown.value, shown.tomograms, folder / ("models" if several else f"{name}.mod"), "imod"
         ).files
     model = next((f for f in files if name in f.name), files[0] if files else None)
-    return Handed("IMOD", ["3dmod", str(path), *([str(model)] if model is not None else [])], files)
+    return ExternalOpen("IMOD", ["3dmod", str(path), *([str(model)] if model is not None else [])], files)
 
 
-def relion(shown: Shown) -> Handed:
+def relion(shown: Shown) -> ExternalOpen:
     """Write a STAR file of particles and, of boxes, pictures for RELION's display, which opens volumes as they are."""
     folder = folder_of(shown)
     if isinstance(shown.value, SetOfSubtomograms):
         files = export_set(shown.value, shown.tomograms, folder / "particles.star", "relion3.1").files
         display = _central_slices(shown, folder)
         command = ["relion_display", "--i", str(display), "--display", "rlnImageName"]
-        return Handed("RELION", command, [*files, display, display.with_suffix(".mrcs")])
+        return ExternalOpen("RELION", command, [*files, display, display.with_suffix(".mrcs")])
     if isinstance(shown.value, SetOfCoordinates3D):
         star = folder / "particles.star"
         files = export_set(shown.value, shown.tomograms, star, "relion3.1").files
         columns = [f"_rlnCoordinate{axis}" for axis in "XYZ"]
-        return Handed("RELION", ["relion_star_printtable", str(star), "data_particles", *columns], files)
+        return ExternalOpen("RELION", ["relion_star_printtable", str(star), "data_particles", *columns], files)
     volumes = volumes_of(shown)
     if not volumes:
         raise EmtomoError(f"{shown.title}: there is nothing that RELION shows.")
-    return Handed("RELION", ["relion_display", "--i", str(next(iter(volumes.values())))], [])
+    return ExternalOpen("RELION", ["relion_display", "--i", str(next(iter(volumes.values())))], [])
 
 
 def _central_slices(shown: Shown, folder: Path) -> Path:

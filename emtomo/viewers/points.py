@@ -8,7 +8,7 @@ from emtomo.compute.positions import to_voxels
 from emtomo.errors import EmtomoError
 from emtomo.io import images, names
 from emtomo.io.formats import read
-from emtomo.io.particles import Volume, placed
+from emtomo.io.particles import Volume, convert_frame
 from emtomo.viewers.base import save
 from emtomo.viewers.figures import points_on
 
@@ -52,7 +52,7 @@ def picture_of_points(path: Path, tomogram: Path, png: Path, pixel_size: float |
     chosen.tomograms = np.full(len(chosen), tomogram.name, object)
     if pixel_size:
         chosen.pixel_size = np.full(len(chosen), pixel_size)
-    here = placed(chosen, "angstrom", "centre", volumes=sizes)
+    here = convert_frame(chosen, "angstrom", "centre", volumes=sizes)
     voxels = to_voxels(here.centres, volume.shape, size)
     inside = ((voxels >= 0) & (voxels < volume.shape)).all(axis=1)
     if not inside.any():

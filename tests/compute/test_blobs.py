@@ -45,8 +45,9 @@ def test_balls_are_found_where_they_are(shape, white):
     assert sorted(index) == [0, 1, 2, 3]
     assert distance.max() < 0.7
     assert (found.scores[:4] > 2).all() and (np.diff(found.scores) <= 0).all()
-    wrong = pick_blobs(volume, PIXEL, LogOptions(min_diameter=130, max_diameter=190, white=not white,
-                                                 adjust_threshold=2))  # fmt: skip
+    wrong = pick_blobs(
+        volume, PIXEL, LogOptions(min_diameter=130, max_diameter=190, white=not white, adjust_threshold=2)
+    )
     assert len(wrong.places) == 0 or cKDTree(wrong.places).query(PLACES)[0].min() > 5
 
 
@@ -55,8 +56,9 @@ def test_the_middle_diameter_answers_most_to_a_ball_of_its_size():
     for diameter in (12, 16, 22):
         volume = balls((64, 64, 64), [(32, 32, 32)], diameter)
         low, high = (diameter - 4) * PIXEL, (diameter + 4) * PIXEL
-        found = pick_blobs(volume, PIXEL, LogOptions(min_diameter=low, max_diameter=high, white=True,
-                                                     adjust_threshold=0))  # fmt: skip
+        found = pick_blobs(
+            volume, PIXEL, LogOptions(min_diameter=low, max_diameter=high, white=True, adjust_threshold=0)
+        )
         assert found.diameters[0] == diameter * PIXEL
         assert_allclose(found.places[0], 32, atol=0.1)
 
@@ -153,8 +155,10 @@ def test_discs_are_relions_picks(tmp_path):
         "_rlnSphericalAberration\n_rlnAmplitudeContrast\n1 og1 4.4 120 2.0 0.1\n\ndata_micrographs\n\nloop_\n"
         "_rlnMicrographName\n_rlnOpticsGroup\nklh.mrc 1\n"
     )
-    command = ("relion_autopick --i m.star --odir out/ --pickname log --LoG --LoG_diam_min 250 --LoG_diam_max 420 "
-               "--shrink 0 --lowpass 20 --LoG_adjust_threshold 0 --LoG_upper_threshold 5")  # fmt: skip
+    command = (
+        "relion_autopick --i m.star --odir out/ --pickname log --LoG --LoG_diam_min 250 --LoG_diam_max 420 "
+        "--shrink 0 --lowpass 20 --LoG_adjust_threshold 0 --LoG_upper_threshold 5"
+    )
     subprocess.run(command.split(), cwd=tmp_path, capture_output=True, timeout=120, check=False)
     table = next(b for b in read_blocks(tmp_path / "out" / "klh_log.star").values() if "rlnCoordinateX" in b)
     theirs = table[["rlnCoordinateX", "rlnCoordinateY"]].to_numpy(float)

@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from emtomo.compute.averaging import fourier_average, turn_boxes, wedge_weights
 from emtomo.compute.extraction import ExtractOptions, box_starts, extract, fits
-from emtomo.compute.fsc import fourier_shell_correlation, resolution_at
+from emtomo.compute.fourier.shell_correlation import fourier_shell_correlation, resolution_at
 from emtomo.compute.rotations import random_rotations, zyx
 from emtomo.errors import EmtomoError
 from emtomo.synthetic.shapes import MEMBRANE_PROTEIN, place, protein_density
@@ -68,8 +68,9 @@ def test_downsampling_keeps_the_centre(factor):
     out = np.empty((1, m, m, m), np.float32)
     extract(volume, np.array([[0, 0, 0]]), options, out)
     assert np.unravel_index(out.argmax(), out.shape) == (0, m // 2, m // 2, m // 2)
-    assert_allclose(out[0], np.flip(np.pad(out[0], 1 - m % 2), (0, 1, 2))[(slice(1 - m % 2, None),) * 3][:m, :m, :m],
-                    atol=0.02) if m % 2 else None  # fmt: skip
+    assert_allclose(
+        out[0], np.flip(np.pad(out[0], 1 - m % 2), (0, 1, 2))[(slice(1 - m % 2, None),) * 3][:m, :m, :m], atol=0.02
+    ) if m % 2 else None
 
 
 def test_a_background_diameter_without_background_is_refused():

@@ -5,16 +5,17 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.ndimage import rotate
 
-from emtomo.compute.ctf import ctf_2d, dose_weights, wavelength
-from emtomo.compute.fsc import fourier_shell_correlation
+from emtomo.compute.fourier.shell_correlation import fourier_shell_correlation
+from emtomo.compute.optics.ctf import ctf_2d, dose_weights, wavelength
 from emtomo.compute.positions import to_voxels
-from emtomo.compute.projection import back_project, project, ramp_filtered
+from emtomo.compute.tilt.projection import back_project, filter_ramp, project
 from emtomo.synthetic.imaging import acquisition_order, reconstruct, take_tilt_series, tilt_angles
 from emtomo.synthetic.phantom import PhantomOptions, make_phantom, user_points
 from emtomo.synthetic.shapes import SOLUBLE_PROTEIN, protein_density
 
-SMALL = PhantomOptions(size_x=96, size_y=96, size_z=64, vesicles=1, vesicle_radius=200, membrane_proteins=10,
-                       soluble_proteins=3)  # fmt: skip
+SMALL = PhantomOptions(
+    size_x=96, size_y=96, size_z=64, vesicles=1, vesicle_radius=200, membrane_proteins=10, soluble_proteins=3
+)
 
 
 @pytest.mark.parametrize("n", [31, 32])
@@ -45,7 +46,7 @@ def test_projection_of_a_rotated_phantom_is_the_rotated_projection():
 def test_full_tilt_range_reconstructs_the_molecule():
     molecule = protein_density(SOLUBLE_PROTEIN, 48, 8.0)
     angles = np.arange(-90, 90, 2.0)
-    found = back_project(ramp_filtered(project(molecule, angles)), angles, 48)
+    found = back_project(filter_ramp(project(molecule, angles)), angles, 48)
     curve = fourier_shell_correlation(found, molecule)
     assert (curve[1:10] > 0.98).all()
     inside = molecule > 0.5 * molecule.max()

@@ -3,8 +3,13 @@
 import numpy as np
 import pytest
 
-from emtomo.compute.filters import ball, fit_to_box, lowpass, radial_filter
-from emtomo.compute.fsc import fourier_shell_correlation, resolution_at, shells_of, solvent_corrected_fsc
+from emtomo.compute.fourier.filters import ball, fit_to_box, lowpass, radial_filter
+from emtomo.compute.fourier.shell_correlation import (
+    fourier_shell_correlation,
+    resolution_at,
+    shells_of,
+    solvent_corrected_fsc,
+)
 from emtomo.compute.postprocess import PostprocessOptions, local_resolution, mean_amplitude, postprocess
 from emtomo.errors import EmtomoError
 from tests.compute.refinement.data import blobs

@@ -3,8 +3,8 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.fft import fftn, fftshift, ifftn, ifftshift
 
+from emtomo.compute.fourier.resampling import bin_volume, resample, resampling_matrix
 from emtomo.compute.positions import centre
-from emtomo.compute.resampling import bin_volume, resample, resampling_matrix
 from emtomo.errors import EmtomoError
 
 
@@ -57,7 +57,7 @@ def test_the_mean_of_a_constant_stays():
 def test_slabs_do_not_change_the_result(rng, monkeypatch):
     volume = rng.normal(size=(20, 16, 16)).astype(np.float32)
     whole = bin_volume(volume, 2.0)
-    monkeypatch.setattr("emtomo.compute.resampling.SLAB_BYTES", 4 * 16 * 16 * 3)
+    monkeypatch.setattr("emtomo.compute.fourier.resampling.SLAB_BYTES", 4 * 16 * 16 * 3)
     assert_allclose(bin_volume(volume, 2.0), whole, atol=1e-6)
 
 

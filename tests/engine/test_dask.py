@@ -18,24 +18,30 @@ import pytest
 from distributed import Client, LocalCluster
 
 from emtomo.compute.refinement.iteration import Block
-from emtomo.compute.refinement.reconstruct import half_sums
-from emtomo.engine.cluster import ClusterOptions, joined, know, opened, problem_of
+from emtomo.compute.refinement.reconstruct import sum_half_sets
+from emtomo.engine.cluster import ClusterOptions, joined, opened, problem_of, trust
+from emtomo.engine.dask_map import DaskMapReduce
 from emtomo.engine.parameters import protocol_named, protocols_by_name
 from emtomo.engine.project import error_of
 from emtomo.engine.remote_steps import beating
-from emtomo.engine.spread import DaskSpread
 from emtomo.engine.step_main import watch
 from emtomo.errors import EmtomoError, FormatError, ProjectError
 from emtomo.gui.core import verbs
-from emtomo.gui.core.verbs import Asked
+from emtomo.gui.core.verbs import FormValues
 from emtomo.objects.particle_source import StackedBoxes
 from tests.compute.refinement.data import blobs, particles
 from tests.engine.helpers import Bench
 
 FOUR = {
-    "number": 4, "size_x": 96, "size_y": 96, "size_z": 64, "vesicles": 1, "vesicle_radius": 200,
-    "membrane_proteins": 12, "soluble_proteins": 4,
-}  # fmt: skip
+    "number": 4,
+    "size_x": 96,
+    "size_y": 96,
+    "size_z": 64,
+    "vesicles": 1,
+    "vesicle_radius": 200,
+    "membrane_proteins": 12,
+    "soluble_proteins": 4,
+}
 TWO_WORKERS = {"executor": "dask", "workers": 2}
 
 
@@ -71,12 +77,12 @@ def voxels(run, name):
 def test_a_map_on_a_cluster_is_that_of_threads_to_the_bit_and_finer_pieces_differ_by_rounding(client, monkeypatch):
     some, poses, _ = particles(blobs(16), 40, 1.0)
     told = []
-    here = half_sums(some, poses)
-    there = half_sums(some, poses, progress=told.append, spread=DaskSpread(client))
+    here = sum_half_sets(some, poses)
+    there = sum_half_sets(some, poses, progress=told.append, map_reduce=DaskMapReduce(client))
     assert all(np.array_equal(here[h].data, there[h].data) for h in (1, 2))
     assert told[-1] == 40 and told == sorted(told)
-    monkeypatch.setattr("emtomo.engine.spread.PER_THREAD", 40)
-    finer = half_sums(some, poses, spread=DaskSpread(client))
+    monkeypatch.setattr("emtomo.engine.dask_map.PER_THREAD", 40)
+    finer = sum_half_sets(some, poses, map_reduce=DaskMapReduce(client))
     largest = np.abs(here[1].data).max()
     assert not np.array_equal(here[1].data, finer[1].data)
     assert np.abs(here[1].data - finer[1].data).max() < 1e-5 * largest
@@ -86,7 +92,7 @@ def test_an_error_of_a_worker_is_the_error_of_the_caller(client):
     some, poses, _ = particles(blobs(16), 10, 1.0)
     bad = replace(some, box=lambda i: some.box(i) * np.float32(np.nan if i == 7 else 1))
     with pytest.raises(EmtomoError, match="Particle 8: there are voxels that are no numbers"):
-        half_sums(bad, poses, spread=DaskSpread(client))
+        sum_half_sets(bad, poses, map_reduce=DaskMapReduce(client))
     assert str(pickle.loads(pickle.dumps(FormatError("a.star", "is bad", 3)))) == "a.star, line 3: is bad"
 
 
@@ -123,9 +129,12 @@ def test_steps_of_tomograms_on_a_cluster_give_the_same(bench):
 
 def test_a_refinement_on_a_cluster_gives_the_same(bench):
     options = {
-        "subtomograms": "boxes.subtomograms", "reference": "average.average", "initial_lowpass": 60,
-        "angular_step": 15, "max_iterations": 2,
-    }  # fmt: skip
+        "subtomograms": "boxes.subtomograms",
+        "reference": "average.average",
+        "initial_lowpass": 60,
+        "angular_step": 15,
+        "max_iterations": 2,
+    }
     here = bench.run("refine-poses", "here", **options)
     away = bench.run("refine-poses", "away", **options, **TWO_WORKERS)
     assert np.array_equal(voxels(here, "half1.mrc"), voxels(away, "half1.mrc"))
@@ -239,8 +248,8 @@ def daemons(tmp_path):
     dask = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
     scheduler = subprocess.Popen([*dask, *options, "--port", "0", "--no-dashboard", "--host", "127.0.0.1"], **common)
     wait_for(file.exists)
-    worker = [sys.executable, "-m", "distributed.cli.dask_worker", *options, "--nthreads", "1", "--no-dashboard"]
-    workers = [subprocess.Popen(worker, **common) for _ in range(2)]
+    estimator = [sys.executable, "-m", "distributed.cli.dask_worker", *options, "--nthreads", "1", "--no-dashboard"]
+    workers = [subprocess.Popen(estimator, **common) for _ in range(2)]
     yield file, workers
     for process in (*workers, scheduler):
         process.terminate()
@@ -251,8 +260,8 @@ def daemons(tmp_path):
 def test_an_existing_scheduler_is_used_and_left_running_and_a_dead_worker_is_replaced(bench, daemons):
     file, workers = daemons
     address = json.loads(file.read_text())["address"]
-    know(address)
-    know(str(file))
+    trust(address)
+    trust(str(file))
     i = bench.add("simulate-tomograms", "by address", **FOUR, executor="dask", cluster=address)
     bench.project.launch(bench.project.find("by address"))
     wait_for(lambda: running_steps(bench.project.path))
@@ -291,17 +300,17 @@ def test_a_cluster_that_a_project_or_a_template_brings_is_not_talked_to(bench, t
         "bin-tomograms", "lured", tomograms="sim.tomograms", executor="dask", cluster="tcp://127.0.0.1:9"
     )
     assert "the Dask cluster tcp://127.0.0.1:9, which was never given on this machine" in told
-    asked = Asked("bin-tomograms", "lured", verbs.texts_of(bench.project.find("lured")), run=None)
+    form_values = FormValues("bin-tomograms", "lured", verbs.texts_of(bench.project.find("lured")), run=None)
     stored = bench.project.find("lured").getObjId()
-    verbs.save(bench.project, replace(asked, run=stored), Path("/"))  # a form that only shows it
+    verbs.save(bench.project, replace(form_values, run=stored), Path("/"))  # a form that only shows it
     with pytest.raises(ProjectError, match="was never given on this machine"):
         bench.project.launch(bench.project.find("lured"))
-    mine = {**asked.values, "cluster": "tcp://127.0.0.1:10"}
-    verbs.save(bench.project, replace(asked, run=stored, values=mine), Path("/"))  # one in which it was typed
+    mine = {**form_values.values, "cluster": "tcp://127.0.0.1:10"}
+    verbs.save(bench.project, replace(form_values, run=stored, values=mine), Path("/"))  # one in which it was typed
     assert (tmp_path / "config" / "emtomo" / "clusters.txt").read_text() == "tcp://127.0.0.1:10\n"
-    know("tcp://127.0.0.1:10")
-    know("slurm")
-    know("")
+    trust("tcp://127.0.0.1:10")
+    trust("slurm")
+    trust("")
     assert (tmp_path / "config" / "emtomo" / "clusters.txt").read_text() == "tcp://127.0.0.1:10\n"
 
 
@@ -331,7 +340,7 @@ def test_the_cluster_on_this_machine_talks_by_tls_on_loopback_alone(tmp_path, mo
     with opened(ClusterOptions(executor="dask", workers=1), 1, tmp_path) as client:
         address = client.scheduler.address
         assert address.startswith("tls://127.0.0.1:")
-        assert all(worker.startswith("tls://127.0.0.1:") for worker in client.nthreads())
+        assert all(estimator.startswith("tls://127.0.0.1:") for estimator in client.nthreads())
         monkeypatch.setattr("emtomo.engine.cluster.SECONDS", 2.0)
         with pytest.raises((OSError, TimeoutError, TypeError)):
             joined(address)  # without its keys

@@ -35,8 +35,13 @@ def test_replaced_names_exist_with_the_arguments_that_ours_take():
     assert "self.__updateDoneSteps()" in inspect.getsource(Protocol._run)
     assert hasattr(Protocol, "_Protocol__updateDoneSteps")
     assert list(inspect.signature(ThreadStepExecutor.runSteps).parameters)[:6] == [
-        "self", "steps", "stepStartedCallback", "stepFinishedCallback", "stepsCheckCallback", "stepsCheckSecs",
-    ]  # fmt: skip
+        "self",
+        "steps",
+        "stepStartedCallback",
+        "stepFinishedCallback",
+        "stepsCheckCallback",
+        "stepsCheckSecs",
+    ]
     assert list(inspect.signature(StepThread.__init__).parameters) == ["self", "step", "lock"]
     assert inspect.signature(Protocol._insertFunctionStep).parameters["needsGPU"].default is True
 

@@ -115,8 +115,14 @@ def test_a_run_killed_at_any_moment_resumes_to_the_same_files(killable, seconds)
     """From before its first step until after its last: the boxes and the set are those of a run left in peace."""
     bench, expected = killable
     label = f"killed after {1000 * seconds:.0f} ms"
-    i = bench.add("extract-subtomograms", label, coordinates="mod.coordinates", tomograms="sim.tomograms",
-                  box_size=16, border="pad")  # fmt: skip
+    i = bench.add(
+        "extract-subtomograms",
+        label,
+        coordinates="mod.coordinates",
+        tomograms="sim.tomograms",
+        box_size=16,
+        border="pad",
+    )
     run = bench.project.find(label)
     bench.project.launch(run)
     process = psutil.Process(run.getPid())  # a pid that has ended is never signalled: it may be somebody else's
@@ -143,8 +149,14 @@ def killable(tmp_path_factory):
     bench = Bench(tmp_path_factory.mktemp("killed") / "p")
     bench.run("simulate-tomograms", "sim", **SAMPLE, number=2)
     bench.run("model-workflow", "mod", meshes="sim.meshes", cropping=2)
-    run = bench.run("extract-subtomograms", "peace", coordinates="mod.coordinates", tomograms="sim.tomograms",
-                    box_size=16, border="pad")  # fmt: skip
+    run = bench.run(
+        "extract-subtomograms",
+        "peace",
+        coordinates="mod.coordinates",
+        tomograms="sim.tomograms",
+        box_size=16,
+        border="pad",
+    )
     yield bench, run.subtomograms.frame()
     os.chdir(here)
 
@@ -231,8 +243,11 @@ def test_interrupting_the_launcher_leaves_runs_alive(tmp_path):
     command = [sys.executable, "-m", "emtomo"]
     subprocess.run([*command, "new", str(folder)], check=True, capture_output=True)
     parameters = [f"{k}={v}" for k, v in SAMPLE.items()]
-    subprocess.run([*command, "run", str(folder), "simulate-tomograms", *parameters, "--label", "sim"], check=True,
-                   capture_output=True)  # fmt: skip
+    subprocess.run(
+        [*command, "run", str(folder), "simulate-tomograms", *parameters, "--label", "sim"],
+        check=True,
+        capture_output=True,
+    )
     watcher = subprocess.Popen(
         [*command, "run", str(folder), "denoise-tomograms", "tomograms=sim.tomograms", "iterations=600",
          "--label", "den"],

@@ -16,9 +16,15 @@ from tests.slurm import Slurm
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 SMALL = [
-    "number=2", "size_x=96", "size_y=96", "size_z=64", "vesicles=1", "vesicle_radius=200", "membrane_proteins=12",
+    "number=2",
+    "size_x=96",
+    "size_y=96",
+    "size_z=64",
+    "vesicles=1",
+    "vesicle_radius=200",
+    "membrane_proteins=12",
     "soluble_proteins=4",
-]  # fmt: skip
+]
 ONE_CPU = ("--queue-set", "JOB_CPUS=1", "--queue-set", "JOB_MEMORY=2G")
 JOBQUEUE = """
 jobqueue:

@@ -27,8 +27,14 @@ def made_project(tmp_path_factory):
     bench.run("bin-tomograms", "bin", tomograms="simulate.tomograms", factor=2)
     bench.run("pick-vectorial", "pick", tomograms="simulate.tomograms", points=points, box_size=24)
     bench.run("model-workflow", "model", meshes="pick.meshes", cropping=8)
-    bench.run("extract-subtomograms", "extract", coordinates="model.coordinates", tomograms="simulate.tomograms",
-              box_size=24, border="pad")  # fmt: skip
+    bench.run(
+        "extract-subtomograms",
+        "extract",
+        coordinates="model.coordinates",
+        tomograms="simulate.tomograms",
+        box_size=24,
+        border="pad",
+    )
     bench.run("reconstruct-average", "average", subtomograms="extract.subtomograms")
     bench.run("create-mask", "mask", volume="average.average", shape="sphere", diameter=160)
     bench.run("symmetrize", "symmetrize", volume="average.average", symmetry="C2")

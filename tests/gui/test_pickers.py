@@ -52,7 +52,7 @@ def screen(picker, z, y, x):
 
 def test_while_a_slow_disk_reads_a_slice_clicks_land_on_the_one_that_is_seen(robot, monkeypatch):
     dialog = dialog_of(robot, "pick-vectorial", model="vesicle")
-    picker = picker_of(robot, dialog, dialog.sitting.names[0])
+    picker = picker_of(robot, dialog, dialog.picking_run.names[0])
     assert robot.pump(until=lambda: picker.source.settled)
     go_on, read = threading.Event(), type(picker.source).plane
 
@@ -76,7 +76,7 @@ def test_while_a_slow_disk_reads_a_slice_clicks_land_on_the_one_that_is_seen(rob
 
 def test_points_are_added_moved_removed_undone_and_tracked(robot):
     dialog = dialog_of(robot, "pick-vectorial", model="vesicle")
-    first, second = dialog.sitting.names
+    first, second = dialog.picking_run.names
     picker = picker_of(robot, dialog, first)
     session = picker.session
     robot.click_at(*screen(picker, 32, 60, 50))
@@ -122,7 +122,7 @@ def test_points_are_added_moved_removed_undone_and_tracked(robot):
     robot.pump(0.2)
     assert not robot.window.sittings
     # nothing is lost, and without a change nobody is asked
-    open_dialog(robot.window, dialog.sitting.run)
+    open_dialog(robot.window, dialog.picking_run.run)
     assert robot.pump(until=lambda: robot.window.sittings, timeout=10)
     again = next(iter(robot.window.sittings.values()))
     assert robot.pump(until=lambda: str(again.tree.item(first, "values")[0]) == "3", timeout=5)
@@ -135,7 +135,7 @@ def test_points_are_added_moved_removed_undone_and_tracked(robot):
 def test_a_membrane_is_followed_with_o_and_the_montage_picks_on_its_slices(robot):
     truth = robot.window.folder
     dialog = dialog_of(robot, "pick-vectorial", model="vesicle")
-    name = dialog.sitting.names[0]
+    name = dialog.picking_run.names[0]
     picker = picker_of(robot, dialog, name)
     session = picker.session
     session.new_model("vesicle")
@@ -192,7 +192,7 @@ def test_a_membrane_is_followed_with_o_and_the_montage_picks_on_its_slices(robot
 
 def test_the_boxer_picks_moves_erases_and_lists(robot):
     dialog = dialog_of(robot, "pick-manually", box_size="24")
-    picker = picker_of(robot, dialog, dialog.sitting.names[0])
+    picker = picker_of(robot, dialog, dialog.picking_run.names[0])
     session, panel = picker.session, picker.panels[0]
     z = picker.state_.place[0]
     places = [(30, 30), (30, 90), (90, 30), (90, 90)]
@@ -228,10 +228,10 @@ def test_the_boxer_picks_moves_erases_and_lists(robot):
 
 def test_scores_hide_and_remove_particles(robot):
     dialog = dialog_of(robot, "pick-manually")
-    session = dialog.sitting.session(dialog.sitting.names[0])
+    session = dialog.picking_run.session(dialog.picking_run.names[0])
     group = session.new_model("particles")
     session.add_many(group, [[20 + k, 30, 30, "point", k / 10] for k in range(10)])
-    picker = picker_of(robot, dialog, dialog.sitting.names[0])
+    picker = picker_of(robot, dialog, dialog.picking_run.names[0])
     picker.tools.score.set(0.45)
     picker.tools._scored()
     picker.w["remove below"].invoke()
@@ -245,7 +245,7 @@ def test_scores_hide_and_remove_particles(robot):
 @pytest.mark.skipif(bool(available()), reason="PyTorch is not installed (make nn)")
 def test_a_network_is_trained_applied_and_its_picks_corrected(robot):
     dialog = dialog_of(robot, "pick-convnet", box_size="24", iterations="3", copies="16", threshold="0.1")
-    name = dialog.sitting.names[0]
+    name = dialog.picking_run.names[0]
     picker = picker_of(robot, dialog, name)
     z = picker.state_.place[0]
     for k in range(5):
@@ -356,7 +356,7 @@ def test_particles_are_left_out_in_the_gallery_and_the_rest_keeps_its_kind(robot
 def test_clicks_land_within_half_a_pixel_at_any_zoom_and_scale(windows, project, factor):
     robot = windows(project, factor)
     dialog = dialog_of(robot, "pick-vectorial", model="general")
-    picker = picker_of(robot, dialog, dialog.sitting.names[0])
+    picker = picker_of(robot, dialog, dialog.picking_run.names[0])
     panel, session = picker.panels[0], picker.session
     rng = np.random.default_rng(3)
     for notches in (0, 4, 9, -16):

@@ -142,10 +142,10 @@ def test_no_volume_is_read_in_the_thread_of_the_windows(robot, monkeypatch):
             kinds |= {viewer.KEY} if len(read) > before else set()
             close_all(robot)
     dialog = dialog_of(robot, "pick-vectorial")
-    for name in dialog.sitting.names:
+    for name in dialog.picking_run.names:
         dialog.open(name)
         dialog.open(name)  # twice is one window
-    assert robot.pump(until=lambda: len(dialog.pickers) == len(dialog.sitting.names), timeout=15)
+    assert robot.pump(until=lambda: len(dialog.pickers) == len(dialog.picking_run.names), timeout=15)
     dialog.shut()
     assert {"slices", "points", "coordinates"} <= kinds
     assert len(read) > 8 and not any(read)
@@ -305,15 +305,15 @@ def test_a_damaged_journal_and_a_missing_tomogram_are_told(robot):
     from tests.gui.test_pickers import dialog_of
 
     dialog = dialog_of(robot, "pick-vectorial")
-    first, second = dialog.sitting.names
-    dialog.sitting.sessions.clear()
-    dialog.sitting.folder.mkdir(parents=True, exist_ok=True)
-    (dialog.sitting.folder / f"{first}.jsonl").write_text("hello\n")
+    first, second = dialog.picking_run.names
+    dialog.picking_run.sessions.clear()
+    dialog.picking_run.folder.mkdir(parents=True, exist_ok=True)
+    (dialog.picking_run.folder / f"{first}.jsonl").write_text("hello\n")
     dialog.refresh(first)
     assert "damaged" in dialog.tree.item(first, "values") and "line 1" in dialog.state_.cget("text")
     dialog.open(first)
     assert robot.pump(until=lambda: "line 1" in dialog.state_.cget("text"), timeout=10)
-    dialog.sitting.file(second).unlink()
+    dialog.picking_run.file(second).unlink()
     dialog.open(second)
     assert robot.pump(until=lambda: "cannot be read" in dialog.state_.cget("text"), timeout=10)
     assert not dialog.pickers

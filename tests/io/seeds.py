@@ -26,11 +26,14 @@ def particles(n: int = 6, seed: int = 0, *, tomograms: int = 2) -> Particles:
         Rotation.random(n, random_state=rng).as_matrix().reshape(-1, 3, 3),
         pixel_size=np.full(n, 10.0),
         columns={
-            "group": rng.integers(1, 5, n), "score": np.round(rng.normal(size=n), 3),
-            "class_number": rng.integers(1, 4, n), "half": np.arange(n) % 2 + 1, "id": np.arange(1, n + 1),
+            "group": rng.integers(1, 5, n),
+            "score": np.round(rng.normal(size=n), 3),
+            "class_number": rng.integers(1, 4, n),
+            "half": np.arange(n) % 2 + 1,
+            "id": np.arange(1, n + 1),
         },
         tags=Tags(white=True, weights="ctf_squared", premultiplied=True, hand=-1),
-    )  # fmt: skip
+    )
 
 
 def tilts(n: int = 5) -> Tilts:
@@ -136,13 +139,18 @@ _wrpSourceName #11
 1300.5 1300.6 900.25 900.1 410.125 410.2 40 50 60 2 TS_01.tomostar
 """
 _TEXTS = {
-    "m": ("m.star", _M), "cbox": ("a.cbox", _CBOX), "box": ("a.box", "10 20 30 30\n40 50 30 30\n"),
-    "peet": ("run_MOTL.csv", _PEET), "mdoc": ("a.mdoc", _MDOC), "aln": ("a.aln", _ALN),
-    "ctffind": ("a_ctffind4.txt", _CTFFIND), "gctf": ("a.star", _GCTF),
+    "m": ("m.star", _M),
+    "cbox": ("a.cbox", _CBOX),
+    "box": ("a.box", "10 20 30 30\n40 50 30 30\n"),
+    "peet": ("run_MOTL.csv", _PEET),
+    "mdoc": ("a.mdoc", _MDOC),
+    "aln": ("a.aln", _ALN),
+    "ctffind": ("a_ctffind4.txt", _CTFFIND),
+    "gctf": ("a.star", _GCTF),
     "defocus": ("a.defocus", "1 1 -60.0 -60.0 2500 2\n2 3 -57.0 -54.0 2600\n"),
     "doc": ("a.doc", "  1  TS_01.mrc\n 7 TS_02.mrc_15.00Apx.mrc\n"),
     "vll": ("a.vll", "# list\n/data/TS_01.mrc\n* index = 1\n* ytilt = -60 60\n> crop.tbl\n/data/TS_02.mrc\n"),
-}  # fmt: skip
+}
 
 
 def _peet_model(folder: Path) -> None:
@@ -235,9 +243,12 @@ def reader_of(kind: str) -> Callable[[Path], object]:
     from emtomo.io.convert_tilts import read_tilts
 
     lists: dict[str, Callable[[Path], object]] = {
-        "scipion-tilts": scipion_tilts.read_tilt_series, "doc": dynamo.read_doc, "vll": dynamo.read_vll,
-        "tomograms": relion_tilts.read_tomograms, "optimisation-set": formats.read,
-    }  # fmt: skip
+        "scipion-tilts": scipion_tilts.read_tilt_series,
+        "doc": dynamo.read_doc,
+        "vll": dynamo.read_vll,
+        "tomograms": relion_tilts.read_tomograms,
+        "optimisation-set": formats.read,
+    }
     if kind in lists:
         return lists[kind]
     if kind in TEXT_TILTS:

@@ -13,7 +13,7 @@ from emtomo.io.dynamo import ListedVolume, read_vll, write_vll
 from emtomo.io.formats import read
 from emtomo.io.matfile import read_matlab
 from emtomo.io.names import tomostar
-from emtomo.io.particles import Particles, Volume, placed, relion_centre
+from emtomo.io.particles import Particles, Volume, convert_frame, relion_centre
 from emtomo.io.recognise import recognise
 from emtomo.io.star import read_blocks
 from tests.io.seeds import BINARY, SIZES, TEXT_LISTS, TEXT_PARTICLES, particles, write_seed
@@ -78,9 +78,9 @@ def test_relion_5_counts_from_half_the_size_and_we_from_the_middle_voxel():
     assert relion_centre(np.array([4000, 4001, 7])).tolist() == [2000, 2000.5, 3.5]
     given = Particles(np.array(["a"], object), np.array([[10.0, 10, 3]]), np.zeros((1, 3)))
     sizes = {"a": Volume((20, 21, 7), 2.0)}
-    assert_allclose(placed(given, "angstrom", "half", volumes=sizes).positions, [[0, -1, -1]])
-    assert_allclose(placed(given, "angstrom", "centre", volumes=sizes).positions, [[0, 0, 0]])
-    back = placed(placed(given, "angstrom", "half", volumes=sizes), "voxel", "corner", volumes=sizes)
+    assert_allclose(convert_frame(given, "angstrom", "half", volumes=sizes).positions, [[0, -1, -1]])
+    assert_allclose(convert_frame(given, "angstrom", "centre", volumes=sizes).positions, [[0, 0, 0]])
+    back = convert_frame(convert_frame(given, "angstrom", "half", volumes=sizes), "voxel", "corner", volumes=sizes)
     assert_allclose(back.positions, given.positions)
 
 
@@ -89,10 +89,10 @@ def test_fractions_of_the_tomogram(tmp_path):
                 "_rlnCoordinateZ\nTS_01 0.5 0.25 0.1\nTS_01 0.25 0.5 0.2\n")  # fmt: skip
     found = read(path)
     assert found.unit == "fraction" and "fractions" in found.notes[0]
-    here = placed(found, "voxel", "corner", volumes=SIZES)
+    here = convert_frame(found, "voxel", "corner", volumes=SIZES)
     assert_allclose(here.positions, [[256, 120, 20], [128, 240, 40]])
     with pytest.raises(EmtomoError, match="without the size of the tomogram"):
-        placed(found, "voxel", "corner")
+        convert_frame(found, "voxel", "corner")
 
 
 def test_what_is_not_known_is_asked_for(tmp_path):
@@ -158,7 +158,7 @@ def test_both_frames_of_eman(tmp_path):
     assert found.tomograms.tolist() == ["a", "a"]
     assert found.columns["label"].tolist() == ["ribo", "old"] and found.columns["score"].tolist() == [0.5, 0.0]
     # boxer: px = v apix_unbin / apix_tomo + n // 2
-    here = placed(found, "voxel", "corner", pixel_size=10.0, volumes={"a": Volume((101, 80, 40), 10.0)})
+    here = convert_frame(found, "voxel", "corner", pixel_size=10.0, volumes={"a": Volume((101, 80, 40), 10.0)})
     assert_allclose(here.positions[0], [2.5 + 50, -5 + 40, 1.25 + 20])
     corner = save(tmp_path, "b_info.json", '{"boxes_3d": [[10, 20, 5]]}')
     assert read(corner).origin == "corner" and "No apix_unbin" in read(corner).notes[0]
@@ -383,8 +383,8 @@ def test_what_is_asked_wrongly_is_told(tmp_path):
 def test_particles_without_orientation_among_others_are_told(tmp_path):
     given = particles(4, tomograms=1)
     given.rotations[1] = np.nan
-    assert formats.unturned(given) == ["1 of 4 particles have no orientation; angles of zero stand for it."]
-    assert formats.unturned(particles(4)) == []
+    assert formats.unoriented_message(given) == ["1 of 4 particles have no orientation; angles of zero stand for it."]
+    assert formats.unoriented_message(particles(4)) == []
 
 
 def test_a_folder_that_is_no_zarr_is_not_replaced(tmp_path):

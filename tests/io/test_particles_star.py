@@ -17,12 +17,17 @@ def written(folder, n=6, **changes):
     mrc.write_volume(folder / "ctf.mrc", np.ones((8, 8, 8), np.float32), 5.0)
     rng = np.random.default_rng(1)
     rotations = random_rotations(n, 3)
-    frame = pd.DataFrame({
-        "tomogram_id": ["TS_1"] * n, "file": [str(folder / f"part {i}.mrc") for i in range(n)], "index": 0,
-        "ctf_file": str(folder / "ctf.mrc"), "half": [1, 2] * (n // 2),
-        **{f"coordinate_{a}": rng.uniform(0, 100, n) for a in "xyz"},
-        **{f"shift_{a}": rng.normal(size=n) for a in "xyz"},
-    })  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "tomogram_id": ["TS_1"] * n,
+            "file": [str(folder / f"part {i}.mrc") for i in range(n)],
+            "index": 0,
+            "ctf_file": str(folder / "ctf.mrc"),
+            "half": [1, 2] * (n // 2),
+            **{f"coordinate_{a}": rng.uniform(0, 100, n) for a in "xyz"},
+            **{f"shift_{a}": rng.normal(size=n) for a in "xyz"},
+        }
+    )
     path = folder / "particles.star"
     write_particles(path, frame.assign(**changes), rotations, 5.0, 8, optics={"voltage": 200.0})
     return path, frame, rotations
@@ -59,10 +64,13 @@ def test_angles_are_relions_matrix(tmp_path):
     assert np.allclose(matrix, read_particles(path).rotations[0], atol=1e-5)
 
 
-@pytest.mark.parametrize(("old", "new", "told"), [
-    ("_rlnImageName", "_rlnOtherName", "no block has rlnImageName"),
-    ("part 0", "lost 0", "row 1: the file .*lost 0.mrc is missing"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("_rlnImageName", "_rlnOtherName", "no block has rlnImageName"),
+        ("part 0", "lost 0", "row 1: the file .*lost 0.mrc is missing"),
+    ],
+)
 def test_faults_are_told_with_file_and_row(tmp_path, old, new, told):
     path, _, _ = written(tmp_path)
     path.write_text(path.read_text().replace(old, new))

@@ -204,7 +204,7 @@ def test_scipions_sets_are_read(name, theirs):
     found = read(theirs / f"{name}.sqlite")
     n = 3 if name == "subtomograms" else 4
     assert (found.format, len(found), set(found.tomograms)) == ("scipion", n, {"TS_01"})
-    here = formats.placed(found, "voxel", "corner", volumes=SIZES)
+    here = formats.convert_frame(found, "voxel", "corner", volumes=SIZES)
     assert_allclose(here.positions, [[100.5 + k, 80.25, 60] for k in range(n)], atol=1e-9)
     turned = [33] * 3 if name == "subtomograms" else range(30, 34)
     matrices = [Rotation.from_euler("ZYZ", [10, 20, a], degrees=True).as_matrix() for a in turned]

@@ -134,9 +134,15 @@ def test_relion_pose_is_the_subtomogram_frame_times_the_angles_less_the_turned_o
 
 @pytest.mark.parametrize(
     "name",
-    ["relion_3.0.star", "relion_3.1_optics.star", "relion_3.1_optics2.star", "bin1_1deg_500.star",
-     "warp2_particles_matching.star", "bin1_1deg_500_2.star"],
-)  # fmt: skip
+    [
+        "relion_3.0.star",
+        "relion_3.1_optics.star",
+        "relion_3.1_optics2.star",
+        "bin1_1deg_500.star",
+        "warp2_particles_matching.star",
+        "bin1_1deg_500_2.star",
+    ],
+)
 def test_star_files_of_other_programs_are_read(name):
     picks = read(shared("formats", "relion", name))
     assert len(picks.positions) and np.isfinite(picks.positions).all()
@@ -148,8 +154,10 @@ def test_the_phantoms_quaternions_and_relion_angles_are_one_rotation(tmp_path):
     """polnet gives both; the z axes stand in columns of their own."""
     table = pd.read_csv(shared("phantom_tomogram", "truth_particles.csv"))
     lines = ["data_particles", "", "loop_"]
-    lines += [f"_rln{n} #{k}" for k, n in enumerate(
-        ["CoordinateX", "CoordinateY", "CoordinateZ", "AngleRot", "AngleTilt", "AnglePsi"], 1)]  # fmt: skip
+    lines += [
+        f"_rln{n} #{k}"
+        for k, n in enumerate(["CoordinateX", "CoordinateY", "CoordinateZ", "AngleRot", "AngleTilt", "AnglePsi"], 1)
+    ]
     for row in table.itertuples():
         lines.append(f"{row.x} {row.y} {row.z} {row.rlnAngleRot} {row.rlnAngleTilt} {row.rlnAnglePsi}")
     picks = read(save(tmp_path, "\n".join(lines) + "\n", "a.star"))
@@ -168,8 +176,11 @@ def test_names_match_across_programs():
     assert found == {"x/TS_01.mrc_15.00Apx.mrc": "TS_01"}
     assert missing == ["TS_03_7.90Apx.mrc"] and unused == ["TS_02"]
     assert [stem(n) for n in ("TS_01.mrc.tomostar", "a\\TS_01.rec.gz", "TS_01_10.00Apx.mrc", "x.y.mrc")] == [
-        "TS_01", "TS_01", "TS_01", "x.y",
-    ]  # fmt: skip
+        "TS_01",
+        "TS_01",
+        "TS_01",
+        "x.y",
+    ]
 
 
 def test_patterns_mark_the_id():

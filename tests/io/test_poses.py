@@ -48,8 +48,9 @@ def test_dynamo_and_relion_are_related_without_any_matrix():
     angles = np.random.default_rng(1).uniform(-170, 170, (100, 3))
     angles[:, 1] = np.abs(angles[:, 1])
     tdrot, tilt, narot = angles.T
-    assert_allclose(poses.from_relion(np.stack([narot - 90, tilt, tdrot + 90], axis=1)), poses.from_dynamo(angles),
-                    atol=1e-12)  # fmt: skip
+    assert_allclose(
+        poses.from_relion(np.stack([narot - 90, tilt, tdrot + 90], axis=1)), poses.from_dynamo(angles), atol=1e-12
+    )
 
 
 def test_z_axes_depend_on_tilt_and_the_angle_that_is_not_in_plane():

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose
 
 from emtomo.io import dynamo, formats, imod, volumes
 from emtomo.io.formats import read
-from emtomo.io.particles import placed
+from emtomo.io.particles import convert_frame
 from tests.conftest import shared
 
 # file, format, particles, refined centre of the first and of the last, tomograms, Å per voxel, z axis of the first
@@ -145,7 +145,7 @@ def test_warptools_counts_in_voxels_of_its_images_and_relion_5_from_the_centre(t
     sizes = volumes.read_volumes(shared("formats", "relion", "warp2_matching_tomograms.star"))
     assert sizes["TS_17"].size == (4400, 6000, 1000) and sizes["TS_17"].pixel_size == pytest.approx(0.7894)
     found = read(shared("formats", "relion", "warp2_particles_matching.star"))
-    here = placed(found, "angstrom", "half", volumes=sizes).centres
+    here = convert_frame(found, "angstrom", "half", volumes=sizes).centres
     assert (np.abs(here) < np.array([4400, 6000, 1000]) * 0.7894 / 2).all()
     formats.write(tmp_path / "p.star", found, "relion5", sizes=sizes)
     again = read(tmp_path / "p.star")

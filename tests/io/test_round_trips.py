@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 from emtomo.errors import EmtomoError
 from emtomo.io import formats
 from emtomo.io.formats import FORMATS, WRITTEN, read, write
-from emtomo.io.particles import joined, placed
+from emtomo.io.particles import concatenate, convert_frame
 from emtomo.io.recognise import recognise
 from tests.io.seeds import SIZES, particles
 
@@ -38,12 +38,12 @@ def there(kind, given, folder):
         if not part.tomograms.any():
             part.tomograms = np.full(len(part), file.stem if file != path else given.tomograms[0], object)
         parts.append(part)
-    return joined(parts)
+    return concatenate(parts)
 
 
 def centres(given):
     """Return refined centres in Å from the corner, in the order of tomograms and places."""
-    here = placed(given, "angstrom", "corner", volumes=SIZES, pixel_size=None)
+    here = convert_frame(given, "angstrom", "corner", volumes=SIZES, pixel_size=None)
     return here.centres
 
 
@@ -86,9 +86,12 @@ def test_every_pair_of_formats_keeps_places_and_orientations(one, other, tmp_pat
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    kind=st.sampled_from(PLACED), n=st.integers(1, 40), seed=st.integers(0, 10**6),
-    far=st.sampled_from([1.0, 1e-3, 1e4]), tomograms=st.integers(1, 2),
-)  # fmt: skip
+    kind=st.sampled_from(PLACED),
+    n=st.integers(1, 40),
+    seed=st.integers(0, 10**6),
+    far=st.sampled_from([1.0, 1e-3, 1e4]),
+    tomograms=st.integers(1, 2),
+)
 def test_any_particles_come_back_from_any_format(tmp_path_factory, kind, n, seed, far, tomograms):
     given = particles(n, seed, tomograms=tomograms)
     given.positions = (given.positions - 100) * far  # also negative and far away
@@ -117,7 +120,7 @@ def test_columns_and_tags_that_a_format_holds_come_back_and_the_others_are_told(
     else:
         assert "tags" in told
     if "shift" in holds:
-        a, b = given.shifts, placed(with_pixels(back), "voxel", "corner", volumes=SIZES).shifts
+        a, b = given.shifts, convert_frame(with_pixels(back), "voxel", "corner", volumes=SIZES).shifts
         assert_allclose(a, b, atol=1e-5)
     elif kind != "imod":
         assert any("shifts" in word for word in told)
@@ -143,7 +146,7 @@ def test_columns_that_emtomo_does_not_understand_stay(kind, tmp_path):
         "_rlnTomoTiltSeriesPixelSize\n1 og1 10.0 1.0012345 10.0\n\ndata_particles\n\nloop_\n_rlnTomoName\n"
         "_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n_rlnOpticsGroup\n_rlnNormCorrection\n"
         "_rlnTomoVisibleFrames\n_myOwn\nTS_01 1 2 3 1 0.987654321 [1,0,1] abc\nTS_01 4 5 6 1 1.5 [1,1,1] def\n"
-    )  # fmt: skip
+    )
     given = read(source)
     write(tmp_path / "b.star", given, kind, sizes=SIZES)
     back = read(tmp_path / "b.star")

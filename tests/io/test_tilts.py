@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 
-from emtomo.compute.projection import project
-from emtomo.compute.tilt_geometry import project_points, tilt_rotations
+from emtomo.compute.tilt.geometry import project_points, tilt_rotations
+from emtomo.compute.tilt.projection import project
 from emtomo.errors import EmtomoError, FormatError
 from emtomo.io import imod_tilts, mdoc, mrc, relion_tilts, scipion_tilts, star, warp
 from emtomo.io.convert_tilts import convert_tilts, read_series, read_tilts

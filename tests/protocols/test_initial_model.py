@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from emtomo.compute.filters import ball
-from emtomo.compute.fsc import fourier_shell_correlation
+from emtomo.compute.fourier.filters import ball
+from emtomo.compute.fourier.shell_correlation import fourier_shell_correlation
 from emtomo.compute.refinement.reconstruct import reconstruct
 from emtomo.io import mrc
 from emtomo.objects.particle_poses import poses_of

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from emtomo.compute.resampling import resample
+from emtomo.compute.fourier.resampling import resample
 from emtomo.io import mrc
 from tests.compute.matching.data import MOLECULE, angles, mask, spread, tomogram
 from tests.engine.helpers import Bench

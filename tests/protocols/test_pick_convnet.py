@@ -76,9 +76,15 @@ def test_a_kept_network_is_applied_and_trained_further(bench, trained):
     for name in ("good", "bad"):
         bench.run("import-coordinates", name, tomograms="import.tomograms", files=bench.folder / f"{name}.csv")
     more = bench.run(
-        "pick-convnet", "more", tomograms="import.tomograms", coordinates="good.coordinates",
-        negatives="bad.coordinates", network=path, **{**QUICK, "iterations": 2}, number_of_particles=3,
-    )  # fmt: skip
+        "pick-convnet",
+        "more",
+        tomograms="import.tomograms",
+        coordinates="good.coordinates",
+        negatives="bad.coordinates",
+        network=path,
+        **{**QUICK, "iterations": 2},
+        number_of_particles=3,
+    )
     assert more.coordinates.frame()["tomogram_id"].value_counts().tolist() == [3, 3]
 
 

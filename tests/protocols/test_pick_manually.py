@@ -62,9 +62,15 @@ def test_thumbnails_show_the_middle_of_each_box(picked):
 
 def test_earlier_coordinates_are_kept_removed_and_added_to(bench, picked):
     run = bench.run(
-        "pick-manually", "edited", tomograms="import.tomograms", coordinates="picked.coordinates",
-        points=bench.folder / "edit.csv", unit="voxel", box_size=10, thumbnails="no",
-    )  # fmt: skip
+        "pick-manually",
+        "edited",
+        tomograms="import.tomograms",
+        coordinates="picked.coordinates",
+        points=bench.folder / "edit.csv",
+        unit="voxel",
+        box_size=10,
+        thumbnails="no",
+    )
     frame = run.coordinates.frame()
     assert frame["tomogram_id"].tolist() == ["a", "b", "b"]
     assert any("1 previous coordinates were removed" in line for line in run._summary())

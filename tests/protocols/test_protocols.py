@@ -136,8 +136,14 @@ def test_positions_from_the_origin_that_was_imported(bench, tmp_path):
         file.header.origin.x, file.header.origin.y, file.header.origin.z = 15.0, 25.0, 35.0
     (tmp_path / "p.csv").write_text("x,y,z\n15,25,35\n")
     bench.run("import-tomograms", "with origin", files=tmp_path / "a.mrc", origin="header")
-    run = bench.run("import-coordinates", "from origin", tomograms="with origin.tomograms", files=tmp_path / "p.csv",
-                    centred="yes", pixel_size=1)  # fmt: skip
+    run = bench.run(
+        "import-coordinates",
+        "from origin",
+        tomograms="with origin.tomograms",
+        files=tmp_path / "p.csv",
+        centred="yes",
+        pixel_size=1,
+    )
     assert_allclose(run.coordinates.positions(), [[-25.0, -20.0, -15.0]])  # the first voxel, from voxel n // 2
 
 
@@ -161,8 +167,13 @@ def test_dynamo_table_with_its_map(bench, tmp_path):
     row[19], row[23:26] = "3", ["64", "64", "32"]
     (tmp_path / "a.tbl").write_text(" ".join(row) + "\n")
     (tmp_path / "map.doc").write_text(" 3 /some/where/sim_02.rec\n 4 other.rec\n")
-    run = bench.run("import-coordinates", "dynamo", tomograms="sim.tomograms", files=tmp_path / "a.tbl",
-                    table_map=tmp_path / "map.doc")  # fmt: skip
+    run = bench.run(
+        "import-coordinates",
+        "dynamo",
+        tomograms="sim.tomograms",
+        files=tmp_path / "a.tbl",
+        table_map=tmp_path / "map.doc",
+    )
     assert run.coordinates.tomogram_ids() == ["sim_02"]
 
 
@@ -275,18 +286,30 @@ def test_boxes_from_another_binning_are_at_the_same_place(bench):
             z, y, x = (int(round(p / 10)) + n // 2 for p, n in zip((row.z, row.y, row.x), tomogram.shape, strict=True))
             assert stack[row.place, 12, 12, 12] == -tomogram[z, y, x]
             assert stack[row.place, 3, 12, 20] == -tomogram[z - 9, y, x + 8]
-    again = bench.run("extract-subtomograms", "ext3", coordinates="ext1.subtomograms", tomograms="sim.tomograms",
-                      box_size=24, normalize="none")  # fmt: skip
+    again = bench.run(
+        "extract-subtomograms",
+        "ext3",
+        coordinates="ext1.subtomograms",
+        tomograms="sim.tomograms",
+        box_size=24,
+        normalize="none",
+    )
     first = [mrc.open_volume(r.subtomograms.frame()["file"].iloc[0]) for r in (a, again)]
     np.testing.assert_array_equal(*first)
 
 
 def test_average_at_the_true_poses_is_the_membrane_protein(bench):
-    from emtomo.compute.fsc import fourier_shell_correlation
+    from emtomo.compute.fourier.shell_correlation import fourier_shell_correlation
 
     bench.run("select-subset", "proteins", items="sim.truth", groups=1)
-    bench.run("extract-subtomograms", "extp", coordinates="proteins.subset", tomograms="sim.tomograms", box_size=30,
-              border="pad")  # fmt: skip
+    bench.run(
+        "extract-subtomograms",
+        "extp",
+        coordinates="proteins.subset",
+        tomograms="sim.tomograms",
+        box_size=30,
+        border="pad",
+    )
     run = bench.run("apply-alignment", "avg", subtomograms="extp.subtomograms")
     average = mrc.read_volume(run.average.file.get())
     molecule = mrc.read_volume(bench.project.find("sim")._getExtraPath("membrane.mrc"))
@@ -321,8 +344,13 @@ def test_items_of_a_list_are_left_out_and_bad_lists_are_told(bench, tmp_path):
     bad.write_text("1\n\n3\n")
     rest = bench.run("select-subset", "rest", items="sim.truth", left_out=bad)
     assert_allclose(positions_of(rest.subset.frame()), positions_of(frame.drop(index=[0, 2])))
-    for text, told in ((f"2\n{total + 1}\n", f"line 2: must be the number of an item, 1 to {total}"), ("0", "line 1"),
-                       ("²", "line 1"), ("1;2", "'1;2'"), ("9" * 5000, "line 1")):  # fmt: skip
+    for text, told in (
+        (f"2\n{total + 1}\n", f"line 2: must be the number of an item, 1 to {total}"),
+        ("0", "line 1"),
+        ("²", "line 1"),
+        ("1;2", "'1;2'"),
+        ("9" * 5000, "line 1"),
+    ):
         bad.write_text(text)
         assert told in errors(bench, "select-subset", items="sim.truth", left_out=bad)
     assert "must be a text file" in errors(bench, "select-subset", items="sim.truth", left_out=tmp_path)

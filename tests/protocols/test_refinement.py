@@ -39,10 +39,16 @@ def data(tmp_path_factory):
         writer.batch(COUNT)[:] = boxes
     mrc.write_volume(folder / "ctf.mrc", np.fft.fftshift(full_wedge()).astype(np.float32), PIXEL)
     mrc.write_volume(folder / "reference.mrc", volume, PIXEL)
-    frame = pd.DataFrame({
-        "tomogram_id": "TS_1", "file": str(stack), "index": np.arange(COUNT), "ctf_file": str(folder / "ctf.mrc"),
-        **{f"coordinate_{a}": 50.0 for a in "xyz"}, **{f"shift_{a}": np.zeros(COUNT) for a in "xyz"},
-    })  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "tomogram_id": "TS_1",
+            "file": str(stack),
+            "index": np.arange(COUNT),
+            "ctf_file": str(folder / "ctf.mrc"),
+            **{f"coordinate_{a}": 50.0 for a in "xyz"},
+            **{f"shift_{a}": np.zeros(COUNT) for a in "xyz"},
+        }
+    )
     write_particles(folder / "particles.star", frame, turned_by(truth.rotations, 12, 2), PIXEL, N)
     return folder, truth, volume
 
@@ -91,14 +97,16 @@ def test_the_whole_path_from_boxes_to_a_sharpened_map(bench, refined, data):
     assert metrics["iteration"].tolist() == list(range(1, len(metrics) + 1))
     mask = bench.run("create-mask", "mask", volume="refine.average", lowpass=40, extend=2, soft_edge=3)
     assert 0 < mrc.read_volume(mask.mask.file.get()).mean() < 0.6
-    post = bench.run("postprocess", "post", average="refine.average", mask="mask.mask", bfactor=-100,
-                     local_resolution="yes")  # fmt: skip
+    post = bench.run(
+        "postprocess", "post", average="refine.average", mask="mask.mask", bfactor=-100, local_resolution="yes"
+    )
     assert post.fsc.resolution.get() < 60
     assert mrc.read_volume(post.resolution_map.file.get()).max() > 20
     header = Path(post.fsc.file.get()).read_text().splitlines()[0]
     assert header == "frequency,corrected,unmasked,masked,randomised"
-    aligned = bench.run("align-symmetry", "align", volume="refine.average", symmetry="C3",
-                        subtomograms="refine.subtomograms")  # fmt: skip
+    aligned = bench.run(
+        "align-symmetry", "align", volume="refine.average", symmetry="C3", subtomograms="refine.subtomograms"
+    )
     again = bench.run("reconstruct-average", "again", subtomograms="align.subtomograms", symmetry="C3")
     turned = mrc.read_volume(aligned.volume.file.get())
     assert np.corrcoef(mrc.read_volume(again.average.file.get()).ravel(), turned.ravel())[0, 1] > 0.9
@@ -136,12 +144,24 @@ def test_a_reference_of_another_size_is_fitted_and_said(bench, data, tmp_path):
     large[6:54, 6:54, 6:54] = np.kron(volume, np.ones((2, 2, 2)))
     mrc.write_volume(tmp_path / "large.mrc", large, PIXEL / 2)
     bench.run("import-volume", "large", file=tmp_path / "large.mrc")
-    run = bench.run("refine-poses", "with large", subtomograms="boxes.subtomograms", reference="large.volume",
-                    max_iterations=1, **REFINE)  # fmt: skip
+    run = bench.run(
+        "refine-poses",
+        "with large",
+        subtomograms="boxes.subtomograms",
+        reference="large.volume",
+        max_iterations=1,
+        **REFINE,
+    )
     told = " ".join(run._remarks())
     assert "The reference was resampled from 60 voxels of 5 Å to 24 voxels of 10 Å." in told
-    other = bench.run("refine-poses", "other symmetry", subtomograms="boxes.subtomograms",
-                      reference="reference.volume", max_iterations=1, **REFINE | {"symmetry": "D4"})  # fmt: skip
+    other = bench.run(
+        "refine-poses",
+        "other symmetry",
+        subtomograms="boxes.subtomograms",
+        reference="reference.volume",
+        max_iterations=1,
+        **REFINE | {"symmetry": "D4"},
+    )
     assert "hardly has the symmetry D4" in " ".join(other._remarks())
 
 

@@ -5,7 +5,7 @@ import gzip
 import numpy as np
 import pytest
 
-from emtomo.compute.fsc import fourier_shell_correlation
+from emtomo.compute.fourier.shell_correlation import fourier_shell_correlation
 from emtomo.errors import FormatError
 from emtomo.io import mrc
 from emtomo.io.atoms import read_atoms

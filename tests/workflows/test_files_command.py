@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 
 from emtomo.io import formats, mrc, poses
 from emtomo.io.formats import FORMATS, read
-from emtomo.io.particles import Volume, placed
+from emtomo.io.particles import Volume, convert_frame
 from tests.engine.helpers import SAMPLE, Bench
 from tests.io.seeds import particles, write_seed
 from tests.workflows.test_command_line import emtomo
@@ -125,7 +125,7 @@ def test_models_of_the_whole_tomogram_are_not_moved(bench, tmp_path):
     raw[place : place + 12] = np.array([-500, 30, 7], ">f4").tobytes()
     path.write_bytes(bytes(raw))
     back = bench.run("import-coordinates", "model", tomograms="sim.tomograms", files=path).coordinates
-    expected = placed(given, "angstrom", "centre", volumes={"TS_01": Volume((127, 128, 64), 10.0)}).centres
+    expected = convert_frame(given, "angstrom", "centre", volumes={"TS_01": Volume((127, 128, 64), 10.0)}).centres
     distance = np.linalg.norm(back.positions()[:, None] - expected[None], axis=2).min(axis=0)
     assert distance.max() < 1e-2
 
@@ -133,8 +133,9 @@ def test_models_of_the_whole_tomogram_are_not_moved(bench, tmp_path):
 def test_boxes_go_out_with_their_poses_and_come_back(tmp_path):
     bench = Bench(tmp_path / "a project")  # a STAR file cannot hold names of files with quotes
     bench.run("simulate-tomograms", "sim", **{**SAMPLE, "size_x": 127})
-    bench.run("extract-subtomograms", "boxes", coordinates="sim.truth", tomograms="sim.tomograms", box_size=16,
-              border="pad")  # fmt: skip
+    bench.run(
+        "extract-subtomograms", "boxes", coordinates="sim.truth", tomograms="sim.tomograms", box_size=16, border="pad"
+    )
     target = tmp_path / "boxes.star"
     bench.run("export-coordinates", "boxes out", particles="boxes.subtomograms", format="relion3.1", file=target)
     found = read(target)

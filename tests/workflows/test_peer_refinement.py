@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from scipy.spatial.transform import Rotation
 
-from emtomo.compute.filters import ball
-from emtomo.compute.fsc import fourier_shell_correlation
+from emtomo.compute.fourier.filters import ball
+from emtomo.compute.fourier.shell_correlation import fourier_shell_correlation
+from emtomo.compute.likelihood.views import Particles, Poses
 from emtomo.compute.masks import MaskOptions, create_mask
 from emtomo.compute.postprocess import PostprocessOptions, postprocess
-from emtomo.compute.refinement.particles import Particles, Poses
 from emtomo.compute.refinement.reconstruct import reconstruct
 from emtomo.compute.symmetrisation import symmetrise
 from emtomo.io import mrc
@@ -49,11 +49,17 @@ def exported(tmp_path_factory):
         names.append(f"part{i:02d}.mrc")
         mrc.write_volume(folder / names[-1], box, PIXEL)
     mrc.write_volume(folder / "ctf.mrc", np.fft.fftshift(full_wedge()).astype(np.float32), PIXEL)
-    frame = pd.DataFrame({
-        "tomogram_id": "TS_1", "file": names, "index": 0, "ctf_file": "ctf.mrc", "half": poses.half,
-        **{f"coordinate_{a}": 50.0 for a in "xyz"},
-        **{f"shift_{a}": poses.shifts[:, k] * PIXEL for k, a in enumerate("xyz")},
-    })  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "tomogram_id": "TS_1",
+            "file": names,
+            "index": 0,
+            "ctf_file": "ctf.mrc",
+            "half": poses.half,
+            **{f"coordinate_{a}": 50.0 for a in "xyz"},
+            **{f"shift_{a}": poses.shifts[:, k] * PIXEL for k, a in enumerate("xyz")},
+        }
+    )
     write_particles(folder / "particles.star", frame, poses.rotations, PIXEL, N)
     return folder, source, poses
 
@@ -89,8 +95,9 @@ def test_relion_opens_converted_files_also_turned_and_shifted(exported, kind, sy
     found.rotations, found.shifts = rotations, shifts
     name = f"converted_{kind}_{symmetry}"
     write(folder / f"{name}.star", found, kind)
-    relion(f"relion_reconstruct --i {name}.star --o {name}.mrc --3d_rot --ctf --ctf3d_not_squared --sym {symmetry}",
-           folder)  # fmt: skip
+    relion(
+        f"relion_reconstruct --i {name}.star --o {name}.mrc --3d_rot --ctf --ctf3d_not_squared --sym {symmetry}", folder
+    )
     theirs = mrc.read_volume(folder / f"{name}.mrc")
     ours = reconstruct(source, Poses(rotations, shifts, poses.half), symmetry).average
     inside = ball(N, N / 2 - 5, 3)

@@ -37,6 +37,8 @@ def test_a_map_survives_a_shift_by_relion(tmp_path):
     mrc.write_volume(tmp_path / "a.mrc", volume, 5.0)
     subprocess.run(
         ["relion_image_handler", "--i", "a.mrc", "--o", "b.mrc", "--shift_x", "2", "--shift_y", "1"],
-        cwd=tmp_path, check=True, capture_output=True,
-    )  # fmt: skip
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+    )
     assert np.unravel_index(mrc.read_volume(tmp_path / "b.mrc").argmax(), volume.shape) == (8, 7, 6)

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from emtomo.compute.averaging import turn_boxes
-from emtomo.compute.fsc import fourier_shell_correlation
+from emtomo.compute.fourier.shell_correlation import fourier_shell_correlation
 from emtomo.engine.project import EmtomoProject
 from emtomo.io import mrc
 from emtomo.viewers.pictures import picture_of_output
@@ -112,8 +112,9 @@ def test_template_killed_in_the_middle_resumes_to_identical_coordinates(tomogram
     killed = tmp_path / "killed"
     watcher = subprocess.Popen(
         [sys.executable, "-m", "emtomo", "workflow", "directional_picking", "--project", str(killed), *settings],
-        stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     assert wait_for(lambda: bool(list(killed.glob("Runs/*Denoise*/logs/progress.json"))), 90)
     watcher.kill()
     watcher.wait()

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from emtomo.compute.ctf import wavelength
-from emtomo.compute.filters import ball
-from emtomo.compute.fsc import fourier_shell_correlation
+from emtomo.compute.fourier.filters import ball
+from emtomo.compute.fourier.padded_reference import PAD
+from emtomo.compute.fourier.reconstruction import Sums, empty_sums, solve
+from emtomo.compute.fourier.shell_correlation import fourier_shell_correlation
 from emtomo.compute.kernels import fourier_cpu
-from emtomo.compute.refinement.maximisation import Sums, partial_sums, solve
+from emtomo.compute.likelihood.views import Particles, Poses, assign_halves
+from emtomo.compute.optics.ctf import wavelength
 from emtomo.compute.refinement.options import RefineOptions
-from emtomo.compute.refinement.particles import Particles, Poses, assign_halves
 from emtomo.compute.refinement.reconstruct import reconstruct
-from emtomo.compute.refinement.reference import PAD
 from emtomo.compute.refinement.refine import Refinement
 from emtomo.compute.rotations import angle_between
 from emtomo.io import mrc
@@ -57,7 +57,7 @@ def squared_ctf(k, row):
 
 def subtomogram(images, matrices, weights, k, keep):
     """Return the box and the weights that the tilt images of one particle measure."""
-    sums = partial_sums(N / 2)
+    sums = empty_sums(N / 2)
     centre = np.exp(2j * np.pi * k.sum(axis=1) * (N // 2) / N)
     for image, matrix, weight in zip(images, matrices, weights, strict=True):
         data = (np.fft.rfft2(image).ravel()[keep] * centre).astype(np.complex64)

@@ -9,7 +9,7 @@ from emtomo.compute.convnet.network import torch_module
 from emtomo.compute.convnet.options import ApplyOptions
 from emtomo.compute.convnet.slabs import OUTPUT, Slabs
 from emtomo.compute.device import threads
-from emtomo.compute.resampling import resampling_matrix
+from emtomo.compute.fourier.resampling import resampling_matrix
 
 STEP = 0.06  # of the box: slices that are looked at
 BORDER = 0.5  # of the box: what is nearer to a side of the plane is not taken

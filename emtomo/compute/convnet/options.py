@@ -14,9 +14,15 @@ class TrainOptions:
 
     training_box: Annotated[
         int,
-        Param("Training box", "Pixels that a box is resampled to, whatever its size in voxels.", unit="pixel", ge=96,
-              le=256, expert=True),
-    ] = 96  # fmt: skip
+        Param(
+            "Training box",
+            "Pixels that a box is resampled to, whatever its size in voxels.",
+            unit="pixel",
+            ge=96,
+            le=256,
+            expert=True,
+        ),
+    ] = 96
     iterations: Annotated[
         int,
         Param("Iterations", "Rounds of training, each with fresh turns and shifts of the references.", ge=1, le=1000),
@@ -31,9 +37,10 @@ class TrainOptions:
     ] = 1.0
     target_size: Annotated[
         float,
-        Param("Target size", "Deviation of the spot that marks a particle, as part of the box.", gt=0, le=0.5,
-              expert=True),
-    ] = 0.06  # fmt: skip
+        Param(
+            "Target size", "Deviation of the spot that marks a particle, as part of the box.", gt=0, le=0.5, expert=True
+        ),
+    ] = 0.06
     seed: Annotated[int, Param("Random seed", "The same seed gives the same network.", ge=0)] = 1
 
 
@@ -41,9 +48,7 @@ class TrainOptions:
 class ApplyOptions:
     """What becomes of the network's answer."""
 
-    threshold: Annotated[
-        float, Param("Threshold", "Answers from 0 to about 1: lower finds more.", ge=0, le=2)
-    ] = 0.5  # fmt: skip
+    threshold: Annotated[float, Param("Threshold", "Answers from 0 to about 1: lower finds more.", ge=0, le=2)] = 0.5
     min_distance: Annotated[
         float | None, Param("Minimum distance", "Between particles. Empty: half the box.", unit="Å", gt=0)
     ] = None

@@ -46,7 +46,7 @@ class References:
 def train(
     references: References,
     options: TrainOptions,
-    told: Callable[[int, float], None] = lambda iteration, loss: None,
+    on_progress: Callable[[int, float], None] = lambda iteration, loss: None,
     network: Any = None,
 ) -> Any:
     """Return a network that answers 1 at positive references and 0 at negative ones.
@@ -55,7 +55,7 @@ def train(
     ----------
     references : References
     options : TrainOptions
-    told : callable
+    on_progress : callable
         Called after each iteration with its number, from 1, and the mean loss.
     network : optional
         To go on from.
@@ -95,7 +95,7 @@ def train(
             optimiser.step()
             schedule.step()
             losses.append(float(loss.detach()))
-        told(iteration, float(np.mean(losses)))
+        on_progress(iteration, float(np.mean(losses)))
     _calibrate(network, references, options, rng)
     return network
 

@@ -36,9 +36,13 @@ class ModelOptions:
     ] = 100000
     cropping: Annotated[
         float,
-        Param("Cropping parameter", "Distance between neighbouring oriented coordinates (along a filament: "
-              "between its points).", unit="voxel", gt=0),
-    ] = 10.0  # fmt: skip
+        Param(
+            "Cropping parameter",
+            "Distance between neighbouring oriented coordinates (along a filament: between its points).",
+            unit="voxel",
+            gt=0,
+        ),
+    ] = 10.0
     refine_mesh: Annotated[
         bool, Param("Refine mesh?", "Cut each triangle into 4, as often as the next field says.", expert=True)
     ] = False
@@ -47,29 +51,45 @@ class ModelOptions:
     ] = 2
     radius: Annotated[
         float,
-        Param("Radius", "filament_helix and filament_rings: distance of the subunits from the path; "
-              "marked_ellipsoidal_vesicle: size of the zone around each marker.", unit="voxel", ge=0),
-    ] = 10.0  # fmt: skip
+        Param(
+            "Radius",
+            "filament_helix and filament_rings: distance of the subunits from the path; "
+            "marked_ellipsoidal_vesicle: size of the zone around each marker.",
+            unit="voxel",
+            ge=0,
+        ),
+    ] = 10.0
     step_angle: Annotated[
         float,
-        Param("Step angle", "filament_torsion, filament_helix, filament_rings: turn from one point of the "
-              "path to the next.", unit="°"),
-    ] = 0.0  # fmt: skip
+        Param(
+            "Step angle",
+            "filament_torsion, filament_helix, filament_rings: turn from one point of the path to the next.",
+            unit="°",
+        ),
+    ] = 0.0
     subunits: Annotated[int, Param("Subunits per ring", "filament_rings: positions on each ring.", ge=1, le=1000)] = 12
     exclude_marked: Annotated[
         bool,
-        Param("Exclude the marked zone", "marked_ellipsoidal_vesicle: drop what is near a marker instead of "
-              "keeping only that.", expert=True),
-    ] = False  # fmt: skip
+        Param(
+            "Exclude the marked zone",
+            "marked_ellipsoidal_vesicle: drop what is near a marker instead of keeping only that.",
+            expert=True,
+        ),
+    ] = False
     noise: Annotated[
         float,
-        Param("Precision of the points", "Standard deviation of the picked points about the true curve or "
-              "sheet; 0 goes through every point.", unit="voxel", ge=0, expert=True),
-    ] = 1.0  # fmt: skip
+        Param(
+            "Precision of the points",
+            "Standard deviation of the picked points about the true curve or sheet; 0 goes through every point.",
+            unit="voxel",
+            ge=0,
+            expert=True,
+        ),
+    ] = 1.0
     seed: Annotated[
         int,
         Param("Seed", "Of the random in-plane angles, which a surface does not tell.", ge=0, expert=True),
-    ] = 1  # fmt: skip
+    ] = 1
 
     def scaled(self, pixel_size: float) -> "ModelOptions":
         """Return the options with lengths in Å."""

@@ -60,7 +60,7 @@ def phases(shift, size, reach, out):
 
 
 @njit(nogil=True, cache=True, fastmath=True)
-def moved(k, data, table, out):
+def apply_phase_shift(k, data, table, out):
     """Fill `out` with the data moved by minus the shift whose :func:`phases` are given."""
     reach = table.shape[1] // 2
     for i in range(k.shape[0]):
@@ -136,7 +136,7 @@ def likelihood(ref, pad, k, data, weight, rotation, size, gradient, hessian):
 
 
 @njit(nogil=True, cache=True)
-def turned(rotation, omega):
+def rotate(rotation, omega):
     """Return rotation @ exp([omega]x) as float64 (Rodrigues' formula)."""
     angle = math.sqrt(omega[0] ** 2 + omega[1] ** 2 + omega[2] ** 2)
     out = rotation.astype(np.float64)
@@ -179,7 +179,9 @@ def log_prior(rotation, shift, centre_rotation, centre_shift, precision, gradien
 
 
 @njit(nogil=True, cache=True)
-def climb(ref, pad, k, data, weight, size, rotation, shift, centre_rotation, centre_shift, precision, limits, most):
+def newton_ascent(
+    ref, pad, k, data, weight, size, rotation, shift, centre_rotation, centre_shift, precision, limits, most
+):
     """Find the pose of largest posterior density near a start, by Newton steps with the Fisher information.
 
     Returns the log posterior density, the pose (rotation, shift) and its information matrix (6, 6).
@@ -197,7 +199,7 @@ def climb(ref, pad, k, data, weight, size, rotation, shift, centre_rotation, cen
     step = np.zeros(6)
     for _ in range(most + 1):
         phases(at_shift, size, reach, table)
-        moved(k, data, table, here)
+        apply_phase_shift(k, data, table, here)
         density = likelihood(ref, pad, k, here, weight, at_rotation.astype(np.float32), size, gradient, hessian)
         density += log_prior(at_rotation, at_shift, centre_rotation, centre_shift, precision, gradient, hessian)
         if density > best:
@@ -216,7 +218,7 @@ def climb(ref, pad, k, data, weight, size, rotation, shift, centre_rotation, cen
                 break
         else:
             step *= 0.4
-        at_rotation = turned(best_rotation, step[:3])
+        at_rotation = rotate(best_rotation, step[:3])
         at_shift = best_shift + step[3:]
     return best, best_rotation, best_shift, best_hessian
 

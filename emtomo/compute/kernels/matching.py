@@ -11,7 +11,7 @@ ONE = np.float32(1.0)
 def sampled(flat, m, wide, x, y, z):
     """Return real and imaginary part of a stored transform at a point, trilinear.
 
-    The transform of :func:`padded_transform`, (2 m + 1, 2 m + 1, wide) complex values, as a flat array of float32.
+    The transform of :func:`transform_padded`, (2 m + 1, 2 m + 1, wide) complex values, as a flat array of float32.
     Written for speed: no branch, 32-bit indices.
     """
     s = ONE if x >= ZERO else -ONE

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from emtomo.compute.device import check_device
+from emtomo.compute.fourier.resampling import bin_volume
 from emtomo.compute.matching.guide import surface_guide
 from emtomo.compute.matching.model import Model
 from emtomo.compute.matching.options import PeakOptions, ScanOptions
-from emtomo.compute.matching.others import weighed
 from emtomo.compute.matching.peaks import Places, apart, best_of, climbed, maxima, reoriented
 from emtomo.compute.matching.scan import Guide, scan
 from emtomo.compute.matching.scores import background, forbid, gold_places, local_deviation, probe
 from emtomo.compute.matching.template import Template, coarser, cut_for, masked_template, random_phased
+from emtomo.compute.matching.unknown_object import rescore_against_unknown_object
 from emtomo.compute.matching.weighting import CLIP, Transfer, filtered, standardised
 from emtomo.compute.orientations import orientation_grid
-from emtomo.compute.resampling import bin_volume
 from emtomo.compute.symmetry import symmetry_rotations
 from emtomo.errors import EmtomoError
 
@@ -247,7 +247,9 @@ class Matcher:
         places, local = places.take(kept), local[kept]
         scores = places.scores
         if self.options.other_objects:
-            scores = weighed(self.fine, self.full, places, self.model.radius, cut_for(1.0, cells), noise)
+            scores = rescore_against_unknown_object(
+                self.fine, self.full, places, self.model.radius, cut_for(1.0, cells), noise
+            )
         places = Places(places.positions, places.rotations, scores * noise / self.unit / local)
         return places.take(np.argsort(-places.scores, kind="stable"))
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emtomo.compute.filters import ball
+from emtomo.compute.fourier.filters import ball
 from emtomo.compute.masks import otsu
 from emtomo.errors import EmtomoError
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from emtomo.compute.device import threads
+from emtomo.compute.fourier.padded_reference import PAD
 from emtomo.compute.kernels import fourier_cpu
+from emtomo.compute.likelihood.posterior import waves
 from emtomo.compute.matching.template import Template
-from emtomo.compute.refinement.expectation import waves
-from emtomo.compute.refinement.reference import PAD
 
 STEPS = 12  # of a climb, at most
 LONGEST = np.array([0.2, 1.0])  # radians and voxels of one step
@@ -87,8 +87,8 @@ def climbed(volume: np.ndarray, template: Template, places: Places) -> Places:
     At a score ``c / sqrt(n)`` of a correlation c and a norm n, the slopes of ``2 a c - a^2 n`` at ``a = c / n`` are
     those of ``c^2 / n``: the climb of refinement finds the top when the template is scaled by a.
     """
-    packing = template.packing
-    k, weight, n = packing.k, template.weight, template.size
+    coefficients = template.coefficients
+    k, weight, n = coefficients.k, template.weight, template.size
     scale = 2.0 / n**3  # both halves of the transform, and its normalisation
     noise = np.sqrt(scale / template.factor**3)
     unit, none = np.eye(3), np.zeros(3)
@@ -98,7 +98,7 @@ def climbed(volume: np.ndarray, template: Template, places: Places) -> Places:
         reach = int(np.abs(k).max()) + 1
         table, here = np.empty((3, 2 * reach + 1), np.complex64), np.empty(len(k), np.complex64)
         fourier_cpu.phases(shift, n, reach, table)
-        fourier_cpu.moved(k, data, table, here)
+        fourier_cpu.apply_phase_shift(k, data, table, here)
         r = rotation.astype(np.float32)
         total = fourier_cpu.likelihood(template.transform, _PAD, k, here, weight, r, n, gradient, hessian)
         none_left = fourier_cpu.likelihood(
@@ -108,11 +108,11 @@ def climbed(volume: np.ndarray, template: Template, places: Places) -> Places:
 
     def work(i: int) -> tuple[np.ndarray, np.ndarray, float]:
         start = np.rint(places.positions[i]).astype(int)
-        data = packing.transform(cut_box(volume, start, n))
+        data = coefficients.transform(cut_box(volume, start, n))
         rotation, shift = places.rotations[i], (places.positions[i] - start)[::-1].copy()
         correlation, mass = score(data, rotation, shift)
         a = max(correlation, 1e-12) / mass
-        _, rotation, shift, _ = fourier_cpu.climb(
+        _, rotation, shift, _ = fourier_cpu.newton_ascent(
             template.transform, _PAD, k, (a * data).astype(np.complex64), (a * a * weight).astype(np.float32), n,
             rotation, shift, unit, none, np.zeros(2), LONGEST, STEPS,
         )  # fmt: skip
@@ -145,8 +145,8 @@ def reoriented(volume: np.ndarray, template: Template, places: Places, rotations
     Places
         `keep` for each place; scores are relative.
     """
-    packing = template.packing
-    k, n = packing.k, template.size
+    coefficients = template.coefficients
+    k, n = coefficients.k, template.size
     sections = np.empty((len(rotations), 2 * len(k)), np.float32)
     fourier_cpu.sections_parallel(template.transform, _PAD, k, np.ascontiguousarray(rotations, np.float32), sections)
     sections /= np.maximum(template.norms(rotations), 1e-30)[:, None].astype(np.float32)
@@ -159,7 +159,7 @@ def reoriented(volume: np.ndarray, template: Template, places: Places, rotations
         starts = np.rint(part).astype(int)
         boxes = np.array([cut_box(volume, at, n) for at in starts])
         rest = waves(k, (part - starts)[:, ::-1], n)
-        data = (packing.transform(boxes) * rest)[:, None, :] * turns[None]
+        data = (coefficients.transform(boxes) * rest)[:, None, :] * turns[None]
         flat = np.ascontiguousarray(data.reshape(-1, len(k)), np.complex64).view(np.float32)
         score = (sections @ flat.T).reshape(len(rotations), len(part), len(moves))
         move, top = score.argmax(axis=2), score.max(axis=2)

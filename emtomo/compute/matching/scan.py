@@ -9,10 +9,10 @@ from threading import Lock
 import numpy as np
 
 from emtomo.compute.device import threads
+from emtomo.compute.fourier.padded_reference import PAD
 from emtomo.compute.kernels.matching_cpu import keep_best, keep_best_guided, product
 from emtomo.compute.matching.template import Template
 from emtomo.compute.matching.weighting import frequencies
-from emtomo.compute.refinement.reference import PAD
 
 SHARE = 0.5  # of the memory that is free now
 SMEAR = 3.0  # frequencies
@@ -135,7 +135,7 @@ class Scanner:
         best: np.ndarray,
         which: np.ndarray,
         guide: Guide | None,
-        told: Callable[[], None],
+        on_progress: Callable[[], None],
     ) -> None:
         """Keep the best of all orientations in the tile's part of the whole `best` and `which`."""
         tile, step = self.tile, self.step
@@ -170,7 +170,7 @@ class Scanner:
                             keep_best(*about, best[here], which[here])
                         else:
                             keep_best_guided(*about, guide.kind[here], allowed, best[here], which[here])
-                told()
+                on_progress()
 
         count = min(threads(), len(rotations))
         with ThreadPoolExecutor(count) as pool:
@@ -218,7 +218,7 @@ def scan(
     parts = list(tiles(volume.shape, edge, reach, most))
     done = 0
 
-    def told() -> None:
+    def on_progress() -> None:
         nonlocal done
         done += 1
         if progress and done % max(1, len(parts) * len(rotations) // 100) == 0:
@@ -231,13 +231,13 @@ def scan(
             continue
         scanner = Scanner(volume, tile, template, reach)
         if device == "cpu":
-            scanner.run(rotations, factors, best, which, guide, told)
+            scanner.run(rotations, factors, best, which, guide, on_progress)
             continue
         from emtomo.compute.matching.scan_cuda import run_cuda
 
         run_cuda(
             device, scanner.spectrum, scanner.spans, tile.size, scanner.offset, template, scanner.scale, rotations,
             factors, best[place], which[place], None if guide is None else guide.kind[place],
-            None if guide is None else guide.allowed, told,
+            None if guide is None else guide.allowed, on_progress,
         )  # fmt: skip
     return best, which

@@ -37,7 +37,7 @@ def run_cuda(
     which: np.ndarray,
     kind: np.ndarray | None,
     allowed: np.ndarray | None,
-    told: Callable[[], None],
+    on_progress: Callable[[], None],
 ) -> None:
     """Keep the best of all orientations in a tile's part of `best` and `which`; as the CPU's scan does.
 
@@ -71,6 +71,6 @@ def run_cuda(
         number = np.int32(o)
         product_cuda[many, THREADS](flat_d, m, wide, scale_d, turns, number, source, spans_d, out)
         keep_best_cuda[few, THREADS](back(out), offset_d, factors[o], number, kind_d, allowed_d, best_d, which_d)
-        told()
+        on_progress()
     host = (lambda a: a) if simulated() else xp.asnumpy
     best[...], which[...] = host(best_d), host(which_d)

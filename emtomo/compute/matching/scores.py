@@ -3,10 +3,10 @@
 import numpy as np
 
 from emtomo.compute.device import threads
-from emtomo.compute.filters import ball
+from emtomo.compute.fourier.filters import ball
+from emtomo.compute.fourier.padded_reference import PAD
 from emtomo.compute.kernels.matching_cpu import product
 from emtomo.compute.matching.template import Template
-from emtomo.compute.refinement.reference import PAD
 
 MAD = 1.4826
 FLATTEST = 0.5  # a place of less contrast than this part of the median counts as if it had it

@@ -5,13 +5,13 @@ from functools import cached_property
 
 import numpy as np
 
-from emtomo.compute.filters import ball
+from emtomo.compute.fourier.coefficients import FourierCoefficients
+from emtomo.compute.fourier.filters import ball
+from emtomo.compute.fourier.padded_reference import PAD, transform_padded
+from emtomo.compute.fourier.resampling import resample
 from emtomo.compute.kernels import fourier_cpu
 from emtomo.compute.kernels.matching_cpu import norm
 from emtomo.compute.matching.weighting import Weighting
-from emtomo.compute.refinement.packing import Packing
-from emtomo.compute.refinement.reference import PAD, padded_transform
-from emtomo.compute.resampling import resample
 
 _PAD = np.float32(PAD)
 
@@ -40,24 +40,24 @@ class Template:
 
     @cached_property
     def transform(self) -> np.ndarray:
-        """See :func:`padded_transform`."""
-        return padded_transform(self.box, self.size / 2)
+        """See :func:`transform_padded`."""
+        return transform_padded(self.box, self.size / 2)
 
     @cached_property
-    def packing(self) -> Packing:
+    def coefficients(self) -> FourierCoefficients:
         """The frequencies of the box that take part."""
-        return Packing(self.size, min(self.size / 2, self.weighting.high * self.factor * self.size))
+        return FourierCoefficients(self.size, min(self.size / 2, self.weighting.high * self.factor * self.size))
 
     @cached_property
     def weight(self) -> np.ndarray:
         """For every packed frequency the square of what an amplitude there counts."""
-        k = self.packing.k / np.float32(self.size * self.factor)
+        k = self.coefficients.k / np.float32(self.size * self.factor)
         return self.weighting.template(k[:, 0], k[:, 1], k[:, 2]) ** 2
 
     def norms(self, rotations: np.ndarray) -> np.ndarray:
         """Return the deviation of the correlation with pure noise, for each orientation."""
         flat, m, wide = self.flat
-        sums = [norm(flat, m, wide, _PAD, self.packing.k, self.weight, r) for r in rotations.astype(np.float32)]
+        sums = [norm(flat, m, wide, _PAD, self.coefficients.k, self.weight, r) for r in rotations.astype(np.float32)]
         # the packed half stands for both; a coarser voxel is the mean of factor^3, and so is its noise
         return np.sqrt(2 * np.array(sums) / self.size**3 / self.factor**3)
 
@@ -72,12 +72,12 @@ class Template:
 
         Slopes by a turn (radians) and a shift (voxels of this box), the score having deviation 1.
         """
-        data = np.zeros(len(self.packing), np.complex64)
+        data = np.zeros(len(self.coefficients), np.complex64)
         gradient, hessian = np.empty(6), np.empty((6, 6))
         found = []
         for r in rotations.astype(np.float32):
             total = -fourier_cpu.likelihood(
-                self.transform, _PAD, self.packing.k, data, self.weight, r, self.size, gradient, hessian
+                self.transform, _PAD, self.coefficients.k, data, self.weight, r, self.size, gradient, hessian
             )
             slopes = hessian / 2 / total
             along = gradient / 2 / total

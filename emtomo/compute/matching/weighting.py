@@ -102,8 +102,10 @@ def noise_spectrum(volume: np.ndarray, transfer: Transfer, patch: int) -> np.nda
     count = np.bincount(shell[inside], minlength=SHELLS + 1)
     window = [np.hanning(n + 2)[1:-1].astype(np.float32) for n in shape]
     taper = window[0][:, None, None] * window[1][None, :, None] * window[2][None, None, :]
-    starts = [np.linspace(0, n - m, max(1, min(PATCHES, 2 * n // m - 1))).astype(int)
-              for n, m in zip(volume.shape, shape, strict=True)]  # fmt: skip
+    starts = [
+        np.linspace(0, n - m, max(1, min(PATCHES, 2 * n // m - 1))).astype(int)
+        for n, m in zip(volume.shape, shape, strict=True)
+    ]
     found = []
     for z, y, x in itertools.product(*starts):
         part = volume[z : z + shape[0], y : y + shape[1], x : x + shape[2]]

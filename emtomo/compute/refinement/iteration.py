@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emtomo.compute.refinement.cpu_worker import CpuWorker
-from emtomo.compute.refinement.cuda_worker import CudaWorker
-from emtomo.compute.refinement.maximisation import Sums
-from emtomo.compute.refinement.particles import Particles, Poses
-from emtomo.compute.refinement.worker import Half, Outcome, Setting, Worker
-from emtomo.compute.spread import Spread, Told, in_threads
+from emtomo.compute.fourier.reconstruction import Sums
+from emtomo.compute.likelihood.cpu import CpuPoseEstimator
+from emtomo.compute.likelihood.cuda import CudaPoseEstimator
+from emtomo.compute.likelihood.pose_estimator import HalfSet, IterationPlan, PartialSums, PoseEstimator
+from emtomo.compute.likelihood.views import Particles, Poses
+from emtomo.compute.map_reduce import MapReduce, OnProgress, in_threads
 
 BLOCK_BYTES = 2**29
 
 
 @dataclass
-class Total:
+class IterationSums:
     """What a half set gives: sums, and per shell what the references leave and how much was measured."""
 
     sums: Sums
@@ -26,12 +26,12 @@ class Total:
     measured: np.ndarray
 
 
-def worker_of(particles: Particles, half: Half, setting: Setting) -> Worker:
+def create_estimator(particles: Particles, half: HalfSet, plan: IterationPlan) -> PoseEstimator:
     """Return the worker of the setting's device."""
-    return CpuWorker(particles, half, setting) if setting.device == "cpu" else CudaWorker(particles, half, setting)
+    return CpuPoseEstimator(particles, half, plan) if plan.device == "cpu" else CudaPoseEstimator(particles, half, plan)
 
 
-def blocks_of(size: int) -> int:
+def count_blocks(size: int) -> int:
     """Return in how many independent sums a half set's particles are added up; never depends on the threads."""
     one = 16 * (2 * size + 3) ** 2 * (size + 3)
     return int(np.clip(BLOCK_BYTES // (2 * one), 1, 8))
@@ -62,31 +62,31 @@ class Block:
 class Iteration:
     """What all blocks of an iteration share; workers are made where and when they are first needed."""
 
-    def __init__(self, particles: Particles, halves: dict[int, Half], poses: Poses, setting: Setting) -> None:
-        self.particles, self.halves, self.poses, self.setting = particles, halves, poses, setting
+    def __init__(self, particles: Particles, halves: dict[int, HalfSet], poses: Poses, plan: IterationPlan) -> None:
+        self.particles, self.halves, self.poses, self.plan = particles, halves, poses, plan
         self._prepare()
 
     def _prepare(self) -> None:
         self._lock, self._one_at_a_time = threading.Lock(), threading.Lock()
-        self._workers: dict[int, Worker] = {}
+        self._workers: dict[int, PoseEstimator] = {}
 
-    def __getstate__(self) -> tuple[Particles, dict[int, Half], Poses, Setting]:
-        return self.particles, self.halves, self.poses, self.setting
+    def __getstate__(self) -> tuple[Particles, dict[int, HalfSet], Poses, IterationPlan]:
+        return self.particles, self.halves, self.poses, self.plan
 
-    def __setstate__(self, state: tuple[Particles, dict[int, Half], Poses, Setting]) -> None:
-        self.particles, self.halves, self.poses, self.setting = state
+    def __setstate__(self, state: tuple[Particles, dict[int, HalfSet], Poses, IterationPlan]) -> None:
+        self.particles, self.halves, self.poses, self.plan = state
         self._prepare()
 
     @property
     def parallel(self) -> bool:
         """Whether blocks may be worked on side by side in one process: a CUDA device takes one at a time."""
-        return self.setting.device == "cpu"
+        return self.plan.device == "cpu"
 
-    def worker(self, h: int) -> Worker:
+    def estimator(self, h: int) -> PoseEstimator:
         """Return the one worker of half `h` in this process."""
         with self._lock:
             if h not in self._workers:
-                self._workers[h] = worker_of(self.particles, self.halves[h], self.setting)
+                self._workers[h] = create_estimator(self.particles, self.halves[h], self.plan)
             return self._workers[h]
 
     def turn(self) -> AbstractContextManager[object]:
@@ -94,41 +94,41 @@ class Iteration:
         return nullcontext() if self.parallel else self._one_at_a_time
 
 
-def outcome_of(shared: Iteration, block: Block, told: Told) -> Outcome:
+def estimate_block(shared: Iteration, block: Block, on_progress: OnProgress) -> PartialSums:
     """Locate the particles of a block and add them up."""
     with shared.turn():
-        return shared.worker(block.half).outcome(block.members, shared.poses, told)
+        return shared.estimator(block.half).partial(block.members, shared.poses, on_progress)
 
 
 def run_iteration(
     particles: Particles,
-    halves: dict[int, Half],
+    halves: dict[int, HalfSet],
     poses: Poses,
-    setting: Setting,
+    plan: IterationPlan,
     progress: Callable[[int], None] = lambda done: None,
-    spread: Spread = in_threads,
-) -> tuple[Poses, dict[int, Total]]:
+    map_reduce: MapReduce = in_threads,
+) -> tuple[Poses, dict[int, IterationSums]]:
     """Locate all particles against their own half's reference.
 
-    Returns the new poses and, for each half, the sums for its new volume. `spread` says where the blocks are
+    Returns the new poses and, for each half, the sums for its new volume. `map_reduce` says where the blocks are
     worked on.
     """
-    packing = setting.packing
-    count = blocks_of(packing.size)
+    coefficients = plan.coefficients
+    count = count_blocks(coefficients.size)
     blocks = [Block(h, np.flatnonzero(poses.half == h)).parts(count) for h in halves]
     done = [0]
 
-    def told(more: int) -> None:
+    def on_progress(more: int) -> None:
         done[0] += more
         progress(done[0])
 
-    outcomes = spread(outcome_of, Iteration(particles, halves, poses, setting), blocks, told)
+    outcomes = map_reduce(estimate_block, Iteration(particles, halves, poses, plan), blocks, on_progress)
     new = poses.copy()
-    results: dict[int, Total] = {}
-    for h, outcome in zip(halves, outcomes, strict=True):
-        for i, (rotation, shift, density, angle, move, mass) in outcome.found.items():
+    results: dict[int, IterationSums] = {}
+    for h, partial in zip(halves, outcomes, strict=True):
+        for i, (rotation, shift, density, angle, move, mass) in partial.found.items():
             new.rotations[i], new.shifts[i], new.score[i] = rotation, shift, density
             new.angle_spread[i], new.shift_spread[i], new.certainty[i] = angle, move, mass
-        sums = Sums.of(packing.size, packing.radius, [outcome.sums])
-        results[h] = Total(sums, outcome.residual, outcome.measured)
+        sums = Sums.of(coefficients.size, coefficients.radius, [partial.sums])
+        results[h] = IterationSums(sums, partial.residual, partial.measured)
     return new, results

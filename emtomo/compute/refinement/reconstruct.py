@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emtomo.compute.filters import ball
-from emtomo.compute.fsc import fourier_shell_correlation
+from emtomo.compute.fourier.coefficients import FourierCoefficients
+from emtomo.compute.fourier.filters import ball
+from emtomo.compute.fourier.padded_reference import PAD
+from emtomo.compute.fourier.reconstruction import Sums, empty_sums, solve
+from emtomo.compute.fourier.shell_correlation import fourier_shell_correlation
 from emtomo.compute.kernels import fourier_cpu
-from emtomo.compute.refinement.iteration import Block, blocks_of
-from emtomo.compute.refinement.maximisation import Sums, partial_sums, solve
-from emtomo.compute.refinement.packing import Packing
-from emtomo.compute.refinement.particles import Particles, Poses
-from emtomo.compute.refinement.reference import PAD
-from emtomo.compute.refinement.worker import EDGE, normalised
-from emtomo.compute.spread import Spread, Told, in_threads
+from emtomo.compute.likelihood.pose_estimator import EDGE, normalised
+from emtomo.compute.likelihood.views import Particles, Poses
+from emtomo.compute.map_reduce import MapReduce, OnProgress, in_threads
+from emtomo.compute.refinement.iteration import Block, count_blocks
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Known:
 
     particles: Particles
     poses: Poses
-    packing: Packing
+    coefficients: FourierCoefficients
     parallel: bool = True
 
 
@@ -42,39 +42,39 @@ class Inserted:
 
     sums: np.ndarray
 
-    def joined(self, other: "Inserted") -> "Inserted":
+    def combine(self, other: "Inserted") -> "Inserted":
         """Return what both blocks add."""
         return Inserted(np.add(self.sums, other.sums, dtype=float))
 
 
-def inserted(shared: Known, block: Block, told: Told) -> Inserted:
+def inserted(shared: Known, block: Block, on_progress: OnProgress) -> Inserted:
     """Add up the particles of a block in their poses."""
-    particles, poses, packing = shared.particles, shared.poses, shared.packing
+    particles, poses, coefficients = shared.particles, shared.poses, shared.coefficients
     size, pad = particles.size, np.float32(PAD)
     reach, outside = size // 2, np.flatnonzero(ball(size, size / 2 - 1, 0.0) == 0)
-    out = partial_sums(packing.radius)
-    table, here = np.empty((3, 2 * reach + 1), np.complex64), np.empty(len(packing), np.complex64)
+    out = empty_sums(coefficients.radius)
+    table, here = np.empty((3, 2 * reach + 1), np.complex64), np.empty(len(coefficients), np.complex64)
     for i in block.members:
         weight = None
         if particles.kind != "none":
-            weight = packing.pick(particles.weight(particles.weight_key[i])).astype(np.float32)
+            weight = coefficients.pick(particles.weight(particles.weight_key[i])).astype(np.float32)
         box = normalised(particles.box(int(i)), int(i), size, outside)
-        data, square = particles.statistics(packing.transform(box), weight)
+        data, square = particles.statistics(coefficients.transform(box), weight)
         fourier_cpu.phases(poses.shifts[i], size, reach, table)
-        fourier_cpu.moved(packing.k, data.astype(np.complex64), table, here)
+        fourier_cpu.apply_phase_shift(coefficients.k, data.astype(np.complex64), table, here)
         rotation = poses.rotations[i].astype(np.float32)
-        fourier_cpu.insert(packing.k, pad, here, square.astype(np.float32), rotation, np.float32(1), out)
-        told(1)
+        fourier_cpu.insert(coefficients.k, pad, here, square.astype(np.float32), rotation, np.float32(1), out)
+        on_progress(1)
     return Inserted(out)
 
 
-def half_sums(
+def sum_half_sets(
     particles: Particles,
     poses: Poses,
     symmetry: str = "C1",
     radius: float | None = None,
     progress: Callable[[int], None] = lambda done: None,
-    spread: Spread = in_threads,
+    map_reduce: MapReduce = in_threads,
 ) -> dict[int, Sums]:
     """Return each half set's weighted data in Fourier space, symmetrised; a half without particles is left out.
 
@@ -87,22 +87,22 @@ def half_sums(
         Shells; all of them by default.
     progress : callable
         Called with the number of particles done.
-    spread : Spread
+    map_reduce : Spread
         Where particles are added up.
     """
     size = particles.size
-    packing = Packing(size, radius or size / 2)
+    coefficients = FourierCoefficients(size, radius or size / 2)
     halves = [h for h in (1, 2) if (poses.half == h).any()]
-    blocks = [Block(h, np.flatnonzero(poses.half == h)).parts(blocks_of(size)) for h in halves]
+    blocks = [Block(h, np.flatnonzero(poses.half == h)).parts(count_blocks(size)) for h in halves]
     done = [0]
 
-    def told(more: int) -> None:
+    def on_progress(more: int) -> None:
         done[0] += more
         progress(done[0])
 
-    totals = spread(inserted, Known(particles, poses, packing), blocks, told)
+    totals = map_reduce(inserted, Known(particles, poses, coefficients), blocks, on_progress)
     return {
-        h: Sums.of(size, packing.radius, [total.sums]).completed(symmetry)
+        h: Sums.of(size, coefficients.radius, [total.sums]).completed(symmetry)
         for h, total in zip(halves, totals, strict=True)
     }
 
@@ -113,7 +113,7 @@ def reconstruct(
     symmetry: str = "C1",
     radius: float | None = None,
     progress: Callable[[int], None] = lambda done: None,
-    spread: Spread = in_threads,
+    map_reduce: MapReduce = in_threads,
 ) -> Reconstruction:
     """Return the average of particles in known poses, every frequency divided by how much was measured of it.
 
@@ -121,7 +121,7 @@ def reconstruct(
     ``relion_reconstruct --3d_rot --ctf --ctf3d_not_squared``: sum of C X over sum of C^2.
     """
     size = particles.size
-    sums = half_sums(particles, poses, symmetry, radius, progress, spread)
+    sums = sum_half_sets(particles, poses, symmetry, radius, progress, map_reduce)
     edge = ball(size, size / 2 - EDGE, EDGE)
     halves = {h: solve(s) * edge for h, s in sums.items()}
     first = next(iter(sums.values()))

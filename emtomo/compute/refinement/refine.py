@@ -7,15 +7,23 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from emtomo.compute.device import check_device
-from emtomo.compute.filters import ball, radial_filter
-from emtomo.compute.fsc import FscCurves, fourier_shell_correlation, resolution_at, solvent_corrected_fsc
-from emtomo.compute.refinement.frame import IDENTITY, frame_of
+from emtomo.compute.fourier.coefficients import FourierCoefficients
+from emtomo.compute.fourier.filters import ball, radial_filter
+from emtomo.compute.fourier.reconstruction import Sums, solve
+from emtomo.compute.fourier.shell_correlation import (
+    FscCurves,
+    fourier_shell_correlation,
+    resolution_at,
+    solvent_corrected_fsc,
+)
+from emtomo.compute.likelihood.pose_estimator import EDGE, HalfSet, IterationPlan
+from emtomo.compute.likelihood.views import Particles, Poses
+from emtomo.compute.map_reduce import MapReduce, in_threads
+from emtomo.compute.refinement.alternative_settings import find_common_setting, rotate_sums
+from emtomo.compute.refinement.half_alignment import IDENTITY, align_half
 from emtomo.compute.refinement.initial import first_noise, flat_half, grey_scale, smooth_gaps
-from emtomo.compute.refinement.iteration import Total, run_iteration, worker_of
-from emtomo.compute.refinement.maximisation import Sums, solve
+from emtomo.compute.refinement.iteration import IterationSums, create_estimator, run_iteration
 from emtomo.compute.refinement.options import RefineOptions
-from emtomo.compute.refinement.packing import Packing
-from emtomo.compute.refinement.particles import Particles, Poses
 from emtomo.compute.refinement.schedule import (
     GLOBAL,
     LOCAL,
@@ -25,11 +33,8 @@ from emtomo.compute.refinement.schedule import (
     advance,
     global_search,
     local_search,
-    still_joined,
+    shells_still_joined,
 )
-from emtomo.compute.refinement.settings import common_setting, turned_sums
-from emtomo.compute.refinement.worker import EDGE, Half, Setting
-from emtomo.compute.spread import Spread, in_threads
 from emtomo.compute.symmetry import parse_symmetry, symmetric_angle, symmetry_rotations
 from emtomo.errors import EmtomoError
 
@@ -43,7 +48,7 @@ class State:
     """All that the next iteration needs; saving it is saving the refinement."""
 
     poses: Poses
-    halves: dict[int, Half]
+    halves: dict[int, HalfSet]
     progress: Progress
     local: np.ndarray
 
@@ -111,7 +116,7 @@ class Refinement:
     mask : (n, n, n) array, optional
         0 to 1; the reference is zero where it is 0. By default a ball of the mask diameter.
     device : {"cpu", "cuda", "cuda:N"}
-    spread : Spread
+    map_reduce : Spread
         Where particles are located: in the threads of this process, or on other machines.
 
     Raises
@@ -128,7 +133,7 @@ class Refinement:
         options: RefineOptions,
         mask: np.ndarray | None = None,
         device: str = "cpu",
-        spread: Spread = in_threads,
+        map_reduce: MapReduce = in_threads,
     ) -> None:
         n = particles.size
         for what, volume in (("reference", reference), ("mask", mask)):
@@ -137,7 +142,7 @@ class Refinement:
         if not all((start.half == h).any() for h in (1, 2)):
             raise EmtomoError("Refinement needs at least two particles, one in each half set.")
         self.particles, self.start, self.options, self.device = particles, start, options, check_device(device)
-        self.spread = spread
+        self.map_reduce = map_reduce
         self.symmetry = parse_symmetry(options.symmetry)
         self.group = symmetry_rotations(self.symmetry)
         diameter = options.mask_diameter or n * particles.pixel_size
@@ -147,47 +152,49 @@ class Refinement:
         self.first = cut_off(np.asarray(reference, np.float32) * self.mask, shells)
         self.searches_all = options.angular_step > options.local_from
         self.remarks: list[str] = []
-        self._packings: dict[float, Packing] = {}
+        self._packings: dict[float, FourierCoefficients] = {}
 
-    def packing(self, radius: float) -> Packing:
+    def coefficients(self, radius: float) -> FourierCoefficients:
         """Return the frequencies within `radius` shells, worked out once."""
         key = min(float(np.ceil(radius)), self.particles.size / 2)
         if key not in self._packings:
-            self._packings = {key: Packing(self.particles.size, key)}
+            self._packings = {key: FourierCoefficients(self.particles.size, key)}
         return self._packings[key]
 
     def begin(self) -> State:
         """Return the state before the first iteration: noise measured, reference on the particles' grey scale."""
         p, options = self.particles, self.options
         shells = p.size * p.pixel_size / options.initial_lowpass
-        joined = min(shells, p.size * p.pixel_size / options.join_halves) if options.join_halves else 0.0
+        combine = min(shells, p.size * p.pixel_size / options.join_halves) if options.join_halves else 0.0
         radius = float(np.clip(shells + 1, 4.0, p.size / 2))
-        progress = Progress(0, radius, REACH * options.local_from, options.offset_range, joined=joined)
+        progress = Progress(0, radius, REACH * options.local_from, options.offset_range, combine=combine)
         local = np.full(len(self.start), not self.searches_all)
-        whole = self.packing(p.size / 2)
+        whole = self.coefficients(p.size / 2)
         halves = {}
         for h in (1, 2):
             half = flat_half(self.first)
             members = np.flatnonzero(self.start.half == h)
-            setting = self._setting(progress, local, whole)
-            half.noise = first_noise(worker_of(p, half, setting), members, self.start)
+            plan = self._plan(progress, local, whole)
+            half.noise = first_noise(create_estimator(p, half, plan), members, self.start)
             which = LOCAL if local.all() else GLOBAL
-            scale, inverted = grey_scale(worker_of(p, half, setting), members, self.start, which)
+            scale, inverted = grey_scale(create_estimator(p, half, plan), members, self.start, which)
             if inverted and not self.remarks:
                 self.remarks.append(
                     "The reference looks inverted against the particles: its best fit to nearly all of them has the "
                     "opposite sign. Both must be white."
                 )
-            halves[h] = Half(self.first * np.float32(scale), half.noise)
+            halves[h] = HalfSet(self.first * np.float32(scale), half.noise)
         return State(self.start.copy(), halves, progress, local)
 
-    def _setting(self, progress: Progress, local: np.ndarray, packing: Packing, frame: dict | None = None) -> Setting:
+    def _plan(
+        self, progress: Progress, local: np.ndarray, coefficients: FourierCoefficients, frame: dict | None = None
+    ) -> IterationPlan:
         options = self.options
-        arguments = options, progress, packing, self.mask_radius
+        arguments = options, progress, coefficients, self.mask_radius
         near = local_search(*arguments)
         searches = (near if local.all() else global_search(*arguments), near)
-        return Setting(
-            packing,
+        return IterationPlan(
+            coefficients,
             progress.radius,
             searches,
             np.where(local, LOCAL, GLOBAL),
@@ -210,33 +217,38 @@ class Refinement:
         """Run one iteration; `last` adds all frequencies up to Nyquist to the volumes."""
         began = time.monotonic()
         p, n = self.particles, self.particles.size
-        packing = self.packing(n / 2 if last else self._reach(state.progress))
+        coefficients = self.coefficients(n / 2 if last else self._reach(state.progress))
         shells = n * p.pixel_size / self.options.initial_lowpass
         frame = {1: IDENTITY, 2: IDENTITY}
         if state.progress.iteration > 0:
             radius = min(max(shells, 4.0), n / 2 - 1)
-            frame = {h: frame_of(half.reference, self.first, radius, self.symmetry) for h, half in state.halves.items()}
-        setting = self._setting(state.progress, state.local, packing, frame)
-        poses, outcomes = run_iteration(p, state.halves, state.poses, setting, progress, self.spread)
-        sums = {h: outcome.sums.completed(self.symmetry) for h, outcome in outcomes.items()}
-        if state.progress.iteration < SETTLING and (turn := common_setting(sums, self.mask, self.symmetry)) is not None:
-            sums[2] = turned_sums(sums[2], turn)
+            frame = {
+                h: align_half(half.reference, self.first, radius, self.symmetry) for h, half in state.halves.items()
+            }
+        plan = self._plan(state.progress, state.local, coefficients, frame)
+        poses, outcomes = run_iteration(p, state.halves, state.poses, plan, progress, self.map_reduce)
+        sums = {h: partial.sums.completed(self.symmetry) for h, partial in outcomes.items()}
+        if (
+            state.progress.iteration < SETTLING
+            and (turn := find_common_setting(sums, self.mask, self.symmetry)) is not None
+        ):
+            sums[2] = rotate_sums(sums[2], turn)
             second = poses.half == 2
             poses.rotations[second] = poses.rotations[second] @ turn
         curves, used = self._correlation(sums)
         most = n * p.pixel_size / self.options.join_halves if self.options.join_halves else 0.0
-        joined = still_joined(state.progress.joined, used, most)
-        halves = self._new_halves(state.halves, sums, outcomes, used, joined)
+        combine = shells_still_joined(state.progress.combine, used, most)
+        halves = self._new_halves(state.halves, sums, outcomes, used, combine)
         angle = symmetric_angle(state.poses.rotations, poses.rotations, self.symmetry)
         shift = np.linalg.norm(poses.shifts - state.poses.shifts, axis=1)
         changes = float(np.median(angle)), float(np.median(shift))
         spreads = float(np.median(poses.angle_spread)), float(np.median(poses.shift_spread))
         resolution = self._resolution(used)
         shell = n * p.pixel_size / resolution
-        now = advance(state.progress, shell, n, changes, spreads, bool(state.local.all()), joined)
+        now = advance(state.progress, shell, n, changes, spreads, bool(state.local.all()), combine)
         near = (angle < self.options.angular_step) & (poses.certainty > 0.5)
         local = state.local | ((near | (now.iteration >= MOST_GLOBAL)) & (now.iteration >= 2))
-        search = setting.searches[LOCAL if state.local.all() else GLOBAL]
+        search = plan.searches[LOCAL if state.local.all() else GLOBAL]
         metrics = Metrics(
             now.iteration, resolution, n * p.pixel_size / state.progress.radius, search.grid.angle_step,
             len(search.grid.rotations), len(search.grid.shifts), float(state.local.mean()), *changes, *spreads,
@@ -264,22 +276,27 @@ class Refinement:
         return curves, used
 
     def _new_halves(
-        self, old: dict[int, Half], sums: dict[int, Sums], outcomes: dict[int, Total], curve: np.ndarray, joined: float
-    ) -> dict[int, Half]:
+        self,
+        old: dict[int, HalfSet],
+        sums: dict[int, Sums],
+        outcomes: dict[int, IterationSums],
+        curve: np.ndarray,
+        combine: float,
+    ) -> dict[int, HalfSet]:
         """Return the halves' next references and noise; low shells of both are joined after the FSC was measured."""
         p, n = self.particles, self.particles.size
         correlation = np.clip(curve, 1e-3, 0.999)
         ratio = self.options.regularisation * correlation / (1 - correlation)
         reached = n * p.pixel_size / self._resolution(curve)
         inverse = {h: s.mean_weight() / ratio for h, s in sums.items()}
-        if joined > 0:
-            join(sums, joined)
+        if combine > 0:
+            join(sums, combine)
         halves = {}
-        for h, outcome in outcomes.items():
+        for h, partial in outcomes.items():
             reference = cut_off(solve(sums[h], inverse[h]) * self.mask, reached)
-            noise = outcome.residual / np.maximum(outcome.measured, 1e-30)
-            noise = np.where((outcome.measured > 0) & (noise > 0), noise, old[h].noise)
-            halves[h] = Half(reference, smooth_gaps(noise, noise))
+            noise = partial.residual / np.maximum(partial.measured, 1e-30)
+            noise = np.where((partial.measured > 0) & (noise > 0), noise, old[h].noise)
+            halves[h] = HalfSet(reference, smooth_gaps(noise, noise))
         return halves
 
     def finish(self, state: State, metrics: list[Metrics]) -> Result:
@@ -297,13 +314,13 @@ class Refinement:
         resolution = self._resolution(curves.corrected)
         return Result(state.poses, average, maps, curves, resolution, self.mask, [*metrics, last], self.remarks)
 
-    def run(self, told: Callable[[State, Metrics], None] = lambda state, metrics: None) -> Result:
+    def run(self, on_progress: Callable[[State, Metrics], None] = lambda state, metrics: None) -> Result:
         """Iterate until nothing changes any more."""
         state, metrics = self.begin(), []
         while not state.progress.converged and state.progress.iteration < self.options.max_iterations:
             state, one, *_ = self.step(state)
             metrics.append(one)
-            told(state, one)
+            on_progress(state, one)
         return self.finish(state, metrics)
 
 

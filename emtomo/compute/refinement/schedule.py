@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from emtomo.compute.fourier.coefficients import FourierCoefficients
+from emtomo.compute.likelihood.pose_estimator import Search
+from emtomo.compute.likelihood.posterior import Grid, waves
 from emtomo.compute.orientations import ball_lattice, local_rotations, orientation_grid, random_turn
-from emtomo.compute.refinement.expectation import Grid, waves
 from emtomo.compute.refinement.options import RefineOptions
-from emtomo.compute.refinement.packing import Packing
-from emtomo.compute.refinement.worker import Search
 
 # a grid step must not move the particle's rim by more than this part of the finest wave compared
 RIM = 1.4
@@ -43,7 +43,7 @@ class Progress:
         Smallest median change of angles so far, in degrees.
     without_less : int
         Iterations since the changes became less.
-    joined : float
+    combine : float
         Shells that the halves' references share.
     """
 
@@ -56,7 +56,7 @@ class Progress:
     settled: bool = False
     least_change: float = 180.0
     without_less: int = 0
-    joined: float = 0.0
+    combine: float = 0.0
 
     @property
     def converged(self) -> bool:
@@ -78,46 +78,52 @@ def shift_grid(reach: float, radius: float, size: int, coarsest: float) -> np.nd
     return ball_lattice(reach, step)
 
 
-def global_search(options: RefineOptions, progress: Progress, packing: Packing, mask_radius: float) -> Search:
+def global_search(
+    options: RefineOptions, progress: Progress, coefficients: FourierCoefficients, mask_radius: float
+) -> Search:
     """Return a search over all orientations of the asymmetric unit."""
     step = 2 * options.angular_step
-    radius = coarse_radius(step, mask_radius, packing.size, progress.radius)
+    radius = coarse_radius(step, mask_radius, coefficients.size, progress.radius)
     turn = random_turn(np.random.default_rng([options.seed, progress.iteration]))
     rotations = orientation_grid(step, options.symmetry, turn)
     while radius > 4 and len(rotations) * 8 * _frequencies(radius) > MOST_SECTIONS:
         radius *= 0.9
     middle = float(np.sqrt(radius * progress.radius))
     return Search(
-        _grid(rotations, progress.reach_shift, radius, step, packing, options.offset_step),
+        _grid(rotations, progress.reach_shift, radius, step, coefficients, options.offset_step),
         12,
         [radius, middle, progress.radius],
         True,
     )
 
 
-def local_search(options: RefineOptions, progress: Progress, packing: Packing, mask_radius: float) -> Search:
+def local_search(
+    options: RefineOptions, progress: Progress, coefficients: FourierCoefficients, mask_radius: float
+) -> Search:
     """Return a search about the last poses; of one start alone where Newton steps reach all others from it."""
-    basin = np.rad2deg(packing.size / (RIM * progress.radius * mask_radius))
+    basin = np.rad2deg(coefficients.size / (RIM * progress.radius * mask_radius))
     step = max(progress.reach_angle / 1.3, basin)
-    radius = coarse_radius(step, mask_radius, packing.size, progress.radius)
+    radius = coarse_radius(step, mask_radius, coefficients.size, progress.radius)
     rotations = local_rotations(progress.reach_angle, step)
-    grid = _grid(rotations, progress.reach_shift, radius, step, packing, options.offset_step)
+    grid = _grid(rotations, progress.reach_shift, radius, step, coefficients, options.offset_step)
     stages = [progress.radius] if radius > 0.9 * progress.radius else [radius, progress.radius]
     return Search(grid, 6, stages, False)
 
 
-def _grid(rotations: np.ndarray, reach: float, radius: float, step: float, packing: Packing, coarsest: float) -> Grid:
-    shifts = shift_grid(reach, radius, packing.size, coarsest)
-    chosen = packing.within(radius)
-    k = packing.k[chosen]
-    return Grid(rotations, shifts, chosen, k, waves(k, shifts, packing.size), step)
+def _grid(
+    rotations: np.ndarray, reach: float, radius: float, step: float, coefficients: FourierCoefficients, coarsest: float
+) -> Grid:
+    shifts = shift_grid(reach, radius, coefficients.size, coarsest)
+    chosen = coefficients.within(radius)
+    k = coefficients.k[chosen]
+    return Grid(rotations, shifts, chosen, k, waves(k, shifts, coefficients.size), step)
 
 
 def _frequencies(radius: float) -> float:
     return 2 * np.pi / 3 * radius**3
 
 
-def still_joined(joined: float, curve: np.ndarray, most: float) -> float:
+def shells_still_joined(combine: float, curve: np.ndarray, most: float) -> float:
     """Return up to which shell the halves' next references are shared.
 
     Halves aligned to what they share agree on it, noise or not; that proves nothing. Only where they
@@ -125,18 +131,18 @@ def still_joined(joined: float, curve: np.ndarray, most: float) -> float:
 
     Parameters
     ----------
-    joined : float
+    combine : float
         Shells shared so far.
     curve : array
         FSC of the halves, measured before anything was shared.
     most : float
         Shells that are shared at most.
     """
-    first = int(np.ceil(joined)) + GUARD
+    first = int(np.ceil(combine)) + GUARD
     good = first
     while good < len(curve) and curve[good] >= AGREE:
         good += 1
-    return float(max(joined, min(most, good - 1))) if good > first else joined
+    return float(max(combine, min(most, good - 1))) if good > first else combine
 
 
 def advance(
@@ -146,7 +152,7 @@ def advance(
     changes: tuple[float, float],
     spreads: tuple[float, float],
     local: bool,
-    joined: float = 0.0,
+    combine: float = 0.0,
 ) -> Progress:
     """Return the progress after an iteration.
 
@@ -163,7 +169,7 @@ def advance(
         Median width of the posteriors, in the same units.
     local : bool
         All particles were searched locally.
-    joined : float
+    combine : float
         Shells shared by the new references.
     """
     gain = shell > progress.best_shell + 0.5
@@ -185,5 +191,5 @@ def advance(
         settled=local and changes[0] < max(0.3 * spreads[0], 0.02) and changes[1] < max(0.3 * spreads[1], 0.01),
         least_change=min(progress.least_change, changes[0]),
         without_less=0 if less else progress.without_less + 1,
-        joined=joined,
+        combine=combine,
     )

@@ -133,12 +133,18 @@ def field_of(name: str, attribute: str, param: Any, option: OptionField | None, 
     if name == "device":
         kind = "choice"
     return Field(
-        name, attribute, kind, label, str(param.help.get() or ""),
+        name,
+        attribute,
+        kind,
+        label,
+        str(param.help.get() or ""),
         choices=("cpu", "cuda") if name == "device" else tuple(getattr(param, "choices", ()) or ()),
-        wanted=tuple(wanted), expert=bool(param.isExpert()),
+        wanted=tuple(wanted),
+        expert=bool(param.isExpert()),
         optional=bool(getattr(param, "allowsNull", False)) or (not wanted and param.default.get() in (None, "")),
-        default="" if wanted else default_text(_typed(kind, param.default.get())), group=group,
-    )  # fmt: skip
+        default="" if wanted else default_text(_typed(kind, param.default.get())),
+        group=group,
+    )
 
 
 def _typed(kind: str, value: Any) -> Any:

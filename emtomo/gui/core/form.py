@@ -12,7 +12,7 @@ from emtomo.engine.form import INPUT
 from emtomo.engine.parameters import INTERNAL, public_name
 from emtomo.gui.core.fields import Field, field_of
 from emtomo.gui.core.runs import Output, Run, descendants
-from emtomo.gui.core.verbs import Asked
+from emtomo.gui.core.verbs import FormValues
 from emtomo.options import OptionField, option_fields
 
 SKIPPED = ("General", "Parallelization")
@@ -142,12 +142,12 @@ class FormModel:
         """Whether something was edited."""
         return self.texts() != self.original or self.queue != self._original_queue
 
-    def asked(self) -> Asked:
+    def form_values(self) -> FormValues:
         """Return what the form says, for the project."""
         name = getattr(self.protocol_class, "NAME", self.protocol_class.__name__)
         values = {n: f.text.strip() if f.kind in ("int", "float") else f.text for n, f in self.fields.items()}
         values = {n: t for n, t in values.items() if self.fields[n].kind != "label"}
-        return Asked(name, self.label.strip(), values, self.comment, self.run, self.queue)
+        return FormValues(name, self.label.strip(), values, self.comment, self.run, self.queue)
 
     # --- checks ---
 
@@ -174,9 +174,12 @@ class FormModel:
         own = {self.run, *descendants(runs, [self.run])} if self.run is not None else set()
         wanted = set(self.fields[name].wanted)
         found = [
-            output for run in runs.values() if run.id not in own for output in run.outputs
+            output
+            for run in runs.values()
+            if run.id not in own
+            for output in run.outputs
             if wanted & set(output.kinds) and (not output.pending or run.status not in ("failed", "aborted"))
-        ]  # fmt: skip
+        ]
         return sorted(found, key=lambda o: (not o.pending, o.run), reverse=True)
 
     def preset(self, runs: dict[int, Run], selected: Iterable[int]) -> None:

@@ -56,10 +56,12 @@ def fit_model(model: Model, options: ModelOptions) -> Fit:
     mesh = built.mesh
     told = f"{len(built.positions)} coordinates" + (f"; {built.note}" if built.note else "")
     return Fit(
-        built.positions[:, ::-1], normals[:, ::-1],
+        built.positions[:, ::-1],
+        normals[:, ::-1],
         mesh.vertices[:, ::-1] if mesh is not None else NOTHING,
-        mesh.faces if mesh is not None else np.zeros((0, 3), int), told,
-    )  # fmt: skip
+        mesh.faces if mesh is not None else np.zeros((0, 3), int),
+        told,
+    )
 
 
 class LiveModels:

@@ -71,6 +71,11 @@ def in_tomogram(shown: Shown, name: str) -> Placed:
     box = float(shown.value.box_size.get() or 16) * float(shown.value.pixel_size.get() or size) / size
     scores = frame["score"].to_numpy(float) if "score" in frame else np.zeros(len(frame))
     return Placed(
-        VolumeSource(shown.path(row["file"])), size, points, normals, frame["group"].to_numpy(int), scores,
+        VolumeSource(shown.path(row["file"])),
+        size,
+        points,
+        normals,
+        frame["group"].to_numpy(int),
+        scores,
         POINT if "role" in frame else box,
-    )  # fmt: skip
+    )

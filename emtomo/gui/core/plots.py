@@ -11,12 +11,14 @@ from matplotlib.figure import Figure
 # file in a run's folder → (what to plot against the iteration: column, label, unit)
 CURVES: dict[str, tuple[tuple[str, str], ...]] = {
     "metrics.csv": (
-        ("resolution", "resolution (Å)"), ("angle_change", "change of orientation (°)"),
-        ("shift_change", "change of position (voxels)"), ("certainty", "certainty of the poses"),
+        ("resolution", "resolution (Å)"),
+        ("angle_change", "change of orientation (°)"),
+        ("shift_change", "change of position (voxels)"),
+        ("certainty", "certainty of the poses"),
     ),
     "changes.csv": (),
     "losses.csv": (("loss", "loss"),),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)

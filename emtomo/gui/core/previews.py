@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from emtomo.compute.filters import lowpass
+from emtomo.compute.fourier.filters import lowpass
 from emtomo.compute.masks import MaskOptions, create_mask
 from emtomo.compute.slices import contrast_limits, draw_slice, smoothed
 from emtomo.engine.project import EmtomoProject
@@ -111,9 +111,11 @@ def _gauss(volume: np.ndarray, size: float, texts: Texts, name: str) -> Preview:
 def _mask(volume: np.ndarray, size: float, texts: Texts, name: str) -> Preview:
     def options(threshold: float) -> MaskOptions:
         return MaskOptions(
-            threshold=threshold, lowpass=_number(texts, "lowpass", 0.0), extend=_number(texts, "extend", 3.0),
+            threshold=threshold,
+            lowpass=_number(texts, "lowpass", 0.0),
+            extend=_number(texts, "extend", 3.0),
             soft_edge=_number(texts, "soft_edge", 6.0),
-        )  # fmt: skip
+        )
 
     k = len(volume) // 2
     low, high = (float(v) for v in np.percentile(volume, [50, 99.9]))

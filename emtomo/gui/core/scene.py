@@ -136,8 +136,11 @@ class Scene:
         surface = grid.contour([self.level], scalars="density")
         if not surface.n_points:
             return []
-        return [self.plotter.add_mesh(surface, color="#c9b17a", smooth_shading=True, render=False, reset_camera=False,
-                                      specular=0.3)]  # fmt: skip
+        return [
+            self.plotter.add_mesh(
+                surface, color="#c9b17a", smooth_shading=True, render=False, reset_camera=False, specular=0.3
+            )
+        ]
 
     def _colours(self, index: np.ndarray) -> np.ndarray:
         """Return the colours of points as `(n, 3)` uint8."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from emtomo.engine.project import EmtomoProject
 from emtomo.gui.core.background import EXPECTED, Mailbox, sentence
-from emtomo.gui.core.litter import forget_runs, resting
+from emtomo.gui.core.gc_pause import forget_runs, pause_gc
 from emtomo.gui.core.runs import Run, Watched, snapshot
 from emtomo.gui.core.verbs import reap
 
@@ -101,7 +101,7 @@ class ProjectService:
         self, project: EmtomoProject, work: Work, done: Callable[[Any], object], failed: Callable[[str], object]
     ) -> None:
         try:
-            with resting():
+            with pause_gc():
                 result = work(project)
         except Exception as error:  # noqa: BLE001  the window must hear of it, whatever it is
             self._post(failed, sentence(error))
@@ -117,7 +117,7 @@ class ProjectService:
         if not force and stamps == self._stamps and not (self._any_active() and now - self._last > FULL):
             return
         try:
-            with resting():
+            with pause_gc():
                 runs = snapshot(project, self._watched)
                 forget_runs(project)
         except Exception as error:  # noqa: BLE001  a look that fails is tried again

@@ -81,8 +81,9 @@ def shown(run: Protocol, name: str, project: Path) -> Shown:
     pointer = Pointer(run, extended=name)
     before = upstream(pointer, SetOfTomograms)
     tomograms = value if isinstance(value, SetOfTomograms) else before
-    if before is value or (isinstance(value, SetOfTomograms) and before is not None
-                           and before.getFileName() == value.getFileName()):  # fmt: skip
+    if before is value or (
+        isinstance(value, SetOfTomograms) and before is not None and before.getFileName() == value.getFileName()
+    ):
         before = None
     from emtomo.gui.core.verbs import texts_of
 

@@ -19,7 +19,7 @@ from emtomo.compute.convnet.network import torch_module
 from emtomo.compute.convnet.options import FEWEST, ApplyOptions, TrainOptions
 from emtomo.errors import EmtomoError
 from emtomo.gui.core.background import Task
-from emtomo.gui.core.sitting import Sitting
+from emtomo.gui.core.picking_run import PickingRun
 
 SMALLEST_BOX = 96
 
@@ -38,15 +38,15 @@ class Trainer:
 
     Parameters
     ----------
-    sitting : Sitting
+    picking_run : Sitting
         Of references.
     box : int
         Of the particles, voxels.
     options, use : TrainOptions, ApplyOptions
     """
 
-    def __init__(self, sitting: Sitting, box: int, options: TrainOptions, use: ApplyOptions) -> None:
-        self.sitting, self.box = sitting, box
+    def __init__(self, picking_run: PickingRun, box: int, options: TrainOptions, use: ApplyOptions) -> None:
+        self.picking_run, self.box = picking_run, box
         self.options, self.use = options, use
         self.losses: list[tuple[int, float]] = []
         self.process: subprocess.Popen[str] | None = None
@@ -54,13 +54,13 @@ class Trainer:
     @property
     def network(self) -> Path:
         """The network's file."""
-        return self.sitting.folder / "network.safetensors"
+        return self.picking_run.folder / "network.safetensors"
 
     def references(self) -> list[tuple[str, str, float, float, float]]:
         """Return (tomogram, positive or negative, z, y, x in voxels) of all references."""
         found = []
-        for name in self.sitting.names:
-            for model in self.sitting.session(name).models.values():
+        for name in self.picking_run.names:
+            for model in self.picking_run.session(name).models.values():
                 if model.kind in ("positive", "negative"):
                     found += [(name, model.kind, p.z, p.y, p.x) for p in model.points]
         return found
@@ -96,9 +96,12 @@ class Trainer:
         rows = self.references()
         names = list(dict.fromkeys(row[0] for row in rows))
         job = {
-            "do": "train", "options": asdict(self.options), "network": str(self.network),
-            "references": [list(row) for row in rows], **self._tomograms(names),
-        }  # fmt: skip
+            "do": "train",
+            "options": asdict(self.options),
+            "network": str(self.network),
+            "references": [list(row) for row in rows],
+            **self._tomograms(names),
+        }
         self._carry_out(job, task, told)
 
     def apply(self, task: Task, names: list[str], told: Callable[[dict[str, Any]], object]) -> None:
@@ -109,11 +112,13 @@ class Trainer:
         self._carry_out(job, task, told)
 
     def _tomograms(self, names: list[str]) -> dict[str, Any]:
-        sitting = self.sitting
+        picking_run = self.picking_run
         return {
-            "box": self.box, "pixel_size": sitting.pixel_size, "white": sitting.white,
-            "tomograms": {name: str(sitting.file(name)) for name in names},
-        }  # fmt: skip
+            "box": self.box,
+            "pixel_size": picking_run.pixel_size,
+            "white": picking_run.white,
+            "tomograms": {name: str(picking_run.file(name)) for name in names},
+        }
 
     def stop(self) -> None:
         """End what is going on."""
@@ -121,8 +126,8 @@ class Trainer:
             self.process.terminate()
 
     def _carry_out(self, job: dict[str, Any], task: Task, told: Callable[[dict[str, Any]], object]) -> None:
-        self.sitting.folder.mkdir(parents=True, exist_ok=True)
-        path = self.sitting.folder / "job.json"
+        self.picking_run.folder.mkdir(parents=True, exist_ok=True)
+        path = self.picking_run.folder / "job.json"
         path.write_text(json.dumps(job), encoding="utf8")
         command = [sys.executable, "-m", "emtomo.gui.core.trainer", str(path)]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -198,9 +203,11 @@ def _apply(job: dict[str, Any]) -> None:
     for k, name in enumerate(job["tomograms"]):
         slabs = _slabs(job, name, box)
         answer, lattice = answers(
-            network, slabs, training_box,
+            network,
+            slabs,
+            training_box,
             lambda done, total, k=k, name=name: say(done=(k + done / total) / len(job["tomograms"]), what=name),  # type: ignore[misc]
-        )  # fmt: skip
+        )
         places, scores = picks(answer, lattice, slabs, job["pixel_size"], ApplyOptions(**job["use"]))
         say(picks=name, rows=[[*map(float, p), float(s)] for p, s in zip(places, scores, strict=True)])
 

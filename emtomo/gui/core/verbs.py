@@ -15,7 +15,7 @@ from pyworkflow.protocol import Protocol
 from pyworkflow.protocol.params import PointerParam
 
 import emtomo
-from emtomo.engine.cluster import ClusterOptions, know
+from emtomo.engine.cluster import ClusterOptions, trust
 from emtomo.engine.launcher import is_alive
 from emtomo.engine.parameters import INTERNAL, protocol_named, public_name, set_parameters
 from emtomo.engine.project import EmtomoProject, clear_messages
@@ -33,7 +33,7 @@ NOT_SCIENCE = ("threads", "steps_at_once", "device", *(f.name for f in option_fi
 
 
 @dataclass(frozen=True)
-class Asked:
+class FormValues:
     """A form as it was filled in: all that is needed to save or start a run."""
 
     protocol: str
@@ -44,7 +44,7 @@ class Asked:
     queue: tuple[str, dict[str, str]] | None = None
 
 
-def filled(project: EmtomoProject, asked: Asked, folder: Path) -> Protocol:
+def filled(project: EmtomoProject, form_values: FormValues, folder: Path) -> Protocol:
     """Return the run of a form with its parameters set; nothing is stored.
 
     Raises
@@ -52,27 +52,27 @@ def filled(project: EmtomoProject, asked: Asked, folder: Path) -> Protocol:
     ProjectError
         If a label is taken, or a value cannot be read.
     """
-    if asked.run is None:
-        run = project.new_run(protocol_named(asked.protocol), asked.label)
+    if form_values.run is None:
+        run = project.new_run(protocol_named(form_values.protocol), form_values.label)
     else:
-        run = project.find(str(asked.run))
+        run = project.find(str(form_values.run))
         if run.isActive():
             raise ProjectError(f"{run.getObjLabel()} is {run.getStatus()}; stop it before you change it.")
-        if run.getObjLabel() != asked.label:
-            set_label(project, run, asked.label)
-    set_parameters(project, run, asked.values, folder)
-    run.setObjComment(asked.comment)
-    if asked.queue is not None:
-        set_queue(project, run, *asked.queue)
+        if run.getObjLabel() != form_values.label:
+            set_label(project, run, form_values.label)
+    set_parameters(project, run, form_values.values, folder)
+    run.setObjComment(form_values.comment)
+    if form_values.queue is not None:
+        set_queue(project, run, *form_values.queue)
     else:
         unset_queue(run)
     return run
 
 
-def complaints(project: EmtomoProject, asked: Asked, folder: Path) -> list[str]:
+def complaints(project: EmtomoProject, form_values: FormValues, folder: Path) -> list[str]:
     """Return what forbids the run of a form to start, in sentences; inputs that are only pending are none."""
     try:
-        run = filled(project, asked, folder)
+        run = filled(project, form_values, folder)
     except ProjectError as error:
         return [str(error)]
     return said(run)
@@ -85,21 +85,21 @@ def said(run: Protocol) -> list[str]:
     return [s for s in told if not (pending and "cannot be EMPTY" in s)]
 
 
-def save(project: EmtomoProject, asked: Asked, folder: Path) -> int:
+def save(project: EmtomoProject, form_values: FormValues, folder: Path) -> int:
     """Store the run of a form and return its number."""
-    before = texts_of(project.find(str(asked.run))).get("cluster", "") if asked.run is not None else ""
-    run = filled(project, asked, folder)
-    cluster = asked.values.get("cluster", "")
+    before = texts_of(project.find(str(form_values.run))).get("cluster", "") if form_values.run is not None else ""
+    run = filled(project, form_values, folder)
+    cluster = form_values.values.get("cluster", "")
     if cluster != before:  # typed by the user, not brought by a project
-        know(cluster)
-    if asked.run is None:
+        trust(cluster)
+    if form_values.run is None:
         project.saveProtocol(run)
     else:
         project.amend(run)
     return int(run.getObjId())
 
 
-def start(project: EmtomoProject, asked: Asked, folder: Path, *, restart: bool = False) -> int:
+def start(project: EmtomoProject, form_values: FormValues, folder: Path, *, restart: bool = False) -> int:
     """Store the run of a form and start it; one whose inputs are still being made starts after them.
 
     Raises
@@ -107,7 +107,7 @@ def start(project: EmtomoProject, asked: Asked, folder: Path, *, restart: bool =
     ProjectError
         With every reason why it cannot.
     """
-    i = save(project, asked, folder)
+    i = save(project, form_values, folder)
     run = project.find(str(i))
     told = said(run)
     if told:
@@ -212,10 +212,7 @@ def delete(project: EmtomoProject, ids: Iterable[int]) -> None:
     for i in sorted(chosen):
         if runs[i].isActive():
             raise ProjectError(f"{runs[i].getObjLabel()} is {runs[i].getStatus()}; stop it before you delete it.")
-    needed = [
-        run.getObjLabel() for i, run in runs.items()
-        if i not in chosen and parents_of(run) & chosen
-    ]  # fmt: skip
+    needed = [run.getObjLabel() for i, run in runs.items() if i not in chosen and parents_of(run) & chosen]
     if needed:
         raise ProjectError(f"{', '.join(needed)} would lose an input: delete those as well, or give them another.")
     with clear_messages(project.path):

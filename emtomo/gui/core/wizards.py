@@ -78,8 +78,11 @@ def _extraction_box(project: EmtomoProject, texts: Texts, folder: Path) -> list[
             return [
                 Proposal(f"{box} voxels of {size:.4g} Å are {found} voxels of {other:.4g} Å.", {"box_size": str(found)})
             ]
-    return [Proposal(f"The box of the coordinates: {even(box)} voxels, {even(box) * size:.4g} Å.",
-                     {"box_size": str(even(box))})]  # fmt: skip
+    return [
+        Proposal(
+            f"The box of the coordinates: {even(box)} voxels, {even(box) * size:.4g} Å.", {"box_size": str(even(box))}
+        )
+    ]
 
 
 def _mesh_box(project: EmtomoProject, texts: Texts, folder: Path) -> list[Proposal]:
@@ -139,11 +142,16 @@ def _origin(project: EmtomoProject, texts: Texts, folder: Path) -> list[Proposal
     return [
         Proposal("The centre of the volume.", {"origin": "centre"}),
         Proposal(f"What the header of {path.name} says ({told} Å).", {"origin": "header"}),
-        Proposal("The first voxel.", {"origin": "manual"} | {
-            f"origin_{a}": f"{-(n // 2) * size:.6g}" for a, n in zip("xyz", info.shape[::-1], strict=True)}),
-        Proposal("What the header says, as numbers to change.", {"origin": "manual"} | {
-            f"origin_{a}": f"{v:.6g}" for a, v in zip("xyz", manual, strict=True)}),
-    ]  # fmt: skip
+        Proposal(
+            "The first voxel.",
+            {"origin": "manual"}
+            | {f"origin_{a}": f"{-(n // 2) * size:.6g}" for a, n in zip("xyz", info.shape[::-1], strict=True)},
+        ),
+        Proposal(
+            "What the header says, as numbers to change.",
+            {"origin": "manual"} | {f"origin_{a}": f"{v:.6g}" for a, v in zip("xyz", manual, strict=True)},
+        ),
+    ]
 
 
 def _mask_diameter(project: EmtomoProject, texts: Texts, folder: Path) -> list[Proposal]:

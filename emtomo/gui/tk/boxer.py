@@ -288,8 +288,11 @@ class BoxerWindow(SessionWindow):
         for group, strip in self.listed().items():
             points = self.session.models[group].points if group in self.session.models else []
             keys = [(group, k) for k in range(len(points))]
-            shown = [(key, self._pictures[p.z, p.y, p.x]) for key, p in zip(keys, points, strict=True)
-                     if (p.z, p.y, p.x) in self._pictures]  # fmt: skip
+            shown = [
+                (key, self._pictures[p.z, p.y, p.x])
+                for key, p in zip(keys, points, strict=True)
+                if (p.z, p.y, p.x) in self._pictures
+            ]
             strip.show([k for k, _ in shown], [i for _, i in shown], len(points))
 
     def _picture_clicked(self, key: tuple[int, int], state: int) -> None:

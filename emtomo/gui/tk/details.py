@@ -36,9 +36,13 @@ class DetailsPanel(ttk.Notebook):
         self.log = self._log_tab(pad)
         self.methods = self._text("Methods", pad)
         window.w |= {
-            "details": self, "summary": self.summary, "outputs": self.outputs, "parameters": self.parameters,
-            "log": self.log, "methods": self.methods,
-        }  # fmt: skip
+            "details": self,
+            "summary": self.summary,
+            "outputs": self.outputs,
+            "parameters": self.parameters,
+            "log": self.log,
+            "methods": self.methods,
+        }
         self.after(700, self._tail)
 
     def _text(self, title: str, pad: int) -> ttk.Text:
@@ -252,8 +256,9 @@ class DetailsPanel(ttk.Notebook):
         if not self._log_file or busy or self.index("current") != 3:
             return
         path, place = Path(self._log_file), self._log_place
-        self._tailing = self.window.work(lambda _: _read(path, place), lambda told: self._append(str(path), *told),
-                                         lambda _: None)  # fmt: skip
+        self._tailing = self.window.work(
+            lambda _: _read(path, place), lambda told: self._append(str(path), *told), lambda _: None
+        )
 
     def _append(self, path: str, text: str, place: int) -> None:
         if path != self._log_file or not text:

@@ -50,8 +50,12 @@ class FigureWindow(Window):
         self.label = ttk.Label(self, anchor="center")
         self.label.pack(fill="both", expand=True)
         self.label.bind("<Configure>", lambda _: self.redraw())
-        self.bind_actions([Action("save", "Save as PNG, PDF or SVG", self.save, "<Control-p>"),
-                           Action("close", "Close", self.close, "<Escape>")])  # fmt: skip
+        self.bind_actions(
+            [
+                Action("save", "Save as PNG, PDF or SVG", self.save, "<Control-p>"),
+                Action("close", "Close", self.close, "<Escape>"),
+            ]
+        )
         self.w |= {"save": save, "figure": self.label, "told": self.told}
         if live:
             self.after(REFRESH, self._tick)
@@ -137,8 +141,13 @@ class CutWindow(FigureWindow):
         super().__init__(master, title, lambda: draw(self.cut))
         self.values, self.shown = finite, shown
         ttk.Label(self.foot, text="Score ≥").pack(side="left")
-        self.slider = ttk.Scale(self.foot, from_=low, to=max(high, low + 1e-9), length=theme.px(self, 260),
-                                command=lambda v: self._moved(float(v)))  # fmt: skip
+        self.slider = ttk.Scale(
+            self.foot,
+            from_=low,
+            to=max(high, low + 1e-9),
+            length=theme.px(self, 260),
+            command=lambda v: self._moved(float(v)),
+        )
         self.slider.pack(side="left", padx=theme.px(self, theme.PAD))
         self.keep_button = ttk.Button(
             self.foot, text="Keep these as a new output", bootstyle="success", command=self.keep

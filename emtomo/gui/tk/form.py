@@ -49,12 +49,14 @@ class FormWindow(Window):
         self.w["book"] = self.book
         self._build_tab()
         model.listeners.append(self._changed)
-        self.bind_actions([
-            Action("run", "Run", self.run, "<Control-Return>"),
-            Action("save", "Save", self.save, "<Control-s>"),
-            Action("expert", "Expert parameters", lambda: self.w["expert"].invoke(), "<Control-e>"),
-            Action("close", "Close", self.close, "<Escape>"),
-        ])  # fmt: skip
+        self.bind_actions(
+            [
+                Action("run", "Run", self.run, "<Control-Return>"),
+                Action("save", "Save", self.save, "<Control-s>"),
+                Action("expert", "Expert parameters", lambda: self.w["expert"].invoke(), "<Control-e>"),
+                Action("close", "Close", self.close, "<Escape>"),
+            ]
+        )
         self._changed(set(model.fields))
         first = (
             next((n for n in model.tabs[0].names if n in model.errors()), model.tabs[0].names[0])
@@ -84,9 +86,12 @@ class FormWindow(Window):
         comment.grid(row=1, column=3, sticky="ew")
         self.expert = ttk.BooleanVar(self, False)
         switch = ttk.Checkbutton(
-            head, text="Expert", variable=self.expert, bootstyle="round-toggle",
+            head,
+            text="Expert",
+            variable=self.expert,
+            bootstyle="round-toggle",
             command=lambda: self.model.set_expert(self.expert.get()),
-        )  # fmt: skip
+        )
         switch.grid(row=1, column=4, padx=(2 * pad, 0))
         tip(switch, "Show the parameters that are seldom changed (Ctrl+E)")
         self.label.trace_add("write", lambda *_: self._relabel())
@@ -224,11 +229,11 @@ class FormWindow(Window):
         if self.model.errors():
             self._hear([])
             return
-        asked, folder = self.model.asked(), self.project.start_folder
+        form_values, folder = self.model.form_values(), self.project.start_folder
 
         def work(project: Any) -> list[str]:
-            run = project.find(str(asked.run)) if asked.run is not None else None
-            return [] if run is not None and run.isActive() else verbs.complaints(project, asked, folder)
+            run = project.find(str(form_values.run)) if form_values.run is not None else None
+            return [] if run is not None and run.isActive() else verbs.complaints(project, form_values, folder)
 
         self.project.service.ask(work, self._hear, lambda told: self._hear([told]))
 
@@ -262,9 +267,15 @@ class FormWindow(Window):
         if len(proposals) == 1:
             self._take(proposals[0])
             return
-        ask(self, "Choose", "\n".join(f"{k}. {p.told}" for k, p in enumerate(proposals, 1)),
-            [*((f"{k}", "primary-outline", lambda p=p: self._take(p)) for k, p in enumerate(proposals, 1)),
-             ("Cancel", "secondary-outline", lambda: None)])  # fmt: skip
+        ask(
+            self,
+            "Choose",
+            "\n".join(f"{k}. {p.told}" for k, p in enumerate(proposals, 1)),
+            [
+                *((f"{k}", "primary-outline", lambda p=p: self._take(p)) for k, p in enumerate(proposals, 1)),
+                ("Cancel", "secondary-outline", lambda: None),
+            ],
+        )
 
     def _take(self, proposal: Proposal) -> None:
         for name, text in proposal.values.items():
@@ -293,9 +304,9 @@ class FormWindow(Window):
         if unread:
             self.message.configure(text=unread[0])
             return
-        asked, folder = self.model.asked(), self.project.start_folder
+        form_values, folder = self.model.form_values(), self.project.start_folder
         self.project.service.ask(
-            lambda project: verbs.save(project, asked, folder), self._saved, lambda s: self._hear([s])
+            lambda project: verbs.save(project, form_values, folder), self._saved, lambda s: self._hear([s])
         )
 
     def _saved(self, i: int) -> None:
@@ -310,15 +321,15 @@ class FormWindow(Window):
         if self.model.errors() or str(self.w["run"].cget("state")) == "disabled":
             self._to_first_error()
             return
-        asked, folder = self.model.asked(), self.project.start_folder
+        form_values, folder = self.model.form_values(), self.project.start_folder
 
         def started(i: int) -> None:
             self._saved(i)
-            self.project.say(f"{asked.label} started.")
+            self.project.say(f"{form_values.label} started.")
             self.destroy_form()
 
         self.project.service.ask(
-            lambda project: verbs.start(project, asked, folder), started, lambda s: self._hear([s])
+            lambda project: verbs.start(project, form_values, folder), started, lambda s: self._hear([s])
         )
 
     def _to_first_error(self) -> None:
@@ -334,14 +345,16 @@ class FormWindow(Window):
         """Store the run and open its tomograms for picking."""
         from emtomo.gui.tk.tomodialog import open_dialog
 
-        asked, folder = self.model.asked(), self.project.start_folder
+        form_values, folder = self.model.form_values(), self.project.start_folder
 
         def saved(i: int) -> None:
             self._saved(i)
             self.destroy_form()
             open_dialog(self.project, i)
 
-        self.project.service.ask(lambda project: verbs.save(project, asked, folder), saved, lambda s: self._hear([s]))
+        self.project.service.ask(
+            lambda project: verbs.save(project, form_values, folder), saved, lambda s: self._hear([s])
+        )
 
     def close(self) -> None:
         """Close; edits are asked about."""

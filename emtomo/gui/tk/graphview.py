@@ -173,10 +173,14 @@ class GraphView(ttk.Frame):
         c = self.canvas
         c.configure(scrollregion=(0, 0, 10, 10))
         c.create_text(
-            theme.px(self, 40), theme.px(self, 60), anchor="nw", fill=theme.muted(), width=theme.px(self, 460),
+            theme.px(self, 40),
+            theme.px(self, 60),
+            anchor="nw",
+            fill=theme.muted(),
+            width=theme.px(self, 460),
             text="This project has no runs yet.\n\nDouble-click a protocol on the left to begin, e.g. import "
             "tomograms; or take a whole workflow from Project › Import template.",
-        )  # fmt: skip
+        )
         self.map.place_forget()
 
     def _edge(self, above: Place, below: Place, colour: str) -> None:

@@ -102,9 +102,11 @@ class ChoiceInput(Input):
         super().__init__(master, model, name)
         free = name == "device"  # cuda:1 is typed
         self.main = ttk.Combobox(
-            self, values=list(self.field.choices), state="normal" if free else "readonly",
+            self,
+            values=list(self.field.choices),
+            state="normal" if free else "readonly",
             width=max(12, *(len(c) + 2 for c in self.field.choices)),
-        )  # fmt: skip
+        )
         self.main.grid(row=0, column=0, sticky="w")
         self.main.bind("<<ComboboxSelected>>", lambda _: self._changed())
         self.main.bind("<KeyRelease>", lambda _: self._changed() if free else None)
@@ -213,9 +215,11 @@ class PointersInput(Input):
             output = self.model.output_named(target, self._runs())
             ttk.Label(self.lines, text=output.title if output is not None else target).grid(row=k, column=0, sticky="w")
             ttk.Button(
-                self.lines, icon="x", bootstyle="link",
+                self.lines,
+                icon="x",
+                bootstyle="link",
                 command=lambda t=target: self.model.put(self.name, ",".join(x for x in self.targets() if x != t)),
-            ).grid(row=k, column=1)  # fmt: skip
+            ).grid(row=k, column=1)
 
 
 def input_for(master: tk.Misc, model: FormModel, name: str, runs: Callable[[], dict[int, Run]]) -> Input:

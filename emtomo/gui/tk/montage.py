@@ -55,8 +55,9 @@ class MontageWindow(Window):
         self.first = max(0, min(picker.state_.place[0], depth - 1))
         picker.state_.listeners.append(self._look)
         # the picker's keys hold here too, on the slice under the mouse
-        self.bind_actions([a for a in picker.actions if a.name not in ("close", "fit", "next", "previous", "montage")],
-                          picker.mouse)  # fmt: skip
+        self.bind_actions(
+            [a for a in picker.actions if a.name not in ("close", "fit", "next", "previous", "montage")], picker.mouse
+        )
         for keys, by in (("<Prior>", 1), ("<Next>", -1)):
             self.bind(keys, lambda _, b=by: self.turn(b * self.pages()))  # type: ignore[misc]
         self.bind("<Up>", lambda _: self.turn(self.step_of()))

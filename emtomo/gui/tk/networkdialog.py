@@ -10,7 +10,7 @@ import ttkbootstrap as ttk
 from emtomo.compute.convnet.options import ApplyOptions, TrainOptions
 from emtomo.errors import EmtomoError
 from emtomo.gui.core.background import Task
-from emtomo.gui.core.sitting import Sitting
+from emtomo.gui.core.picking_run import PickingRun
 from emtomo.gui.core.trainer import Trainer, available
 from emtomo.gui.core.volume import VolumeSource
 from emtomo.gui.tk import theme
@@ -46,12 +46,12 @@ class NetworkDialog(TomogramDialog):
         ("status", "Status", 100),
     )
 
-    def __init__(self, window: "ProjectWindow", sitting: Sitting, label: str, texts: dict[str, str]) -> None:
+    def __init__(self, window: "ProjectWindow", picking_run: PickingRun, label: str, texts: dict[str, str]) -> None:
         self.trainer = Trainer(
-            sitting, int(texts["box_size"]), options_of(TrainOptions, texts), options_of(ApplyOptions, texts)
+            picking_run, int(texts["box_size"]), options_of(TrainOptions, texts), options_of(ApplyOptions, texts)
         )
         self.task: Task | None = None
-        super().__init__(window, sitting, label, texts)
+        super().__init__(window, picking_run, label, texts)
         self.geometry(f"{theme.px(self, 700)}x{theme.px(self, 620)}")
         self.follow_references()
 
@@ -71,7 +71,7 @@ class NetworkDialog(TomogramDialog):
                 "apply all",
                 "ApplyAll",
                 "info-outline",
-                lambda: self.apply(self.sitting.names),
+                lambda: self.apply(self.picking_run.names),
                 "Pick in all; with Shift in those without particles",
             ),
             (
@@ -113,7 +113,7 @@ class NetworkDialog(TomogramDialog):
 
     def values(self, name: str, count: int, status: str, size: str) -> list[Any]:
         """Count particles and references."""
-        models = self.sitting.session(name).models.values()
+        models = self.picking_run.session(name).models.values()
         number = {
             kind: sum(len(m.points) for m in models if m.kind == kind) for kind in ("particles", "positive", "negative")
         }
@@ -123,7 +123,9 @@ class NetworkDialog(TomogramDialog):
         """Return the window for references."""
         from emtomo.gui.tk.convnet import ConvnetWindow
 
-        return ConvnetWindow(self, source, self.sitting.session(name), self.trainer.box, self.sitting.pixel_size)
+        return ConvnetWindow(
+            self, source, self.picking_run.session(name), self.trainer.box, self.picking_run.pixel_size
+        )
 
     def follow_references(self) -> None:
         """Let Train follow the number of references, as long as the dialog lives."""
@@ -169,8 +171,8 @@ class NetworkDialog(TomogramDialog):
     def _apply_rest(self, _: object) -> str:
         rest = [
             n
-            for n in self.sitting.names
-            if not any(m.points for m in self.sitting.session(n).models.values() if m.kind == "particles")
+            for n in self.picking_run.names
+            if not any(m.points for m in self.picking_run.session(n).models.values() if m.kind == "particles")
         ]
         self.apply(rest)
         return "break"
@@ -203,7 +205,7 @@ class NetworkDialog(TomogramDialog):
             self._take(said["picks"], said["rows"])
 
     def _take(self, name: str, rows: list[list[float]]) -> None:
-        session = self.sitting.session(name)
+        session = self.picking_run.session(name)
         group = next((g for g, m in session.models.items() if m.kind == "particles"), 0) or session.new_model(
             "particles"
         )

@@ -17,7 +17,7 @@ class OutsideWindow(Window):
     def __init__(self, master: Any, shown: Shown, programs: dict[str, Callable[[Shown], Any]]) -> None:
         super().__init__(master, f"Open {shown.title} in another program – emtomo", (640, 300))
         self.shown = shown
-        self.handed: Any = None
+        self.opened_outside: Any = None
         pad = theme.px(self, theme.PAD)
         body = ttk.Frame(self, padding=pad)
         body.pack(fill="both", expand=True)
@@ -46,21 +46,21 @@ class OutsideWindow(Window):
         self.told.configure(text="Writing …")
         self.app.work(lambda _: make(self.shown), self._done, lambda s: self.told.configure(text=s))
 
-    def _done(self, handed: Any) -> None:
+    def _done(self, opened_outside: Any) -> None:
         if not self.winfo_exists():
             return
-        self.handed = handed
+        self.opened_outside = opened_outside
         self.line.delete(0, "end")
-        self.line.insert(0, handed.line)
-        files = "Written: " + ", ".join(str(f) for f in handed.files) + ". " if handed.files else ""
+        self.line.insert(0, opened_outside.line)
+        files = "Written: " + ", ".join(str(f) for f in opened_outside.files) + ". " if opened_outside.files else ""
         there = (
             ""
-            if handed.there
-            else f"{handed.program} is not on this machine's path: copy the command to one that has it."
+            if opened_outside.there
+            else f"{opened_outside.program} is not on this machine's path: copy the command to one that has it."
         )
         self.told.configure(text=files + there)
         self.w["copy"].configure(state="normal")
-        self.w["start"].configure(state="normal" if handed.there else "disabled")
+        self.w["start"].configure(state="normal" if opened_outside.there else "disabled")
 
     def copy(self) -> None:
         """Put the command on the clipboard."""
@@ -69,7 +69,10 @@ class OutsideWindow(Window):
 
     def start(self) -> None:
         """Start the program."""
-        if self.handed is not None and self.handed.there:
+        if self.opened_outside is not None and self.opened_outside.there:
             subprocess.Popen(
-                self.handed.command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+                self.opened_outside.command,
+                start_new_session=True,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
             )

@@ -247,9 +247,15 @@ class PickerWindow(SessionWindow):
             r = theme.px(self, SHAPES.get(p.role, 4.5)) * (1 - 0.4 * away / reach)
             tint = theme.ROLE_COLOURS["inside"] if p.role == "inside" else colour
             panel.canvas.create_oval(
-                x - r, y - r, x + r, y + r, outline=tint, width=2 if current else 1,
-                fill=tint if away < 0.75 and p.role == "point" else "", tags="mark",
-            )  # fmt: skip
+                x - r,
+                y - r,
+                x + r,
+                y + r,
+                outline=tint,
+                width=2 if current else 1,
+                fill=tint if away < 0.75 and p.role == "point" else "",
+                tags="mark",
+            )
             if p.role != "point":
                 panel.canvas.create_text(
                     x + r + 2, y, anchor="w", text=LETTER.get(p.role, "in"), fill=tint, tags="mark"

@@ -15,7 +15,7 @@ from emtomo.gui.core import verbs
 from emtomo.gui.core.actions import key_text
 from emtomo.gui.core.background import sentence
 from emtomo.gui.core.form import FormModel
-from emtomo.gui.core.litter import settle
+from emtomo.gui.core.gc_pause import settle
 from emtomo.gui.core.runs import Output, Run, duration
 from emtomo.gui.core.service import ProjectService
 from emtomo.gui.core.settings import Settings

@@ -88,8 +88,12 @@ class ProjectActions:
             self.ask_service(lambda project: verbs.go(project, ids, restart=True), lambda _: self.say("Started"))
 
         if made:
-            ask(self, "Restart?", f"What {', '.join(made)} has made will be made anew.",
-                [("Restart", "danger", go), ("Cancel", "secondary-outline", lambda: None)])  # fmt: skip
+            ask(
+                self,
+                "Restart?",
+                f"What {', '.join(made)} has made will be made anew.",
+                [("Restart", "danger", go), ("Cancel", "secondary-outline", lambda: None)],
+            )
         elif ids:
             go()
 
@@ -146,9 +150,15 @@ class ProjectActions:
         if not ids:
             return
         names = ", ".join(self.runs[i].label for i in ids)
-        ask(self, "Delete?", f"{names}: the runs and all files that they made will be deleted.",
-            [("Delete", "danger", lambda: self.ask_service(lambda project: verbs.delete(project, ids))),
-             ("Cancel", "secondary-outline", lambda: None)])  # fmt: skip
+        ask(
+            self,
+            "Delete?",
+            f"{names}: the runs and all files that they made will be deleted.",
+            [
+                ("Delete", "danger", lambda: self.ask_service(lambda project: verbs.delete(project, ids))),
+                ("Cancel", "secondary-outline", lambda: None),
+            ],
+        )
 
     def compare(self: Any) -> None:
         """Show where two selected runs differ."""

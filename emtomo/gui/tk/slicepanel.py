@@ -235,9 +235,13 @@ class SlicePanel(ttk.Frame):
         self.canvas.delete("mark")
         self.owner.decorate(self)
         self.canvas.create_text(
-            theme.px(self, 8), theme.px(self, 6), anchor="nw", fill="#ffffff", tags="mark",
+            theme.px(self, 8),
+            theme.px(self, 6),
+            anchor="nw",
+            fill="#ffffff",
+            tags="mark",
             text=f"{PLANES[self.axis]}  {'zyx'[self.axis]} {self.drawn}",
-        )  # fmt: skip
+        )
         if self.low_bandwidth and not full:
             if self._late is not None:
                 self.canvas.after_cancel(self._late)
@@ -250,9 +254,12 @@ class SlicePanel(ttk.Frame):
             self.canvas.itemconfigure(self._item, image="")
             self._photo = None
         self.canvas.create_text(
-            self.camera.width / 2, self.camera.height / 2, fill="#ffffff", tags="mark",
+            self.camera.width / 2,
+            self.camera.height / 2,
+            fill="#ffffff",
+            tags="mark",
             text=f"reading the volume … {self.view.source.cached:.0%}",
-        )  # fmt: skip
+        )
         self.canvas.after(100, self.redraw)
 
     def _read(self) -> None:

@@ -151,14 +151,24 @@ class SliceWindow(Window):
         self.plane = ttk.StringVar(self, "all")
         for text, axis in (("All", None), ("XY", 0), ("XZ", 1), ("ZY", 2)):
             ttk.Radiobutton(
-                row, text=text, value=text.lower(), variable=self.plane, bootstyle="toolbutton-outline",
+                row,
+                text=text,
+                value=text.lower(),
+                variable=self.plane,
+                bootstyle="toolbutton-outline",
                 command=lambda a=axis: self.show_planes(a),
-            ).pack(side="left", padx=(0, theme.px(self, 2)))  # fmt: skip
+            ).pack(side="left", padx=(0, theme.px(self, 2)))
         nz = self.source.shape[0]
         ttk.Label(box, text="Slice z").grid(row=1, column=0, sticky="w", pady=gap)
         self.depth = ttk.IntVar(self, self.state_.place[0])
-        self.slider = ttk.Scale(box, from_=0, to=max(nz - 1, 1), variable=self.depth, length=theme.px(self, 120),
-                                command=lambda v: self.state_.go(0, int(float(v) + 0.5)))  # fmt: skip
+        self.slider = ttk.Scale(
+            box,
+            from_=0,
+            to=max(nz - 1, 1),
+            variable=self.depth,
+            length=theme.px(self, 120),
+            command=lambda v: self.state_.go(0, int(float(v) + 0.5)),
+        )
         self.slider.grid(row=1, column=1, sticky="ew")
         self.depth_label = ttk.Label(box, text=str(self.state_.place[0]), width=5)
         self.depth_label.grid(row=1, column=2)

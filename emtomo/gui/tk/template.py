@@ -89,8 +89,9 @@ class TemplateWindow(Window):
             self.entries[variable.alias] = entry
             self.w[f"value {variable.alias}"] = entry
             if variable.code in ("2", "5", "6"):
-                ttk.Button(self.rows, text="…", bootstyle="secondary-outline",
-                           command=lambda e=entry: self._browse(e)).grid(row=k, column=2)  # fmt: skip
+                ttk.Button(
+                    self.rows, text="…", bootstyle="secondary-outline", command=lambda e=entry: self._browse(e)
+                ).grid(row=k, column=2)
 
     def _browse(self, entry: ttk.Entry) -> None:
         path = choose_file(self, "File")

@@ -35,8 +35,9 @@ class Thumbnails(ttk.Frame):
         self._name = title
         frame = ttk.Frame(self)
         frame.pack(fill="both", expand=True)
-        self.canvas = tk.Canvas(frame, height=theme.px(self, height), width=theme.px(self, 240), highlightthickness=0,
-                                background="#282828")  # fmt: skip
+        self.canvas = tk.Canvas(
+            frame, height=theme.px(self, height), width=theme.px(self, 240), highlightthickness=0, background="#282828"
+        )
         bar = ttk.Scrollbar(frame, command=self.canvas.yview)
         self.canvas.configure(yscrollcommand=bar.set)
         bar.pack(side="right", fill="y")
@@ -75,8 +76,10 @@ class Thumbnails(ttk.Frame):
         """Return where on the screen the picture of a key is."""
         assert self.sheet is not None
         x0, y0, x1, y1 = self.sheet.box(self.names.index(key))
-        return (self.canvas.winfo_rootx() + (x0 + x1) // 2,
-                int(self.canvas.winfo_rooty() + (y0 + y1) // 2 - self.canvas.canvasy(0)))  # fmt: skip
+        return (
+            self.canvas.winfo_rootx() + (x0 + x1) // 2,
+            int(self.canvas.winfo_rooty() + (y0 + y1) // 2 - self.canvas.canvasy(0)),
+        )
 
     def _press(self, event: "tk.Event[Any]") -> None:
         k = (

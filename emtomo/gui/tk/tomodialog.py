@@ -11,8 +11,8 @@ from emtomo.errors import EmtomoError, ProjectError
 from emtomo.gui.core import verbs
 from emtomo.gui.core.actions import Action
 from emtomo.gui.core.background import Task, sentence
+from emtomo.gui.core.picking_run import STATUS, PickingRun
 from emtomo.gui.core.shown import own_copy
-from emtomo.gui.core.sitting import STATUS, Sitting
 from emtomo.gui.core.volume import VolumeSource
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.dialogs import ask, chained
@@ -29,7 +29,7 @@ def open_dialog(window: "ProjectWindow", run: int) -> None:
         there.lift()
         return
 
-    def work(project: Any) -> tuple[Sitting, str, dict[str, str]]:
+    def work(project: Any) -> tuple[PickingRun, str, dict[str, str]]:
         found = project.find(str(run))
         tomograms = found.input_tomograms.get()
         if tomograms is None:
@@ -37,14 +37,17 @@ def open_dialog(window: "ProjectWindow", run: int) -> None:
         kind = type(found).INTERACTIVE
         pointer = found.input_meshes if kind == "models" else found.input_coordinates
         previous = pointer.get() if kind != "references" else None
-        sitting = Sitting(
-            window.folder, run, own_copy(tomograms, window.folder), kind,
+        picking_run = PickingRun(
+            window.folder,
+            run,
+            own_copy(tomograms, window.folder),
+            kind,
             own_copy(previous, window.folder) if previous is not None else None,
-        )  # fmt: skip
-        sitting.lock()
-        return sitting, found.getObjLabel(), verbs.texts_of(found)
+        )
+        picking_run.lock()
+        return picking_run, found.getObjLabel(), verbs.texts_of(found)
 
-    def show(told: tuple[Sitting, str, dict[str, str]]) -> None:
+    def show(told: tuple[PickingRun, str, dict[str, str]]) -> None:
         from emtomo.gui.tk.networkdialog import NetworkDialog
 
         cls = NetworkDialog if told[0].kind == "references" else TomogramDialog
@@ -63,9 +66,9 @@ class TomogramDialog(Window):
         ("size", "Voxels", 150),
     )
 
-    def __init__(self, window: "ProjectWindow", sitting: Sitting, label: str, texts: dict[str, str]) -> None:
+    def __init__(self, window: "ProjectWindow", picking_run: PickingRun, label: str, texts: dict[str, str]) -> None:
         super().__init__(window, f"{label} – tomograms – emtomo", (620, 420), "tomograms")
-        self.window, self.sitting, self.label, self.texts = window, sitting, label, texts
+        self.window, self.picking_run, self.label, self.texts = window, picking_run, label, texts
         self.pickers: dict[str, Any] = {}
         self._opening: set[str] = set()
         pad = theme.px(self, theme.PAD)
@@ -112,11 +115,11 @@ class TomogramDialog(Window):
                 Action("register", "Register output", self.register_output, "<Control-s>"),
             ]
         )
-        for name in sitting.names:
+        for name in picking_run.names:
             self.tree.insert("", "end", iid=name, text=name, values=["…"] + [""] * (len(self.COLUMNS) - 1))
-        if sitting.names:
-            self.tree.selection_set(sitting.names[0])
-            self.tree.focus(sitting.names[0])
+        if picking_run.names:
+            self.tree.selection_set(picking_run.names[0])
+            self.tree.focus(picking_run.names[0])
         self.tree.focus_set()
         self._counting = window.work(self._read_journals, self._journals_read)
 
@@ -125,11 +128,11 @@ class TomogramDialog(Window):
 
     def _read_journals(self, task: Task) -> None:
         """Read the points of one tomogram after the other, in a thread."""
-        for name in self.sitting.names:
+        for name in self.picking_run.names:
             if task.cancelled:
                 return
             with contextlib.suppress(EmtomoError):  # told when it is shown
-                self.sitting.session(name)
+                self.picking_run.session(name)
             task.tell(self._journal_read, name)
 
     def _journal_read(self, name: str) -> None:
@@ -143,7 +146,7 @@ class TomogramDialog(Window):
     def refresh(self, name: str, *, tell: bool = True) -> None:
         """Show count and status of a tomogram, and the sum of all."""
         try:
-            row = self.sitting.row(name)
+            row = self.picking_run.row(name)
         except EmtomoError as error:
             self.tree.item(name, values=["?", "damaged", ""])
             self.state_.configure(text=str(error))
@@ -160,10 +163,10 @@ class TomogramDialog(Window):
 
     def tell_state(self) -> None:
         """Show the sum, and whether it is registered."""
-        sessions = list(self.sitting.sessions.values())
+        sessions = list(self.picking_run.sessions.values())
         done = sum(s.count > 0 for s in sessions)
-        told = f"{sum(s.count for s in sessions)} points in {done} of {len(self.sitting.names)} tomograms"
-        self.state_.configure(text=told + (", not registered yet" if self.sitting.unsaved else ""))
+        told = f"{sum(s.count for s in sessions)} points in {done} of {len(self.picking_run.names)} tomograms"
+        self.state_.configure(text=told + (", not registered yet" if self.picking_run.unsaved else ""))
 
     def open_selected(self) -> None:
         """Open the picker for the selected tomogram."""
@@ -184,10 +187,10 @@ class TomogramDialog(Window):
                 if self.winfo_exists():
                     self.state_.configure(text=told)
 
-            path = self.sitting.file(name)
+            path = self.picking_run.file(name)
 
             def opened(_: Task) -> VolumeSource:
-                self.sitting.session(name)
+                self.picking_run.session(name)
                 return VolumeSource(path)
 
             self.window.work(opened, lambda source: self._opened(name, source), refused)
@@ -204,7 +207,7 @@ class TomogramDialog(Window):
             source.close()
             self.state_.configure(text=sentence(error))
             return
-        self.sitting.open.add(name)
+        self.picking_run.open.add(name)
         self.pickers[name] = picker
         picker.bind("<Destroy>", lambda event: self._closed(name) if event.widget is picker else None)
         self.w["picker"] = picker
@@ -212,8 +215,8 @@ class TomogramDialog(Window):
 
     def make_picker(self, name: str, source: VolumeSource) -> Any:
         """Return a new picker window."""
-        session, size = self.sitting.session(name), self.sitting.pixel_size
-        if self.sitting.kind == "models":
+        session, size = self.picking_run.session(name), self.picking_run.pixel_size
+        if self.picking_run.kind == "models":
             from emtomo.gui.tk.picker import PickerWindow
 
             return PickerWindow(self, source, session, self.texts["model"], size)
@@ -222,7 +225,7 @@ class TomogramDialog(Window):
         return BoxerWindow(self, source, session, int(self.texts["box_size"]), size)
 
     def _closed(self, name: str) -> None:
-        self.sitting.open.discard(name)
+        self.picking_run.open.discard(name)
         self.pickers.pop(name, None)
         if self.winfo_exists():
             self.refresh(name)
@@ -232,11 +235,11 @@ class TomogramDialog(Window):
     def register_output(self, then: Callable[[], object] = lambda: None) -> None:
         """Write the points and let the run make its output from them."""
         try:
-            values = self.sitting.export()
+            values = self.picking_run.export()
         except (EmtomoError, OSError) as error:
             self.state_.configure(text=sentence(error))
             return
-        i = self.sitting.run
+        i = self.picking_run.run
 
         def work(project: Any) -> None:
             run = project.find(str(i))
@@ -267,11 +270,11 @@ class TomogramDialog(Window):
         for picker in list(self.pickers.values()):
             if picker.winfo_exists():
                 picker.close()
-        if not self.sitting.unsaved or not any(s.count for s in self.sitting.sessions.values()):
+        if not self.picking_run.unsaved or not any(s.count for s in self.picking_run.sessions.values()):
             self.shut()
             return
-        count = sum(s.count for s in self.sitting.sessions.values())
-        done = sum(s.count > 0 for s in self.sitting.sessions.values())
+        count = sum(s.count for s in self.picking_run.sessions.values())
+        done = sum(s.count > 0 for s in self.picking_run.sessions.values())
         self.w["question"] = ask(
             self,
             "Register output?",
@@ -283,6 +286,6 @@ class TomogramDialog(Window):
     def shut(self) -> None:
         """Close without a question."""
         self._counting.cancel()
-        self.window.sittings.pop(self.sitting.run, None)
-        self.sitting.unlock()
+        self.window.sittings.pop(self.picking_run.run, None)
+        self.picking_run.unlock()
         super().close()

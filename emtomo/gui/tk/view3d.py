@@ -21,9 +21,13 @@ STILL = 220  # ms after the last movement until full resolution
 MOVING = 0.5
 SIDE = 236
 MOUSE = [
-    ("Left drag", "turn"), ("Shift+drag, middle drag", "move"), ("Wheel", "come nearer"), ("Ctrl+Wheel", "next slice"),
-    ("Left click", "select a particle; with Ctrl one more"), ("Right drag", "select particles in a rectangle"),
-]  # fmt: skip
+    ("Left drag", "turn"),
+    ("Shift+drag, middle drag", "move"),
+    ("Wheel", "come nearer"),
+    ("Ctrl+Wheel", "next slice"),
+    ("Left click", "select a particle; with Ctrl one more"),
+    ("Right drag", "select particles in a rectangle"),
+]
 
 
 class View3D(Window):
@@ -72,12 +76,23 @@ class View3D(Window):
         box = ttk.Labelframe(side, text="Show", padding=pad)
         box.pack(fill="x")
         self.parts: dict[str, Any] = {}
-        labels = {"slice": "Tomogram slice", "surface": "Isosurface", "points": "Particles", "arrows": "Directions",
-                  "meshes": "Models", "boxes": "Boxes"}  # fmt: skip
+        labels = {
+            "slice": "Tomogram slice",
+            "surface": "Isosurface",
+            "points": "Particles",
+            "arrows": "Directions",
+            "meshes": "Models",
+            "boxes": "Boxes",
+        }
         for part, label in labels.items():
             on = ttk.BooleanVar(self, self.scene.shown[part])
-            check = ttk.Checkbutton(box, text=label, variable=on, bootstyle="round-toggle",
-                                    command=lambda p=part, v=on: self._show(p, v.get()))  # fmt: skip
+            check = ttk.Checkbutton(
+                box,
+                text=label,
+                variable=on,
+                bootstyle="round-toggle",
+                command=lambda p=part, v=on: self._show(p, v.get()),
+            )
             check.pack(anchor="w", pady=theme.px(self, 2))
             self.parts[part] = on
             self.w[part] = check

@@ -101,9 +101,12 @@ class ActionBar(ttk.Frame):
             if action.style == "hidden":
                 continue
             button = ttk.Button(
-                self, text=action.label, icon=action.icon, bootstyle=action.style or "secondary-outline",
+                self,
+                text=action.label,
+                icon=action.icon,
+                bootstyle=action.style or "secondary-outline",
                 command=action.run,
-            )  # fmt: skip
+            )
             keys = key_text(action.keys.split()[0] if action.keys else "")
             tip(button, "  ".join(p for p in (action.help or action.label, keys and f"({keys})") if p))
             self._buttons.append((button, action))

@@ -20,9 +20,13 @@ def mask(n: int = 25, radius: float = RADIUS) -> np.ndarray:
 
 
 def tomogram(
-    shape: tuple[int, int, int], places: np.ndarray, rotations: np.ndarray, snr: float, seed: int,
+    shape: tuple[int, int, int],
+    places: np.ndarray,
+    rotations: np.ndarray,
+    snr: float,
+    seed: int,
     molecule: np.ndarray = MOLECULE,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """Return copies at z, y, x with white noise, both measured from -60 to 60 degrees.
 
     `snr` is the ratio of the mean squares of a copy within its mask and of the noise there.

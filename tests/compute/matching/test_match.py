@@ -7,9 +7,9 @@ from scipy.spatial import cKDTree
 from emtomo.compute.matching.match import Matcher, chosen
 from emtomo.compute.matching.model import Model, automatic_mask
 from emtomo.compute.matching.options import PeakOptions, ScanOptions
-from emtomo.compute.matching.tilts import TiltWeights, tilt_transfer
 from emtomo.compute.matching.weighting import frequencies, noise_spectrum, wedge_transfer
 from emtomo.compute.symmetry import symmetric_angle
+from emtomo.compute.tilt.wedge import TiltWeights, tilt_transfer
 from emtomo.errors import EmtomoError
 from tests.compute.matching.data import MOLECULE, RADIUS, angles, mask, spread, tomogram
 from tests.compute.refinement.data import blobs

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from emtomo.compute.averaging import wedge_weights
-from emtomo.compute.refinement.particles import Particles, Poses, assign_halves
+from emtomo.compute.likelihood.views import Particles, Poses, assign_halves
 from emtomo.compute.rotations import random_rotations
 from emtomo.compute.symmetry import symmetry_rotations
 from emtomo.synthetic.subtomograms import simulate_subtomograms

@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 
 from emtomo.compute.device import cuda_available
+from emtomo.compute.fourier.coefficients import FourierCoefficients, count_bands
+from emtomo.compute.fourier.padded_reference import PAD, transform_padded
+from emtomo.compute.fourier.reconstruction import empty_sums
 from emtomo.compute.kernels import fourier_cpu
-from emtomo.compute.refinement.climbs import climb_all, turned_all
-from emtomo.compute.refinement.cuda import Cuda
-from emtomo.compute.refinement.expectation import waves
-from emtomo.compute.refinement.iteration import worker_of
-from emtomo.compute.refinement.maximisation import partial_sums
+from emtomo.compute.likelihood.cuda_arrays import Cuda
+from emtomo.compute.likelihood.newton import newton_ascent_batch, rotate_batch
+from emtomo.compute.likelihood.pose_estimator import HalfSet, IterationPlan
+from emtomo.compute.likelihood.posterior import waves
+from emtomo.compute.likelihood.views import Poses
+from emtomo.compute.refinement.iteration import create_estimator
 from emtomo.compute.refinement.options import RefineOptions
-from emtomo.compute.refinement.packing import Packing, bands
-from emtomo.compute.refinement.particles import Poses
-from emtomo.compute.refinement.reference import PAD, padded_transform
 from emtomo.compute.refinement.refine import Refinement
 from emtomo.compute.refinement.schedule import Progress, global_search, local_search
-from emtomo.compute.refinement.worker import Half, Setting
 from emtomo.compute.rotations import angle_between, random_rotations
 from emtomo.compute.symmetry import symmetry_rotations
 from emtomo.errors import EmtomoError
@@ -30,15 +30,15 @@ N, RADIUS, P = 12, 3.0, np.float32(PAD)
 
 @pytest.fixture
 def reference():
-    return padded_transform(blobs(N, count=4), RADIUS)
+    return transform_padded(blobs(N, count=4), RADIUS)
 
 
 @pytest.fixture
 def measured(rng):
     """Two particles' packed data and weights."""
-    packing = Packing(N, RADIUS)
-    data = packing.transform(blobs(N, count=4)) + rng.normal(size=(2, len(packing))) * 2
-    return packing.k, data.astype(np.complex64), rng.random(data.shape).astype(np.float32) + 0.5
+    coefficients = FourierCoefficients(N, RADIUS)
+    data = coefficients.transform(blobs(N, count=4)) + rng.normal(size=(2, len(coefficients))) * 2
+    return coefficients.k, data.astype(np.complex64), rng.random(data.shape).astype(np.float32) + 0.5
 
 
 @pytest.fixture
@@ -57,18 +57,24 @@ def test_sections_are_equal(cuda, reference, measured):
 @pytest.mark.parametrize("precision", [(0.0, 0.0), (1.0, 0.1)])
 def test_climbs_end_on_the_same_pose(cuda, reference, measured, precision):
     k, data, weight = measured
-    starts = turned_by(np.tile(np.eye(3), (3, 1, 1)), 8.0, 1)
+    initial_poses = turned_by(np.tile(np.eye(3), (3, 1, 1)), 8.0, 1)
     moves, owner = np.array([[0.4, -0.3, 0.2], [0, 0, 0], [-0.5, 0.1, 0.2]]), np.array([0, 1, 1])
     centres, limits = (np.tile(np.eye(3), (2, 1, 1)), np.zeros((2, 3))), (0.3, 1.0)
     chosen = cuda.xp.arange(len(k), dtype=np.int32)
     there = [cuda.xp.asarray(a) for a in (data, weight)]
-    found = climb_all(
-        lambda *poses: cuda.likelihoods(chosen, *there, *poses), owner, starts, moves, centres, np.array(precision),
-        limits, 6,
-    )  # fmt: skip
+    found = newton_ascent_batch(
+        lambda *poses: cuda.likelihoods(chosen, *there, *poses),
+        owner,
+        initial_poses,
+        moves,
+        centres,
+        np.array(precision),
+        limits,
+        6,
+    )
     for p, b in enumerate(owner):
         prior = np.eye(3), np.zeros(3), np.array(precision), np.array(limits)
-        one = fourier_cpu.climb(reference, P, k, data[b], weight[b], N, starts[p], moves[p], *prior, 6)
+        one = fourier_cpu.newton_ascent(reference, P, k, data[b], weight[b], N, initial_poses[p], moves[p], *prior, 6)
         assert found[0][p] == pytest.approx(one[0], rel=1e-3)
         assert angle_between(found[1][p][None], one[1][None])[0] < 0.1
         assert np.abs(found[2][p] - one[2]).max() < 0.01
@@ -78,19 +84,19 @@ def test_climbs_end_on_the_same_pose(cuda, reference, measured, precision):
 def test_many_turns_are_rodrigues(rng):
     rotations, omega = random_rotations(5, 2), rng.normal(size=(5, 3))
     omega[0] = 0
-    expected = [fourier_cpu.turned(r, o) for r, o in zip(rotations, omega, strict=True)]
-    assert np.allclose(turned_all(rotations, omega), expected, atol=1e-12)
+    expected = [fourier_cpu.rotate(r, o) for r, o in zip(rotations, omega, strict=True)]
+    assert np.allclose(rotate_batch(rotations, omega), expected, atol=1e-12)
 
 
 def test_insertion_is_equal(cuda, measured):
     k, data, weight = measured
     rotations, shifts = random_rotations(3, 4), np.array([[0.5, -0.2, 1.0], [0, 0, 0], [1, 0.3, 0]])
     owner, factors = np.array([0, 1, 1]), np.array([0.7, 0.2, 0.8])
-    first, second = partial_sums(RADIUS), cuda.xp.asarray(partial_sums(RADIUS))
+    first, second = empty_sums(RADIUS), cuda.xp.asarray(empty_sums(RADIUS))
     cuda.insert(*(cuda.xp.asarray(a) for a in (data, weight)), owner, rotations, shifts, factors, second)
     for b, r, s, f in zip(owner, rotations, shifts, factors, strict=True):
-        moved = (data[b] * waves(k, s[None], N)[0]).astype(np.complex64)
-        fourier_cpu.insert(k, P, moved, weight[b], r.astype(np.float32), np.float32(f), first)
+        apply_phase_shift = (data[b] * waves(k, s[None], N)[0]).astype(np.complex64)
+        fourier_cpu.insert(k, P, apply_phase_shift, weight[b], r.astype(np.float32), np.float32(f), first)
     assert np.allclose(first, cuda.host(second), rtol=1e-3, atol=1e-3 * np.abs(first).max())
 
 
@@ -103,18 +109,18 @@ def test_a_batch_gives_what_particles_give_one_by_one(absolute, kind):
     source = replace(source, kind=kind, weight_key=[0, 1, 0], weight=lambda key: weights[key])
     start = Poses(turned_by(truth.rotations, 5, 1), truth.shifts, np.ones(count, int))
     options = RefineOptions(initial_lowpass=45.0, angular_step=20.0, offset_range=0.5, mask_diameter=80.0)
-    packing, radius = Packing(N, 4.0), RADIUS
-    search = (global_search if absolute else local_search)(options, Progress(0, radius, 60.0, 0.5), packing, 4.0)
-    half = Half(volume, np.random.default_rng(3).random(bands(N)) + 1)
+    coefficients, radius = FourierCoefficients(N, 4.0), RADIUS
+    search = (global_search if absolute else local_search)(options, Progress(0, radius, 60.0, 0.5), coefficients, 4.0)
+    half = HalfSet(volume, np.random.default_rng(3).random(count_bands(N)) + 1)
     frame = {1: (random_rotations(1, 5)[0], np.array([0.2, 0, -0.1]))}
-    setting = Setting(
-        packing, radius, (search,), np.zeros(count, int), start, 5.0, 1.0, 4.0, frame, symmetry_rotations("C1")
+    plan = IterationPlan(
+        coefficients, radius, (search,), np.zeros(count, int), start, 5.0, 1.0, 4.0, frame, symmetry_rotations("C1")
     )
     told = []
-    here = worker_of(source, half, setting).outcome(np.arange(count), start, told.append)
-    worker = worker_of(source, half, replace(setting, device="cuda"))
-    worker.most = 2
-    there = worker.outcome(np.arange(count), start, told.append)
+    here = create_estimator(source, half, plan).partial(np.arange(count), start, told.append)
+    estimator = create_estimator(source, half, replace(plan, device="cuda"))
+    estimator.most = 2
+    there = estimator.partial(np.arange(count), start, told.append)
     assert sum(told) == 2 * count and sorted(there.found) == sorted(here.found)
     for i, (rotation, shift, *rest) in here.found.items():
         assert angle_between(rotation[None], there.found[i][0][None])[0] < 0.2
@@ -123,8 +129,8 @@ def test_a_batch_gives_what_particles_give_one_by_one(absolute, kind):
     for name in ("sums", "residual", "measured"):
         a, b = getattr(here, name), getattr(there, name)
         assert np.allclose(a, b, rtol=0.02, atol=0.01 * np.abs(a).max()), name
-    nothing = worker.outcome(np.zeros(0, int), start, told.append)
-    assert not nothing.sums.any() and not nothing.found
+    no_particles = estimator.partial(np.zeros(0, int), start, told.append)
+    assert not no_particles.sums.any() and not no_particles.found
 
 
 def test_a_refinement_gives_the_same_poses_within_tolerance():

@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emtomo.compute.fsc import fourier_shell_correlation
+from emtomo.compute.fourier.coefficients import FourierCoefficients
+from emtomo.compute.fourier.padded_reference import PAD, transform_padded
+from emtomo.compute.fourier.reconstruction import Sums, empty_sums, solve
+from emtomo.compute.fourier.shell_correlation import fourier_shell_correlation
 from emtomo.compute.kernels import fourier_cpu
-from emtomo.compute.refinement.maximisation import Sums, partial_sums, solve
-from emtomo.compute.refinement.packing import Packing
-from emtomo.compute.refinement.particles import Particles
+from emtomo.compute.likelihood.views import Particles
 from emtomo.compute.refinement.reconstruct import reconstruct
-from emtomo.compute.refinement.reference import PAD, padded_transform
 from emtomo.compute.rotations import random_rotations
 from emtomo.synthetic.subtomograms import simulate_subtomograms
 from tests.compute.refinement.data import PIXEL, blobs, particles, wedge
@@ -19,31 +19,31 @@ from tests.compute.refinement.data import PIXEL, blobs, particles, wedge
 P = np.float32(PAD)
 
 
-def section(volume, packing, rotation):
-    out = np.empty((1, 2 * len(packing)), np.float32)
-    reference = padded_transform(volume, packing.radius)
-    fourier_cpu.sections(reference, P, packing.k, rotation[None].astype(np.float32), out)
+def section(volume, coefficients, rotation):
+    out = np.empty((1, 2 * len(coefficients)), np.float32)
+    reference = transform_padded(volume, coefficients.radius)
+    fourier_cpu.sections(reference, P, coefficients.k, rotation[None].astype(np.float32), out)
     return out.view(np.complex64)[0]
 
 
 @pytest.mark.parametrize("n", [16, 17])
 def test_packing_holds_every_frequency_once(n):
-    packing = Packing(n, n / 2)
-    found = {tuple(k) for k in packing.k.astype(int).tolist()}
-    assert len(found) == len(packing)
+    coefficients = FourierCoefficients(n, n / 2)
+    found = {tuple(k) for k in coefficients.k.astype(int).tolist()}
+    assert len(found) == len(coefficients)
     assert not any((-x, -y, -z) in found for x, y, z in found)
     k = np.arange(-(n // 2), n // 2 + 1)
     z, y, x = np.meshgrid(k, k, k, indexing="ij")
     inside = (x * x + y * y + z * z < n * n / 4) & (x * x + y * y + z * z > 0)
-    assert 2 * len(packing) == inside.sum()
+    assert 2 * len(coefficients) == inside.sum()
 
 
 @pytest.mark.parametrize("n", [16, 17])
 def test_the_packed_transform_has_its_origin_at_the_centre_voxel(n, rng):
-    packing = Packing(n, n / 2)
+    coefficients = FourierCoefficients(n, n / 2)
     point = np.zeros((n, n, n), np.float32)
     point[n // 2, n // 2, n // 2] = 1
-    assert np.abs(packing.transform(point) - 1).max() < 1e-5
+    assert np.abs(coefficients.transform(point) - 1).max() < 1e-5
 
 
 @pytest.mark.parametrize("n", [24, 25])
@@ -53,52 +53,54 @@ def test_a_section_is_the_transform_of_the_turned_volume(n):
     volume = np.zeros((n, n, n), np.float32)
     place = rng.integers(n // 2 - 4, n // 2 + 5, (10, 3))
     volume[tuple(place.T)] = rng.random(10)
-    packing = Packing(n, n / 3)
+    coefficients = FourierCoefficients(n, n / 3)
     rotation = random_rotations(1, 4)[0]
     z, y, x = np.nonzero(volume)
     points = np.stack([x, y, z], axis=1) - n // 2
-    q = packing.k.astype(float) @ rotation
+    q = coefficients.k.astype(float) @ rotation
     exact = np.exp(-2j * np.pi * (q @ points.T) / n) @ volume[z, y, x]
-    got = section(volume, packing, rotation)
+    got = section(volume, coefficients, rotation)
     assert np.linalg.norm(got - exact) < 0.02 * np.linalg.norm(exact)
 
 
 def test_insertion_is_the_adjoint_of_a_section(rng):
     n = 16
-    packing = Packing(n, 6.0)
-    m = partial_sums(6.0).shape[0] // 2
+    coefficients = FourierCoefficients(n, 6.0)
+    m = empty_sums(6.0).shape[0] // 2
     shape = (2 * m + 1, 2 * m + 1, m + 2)
     reference = (rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(np.complex64)
-    data = (rng.normal(size=len(packing)) + 1j * rng.normal(size=len(packing))).astype(np.complex64)
+    data = (rng.normal(size=len(coefficients)) + 1j * rng.normal(size=len(coefficients))).astype(np.complex64)
     rotation = random_rotations(1, 2).astype(np.float32)
-    out = np.empty((1, 2 * len(packing)), np.float32)
-    fourier_cpu.sections(reference, P, packing.k, rotation, out)
-    sums = partial_sums(6.0)
-    fourier_cpu.insert(packing.k, P, data, np.ones(len(packing), np.float32), rotation[0], np.float32(1), sums)
+    out = np.empty((1, 2 * len(coefficients)), np.float32)
+    fourier_cpu.sections(reference, P, coefficients.k, rotation, out)
+    sums = empty_sums(6.0)
+    fourier_cpu.insert(
+        coefficients.k, P, data, np.ones(len(coefficients), np.float32), rotation[0], np.float32(1), sums
+    )
     left = (out.view(np.complex64)[0].conj() * data).sum().real
     right = (reference.real * sums[..., 0] + reference.imag * sums[..., 1]).sum()
     assert left == pytest.approx(right, rel=1e-4)
-    assert sums[..., 2].sum() == pytest.approx(len(packing), rel=1e-5)
+    assert sums[..., 2].sum() == pytest.approx(len(coefficients), rel=1e-5)
 
 
 def test_the_likelihood_is_that_of_a_loop_in_float64(rng):
     n, size = 20, 7.0
     volume = blobs(n)
-    packing = Packing(n, size)
-    reference = padded_transform(volume, size)
+    coefficients = FourierCoefficients(n, size)
+    reference = transform_padded(volume, size)
     rotation, shift = random_rotations(1, 7)[0], np.array([0.7, -1.2, 0.4])
-    data = (rng.normal(size=len(packing)) + 1j * rng.normal(size=len(packing))).astype(np.complex64) * 50
-    weight = rng.random(len(packing)).astype(np.float32)
-    model = section(volume, packing, rotation).astype(complex)
+    data = (rng.normal(size=len(coefficients)) + 1j * rng.normal(size=len(coefficients))).astype(np.complex64) * 50
+    weight = rng.random(len(coefficients)).astype(np.float32)
+    model = section(volume, coefficients, rotation).astype(complex)
     exact = 0.0
-    for k, d, w, s in zip(packing.k.astype(float), data, weight, model, strict=True):
-        moved = s * np.exp(-2j * np.pi * (k @ shift) / n)
-        exact += 2 * (np.conj(d) * moved).real - w * abs(moved) ** 2
-    table, here = np.empty((3, n + 1), np.complex64), np.empty(len(packing), np.complex64)
+    for k, d, w, s in zip(coefficients.k.astype(float), data, weight, model, strict=True):
+        apply_phase_shift = s * np.exp(-2j * np.pi * (k @ shift) / n)
+        exact += 2 * (np.conj(d) * apply_phase_shift).real - w * abs(apply_phase_shift) ** 2
+    table, here = np.empty((3, n + 1), np.complex64), np.empty(len(coefficients), np.complex64)
     fourier_cpu.phases(shift, n, n // 2, table)
-    fourier_cpu.moved(packing.k, data, table, here)
+    fourier_cpu.apply_phase_shift(coefficients.k, data, table, here)
     got = fourier_cpu.likelihood(
-        reference, P, packing.k, here, weight, rotation.astype(np.float32), n, np.empty(6), np.empty((6, 6))
+        reference, P, coefficients.k, here, weight, rotation.astype(np.float32), n, np.empty(6), np.empty((6, 6))
     )
     assert got == pytest.approx(exact, rel=1e-4)
 
@@ -106,22 +108,22 @@ def test_the_likelihood_is_that_of_a_loop_in_float64(rng):
 def test_the_gradient_is_the_slope_of_the_likelihood(rng):
     """A transform that is linear in k is interpolated exactly, so that numbers and formula must agree."""
     n, radius = 20, 6.0
-    packing = Packing(n, radius)
-    shape = padded_transform(blobs(n), radius).shape
+    coefficients = FourierCoefficients(n, radius)
+    shape = transform_padded(blobs(n), radius).shape
     m = shape[0] // 2
     z, y, x = np.meshgrid(np.arange(-m, m + 1), np.arange(-m, m + 1), np.arange(m + 2), indexing="ij")
     # conj(F(-k)) = F(k) wants an even real and an odd imaginary part
     reference = (3.0 + 1j * (0.3 * x - 0.2 * y + 0.5 * z)).astype(np.complex64)
-    data = (rng.normal(size=len(packing)) + 1j * rng.normal(size=len(packing))).astype(np.complex64)
-    weight = rng.random(len(packing)).astype(np.float32) * 0.1
+    data = (rng.normal(size=len(coefficients)) + 1j * rng.normal(size=len(coefficients))).astype(np.complex64)
+    weight = rng.random(len(coefficients)).astype(np.float32) * 0.1
     start, shift = random_rotations(1, 3)[0], np.array([0.3, 0.8, -0.5])
 
     def value(p, gradient, hessian):
-        table, here = np.empty((3, n + 1), np.complex64), np.empty(len(packing), np.complex64)
+        table, here = np.empty((3, n + 1), np.complex64), np.empty(len(coefficients), np.complex64)
         fourier_cpu.phases(shift + p[3:], n, n // 2, table)
-        fourier_cpu.moved(packing.k, data, table, here)
-        rotation = fourier_cpu.turned(start, p[:3]).astype(np.float32)
-        return fourier_cpu.likelihood(reference, P, packing.k, here, weight, rotation, n, gradient, hessian)
+        fourier_cpu.apply_phase_shift(coefficients.k, data, table, here)
+        rotation = fourier_cpu.rotate(start, p[:3]).astype(np.float32)
+        return fourier_cpu.likelihood(reference, P, coefficients.k, here, weight, rotation, n, gradient, hessian)
 
     gradient, hessian = np.empty(6), np.empty((6, 6))
     value(np.zeros(6), gradient, hessian)
@@ -141,12 +143,12 @@ def test_turning_poses_and_reference_together_changes_nothing(seed):
     n, radius = 20, 6.0
     rng = np.random.default_rng(seed)
     g, rotation = random_rotations(2, seed)
-    packing = Packing(n, radius)
-    q = packing.k.astype(float) @ rotation
+    coefficients = FourierCoefficients(n, radius)
+    q = coefficients.k.astype(float) @ rotation
     place, height = rng.uniform(-4, 4, (6, 3)), rng.random(6)
     exact = np.exp(-2j * np.pi * (q @ place.T) / n) @ height
     turned_place = place @ g  # g^T place
-    same = np.exp(-2j * np.pi * (packing.k.astype(float) @ (rotation @ g) @ turned_place.T) / n) @ height
+    same = np.exp(-2j * np.pi * (coefficients.k.astype(float) @ (rotation @ g) @ turned_place.T) / n) @ height
     assert np.allclose(exact, same)
 
 
@@ -197,5 +199,5 @@ def test_premultiplied_and_squared_weights_are_the_same_measurement():
 
 
 def test_empty_weights_give_an_empty_volume():
-    sums = Sums.of(16, 8.0, [partial_sums(8.0)]).completed("C2")
+    sums = Sums.of(16, 8.0, [empty_sums(8.0)]).completed("C2")
     assert np.abs(solve(sums)).max() < 1e-6

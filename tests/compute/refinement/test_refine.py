@@ -5,15 +5,15 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from emtomo.compute.device import use_threads
-from emtomo.compute.fsc import fourier_shell_correlation, shells_of
-from emtomo.compute.refinement.frame import frame_of
+from emtomo.compute.fourier.shell_correlation import fourier_shell_correlation, shells_of
+from emtomo.compute.likelihood.pose_estimator import PartialSums
+from emtomo.compute.likelihood.views import Particles, Poses, assign_halves
+from emtomo.compute.refinement.alternative_settings import find_common_setting, other_settings, rotate_sums
+from emtomo.compute.refinement.half_alignment import align_half
 from emtomo.compute.refinement.options import RefineOptions
-from emtomo.compute.refinement.particles import Particles, Poses, assign_halves
-from emtomo.compute.refinement.reconstruct import Inserted, half_sums
+from emtomo.compute.refinement.reconstruct import Inserted, sum_half_sets
 from emtomo.compute.refinement.refine import Refinement
-from emtomo.compute.refinement.schedule import Progress, advance, still_joined
-from emtomo.compute.refinement.settings import common_setting, other_settings, turned_sums
-from emtomo.compute.refinement.worker import Outcome
+from emtomo.compute.refinement.schedule import Progress, advance, shells_still_joined
 from emtomo.compute.rotations import angle_between
 from emtomo.compute.symmetry import symmetric_angle, symmetry_rotations
 from emtomo.errors import EmtomoError
@@ -70,12 +70,12 @@ def test_a_prior_holds_particles_back():
     volume = blobs(20)
     source, truth, _ = particles(volume, 16, 12.0)
     start = away(truth)
-    moved = []
+    apply_phase_shift = []
     for width in (0.0, 1.0):
         options = RefineOptions(**LOCAL, prior_width=width, max_iterations=2)
         poses = Refinement(source, start, volume, options).run().poses
-        moved.append(np.median(angle_between(poses.rotations, start.rotations)))
-    assert moved[1] < 0.5 * moved[0]
+        apply_phase_shift.append(np.median(angle_between(poses.rotations, start.rotations)))
+    assert apply_phase_shift[1] < 0.5 * apply_phase_shift[0]
 
 
 def test_global_refinement_needs_no_poses_and_no_grey_scale():
@@ -145,7 +145,7 @@ def test_the_frame_does_not_drift():
     about_z = np.rad2deg(np.arctan2(relative[:, 1, 0] - relative[:, 0, 1], relative[:, 0, 0] + relative[:, 1, 1]))
     folded = (about_z + 60) % 120 - 60
     assert abs(np.median(folded)) < 1.5
-    turn, shift = frame_of(result.average, volume, 5.0, "C3")
+    turn, shift = align_half(result.average, volume, 5.0, "C3")
     assert np.abs(shift[:2]).max() == 0  # the symmetry fixes x and y
     assert abs(shift[2]) < 0.3
     assert angle_between(turn[None], np.eye(3)[None])[0] < 2.0
@@ -158,12 +158,12 @@ def test_halves_in_different_settings_of_the_symmetry_are_brought_together():
     other = truth.copy()
     turn = Rotation.from_euler("z", 60, degrees=True).as_matrix()
     other.rotations[other.half == 2] = other.rotations[other.half == 2] @ turn
-    sums = half_sums(source, other, "D3")
-    found = common_setting(sums, np.ones((24,) * 3), "D3")
+    sums = sum_half_sets(source, other, "D3")
+    found = find_common_setting(sums, np.ones((24,) * 3), "D3")
     assert found is not None
     assert symmetric_angle(found[None], turn[None], "D3")[0] < 1e-3
-    sums[2] = turned_sums(sums[2], found)
-    assert common_setting(sums, np.ones((24,) * 3), "D3") is None
+    sums[2] = rotate_sums(sums[2], found)
+    assert find_common_setting(sums, np.ones((24,) * 3), "D3") is None
     # poses follow the volume: V(g x) is the reference of R g
     again = other.copy()
     again.rotations[again.half == 2] = again.rotations[again.half == 2] @ found
@@ -182,10 +182,10 @@ def test_other_settings_map_the_group_onto_itself(symmetry):
 
 def test_what_halves_share_is_no_evidence_for_sharing_more():
     agree_on_shared = np.array([1, 1, 1, 1, 0.9, 0.3, 0.0, 0.0, 0.0])
-    assert still_joined(4.0, agree_on_shared, 8.0) == 4.0
+    assert shells_still_joined(4.0, agree_on_shared, 8.0) == 4.0
     agree_beyond = np.array([1, 1, 1, 1, 0.9, 0.9, 0.9, 0.8, 0.2])
-    assert still_joined(4.0, agree_beyond, 8.0) == 7.0
-    assert still_joined(4.0, agree_beyond, 6.0) == 6.0
+    assert shells_still_joined(4.0, agree_beyond, 8.0) == 7.0
+    assert shells_still_joined(4.0, agree_beyond, 6.0) == 6.0
 
 
 def test_inverted_contrast_is_said():
@@ -199,9 +199,9 @@ def test_identical_particles_and_particles_without_weights_do_no_harm():
     n = 20
     volume = blobs(n)
     source, truth, boxes = particles(volume, 8, 1.0)
-    nothing = np.zeros((n, n, n // 2 + 1), np.float32)
+    no_particles = np.zeros((n, n, n // 2 + 1), np.float32)
     keys = [0, 0, 0, 0, 1, 1, 0, 0]
-    mixed = Particles(n, PIXEL, lambda i: boxes[0], keys, lambda k: nothing if k else source.weight(0), "wedge")
+    mixed = Particles(n, PIXEL, lambda i: boxes[0], keys, lambda k: no_particles if k else source.weight(0), "wedge")
     start = Poses(np.repeat(truth.rotations[:1], 8, 0), np.repeat(truth.shifts[:1], 8, 0), truth.half)
     result = Refinement(mixed, start, volume, RefineOptions(**LOCAL, max_iterations=2)).run()
     assert np.isfinite(result.average).all()
@@ -252,9 +252,12 @@ def test_it_goes_on_while_the_resolution_grows_and_stops_when_nothing_moves():
 def test_blocks_are_added_up_in_float64():
     # float32 would lose the second block: 1e8 + 1 = 1e8
     large, small = np.full((2, 2), 1e8, np.float32), np.ones((2, 2), np.float32)
-    nothing = np.zeros(1)
+    no_particles = np.zeros(1)
     for first, second in (
-        (Outcome(large, nothing, nothing, {1: ()}), Outcome(small, nothing, nothing, {2: ()})),
+        (
+            PartialSums(large, no_particles, no_particles, {1: ()}),
+            PartialSums(small, no_particles, no_particles, {2: ()}),
+        ),
         (Inserted(large), Inserted(small)),
     ):
-        assert (first.joined(second).sums == 1e8 + 1).all()
+        assert (first.combine(second).sums == 1e8 + 1).all()

@@ -6,13 +6,13 @@ from scipy.spatial.transform import Rotation
 
 from emtomo.compute.averaging import turn_boxes
 from emtomo.compute.device import cuda_available
-from emtomo.compute.filters import ball
-from emtomo.compute.fsc import fourier_shell_correlation
+from emtomo.compute.fourier.filters import ball
+from emtomo.compute.fourier.shell_correlation import fourier_shell_correlation
 from emtomo.compute.matching.match import Matcher
 from emtomo.compute.matching.model import Model
 from emtomo.compute.matching.options import ScanOptions
 from emtomo.compute.matching.weighting import wedge_transfer
-from emtomo.compute.refinement.stochastic import SMALLEST, InitialModelOptions, StochasticModel
+from emtomo.compute.refinement.stochastic_gradient import SMALLEST, InitialModelOptions, StochasticModel
 from emtomo.errors import EmtomoError
 from tests.compute.refinement.data import PIXEL, blobs, particles
 
@@ -45,8 +45,8 @@ def test_a_model_grows_from_random_orientations(fourier):
     assert len(chosen) == 40 == made.touched.sum()
     # all particles are turned from their true orientations by the same rotation
     turn = Rotation.from_matrix(poses.rotations[chosen]).inv() * Rotation.from_matrix(POSES.rotations[chosen])
-    spread = (turn * turn.mean().inv()).magnitude()
-    assert np.rad2deg(np.median(spread)) < 12
+    map_reduce = (turn * turn.mean().inv()).magnitude()
+    assert np.rad2deg(np.median(map_reduce)) < 12
 
 
 def test_the_seed_decides_and_the_model_is_the_same_again():
@@ -77,8 +77,8 @@ def test_symmetry_can_be_applied_from_the_beginning():
     model = StochasticModel(
         source, poses, InitialModelOptions(symmetry="C4", apply_symmetry=True, batches=8, **OPTIONS)
     ).run()
-    turned = np.rot90(model[:, 1:, 1:], axes=(1, 2))
-    assert np.corrcoef(turned.ravel(), model[:, 1:, 1:].ravel())[0, 1] > 0.98
+    rotate = np.rot90(model[:, 1:, 1:], axes=(1, 2))
+    assert np.corrcoef(rotate.ravel(), model[:, 1:, 1:].ravel())[0, 1] > 0.98
     assert against(model, truth)[5] > 0.7
 
 

@@ -102,7 +102,7 @@ def test_the_command_of_a_form_names_the_cluster_and_the_queue():
 def test_what_a_form_says_can_be_set_on_a_run(name):
     run = names()[name]()
     model = FormModel(names()[name], "run")
-    texts = {n: t for n, t in model.asked().values.items() if not model.fields[n].wanted}
+    texts = {n: t for n, t in model.form_values().values.items() if not model.fields[n].wanted}
     set_parameters(None, run, texts, Path("/"))
     again = FormModel(names()[name], "run", dict(texts))
     assert again.texts() == model.texts()
@@ -110,13 +110,16 @@ def test_what_a_form_says_can_be_set_on_a_run(name):
 
 def test_bad_values_are_told_in_sentences_and_hidden_ones_count_as_right():
     model = FormModel(names()["pick-convnet"], "run")
-    for text, told in (("0", "Iterations must be >= 1, got 0."), ("x", "Iterations must be a whole number, got 'x'."),
-                       ("", "Iterations must not be empty.")):  # fmt: skip
+    for text, told in (
+        ("0", "Iterations must be >= 1, got 0."),
+        ("x", "Iterations must be a whole number, got 'x'."),
+        ("", "Iterations must not be empty."),
+    ):
         model.put("iterations", text)
         assert model.fields["iterations"].error == told
         assert model.errors()["iterations"] == told
     model.put("iterations", " 12 ")
-    assert "iterations" not in model.errors() and model.asked().values["iterations"] == "12"
+    assert "iterations" not in model.errors() and model.form_values().values["iterations"] == "12"
     model.put("learning_rate", "nan")
     assert "finite" in model.fields["learning_rate"].error
     model.put("min_distance", "")  # optional: empty means automatic

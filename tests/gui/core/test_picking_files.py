@@ -15,9 +15,9 @@ from emtomo.engine.parameters import output_target, protocols_by_name, set_param
 from emtomo.engine.project import EmtomoProject
 from emtomo.errors import EmtomoError, FormatError
 from emtomo.gui.core.form import FormModel
+from emtomo.gui.core.picking_run import PickingRun
 from emtomo.gui.core.previews import PREVIEWED, preview
 from emtomo.gui.core.shown import load, viewers_for
-from emtomo.gui.core.sitting import Sitting
 from emtomo.gui.core.wizards import WIZARDS, even, wizard_for
 from emtomo.io import imod, mrc
 from emtomo.objects import positions_of, rotations_of
@@ -40,24 +40,28 @@ def bench_of(opened):
 
 def sitting_of(opened, folder, kind, previous=None, run=900):
     tomograms = opened.find("simulate").tomograms
-    return Sitting(folder, run, tomograms, kind, previous)
+    return PickingRun(folder, run, tomograms, kind, previous)
 
 
 def test_registered_models_are_those_that_were_picked(opened, project):
-    sitting = sitting_of(opened, project, "models")
-    names = sitting.names
+    picking_run = sitting_of(opened, project, "models")
+    names = picking_run.names
     for k, name in enumerate(names):
-        session = sitting.session(name)
+        session = picking_run.session(name)
         session.new_model("vesicle")
         for x, y, z in ((10, 20, 30), (40, 50, 60), (11.25, 20, 8)):
             session.add(x + k, y, z)
         session.add(25, 25, 25, "inside")
-    assert sitting.unsaved and [r.count for r in sitting.rows()] == [4, 4] and sitting.row(names[0]).status == "done"
-    values = sitting.export()
-    assert not sitting.unsaved
+    assert (
+        picking_run.unsaved
+        and [r.count for r in picking_run.rows()] == [4, 4]
+        and picking_run.row(names[0]).status == "done"
+    )
+    values = picking_run.export()
+    assert not picking_run.unsaved
     run = bench_of(opened).run("pick-vectorial", "drawn", tomograms="simulate.tomograms", box_size=20, **values)
     frame = run.meshes.frame(tomogram_id=names[1])
-    voxels = to_voxels(positions_of(frame), sitting.shape(names[1]), sitting.pixel_size)
+    voxels = to_voxels(positions_of(frame), picking_run.shape(names[1]), picking_run.pixel_size)
     np.testing.assert_allclose(voxels[0], [30, 20, 11], atol=1e-3)
     np.testing.assert_allclose(voxels[2], [8, 20, 12.25], atol=1e-3)
     assert frame["role"].tolist() == ["point"] * 3 + ["inside"] and set(frame["model"]) == {"vesicle"}
@@ -69,37 +73,37 @@ def test_registered_models_are_those_that_were_picked(opened, project):
 
 
 def test_two_windows_never_write_to_the_same_points(opened, project):
-    sitting = sitting_of(opened, project, "models")
-    sitting.lock()
-    sitting.lock()  # the same process may open its list again
-    lock = sitting.folder / "open.json"
+    picking_run = sitting_of(opened, project, "models")
+    picking_run.lock()
+    picking_run.lock()  # the same process may open its list again
+    lock = picking_run.folder / "open.json"
     other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     lock.write_text(json.dumps({"pid": other.pid, "host": platform.node()}))
     with pytest.raises(EmtomoError, match=f"another window \\(process {other.pid}\\)"):
-        sitting.lock()
+        picking_run.lock()
     other.kill()
     other.wait()
-    sitting.lock()  # its process was killed: taken over
+    picking_run.lock()  # its process was killed: taken over
     lock.write_text(json.dumps({"pid": 1, "host": "elsewhere"}))
     with pytest.raises(EmtomoError, match="on elsewhere"):
-        sitting.lock()
+        picking_run.lock()
     lock.write_text("rubbish")
-    sitting.lock()
-    sitting.unlock()
+    picking_run.lock()
+    picking_run.unlock()
     assert not lock.exists()
 
 
 def test_points_that_are_registered_again_are_never_stale(opened, project):
     """The file has the same name; what a finished run made from it before must not stay."""
-    sitting = sitting_of(opened, project, "models")
-    session = sitting.session(sitting.names[0])
+    picking_run = sitting_of(opened, project, "models")
+    session = picking_run.session(picking_run.names[0])
     session.new_model("vesicle")
     session.add(10, 20, 30)
     bench = bench_of(opened)
-    run = bench.run("pick-vectorial", "again", tomograms="simulate.tomograms", box_size=20, **sitting.export())
+    run = bench.run("pick-vectorial", "again", tomograms="simulate.tomograms", box_size=20, **picking_run.export())
     assert len(run.meshes) == 1 and not opened.find("again").out_of_date()
     session.add(11, 21, 31)
-    values = sitting.export()
+    values = picking_run.export()
     run = opened.find("again")
     assert run.out_of_date()
     set_parameters(opened, run, values, project)
@@ -109,16 +113,16 @@ def test_points_that_are_registered_again_are_never_stale(opened, project):
 
 
 def test_previous_meshes_are_edited_in_place(opened, project):
-    sitting = sitting_of(opened, project, "models", opened.find("pick").meshes)
+    picking_run = sitting_of(opened, project, "models", opened.find("pick").meshes)
     before = opened.find("pick").meshes.frame()
-    assert sum(r.count for r in sitting.rows()) == len(before) and not sitting.unsaved
-    session = sitting.session(sitting.names[0])
+    assert sum(r.count for r in picking_run.rows()) == len(before) and not picking_run.unsaved
+    session = picking_run.session(picking_run.names[0])
     group = next(iter(session.models))
     session.select(group)
     session.remove_last()
-    assert sitting.unsaved
+    assert picking_run.unsaved
     run = bench_of(opened).run(
-        "pick-vectorial", "edited", tomograms="simulate.tomograms", meshes="pick.meshes", **sitting.export()
+        "pick-vectorial", "edited", tomograms="simulate.tomograms", meshes="pick.meshes", **picking_run.export()
     )
     frame = run.meshes.frame()
     assert len(frame) == len(before) - 1  # replaced, not added to
@@ -127,37 +131,37 @@ def test_previous_meshes_are_edited_in_place(opened, project):
 
 
 def test_every_save_of_particles_is_an_output_of_its_own(opened, project):
-    sitting = sitting_of(opened, project, "particles")
-    session = sitting.session(sitting.names[0])
+    picking_run = sitting_of(opened, project, "particles")
+    session = picking_run.session(picking_run.names[0])
     session.new_model("particles")
     session.add(20, 30, 40)
     with pytest.raises(EmtomoError, match="no model"):
         session.new_model("vesicle")
-    sitting.export()
+    picking_run.export()
     session.add(21, 31, 41)
-    values = sitting.export()
+    values = picking_run.export()
     run = bench_of(opened).run("pick-manually", "boxes", tomograms="simulate.tomograms", box_size=20, **values)
     assert len(run.coordinates) == 1 and len(run.coordinates_2) == 2
     session.undo()
     session.undo()
     with pytest.raises(EmtomoError, match="no point to register"):
-        sitting.export()
+        picking_run.export()
 
 
 def test_corrected_picks_of_the_network_are_registered_with_their_scores(opened, project):
-    sitting = sitting_of(opened, project, "references")
-    session = sitting.session(sitting.names[0])
+    picking_run = sitting_of(opened, project, "references")
+    session = picking_run.session(picking_run.names[0])
     good, bad, found = (session.new_model(kind) for kind in ("positive", "negative", "particles"))
     session.add_many(good, [[10, 11, 12, "point"]])
     session.add_many(bad, [[40, 41, 42, "point"]])
     session.add_many(found, [[20, 30, 40, "point", 0.75], [21, 31, 41, "point", 0.5]])
-    values = sitting.export()
-    text = (sitting.folder / "references.csv").read_text()
+    values = picking_run.export()
+    text = (picking_run.folder / "references.csv").read_text()
     assert "positive" in text and "negative" in text and text.count("\n") == 3
     run = bench_of(opened).run("pick-convnet", "corrected", tomograms="simulate.tomograms", group=4, **values)
     frame = run.coordinates.frame()
     assert frame["score"].tolist() == [0.75, 0.5] and set(frame["group"]) == {4} and set(frame["picker"]) == {"convnet"}
-    voxels = to_voxels(positions_of(frame), sitting.shape(sitting.names[0]), sitting.pixel_size)
+    voxels = to_voxels(positions_of(frame), picking_run.shape(picking_run.names[0]), picking_run.pixel_size)
     np.testing.assert_allclose(voxels[0], [40, 30, 20], atol=1e-3)
 
 
@@ -257,10 +261,10 @@ def test_every_viewer_draws_every_output_it_fits_or_says_why_not(opened, tmp_pat
 
 def test_imod_gets_a_model_with_the_particles_where_they_are(opened):
     shown = load(opened, "model.coordinates")
-    handed = external.imod(shown)
-    assert handed.command[0] == "3dmod" and handed.command[1].endswith(".mrc")
+    opened_outside = external.imod(shown)
+    assert opened_outside.command[0] == "3dmod" and opened_outside.command[1].endswith(".mrc")
     name = shown.value.tomogram_ids()[0]
-    model = next(f for f in handed.files if name in f.name)
+    model = next(f for f in opened_outside.files if name in f.name)
     found = imod.read_model(model)
     frame = shown.value.frame(tomogram_id=name)
     truth = to_voxels(positions_of(frame), shown.tomograms.shape(name), float(shown.tomograms.pixel_size.get()))[
@@ -273,9 +277,9 @@ def test_imod_gets_a_model_with_the_particles_where_they_are(opened):
 
 def test_chimerax_gets_arrows_along_the_normals(opened):
     shown = load(opened, "model.coordinates")
-    handed = external.chimerax(shown)
-    script, bild = handed.files
-    assert str(bild) in script.read_text() and handed.line.startswith("chimerax ")
+    opened_outside = external.chimerax(shown)
+    script, bild = opened_outside.files
+    assert str(bild) in script.read_text() and opened_outside.line.startswith("chimerax ")
     arrows = [line.split()[1:] for line in bild.read_text().splitlines() if line.startswith(".arrow")]
     name = bild.stem
     frame = shown.value.frame(tomogram_id=name)
@@ -290,9 +294,9 @@ def test_chimerax_gets_arrows_along_the_normals(opened):
 
 def test_napari_and_relion_get_files(opened):
     shown = load(opened, "model.coordinates")
-    handed = external.napari(shown)
-    compile(handed.files[0].read_text(), "script", "exec")
-    table = np.loadtxt(handed.files[1], delimiter=",", skiprows=1)
+    opened_outside = external.napari(shown)
+    compile(opened_outside.files[0].read_text(), "script", "exec")
+    table = np.loadtxt(opened_outside.files[1], delimiter=",", skiprows=1)
     assert table.shape == (len(shown.value.frame(tomogram_id=shown.value.tomogram_ids()[0])), 4)
     with pytest.raises(FormatError, match="cannot hold names with quotes"):  # the project's own name
         external.relion(load(opened, "extract.subtomograms"))
@@ -306,8 +310,8 @@ def test_napari_and_relion_get_files(opened):
 def test_relion_reads_the_star_file_of_boxes(made_project, tmp_path):
     shutil.copytree(made_project, tmp_path / "plain", symlinks=True)
     opened = EmtomoProject.open(tmp_path / "plain")
-    handed = external.relion(load(opened, "extract.subtomograms"))
-    star, display = handed.files[0], handed.files[-2]
+    opened_outside = external.relion(load(opened, "extract.subtomograms"))
+    star, display = opened_outside.files[0], opened_outside.files[-2]
     boxes = opened.find("extract").subtomograms
     first = boxes.frame().iloc[0]
     box = mrc.open_volume(first["file"]).reshape(-1, 24, 24, 24)[int(first["index"])]

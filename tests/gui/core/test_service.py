@@ -14,7 +14,7 @@ from emtomo.gui.core.background import Mailbox
 from emtomo.gui.core.compare import differences
 from emtomo.gui.core.runs import snapshot
 from emtomo.gui.core.service import ProjectService
-from emtomo.gui.core.verbs import Asked
+from emtomo.gui.core.verbs import FormValues
 
 pytestmark = pytest.mark.workflow
 
@@ -87,13 +87,13 @@ def test_runs_started_on_the_command_line_appear_by_themselves(window):
 
 
 def test_complaints_pending_inputs_and_a_chain_that_runs_in_its_order(window, tmp_path):
-    first = Asked("select-subset", "one", {"items": "model.coordinates", "number": "8"})
+    first = FormValues("select-subset", "one", {"items": "model.coordinates", "number": "8"})
     assert window.ask(lambda p: verbs.complaints(p, first, tmp_path)) == (True, [])
-    bad = Asked("select-subset", "pick", {"items": "model.coordinates"})
+    bad = FormValues("select-subset", "pick", {"items": "model.coordinates"})
     assert "labelled 'pick' already" in window.ask(lambda p: verbs.complaints(p, bad, tmp_path))[1][0]
     ok, one = window.ask(lambda p: verbs.save(p, first, tmp_path))
     assert ok
-    second = Asked("clean-coordinates", "two", {"coordinates": f"{one}.subset", "min_distance": "1"})
+    second = FormValues("clean-coordinates", "two", {"coordinates": f"{one}.subset", "min_distance": "1"})
     # the input is pending: no complaint, and starting it alone is refused by nobody but waits
     assert window.ask(lambda p: verbs.complaints(p, second, tmp_path)) == (True, [])
     ok, two = window.ask(lambda p: verbs.save(p, second, tmp_path))
@@ -104,10 +104,10 @@ def test_complaints_pending_inputs_and_a_chain_that_runs_in_its_order(window, tm
 
 
 def test_a_scheduled_run_can_be_taken_back(window, tmp_path):
-    slow = Asked("denoise-tomograms", "slow", {"tomograms": "simulate.tomograms", "iterations": "3000"})
+    slow = FormValues("denoise-tomograms", "slow", {"tomograms": "simulate.tomograms", "iterations": "3000"})
     ok, i = window.ask(lambda p: verbs.start(p, slow, tmp_path))
     assert ok, i
-    later = Asked("bin-tomograms", "later", {"tomograms": f"{i}.tomograms"})
+    later = FormValues("bin-tomograms", "later", {"tomograms": f"{i}.tomograms"})
     ok, k = window.ask(lambda p: verbs.start(p, later, tmp_path))
     assert ok, k
     assert window.wait(lambda: window.status("later") == "scheduled", 10)
@@ -131,15 +131,16 @@ def test_copy_rename_compare_delete(window):
     assert window.wait(lambda: window.status("other model"), 10)
     assert window.runs[made[1]].comment == "why not"
     assert window.ask(lambda p: verbs.rename(p, made[1], "pick", "")) == (
-        False, "This project has a run labelled 'pick' already; labels are unique.",
-    )  # fmt: skip
-    change = Asked("model-workflow", "other model", {"cropping": "9"}, run=made[1])
+        False,
+        "This project has a run labelled 'pick' already; labels are unique.",
+    )
+    change = FormValues("model-workflow", "other model", {"cropping": "9"}, run=made[1])
     assert window.ask(lambda p: verbs.save(p, change, window.service.folder))[0]
     rows = window.ask(lambda p: differences(p, by_label["model"], made[1]))[1]
     assert ("Cropping parameter (voxel)", "8", "9") in rows
     assert all(row[0] in ("Cropping parameter (voxel)", "Input meshes") for row in rows)
     # a label that is being typed is checked and not stored; saving the form stores it
-    typed = Asked("model-workflow", "third model", {"cropping": "9"}, run=made[1])
+    typed = FormValues("model-workflow", "third model", {"cropping": "9"}, run=made[1])
     assert window.ask(lambda p: verbs.complaints(p, typed, window.service.folder)) == (True, [])
     assert window.ask(lambda p: p.find(str(made[1])).getObjLabel()) == (True, "other model")
     assert window.ask(lambda p: verbs.save(p, typed, window.service.folder))[0]
@@ -166,12 +167,12 @@ def test_an_edited_run_that_goes_on_is_never_stale(project):
     opened = EmtomoProject.open(project)
     runs = snapshot(opened)
     by_label = {r.label: r.id for r in runs.values()}
-    verbs.save(opened, Asked("model-workflow", "model", {"cropping": "12"}, run=by_label["model"]), project)
+    verbs.save(opened, FormValues("model-workflow", "model", {"cropping": "12"}, run=by_label["model"]), project)
     after = snapshot(opened)
     assert after[by_label["model"]].out_of_date and after[by_label["extract"]].out_of_date
     assert not after[by_label["pick"]].out_of_date
     with pytest.raises(ProjectError, match="no parameter 'colour'"):
-        verbs.save(opened, Asked("model-workflow", "model", {"colour": "red"}, run=by_label["model"]), project)
+        verbs.save(opened, FormValues("model-workflow", "model", {"colour": "red"}, run=by_label["model"]), project)
 
 
 def test_a_new_parameter_with_its_default_makes_no_run_out_of_date(project):
@@ -197,5 +198,11 @@ def test_a_run_with_others_below_it_is_restarted_and_they_are_out_of_date(window
     )
     assert window.wait(lambda: window.runs[by_label["model"]].out_of_date, 10)
     assert window.ask(lambda p: verbs.go(p, [by_label[n] for n in ("model", "extract", "average")]))[0]
-    assert window.wait(lambda: not any(r.out_of_date or r.active for r in window.runs.values() if r.label in
-                                       ("model", "extract", "average")), 60)  # fmt: skip
+    assert window.wait(
+        lambda: (
+            not any(
+                r.out_of_date or r.active for r in window.runs.values() if r.label in ("model", "extract", "average")
+            )
+        ),
+        60,
+    )

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from emtomo.compute.device import threads
-from emtomo.compute.refinement.climbs import climb_all
-from emtomo.compute.refinement.cuda import Cuda
-from emtomo.compute.refinement.expectation import MOST_STEPS, Grid, Peaks, best_apart, distinct, peaks_of
-from emtomo.compute.refinement.particles import Particles, Poses
-from emtomo.compute.refinement.worker import EDGE, Half, Outcome, Setting, Worker
-from emtomo.compute.spread import Told
+from emtomo.compute.likelihood.cuda_arrays import Cuda
+from emtomo.compute.likelihood.newton import newton_ascent_batch
+from emtomo.compute.likelihood.pose_estimator import EDGE, HalfSet, IterationPlan, PartialSums, PoseEstimator
+from emtomo.compute.likelihood.posterior import MAX_NEWTON_STEPS, Grid, Peaks, distinct, laplace_modes, separate_maxima
+from emtomo.compute.likelihood.views import Particles, Poses
+from emtomo.compute.map_reduce import OnProgress
 
 DEVICE_BYTES = 2**31  # of a batch's boxes and data, and again of its scores
 MOST = 64  # particles of a batch
@@ -41,30 +41,32 @@ class Batch:
     w: Any
 
 
-class CudaWorker(Worker):
+class CudaPoseEstimator(PoseEstimator):
     """Locates particles with the CUDA kernels."""
 
-    def __init__(self, particles: Particles, half: Half, setting: Setting) -> None:
-        super().__init__(particles, half, setting)
-        packing, n = self.packing, self.packing.size
-        self.cuda = Cuda(self.reference, packing.k, n, setting.device)
+    def __init__(self, particles: Particles, half: HalfSet, plan: IterationPlan) -> None:
+        super().__init__(particles, half, plan)
+        coefficients, n = self.coefficients, self.coefficients.size
+        self.cuda = Cuda(self.reference, coefficients.k, n, plan.device)
         self.xp = xp = self.cuda.xp
         self.searches = self.prepared()
-        self._noise, self._index, self._centre = (xp.asarray(a) for a in (self.noise, packing.index, packing.centre))
-        inside = np.zeros(len(packing), np.bool_)
-        inside[packing.within(setting.radius)] = True
+        self._noise, self._index, self._centre = (
+            xp.asarray(a) for a in (self.noise, coefficients.index, coefficients.centre)
+        )
+        inside = np.zeros(len(coefficients), np.bool_)
+        inside[coefficients.within(plan.radius)] = True
         self._inside = xp.asarray(inside)
-        self._stages = [[xp.asarray(packing.within(s), np.int32) for s in one.stages] for one in setting.searches]
+        self._stages = [[xp.asarray(coefficients.within(s), np.int32) for s in one.stages] for one in plan.searches]
         self._grids = [_DeviceGrid(self.cuda, search.grid) for search in self.searches]
-        self.most = int(np.clip(DEVICE_BYTES // (40 * n**3 + 60 * len(packing)), 1, MOST))
+        self.most = int(np.clip(DEVICE_BYTES // (40 * n**3 + 60 * len(coefficients)), 1, MOST))
 
     def sections(self, k: np.ndarray, rotations: np.ndarray) -> np.ndarray:
-        """See :class:`Worker`."""
+        """See :class:`PoseEstimator`."""
         return self.cuda.host(self.cuda.sections(self.cuda.float32(k), rotations))
 
-    def outcome(self, members: np.ndarray, poses: Poses, told: Told) -> Outcome:
-        """See :class:`Worker`; boxes are read while the device works on those before them."""
-        out = self.nothing()
+    def partial(self, members: np.ndarray, poses: Poses, on_progress: OnProgress) -> PartialSums:
+        """See :class:`PoseEstimator`; boxes are read while the device works on those before them."""
+        out = self.no_particles()
         if not len(members):
             return out
         sums = self.xp.zeros(out.sums.shape, np.float32)
@@ -80,12 +82,12 @@ class CudaWorker(Worker):
                 batch = self.on_device(members_here, boxes, poses.shifts[members_here])
                 peaks = self.peaks(batch, poses)
                 self._add(batch, peaks, poses, sums, out)
-                told(len(members_here))
+                on_progress(len(members_here))
         out.sums = self.cuda.host(sums)
         return out
 
     def on_device(self, members: np.ndarray, boxes: np.ndarray, shifts: np.ndarray) -> Batch:
-        """Return what :meth:`Worker.measured` does, of a batch."""
+        """Return what :meth:`PoseEstimator.measured` does, of a batch."""
         xp = self.xp
         whole = xp.asarray(boxes)
         weights = [self.weight(int(i)) for i in members]
@@ -98,11 +100,11 @@ class CudaWorker(Worker):
         return Batch(members, data.astype(np.complex64), square, d, w.astype(np.float32))
 
     def _balls(self, shifts: np.ndarray) -> Any:
-        """Return the masks about particles' centres; see :func:`~emtomo.compute.filters.ball`."""
-        xp, n = self.xp, self.packing.size
+        """Return the masks about particles' centres; see :func:`~emtomo.compute.fourier.filters.ball`."""
+        xp, n = self.xp, self.coefficients.size
         along = self.cuda.float32((np.arange(n) - n // 2 - np.asarray(shifts)[:, :, None]) ** 2)
         r = along[:, 2, :, None, None] + along[:, 1, None, :, None] + along[:, 0, None, None, :]
-        t = xp.clip((xp.sqrt(r) - np.float32(self.setting.mask_radius)) / np.float32(EDGE), 0, 1)
+        t = xp.clip((xp.sqrt(r) - np.float32(self.plan.mask_radius)) / np.float32(EDGE), 0, 1)
         return np.float32(0.5) + np.float32(0.5) * xp.cos(np.float32(np.pi) * t)
 
     def _transform(self, boxes: Any) -> Any:
@@ -112,7 +114,7 @@ class CudaWorker(Worker):
 
     def peaks(self, batch: Batch, poses: Poses) -> list[Peaks]:
         """Return the peaks of every particle of a batch."""
-        which = self.setting.which[batch.members]
+        which = self.plan.which[batch.members]
         found: list[Peaks | None] = [None] * len(batch.members)
         for search in np.unique(which):
             places = np.flatnonzero(which == search)
@@ -122,7 +124,7 @@ class CudaWorker(Worker):
         return [peaks for peaks in found if peaks is not None]
 
     def _starts(self, which: int, batch: Batch, places: np.ndarray, poses: Poses) -> list[list[Start]]:
-        """Return for every particle at `places` what :func:`~emtomo.compute.refinement.expectation.starts` does."""
+        """Return for every particle at `places` what :func:`.posterior.initial_poses` does."""
         search, grid = self.searches[which], self._grids[which]
         members = batch.members[places]
         shifts, priors = poses.shifts[members], [self.prior(int(i)) for i in members]
@@ -138,12 +140,12 @@ class CudaWorker(Worker):
             for j, prior in enumerate(priors[some]):
                 turns = search.grid.rotations if search.absolute else rotations[first + j] @ search.grid.rotations
                 moves = shifts[first + j] + search.grid.shifts[best[j]]
-                out.append(best_apart(height[j], turns, moves, prior, search.grid.angle_step, search.peaks))
+                out.append(separate_maxima(height[j], turns, moves, prior, search.grid.angle_step, search.peaks))
         return out
 
     def _climbed(self, which: int, batch: Batch, places: np.ndarray, begun: list[list[Start]]) -> list[Peaks]:
         """Return the peaks that Newton steps lead to, their resolution rising stage by stage."""
-        search, size = self.setting.searches[which], self.packing.size
+        search, size = self.plan.searches[which], self.coefficients.size
         priors = [self.prior(int(i)) for i in batch.members]
         centres = np.array([prior.rotation for prior in priors]), np.array([prior.shift for prior in priors])
         limits = float(np.deg2rad(search.grid.angle_step)), max(1.0, size / (4 * search.stages[0]))
@@ -154,19 +156,19 @@ class CudaWorker(Worker):
             def likelihoods(*poses: np.ndarray, chosen: Any = chosen) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
                 return self.cuda.likelihoods(chosen, batch.d, batch.w, *poses)
 
-            density, rotations, shifts, curvature = climb_all(
-                likelihoods, owner, rotations, shifts, centres, priors[0].precision, limits, MOST_STEPS
+            density, rotations, shifts, curvature = newton_ascent_batch(
+                likelihoods, owner, rotations, shifts, centres, priors[0].precision, limits, MAX_NEWTON_STEPS
             )
             kept = []
             for part in (np.flatnonzero(owner == place) for place in places):
                 some = density[part], rotations[part], shifts[part], curvature[part]
-                kept.append(part[distinct(*some, self.setting.group)])
+                kept.append(part[distinct(*some, self.plan.group)])
             last, every = (density, rotations, shifts, curvature), np.concatenate(kept)
             owner, rotations, shifts = owner[every], rotations[every], shifts[every]
         density, rotations, shifts, curvature = last
-        return [peaks_of(density[part], rotations[part], shifts[part], curvature[part]) for part in kept]
+        return [laplace_modes(density[part], rotations[part], shifts[part], curvature[part]) for part in kept]
 
-    def _add(self, batch: Batch, peaks: list[Peaks], poses: Poses, sums: Any, out: Outcome) -> None:
+    def _add(self, batch: Batch, peaks: list[Peaks], poses: Poses, sums: Any, out: PartialSums) -> None:
         """Insert a batch, and add up what the reference does not explain of it."""
         halves = poses.half[batch.members]
         added = [self.poses_to_add(one, int(half)) for one, half in zip(peaks, halves, strict=True)]
@@ -176,7 +178,7 @@ class CudaWorker(Worker):
         self.cuda.insert(data, batch.w, owner, rotations, shifts, factors, sums)
         first = np.array([one.rotations[0] for one in peaks]), np.array([one.shifts[0] for one in peaks])
         power, measured = self.cuda.residuals(self._inside, batch.data, batch.square, *first)
-        band = self.packing.band
+        band = self.coefficients.band
         out.residual += np.bincount(band, power, minlength=len(out.residual))
         out.measured += np.bincount(band, measured, minlength=len(out.measured))
         for i, one, half in zip(batch.members, peaks, halves, strict=True):
@@ -215,15 +217,17 @@ class _DeviceGrid:
         xp, count = self.xp, len(d)
         turns = self.cuda.float32(shifts) @ self.k.T * self.cuda.turn
         here = d * (xp.cos(turns) + 1j * xp.sin(turns)).astype(np.complex64)
-        moved = (self.waves[None] * here[:, None]).view(np.float32)  # (b, s, 2 n)
+        apply_phase_shift = (self.waves[None] * here[:, None]).view(np.float32)  # (b, s, 2 n)
         double = xp.repeat(w, 2, axis=1)
         if self.sections is not None:
-            scores = (self.sections @ moved.reshape(-1, moved.shape[2]).T).reshape(len(self.sections), count, -1)
+            scores = (self.sections @ apply_phase_shift.reshape(-1, apply_phase_shift.shape[2]).T).reshape(
+                len(self.sections), count, -1
+            )
             scores, norms = scores.transpose(1, 0, 2), (self.squares @ double.T).T
         else:
             wanted = (rotations[:, None] @ self.rotations).reshape(-1, 3, 3)
             sections = self.cuda.sections(self.k, wanted).reshape(count, len(self.rotations), -1)
-            scores = sections @ moved.transpose(0, 2, 1)
+            scores = sections @ apply_phase_shift.transpose(0, 2, 1)
             norms = ((sections**2) @ double[:, :, None])[:, :, 0]
         scores = 2 * scores - self.cuda.float32(penalty)[:, None, :]
         best = scores.argmax(axis=2)

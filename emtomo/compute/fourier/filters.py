@@ -3,8 +3,8 @@
 import numpy as np
 
 from emtomo.compute.device import threads
-from emtomo.compute.fsc import shells_of
-from emtomo.compute.resampling import resample
+from emtomo.compute.fourier.resampling import resample
+from emtomo.compute.fourier.shell_correlation import shells_of
 
 
 def radial_filter(volume: np.ndarray, curve: np.ndarray) -> np.ndarray:

@@ -34,7 +34,7 @@ def project(volume: np.ndarray, tilt_angles: np.ndarray) -> np.ndarray:
     return out
 
 
-def ramp_filtered(images: np.ndarray) -> np.ndarray:
+def filter_ramp(images: np.ndarray) -> np.ndarray:
     """Return images with the ramp filter along x that makes back-projection an inverse, Hann-windowed.
 
     References
@@ -58,7 +58,7 @@ def back_project(images: np.ndarray, tilt_angles: np.ndarray, depth: int) -> np.
     Parameters
     ----------
     images : (n, y, x) array
-        Filtered with :func:`ramp_filtered` for a weighted back-projection.
+        Filtered with :func:`filter_ramp` for a weighted back-projection.
     tilt_angles : (n,) array
         Degrees.
     depth : int

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from emtomo.compute.device import threads
-from emtomo.compute.refinement.reference import PAD, gridding, margin
+from emtomo.compute.fourier.padded_reference import PAD, gridding_correction, margin
 from emtomo.compute.symmetry import symmetry_rotations
 
 FLOOR = 1e-3  # of the shell's mean weight: what less than this measured is not blown up
@@ -33,7 +33,7 @@ class Sums:
 
     @classmethod
     def of(cls, size: int, radius: float, partial: list[np.ndarray]) -> "Sums":
-        """Return the total of partial sums, as :func:`partial_sums` makes them."""
+        """Return the total of partial sums, as :func:`empty_sums` makes them."""
         data = np.zeros(partial[0].shape[:3], np.complex128)
         weights = np.zeros(partial[0].shape[:3])
         for part in partial:
@@ -77,7 +77,7 @@ class Sums:
         return out
 
 
-def partial_sums(radius: float) -> np.ndarray:
+def empty_sums(radius: float) -> np.ndarray:
     """Return an empty array to insert particles into: real part, imaginary part and weight side by side, float32.
 
     Few enough particles go into one that float32 holds their sum; :meth:`Sums.of` adds them up in float64.
@@ -129,4 +129,4 @@ def solve(sums: Sums, inverse_prior: np.ndarray | None = None) -> np.ndarray:
     ]
     padded = irfftn(spectrum, (wide, wide, wide), workers=threads(), overwrite_x=True)
     place = (np.arange(n) - n // 2) % wide
-    return (padded[np.ix_(place, place, place)] / gridding(n)).astype(np.float32)
+    return (padded[np.ix_(place, place, place)] / gridding_correction(n)).astype(np.float32)

@@ -14,7 +14,7 @@ from pyworkflow.protocol.params import ElementGroup
 
 
 @contextmanager
-def resting() -> Iterator[None]:
+def pause_gc() -> Iterator[None]:
     """Let the collector rest."""
     on = gc.isenabled()
     gc.disable()

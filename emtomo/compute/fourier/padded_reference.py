@@ -7,7 +7,7 @@ from emtomo.compute.device import threads
 PAD = 2
 
 
-def gridding(size: int, pad: int = PAD) -> np.ndarray:
+def gridding_correction(size: int, pad: int = PAD) -> np.ndarray:
     """Return by what trilinear interpolation in a transform padded `pad` times weakens each voxel.
 
     References
@@ -19,7 +19,7 @@ def gridding(size: int, pad: int = PAD) -> np.ndarray:
     return (along[:, None, None] * along[None, :, None] * along[None, None, :]).astype(np.float32)
 
 
-def padded_transform(volume: np.ndarray, radius: float, pad: int = PAD) -> np.ndarray:
+def transform_padded(volume: np.ndarray, radius: float, pad: int = PAD) -> np.ndarray:
     """Return the transform of `volume` at ``1 / pad`` of a shell, within `radius` shells.
 
     Parameters
@@ -38,7 +38,7 @@ def padded_transform(volume: np.ndarray, radius: float, pad: int = PAD) -> np.nd
     n = volume.shape[0]
     wide = pad * n
     padded = np.zeros((wide, wide, wide), np.float32)
-    corrected = np.asarray(volume, np.float32) / gridding(n, pad)
+    corrected = np.asarray(volume, np.float32) / gridding_correction(n, pad)
     first = -(n // 2)
     place = (np.arange(n) + first) % wide
     padded[np.ix_(place, place, place)] = corrected

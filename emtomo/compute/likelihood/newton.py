@@ -1,4 +1,4 @@
-"""Newton steps of many poses at a time, in step with each other; as ``fourier_cpu.climb`` does them for one."""
+"""Newton steps of many poses at a time, in step with each other; as ``fourier_cpu.newton_ascent`` does them for one."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ import numpy as np
 Likelihoods = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 
-def climb_all(
+def newton_ascent_batch(
     likelihoods: Likelihoods,
     owner: np.ndarray,
     rotations: np.ndarray,
@@ -57,7 +57,7 @@ def climb_all(
         active = active[~ended]
         if not len(active):
             break
-        at_rotation[active] = turned_all(best_rotation[active], steps[active, :3])
+        at_rotation[active] = rotate_batch(best_rotation[active], steps[active, :3])
         at_shift[active] = best_shift[active] + steps[active, 3:]
     return best, best_rotation, best_shift, information
 
@@ -76,7 +76,7 @@ def _newton(
     return step * np.minimum(1.0, shorter)[:, None], promise
 
 
-def turned_all(rotations: np.ndarray, omega: np.ndarray) -> np.ndarray:
+def rotate_batch(rotations: np.ndarray, omega: np.ndarray) -> np.ndarray:
     """Return rotation @ exp([omega]x) of all (Rodrigues' formula)."""
     angle = np.linalg.norm(omega, axis=1)
     axis = omega / np.maximum(angle, 1e-12)[:, None]
@@ -88,9 +88,14 @@ def turned_all(rotations: np.ndarray, omega: np.ndarray) -> np.ndarray:
 
 
 def add_priors(
-    rotations: np.ndarray, shifts: np.ndarray, centre_rotations: np.ndarray, centre_shifts: np.ndarray,
-    precision: np.ndarray, gradient: np.ndarray, information: np.ndarray,
-) -> np.ndarray:  # fmt: skip
+    rotations: np.ndarray,
+    shifts: np.ndarray,
+    centre_rotations: np.ndarray,
+    centre_shifts: np.ndarray,
+    precision: np.ndarray,
+    gradient: np.ndarray,
+    information: np.ndarray,
+) -> np.ndarray:
     """Return the log priors of poses and add their derivatives; see ``fourier_cpu.log_prior``."""
     off = shifts - centre_shifts
     total = -0.5 * precision[1] * (off**2).sum(axis=1)

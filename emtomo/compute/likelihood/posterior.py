@@ -13,7 +13,7 @@ import numpy as np
 from emtomo.compute.kernels import fourier_cpu
 
 DEEPEST = 12.0  # log density below the best at which a peak no longer counts
-MOST_STEPS = 8
+MAX_NEWTON_STEPS = 8
 # a turn is never less certain than half a turn, a shift than some tens of voxels
 LEAST = np.array([0.1, 0.1, 0.1, 1e-3, 1e-3, 1e-3])
 WIDEST = np.deg2rad(40.0)
@@ -81,7 +81,7 @@ def waves(k: np.ndarray, shifts: np.ndarray, size: int) -> np.ndarray:
     return np.exp(2j * np.pi * turns).astype(np.complex64)
 
 
-def starts(
+def initial_poses(
     grid: Grid,
     sections_of: Callable[[np.ndarray, np.ndarray], np.ndarray],
     data: np.ndarray,
@@ -122,16 +122,16 @@ def starts(
         norms = np.empty(len(rotations), np.float32)
         fourier_cpu.norms(sections, w, norms)
     here = data[grid.chosen] * waves(grid.k, shift[None, :], size)[0]
-    moved = (grid.waves * here).view(np.float32)
-    scores = 2 * (sections @ moved.T)
+    apply_phase_shift = (grid.waves * here).view(np.float32)
+    scores = 2 * (sections @ apply_phase_shift.T)
     off = shift + grid.shifts - prior.shift
     scores -= (0.5 * prior.per_shift * (off**2).sum(axis=1)).astype(np.float32)
     best = scores.argmax(axis=1)
     height = scores[np.arange(len(scores)), best] - norms
-    return best_apart(height, rotations, shift + grid.shifts[best], prior, grid.angle_step, most)
+    return separate_maxima(height, rotations, shift + grid.shifts[best], prior, grid.angle_step, most)
 
 
-def best_apart(
+def separate_maxima(
     height: np.ndarray, rotations: np.ndarray, shifts: np.ndarray, prior: Prior, step: float, most: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return the likeliest orientations with their shifts, the best first, no two within 1.3 `step` degrees.
@@ -167,9 +167,9 @@ def _apart(
     return [(rotations[i], shifts[i]) for i in kept]
 
 
-def climb(
+def newton_ascent(
     candidates: list[tuple[np.ndarray, np.ndarray]],
-    climbed: Callable[..., tuple[float, np.ndarray, np.ndarray, np.ndarray]],
+    ascend: Callable[..., tuple[float, np.ndarray, np.ndarray, np.ndarray]],
     stages: list[tuple[np.ndarray, np.ndarray]],
     data: np.ndarray,
     weight: np.ndarray,
@@ -183,7 +183,7 @@ def climb(
     Parameters
     ----------
     candidates : list of (rotation, shift)
-    climbed : callable
+    ascend : callable
         Frequencies, data, weights, size, rotation, shift, the prior's centre and precision, limits and number of
         steps to log posterior density, rotation, shift and information at the top of the nearest peak.
     stages : list of (chosen, k)
@@ -199,11 +199,11 @@ def climb(
     arguments = prior.rotation.astype(float), prior.shift.astype(float), prior.precision, np.array(limits)
     for chosen, k in stages:
         d, w = data[chosen], weight[chosen]
-        peaks = [climbed(k, d, w, size, rotation, shift, *arguments, MOST_STEPS) for rotation, shift in candidates]
+        peaks = [ascend(k, d, w, size, rotation, shift, *arguments, MAX_NEWTON_STEPS) for rotation, shift in candidates]
         density, rotations, shifts, information = (np.array(part) for part in zip(*peaks, strict=True))
         kept = distinct(density, rotations, shifts, information, group)
         candidates = list(zip(rotations[kept], shifts[kept], strict=True))
-    return peaks_of(density[kept], rotations[kept], shifts[kept], information[kept])
+    return laplace_modes(density[kept], rotations[kept], shifts[kept], information[kept])
 
 
 def distinct(
@@ -220,7 +220,7 @@ def distinct(
     return order[new]
 
 
-def peaks_of(density: np.ndarray, rotations: np.ndarray, shifts: np.ndarray, information: np.ndarray) -> Peaks:
+def laplace_modes(density: np.ndarray, rotations: np.ndarray, shifts: np.ndarray, information: np.ndarray) -> Peaks:
     """Return peaks with their masses: those of Gaussians with their curvatures."""
     covariance = np.linalg.inv(information + np.diag(LEAST))
     logs = density + 0.5 * np.linalg.slogdet(2 * np.pi * covariance)[1]
@@ -235,7 +235,7 @@ def peaks_of(density: np.ndarray, rotations: np.ndarray, shifts: np.ndarray, inf
     )
 
 
-def spread_out(peaks: Peaks, least: float, smallest: float) -> list[tuple[float, np.ndarray, np.ndarray]]:
+def expand_modes(peaks: Peaks, least: float, smallest: float) -> list[tuple[float, np.ndarray, np.ndarray]]:
     """Return weighted poses that stand for the peaks with their widths: weight, rotation, shift.
 
     Along every axis about which a peak is wider than `least` radians it is replaced by a pose to
@@ -269,6 +269,6 @@ def spread_out(peaks: Peaks, least: float, smallest: float) -> list[tuple[float,
                 omega = sign * min(np.sqrt(len(wide) * variance[a]), WIDEST) * axes[:, a]
                 # the shift that is likeliest with this turn
                 drag = covariance[3:, :3] @ axes[:, a] / variance[a] * (omega @ axes[:, a])
-                pose = fourier_cpu.turned(rotation, omega), shift + drag
+                pose = fourier_cpu.rotate(rotation, omega), shift + drag
                 out.append((float(mass) / (2 * len(wide)), *pose))
     return out

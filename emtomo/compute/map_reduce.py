@@ -6,7 +6,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 from emtomo.compute.device import threads
 
-Told = Callable[[int], None]
+OnProgress = Callable[[int], None]
 
 
 class Piece(Protocol):
@@ -21,7 +21,7 @@ class Piece(Protocol):
 class Partial(Protocol):
     """What one call gives."""
 
-    def joined(self, other: Self) -> Self:
+    def combine(self, other: Self) -> Self:
         """Return what both pieces give together."""
 
 
@@ -38,39 +38,45 @@ P = TypeVar("P", bound=Piece)
 R = TypeVar("R", bound=Partial)
 
 
-class Spread(Protocol):
+class MapReduce(Protocol):
     """Something that carries out a map and adds up what it gives."""
 
     def __call__(
-        self, work: Callable[[Any, P, Told], R], shared: Any, groups: Sequence[Sequence[P]], told: Told
+        self,
+        work: Callable[[Any, P, OnProgress], R],
+        shared: Any,
+        groups: Sequence[Sequence[P]],
+        on_progress: OnProgress,
     ) -> list[R]:
         """Return for every group what ``work(shared, piece, told)`` of its pieces gives together.
 
         Parameters
         ----------
         work : callable
-            A function of a module, so that it can be found on other machines; it calls `told` with amounts done.
+            A function of a module, so that it can be found on other machines; it calls `on_progress` with amounts done.
         shared : Shared
         groups : sequence of sequences of Piece
             None empty. What the pieces of a group give is joined in pairs, always in the same order, so that the sums
             do not depend on where and when they were made.
-        told : callable
+        on_progress : callable
             Called with how much more is done, from any thread.
         """
 
 
-def in_threads(work: Callable[[Any, P, Told], R], shared: Shared, groups: Sequence[Sequence[P]], told: Told) -> list[R]:
-    """Work on the pieces in the threads of this process; see :class:`Spread`."""
+def in_threads(
+    work: Callable[[Any, P, OnProgress], R], shared: Shared, groups: Sequence[Sequence[P]], on_progress: OnProgress
+) -> list[R]:
+    """Work on the pieces in the threads of this process; see :class:`MapReduce`."""
     from threadpoolctl import threadpool_limits
 
     pieces = [piece for group in groups for piece in group]
     side_by_side = threads() if shared.parallel else 1
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(side_by_side) as pool:
-        results = iter(list(pool.map(lambda piece: work(shared, piece, told), pieces)))
-        return [in_pairs([next(results) for _ in group], lambda a, b: a.joined(b)) for group in groups]
+        results = iter(list(pool.map(lambda piece: work(shared, piece, on_progress), pieces)))
+        return [reduce_pairwise([next(results) for _ in group], lambda a, b: a.combine(b)) for group in groups]
 
 
-def in_pairs(items: list[T], join: Callable[[T, T], T]) -> T:
+def reduce_pairwise(items: list[T], join: Callable[[T, T], T]) -> T:
     """Return all `items` joined: neighbours first, then what they gave, until one is left."""
     while len(items) > 1:
         pairs = [items[k : k + 2] for k in range(0, len(items), 2)]

@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from emtomo.compute.device import threads
-from emtomo.compute.fsc import fourier_shell_correlation
+from emtomo.compute.fourier.reconstruction import Sums, solve
+from emtomo.compute.fourier.shell_correlation import fourier_shell_correlation
 from emtomo.compute.kernels import fourier_cpu
-from emtomo.compute.refinement.maximisation import Sums, solve
 from emtomo.compute.symmetry import parse_symmetry
 
 BETTER = 0.02  # of the mean FSC, by which another setting must win
@@ -37,7 +37,7 @@ def other_settings(symmetry: str) -> np.ndarray:
     return np.empty((0, 3, 3))
 
 
-def turned_sums(sums: Sums, rotation: np.ndarray) -> Sums:
+def rotate_sums(sums: Sums, rotation: np.ndarray) -> Sums:
     """Return completed sums of the volume V(rotation x)."""
     out = Sums(sums.size, sums.radius, np.zeros_like(sums.data), np.zeros_like(sums.weights))
     slices = np.array_split(np.arange(sums.data.shape[0]), max(1, threads()) * 4)
@@ -49,7 +49,7 @@ def turned_sums(sums: Sums, rotation: np.ndarray) -> Sums:
     return out
 
 
-def common_setting(sums: dict[int, Sums], mask: np.ndarray, symmetry: str) -> np.ndarray | None:
+def find_common_setting(sums: dict[int, Sums], mask: np.ndarray, symmetry: str) -> np.ndarray | None:
     """Return the rotation g for which the second half's map V(g x) agrees better with the first half's; None for none.
 
     Parameters
@@ -70,7 +70,7 @@ def common_setting(sums: dict[int, Sums], mask: np.ndarray, symmetry: str) -> np
 
     best, gain = None, agreement(sums[2]) + BETTER
     for g in candidates:
-        found = agreement(turned_sums(sums[2], g))
+        found = agreement(rotate_sums(sums[2], g))
         if found > gain:
             best, gain = g, found
     return best

@@ -1,4 +1,4 @@
-"""The pieces of a map on the workers of a Dask cluster; see :mod:`emtomo.compute.spread`."""
+"""The pieces of a map on the workers of a Dask cluster; see :mod:`emtomo.compute.map_reduce`."""
 
 import ctypes
 import math
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from emtomo.compute.spread import P, R, Told, in_pairs
+from emtomo.compute.map_reduce import OnProgress, P, R, reduce_pairwise
 from emtomo.engine.cluster import threads_of_worker
 from emtomo.errors import EmtomoError
 
@@ -17,7 +17,7 @@ _AS_WITHOUT_DASK = ((-3, 32 * 2**20), (-1, 64 * 2**20))  # M_MMAP_THRESHOLD, M_T
 PER_THREAD = 2  # pieces for every thread of the cluster, so that all end at about the same time
 
 
-class DaskSpread:
+class DaskMapReduce:
     """Carry out maps on a cluster.
 
     With up to eight threads the pieces, and with them every bit of the result, are those of one machine; with
@@ -32,9 +32,13 @@ class DaskSpread:
         self.client = client
 
     def __call__(
-        self, work: Callable[[Any, P, Told], R], shared: Any, groups: Sequence[Sequence[P]], told: Told
+        self,
+        work: Callable[[Any, P, OnProgress], R],
+        shared: Any,
+        groups: Sequence[Sequence[P]],
+        on_progress: OnProgress,
     ) -> list[R]:
-        """See :class:`emtomo.compute.spread.Spread`; `told` is called when a piece is done."""
+        """See :class:`emtomo.compute.map_reduce.MapReduce`; `on_progress` is called when a piece is done."""
         from distributed import as_completed
 
         threads = max(1, sum(self.client.nthreads().values()))
@@ -49,19 +53,19 @@ class DaskSpread:
 
         started = [[sent(part) for piece in group for part in piece.parts(times)] for group in groups]
         # added up on the workers: of many sums only one travels here
-        joined = [in_pairs(group, lambda a, b: self.client.submit(add, a, b, pure=False)) for group in started]
+        combine = [reduce_pairwise(group, lambda a, b: self.client.submit(add, a, b, pure=False)) for group in started]
         try:
             for future in as_completed([future for group in started for future in group]):
                 if future.status == "error":
                     raise _sentence(future.exception())
-                told(lengths[future.key])
-            return list(self.client.gather(joined))
+                on_progress(lengths[future.key])
+            return list(self.client.gather(combine))
         finally:
-            for future in [remote, *joined, *(future for group in started for future in group)]:
+            for future in [remote, *combine, *(future for group in started for future in group)]:
                 future.release()
 
 
-def call(work: Callable[[Any, P, Told], R], shared: Any, piece: P) -> R:
+def call(work: Callable[[Any, P, OnProgress], R], shared: Any, piece: P) -> R:
     """Work on a piece in a worker; several of them run side by side in its threads."""
     from threadpoolctl import threadpool_limits
 
@@ -89,7 +93,7 @@ def keep_memory() -> None:
 
 def add(first: R, second: R) -> R:
     """Return what two pieces give together."""
-    return first.joined(second)
+    return first.combine(second)
 
 
 def _nobody(more: int) -> None:

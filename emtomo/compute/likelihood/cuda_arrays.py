@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from emtomo.compute.device import device_arrays
-from emtomo.compute.refinement.reference import PAD
+from emtomo.compute.fourier.padded_reference import PAD
 
 _PAD = np.float32(PAD)
 LANES = 256  # at most, that add up one pose's likelihood
@@ -18,7 +18,7 @@ class Cuda:
     Parameters
     ----------
     reference : array
-        As :func:`~emtomo.compute.refinement.reference.padded_transform` returns it.
+        As :func:`~emtomo.compute.fourier.padded_reference.transform_padded` returns it.
     k : (n, 3) array
         Of the packed data.
     size : int
@@ -78,17 +78,21 @@ class Cuda:
         return sums[:, 0], sums[:, 1:7], information
 
     def insert(
-        self, data: Any, weight: Any, owner: np.ndarray, rotations: np.ndarray, shifts: np.ndarray,
-        factors: np.ndarray, sums: Any,
-    ) -> None:  # fmt: skip
+        self,
+        data: Any,
+        weight: Any,
+        owner: np.ndarray,
+        rotations: np.ndarray,
+        shifts: np.ndarray,
+        factors: np.ndarray,
+        sums: Any,
+    ) -> None:
         """Add particles in poses to sums, each with its factor."""
         from emtomo.compute.kernels.fourier_cuda import THREADS, inserts_cuda
 
         place = self.xp.asarray(owner, np.int32), self.float32(rotations), self.float32(shifts)
         blocks = -(-len(owner) * len(self.k) // THREADS)
-        inserts_cuda[blocks, THREADS](
-            self.k, _PAD, data, weight, *place, self.turn, self.float32(factors), sums
-        )  # fmt: skip
+        inserts_cuda[blocks, THREADS](self.k, _PAD, data, weight, *place, self.turn, self.float32(factors), sums)
 
     def residuals(
         self, inside: Any, data: Any, weight: Any, rotations: np.ndarray, shifts: np.ndarray

@@ -43,7 +43,7 @@ class Row:
     size: str
 
 
-class Sitting:
+class PickingRun:
     """All journals of one interactive run.
 
     Parameters

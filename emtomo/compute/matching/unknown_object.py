@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from emtomo.compute.filters import ball
+from emtomo.compute.fourier.filters import ball
 from emtomo.compute.matching.peaks import Places, cut_box
 from emtomo.compute.matching.template import Template
 from emtomo.compute.matching.weighting import frequencies
@@ -11,7 +11,7 @@ FINEST = 8  # shells of the template's box: beyond them an unknown object is los
 PRIOR = -4.0  # log of how often such an object is met where one looks
 
 
-def weighed(
+def rescore_against_unknown_object(
     volume: np.ndarray, template: Template, places: Places, radius: float, cut: float, noise: float
 ) -> np.ndarray:
     """Return scores that count only as far as the reference explains more than an unknown object would.

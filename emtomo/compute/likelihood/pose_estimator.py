@@ -5,18 +5,18 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from emtomo.compute.filters import ball
-from emtomo.compute.refinement.expectation import Grid, Peaks, Prior, spread_out
-from emtomo.compute.refinement.maximisation import partial_sums
-from emtomo.compute.refinement.packing import Packing, bands
-from emtomo.compute.refinement.particles import Particles, Poses
-from emtomo.compute.refinement.reference import padded_transform
-from emtomo.compute.spread import Told
+from emtomo.compute.fourier.coefficients import FourierCoefficients, count_bands
+from emtomo.compute.fourier.filters import ball
+from emtomo.compute.fourier.padded_reference import transform_padded
+from emtomo.compute.fourier.reconstruction import empty_sums
+from emtomo.compute.likelihood.posterior import Grid, Peaks, Prior, expand_modes
+from emtomo.compute.likelihood.views import Particles, Poses
+from emtomo.compute.map_reduce import OnProgress
 from emtomo.errors import EmtomoError
 
 EDGE = 3.0  # voxels of a soft sphere's edge
-SMALLEST_MASS = 0.01
-MOST_WEIGHTS = 64  # kept at a time, beside their norms
+MIN_POSE_MASS = 0.01
+MAX_CACHED_WEIGHTS = 64  # kept at a time, beside their norms
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,12 @@ class Search:
 
 
 @dataclass(frozen=True)
-class Setting:
+class IterationPlan:
     """What all particles of an iteration share.
 
     Attributes
     ----------
-    packing : Packing
+    coefficients : FourierCoefficients
         Frequencies that are added to the volume.
     radius : float
         Shells in which poses are compared.
@@ -68,7 +68,7 @@ class Setting:
         cpu, cuda or cuda:N.
     """
 
-    packing: Packing
+    coefficients: FourierCoefficients
     radius: float
     searches: tuple[Search, ...]
     which: np.ndarray
@@ -82,14 +82,14 @@ class Setting:
 
 
 @dataclass
-class Half:
+class HalfSet:
     """One half set's reference and noise.
 
     Attributes
     ----------
     reference : (n, n, n) array
     noise : array
-        Variance of a frequency's noise, for every :attr:`Packing.band`.
+        Variance of a frequency's noise, for every :attr:`FourierCoefficients.band`.
     """
 
     reference: np.ndarray
@@ -97,7 +97,7 @@ class Half:
 
 
 @dataclass
-class Outcome:
+class PartialSums:
     """What one block of particles gives."""
 
     sums: np.ndarray
@@ -105,14 +105,14 @@ class Outcome:
     measured: np.ndarray
     found: dict[int, tuple] = field(default_factory=dict)
 
-    def joined(self, other: "Outcome") -> "Outcome":
+    def combine(self, other: "PartialSums") -> "PartialSums":
         """Return what both blocks give together."""
         sums = np.add(self.sums, other.sums, dtype=float)  # one block is few enough for float32, all are not
         found = self.found | other.found
-        return Outcome(sums, self.residual + other.residual, self.measured + other.measured, found)
+        return PartialSums(sums, self.residual + other.residual, self.measured + other.measured, found)
 
 
-class Worker(ABC):
+class PoseEstimator(ABC):
     """Locates particles against one half's reference.
 
     Attributes
@@ -123,13 +123,13 @@ class Worker(ABC):
 
     searches: list[Search]
 
-    def __init__(self, particles: Particles, half: Half, setting: Setting) -> None:
-        self.particles, self.setting, self.packing = particles, setting, setting.packing
-        packing = self.packing
-        self.noise = half.noise[packing.band].astype(np.float32)
-        self.reference = padded_transform(half.reference, setting.radius)
+    def __init__(self, particles: Particles, half: HalfSet, plan: IterationPlan) -> None:
+        self.particles, self.plan, self.coefficients = particles, plan, plan.coefficients
+        coefficients = self.coefficients
+        self.noise = half.noise[coefficients.band].astype(np.float32)
+        self.reference = transform_padded(half.reference, plan.radius)
         self._weights: dict[object, np.ndarray] = {}
-        outside = ball(packing.size, min(setting.mask_radius, packing.size / 2 - 1), 0.0) == 0
+        outside = ball(coefficients.size, min(plan.mask_radius, coefficients.size / 2 - 1), 0.0) == 0
         self._outside = np.flatnonzero(outside)
 
     def prepared(self) -> list[Search]:
@@ -139,20 +139,20 @@ class Worker(ABC):
             grid = search.grid
             return replace(search, grid=replace(grid, sections=self.sections(grid.k, grid.rotations)))
 
-        return [one(search) if search.absolute else search for search in self.setting.searches]
+        return [one(search) if search.absolute else search for search in self.plan.searches]
 
     @abstractmethod
     def sections(self, k: np.ndarray, rotations: np.ndarray) -> np.ndarray:
         """Return `(o, 2 n)` real and imaginary parts of the reference at R.T k."""
 
     @abstractmethod
-    def outcome(self, members: np.ndarray, poses: Poses, told: Told) -> Outcome:
+    def partial(self, members: np.ndarray, poses: Poses, on_progress: OnProgress) -> PartialSums:
         """Locate some particles and add them up."""
 
-    def nothing(self) -> Outcome:
+    def no_particles(self) -> PartialSums:
         """Return what no particles give."""
-        shells = bands(self.packing.size)
-        return Outcome(partial_sums(self.packing.radius), np.zeros(shells), np.zeros(shells))
+        shells = count_bands(self.coefficients.size)
+        return PartialSums(empty_sums(self.coefficients.radius), np.zeros(shells), np.zeros(shells))
 
     def weight(self, i: int) -> np.ndarray | None:
         """Return the packed weights of particle `i`."""
@@ -161,31 +161,31 @@ class Worker(ABC):
         key = self.particles.weight_key[i]
         weights = self._weights.get(key)
         if weights is None:
-            weights = self.packing.pick(self.particles.weight(key)).astype(np.float32)
-            if len(self._weights) >= MOST_WEIGHTS:
+            weights = self.coefficients.pick(self.particles.weight(key)).astype(np.float32)
+            if len(self._weights) >= MAX_CACHED_WEIGHTS:
                 self._weights.clear()  # every particle may have a file of its own
             self._weights[key] = weights
         return weights
 
     def box(self, i: int) -> np.ndarray:
         """Return the box of particle `i` with mean 0 and deviation 1 outside the mask."""
-        return normalised(self.particles.box(i), i, self.packing.size, self._outside)
+        return normalised(self.particles.box(i), i, self.coefficients.size, self._outside)
 
     def measured(self, i: int, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return masked data, whole data and weights of particle `i`."""
         box = self.box(i)
-        mask = ball(self.packing.size, self.setting.mask_radius, EDGE, shift)
-        both = self.packing.transform(np.stack([box * mask, box]))
+        mask = ball(self.coefficients.size, self.plan.mask_radius, EDGE, shift)
+        both = self.coefficients.transform(np.stack([box * mask, box]))
         weight = self.weight(i)
         masked, square = self.particles.statistics(both[0], weight)
         return masked, self.particles.statistics(both[1], weight)[0], square
 
     def prior(self, i: int) -> Prior:
         """Return what is known of the pose of particle `i` beforehand."""
-        angle, shift = np.deg2rad(self.setting.prior_angle), self.setting.prior_shift
+        angle, shift = np.deg2rad(self.plan.prior_angle), self.plan.prior_shift
         return Prior(
-            self.setting.start.rotations[i],
-            self.setting.start.shifts[i],
+            self.plan.start.rotations[i],
+            self.plan.start.shifts[i],
             1 / angle**2 if angle else 0.0,
             1 / shift**2 if shift else 0.0,
         )
@@ -193,18 +193,18 @@ class Worker(ABC):
     def poses_to_add(self, peaks: Peaks, half: int) -> list[tuple[float, np.ndarray, np.ndarray]]:
         """Return weight, rotation and shift of the poses to add a particle in, in the first reference's frame."""
         # a turn that moves the rim by a twelfth of the finest wave
-        least = self.packing.size / (12 * self.setting.radius * self.setting.mask_radius)
-        frame = self.setting.frame[half]
-        return [(mass, *in_frame(r, s, frame)) for mass, r, s in spread_out(peaks, least, SMALLEST_MASS)]
+        least = self.coefficients.size / (12 * self.plan.radius * self.plan.mask_radius)
+        frame = self.plan.frame[half]
+        return [(mass, *express_in_frame(r, s, frame)) for mass, r, s in expand_modes(peaks, least, MIN_POSE_MASS)]
 
     def found(self, peaks: Peaks, half: int) -> tuple:
-        """Return what :attr:`Outcome.found` keeps of a particle."""
-        spread = peaks.covariance[0].diagonal()
+        """Return what :attr:`PartialSums.found` keeps of a particle."""
+        map_reduce = peaks.covariance[0].diagonal()
         return (
-            *in_frame(peaks.rotations[0], peaks.shifts[0], self.setting.frame[half]),
+            *express_in_frame(peaks.rotations[0], peaks.shifts[0], self.plan.frame[half]),
             peaks.density,
-            np.rad2deg(np.sqrt(spread[:3].mean())),
-            np.sqrt(spread[3:].mean()),
+            np.rad2deg(np.sqrt(map_reduce[:3].mean())),
+            np.sqrt(map_reduce[3:].mean()),
             peaks.mass[0],
         )
 
@@ -227,9 +227,9 @@ def normalised(box: np.ndarray, i: int, size: int, outside: np.ndarray) -> np.nd
     return (box - np.float32(mean)) / np.float32(deviation if deviation > 1e-12 else 1.0)
 
 
-def in_frame(
+def express_in_frame(
     rotation: np.ndarray, shift: np.ndarray, frame: tuple[np.ndarray, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return a pose for the reference as it stands after `frame`, a turn and a shift, moved it."""
-    turned = rotation @ frame[0].T
-    return turned, shift - turned @ frame[1]
+    rotate = rotation @ frame[0].T
+    return rotate, shift - rotate @ frame[1]

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emtomo.compute.ctf import wavelength
 from emtomo.compute.matching.weighting import Transfer
+from emtomo.compute.optics.ctf import wavelength
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ SECTORS = 6  # parts of a shell whose noise is measured apart
 
 
 @dataclass(frozen=True)
-class Packing:
+class FourierCoefficients:
     """Frequencies of a cubic box within a radius, without zero and without the redundant half.
 
     Attributes
@@ -87,6 +87,6 @@ class Packing:
         return np.ascontiguousarray(half_volume.reshape(-1)[self.index])
 
 
-def bands(size: int) -> int:
+def count_bands(size: int) -> int:
     """Return the length of a noise spectrum of boxes of `size` voxels."""
     return (size // 2 + 1) * SECTORS

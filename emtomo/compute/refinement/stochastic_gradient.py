@@ -7,16 +7,16 @@ from typing import Annotated
 import numpy as np
 
 from emtomo.compute.device import check_device
-from emtomo.compute.filters import ball, lowpass_curve, radial_filter
+from emtomo.compute.fourier.coefficients import FourierCoefficients
+from emtomo.compute.fourier.filters import ball, lowpass_curve, radial_filter
+from emtomo.compute.fourier.reconstruction import Sums, solve
+from emtomo.compute.likelihood.pose_estimator import EDGE, HalfSet, IterationPlan
+from emtomo.compute.likelihood.views import Particles, Poses
 from emtomo.compute.refinement.initial import first_noise, flat_half, grey_scale, smooth_gaps
-from emtomo.compute.refinement.iteration import run_iteration, worker_of
-from emtomo.compute.refinement.maximisation import Sums, solve
+from emtomo.compute.refinement.iteration import create_estimator, run_iteration
 from emtomo.compute.refinement.options import SYMMETRY, RefineOptions
-from emtomo.compute.refinement.packing import Packing
-from emtomo.compute.refinement.particles import Particles, Poses
-from emtomo.compute.refinement.reconstruct import half_sums
+from emtomo.compute.refinement.reconstruct import sum_half_sets
 from emtomo.compute.refinement.schedule import Progress, global_search
-from emtomo.compute.refinement.worker import EDGE, Half, Setting
 from emtomo.compute.rotations import random_rotations
 from emtomo.compute.symmetry import parse_symmetry, symmetry_rotations
 from emtomo.errors import EmtomoError
@@ -35,25 +35,29 @@ class InitialModelOptions:
     symmetry: Annotated[str, SYMMETRY] = "C1"
     apply_symmetry: Annotated[
         bool,
-        Param("Apply symmetry", "Average the model over the group from the beginning. Otherwise the symmetry is "
-              "not used: the model tells it, and align-symmetry its axes."),
-    ] = False  # fmt: skip
+        Param(
+            "Apply symmetry",
+            "Average the model over the group from the beginning. Otherwise the symmetry is "
+            "not used: the model tells it, and align-symmetry its axes.",
+        ),
+    ] = False
     batch_size: Annotated[int, Param("Batch size", "Particles that are aligned at a time.", ge=1)] = 12
     iterations: Annotated[
         int, Param("Number of iterations", "Each goes through so many batches as the next field says.", ge=1, le=1000)
     ] = 5
     batches: Annotated[int, Param("Number of batches", "In one iteration.", ge=1, le=1000)] = 10
-    learning_rate: Annotated[
-        float, Param("Learning rate", "Share of the newest batch in the model.", gt=0, le=1)
-    ] = 0.2  # fmt: skip
+    learning_rate: Annotated[float, Param("Learning rate", "Share of the newest batch in the model.", gt=0, le=1)] = 0.2
     filter_to: Annotated[
         float, Param("Filter to", "Resolution of the model; finer detail does not count.", unit="Å", gt=0)
-    ] = 50.0  # fmt: skip
+    ] = 50.0
     fourier: Annotated[
         bool,
-        Param("Average in Fourier space", "Weigh every frequency by how much of it was measured. Otherwise whole batch "
-              "averages are mixed.", expert=True),
-    ] = True  # fmt: skip
+        Param(
+            "Average in Fourier space",
+            "Weigh every frequency by how much of it was measured. Otherwise whole batch averages are mixed.",
+            expert=True,
+        ),
+    ] = True
     mask_diameter: Annotated[
         float, Param("Mask diameter", "Of a sphere that holds the particle. 0 takes the box.", unit="Å", ge=0)
     ] = 0.0
@@ -90,9 +94,14 @@ class StochasticModel:
     """
 
     def __init__(
-        self, particles: Particles, poses: Poses, options: InitialModelOptions, reference: np.ndarray | None = None,
-        mask: np.ndarray | None = None, device: str = "cpu",
-    ) -> None:  # fmt: skip
+        self,
+        particles: Particles,
+        poses: Poses,
+        options: InitialModelOptions,
+        reference: np.ndarray | None = None,
+        mask: np.ndarray | None = None,
+        device: str = "cpu",
+    ) -> None:
         n, pixel = particles.size, particles.pixel_size
         if n < SMALLEST:
             raise EmtomoError(f"The boxes must have at least {SMALLEST} voxels after shrinking, they have {n}.")
@@ -111,7 +120,7 @@ class StochasticModel:
         self.mask = ball(n, min(self.mask_radius, n / 2 - EDGE), EDGE) if mask is None else np.asarray(mask, np.float32)
         self.shell = float(np.clip(n * pixel / options.filter_to, 3.0, n / 2 - GUARD))
         self.radius = min(self.shell + GUARD, n / 2)
-        self.packing = Packing(n, float(np.ceil(self.radius)))
+        self.coefficients = FourierCoefficients(n, float(np.ceil(self.radius)))
         self.poses = self.start.copy()
         self.touched = np.zeros(len(particles), bool)
         self.rng = np.random.default_rng(options.seed)
@@ -121,15 +130,16 @@ class StochasticModel:
         self.steps = 0
         self._begin(reference)
 
-    def _setting(self) -> Setting:
+    def _plan(self) -> IterationPlan:
         o, n = self.options, len(self.particles)
         search = RefineOptions(
             symmetry=self.symmetry, offset_range=o.offset_range, seed=o.seed, angular_step=min(30.0, self._step())
         )
         progress = Progress(self.steps, self.radius, 90.0, o.offset_range)
-        found = global_search(search, progress, self.packing, self.mask_radius)
-        return Setting(
-            self.packing, self.radius, (found,), np.zeros(n, int), self.start, 0.0, o.offset_range, self.mask_radius,
+        found = global_search(search, progress, self.coefficients, self.mask_radius)
+        return IterationPlan(
+            self.coefficients, self.radius, (found,), np.zeros(n, int), self.start, 0.0, o.offset_range,
+            self.mask_radius,
             {1: IDENTITY}, symmetry_rotations(self.symmetry), self.device,
         )  # fmt: skip
 
@@ -143,14 +153,14 @@ class StochasticModel:
             random = self.start.copy()
             random.rotations[batch] = random_rotations(len(batch), self.options.seed)
             random.half[batch] = 1
-            volume = solve(half_sums(self.particles, random, "C1", self.packing.radius)[1])
+            volume = solve(sum_half_sets(self.particles, random, "C1", self.coefficients.radius)[1])
         else:
             volume = np.asarray(reference, np.float32)
         volume = self._filtered(volume)
-        half, setting = flat_half(volume), self._setting()
-        half.noise = first_noise(worker_of(self.particles, half, setting), batch, self.start)
+        half, plan = flat_half(volume), self._plan()
+        half.noise = first_noise(create_estimator(self.particles, half, plan), batch, self.start)
         if reference is not None:
-            scale, _ = grey_scale(worker_of(self.particles, half, setting), batch, self.start, 0)
+            scale, _ = grey_scale(create_estimator(self.particles, half, plan), batch, self.start, 0)
             half.reference = volume * np.float32(scale)
         self.half = half
 
@@ -176,12 +186,12 @@ class StochasticModel:
         asked.rotations[:], asked.shifts[:] = self.start.rotations, self.start.shifts
         asked.half[:] = 0
         asked.half[batch] = 1
-        found, totals = run_iteration(self.particles, {1: self.half}, asked, self._setting())
+        found, totals = run_iteration(self.particles, {1: self.half}, asked, self._plan())
         for name in ("rotations", "shifts", "score", "angle_spread", "shift_spread", "certainty"):
             getattr(self.poses, name)[batch] = getattr(found, name)[batch]
         self.touched[batch] = True
         before, total = self.half.reference, totals[1]
-        self.half = Half(self._filtered(self._learned(total.sums)), self._noise(total.residual, total.measured))
+        self.half = HalfSet(self._filtered(self._learned(total.sums)), self._noise(total.residual, total.measured))
         self.steps += 1
         a, b = before.ravel() - before.mean(), self.half.reference.ravel() - self.half.reference.mean()
         return float(1 - a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-30))
@@ -213,15 +223,15 @@ class StochasticModel:
         chosen = np.flatnonzero(self.touched)
         asked = self.start.copy()
         asked.half[chosen] = 1
-        found, _ = run_iteration(self.particles, {1: self.half}, asked, self._setting())
+        found, _ = run_iteration(self.particles, {1: self.half}, asked, self._plan())
         return chosen, found
 
-    def run(self, told: Callable[[int, int, float], None] = lambda done, total, change: None) -> np.ndarray:
+    def run(self, on_progress: Callable[[int, int, float], None] = lambda done, total, change: None) -> np.ndarray:
         """Go through all batches and return the model."""
         total = self.options.iterations * self.options.batches
         while self.steps < total:
             change = self.step()
-            told(self.steps, total, change)
+            on_progress(self.steps, total, change)
         return self.half.reference
 
 

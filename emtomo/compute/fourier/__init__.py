@@ -1,0 +1,1 @@
+"""Fourier transforms: coefficients, sections, insertion, reconstruction, filters, shell correlation, resampling."""

@@ -1,0 +1,1 @@
+"""Tilt series: geometry, projection, back-projection, missing wedge."""
