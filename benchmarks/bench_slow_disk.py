@@ -139,19 +139,19 @@ class Driver:
 
     def sit(self, tomograms, meshes):
         """Open a picker."""
-        from emtomo.gui.core import verbs
-        from emtomo.gui.tk.tomodialog import open_dialog
+        from emtomo.gui.core import run_actions
+        from emtomo.gui.tk.pickingdialog import open_dialog
 
         form = self.window.new_form("pick-vectorial")
         form.model.put("tomograms", tomograms)
         form.model.put("meshes", meshes)
         asked, made = form.model.asked(), []
         form.destroy_form()
-        self.window.service.ask(lambda project: verbs.save(project, asked, self.window.folder), made.append)
+        self.window.service.ask(lambda project: run_actions.save_form(project, asked, self.window.folder), made.append)
         self.wait(lambda: made)
         open_dialog(self.window, made[0])
-        self.wait(lambda: made[0] in self.window.sittings)
-        dialog = self.window.sittings[made[0]]
+        self.wait(lambda: made[0] in self.window.picking_dialogs)
+        dialog = self.window.picking_dialogs[made[0]]
         name = dialog.picking_run.names[0]
         dialog.open(name)
         self.wait(lambda: name in dialog.pickers)

@@ -77,8 +77,8 @@ class Photographer:
 
 def models(p: Photographer) -> None:
     """Vectorial picking with the demo's points, the montage, the 3D view."""
-    from emtomo.gui.core import verbs
-    from emtomo.gui.tk.tomodialog import open_dialog
+    from emtomo.gui.core import run_actions
+    from emtomo.gui.tk.pickingdialog import open_dialog
 
     form = p.window.new_form("pick-vectorial")
     form.model.put("tomograms", f"{p.run('denoise')}.tomograms")
@@ -86,11 +86,11 @@ def models(p: Photographer) -> None:
     asked = form.model.asked()
     form.destroy_form()
     made: list = []
-    p.window.service.ask(lambda project: verbs.save(project, asked, p.window.folder), made.append)
+    p.window.service.ask(lambda project: run_actions.save_form(project, asked, p.window.folder), made.append)
     p.wait(lambda: made)
     open_dialog(p.window, made[0])
-    p.wait(lambda: made[0] in p.window.sittings)
-    dialog = p.window.sittings[made[0]]
+    p.wait(lambda: made[0] in p.window.picking_dialogs)
+    dialog = p.window.picking_dialogs[made[0]]
     p.rest(0.5)
     p.shoot(dialog, "tomograms")
     picker = p.picker(dialog)
@@ -120,8 +120,8 @@ def boxes(p: Photographer) -> None:
         for key, text in values.items():
             form.model.put(key, text)
         form.pick()
-        p.wait(lambda: p.window.sittings)
-        dialog = next(iter(p.window.sittings.values()))
+        p.wait(lambda: p.window.picking_dialogs)
+        dialog = next(iter(p.window.picking_dialogs.values()))
         session = dialog.picking_run.session(dialog.picking_run.names[0])
         points = truth[["x", "y", "z"]].to_numpy() / dialog.picking_run.pixel_size
         centre = [n // 2 for n in dialog.picking_run.shape(dialog.picking_run.names[0])[::-1]]

@@ -1,4 +1,4 @@
-"""The ``emtomo`` command: thin verbs over engine, io and viewers.
+"""The ``emtomo`` command: thin run_actions over engine, io and viewers.
 
 Exit status: 0 done, 1 a run failed, 2 bad usage. Messages go to stderr, results to stdout.
 """

@@ -107,6 +107,6 @@ def _kind(param: Any) -> str:
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the verbs of this module to the command."""
+    """Add the run_actions of this module to the command."""
     app.command()(protocols)
     app.command()(describe)

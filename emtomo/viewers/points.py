@@ -44,8 +44,8 @@ def picture_of_points(path: Path, tomogram: Path, png: Path, pixel_size: float |
         found, _, _ = names.matched(named, [tomogram.name])
         mine = np.array([str(name) in found for name in picks.tomograms])
         if not mine.any():
-            told = ", ".join(named[:5]) + (" …" if len(named) > 5 else "")
-            raise EmtomoError(f"{path}: no position belongs to {tomogram.name}; the file names {told}.")
+            message = ", ".join(named[:5]) + (" …" if len(named) > 5 else "")
+            raise EmtomoError(f"{path}: no position belongs to {tomogram.name}; the file names {message}.")
     if picks.unit == "angstrom" and not info.pixel_size:
         raise EmtomoError(f"{tomogram} does not say its pixel size, which positions in Å need.")
     chosen = picks.select(mine)

@@ -35,14 +35,14 @@ def write_report(project: EmtomoProject, path: Path, *, notes: list[str] | None 
             version=emtomo.__version__,
             notes=notes or [],
             svg=Markup(workflow_svg(runs)),
-            runs=[_told(run, Path(folder)) for run in runs],
+            runs=[_run_rows(run, Path(folder)) for run in runs],
         )
     part = path.with_name(path.name + ".part")
     part.write_text(text, encoding="utf8")
     part.replace(path)
 
 
-def _told(run: Protocol, folder: Path) -> dict[str, Any]:
+def _run_rows(run: Protocol, folder: Path) -> dict[str, Any]:
     provenance = read_provenance(run._getPath())
     citations = list(getattr(run, "CITATIONS", ()))
     return {

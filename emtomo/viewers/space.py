@@ -12,11 +12,11 @@ from emtomo.errors import EmtomoError
 from emtomo.gui.core.live import fit_model
 from emtomo.gui.core.opengl import load_vtk
 from emtomo.gui.core.picking import Model, Point
-from emtomo.gui.core.placed import counts, in_tomogram
 from emtomo.gui.core.scene import Scene
 from emtomo.gui.core.scenedata import SceneData
 from emtomo.gui.core.shown import Shown
 from emtomo.gui.core.slices import neighbour_distance
+from emtomo.gui.core.tomogram_particles import counts, in_tomogram
 from emtomo.gui.core.volume import VolumeSource
 from emtomo.objects import SetOfMeshes, positions_of, rotations_of
 

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from emtomo.engine.table import TableSet
-from emtomo.gui.core.opened import (
-    opened_tilts,
-    opened_tomogram,
-    opened_volume,
+from emtomo.gui.core.output_volumes import (
+    load_tilts,
+    load_tomogram,
+    load_volume,
     prepare_slices,
     tilt_tables,
     tomogram_rows,
@@ -42,7 +42,7 @@ class ViewTomograms(OutputViewer):
     def prepare(cls, shown: Shown) -> None:
         """Read the list, and open what is shown at once."""
         shown.prepared["rows"] = tomogram_rows(shown)
-        prepare_slices(shown, opened_tomogram)
+        prepare_slices(shown, load_tomogram)
 
 
 class ViewTilts(OutputViewer):
@@ -56,7 +56,7 @@ class ViewTilts(OutputViewer):
     def prepare(cls, shown: Shown) -> None:
         """Read the angles, and open what is shown at once."""
         shown.prepared["tables"] = tilt_tables(shown)
-        prepare_slices(shown, opened_tilts)
+        prepare_slices(shown, load_tilts)
 
 
 class ViewMeshes(OutputViewer):
@@ -103,7 +103,7 @@ class ViewVolume(OutputViewer):
     @classmethod
     def prepare(cls, shown: Shown) -> None:
         """Open what is shown at once."""
-        prepare_slices(shown, opened_volume)
+        prepare_slices(shown, load_volume)
 
 
 class ViewFsc(OutputViewer):
@@ -127,7 +127,7 @@ class ViewSpace(OutputViewer):
 
     @classmethod
     def open_window(cls, master: Any, shown: Shown) -> Any:
-        """Open the 3D view; without OpenGL that is told in a sentence."""
+        """Open the 3D view; without OpenGL a sentence says so."""
         return opener("setslices:open_space")(master, shown, scene_data)
 
     @classmethod

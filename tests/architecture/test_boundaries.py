@@ -88,3 +88,59 @@ def test_links_and_pictures_in_documents_exist():
         if not target.startswith("http") and not (page.parent / target).exists()
     ]
     assert not [m for m in missing if "notes/" not in m], missing
+
+
+def imports_between(files):
+    """Return which module of `files` (name: path) imports which; those inside functions and for types count too."""
+    found = {}
+    for name, path in files.items():
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        targets = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))):
+            if isinstance(node, ast.Import):
+                targets |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                up = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+                base = ".".join([*up, *([node.module] if node.module else [])])
+                targets |= {f"{base}.{a.name}" if f"{base}.{a.name}" in files else base for a in node.names}
+        found[name] = {t for t in targets if t in files and t != name}
+    return found
+
+
+def circles_of(graph):
+    """Return the groups of nodes that reach one another."""
+    reach = {}
+    for start in graph:
+        reach[start], waiting = set(), list(graph[start])
+        while waiting:
+            node = waiting.pop()
+            if node not in reach[start]:
+                reach[start].add(node)
+                waiting += graph[node]
+    groups = {tuple(sorted(b for b in graph if a in reach[b] and b in reach[a])) for a in graph}
+    return sorted(list(group) for group in groups if group)
+
+
+def module_files():
+    return {
+        ".".join(("emtomo", *f.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): f for f in FILES
+    }
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    """Windows know the interface of what opened them (gui.tk.host), never its module: an import inside a function, or
+    for types alone, would only hide the circle."""
+    assert circles_of(imports_between(module_files())) == []
+
+
+def test_a_hidden_circle_would_be_found(tmp_path):
+    texts = {
+        "p.a": "def f():\n    from p.b import g\n",
+        "p.b": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from p.c import T\n",
+        "p.c": "from .a import f\n",
+        "p.d": "import p.a\n",
+    }
+    files = {name: tmp_path / f"{name}.py" for name in texts}
+    for name, path in files.items():
+        path.write_text(texts[name], encoding="utf8")
+    assert circles_of(imports_between(files)) == [["p.a", "p.b", "p.c"]]

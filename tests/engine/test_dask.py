@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from distributed import Client, LocalCluster
+from emtomo.gui.core.verbs import FormValues
 
 from emtomo.compute.refinement.iteration import Block
 from emtomo.compute.refinement.reconstruct import sum_half_sets
@@ -27,7 +28,6 @@ from emtomo.engine.remote_steps import beating
 from emtomo.engine.step_main import watch
 from emtomo.errors import EmtomoError, FormatError, ProjectError
 from emtomo.gui.core import verbs
-from emtomo.gui.core.verbs import FormValues
 from emtomo.objects.particle_source import StackedBoxes
 from tests.compute.refinement.data import blobs, particles
 from tests.engine.helpers import Bench

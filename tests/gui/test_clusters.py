@@ -8,7 +8,7 @@ import pytest
 import pyworkflow
 
 import emtomo.engine
-from emtomo.gui.core import verbs
+from emtomo.gui.core import run_actions
 
 pytestmark = [pytest.mark.gui, pytest.mark.workflow]
 
@@ -38,7 +38,7 @@ def test_without_a_queue_the_form_says_how_to_get_one(windows, project):
     form = robot.window.new_form("bin-tomograms")
     computation(robot, form)
     frame = form.w["queue"].master
-    assert robot.pump(until=lambda: "docs/clusters.md" in str(frame.told.cget("text")))
+    assert robot.pump(until=lambda: "docs/clusters.md" in str(frame.message.cget("text")))
     assert str(form.w["queue"].cget("state")) == "disabled"
     form.destroy_form()
 
@@ -69,7 +69,7 @@ def test_a_run_goes_to_a_queue_says_what_it_waits_for_and_keeps_its_queue(window
     run = next(r for r in window.runs.values() if r.label == "in the queue")
     assert run.status == "launched" and run.doing == "job 4711: PENDING Resources"
     stopped = []
-    window.service.ask(lambda p: verbs.stop(p, [run.id]), stopped.append)
+    window.service.ask(lambda p: run_actions.stop_runs(p, [run.id]), stopped.append)
     assert robot.pump(until=lambda: stopped)
     assert "scancel 4711" in queue.read_text()
     assert robot.pump(until=lambda: window.runs[run.id].status == "aborted", timeout=30)

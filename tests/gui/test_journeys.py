@@ -104,8 +104,8 @@ def pick_vesicle(robot, centre, radius):
     robot.choose(form.w["input model"], "vesicle")
     assert robot.pump(until=lambda: str(form.w["pick"].cget("state")) == "normal", timeout=5)
     robot.click(form.w["pick"])
-    assert robot.pump(until=lambda: len(window.sittings) == 1, timeout=10)
-    dialog = next(iter(window.sittings.values()))
+    assert robot.pump(until=lambda: len(window.picking_dialogs) == 1, timeout=10)
+    dialog = next(iter(window.picking_dialogs.values()))
     tree = dialog.w["tomograms"]
     name = tree.get_children()[0]
     assert robot.pump(until=lambda: "to do" in str(tree.item(name, "values")), timeout=5)
@@ -171,7 +171,7 @@ PICKER = """
 import sys, time
 from pathlib import Path
 from emtomo.gui.tk.project import ProjectWindow
-from emtomo.gui.tk.tomodialog import open_dialog
+from emtomo.gui.tk.pickingdialog import open_dialog
 window = ProjectWindow(Path(sys.argv[1]))
 window.geometry("+0+0")
 def until(what):
@@ -181,8 +181,8 @@ def until(what):
 until(lambda: window.w.get("loaded"))
 run = next(r.id for r in window.runs.values() if r.label == "pick")
 open_dialog(window, run)
-until(lambda: window.sittings)
-dialog = window.sittings[run]
+until(lambda: window.picking_dialogs)
+dialog = window.picking_dialogs[run]
 name = dialog.sitting.names[0]
 dialog.open(name)
 until(lambda: name in dialog.pickers)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from emtomo.gui.core.trainer import available
-from emtomo.gui.tk.tomodialog import open_dialog
+from emtomo.gui.tk.pickingdialog import open_dialog
 from emtomo.io import mrc
 
 pytestmark = [pytest.mark.gui, pytest.mark.workflow]
@@ -26,8 +26,8 @@ def dialog_of(robot, protocol, **values):
         form.model.put(name, text)
     robot.pump(0.1)
     form.pick()
-    assert robot.pump(until=lambda: robot.window.sittings, timeout=15), form.w["message"].cget("text")
-    dialog = list(robot.window.sittings.values())[-1]
+    assert robot.pump(until=lambda: robot.window.picking_dialogs, timeout=15), form.w["message"].cget("text")
+    dialog = list(robot.window.picking_dialogs.values())[-1]
     robot.pump(0.3)
     return dialog
 
@@ -106,7 +106,7 @@ def test_points_are_added_moved_removed_undone_and_tracked(robot):
     robot.click_at(*screen(picker, z, 20, 20))
     assert session.count == 3 and picker.state_.place[1:] == [20, 20]  # clicks only move the planes now
     robot.key("o")
-    assert robot.pump(until=lambda: "pick at least 5" in picker.w["told"].cget("text"), timeout=3)
+    assert robot.pump(until=lambda: "pick at least 5" in picker.w["message"].cget("text"), timeout=3)
     robot.click_at(*screen(picker, z, 64, 64), button=2)
     # the next tomogram in a row, then closing: both are counted
     other = picker_of(robot, dialog, second)
@@ -120,11 +120,11 @@ def test_points_are_added_moved_removed_undone_and_tracked(robot):
     assert "4 points in 2 tomograms" in dialog.w["question"].text
     dialog.w["question"].w["No"].invoke()
     robot.pump(0.2)
-    assert not robot.window.sittings
+    assert not robot.window.picking_dialogs
     # nothing is lost, and without a change nobody is asked
     open_dialog(robot.window, dialog.picking_run.run)
-    assert robot.pump(until=lambda: robot.window.sittings, timeout=10)
-    again = next(iter(robot.window.sittings.values()))
+    assert robot.pump(until=lambda: robot.window.picking_dialogs, timeout=10)
+    again = next(iter(robot.window.picking_dialogs.values()))
     assert robot.pump(until=lambda: str(again.tree.item(first, "values")[0]) == "3", timeout=5)
     again.register_output()
     robot.finished(again.label)
@@ -157,7 +157,7 @@ def test_a_membrane_is_followed_with_o_and_the_montage_picks_on_its_slices(robot
     before = session.count
     robot.xdotool("mousemove", *screen(picker, k, 64, 64))
     robot.key("o")
-    assert robot.pump(until=lambda: session.count > before, timeout=20), picker.w["told"].cget("text")
+    assert robot.pump(until=lambda: session.count > before, timeout=20), picker.w["message"].cget("text")
     new = np.array([[p.x, p.y, p.z] for p in session.models[1].points[before:]])
     assert set(new[:, 2]) == {float(k + 1)} and picker.state_.place[0] == k + 1
     assert np.median(np.abs(np.linalg.norm(new - centre, axis=1) - radius)) < 2.0

@@ -86,11 +86,11 @@ def test_a_preview_moves_with_its_slider_and_gives_its_value_to_the_form(robot):
     form.w["wizard threshold"].invoke()
     assert robot.pump(until=lambda: "preview" in form.w, timeout=10)
     preview = form.w["preview"]
-    assert robot.pump(until=lambda: "inside" in preview.w["told"].cget("text"), timeout=10)
-    first = preview.w["told"].cget("text")
+    assert robot.pump(until=lambda: "inside" in preview.w["message"].cget("text"), timeout=10)
+    first = preview.w["message"].cget("text")
     preview.value.set(preview.preview.high)
     preview._moved()
-    assert robot.pump(until=lambda: preview.w["told"].cget("text") != first, timeout=10)
+    assert robot.pump(until=lambda: preview.w["message"].cget("text") != first, timeout=10)
     preview.w["use"].invoke()
     assert float(form.model.fields["threshold"].text) == pytest.approx(preview.preview.high, rel=1e-3)
 
@@ -330,9 +330,9 @@ def test_the_start_window_offers_recent_projects(display, tmp_path, made_project
     window.update()
     assert window.tree.get_children() == (str(made_project),)
     window.take(tmp_path, new=False)
-    assert "is not a project" in window.told.cget("text")
+    assert "is not a project" in window.message.cget("text")
     window.take(tmp_path, new=True)
-    assert "is not empty" in window.told.cget("text")
+    assert "is not empty" in window.message.cget("text")
     window.open_selected()
     assert window.chosen == made_project and not window.errors
 

@@ -69,12 +69,12 @@ def key_text(keys: str) -> str:
     if not keys:
         return ""
     parts = keys.strip("<>").split("-")
-    told = [_NAMES.get(part, part) for part in parts if part != "Key"]
-    last = told[-1]
+    names = [_NAMES.get(part, part) for part in parts if part != "Key"]
+    last = names[-1]
     if len(last) == 1 and last.isalpha():
-        shifted = last.isupper() and "Shift" not in told
-        told = [*told[:-1], *(["Shift"] if shifted else []), last.upper()]
-    return "+".join(told)
+        shifted = last.isupper() and "Shift" not in names
+        names = [*names[:-1], *(["Shift"] if shifted else []), last.upper()]
+    return "+".join(names)
 
 
 def key_list(title: str, actions: list[Action], mouse: list[tuple[str, str]] | None = None) -> list[tuple[str, str]]:

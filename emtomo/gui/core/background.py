@@ -52,10 +52,10 @@ class Task:
         def run() -> None:
             try:
                 result = work(self)
-            except Exception as error:  # noqa: BLE001  the window must hear of it, whatever it is
-                self._tell(failed, sentence(error))
+            except Exception as error:  # noqa: BLE001  reported in the window, whatever it is
+                self._post(failed, sentence(error))
             else:
-                self._tell(done, result)
+                self._post(done, result)
 
         self.thread = threading.Thread(target=run, daemon=True)
         self.thread.start()
@@ -64,11 +64,11 @@ class Task:
         """Forget the work; what it still does changes nothing."""
         self.cancelled = True
 
-    def tell(self, call: Callable[[Any], object], value: Any) -> None:
+    def post(self, call: Callable[[Any], object], value: Any) -> None:
         """Pass something on to the window while the work goes on."""
-        self._tell(call, value)
+        self._post(call, value)
 
-    def _tell(self, call: Callable[[Any], object], value: Any) -> None:
+    def _post(self, call: Callable[[Any], object], value: Any) -> None:
         def deliver() -> None:
             if not self.cancelled:
                 call(value)

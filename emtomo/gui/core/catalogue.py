@@ -85,6 +85,6 @@ def entries() -> list[Entry]:
 
 
 def _entry(name: str, cls: type[Protocol], stage: str) -> Entry:
-    told = " ".join((cls.__doc__ or "").split())
-    words = " ".join((name, cls._label, cls.__name__, ALIASES.get(name, ""), stage, told)).lower()
-    return Entry(name, cls._label, stage, told, words)
+    description = " ".join((cls.__doc__ or "").split())
+    words = " ".join((name, cls._label, cls.__name__, ALIASES.get(name, ""), stage, description)).lower()
+    return Entry(name, cls._label, stage, description, words)

@@ -1,7 +1,7 @@
 """Where two runs differ in their parameters."""
 
 from emtomo.engine.project import EmtomoProject
-from emtomo.gui.core.verbs import details
+from emtomo.gui.core.run_actions import details
 
 
 def differences(project: EmtomoProject, one: int, other: int) -> list[tuple[str, str, str]]:

@@ -117,12 +117,23 @@ def kind_of(param: Any) -> str:
 def field_of(name: str, attribute: str, param: Any, option: OptionField | None, group: str) -> Field:
     """Return the field for a parameter; `option` is its declaration where emtomo's own options declare it."""
     if option is not None:
-        told = option.param
-        kind = "choice" if told.choices else {bool: "bool", int: "int", float: "float"}.get(option.kind, "str")
+        declared = option.param
+        kind = "choice" if declared.choices else {bool: "bool", int: "int", float: "float"}.get(option.kind, "str")
         return Field(
-            name, attribute, kind, told.label, told.help, told.unit, told.bounds, told.choices, (), told.expert,
-            option.optional, default_text(option.default), param=told, group=group,
-        )  # fmt: skip
+            name,
+            attribute,
+            kind,
+            declared.label,
+            declared.help,
+            declared.unit,
+            declared.bounds,
+            declared.choices,
+            expert=declared.expert,
+            optional=option.optional,
+            default=default_text(option.default),
+            param=declared,
+            group=group,
+        )
     kind = kind_of(param)
     wanted = (
         [w.strip() for w in str(param.pointerClass).strip("[]").replace("'", "").split(",")]

@@ -11,8 +11,8 @@ from emtomo.engine.cluster import ClusterOptions
 from emtomo.engine.form import INPUT
 from emtomo.engine.parameters import INTERNAL, public_name
 from emtomo.gui.core.fields import Field, field_of
+from emtomo.gui.core.run_actions import FormValues
 from emtomo.gui.core.runs import Output, Run, descendants
-from emtomo.gui.core.verbs import FormValues
 from emtomo.options import OptionField, option_fields
 
 SKIPPED = ("General", "Parallelization")
@@ -67,7 +67,7 @@ class FormModel:
         for name, text in (values or {}).items():
             if name in self.fields:
                 self.fields[name].text = text
-                self._tell_protocol(self.fields[name])
+                self._set_attribute(self.fields[name])
         self.refresh()
         self.original = self.texts()
         self._original_queue = queue
@@ -100,8 +100,8 @@ class FormModel:
         found: dict[str, tuple[OptionField | None, str]] = {}
         groups = getattr(self.protocol_class, "OPTIONS", ())
         for options in getattr(self.protocol_class, "option_classes", tuple)():
-            told = " ".join((options.__doc__ or "").split(".")[0].split(";")[0].split())
-            heading = told if len(groups) > 1 and options in groups and len(told) <= LONGEST_TITLE else ""
+            message = " ".join((options.__doc__ or "").split(".")[0].split(";")[0].split())
+            heading = message if len(groups) > 1 and options in groups and len(message) <= LONGEST_TITLE else ""
             found |= {f.name: (f, heading) for f in option_fields(options)}
         return found
 
@@ -113,11 +113,11 @@ class FormModel:
         before = (one.text, one.error)
         one.text = text
         one.check()
-        self._tell_protocol(one)
+        self._set_attribute(one)
         changed = self._conditions()
         if (one.text, one.error) != before:
             changed.add(name)
-        self._tell(changed)
+        self._notify(changed)
 
     def reset(self, name: str) -> None:
         """Give a field its default again."""
@@ -126,7 +126,7 @@ class FormModel:
     def set_expert(self, on: bool) -> None:
         """Show or hide the fields for experts."""
         self.expert = on
-        self._tell(set(self.fields))
+        self._notify(set(self.fields))
 
     def visible(self, name: str) -> bool:
         """Return whether a field is shown."""
@@ -156,7 +156,7 @@ class FormModel:
         for one in self.fields.values():
             one.check()
         self._conditions()
-        self._tell(set(self.fields))
+        self._notify(set(self.fields))
 
     def errors(self) -> dict[str, str]:
         """Return what is wrong, by field; fields that are hidden by a condition count as right."""
@@ -219,7 +219,7 @@ class FormModel:
 
     # --- inside ---
 
-    def _tell_protocol(self, one: Field) -> None:
+    def _set_attribute(self, one: Field) -> None:
         """Set the attribute that conditions look at."""
         if one.kind in ("pointer", "pointers", "label"):
             return
@@ -237,7 +237,7 @@ class FormModel:
                 changed.add(name)
         return changed
 
-    def _tell(self, changed: set[str]) -> None:
+    def _notify(self, changed: set[str]) -> None:
         for listener in list(self.listeners):
             listener(changed)
 

@@ -21,7 +21,7 @@ class Fit:
     normals: np.ndarray
     vertices: np.ndarray
     faces: np.ndarray
-    told: str
+    summary: str
     _spans: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, compare=False)
 
     def contour(self, axis: int, at: float) -> np.ndarray:
@@ -45,7 +45,7 @@ NOTHING = np.zeros((0, 3))
 
 
 def fit_model(model: Model, options: ModelOptions) -> Fit:
-    """Return what a model's points give; what is missing yet is told in a sentence."""
+    """Return what a model's points give; a sentence says what is still missing."""
     points = np.array([[p.x, p.y, p.z] for p in model.points]).reshape(-1, 3)
     roles = np.array([p.role for p in model.points], object)
     try:
@@ -54,13 +54,13 @@ def fit_model(model: Model, options: ModelOptions) -> Fit:
         return Fit(NOTHING, NOTHING, NOTHING, np.zeros((0, 3), int), str(error))
     normals = built.rotations[:, :, 2] if built.rotations is not None else np.full(built.positions.shape, np.nan)
     mesh = built.mesh
-    told = f"{len(built.positions)} coordinates" + (f"; {built.note}" if built.note else "")
+    message = f"{len(built.positions)} coordinates" + (f"; {built.note}" if built.note else "")
     return Fit(
         built.positions[:, ::-1],
         normals[:, ::-1],
         mesh.vertices[:, ::-1] if mesh is not None else NOTHING,
         mesh.faces if mesh is not None else np.zeros((0, 3), int),
-        told,
+        message,
     )
 
 

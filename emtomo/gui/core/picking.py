@@ -236,8 +236,8 @@ class PickingSession:
 
     def digest(self) -> str:
         """Return a short text that differs when the points do."""
-        told = [[g, m.kind, [[p.x, p.y, p.z, p.role] for p in m.points]] for g, m in self.models.items() if m.points]
-        return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+        message = [[g, m.kind, [[p.x, p.y, p.z, p.role] for p in m.points]] for g, m in self.models.items() if m.points]
+        return hashlib.sha256(json.dumps(message).encode()).hexdigest()[:16]
 
     def frame(self) -> pd.DataFrame:
         """Return all points as the table that ``pick-vectorial`` reads with ``unit=voxel``."""
@@ -319,9 +319,9 @@ class PickingSession:
 
     def _append(self, lines: list[str]) -> None:
         # the kernel has the lines before this returns, so that a killed picker loses nothing; the disk, which may be
-        # slow, is waited for in a thread, and what it refused is told at the next change
+        # slow, is waited for in a thread, and an error is reported at the next change
         if self._synced is not None and self._synced.done():
-            synced, self._synced = self._synced, None  # told once: the next change is tried again
+            synced, self._synced = self._synced, None  # reported once: the next change is tried again
             synced.result()
         if self._file is not None and not os.fstat(self._file).st_nlink:
             self._file = None  # somebody removed the journal: it begins anew, with all that was done and undone

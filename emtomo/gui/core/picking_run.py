@@ -85,8 +85,8 @@ class PickingRun:
         """
         path = self.folder / LOCK
         try:
-            told = json.loads(path.read_text(encoding="utf8"))
-            pid, host = int(told["pid"]), str(told["host"])
+            stored = json.loads(path.read_text(encoding="utf8"))
+            pid, host = int(stored["pid"]), str(stored["host"])
         except (OSError, ValueError, KeyError, TypeError):
             pid, host = 0, ""
         here = platform.node()
@@ -147,8 +147,8 @@ class PickingRun:
             kind = str(rows["model"].iloc[0]) if "model" in rows else KINDS[self.kind][0]
             number = session.new_model(kind, int(str(group)))
             index = rows.index.to_numpy()
-            told = zip(voxels[index], roles[index], scores[index], strict=True)
-            session.add_many(number, [[*map(float, p[::-1]), str(r), float(s)] for p, r, s in told])
+            stored = zip(voxels[index], roles[index], scores[index], strict=True)
+            session.add_many(number, [[*map(float, p[::-1]), str(r), float(s)] for p, r, s in stored])
         session.mark_saved()
 
     def row(self, tomogram_id: str) -> Row:

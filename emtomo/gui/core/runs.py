@@ -84,7 +84,7 @@ class Run:
         return self.status in ACTIVE
 
     @property
-    def told(self) -> str:
+    def status_line(self) -> str:
         """Status, progress, time left, resolution: one line."""
         parts = [f"{STATES.get(self.status, ('○', ''))[0]} {self.status}"]
         if self.status == "running" and self.progress is not None:
@@ -206,10 +206,10 @@ def last_row(path: Path) -> dict[str, str]:
 
 
 def scheduled(project: Path) -> set[int]:
-    """Return the runs that a scheduler that is alive has been told to start."""
+    """Return the runs that a scheduler that is alive is to start."""
     try:
-        told = json.loads((project / SCHEDULED).read_text(encoding="utf8"))
-        return {int(i) for one in told for i in one["runs"] if is_alive(int(one["pid"]))}
+        message = json.loads((project / SCHEDULED).read_text(encoding="utf8"))
+        return {int(i) for one in message for i in one["runs"] if is_alive(int(one["pid"]))}
     except (OSError, ValueError, KeyError, TypeError):
         return set()
 

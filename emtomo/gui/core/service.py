@@ -1,4 +1,4 @@
-"""The one thread that owns the project: the window asks, and hears when something has changed.
+"""The one thread that owns the project: the window sends requests and is notified of changes.
 
 pyworkflow's project belongs to one thread, and any look at its databases may take longer than a window may stand
 still; so all of it happens here. What comes back are plain rows (:mod:`emtomo.gui.core.runs`).
@@ -15,8 +15,8 @@ from typing import Any
 from emtomo.engine.project import EmtomoProject
 from emtomo.gui.core.background import EXPECTED, Mailbox, sentence
 from emtomo.gui.core.gc_pause import forget_runs, pause_gc
+from emtomo.gui.core.run_actions import reap
 from emtomo.gui.core.runs import Run, Watched, snapshot
-from emtomo.gui.core.verbs import reap
 
 FAST, SLOW, FULL = 0.5, 2.0, 4.0
 Work = Callable[[EmtomoProject], Any]
@@ -62,7 +62,7 @@ class ProjectService:
     def ask(
         self, work: Work, done: Callable[[Any], object] = lambda _: None, failed: Callable[[str], object] | None = None
     ) -> None:
-        """Do something with the project; `done` hears the result, `failed` one sentence."""
+        """Do something with the project; `done` is called with the result, `failed` with one sentence."""
         self._work.put((work, done, failed or self._failed))
 
     def refresh(self) -> None:
@@ -103,7 +103,7 @@ class ProjectService:
         try:
             with pause_gc():
                 result = work(project)
-        except Exception as error:  # noqa: BLE001  the window must hear of it, whatever it is
+        except Exception as error:  # noqa: BLE001  reported in the window, whatever it is
             self._post(failed, sentence(error))
         else:
             self._post(done, result)
@@ -121,10 +121,10 @@ class ProjectService:
                 runs = snapshot(project, self._watched)
                 forget_runs(project)
         except Exception as error:  # noqa: BLE001  a look that fails is tried again
-            told = sentence(error)
-            if told != self._complained:
-                self._post(self._failed, told)
-            self._complained = told
+            message = sentence(error)
+            if message != self._complained:
+                self._post(self._failed, message)
+            self._complained = message
             return
         self._complained, self._last = "", now
         if force or runs != self._runs:
@@ -142,8 +142,8 @@ class ProjectService:
         found = {}
         for path in paths:
             with contextlib.suppress(OSError):
-                told = path.stat()
-                found[str(path)] = (told.st_mtime_ns, told.st_size)
+                message = path.stat()
+                found[str(path)] = (message.st_mtime_ns, message.st_size)
         return found
 
     def _any_active(self) -> bool:

@@ -23,10 +23,10 @@ class Settings:
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or user_folder() / FILE
         try:
-            told = json.loads(self.path.read_text(encoding="utf8"))
+            stored = json.loads(self.path.read_text(encoding="utf8"))
         except (OSError, ValueError):
-            told = {}
-        self._values: dict[str, Any] = told if isinstance(told, dict) else {}
+            stored = {}
+        self._values: dict[str, Any] = stored if isinstance(stored, dict) else {}
 
     def get(self, name: str, otherwise: Any) -> Any:
         """Return the value `name`, or `otherwise` if there is none of that type."""
@@ -61,9 +61,9 @@ def scaling(xdpi: float, resources_dpi: float | None) -> float:
     ``EMTOMO_SCALE`` (a number, or per cent) comes first, then the desktop's ``Xft.dpi``, then the size that the
     screen says it has; what a screen says is trusted only between 100 and 300 %.
     """
-    told = os.environ.get("EMTOMO_SCALE", "").strip().rstrip("%")
+    stored = os.environ.get("EMTOMO_SCALE", "").strip().rstrip("%")
     try:
-        wanted = float(told)
+        wanted = float(stored)
     except ValueError:
         wanted = 0.0
     if wanted > 0:

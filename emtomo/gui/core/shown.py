@@ -85,7 +85,7 @@ def shown(run: Protocol, name: str, project: Path) -> Shown:
         isinstance(value, SetOfTomograms) and before is not None and before.getFileName() == value.getFileName()
     ):
         before = None
-    from emtomo.gui.core.verbs import texts_of
+    from emtomo.gui.core.run_actions import texts_of
 
     return Shown(
         project, int(run.getObjId()), run.getObjLabel(), name, getattr(run, "NAME", run.getClassName()),

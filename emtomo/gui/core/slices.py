@@ -32,8 +32,8 @@ class SliceState:
         self.limits = source.limits
         self.listeners: list[Callable[[], object]] = []
 
-    def tell(self) -> None:
-        """Tell the views that something has changed."""
+    def notify(self) -> None:
+        """Call the listeners: something has changed."""
         for listener in list(self.listeners):
             listener()
 
@@ -42,7 +42,7 @@ class SliceState:
         index = min(max(int(index), 0), self.source.shape[axis] - 1)
         if index != self.place[axis]:
             self.place[axis] = index
-            self.tell()
+            self.notify()
 
     def step(self, axis: int, by: int) -> None:
         """Go on by some slices."""
@@ -53,7 +53,7 @@ class SliceState:
         wanted = [min(max(int(round(v)), 0), n - 1) for v, n in zip((z, y, x), self.source.shape, strict=True)]
         if wanted != self.place:
             self.place = wanted
-            self.tell()
+            self.notify()
 
     def plane(self, axis: int) -> np.ndarray:
         """Return the slice that is shown along an axis."""
@@ -67,18 +67,18 @@ class SliceState:
         """Average over more slices, or filter them."""
         self.thickness = max(1, int(thickness)) if thickness is not None else self.thickness
         self.sigma = max(0.0, float(sigma)) if sigma is not None else self.sigma
-        self.tell()
+        self.notify()
 
     def set_limits(self, low: float, high: float) -> None:
         """Set the grey values that are black and white."""
         if high > low:
             self.limits = (low, high)
-            self.tell()
+            self.notify()
 
     def auto_contrast(self, axis: int = 0) -> None:
-        """Let the slice as it is filtered now span black to white."""
+        """Let the slice as it is filter_table now span black to white."""
         self.limits = contrast_limits(self.plane(axis))
-        self.tell()
+        self.notify()
 
     def to_voxel(
         self, axis: int, horizontal: float, vertical: float, index: int | None = None

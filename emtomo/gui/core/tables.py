@@ -10,7 +10,7 @@ from emtomo.errors import EmtomoError
 _TERM = re.compile(r"\s*([A-Za-z_]\w*)\s*(>=|<=|!=|==|=|>|<|~)\s*(.+?)\s*$")
 
 
-def filtered(frame: pd.DataFrame, text: str) -> pd.DataFrame:
+def filter_table(frame: pd.DataFrame, text: str) -> pd.DataFrame:
     """Return the rows for which all terms hold.
 
     Parameters

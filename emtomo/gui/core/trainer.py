@@ -87,8 +87,8 @@ class Trainer:
             raise EmtomoError(f"The training box must be {SMALLEST_BOX} to 256 and a multiple of 4, got {box}.")
         self.options = replace(self.options, training_box=box)
 
-    def train(self, task: Task, told: Callable[[dict[str, Any]], object]) -> None:
-        """Train, or train further; to be called in a thread. `told` hears of every iteration on the window's thread."""
+    def train(self, task: Task, message: Callable[[dict[str, Any]], object]) -> None:
+        """Train, or train further, in a thread; `message` is called on the window's thread after every iteration."""
         problem = self.missing()
         if problem:
             raise EmtomoError(problem)
@@ -102,14 +102,14 @@ class Trainer:
             "references": [list(row) for row in rows],
             **self._tomograms(names),
         }
-        self._carry_out(job, task, told)
+        self._carry_out(job, task, message)
 
-    def apply(self, task: Task, names: list[str], told: Callable[[dict[str, Any]], object]) -> None:
-        """Pick in tomograms; to be called in a thread. `told` hears of the picks."""
+    def apply(self, task: Task, names: list[str], message: Callable[[dict[str, Any]], object]) -> None:
+        """Pick in tomograms; to be called in a thread. `message` is called with the picks."""
         if not self.network.exists():
             raise EmtomoError("There is no network yet: train one, or load one.")
         job = {"do": "apply", "use": asdict(self.use), "network": str(self.network), **self._tomograms(names)}
-        self._carry_out(job, task, told)
+        self._carry_out(job, task, message)
 
     def _tomograms(self, names: list[str]) -> dict[str, Any]:
         picking_run = self.picking_run
@@ -125,7 +125,7 @@ class Trainer:
         if self.process is not None:
             self.process.terminate()
 
-    def _carry_out(self, job: dict[str, Any], task: Task, told: Callable[[dict[str, Any]], object]) -> None:
+    def _carry_out(self, job: dict[str, Any], task: Task, message: Callable[[dict[str, Any]], object]) -> None:
         self.picking_run.folder.mkdir(parents=True, exist_ok=True)
         path = self.picking_run.folder / "job.json"
         path.write_text(json.dumps(job), encoding="utf8")
@@ -140,7 +140,7 @@ class Trainer:
             else:
                 if "loss" in said:
                     self.losses.append((int(said["iteration"]), float(said["loss"])))
-                task.tell(told, said)
+                task.post(message, said)
         last = self.process.stderr.read().strip().splitlines()
         code, self.process = self.process.wait(), None
         if problem or code:

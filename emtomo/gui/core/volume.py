@@ -51,8 +51,8 @@ class VolumeSource:
         if count:
             data = data[first : first + count]
         if data.ndim != 3 or not data.size:
-            told = f"it ends before slice {first + 1}" if count else f"this has {data.ndim}"
-            raise EmtomoError(f"{path}: a volume has three axes, {told}.")
+            message = f"it ends before slice {first + 1}" if count else f"this has {data.ndim}"
+            raise EmtomoError(f"{path}: a volume has three axes, {message}.")
         self.data = data
         # page faults of a mapped file would stop the other threads, the window's among them, on a slow disk
         mapped = isinstance(data, np.memmap)

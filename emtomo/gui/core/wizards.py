@@ -21,7 +21,7 @@ Texts = dict[str, str]
 class Proposal:
     """What a wizard offers: a sentence, and texts for fields."""
 
-    told: str
+    message: str
     values: Texts
 
 
@@ -98,7 +98,7 @@ def _previous_box(project: EmtomoProject, texts: Texts, folder: Path) -> list[Pr
     name = "meshes" if texts.get("meshes") else "coordinates"
     if not texts.get(name):
         input_of(project, texts, "tomograms", "the tomograms")
-        raise EmtomoError("Nothing tells the size of the particles yet: give previous coordinates, or type a box size.")
+        raise EmtomoError("No input gives the size of the particles: choose previous coordinates, or type a box size.")
     previous = input_of(project, texts, name, "previous coordinates")
     tomograms = input_of(project, texts, "tomograms", "the tomograms")
     found = even((previous.box_size.get() or 0) * _size_of(previous) / _size_of(tomograms))
@@ -114,10 +114,10 @@ def _template_box(project: EmtomoProject, texts: Texts, folder: Path) -> list[Pr
 
 def _header(texts: Texts, folder: Path, names: tuple[str, ...]) -> tuple[Path, images.ImageInfo]:
     """Return the first file that a form names, and what it says of itself."""
-    told = next((texts[n] for n in names if texts.get(n)), "")
-    if not told:
+    message = next((texts[n] for n in names if texts.get(n)), "")
+    if not message:
         raise EmtomoError("Choose the files first.")
-    path = folder / Path(told).expanduser()
+    path = folder / Path(message).expanduser()
     if path.is_dir() and path.suffix != ".zarr":
         found = sorted(p for p in path.glob(texts.get("pattern") or "*") if p.is_file() or p.suffix == ".zarr")
         if not found:
@@ -136,12 +136,12 @@ def _header_pixel_size(project: EmtomoProject, texts: Texts, folder: Path) -> li
 
 def _origin(project: EmtomoProject, texts: Texts, folder: Path) -> list[Proposal]:
     path, info = _header(texts, folder, ("files", "file"))
-    told = ", ".join(f"{v:.5g}" for v in info.origin)
+    message = ", ".join(f"{v:.5g}" for v in info.origin)
     size = float(texts.get("pixel_size") or info.pixel_size or 1.0)
     manual = [-o - (n // 2) * size for o, n in zip(info.origin, info.shape[::-1], strict=True)]
     return [
         Proposal("The centre of the volume.", {"origin": "centre"}),
-        Proposal(f"What the header of {path.name} says ({told} Å).", {"origin": "header"}),
+        Proposal(f"What the header of {path.name} says ({message} Å).", {"origin": "header"}),
         Proposal(
             "The first voxel.",
             {"origin": "manual"}

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tkinter as tk
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -14,6 +14,8 @@ import ttkbootstrap as ttk
 from emtomo.gui.core.background import Mailbox, Task
 from emtomo.gui.core.settings import Settings, scaling
 from emtomo.gui.tk import theme
+from emtomo.gui.tk.dialogs import show_message, show_rows
+from emtomo.gui.tk.host import Parent
 
 PUMP = 25  # ms
 # a thread that works in Python gives way this soon; with the usual 5 ms, redrawing beside one takes a second
@@ -60,13 +62,15 @@ class App(ttk.App):
         failed: Callable[[str], object] | None = None,
     ) -> Task:
         """Do something in a thread; `done` or `failed` is called on the window's thread."""
-        return Task(self.mailbox, work, done, failed or self.tell)
+        return Task(self.mailbox, work, done, failed or self.show_message)
 
-    def tell(self, sentence: str) -> None:
+    def show_message(self, sentence: str) -> None:
         """Show a sentence that no window has a place for."""
-        from emtomo.gui.tk.dialogs import tell
+        show_message(self, "emtomo", sentence)
 
-        tell(self, "emtomo", sentence)
+    def show_rows(self, parent: Parent, title: str, rows: Sequence[Sequence[str]]) -> None:
+        """Show rows of text in a window of their own."""
+        show_rows(parent, title, rows)
 
     def switch_theme(self) -> None:
         """Change between light and dark, and remember it."""
@@ -77,14 +81,14 @@ class App(ttk.App):
         self, kind: type[BaseException], error: BaseException, trace: TracebackType | None
     ) -> None:
         """Keep and show an error in a callback; tests fail on any that was kept."""
-        told = "".join(traceback.format_exception(kind, error, trace))
-        self.errors.append(told)
-        sys.stderr.write(told)
+        message = "".join(traceback.format_exception(kind, error, trace))
+        self.errors.append(message)
+        sys.stderr.write(message)
         if self.on_error is not None:
-            self.on_error(told)
+            self.on_error(message)
         else:
             with contextlib.suppress(tk.TclError):
-                self.tell(
+                self.show_message(
                     f"Something went wrong that should not: {kind.__name__}: {error}. Nothing that you saved is lost."
                 )
 
@@ -110,10 +114,10 @@ def _invoke(event: "tk.Event[Any]") -> str:
 def _resources_dpi() -> float | None:
     """Return ``Xft.dpi`` of the desktop, if it says so."""
     try:
-        told = subprocess.run(["xrdb", "-query"], capture_output=True, text=True, timeout=2).stdout
+        message = subprocess.run(["xrdb", "-query"], capture_output=True, text=True, timeout=2).stdout
     except (OSError, subprocess.SubprocessError):
         return None
-    for line in told.splitlines():
+    for line in message.splitlines():
         name, _, value = line.partition(":")
         if name.strip() == "Xft.dpi":
             with contextlib.suppress(ValueError):

@@ -1,16 +1,13 @@
 """The side of the boxer: sets of particles, eraser, threshold on scores."""
 
 import tkinter as tk
-from typing import TYPE_CHECKING
 
 import numpy as np
 import ttkbootstrap as ttk
 
 from emtomo.gui.tk import theme
+from emtomo.gui.tk.host import BoxerHost
 from emtomo.gui.tk.window import tip
-
-if TYPE_CHECKING:
-    from emtomo.gui.tk.boxer import BoxerWindow
 
 ERASER = 64.0
 
@@ -18,7 +15,7 @@ ERASER = 64.0
 class SetsList(ttk.Labelframe):
     """The sets with their numbers of particles."""
 
-    def __init__(self, master: tk.Misc, boxer: "BoxerWindow") -> None:
+    def __init__(self, master: tk.Misc, boxer: BoxerHost) -> None:
         super().__init__(master, text="Sets", padding=theme.px(master, theme.PAD))
         self.boxer = boxer
         gap = theme.px(self, theme.GAP)
@@ -31,10 +28,10 @@ class SetsList(ttk.Labelframe):
         self.tree.bind("<<TreeviewSelect>>", lambda _: self._selected())
         row = ttk.Frame(self)
         row.pack(fill="x", pady=(gap, 0))
-        for name, text, call, told in boxer.set_buttons():
+        for name, text, call, message in boxer.set_buttons():
             button = ttk.Button(row, text=text, bootstyle="secondary-outline", command=call)
             button.pack(side="left", padx=(0, gap))
-            tip(button, told)
+            tip(button, message)
             boxer.w[name] = button
         boxer.w["sets"] = self.tree
 
@@ -62,7 +59,7 @@ class SetsList(ttk.Labelframe):
 class BoxTools(ttk.Labelframe):
     """Box size, eraser, threshold, undo."""
 
-    def __init__(self, master: tk.Misc, boxer: "BoxerWindow") -> None:
+    def __init__(self, master: tk.Misc, boxer: BoxerHost) -> None:
         super().__init__(master, text="Picking", padding=theme.px(master, theme.PAD))
         self.boxer = boxer
         self.columnconfigure(1, weight=1)
@@ -89,8 +86,8 @@ class BoxTools(ttk.Labelframe):
         self.score = ttk.DoubleVar(self, 0.0)
         self.slider = ttk.Scale(self, from_=0, to=1, variable=self.score, command=lambda _: self._scored())
         self.slider.grid(row=2, column=1, sticky="ew")
-        self.told = ttk.Label(self, text="", width=9)
-        self.told.grid(row=2, column=2)
+        self.score_label = ttk.Label(self, text="", width=9)
+        self.score_label.grid(row=2, column=2)
         self.drop = ttk.Button(self, text="Remove below", bootstyle="secondary-outline", command=boxer.remove_below)
         self.drop.grid(row=3, column=1, sticky="w", pady=(two, 0))
         tip(self.drop, "Remove the particles of a lower score; undo brings them back")
@@ -125,7 +122,7 @@ class BoxTools(ttk.Labelframe):
         self.boxer.set_erasing(self.eraser.get())
 
     def _scored(self) -> None:
-        self.told.configure(text=f"{self.score.get():.3g}")
+        self.score_label.configure(text=f"{self.score.get():.3g}")
         self.boxer.set_threshold(self.score.get())
 
     def show_scores(self) -> float:
@@ -138,5 +135,5 @@ class BoxTools(ttk.Labelframe):
             self.score.set(min(max(self.score.get(), low), high))
         for widget in (self.slider, self.drop):
             widget.configure(state="normal" if on else "disabled")
-        self.told.configure(text=f"{self.score.get():.3g}" if on else "no scores")
+        self.score_label.configure(text=f"{self.score.get():.3g}" if on else "no scores")
         return float(self.score.get()) if on else -np.inf

@@ -50,8 +50,8 @@ class ConvnetWindow(BoxerWindow):
             self.below.columnconfigure(k, weight=1, uniform="lists")
             self.strips[kind] = strip
             self.w[f"list {kind}"] = strip
-        told = ttk.Label(self.side, text="Left: good\nCtrl+left: bad\nShift+left: remove", justify="left")
-        told.pack(anchor="w", pady=(pad, 0))
+        message = ttk.Label(self.side, text="Left: good\nCtrl+left: bad\nShift+left: remove", justify="left")
+        message.pack(anchor="w", pady=(pad, 0))
 
     def listed(self) -> dict[int, Thumbnails]:
         """Return which list shows which set."""

@@ -2,17 +2,15 @@
 
 import tkinter as tk
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ttkbootstrap as ttk
 
 from emtomo.gui.core.background import Task
+from emtomo.gui.core.run_actions import Details, details
 from emtomo.gui.core.runs import Output, Run, last_row
-from emtomo.gui.core.verbs import Details, details
 from emtomo.gui.tk import theme
-
-if TYPE_CHECKING:
-    from emtomo.gui.tk.project import ProjectWindow
+from emtomo.gui.tk.host import ProjectHost
 
 TAIL, MOST_LINES = 64_000, 20_000
 LOGS = ("stdout", "stderr", "start-up")
@@ -21,11 +19,11 @@ LOGS = ("stdout", "stderr", "start-up")
 class DetailsPanel(ttk.Notebook):
     """Tabs about one run."""
 
-    def __init__(self, master: tk.Misc, window: "ProjectWindow") -> None:
+    def __init__(self, master: tk.Misc, window: ProjectHost) -> None:
         super().__init__(master)
         self.window = window
         self.run: Run | None = None
-        self._told: Details | None = None
+        self._details: Details | None = None
         self._log_place = 0
         self._log_file = ""
         self._tailing: Task | None = None
@@ -70,7 +68,7 @@ class DetailsPanel(ttk.Notebook):
 
     def _outputs_tab(self, pad: int) -> ttk.Treeview:
         tree = self._table(
-            "Inputs and outputs", (("what", "Name", 230), ("kind", "Type", 180), ("told", "What it is", 460))
+            "Inputs and outputs", (("what", "Name", 230), ("kind", "Type", 180), ("about", "What it is", 460))
         )
         tree.bind("<Button-3>", self._viewers_menu)
         tree.bind("<Double-1>", lambda e: self._open(tree.identify_row(e.y)))
@@ -111,50 +109,53 @@ class DetailsPanel(ttk.Notebook):
         """Show a run; asks the project for what the rows do not hold when the run is another or has changed state."""
         before, self.run = self.run, run
         if run is None:
-            self._told = None
+            self._details = None
             for text in (self.summary, self.methods, self.log):
                 self._write(text, "")
             for tree in (self.outputs, self.parameters):
                 tree.delete(*tree.get_children())
             return
         if before is None or before.id != run.id:
-            self._told = None
+            self._details = None
             self._restart_log()
         self._show_summary()
         self._show_outputs()
-        if before is None or (before.id, before.status) != (run.id, run.status) or self._told is None:
-            self.window.service.ask(lambda project: details(project, run.id), lambda told: self._take(run.id, told))
+        if before is None or (before.id, before.status) != (run.id, run.status) or self._details is None:
+            self.window.service.ask(lambda project: details(project, run.id), lambda found: self._take(run.id, found))
 
     def again(self) -> None:
         """Ask for the parameters again: they were edited."""
         if self.run is not None:
             i = self.run.id
-            self.window.service.ask(lambda project: details(project, i), lambda told: self._take(i, told))
+            self.window.service.ask(lambda project: details(project, i), lambda found: self._take(i, found))
 
-    def _take(self, i: int, told: Details) -> None:
+    def _take(self, i: int, found: Details) -> None:
         if self.run is None or self.run.id != i:
             return
-        self._told = told
+        self._details = found
         self.parameters.delete(*self.parameters.get_children())
-        for name, text in told.parameters.items():
+        for name, text in found.parameters.items():
             if text:
                 shown = self.window.readable(text) if "." in text else text
-                self.parameters.insert("", "end", values=(told.labels.get(name) or name, shown))
-        cited = "\n\nPlease cite:\n" + "\n".join(told.citations) if told.citations else ""
-        self._write(self.methods, told.methods + cited)
+                self.parameters.insert("", "end", values=(found.labels.get(name) or name, shown))
+        cited = "\n\nPlease cite:\n" + "\n".join(found.citations) if found.citations else ""
+        self._write(self.methods, found.methods + cited)
         self._show_summary()
         self._show_outputs()
 
     def _show_summary(self) -> None:
         run = self.run
         assert run is not None
-        lines = [f"{run.label}   ({run.title}, run {run.id})", run.told + (f"   {run.doing}" if run.doing else "")]
+        lines = [
+            f"{run.label}   ({run.title}, run {run.id})",
+            run.status_line + (f"   {run.doing}" if run.doing else ""),
+        ]
         if run.comment:
             lines.append(run.comment)
         if run.error:
             lines += ["", run.error]
-        if self._told is not None and self._told.summary:
-            lines += ["", *self._told.summary]
+        if self._details is not None and self._details.summary:
+            lines += ["", *self._details.summary]
         last = last_row(self.window.folder / run.folder / "extra" / "metrics.csv") if run.status == "running" else {}
         if last:
             lines += ["", "Last iteration: " + ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in last.items())]
@@ -182,10 +183,10 @@ class DetailsPanel(ttk.Notebook):
                 tree.insert("", "end", iid=iid, values=values)
 
     def _input_targets(self) -> list[str]:
-        if self._told is None:
+        if self._details is None:
             return []
         found = []
-        for text in self._told.parameters.values():
+        for text in self._details.parameters.values():
             found += [part for part in text.split(",") if self.window.output_named(part) is not None]
         return list(dict.fromkeys(found))
 
@@ -257,7 +258,7 @@ class DetailsPanel(ttk.Notebook):
             return
         path, place = Path(self._log_file), self._log_place
         self._tailing = self.window.work(
-            lambda _: _read(path, place), lambda told: self._append(str(path), *told), lambda _: None
+            lambda _: _read(path, place), lambda found: self._append(str(path), *found), lambda _: None
         )
 
     def _append(self, path: str, text: str, place: int) -> None:

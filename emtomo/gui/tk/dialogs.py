@@ -1,12 +1,12 @@
 """Small questions. None is modal: a question never locks the other windows, and its answer is a call."""
 
-import tkinter as tk
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import ttkbootstrap as ttk
 
 from emtomo.gui.tk import theme
+from emtomo.gui.tk.host import Parent
 from emtomo.gui.tk.window import Window
 
 Answer = tuple[str, str, Callable[[], object]]
@@ -15,7 +15,7 @@ Answer = tuple[str, str, Callable[[], object]]
 class Question(Window):
     """A sentence with buttons; Escape is the last of them."""
 
-    def __init__(self, master: tk.Misc, title: str, text: str, answers: Sequence[Answer]) -> None:
+    def __init__(self, master: Parent, title: str, text: str, answers: Sequence[Answer]) -> None:
         super().__init__(master, title, (480, 10))
         self.geometry("")
         self.resizable(False, False)
@@ -45,17 +45,17 @@ class Question(Window):
         call()
 
 
-def ask(master: tk.Misc, title: str, text: str, answers: Sequence[Answer]) -> Question:
+def ask(master: Parent, title: str, text: str, answers: Sequence[Answer]) -> Question:
     """Ask; `answers` are (button, style, call), the last one does nothing or gives up."""
     return Question(master, title, text, answers)
 
 
-def tell(master: tk.Misc, title: str, text: str) -> Question:
+def show_message(master: Parent, title: str, text: str) -> Question:
     """Say something that a user must have seen."""
     return Question(master, title, text, [("OK", "primary", lambda: None)])
 
 
-def chained(*calls: Callable[[], object]) -> Callable[[], None]:
+def call_all(*calls: Callable[[], object]) -> Callable[[], None]:
     """Return one call that makes several."""
 
     def run() -> None:
@@ -69,7 +69,7 @@ class TextQuestion(Window):
     """Ask for one or more lines of text."""
 
     def __init__(
-        self, master: tk.Misc, title: str, fields: Sequence[tuple[str, str]], done: Callable[[list[str]], object]
+        self, master: Parent, title: str, fields: Sequence[tuple[str, str]], done: Callable[[list[str]], object]
     ) -> None:
         super().__init__(master, title, (460, 10))
         self.geometry("")
@@ -111,7 +111,7 @@ class Rows(Window):
 
     def __init__(
         self,
-        master: tk.Misc,
+        master: Parent,
         title: str,
         rows: Sequence[Sequence[str]],
         headings: Sequence[str] = ("Key", "What it does"),
@@ -136,27 +136,27 @@ class Rows(Window):
 
 
 def show_rows(
-    master: tk.Misc, title: str, rows: Sequence[Sequence[str]], headings: Sequence[str] = ("Key", "What it does")
+    master: Parent, title: str, rows: Sequence[Sequence[str]], headings: Sequence[str] = ("Key", "What it does")
 ) -> Rows:
     """Show rows of text in a window of their own."""
     return Rows(master, title, rows, headings)
 
 
-def choose_file(master: tk.Misc, title: str, *, folder: bool = False, save: str = "", start: str = "") -> Path | None:
+def choose_file(master: Parent, title: str, *, folder: bool = False, save: str = "", start: str = "") -> Path | None:
     """Let the user choose a file or folder with the toolkit's own dialog; None if they did not."""
     from tkinter import filedialog
 
     where = {"parent": master.winfo_toplevel(), "title": title, "initialdir": start or str(Path.cwd())}
     if folder:
-        told = filedialog.askdirectory(**where)  # type: ignore[arg-type]
+        chosen = filedialog.askdirectory(**where)
     elif save:
-        told = filedialog.asksaveasfilename(initialfile=save, **where)  # type: ignore[arg-type]
+        chosen = filedialog.asksaveasfilename(initialfile=save, **where)
     else:
-        told = filedialog.askopenfilename(**where)  # type: ignore[arg-type]
-    return Path(told) if told else None
+        chosen = filedialog.askopenfilename(**where)
+    return Path(chosen) if chosen else None
 
 
-def _place(window: Window, master: tk.Misc) -> None:
+def _place(window: Window, master: Parent) -> None:
     """Put a question over the window that it belongs to."""
     window.update_idletasks()
     top = master.winfo_toplevel()

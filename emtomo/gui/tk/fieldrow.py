@@ -1,7 +1,7 @@
 """One line of a form: label with unit, widget, wizard, reset, help, and what is wrong."""
 
 from tkinter.font import nametofont
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ttkbootstrap as ttk
 
@@ -9,22 +9,20 @@ from emtomo.gui.core.fields import Field
 from emtomo.gui.core.previews import has_preview
 from emtomo.gui.core.wizards import wizard_for
 from emtomo.gui.tk import theme
-from emtomo.gui.tk.dialogs import tell
+from emtomo.gui.tk.dialogs import show_message
+from emtomo.gui.tk.host import FormHost
 from emtomo.gui.tk.inputs import input_for
 from emtomo.gui.tk.window import tip
-
-if TYPE_CHECKING:
-    from emtomo.gui.tk.form import FormWindow
 
 
 class FieldRow:
     """The widgets of one field, at two rows of a grid: the second says what is wrong."""
 
-    def __init__(self, form: "FormWindow", frame: Any, name: str, row: int) -> None:
+    def __init__(self, form: FormHost, frame: Any, name: str, row: int) -> None:
         self.form, self.name = form, name
-        gap, one = theme.px(form, theme.GAP), self.field
+        gap, one = theme.px(frame, theme.GAP), self.field
         text = f"{one.label} ({one.unit})" if one.unit else one.label
-        told = " ".join(p for p in (one.help, f"Allowed: {one.bounds}." if one.bounds else "") if p) or text
+        message = " ".join(p for p in (one.help, f"Allowed: {one.bounds}." if one.bounds else "") if p) or text
         self.label = ttk.Label(frame, text=text)
         self.input = input_for(frame, form.model, name, lambda: form.project.runs)
         side = ttk.Frame(frame)
@@ -33,11 +31,13 @@ class FieldRow:
             side, icon="arrow-counterclockwise", bootstyle="link", command=lambda: form.model.reset(name)
         )
         tip(self.reset, f"Back to the default ({one.default or 'empty'})")
-        query = ttk.Button(side, icon="question-circle", bootstyle="link", command=lambda: tell(form, text, told))
+        query = ttk.Button(
+            side, icon="question-circle", bootstyle="link", command=lambda: show_message(form, text, message)
+        )
         query.pack(side="right")
         for widget in (self.label, query):
-            tip(widget, told)
-        self.error = ttk.Label(frame, bootstyle="danger", wraplength=theme.px(form, 520), justify="left")
+            tip(widget, message)
+        self.error = ttk.Label(frame, bootstyle="danger", wraplength=theme.px(frame, 520), justify="left")
         self.error.grid(row=row + 1, column=1, columnspan=2, sticky="w")
         self._places: list[tuple[Any, dict[str, Any]]] = [
             (self.label, {"row": row, "column": 0, "sticky": "w", "padx": (0, 2 * gap), "pady": gap}),
@@ -88,6 +88,6 @@ class FieldRow:
 def bold(form: Any) -> Any:
     """Return the default font in bold, made once for a window."""
     if "bold" not in form.w:
-        form.w["bold"] = nametofont("TkDefaultFont", root=form).copy()
+        form.w["bold"] = nametofont("TkDefaultFont", root=form.winfo_toplevel()).copy()
         form.w["bold"].configure(weight="bold")
     return form.w["bold"]

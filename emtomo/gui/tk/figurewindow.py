@@ -44,8 +44,8 @@ class FigureWindow(Window):
         foot.pack(side="bottom", fill="x")
         save = ttk.Button(foot, text="Save …", bootstyle="secondary-outline", command=self.save)
         save.pack(side="right")
-        self.told = ttk.Label(foot, text="")
-        self.told.pack(side="left", fill="x", expand=True)
+        self.message = ttk.Label(foot, text="")
+        self.message.pack(side="left", fill="x", expand=True)
         self.foot = foot
         self.label = ttk.Label(self, anchor="center")
         self.label.pack(fill="both", expand=True)
@@ -56,7 +56,7 @@ class FigureWindow(Window):
                 Action("close", "Close", self.close, "<Escape>"),
             ]
         )
-        self.w |= {"save": save, "figure": self.label, "told": self.told}
+        self.w |= {"save": save, "figure": self.label, "message": self.message}
         if live:
             self.after(REFRESH, self._tick)
 
@@ -113,7 +113,7 @@ class FigureWindow(Window):
             make().savefig(path, dpi=200)
 
         self.app.work(
-            work, lambda _: self.told.configure(text=f"Written: {path}."), lambda s: self.told.configure(text=s)
+            work, lambda _: self.message.configure(text=f"Written: {path}."), lambda s: self.message.configure(text=s)
         )
 
     def close(self) -> None:
@@ -157,7 +157,7 @@ class CutWindow(FigureWindow):
 
     def _moved(self, cut: float) -> None:
         self.cut = cut
-        self.told.configure(text=f"{int((self.values >= cut).sum())} of {len(self.values)}")
+        self.message.configure(text=f"{int((self.values >= cut).sum())} of {len(self.values)}")
         self.redraw()
 
     def keep(self) -> None:
@@ -177,5 +177,7 @@ class CutWindow(FigureWindow):
             return str(run.getObjLabel())
 
         window.service.ask(
-            work, lambda told: self.told.configure(text=f"Kept in {told}."), lambda s: self.told.configure(text=s)
+            work,
+            lambda message: self.message.configure(text=f"Kept in {message}."),
+            lambda s: self.message.configure(text=s),
         )

@@ -1,23 +1,21 @@
 """The form of a protocol: tabs, live checks with reasons, wizards, the same as a command, Run."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ttkbootstrap as ttk
 
-from emtomo.gui.core import verbs
+from emtomo.gui.core import run_actions
 from emtomo.gui.core.actions import Action
 from emtomo.gui.core.form import FormModel
 from emtomo.gui.core.previews import Preview, preview
 from emtomo.gui.core.runs import Run
 from emtomo.gui.core.wizards import Proposal, wizard_for
 from emtomo.gui.tk import theme
-from emtomo.gui.tk.dialogs import ask, chained, tell
+from emtomo.gui.tk.dialogs import ask, call_all, show_message
 from emtomo.gui.tk.fieldrow import FieldRow
+from emtomo.gui.tk.host import ProjectHost
 from emtomo.gui.tk.queue import QueueFrame
 from emtomo.gui.tk.window import Window, busy_label, tip, wrap
-
-if TYPE_CHECKING:
-    from emtomo.gui.tk.project import ProjectWindow
 
 SETTLE = 350  # ms after the last key before the project is asked
 
@@ -25,15 +23,15 @@ SETTLE = 350  # ms after the last key before the project is asked
 class FormWindow(Window):
     """Shows a :class:`FormModel`; works for any protocol of any plugin."""
 
-    def __init__(self, project: "ProjectWindow", model: FormModel) -> None:
+    def __init__(self, project: ProjectHost, model: FormModel) -> None:
         cls = model.protocol_class
         super().__init__(project, f"{cls._label} – emtomo", (820, 640), "form")
-        self.transient(project)  # it stays above the project, so that outputs can be dragged onto it
+        self.transient(project.winfo_toplevel())  # it stays above the project, so that outputs can be dragged onto it
         self.project, self.model = project, model
         self.rows: dict[str, FieldRow] = {}
         self._headings: list[tuple[ttk.Label, list[str]]] = []
-        self._asked: str | None = None
-        self.said: list[str] = []
+        self._validating: str | None = None
+        self.refusals: list[str] = []
         self._header(cls)
         self._footer()
         self.book = ttk.Notebook(self)
@@ -71,8 +69,8 @@ class FormWindow(Window):
         head = ttk.Frame(self, padding=pad)
         head.pack(fill="x")
         head.columnconfigure((1, 3), weight=1, minsize=theme.px(self, 70))
-        told = " ".join((cls.__doc__ or "").split("\n\n")[0].split())
-        help_label = busy_label(head, told)
+        note = " ".join((cls.__doc__ or "").split("\n\n")[0].split())
+        help_label = busy_label(head, note)
         help_label.configure(justify="left")
         help_label.grid(row=0, column=0, columnspan=5, sticky="ew", pady=(0, pad))
         wrap(help_label)
@@ -161,18 +159,18 @@ class FormWindow(Window):
         for k, tab in enumerate(self.model.tabs):
             wrong = self.model.count(tab)
             self.book.tab(k, text=f"{tab.title} ({wrong} ✗)" if wrong else tab.title)
-        self._ask_project()
-        self._tell()
+        self._validate_later()
+        self._show_state()
 
-    def _tell(self) -> None:
+    def _show_state(self) -> None:
         """Show what is wrong, and let Run and Save follow."""
         errors = self.model.errors()
-        told = ""
+        note = ""
         if errors:
-            told = next(iter(errors.values())) if len(errors) == 1 else f"{len(errors)} fields need a look."
-        elif self.said:
-            told = " ".join(self.said)
-        self.message.configure(text=told)
+            note = next(iter(errors.values())) if len(errors) == 1 else f"{len(errors)} fields need a look."
+        elif self.refusals:
+            note = " ".join(self.refusals)
+        self.message.configure(text=note)
         pending = self._pending()
         run = self.project.runs.get(self.model.run) if self.model.run is not None else None
         active = run is not None and run.active
@@ -185,7 +183,7 @@ class FormWindow(Window):
             if run is not None and run.outputs and run.status in ("finished", "failed", "aborted")
             else "Run"
         )
-        bad = bool(errors) or bool(self.said) or active
+        bad = bool(errors) or bool(self.refusals) or active
         self.w["run"].configure(state="disabled" if bad else "normal", text=text)
         if "pick" in self.w:
             inputs = {n for n, f in self.model.fields.items() if f.wanted}
@@ -207,45 +205,45 @@ class FormWindow(Window):
         for row in self.rows.values():
             if row.field.wanted:
                 row.input.show()
-        self._ask_project()
-        self._tell()
+        self._validate_later()
+        self._show_state()
 
     def _relabel(self) -> None:
         self.model.label = self.label.get()
-        self._ask_project()
+        self._validate_later()
 
     def queue_changed(self) -> None:
         """Check again, with another queue or other parameters of it."""
-        self._ask_project()
+        self._validate_later()
 
-    def _ask_project(self) -> None:
-        """Ask for what only the inputs can tell, when nobody has typed for a moment."""
-        if self._asked is not None:
-            self.after_cancel(self._asked)
-        self._asked = self.after(SETTLE, self._validate)
+    def _validate_later(self) -> None:
+        """Validate against the project once nobody has typed for a moment."""
+        if self._validating is not None:
+            self.after_cancel(self._validating)
+        self._validating = self.after(SETTLE, self._validate)
 
     def _validate(self) -> None:
-        self._asked = None
+        self._validating = None
         if self.model.errors():
-            self._hear([])
+            self._show_refusals([])
             return
         form_values, folder = self.model.form_values(), self.project.start_folder
 
         def work(project: Any) -> list[str]:
             run = project.find(str(form_values.run)) if form_values.run is not None else None
-            return [] if run is not None and run.isActive() else verbs.complaints(project, form_values, folder)
+            return [] if run is not None and run.isActive() else run_actions.validate_form(project, form_values, folder)
 
-        self.project.service.ask(work, self._hear, lambda told: self._hear([told]))
+        self.project.service.ask(work, self._show_refusals, lambda note: self._show_refusals([note]))
 
-    def _hear(self, said: list[str]) -> None:
+    def _show_refusals(self, refusals: list[str]) -> None:
         if self.winfo_exists():
-            self.said = said
-            self._tell()
+            self.refusals = refusals
+            self._show_state()
 
     # --- wizards ---
 
     def wizard(self, name: str) -> None:
-        """Let the wizard of a field propose a value, or show what it does; what it needs first is told."""
+        """Let the wizard of a field propose a value, or show what it does; what is missing is said."""
         protocol, texts = getattr(self.model.protocol_class, "NAME", ""), self.model.texts()
         folder, found = self.project.start_folder, wizard_for(protocol, name)
         if found is not None:
@@ -259,7 +257,7 @@ class FormWindow(Window):
 
     def _refused(self, sentence: str) -> None:
         if self.winfo_exists():
-            self.w["refused"] = tell(self, "Not yet", sentence)
+            self.w["refused"] = show_message(self, "Not yet", sentence)
 
     def _proposed(self, proposals: list[Proposal]) -> None:
         if not self.winfo_exists():
@@ -270,7 +268,7 @@ class FormWindow(Window):
         ask(
             self,
             "Choose",
-            "\n".join(f"{k}. {p.told}" for k, p in enumerate(proposals, 1)),
+            "\n".join(f"{k}. {p.message}" for k, p in enumerate(proposals, 1)),
             [
                 *((f"{k}", "primary-outline", lambda p=p: self._take(p)) for k, p in enumerate(proposals, 1)),
                 ("Cancel", "secondary-outline", lambda: None),
@@ -281,7 +279,7 @@ class FormWindow(Window):
         for name, text in proposal.values.items():
             if name in self.model.fields:
                 self.model.put(name, text)
-        self.project.say(proposal.told)
+        self.project.say(proposal.message)
         self.message.configure(text="")
 
     def _preview(self, name: str, made: Preview) -> None:
@@ -306,14 +304,16 @@ class FormWindow(Window):
             return
         form_values, folder = self.model.form_values(), self.project.start_folder
         self.project.service.ask(
-            lambda project: verbs.save(project, form_values, folder), self._saved, lambda s: self._hear([s])
+            lambda project: run_actions.save_form(project, form_values, folder),
+            self._saved,
+            lambda s: self._show_refusals([s]),
         )
 
     def _saved(self, i: int) -> None:
         self.model.run = i
         self.model.original = self.model.texts()
         self.project.say("Saved.")
-        self.project.details.again()
+        self.project.refresh_details()
         self.project.select_later([i])
 
     def run(self) -> None:
@@ -329,7 +329,9 @@ class FormWindow(Window):
             self.destroy_form()
 
         self.project.service.ask(
-            lambda project: verbs.start(project, form_values, folder), started, lambda s: self._hear([s])
+            lambda project: run_actions.start_form(project, form_values, folder),
+            started,
+            lambda s: self._show_refusals([s]),
         )
 
     def _to_first_error(self) -> None:
@@ -343,17 +345,17 @@ class FormWindow(Window):
 
     def pick(self) -> None:
         """Store the run and open its tomograms for picking."""
-        from emtomo.gui.tk.tomodialog import open_dialog
-
         form_values, folder = self.model.form_values(), self.project.start_folder
 
         def saved(i: int) -> None:
             self._saved(i)
             self.destroy_form()
-            open_dialog(self.project, i)
+            self.project.open_picking(i)
 
         self.project.service.ask(
-            lambda project: verbs.save(project, form_values, folder), saved, lambda s: self._hear([s])
+            lambda project: run_actions.save_form(project, form_values, folder),
+            saved,
+            lambda s: self._show_refusals([s]),
         )
 
     def close(self) -> None:
@@ -364,7 +366,7 @@ class FormWindow(Window):
                 "Close the form?",
                 "The changes are not saved.",
                 [
-                    ("Save", "primary", chained(self.save, self.destroy_form)),
+                    ("Save", "primary", call_all(self.save, self.destroy_form)),
                     ("Drop changes", "danger-outline", self.destroy_form),
                     ("Stay", "secondary-outline", lambda: None),
                 ],
@@ -375,7 +377,7 @@ class FormWindow(Window):
     def destroy_form(self) -> None:
         """Close without a question."""
         self.project.form_closed(self)
-        if self._asked is not None:
-            self.after_cancel(self._asked)
+        if self._validating is not None:
+            self.after_cancel(self._validating)
         self.model.listeners.clear()
         super().close()

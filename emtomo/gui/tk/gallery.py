@@ -11,7 +11,7 @@ from PIL import Image, ImageTk
 from emtomo.gui.core.actions import Action
 from emtomo.gui.core.background import Task
 from emtomo.gui.core.gallery import Sheet, compose
-from emtomo.gui.core.opened import opened_box
+from emtomo.gui.core.output_volumes import load_box
 from emtomo.gui.core.shown import Shown
 from emtomo.gui.core.volume import VolumeSource
 from emtomo.gui.tk import theme
@@ -63,12 +63,12 @@ class GalleryWindow(Window):
         self.axis.set("xy")
         self.axis.bind("<<ComboboxSelected>>", lambda _: self.redraw())
         self.axis.pack(side="left")
-        self.told = ttk.Label(foot, text="")
+        self.message = ttk.Label(foot, text="")
         self.keep_button = ttk.Button(foot, text="Save as new output", bootstyle="success", command=self.keep)
         self.keep_button.pack(side="right")
         self.keep_button.configure(state="disabled")
         self.w["keep"] = self.keep_button
-        self.told.pack(side="left", padx=pad, fill="x", expand=True)
+        self.message.pack(side="left", padx=pad, fill="x", expand=True)
         self.canvas = tk.Canvas(self, highlightthickness=0, background="#282828", takefocus=1)
         self.canvas.pack(fill="both", expand=True)
         self._item = self.canvas.create_image(0, 0, anchor="nw")
@@ -78,7 +78,7 @@ class GalleryWindow(Window):
         self.canvas.bind("<Button-3>", self._press_out)
         self.canvas.bind("<Button-4>", lambda e: self.resize(1.25) if int(e.state) & 4 else self.turn(-1))
         self.canvas.bind("<Button-5>", lambda e: self.resize(0.8) if int(e.state) & 4 else self.turn(1))
-        self.w |= {"canvas": self.canvas, "sort": self.sort, "told": self.told}
+        self.w |= {"canvas": self.canvas, "sort": self.sort, "message": self.message}
         self.bind_actions(
             [
                 Action("next", "Next page", lambda: self.turn(1), "<Next> <Right>"),
@@ -98,7 +98,7 @@ class GalleryWindow(Window):
             ],
         )
         columns = ["file", "index", "tomogram_id", "score", "group", "class_number", "half", "x", "y", "z"]
-        self.app.work(lambda _: shown.value.frame(columns), self._read, lambda s: self.told.configure(text=s))
+        self.app.work(lambda _: shown.value.frame(columns), self._read, lambda s: self.message.configure(text=s))
 
     def _read(self, frame: pd.DataFrame) -> None:
         if self.winfo_exists():
@@ -150,7 +150,7 @@ class GalleryWindow(Window):
                 width,
             )
 
-        self._task = self.app.work(work, self._show, lambda s: self.told.configure(text=s))
+        self._task = self.app.work(work, self._show, lambda s: self.message.configure(text=s))
 
     def _show(self, sheet: Sheet) -> None:
         if not self.winfo_exists():
@@ -159,7 +159,7 @@ class GalleryWindow(Window):
         self._photo = ImageTk.PhotoImage(Image.fromarray(sheet.picture), master=self.canvas)
         self.canvas.itemconfigure(self._item, image=self._photo)
         last = min(self.first + self.per_page(), len(self.orders))
-        self.told.configure(text=f"{self.first + 1} to {last} of {len(self.orders)}")
+        self.message.configure(text=f"{self.first + 1} to {last} of {len(self.orders)}")
         self._frame()
         self._task = None
         if self._again:
@@ -172,7 +172,7 @@ class GalleryWindow(Window):
         self.chosen = int(self.orders[self.first + k]) if k is not None else None
         if self.chosen is not None:
             row = self.frame_now.iloc[self.chosen]
-            self.told.configure(
+            self.message.configure(
                 text=f"Particle {self.chosen + 1} of {row['tomogram_id']}: score {row['score']:.4g}, "
                 f"group {row['group']}, class {row['class_number']}, half {row['half']}; "
                 f"x, y, z {row['x']:.0f}, {row['y']:.0f}, {row['z']:.0f} Å"
@@ -186,11 +186,11 @@ class GalleryWindow(Window):
     def leave_out(self) -> None:
         """Leave the framed particle out of the new output, or take it back."""
         if self.chosen is None:
-            self.told.configure(text="Click a particle first.")
+            self.message.configure(text="Click a particle first.")
             return
         self.out ^= {self.chosen}
         self.keep_button.configure(state="normal" if self.out else "disabled")
-        self.told.configure(text=f"{len(self.frame_now) - len(self.out)} of {len(self.frame_now)} are left.")
+        self.message.configure(text=f"{len(self.frame_now) - len(self.out)} of {len(self.frame_now)} are left.")
         self._frame()
 
     def keep(self) -> None:
@@ -198,9 +198,9 @@ class GalleryWindow(Window):
         from emtomo.gui.tk.setslices import leave_out
 
         if not self.out:
-            self.told.configure(text="Leave particles out first: right click, or Delete.")
+            self.message.configure(text="Leave particles out first: right click, or Delete.")
             return
-        leave_out(self.app, self.shown, np.array(sorted(self.out)), lambda text: self.told.configure(text=text))
+        leave_out(self.app, self.shown, np.array(sorted(self.out)), lambda text: self.message.configure(text=text))
 
     def _frame(self) -> None:
         """Frame the chosen picture, and cross those that are left out."""
@@ -228,7 +228,7 @@ class GalleryWindow(Window):
             if self.winfo_exists():
                 self.w["box"] = SliceWindow(self, source, title, size)
 
-        self.app.work(lambda _: opened_box(self.shown, str(row["file"]), int(row["index"])), show)
+        self.app.work(lambda _: load_box(self.shown, str(row["file"]), int(row["index"])), show)
 
     def close(self) -> None:
         """Close."""

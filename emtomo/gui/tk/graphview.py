@@ -10,8 +10,8 @@ import ttkbootstrap as ttk
 from emtomo.gui.core.layout import Place, arrange
 from emtomo.gui.core.runs import STATES, Run
 from emtomo.gui.tk import theme
+from emtomo.gui.tk.host import root_of
 from emtomo.gui.tk.minimap import MiniMap
-from emtomo.gui.tk.window import app_of
 
 WIDTH, HEIGHT, GAP_X, GAP_Y, LANE = 190, 52, 26, 34, 14
 LEAST, MOST = 0.15, 2.5
@@ -100,7 +100,7 @@ class GraphView(ttk.Frame):
             if len(shape) <= AT_ONCE:
                 self._arranged(shape, arrange(shape, WIDTH, GAP_X, LANE))  # type: ignore[arg-type]
             else:
-                app_of(self).work(
+                root_of(self).work(
                     lambda _: arrange(shape, WIDTH, GAP_X, LANE),  # type: ignore[arg-type]
                     lambda rows: self._arranged(shape, rows),
                 )
@@ -211,7 +211,7 @@ class GraphView(ttk.Frame):
             label = run.label if len(run.label) <= 25 else run.label[:24] + "…"
             font, small = ("TkDefaultFont", size), ("TkDefaultFont", max(4, size - 1))
             c.create_text(x + u(14), y + u(15), anchor="w", text=label, font=font, fill=theme.colour("fg"), tags=tags)
-            c.create_text(x + u(14), y + u(34), anchor="w", font=small, tags=(*tags, f"told{i}"))
+            c.create_text(x + u(14), y + u(34), anchor="w", font=small, tags=(*tags, f"status{i}"))
         self._restate(run)
 
     def _restate(self, run: Run) -> None:
@@ -227,8 +227,8 @@ class GraphView(ttk.Frame):
             width=max(1, u(3 if chosen else 1)),
         )
         c.itemconfigure(f"bar{i}", fill=colour)
-        told = run.told if len(run.told) < 34 else run.told[:33] + "…"
-        c.itemconfigure(f"told{i}", text=told, fill=theme.blend(colour, theme.colour("fg"), 0.35))
+        message = run.status_line if len(run.status_line) < 34 else run.status_line[:33] + "…"
+        c.itemconfigure(f"status{i}", text=message, fill=theme.blend(colour, theme.colour("fg"), 0.35))
         x, y = self.places[i]
         share = run.progress or 0.0 if run.status == "running" else 0.0
         c.itemconfigure(f"progress{i}", fill=colour)

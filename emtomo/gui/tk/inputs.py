@@ -114,9 +114,9 @@ class ChoiceInput(Input):
         self.show()
 
     def _changed(self) -> None:
-        told = self.main.get()
+        message = self.main.get()
         self.main.selection_clear()
-        self.model.put(self.name, str(self.field.choices.index(told)) if self.field.kind == "enum" else told)
+        self.model.put(self.name, str(self.field.choices.index(message)) if self.field.kind == "enum" else message)
 
     def show(self) -> None:
         """Show the field's word."""
@@ -146,8 +146,8 @@ class PointerInput(Input):
 
     @staticmethod
     def _line(output: Output) -> str:
-        told = f"   {output.summary}" if output.summary else ""
-        return f"{output.title}{told}"
+        message = f"   {output.summary}" if output.summary else ""
+        return f"{output.title}{message}"
 
     def _changed(self) -> None:
         k = self.main.current()
@@ -157,9 +157,9 @@ class PointerInput(Input):
     def show(self) -> None:
         """Show what the input points at."""
         output = self.model.output_named(self.field.text, self._runs()) if self.field.text else None
-        told = self._line(output) if output is not None else self.field.text or EMPTY
-        if self.main.get() != told:
-            self.main.set(told)
+        message = self._line(output) if output is not None else self.field.text or EMPTY
+        if self.main.get() != message:
+            self.main.set(message)
 
     def take_output(self, output: Output) -> bool:
         """Point at an output that was dropped here, if it fits."""

@@ -24,8 +24,8 @@ class MiniMap(tk.Canvas):
 
     def region(self) -> tuple[float, float, float, float]:
         """Return the canvas's scroll region."""
-        told = str(self.canvas.cget("scrollregion")).split()
-        return tuple(map(float, told)) if len(told) == 4 else (0.0, 0.0, 1.0, 1.0)  # type: ignore[return-value]
+        text = str(self.canvas.cget("scrollregion")).split()
+        return tuple(map(float, text)) if len(text) == 4 else (0.0, 0.0, 1.0, 1.0)  # type: ignore[return-value]
 
     def show(self, boxes: Iterable[Box]) -> None:
         """Draw boxes (left, top, right, bottom, colour), if a part of the canvas is out of sight and there is room."""

@@ -1,17 +1,15 @@
 """Many slices side by side: page through them, pick on any, the active one in a red frame."""
 
 import tkinter as tk
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ttkbootstrap as ttk
 
 from emtomo.gui.core.slices import SliceState
 from emtomo.gui.tk import theme
+from emtomo.gui.tk.host import PickerHost
 from emtomo.gui.tk.slicepanel import SlicePanel
 from emtomo.gui.tk.window import Window, tip
-
-if TYPE_CHECKING:
-    from emtomo.gui.tk.picker import PickerWindow
 
 COLUMNS, ROWS, STEP = 3, 2, 2
 
@@ -19,17 +17,17 @@ COLUMNS, ROWS, STEP = 3, 2, 2
 class MontageWindow(Window):
     """XY slices at even distances, all with one zoom and place."""
 
-    def __init__(self, picker: "PickerWindow") -> None:
+    def __init__(self, picker: PickerHost) -> None:
         super().__init__(picker, f"{picker.session.tomogram_id} – montage – emtomo", (1060, 760), "montage")
         self.picker = picker
         pad = theme.px(self, theme.PAD)
         foot = ttk.Frame(self, padding=pad)
         foot.pack(side="bottom", fill="x")
         self.first = 0
-        for name, text, by, told in (("back page", "«", -1.0, "A page back"), ("back", "‹", 0.0, "A slice back")):
-            self._button(foot, name, text, lambda b=by: self.turn(-self.pages() if b else -self.step_of()), told)
-        for name, text, by, told in (("next", "›", 0.0, "A slice on"), ("next page", "»", 1.0, "A page on")):
-            self._button(foot, name, text, lambda b=by: self.turn(self.pages() if b else self.step_of()), told)
+        for name, text, by, message in (("back page", "«", -1.0, "A page back"), ("back", "‹", 0.0, "A slice back")):
+            self._button(foot, name, text, lambda b=by: self.turn(-self.pages() if b else -self.step_of()), message)
+        for name, text, by, message in (("next", "›", 0.0, "A slice on"), ("next page", "»", 1.0, "A page on")):
+            self._button(foot, name, text, lambda b=by: self.turn(self.pages() if b else self.step_of()), message)
         self.spins: dict[str, Any] = {}
         for label, value, low, high in (("Columns", COLUMNS, 1, 8), ("Rows", ROWS, 1, 8), ("Every", STEP, 1, 50)):
             ttk.Label(foot, text=label).pack(side="left", padx=(pad, theme.px(self, 3)))
@@ -65,10 +63,10 @@ class MontageWindow(Window):
         self.bind("f", lambda _: self.fit())
         self.lay_out()
 
-    def _button(self, master: tk.Misc, name: str, text: str, call: Any, told: str) -> None:
+    def _button(self, master: tk.Misc, name: str, text: str, call: Any, message: str) -> None:
         button = ttk.Button(master, text=text, bootstyle="secondary-outline", command=call)
         button.pack(side="left", padx=(0, theme.px(self, 3)))
-        tip(button, told)
+        tip(button, message)
         self.w[name] = button
 
     def _number(self, name: str) -> int:
@@ -150,7 +148,7 @@ class MontageWindow(Window):
                     c.zoom, c.horizontal, c.vertical = panel.camera.zoom, panel.camera.horizontal, panel.camera.vertical
                     other.redraw()
 
-    # --- what the panels tell ---
+    # --- events of the panels ---
 
     def pressed(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> bool:
         """Make the slice the active one; the picker decides about the rest."""
@@ -175,7 +173,7 @@ class MontageWindow(Window):
             if place is not None and self.panels.index(panel) != self.active:
                 self.activate(self.panels.index(panel))
             self.picker.panels[0].mouse = place
-            self.picker.tell_place(place)
+            self.picker.show_place(place)
 
     def decorate(self, panel: SlicePanel) -> None:
         """Draw the picker's marks as they are on this slice."""

@@ -3,7 +3,7 @@
 import shutil
 import tkinter as tk
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ttkbootstrap as ttk
 
@@ -14,12 +14,10 @@ from emtomo.gui.core.picking_run import PickingRun
 from emtomo.gui.core.trainer import Trainer, available
 from emtomo.gui.core.volume import VolumeSource
 from emtomo.gui.tk import theme
-from emtomo.gui.tk.dialogs import TextQuestion, choose_file, tell
+from emtomo.gui.tk.dialogs import TextQuestion, choose_file, show_message
+from emtomo.gui.tk.host import ProjectHost
 from emtomo.gui.tk.tomodialog import TomogramDialog
 from emtomo.gui.tk.window import tip
-
-if TYPE_CHECKING:
-    from emtomo.gui.tk.project import ProjectWindow
 
 
 def options_of(cls: type, texts: dict[str, str]) -> Any:
@@ -29,9 +27,9 @@ def options_of(cls: type, texts: dict[str, str]) -> Any:
     for one in fields(cls):
         text = texts.get(one.name, "")
         if text:
-            told = str(one.type)
+            message = str(one.type)
             values[one.name] = next(
-                (kind(text) for name, kind in kinds.items() if name in told.split("[")[1].split(",")[0]), text
+                (kind(text) for name, kind in kinds.items() if name in message.split("[")[1].split(",")[0]), text
             )
     return cls(**values)
 
@@ -46,7 +44,7 @@ class NetworkDialog(TomogramDialog):
         ("status", "Status", 100),
     )
 
-    def __init__(self, window: "ProjectWindow", picking_run: PickingRun, label: str, texts: dict[str, str]) -> None:
+    def __init__(self, window: ProjectHost, picking_run: PickingRun, label: str, texts: dict[str, str]) -> None:
         self.trainer = Trainer(
             picking_run, int(texts["box_size"]), options_of(TrainOptions, texts), options_of(ApplyOptions, texts)
         )
@@ -61,7 +59,7 @@ class NetworkDialog(TomogramDialog):
         box.pack(side="bottom", fill="x", padx=pad)
         row = ttk.Frame(box)
         row.pack(fill="x")
-        for name, text, style, call, told in (
+        for name, text, style, call, message in (
             ("train", "Train", "primary", self.train, "Train on the references; once trained, train further"),
             ("new network", "New", "secondary-outline", self.new_network, "Forget the network; references stay"),
             ("save", "Save", "secondary-outline", self.save, "Keep the network in a file"),
@@ -85,7 +83,7 @@ class NetworkDialog(TomogramDialog):
         ):
             button = ttk.Button(row, text=text, bootstyle=style, command=call)
             button.pack(side="left", padx=(0, theme.px(self, theme.GAP)))
-            tip(button, told)
+            tip(button, message)
             self.w[name] = button
         self.w["apply all"].bind("<Shift-Button-1>", self._apply_rest)
         row = ttk.Frame(box)
@@ -109,7 +107,7 @@ class NetworkDialog(TomogramDialog):
         if problem:  # without PyTorch references can still be picked
             for name in ("train", "apply", "apply all"):
                 self.w[name].configure(state="disabled")
-            tell(self, "No network here", problem)
+            show_message(self, "No network here", problem)
 
     def values(self, name: str, count: int, status: str, size: str) -> list[Any]:
         """Count particles and references."""
@@ -140,7 +138,7 @@ class NetworkDialog(TomogramDialog):
         self.w["save"].configure(state="normal" if self.trainer.network.exists() else "disabled")
         self.w["stop"].configure(state="normal" if busy else "disabled")
         for name in self.pickers:
-            self.refresh(name, tell=False)
+            self.refresh(name, totals=False)
         self.after(400, self.follow_references)
 
     # --- the network ---
@@ -152,7 +150,9 @@ class NetworkDialog(TomogramDialog):
             {**self.texts, "iterations": self.iterations.get(), "training_box": str(self.trainer.options.training_box)},
         )
         self.state_.configure(text="Training …")
-        self._begin(lambda task: self.trainer.train(task, self._told), "The network is trained: Apply lets it pick.")
+        self._begin(
+            lambda task: self.trainer.train(task, self._show_progress), "The network is trained: Apply lets it pick."
+        )
 
     def apply(self, names: Any) -> None:
         """Let the network pick; found particles replace those of an earlier try, references stay."""
@@ -166,7 +166,7 @@ class NetworkDialog(TomogramDialog):
             self.state_.configure(text="Select a tomogram, or use ApplyAll.")
             return
         self.state_.configure(text="Picking …")
-        self._begin(lambda task: self.trainer.apply(task, chosen, self._told), "")
+        self._begin(lambda task: self.trainer.apply(task, chosen, self._show_progress), "")
 
     def _apply_rest(self, _: object) -> str:
         rest = [
@@ -189,20 +189,20 @@ class NetworkDialog(TomogramDialog):
                     self.state_.configure(text=done)
 
         self.task = self.window.work(
-            work, finished, lambda told: self.winfo_exists() and self.state_.configure(text=told)
+            work, finished, lambda message: self.winfo_exists() and self.state_.configure(text=message)
         )
 
-    def _told(self, said: dict[str, Any]) -> None:
+    def _show_progress(self, event: dict[str, Any]) -> None:
         if not self.winfo_exists():
             return
-        if "loss" in said:
-            self.state_.configure(text=f"iteration {said['iteration']}: loss {said['loss']:.5f}")
-            self.progress.configure(value=said["iteration"] / self.trainer.options.iterations)
+        if "loss" in event:
+            self.state_.configure(text=f"iteration {event['iteration']}: loss {event['loss']:.5f}")
+            self.progress.configure(value=event["iteration"] / self.trainer.options.iterations)
             self.draw_loss()
-        elif "done" in said:
-            self.progress.configure(value=said["done"])
-        elif "picks" in said:
-            self._take(said["picks"], said["rows"])
+        elif "done" in event:
+            self.progress.configure(value=event["done"])
+        elif "picks" in event:
+            self._take(event["picks"], event["rows"])
 
     def _take(self, name: str, rows: list[list[float]]) -> None:
         session = self.picking_run.session(name)
@@ -276,15 +276,17 @@ class NetworkDialog(TomogramDialog):
     def change_box(self) -> None:
         """Ask for another training box."""
 
-        def done(told: list[str]) -> None:
+        def done(texts: list[str]) -> None:
             try:
-                self.trainer.set_training_box(int(told[0]))
+                self.trainer.set_training_box(int(texts[0]))
                 self.state_.configure(
-                    text=f"References are resampled to {told[0]} pixels; train a new network with it."
+                    text=f"References are resampled to {texts[0]} pixels; train a new network with it."
                 )
             except (ValueError, EmtomoError) as error:
                 self.state_.configure(
-                    text=str(error) if isinstance(error, EmtomoError) else f"A whole number is needed, got {told[0]!r}."
+                    text=str(error)
+                    if isinstance(error, EmtomoError)
+                    else f"A whole number is needed, got {texts[0]!r}."
                 )
 
         TextQuestion(self, "Training box (at least 96)", [("Pixels", str(self.trainer.options.training_box))], done)

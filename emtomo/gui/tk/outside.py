@@ -27,9 +27,11 @@ class OutsideWindow(Window):
             button = ttk.Button(row, text=name, bootstyle="primary-outline", command=lambda m=make: self.hand(m))
             button.pack(side="left", padx=(0, theme.px(self, theme.GAP)))
             self.w[name] = button
-        self.told = busy_label(body, "The files that the program reads are written into the project's folder Export.")
-        self.told.configure(wraplength=theme.px(self, 600), justify="left")
-        self.told.pack(anchor="w", pady=pad)
+        self.message = busy_label(
+            body, "The files that the program reads are written into the project's folder Export."
+        )
+        self.message.configure(wraplength=theme.px(self, 600), justify="left")
+        self.message.pack(anchor="w", pady=pad)
         self.line = ttk.Entry(body)
         self.line.pack(fill="x")
         row = ttk.Frame(body)
@@ -38,13 +40,13 @@ class OutsideWindow(Window):
             button = ttk.Button(row, text=text, bootstyle="secondary-outline", command=call, state="disabled")
             button.pack(side="left", padx=(0, theme.px(self, theme.GAP)))
             self.w[name] = button
-        self.w |= {"command": self.line, "told": self.told}
+        self.w |= {"command": self.line, "message": self.message}
         self.bind("<Escape>", lambda _: self.close())
 
     def hand(self, make: Callable[[Shown], Any]) -> None:
         """Write the files of a program, in a thread."""
-        self.told.configure(text="Writing …")
-        self.app.work(lambda _: make(self.shown), self._done, lambda s: self.told.configure(text=s))
+        self.message.configure(text="Writing …")
+        self.app.work(lambda _: make(self.shown), self._done, lambda s: self.message.configure(text=s))
 
     def _done(self, opened_outside: Any) -> None:
         if not self.winfo_exists():
@@ -58,7 +60,7 @@ class OutsideWindow(Window):
             if opened_outside.there
             else f"{opened_outside.program} is not on this machine's path: copy the command to one that has it."
         )
-        self.told.configure(text=files + there)
+        self.message.configure(text=files + there)
         self.w["copy"].configure(state="normal")
         self.w["start"].configure(state="normal" if opened_outside.there else "disabled")
 

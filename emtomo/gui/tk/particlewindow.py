@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import ttkbootstrap as ttk
 
-from emtomo.gui.core.placed import Placed
 from emtomo.gui.core.slices import SliceState, marks_near, neighbour_distance
+from emtomo.gui.core.tomogram_particles import TomogramParticles
 from emtomo.gui.core.volume import ACROSS, VolumeSource
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.slicepanel import SlicePanel
@@ -73,9 +73,9 @@ class BeforeAfter(SliceWindow):
                 self.old_panel.redraw()
         if panel is not self.old_panel:
             super().decorate(panel)
-        told = "before" if panel is self.old_panel else "after"
+        message = "before" if panel is self.old_panel else "after"
         panel.canvas.create_text(
-            theme.px(self, 8), theme.px(self, 22), anchor="nw", text=told, fill="#ffd24d", tags="mark"
+            theme.px(self, 8), theme.px(self, 22), anchor="nw", text=message, fill="#ffd24d", tags="mark"
         )
 
     def auto_contrast(self) -> None:
@@ -92,7 +92,7 @@ class BeforeAfter(SliceWindow):
 class ParticlesWindow(SliceWindow):
     """Particles with their directions on the slices of one tomogram; a slider hides low scores."""
 
-    def __init__(self, master: Any, title: str, placed: Placed) -> None:
+    def __init__(self, master: Any, title: str, placed: TomogramParticles) -> None:
         points = placed.points
         self.points, self.normals, self.groups = points, placed.normals, placed.groups
         self.scores, self.box = placed.scores, placed.box
@@ -149,9 +149,9 @@ class ParticlesWindow(SliceWindow):
 
     def _tell(self) -> None:
         kept = int((self.scores >= self.cut).sum()) if np.isfinite(self.cut) else len(self.points)
-        told = f"{kept} of {len(self.points)}" if np.isfinite(self.cut) else f"{len(self.points)}"
+        message = f"{kept} of {len(self.points)}" if np.isfinite(self.cut) else f"{len(self.points)}"
         self.count.configure(
-            text=f"{told} particles" + (f", score at least {self.cut:.3g}" if np.isfinite(self.cut) else "")
+            text=f"{message} particles" + (f", score at least {self.cut:.3g}" if np.isfinite(self.cut) else "")
         )
 
     def decorate(self, panel: SlicePanel) -> None:

@@ -190,7 +190,7 @@ class PickerWindow(SessionWindow):
             return
         wanted = self.live.outdated(self.session)
         if not wanted:
-            self.pool.tell_fit()
+            self.pool.show_fit()
             return
         options = self.live.options
         self._building = self.app.work(
@@ -212,7 +212,7 @@ class PickerWindow(SessionWindow):
         if self._again:
             self._again = False
             self._build()
-        self.pool.tell_fit()
+        self.pool.show_fit()
 
     def decorate(self, panel: SlicePanel) -> None:
         """Draw the other planes, models, points."""

@@ -1,22 +1,19 @@
 """The side of the vectorial picker: the pool of models, and how points are picked."""
 
 import tkinter as tk
-from typing import TYPE_CHECKING
 
 import ttkbootstrap as ttk
 
 from emtomo.compute.geometry.models import MODELS, ROLES
 from emtomo.gui.tk import theme
+from emtomo.gui.tk.host import PickerHost
 from emtomo.gui.tk.window import busy_label, tip
-
-if TYPE_CHECKING:
-    from emtomo.gui.tk.picker import PickerWindow
 
 
 class ModelPool(ttk.Labelframe):
     """The models of a tomogram: start, choose, name, delete; what the current one gives."""
 
-    def __init__(self, master: tk.Misc, picker: "PickerWindow") -> None:
+    def __init__(self, master: tk.Misc, picker: PickerHost) -> None:
         pad, gap = theme.px(master, theme.PAD), theme.px(master, theme.GAP)
         super().__init__(master, text="Model pool", padding=pad)
         self.picker = picker
@@ -37,13 +34,13 @@ class ModelPool(ttk.Labelframe):
         self.tree.bind("<<TreeviewSelect>>", lambda _: self._selected())
         row = ttk.Frame(self)
         row.pack(fill="x")
-        for name, text, call, told in (
+        for name, text, call, message in (
             ("rename", "Rename", picker.rename_group, "Give the model a name"),
             ("drop", "Delete model", picker.drop_group, "Remove the model with its points; undo brings it back"),
         ):
             button = ttk.Button(row, text=text, bootstyle="secondary-outline", command=call)
             button.pack(side="left", padx=(0, gap))
-            tip(button, told)
+            tip(button, message)
             picker.w[name] = button
         self.fit = busy_label(self, "")
         self.fit.configure(wraplength=theme.px(self, 270), justify="left")
@@ -81,16 +78,16 @@ class ModelPool(ttk.Labelframe):
         if session.current in session.models:
             self.kind.set(session.models[session.current].kind)
 
-    def tell_fit(self) -> None:
+    def show_fit(self) -> None:
         """Say what the current model gives."""
         fit = self.picker.live.fits.get(self.picker.session.current)
-        self.fit.configure(text=fit.told if fit is not None else "Click on the membrane, filament or particle.")
+        self.fit.configure(text=fit.summary if fit is not None else "Click on the membrane, filament or particle.")
 
 
 class PickTools(ttk.Labelframe):
     """What a click does, and the other windows."""
 
-    def __init__(self, master: tk.Misc, picker: "PickerWindow") -> None:
+    def __init__(self, master: tk.Misc, picker: PickerHost) -> None:
         pad, gap = theme.px(master, theme.PAD), theme.px(master, theme.GAP)
         super().__init__(master, text="Picking", padding=pad)
         row = ttk.Frame(self)
@@ -115,7 +112,7 @@ class PickTools(ttk.Labelframe):
         ).pack(anchor="w")
         row = ttk.Frame(self)
         row.pack(fill="x", pady=(gap, 0))
-        for name, text, call, told in (
+        for name, text, call, message in (
             ("undo", "Undo", picker.undo, "Take the last change back (Ctrl+Z)"),
             ("redo", "Redo", picker.redo, "Do it again (Ctrl+Y)"),
             ("montage", "Montage", picker.open_montage, "Many slices side by side (M)"),
@@ -123,6 +120,6 @@ class PickTools(ttk.Labelframe):
         ):
             button = ttk.Button(row, text=text, bootstyle="secondary-outline", command=call)
             button.pack(side="left", padx=(0, gap))
-            tip(button, told)
+            tip(button, message)
             picker.w[name] = button
         picker.w |= {"role": self.role, "click picks": check}

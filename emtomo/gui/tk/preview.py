@@ -40,8 +40,8 @@ class PreviewWindow(Window):
 
         button = ttk.Button(foot, text="Use", bootstyle="primary", command=accept)
         button.pack(side="left")
-        self.told = ttk.Label(self, text="", padding=pad)
-        self.told.pack(side="bottom", fill="x")
+        self.message = ttk.Label(self, text="", padding=pad)
+        self.message.pack(side="bottom", fill="x")
         row = ttk.Frame(self, padding=pad)
         row.pack(fill="both", expand=True)
         self.images = [ttk.Label(row), ttk.Label(row)]
@@ -52,7 +52,7 @@ class PreviewWindow(Window):
         self._photos: list[Any] = [None, None]
         self._task: Task | None = None
         self._waiting = False
-        self.w |= {"slider": self.slider, "use": button, "entry": self.entry, "told": self.told}
+        self.w |= {"slider": self.slider, "use": button, "entry": self.entry, "message": self.message}
         self.bind("<Escape>", lambda _: self.close())
         self._moved()
 
@@ -63,7 +63,7 @@ class PreviewWindow(Window):
         try:
             self.value.set(min(max(float(self.entry.get()), self.preview.low), self.preview.high))
         except ValueError:
-            self.told.configure(text=f"{self.entry.get()!r} is not a number.")
+            self.message.configure(text=f"{self.entry.get()!r} is not a number.")
             return
         self._moved()
 
@@ -76,7 +76,7 @@ class PreviewWindow(Window):
             return
         value = self.value.get()
         self._task = self.app.work(
-            lambda _: self.preview.draw(value), self._show, lambda told: self.told.configure(text=told)
+            lambda _: self.preview.draw(value), self._show, lambda message: self.message.configure(text=message)
         )
 
     def _show(self, made: tuple[np.ndarray, np.ndarray, str]) -> None:
@@ -91,7 +91,7 @@ class PreviewWindow(Window):
             )
             self._photos[k] = ImageTk.PhotoImage(image, master=self)
             self.images[k].configure(image=self._photos[k])
-        self.told.configure(text=made[2])
+        self.message.configure(text=made[2])
         if self._waiting:
             self._waiting = False
             self._task = None

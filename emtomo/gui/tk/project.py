@@ -11,7 +11,7 @@ import ttkbootstrap as ttk
 
 from emtomo.engine.parameters import protocol_named
 from emtomo.errors import EmtomoError
-from emtomo.gui.core import verbs
+from emtomo.gui.core import run_actions
 from emtomo.gui.core.actions import key_text
 from emtomo.gui.core.background import sentence
 from emtomo.gui.core.form import FormModel
@@ -24,7 +24,7 @@ from emtomo.gui.core.slices import warm_up
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.app import App
 from emtomo.gui.tk.details import DetailsPanel
-from emtomo.gui.tk.dialogs import ask, tell
+from emtomo.gui.tk.dialogs import ask, show_message
 from emtomo.gui.tk.graphview import GraphView
 from emtomo.gui.tk.project_actions import ProjectActions
 from emtomo.gui.tk.quick import QuickSearch
@@ -52,8 +52,8 @@ class ProjectWindow(ProjectActions, Keys, App):
         self.w: dict[str, Any] = {}
         self.runs: dict[int, Run] = {}
         self.forms: list[Any] = []
-        self.sittings: dict[int, Any] = {}
-        self.service = ProjectService(self.folder, self.mailbox, self._changed, self._failed)
+        self.picking_dialogs: dict[int, Any] = {}
+        self.service = ProjectService(self.folder, self.mailbox, self._changed, self.report_failure)
         self._actions = self._make_actions()
         self._layout()
         self.bind_actions(self._actions)
@@ -113,7 +113,7 @@ class ProjectWindow(ProjectActions, Keys, App):
             )
         self.configure(menu=bar)
 
-    # --- what the project tells ---
+    # --- news of the project ---
 
     def _changed(self, runs: dict[int, Run]) -> None:
         first, before, self.runs = not self.w.get("loaded"), self.runs, runs
@@ -123,7 +123,7 @@ class ProjectWindow(ProjectActions, Keys, App):
             self.after(400, lambda: self.work(_load_windows, lambda _: None, lambda _: None))
         self.graph.show(runs)
         self.list.show(runs)
-        self._tell_state()
+        self._show_counts()
         shown = self.details.run
         if shown is not None:
             self.details.show(runs.get(shown.id))
@@ -136,7 +136,7 @@ class ProjectWindow(ProjectActions, Keys, App):
             if i in before and before[i].active and run.status == "failed":
                 self.say(f"{run.label} failed: {run.error}")
 
-    def _tell_state(self) -> None:
+    def _show_counts(self) -> None:
         active = [r for r in self.runs.values() if r.status in ("running", "launched")]
         waiting = sum(r.status == "scheduled" for r in self.runs.values())
         lefts = [r.left for r in active if r.left is not None]
@@ -149,9 +149,10 @@ class ProjectWindow(ProjectActions, Keys, App):
         if str(self.status.cget("text")).startswith("Opening"):
             self.say("Ready")
 
-    def _failed(self, sentence: str) -> None:
+    def report_failure(self, sentence: str) -> None:
+        """Show what went wrong, at the bottom and as a message."""
         self.say(sentence)
-        tell(self, "emtomo", sentence)
+        show_message(self, "emtomo", sentence)
 
     def say(self, sentence: str) -> None:
         """Show a sentence at the bottom."""
@@ -244,12 +245,22 @@ class ProjectWindow(ProjectActions, Keys, App):
                 return
         run = self.runs[i]
 
-        def opened(told: tuple[dict[str, str], tuple[str, dict[str, str]] | None]) -> None:
-            model = FormModel(protocol_named(run.protocol), run.label, told[0], i, told[1])
+        def opened(message: tuple[dict[str, str], tuple[str, dict[str, str]] | None]) -> None:
+            model = FormModel(protocol_named(run.protocol), run.label, message[0], i, message[1])
             model.comment = run.comment
             self.forms.append(FormWindow(self, model))
 
-        self.service.ask(lambda project: verbs.edited(project, i), opened, self._failed)
+        self.service.ask(lambda project: run_actions.read_form(project, i), opened, self.report_failure)
+
+    def refresh_details(self) -> None:
+        """Read the selected run's parameters again."""
+        self.details.again()
+
+    def open_picking(self, run: int) -> None:
+        """Open the tomograms of a picking run."""
+        from emtomo.gui.tk.pickingdialog import open_dialog
+
+        open_dialog(self, run)
 
     def form_closed(self, form: Any) -> None:
         """Forget a form."""
@@ -285,20 +296,20 @@ class ProjectWindow(ProjectActions, Keys, App):
             try:
                 window = chosen.open_window(self, shown)
             except (EmtomoError, OSError) as error:
-                self._failed(sentence(error))
+                self.report_failure(sentence(error))
                 return
             if then is not None:
                 then(window)
 
-        self.service.ask(lambda project: load(project, output.target), show, self._failed)
+        self.service.ask(lambda project: load(project, output.target), show, self.report_failure)
 
     def work(self, work: Any, done: Any, failed: Any = None) -> Any:
         """Do something in a thread; see :meth:`App.work`."""
-        return super().work(work, done, failed or self._failed)
+        return super().work(work, done, failed or self.report_failure)
 
     def ask_service(self, work: Callable[[Any], Any], done: Callable[[Any], object] = lambda _: None) -> None:
         """Ask something of the project; a refusal is shown as a sentence."""
-        self.service.ask(work, done, self._failed)
+        self.service.ask(work, done, self.report_failure)
 
     # --- going ---
 

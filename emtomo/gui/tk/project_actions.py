@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from emtomo.engine.templates import add_workflow, export_workflow, read_template, shipped
-from emtomo.gui.core import verbs
+from emtomo.gui.core import run_actions
 from emtomo.gui.core.actions import Action
 from emtomo.gui.core.compare import differences
 from emtomo.gui.core.runs import descendants
@@ -77,7 +77,7 @@ class ProjectActions:
         """Start the selected runs, or go on with them."""
         ids = self._some()
         if ids:
-            self.ask_service(lambda project: verbs.go(project, ids), lambda _: self.say("Started"))
+            self.ask_service(lambda project: run_actions.launch_runs(project, ids), lambda _: self.say("Started"))
 
     def restart(self: Any) -> None:
         """Start the selected runs from nothing; asks if they have made something."""
@@ -85,7 +85,9 @@ class ProjectActions:
         made = [self.runs[i].label for i in ids if any(not o.pending for o in self.runs[i].outputs)]
 
         def go() -> None:
-            self.ask_service(lambda project: verbs.go(project, ids, restart=True), lambda _: self.say("Started"))
+            self.ask_service(
+                lambda project: run_actions.launch_runs(project, ids, restart=True), lambda _: self.say("Started")
+            )
 
         if made:
             ask(
@@ -101,7 +103,9 @@ class ProjectActions:
         """Stop the selected runs."""
         ids = self._some()
         if ids:
-            self.ask_service(lambda project: verbs.stop(project, ids), lambda _: self.say("Stopped; Resume goes on."))
+            self.ask_service(
+                lambda project: run_actions.stop_runs(project, ids), lambda _: self.say("Stopped; Resume goes on.")
+            )
 
     def analyze(self: Any) -> None:
         """Open the selected output in its first viewer."""
@@ -125,7 +129,7 @@ class ProjectActions:
         """Copy the selected runs with the connections between them."""
         ids = self._some()
         if ids:
-            self.ask_service(lambda project: verbs.copy(project, ids), lambda made: self.select_later(made))
+            self.ask_service(lambda project: run_actions.copy_runs(project, ids), lambda made: self.select_later(made))
 
     def select_later(self: Any, ids: list[int]) -> None:
         """Select runs that the next look at the project will show."""
@@ -139,8 +143,8 @@ class ProjectActions:
         for i in self._some()[:1]:
             run = self.runs[i]
 
-            def done(told: list[str], i: int = i) -> None:
-                self.ask_service(lambda project: verbs.rename(project, i, told[0].strip(), told[1]))
+            def done(texts: list[str], i: int = i) -> None:
+                self.ask_service(lambda project: run_actions.rename_run(project, i, texts[0].strip(), texts[1]))
 
             TextQuestion(self, f"Run {i}", [("Label", run.label), ("Comment", run.comment)], done)
 
@@ -155,7 +159,7 @@ class ProjectActions:
             "Delete?",
             f"{names}: the runs and all files that they made will be deleted.",
             [
-                ("Delete", "danger", lambda: self.ask_service(lambda project: verbs.delete(project, ids))),
+                ("Delete", "danger", lambda: self.ask_service(lambda project: run_actions.delete_runs(project, ids))),
                 ("Cancel", "secondary-outline", lambda: None),
             ],
         )
@@ -167,9 +171,9 @@ class ProjectActions:
             self.say("Select two runs to compare: Ctrl+click on the second.")
             return
 
-        def show(told: list[tuple[str, str, str]]) -> None:
+        def show(texts: list[tuple[str, str, str]]) -> None:
             one, other = (self.runs[i].label for i in ids)
-            show_rows(self, "Differences", told or [("no parameter differs", "", "")], ("Parameter", one, other))
+            show_rows(self, "Differences", texts or [("no parameter differs", "", "")], ("Parameter", one, other))
 
         self.ask_service(lambda project: differences(project, *ids), show)
 
@@ -221,7 +225,7 @@ class ProjectActions:
             made = add_workflow(project, read_template(name), values, self.start_folder)
             ids = [int(one.getObjId()) for one in made]
             if run:
-                verbs.go(project, ids)
+                run_actions.launch_runs(project, ids)
             return ids
 
         self.ask_service(work, lambda ids: self.say(f"{len(ids)} runs added."))

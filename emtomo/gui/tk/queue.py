@@ -1,16 +1,13 @@
 """The part of a form that hands a run to a queue."""
 
 import tkinter as tk
-from typing import TYPE_CHECKING
 
 import ttkbootstrap as ttk
 
 from emtomo.engine.queues import QueueParameter, queues_of
 from emtomo.gui.tk import theme
+from emtomo.gui.tk.host import FormHost
 from emtomo.gui.tk.window import busy_label, tip
-
-if TYPE_CHECKING:
-    from emtomo.gui.tk.form import FormWindow
 
 NONE = "No queue is set up: describe one in ~/.config/emtomo/hosts.conf (docs/clusters.md)."
 
@@ -18,7 +15,7 @@ NONE = "No queue is set up: describe one in ~/.config/emtomo/hosts.conf (docs/cl
 class QueueFrame(ttk.Frame):
     """A switch, and the parameters of the queue that is chosen."""
 
-    def __init__(self, master: tk.Misc, form: "FormWindow") -> None:
+    def __init__(self, master: tk.Misc, form: FormHost) -> None:
         super().__init__(master)
         self.form = form
         self.queues: dict[str, list[QueueParameter]] = {}
@@ -34,9 +31,9 @@ class QueueFrame(ttk.Frame):
         self.switch.grid(row=0, column=0, sticky="w")
         self.name = ttk.Combobox(self, state="readonly", width=16)
         self.name.bind("<<ComboboxSelected>>", lambda _: self._chosen({}))
-        self.told = busy_label(self, "")
-        self.told.configure(wraplength=theme.px(self, 520), justify="left")
-        self.told.grid(row=1, column=0, columnspan=3, sticky="w")
+        self.message = busy_label(self, "")
+        self.message.configure(wraplength=theme.px(self, 520), justify="left")
+        self.message.grid(row=1, column=0, columnspan=3, sticky="w")
         self.rows = ttk.Frame(self)
         self.texts: dict[str, ttk.StringVar] = {}
         form.w |= {"queue": self.switch, "queue name": self.name}
@@ -44,14 +41,14 @@ class QueueFrame(ttk.Frame):
 
     def _failed(self, sentence: str) -> None:
         if self.winfo_exists():
-            self.told.configure(text=sentence)
+            self.message.configure(text=sentence)
 
     def _known(self, queues: dict[str, list[QueueParameter]]) -> None:
         if not self.winfo_exists():
             return
         self.queues = queues
         if not queues:
-            self.told.configure(text=NONE)
+            self.message.configure(text=NONE)
             return
         self.switch.configure(state="normal")
         self.name.configure(values=list(queues))

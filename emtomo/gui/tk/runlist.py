@@ -88,7 +88,7 @@ class RunList(ttk.Frame):
         self.tree.selection_set([i for i in chosen if self.tree.exists(i)])
 
     def select(self, ids: set[int]) -> None:
-        """Mark runs, without telling anybody."""
+        """Mark runs."""
         there = [str(i) for i in ids if self.tree.exists(str(i))]
         if set(self.tree.selection()) != set(there):
             self.tree.selection_set(there)
@@ -101,7 +101,7 @@ class RunList(ttk.Frame):
 
     def _cells(self, run: Run) -> tuple[Any, ...]:
         time = duration(run.seconds) if run.seconds is not None else ""
-        return run.id, run.label, run.title, run.told, time, run.started, run.comment
+        return run.id, run.label, run.title, run.status_line, time, run.started, run.comment
 
     def _sort(self, key: str) -> None:
         self._down = not self._down if key == self._key else False

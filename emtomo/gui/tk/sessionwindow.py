@@ -110,8 +110,8 @@ class SessionWindow(SliceWindow):
         if group not in self.session.models:
             return
 
-        def done(told: list[str]) -> None:
-            self.session.name_model(group, told[0].strip())
+        def done(texts: list[str]) -> None:
+            self.session.name_model(group, texts[0].strip())
             self.changed()
 
         TextQuestion(self, f"{self.NOUN} {group}", [("Name", self.session.models[group].name)], done)

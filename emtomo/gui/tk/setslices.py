@@ -9,9 +9,16 @@ import ttkbootstrap as ttk
 
 from emtomo.engine.parameters import protocol_named, set_parameters
 from emtomo.errors import EmtomoError
-from emtomo.gui.core.opened import opened_tilts, opened_tomogram, opened_volume, slices_of, tilt_tables, tomogram_rows
-from emtomo.gui.core.placed import Placed, counts, in_tomogram
+from emtomo.gui.core.output_volumes import (
+    load_tilts,
+    load_tomogram,
+    load_volume,
+    slices_of,
+    tilt_tables,
+    tomogram_rows,
+)
 from emtomo.gui.core.shown import Shown
+from emtomo.gui.core.tomogram_particles import TomogramParticles, counts, in_tomogram
 from emtomo.gui.core.volume import VolumeSource
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.particlewindow import BeforeAfter, ParticlesWindow
@@ -34,19 +41,19 @@ class ChooseTomogram(Window):
         super().__init__(master, title, (460, 360))
         self._load, self._make = load, make
         pad = theme.px(self, theme.PAD)
-        self.told = busy_label(self, "Double-click a tomogram to see it.")
-        self.told.pack(anchor="w", padx=pad, pady=pad)
+        self.message = busy_label(self, "Double-click a tomogram to see it.")
+        self.message.pack(anchor="w", padx=pad, pady=pad)
         frame = ttk.Frame(self, padding=(pad, 0))
         frame.pack(fill="both", expand=True)
-        self.tree = ttk.Treeview(frame, columns=("told",), show="tree headings", selectmode="browse")
+        self.tree = ttk.Treeview(frame, columns=("about",), show="tree headings", selectmode="browse")
         self.tree.heading("#0", text="Tomogram", anchor="w")
-        self.tree.heading("told", text=heading, anchor="w")
+        self.tree.heading("about", text=heading, anchor="w")
         bar = ttk.Scrollbar(frame, command=self.tree.yview)
         self.tree.configure(yscrollcommand=bar.set)
         bar.pack(side="right", fill="y")
         self.tree.pack(side="left", fill="both", expand=True)
-        for name, told in rows:
-            self.tree.insert("", "end", iid=name, text=name, values=(told,))
+        for name, message in rows:
+            self.tree.insert("", "end", iid=name, text=name, values=(message,))
         self.tree.bind("<Double-1>", lambda e: self.open(self.tree.identify_row(e.y)))
         self.tree.bind("<Return>", lambda _: self.open(next(iter(self.tree.selection()), "")))
         self.bind("<Escape>", lambda _: self.close())
@@ -59,14 +66,14 @@ class ChooseTomogram(Window):
         """Open a tomogram."""
         if not name:
             return
-        self.told.configure(text=f"Reading {name} …")
+        self.message.configure(text=f"Reading {name} …")
 
         def show(loaded: Any) -> None:
             if self.winfo_exists():
-                self.told.configure(text="")
+                self.message.configure(text="")
                 self.w["opened"] = self._make(name, loaded)
 
-        self.app.work(lambda _: self._load(name), show, lambda told: self.told.configure(text=told))
+        self.app.work(lambda _: self._load(name), show, lambda message: self.message.configure(text=message))
 
 
 def _choose(
@@ -92,7 +99,7 @@ def open_tomograms(master: Any, shown: Shown) -> Any:
     """Show tomograms; those that were made from others beside them."""
 
     def load(name: str) -> tuple[VolumeSource, VolumeSource | None]:
-        return slices_of(shown, name, opened_tomogram)
+        return slices_of(shown, name, load_tomogram)
 
     def make(name: str, sources: tuple[VolumeSource, VolumeSource | None]) -> Any:
         title, size = f"{name} – {shown.label} – emtomo", float(shown.value.pixel_size.get())
@@ -108,10 +115,10 @@ def open_tomograms(master: Any, shown: Shown) -> Any:
 def open_particles(master: Any, shown: Shown) -> Any:
     """Show particles, or picked points, on slices of their tomogram."""
 
-    def load(name: str) -> Placed:
+    def load(name: str) -> TomogramParticles:
         return shown.prepared.get(name) or in_tomogram(shown, name)
 
-    def make(name: str, placed: Placed) -> ParticlesWindow:
+    def make(name: str, placed: TomogramParticles) -> ParticlesWindow:
         return ParticlesWindow(master, f"{name} – {shown.title} – emtomo", placed)
 
     return _choose(master, shown, shown.prepared.get("rows") or counts(shown), "Particles", load, make)
@@ -161,14 +168,14 @@ def leave_out(window: Any, shown: Shown, items: np.ndarray, say: Callable[[str],
         return str(run.getObjLabel())
 
     stay = len(shown.value) - len(items)
-    window.service.ask(work, lambda label: say(f"{stay} particles kept in {label}."), window._failed)
+    window.service.ask(work, lambda label: say(f"{stay} particles kept in {label}."), window.report_failure)
 
 
 def open_volume(master: Any, shown: Shown) -> Any:
     """Show a volume."""
     return SliceWindow(
         master,
-        slices_of(shown, "", opened_volume),
+        slices_of(shown, "", load_volume),
         f"{shown.title} – emtomo",
         float(shown.value.pixel_size.get() or 0),
     )
@@ -201,6 +208,6 @@ def open_tilts(master: Any, shown: Shown) -> Any:
         shown,
         [(name, f"{len(angles)} tilts") for name, angles in tables.items()],
         "Tilts",
-        lambda name: slices_of(shown, name, opened_tilts),
+        lambda name: slices_of(shown, name, load_tilts),
         make,
     )

@@ -23,7 +23,7 @@ SETTLED = 180  # ms after the last change until a slow line gets full detail
 
 
 class Owner(Protocol):
-    """What a panel tells its window."""
+    """The window of a panel: hears of its mouse events and draws marks on it."""
 
     def pressed(self, panel: "SlicePanel", button: int, place: tuple[float, float, float], state: int) -> bool:
         """A button went down on z, y, x; return whether a drag that follows belongs to the window."""

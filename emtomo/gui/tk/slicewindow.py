@@ -123,7 +123,7 @@ class SliceWindow(Window):
 
     def hovered(self, panel: SlicePanel, place: tuple[float, float, float] | None) -> None:
         """Tell place and grey value under the mouse."""
-        self.tell_place(place)
+        self.show_place(place)
 
     def decorate(self, panel: SlicePanel) -> None:
         """Draw where the other planes are, and a scale bar."""
@@ -137,9 +137,9 @@ class SliceWindow(Window):
         foot.pack(side="bottom", fill="x")
         self.place_label = ttk.Label(foot, text="", width=58)
         self.place_label.pack(side="left")
-        self.told = busy_label(foot, "F1 shows all keys.")
-        self.told.pack(side="left", fill="x", expand=True)
-        self.w["told"] = self.told
+        self.message = busy_label(foot, "F1 shows all keys.")
+        self.message.pack(side="left", fill="x", expand=True)
+        self.w["message"] = self.message
 
     def _controls(self) -> None:
         gap = theme.px(self, theme.GAP)
@@ -340,25 +340,25 @@ class SliceWindow(Window):
         c.create_line(x1 - length * per, y, x1, y, fill=theme.BAR, width=theme.px(self, 3), tags="mark")
         c.create_text(x1, y - theme.px(self, 4), anchor="se", fill=theme.BAR, text=f"{length / 10:g} nm", tags="mark")
 
-    def tell_place(self, place: tuple[float, float, float] | None) -> None:
+    def show_place(self, place: tuple[float, float, float] | None) -> None:
         """Show place and grey value."""
         if place is None:
             self.place_label.configure(text="")
             return
         z, y, x = place
-        told = f"x {x:.1f}  y {y:.1f}  z {z:.1f}"
+        message = f"x {x:.1f}  y {y:.1f}  z {z:.1f}"
         inside = all(0 <= round(v) < n for v, n in zip(place, self.source.shape, strict=True))
         if self.pixel_size:
             a = [(v - n // 2) * self.pixel_size for v, n in zip((x, y, z), self.source.shape[::-1], strict=True)]
-            told += f"   ({a[0]:.0f}, {a[1]:.0f}, {a[2]:.0f} Å)"
+            message += f"   ({a[0]:.0f}, {a[1]:.0f}, {a[2]:.0f} Å)"
         grey = self.source.grey(round(z), round(y), round(x)) if inside else None
         if grey is not None:
-            told += f"   grey {grey:.4g}"
-        self.place_label.configure(text=told)
+            message += f"   grey {grey:.4g}"
+        self.place_label.configure(text=message)
 
     def say(self, sentence: str) -> None:
         """Show a sentence at the bottom."""
-        self.told.configure(text=sentence)
+        self.message.configure(text=sentence)
 
     def redraw(self) -> None:
         """Draw all planes."""

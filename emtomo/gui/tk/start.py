@@ -36,8 +36,8 @@ class StartWindow(App):
             self.tree.insert("", "end", iid=path, text=Path(path).name, values=(path,))
         row = ttk.Frame(body)
         row.pack(fill="x", pady=(pad, 0))
-        self.told = ttk.Label(row, text="", bootstyle="danger")
-        self.told.pack(side="left", fill="x", expand=True)
+        self.message = ttk.Label(row, text="", bootstyle="danger")
+        self.message.pack(side="left", fill="x", expand=True)
         self.buttons = {}
         for name, text, style, call in (
             ("new", "New project …", "success", self.new),
@@ -74,12 +74,12 @@ class StartWindow(App):
             self.take(path, new=False)
 
     def take(self, path: Path, *, new: bool) -> None:
-        """Open a project, or make one; what cannot be is told."""
+        """Open a project, or make one; a path that cannot be one is refused with a sentence."""
         is_project = (path / EmtomoProject.getDbName()).exists()
         if not is_project and not new:
-            self.told.configure(text=f"{path} is not a project.")
+            self.message.configure(text=f"{path} is not a project.")
         elif new and path.exists() and (not path.is_dir() or any(path.iterdir())):
-            self.told.configure(text=f"{path} exists and is not empty.")
+            self.message.configure(text=f"{path} exists and is not empty.")
         else:
             self.chosen = path
             self.destroy()

@@ -9,7 +9,7 @@ import ttkbootstrap as ttk
 
 from emtomo.gui.core.actions import Action
 from emtomo.gui.core.shown import Shown
-from emtomo.gui.core.tables import filtered
+from emtomo.gui.core.tables import filter_table
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.dialogs import choose_file
 from emtomo.gui.tk.window import Window, tip
@@ -37,8 +37,8 @@ class TableWindow(Window):
         tip(self.condition, "e.g.  score > 3 and group = 1   or   tomogram_id ~ TS_0   (~ means contains)")
         ttk.Button(top, text="Filter", bootstyle="primary", command=self.apply).pack(side="left")
         ttk.Button(top, text="Save CSV …", bootstyle="secondary-outline", command=self.save).pack(side="right")
-        self.told = ttk.Label(self, text="Reading …", padding=(pad, 0))
-        self.told.pack(fill="x")
+        self.message = ttk.Label(self, text="Reading …", padding=(pad, 0))
+        self.message.pack(fill="x")
         foot = ttk.Frame(self, padding=pad)
         foot.pack(side="bottom", fill="x")
         for name, text, by in (
@@ -63,7 +63,7 @@ class TableWindow(Window):
         down.pack(side="right", fill="y")
         across.pack(side="bottom", fill="x")
         self.tree.pack(fill="both", expand=True)
-        self.w |= {"condition": self.condition, "table": self.tree, "told": self.told}
+        self.w |= {"condition": self.condition, "table": self.tree, "message": self.message}
         self.bind_actions(
             [
                 Action("close", "Close", self.close, "<Escape>"),
@@ -71,7 +71,7 @@ class TableWindow(Window):
                 Action("back", "Page before", lambda: self.turn(-1), "<Prior>"),
             ]
         )
-        self._task = self.app.work(lambda _: _frame_of(shown), self._read, lambda s: self.told.configure(text=s))
+        self._task = self.app.work(lambda _: _frame_of(shown), self._read, lambda s: self.message.configure(text=s))
 
     def _read(self, frame: pd.DataFrame) -> None:
         if not self.winfo_exists():
@@ -91,13 +91,13 @@ class TableWindow(Window):
 
     def _take(self, rows: np.ndarray) -> None:
         if self.winfo_exists():
-            self.told.configure(bootstyle="default")
+            self.message.configure(bootstyle="default")
             self.rows, self.page = rows, 0
             self.fill()
 
     def _refused(self, sentence: str) -> None:
         if self.winfo_exists():
-            self.told.configure(text=sentence, bootstyle="danger")
+            self.message.configure(text=sentence, bootstyle="danger")
 
     def sort(self, name: str) -> None:
         """Sort by a column; again for the other direction."""
@@ -120,7 +120,7 @@ class TableWindow(Window):
         for row in part.itertuples(index=False):
             self.tree.insert("", "end", values=[_cell(v) for v in row])
         total, kept = len(self.frame_all), len(self.rows)
-        self.told.configure(text=f"{total} rows" if kept == total else f"{kept} of {total} rows")
+        self.message.configure(text=f"{total} rows" if kept == total else f"{kept} of {total} rows")
         first = self.page * PAGE + 1 if kept else 0
         self.place_label.configure(text=f"{first} to {min(kept, (self.page + 1) * PAGE)}")
 
@@ -131,7 +131,7 @@ class TableWindow(Window):
             part = path.with_name(path.name + ".part")
             self.frame_all.iloc[self.rows].to_csv(part, index=False)
             part.replace(path)
-            self.told.configure(text=f"Written: {path}.")
+            self.message.configure(text=f"Written: {path}.")
 
     def close(self) -> None:
         """Close."""
@@ -151,7 +151,7 @@ def _frame_of(shown: Shown) -> pd.DataFrame:
 
 def _rows(frame: pd.DataFrame, text: str, order: tuple[str, bool] | None) -> np.ndarray:
     """Return the places of the rows to be shown."""
-    kept = filtered(frame, text)
+    kept = filter_table(frame, text)
     rows = frame.index.get_indexer(kept.index)
     if order is None:
         return rows

@@ -1,7 +1,6 @@
 """Add the runs of a workflow template: choose it, fill in its variables."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import ttkbootstrap as ttk
 
@@ -10,10 +9,8 @@ from emtomo.errors import EmtomoError
 from emtomo.gui.core.background import sentence
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.dialogs import choose_file
+from emtomo.gui.tk.host import ProjectHost
 from emtomo.gui.tk.window import Window, busy_label
-
-if TYPE_CHECKING:
-    from emtomo.gui.tk.project import ProjectWindow
 
 FILE = "from a file …"
 
@@ -21,7 +18,7 @@ FILE = "from a file …"
 class TemplateWindow(Window):
     """The shipped templates and those in files."""
 
-    def __init__(self, project: "ProjectWindow", shipped: dict[str, Path]) -> None:
+    def __init__(self, project: ProjectHost, shipped: dict[str, Path]) -> None:
         super().__init__(project, "Import template – emtomo", (760, 560), "template")
         self.project = project
         pad = theme.px(self, theme.PAD)
@@ -31,9 +28,9 @@ class TemplateWindow(Window):
         self.choice = ttk.Combobox(top, values=[*shipped, FILE], state="readonly", width=40)
         self.choice.pack(side="left")
         self.choice.bind("<<ComboboxSelected>>", lambda _: self._chosen())
-        self.told = busy_label(self, "")
-        self.told.configure(wraplength=theme.px(self, 720), justify="left", padding=pad)
-        self.told.pack(fill="x")
+        self.description = busy_label(self, "")
+        self.description.configure(wraplength=theme.px(self, 720), justify="left", padding=pad)
+        self.description.pack(fill="x")
         foot = ttk.Frame(self, padding=pad)
         foot.pack(side="bottom", fill="x")
         self.message = ttk.Label(foot, text="", bootstyle="danger", wraplength=theme.px(self, 420))
@@ -75,7 +72,7 @@ class TemplateWindow(Window):
             return
         self._source = source
         self.message.configure(text="")
-        self.told.configure(text=" ".join(self.template.description.split()))
+        self.description.configure(text=" ".join(self.template.description.split()))
         for child in self.rows.winfo_children():
             child.destroy()
         self.entries = {}
@@ -100,7 +97,7 @@ class TemplateWindow(Window):
             entry.insert(0, str(path))
 
     def add(self, run: bool) -> None:
-        """Add the runs to the project; what is missing is told here."""
+        """Add the runs to the project; what is missing is said here."""
         if self.template is None:
             return
         values = {name: entry.get() for name, entry in self.entries.items()}

@@ -2,59 +2,21 @@
 
 import contextlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ttkbootstrap as ttk
 
 from emtomo.engine.parameters import set_parameters
 from emtomo.errors import EmtomoError, ProjectError
-from emtomo.gui.core import verbs
+from emtomo.gui.core import run_actions
 from emtomo.gui.core.actions import Action
 from emtomo.gui.core.background import Task, sentence
 from emtomo.gui.core.picking_run import STATUS, PickingRun
-from emtomo.gui.core.shown import own_copy
 from emtomo.gui.core.volume import VolumeSource
 from emtomo.gui.tk import theme
-from emtomo.gui.tk.dialogs import ask, chained
+from emtomo.gui.tk.dialogs import ask, call_all
+from emtomo.gui.tk.host import ProjectHost
 from emtomo.gui.tk.window import Window, busy_label
-
-if TYPE_CHECKING:
-    from emtomo.gui.tk.project import ProjectWindow
-
-
-def open_dialog(window: "ProjectWindow", run: int) -> None:
-    """Open the tomograms of a picking run, or raise the dialog that is open."""
-    there = window.sittings.get(run)
-    if there is not None and there.winfo_exists():
-        there.lift()
-        return
-
-    def work(project: Any) -> tuple[PickingRun, str, dict[str, str]]:
-        found = project.find(str(run))
-        tomograms = found.input_tomograms.get()
-        if tomograms is None:
-            raise ProjectError(f"{found.getObjLabel()}: its tomograms are not there yet.")
-        kind = type(found).INTERACTIVE
-        pointer = found.input_meshes if kind == "models" else found.input_coordinates
-        previous = pointer.get() if kind != "references" else None
-        picking_run = PickingRun(
-            window.folder,
-            run,
-            own_copy(tomograms, window.folder),
-            kind,
-            own_copy(previous, window.folder) if previous is not None else None,
-        )
-        picking_run.lock()
-        return picking_run, found.getObjLabel(), verbs.texts_of(found)
-
-    def show(told: tuple[PickingRun, str, dict[str, str]]) -> None:
-        from emtomo.gui.tk.networkdialog import NetworkDialog
-
-        cls = NetworkDialog if told[0].kind == "references" else TomogramDialog
-        window.sittings[run] = cls(window, *told)
-        window.w["tomograms"] = window.sittings[run]
-
-    window.service.ask(work, show, window._failed)
 
 
 class TomogramDialog(Window):
@@ -66,19 +28,19 @@ class TomogramDialog(Window):
         ("size", "Voxels", 150),
     )
 
-    def __init__(self, window: "ProjectWindow", picking_run: PickingRun, label: str, texts: dict[str, str]) -> None:
+    def __init__(self, window: ProjectHost, picking_run: PickingRun, label: str, texts: dict[str, str]) -> None:
         super().__init__(window, f"{label} – tomograms – emtomo", (620, 420), "tomograms")
         self.window, self.picking_run, self.label, self.texts = window, picking_run, label, texts
         self.pickers: dict[str, Any] = {}
         self._opening: set[str] = set()
         pad = theme.px(self, theme.PAD)
-        told = busy_label(
+        message = busy_label(
             self,
             "Double-click a tomogram to pick in it. Every click is kept at once; the output is registered "
             "when you close this list.",
         )
-        told.configure(padding=pad, wraplength=theme.px(self, 580), justify="left")
-        told.pack(fill="x")
+        message.configure(padding=pad, wraplength=theme.px(self, 580), justify="left")
+        message.pack(fill="x")
         self.foot = ttk.Frame(self, padding=pad)
         self.foot.pack(side="bottom", fill="x")
         self.state_ = ttk.Label(self.foot, text="")
@@ -131,19 +93,19 @@ class TomogramDialog(Window):
         for name in self.picking_run.names:
             if task.cancelled:
                 return
-            with contextlib.suppress(EmtomoError):  # told when it is shown
+            with contextlib.suppress(EmtomoError):  # reported when it is shown
                 self.picking_run.session(name)
-            task.tell(self._journal_read, name)
+            task.post(self._journal_read, name)
 
     def _journal_read(self, name: str) -> None:
         if self.winfo_exists():
-            self.refresh(name, tell=False)
+            self.refresh(name, totals=False)
 
     def _journals_read(self, _: None) -> None:
         if self.winfo_exists():
-            self.tell_state()
+            self.show_totals()
 
-    def refresh(self, name: str, *, tell: bool = True) -> None:
+    def refresh(self, name: str, *, totals: bool = True) -> None:
         """Show count and status of a tomogram, and the sum of all."""
         try:
             row = self.picking_run.row(name)
@@ -154,19 +116,19 @@ class TomogramDialog(Window):
         glyph, colour = STATUS[row.status]
         self.tree.item(name, values=self.values(name, row.count, f"{glyph} {row.status}", row.size), tags=(row.status,))
         self.tree.tag_configure(row.status, foreground=theme.colour(colour))
-        if tell:
-            self.tell_state()
+        if totals:
+            self.show_totals()
 
     def values(self, name: str, count: int, status: str, size: str) -> list[Any]:
         """Return the cells of a row."""
         return [count, status, size]
 
-    def tell_state(self) -> None:
+    def show_totals(self) -> None:
         """Show the sum, and whether it is registered."""
         sessions = list(self.picking_run.sessions.values())
         done = sum(s.count > 0 for s in sessions)
-        told = f"{sum(s.count for s in sessions)} points in {done} of {len(self.picking_run.names)} tomograms"
-        self.state_.configure(text=told + (", not registered yet" if self.picking_run.unsaved else ""))
+        message = f"{sum(s.count for s in sessions)} points in {done} of {len(self.picking_run.names)} tomograms"
+        self.state_.configure(text=message + (", not registered yet" if self.picking_run.unsaved else ""))
 
     def open_selected(self) -> None:
         """Open the picker for the selected tomogram."""
@@ -182,10 +144,10 @@ class TomogramDialog(Window):
             self._opening.add(name)
             self.state_.configure(text=f"Opening {name} …")
 
-            def refused(told: str) -> None:
+            def refused(message: str) -> None:
                 self._opening.discard(name)
                 if self.winfo_exists():
-                    self.state_.configure(text=told)
+                    self.state_.configure(text=message)
 
             path = self.picking_run.file(name)
 
@@ -247,9 +209,9 @@ class TomogramDialog(Window):
                 raise ProjectError(f"{run.getObjLabel()} is {run.getStatus()}; register when it is done.")
             set_parameters(project, run, values, self.window.folder)
             project.amend(run)
-            told = verbs.said(run)
-            if told:
-                raise ProjectError(" ".join(told))
+            message = run_actions.validation_messages(run)
+            if message:
+                raise ProjectError(" ".join(message))
             project.launch(run)
 
         def done(_: object) -> None:
@@ -257,13 +219,13 @@ class TomogramDialog(Window):
             then()
 
         self.window.service.ask(work, done, self._refused)
-        self.tell_state()
+        self.show_totals()
 
-    def _refused(self, told: str) -> None:
+    def _refused(self, message: str) -> None:
         if self.winfo_exists():
-            self.state_.configure(text=told)
+            self.state_.configure(text=message)
         else:
-            self.window._failed(told)
+            self.window.report_failure(message)
 
     def close(self) -> None:
         """Close; asks about the output only if something has changed since it was registered."""
@@ -280,12 +242,12 @@ class TomogramDialog(Window):
             "Register output?",
             f"Register the output of {self.label}: {count} points in {done} tomograms? Without it they stay as they "
             "are and can be picked further.",
-            [("Yes", "success", chained(self.register_output, self.shut)), ("No", "secondary-outline", self.shut)],
+            [("Yes", "success", call_all(self.register_output, self.shut)), ("No", "secondary-outline", self.shut)],
         )
 
     def shut(self) -> None:
         """Close without a question."""
         self._counting.cancel()
-        self.window.sittings.pop(self.picking_run.run, None)
+        self.window.picking_dialogs.pop(self.picking_run.run, None)
         self.picking_run.unlock()
         super().close()

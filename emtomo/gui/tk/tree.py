@@ -71,5 +71,5 @@ class ProtocolTree(ttk.Frame):
     def _explain(self) -> None:
         chosen = self.tree.selection()
         entry = next((e for e in self._entries if chosen and e.name == chosen[0]), None)
-        told = entry.help if entry is not None else ""
-        self.help.configure(text=told if len(told) < 220 else told[:217].rsplit(" ", 1)[0] + " …")
+        message = entry.help if entry is not None else ""
+        self.help.configure(text=message if len(message) < 220 else message[:217].rsplit(" ", 1)[0] + " …")

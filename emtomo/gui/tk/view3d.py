@@ -13,7 +13,7 @@ from emtomo.gui.core.actions import Action
 from emtomo.gui.core.scene import Scene
 from emtomo.gui.core.scenedata import SceneData
 from emtomo.gui.tk import theme
-from emtomo.gui.tk.dialogs import ask, chained, choose_file
+from emtomo.gui.tk.dialogs import ask, call_all, choose_file
 from emtomo.gui.tk.slicepanel import CLICK, CONTROL, SHIFT
 from emtomo.gui.tk.window import Window, tip
 
@@ -72,7 +72,7 @@ class View3D(Window):
         pad, gap = theme.px(self, theme.PAD), theme.px(self, theme.GAP)
         side = ttk.ScrolledFrame(self, padding=pad, auto_hide=True, width=theme.px(self, SIDE), height=100)
         side.container.pack(side="right", fill="y")
-        self.told = ttk.Label(side, text="", wraplength=theme.px(self, 200), justify="left")
+        self.message = ttk.Label(side, text="", wraplength=theme.px(self, 200), justify="left")
         box = ttk.Labelframe(side, text="Show", padding=pad)
         box.pack(fill="x")
         self.parts: dict[str, Any] = {}
@@ -124,7 +124,7 @@ class View3D(Window):
         self.colour.pack(anchor="w")
         box = ttk.Labelframe(side, text="Particles", padding=pad)
         box.pack(fill="x", pady=(pad, 0))
-        for name, text, call, told in (
+        for name, text, call, message in (
             ("remove", "Remove selected", self.remove, "Take the selected particles out (Delete)"),
             ("undo", "Undo", self.undo, "Bring them back (Ctrl+Z)"),
             ("keep", "Save as new output", self.keep, "A new set of the particles that are left"),
@@ -132,13 +132,13 @@ class View3D(Window):
         ):
             button = ttk.Button(box, text=text, bootstyle="secondary-outline", command=call)
             button.pack(fill="x", pady=theme.px(self, 2))
-            tip(button, told)
+            tip(button, message)
             self.w[name] = button
         if self._keep is None:
             self.w["keep"].pack_forget()
-        self.told.pack(fill="x", pady=(pad, 0))
-        self.w |= {"colour": self.colour, "told": self.told}
-        self.tell_state()
+        self.message.pack(fill="x", pady=(pad, 0))
+        self.w |= {"colour": self.colour, "message": self.message}
+        self.show_totals()
 
     def _table(self) -> list[Action]:
         a = Action
@@ -214,7 +214,7 @@ class View3D(Window):
                     f"Particle {found + 1}: x, y, z {place}; group {d.groups[found]}; score {d.scores[found]:.3g}."
                 )
             else:
-                self.tell_state()
+                self.show_totals()
         self.redraw()
 
     def _wheel(self, event: "tk.Event[Any]", by: int) -> None:
@@ -279,7 +279,7 @@ class View3D(Window):
     def undo(self) -> None:
         """Bring back what was removed last."""
         self.say("" if self.scene.undo() else "There is nothing to undo.")
-        self.tell_state()
+        self.show_totals()
         self.redraw()
 
     def keep(self) -> None:
@@ -302,9 +302,9 @@ class View3D(Window):
 
     def say(self, sentence: str) -> None:
         """Show a sentence."""
-        self.told.configure(text=sentence)
+        self.message.configure(text=sentence)
 
-    def tell_state(self) -> None:
+    def show_totals(self) -> None:
         """Show the numbers."""
         total, kept = len(self.scene.kept), int(self.scene.kept.sum())
         self.say(f"{kept} particles" + (f" of {total}" if kept < total else "") if total else "")
@@ -344,7 +344,7 @@ class View3D(Window):
                 "Save the selection?",
                 f"{int((~self.scene.kept).sum())} particles were removed. Save the {int(self.scene.kept.sum())} "
                 "that are left as a new output?",
-                [("Save", "success", chained(self.keep, self.shut)), ("Forget", "secondary-outline", self.shut)],
+                [("Save", "success", call_all(self.keep, self.shut)), ("Forget", "secondary-outline", self.shut)],
             )
         else:
             self.shut()

@@ -8,14 +8,7 @@ import ttkbootstrap as ttk
 
 from emtomo.gui.core.actions import Action, key_list, key_text
 from emtomo.gui.tk import theme
-from emtomo.gui.tk.app import App
-
-
-def app_of(widget: tk.Misc) -> App:
-    """Return the program's root."""
-    root = widget.nametowidget(".")
-    assert isinstance(root, App)
-    return root
+from emtomo.gui.tk.host import Parent, root_of
 
 
 class Keys:
@@ -44,9 +37,8 @@ class Keys:
 
     def show_keys(self) -> None:
         """Show what every key and mouse button of this window does."""
-        from emtomo.gui.tk.dialogs import show_rows
-
-        show_rows(self, "Keys and mouse", key_list("", self.actions, self.mouse))  # type: ignore[arg-type]
+        window: Any = self
+        root_of(window).show_rows(window, "Keys and mouse", key_list("", self.actions, self.mouse))
 
     def action(self, name: str) -> Action:
         """Return the action `name`."""
@@ -66,13 +58,15 @@ class Window(Keys, ttk.Toplevel):
         Under which its size is remembered; empty for none.
     """
 
-    def __init__(self, master: tk.Misc, title: str, size: tuple[int, int], name: str = "") -> None:
-        root = app_of(master)
+    def __init__(self, master: Parent, title: str, size: tuple[int, int], name: str = "") -> None:
+        root = root_of(master)
         wide, high = root.winfo_screenwidth(), root.winfo_screenheight()
         remembered = root.settings.get(f"size {name}", []) if name else []
-        told = remembered if len(remembered) == 2 and all(isinstance(v, int) for v in remembered) else size
-        width, height = (theme.px(root, v) for v in told)
-        super().__init__(title=title, size=(min(width, wide - 40), min(height, high - 80)), master=root)
+        chosen = remembered if len(remembered) == 2 and all(isinstance(v, int) for v in remembered) else size
+        width, height = (theme.px(master.winfo_toplevel(), v) for v in chosen)
+        super().__init__(
+            title=title, size=(min(width, wide - 40), min(height, high - 80)), master=master.nametowidget(".")
+        )
         self.app, self._name = root, name
         self.w: dict[str, Any] = {}
         self.actions, self.mouse = [], []

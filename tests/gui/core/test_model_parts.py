@@ -14,7 +14,7 @@ from emtomo.gui.core.gallery import GAP, compose
 from emtomo.gui.core.plots import convergence, curve_file, pixels
 from emtomo.gui.core.runs import Run, Watched, descendants, duration, last_row
 from emtomo.gui.core.settings import Settings, scaling
-from emtomo.gui.core.tables import filtered
+from emtomo.gui.core.tables import filter_table
 
 
 def test_keys_are_told_as_people_read_them():
@@ -57,14 +57,14 @@ def test_scale_comes_from_the_user_the_desktop_or_the_screen(monkeypatch, told, 
 
 def test_tables_are_filtered_by_conditions_that_are_never_evaluated():
     frame = pd.DataFrame({"score": [1.0, 2.5, 4.0], "group": [1, 1, 2], "name": ["TS_01", "ts_02", "x y"]})
-    assert filtered(frame, "")["score"].tolist() == [1.0, 2.5, 4.0]
-    assert filtered(frame, "score > 2 and group = 1")["score"].tolist() == [2.5]
-    assert filtered(frame, "name ~ ts_")["score"].tolist() == [1.0, 2.5]
-    assert filtered(frame, "name = 'x y'")["score"].tolist() == [4.0]
-    assert filtered(frame, "group != 1 AND score<=4")["score"].tolist() == [4.0]
+    assert filter_table(frame, "")["score"].tolist() == [1.0, 2.5, 4.0]
+    assert filter_table(frame, "score > 2 and group = 1")["score"].tolist() == [2.5]
+    assert filter_table(frame, "name ~ ts_")["score"].tolist() == [1.0, 2.5]
+    assert filter_table(frame, "name = 'x y'")["score"].tolist() == [4.0]
+    assert filter_table(frame, "group != 1 AND score<=4")["score"].tolist() == [4.0]
     for bad in ("score >", "__import__('os')", "nothing = 1", "name > 3", "score > abc"):
         with pytest.raises(EmtomoError):
-            filtered(frame, bad)
+            filter_table(frame, bad)
 
 
 def test_galleries_put_pictures_where_clicks_find_them(rng):
@@ -111,9 +111,10 @@ def run(i, parents=(), **more):
 
 def test_runs_tell_their_state_in_words_and_glyphs():
     assert (
-        run(1, status="running", progress=0.5, left=120, resolution=12.34).told == "▶ running  50%  2 min left  12.3 Å"
+        run(1, status="running", progress=0.5, left=120, resolution=12.34).status_line
+        == "▶ running  50%  2 min left  12.3 Å"
     )
-    assert run(1, seconds=61.0, out_of_date=True).told == "✓ finished  61 s  out of date"
+    assert run(1, seconds=61.0, out_of_date=True).status_line == "✓ finished  61 s  out of date"
     assert run(7).matches("R7 finish") and not run(7).matches("r7 failed")
     assert descendants({1: run(1), 2: run(2, [1]), 3: run(3, [2]), 4: run(4)}, [1]) == {2, 3}
     assert (duration(5), duration(300), duration(7500)) == ("5 s", "5 min", "2 h 05 min")

@@ -188,7 +188,7 @@ def test_box_sizes_are_rescaled_to_the_tomograms_that_are_extracted_from(opened,
     (same,) = find(opened, texts, project)
     assert same.values == {"box_size": "24"}
     (binned,) = find(opened, texts | {"tomograms": "bin.tomograms"}, project)
-    assert binned.values == {"box_size": "12"} and "12 voxels" in binned.told
+    assert binned.values == {"box_size": "12"} and "12 voxels" in binned.message
     assert [even(v) for v in (23.1, 24, 24.9, 25, 1)] == [24, 24, 24, 26, 2]
 
 
@@ -214,10 +214,10 @@ def test_previews_show_before_and_after(opened):
         assert before.shape[:2] == after.shape[:2] and after.shape[2] == 3
         shares.append(float(told.split(": ")[1].split("%")[0]))
     assert shares[0] > shares[1]  # a lower threshold holds more
-    filtered = preview(opened, "match-template", "lowpass", {"reference": "average.average", "lowpass": "80"})
-    assert filtered.value == 80
-    before, fine, _ = filtered.draw(filtered.low)
-    _, coarse, _ = filtered.draw(filtered.high)
+    filter_table = preview(opened, "match-template", "lowpass", {"reference": "average.average", "lowpass": "80"})
+    assert filter_table.value == 80
+    before, fine, _ = filter_table.draw(filter_table.low)
+    _, coarse, _ = filter_table.draw(filter_table.high)
     rough = [np.abs(np.diff(p.astype(float), axis=1)).mean() for p in (fine, coarse)]
     assert rough[1] < rough[0]
     slab = preview(opened, "denoise-tomograms", "sigma", {"tomograms": "simulate.tomograms"})

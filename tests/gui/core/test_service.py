@@ -9,12 +9,12 @@ import pytest
 
 from emtomo.engine.project import EmtomoProject
 from emtomo.errors import ProjectError
-from emtomo.gui.core import verbs
+from emtomo.gui.core import run_actions
 from emtomo.gui.core.background import Mailbox
 from emtomo.gui.core.compare import differences
+from emtomo.gui.core.run_actions import FormValues
 from emtomo.gui.core.runs import snapshot
 from emtomo.gui.core.service import ProjectService
-from emtomo.gui.core.verbs import FormValues
 
 pytestmark = pytest.mark.workflow
 
@@ -88,16 +88,16 @@ def test_runs_started_on_the_command_line_appear_by_themselves(window):
 
 def test_complaints_pending_inputs_and_a_chain_that_runs_in_its_order(window, tmp_path):
     first = FormValues("select-subset", "one", {"items": "model.coordinates", "number": "8"})
-    assert window.ask(lambda p: verbs.complaints(p, first, tmp_path)) == (True, [])
+    assert window.ask(lambda p: run_actions.validate_form(p, first, tmp_path)) == (True, [])
     bad = FormValues("select-subset", "pick", {"items": "model.coordinates"})
-    assert "labelled 'pick' already" in window.ask(lambda p: verbs.complaints(p, bad, tmp_path))[1][0]
-    ok, one = window.ask(lambda p: verbs.save(p, first, tmp_path))
+    assert "labelled 'pick' already" in window.ask(lambda p: run_actions.validate_form(p, bad, tmp_path))[1][0]
+    ok, one = window.ask(lambda p: run_actions.save_form(p, first, tmp_path))
     assert ok
     second = FormValues("clean-coordinates", "two", {"coordinates": f"{one}.subset", "min_distance": "1"})
     # the input is pending: no complaint, and starting it alone is refused by nobody but waits
-    assert window.ask(lambda p: verbs.complaints(p, second, tmp_path)) == (True, [])
-    ok, two = window.ask(lambda p: verbs.save(p, second, tmp_path))
-    assert window.ask(lambda p: verbs.go(p, [one, two]))[0]
+    assert window.ask(lambda p: run_actions.validate_form(p, second, tmp_path)) == (True, [])
+    ok, two = window.ask(lambda p: run_actions.save_form(p, second, tmp_path))
+    assert window.ask(lambda p: run_actions.launch_runs(p, [one, two]))[0]
     assert window.wait(lambda: window.status("two") == "scheduled" or window.status("two") == "finished", 10)
     assert window.wait(lambda: window.status("two") == "finished", 60), window.runs[two]
     assert window.status("one") == "finished"
@@ -105,58 +105,58 @@ def test_complaints_pending_inputs_and_a_chain_that_runs_in_its_order(window, tm
 
 def test_a_scheduled_run_can_be_taken_back(window, tmp_path):
     slow = FormValues("denoise-tomograms", "slow", {"tomograms": "simulate.tomograms", "iterations": "3000"})
-    ok, i = window.ask(lambda p: verbs.start(p, slow, tmp_path))
+    ok, i = window.ask(lambda p: run_actions.start_form(p, slow, tmp_path))
     assert ok, i
     later = FormValues("bin-tomograms", "later", {"tomograms": f"{i}.tomograms"})
-    ok, k = window.ask(lambda p: verbs.start(p, later, tmp_path))
+    ok, k = window.ask(lambda p: run_actions.start_form(p, later, tmp_path))
     assert ok, k
     assert window.wait(lambda: window.status("later") == "scheduled", 10)
     assert window.wait(lambda: window.status("slow") == "running", 30)
-    refused = window.ask(lambda p: verbs.delete(p, [i]))
+    refused = window.ask(lambda p: run_actions.delete_runs(p, [i]))
     assert refused == (False, "slow is running; stop it before you delete it.")
-    assert window.ask(lambda p: verbs.stop(p, [k]))[0]
+    assert window.ask(lambda p: run_actions.stop_runs(p, [k]))[0]
     assert window.wait(lambda: window.status("later") == "saved", 10)
-    assert window.ask(lambda p: verbs.stop(p, [i]))[0]
+    assert window.ask(lambda p: run_actions.stop_runs(p, [i]))[0]
     assert window.wait(lambda: window.status("slow") == "aborted", 10)
     assert not json.loads((window.service.folder / "Logs" / "scheduled.json").read_text())
 
 
 def test_copy_rename_compare_delete(window):
     by_label = {r.label: r.id for r in window.runs.values()}
-    ok, made = window.ask(lambda p: verbs.copy(p, [by_label["pick"], by_label["model"]]))
+    ok, made = window.ask(lambda p: run_actions.copy_runs(p, [by_label["pick"], by_label["model"]]))
     assert ok and len(made) == 2
     assert window.wait(lambda: set(made) <= set(window.runs), 10)
     assert window.runs[made[1]].parents == {made[0]}  # connections between copies are kept
-    assert window.ask(lambda p: verbs.rename(p, made[1], "other model", "why not"))[0]
+    assert window.ask(lambda p: run_actions.rename_run(p, made[1], "other model", "why not"))[0]
     assert window.wait(lambda: window.status("other model"), 10)
     assert window.runs[made[1]].comment == "why not"
-    assert window.ask(lambda p: verbs.rename(p, made[1], "pick", "")) == (
+    assert window.ask(lambda p: run_actions.rename_run(p, made[1], "pick", "")) == (
         False,
         "This project has a run labelled 'pick' already; labels are unique.",
     )
     change = FormValues("model-workflow", "other model", {"cropping": "9"}, run=made[1])
-    assert window.ask(lambda p: verbs.save(p, change, window.service.folder))[0]
+    assert window.ask(lambda p: run_actions.save_form(p, change, window.service.folder))[0]
     rows = window.ask(lambda p: differences(p, by_label["model"], made[1]))[1]
     assert ("Cropping parameter (voxel)", "8", "9") in rows
     assert all(row[0] in ("Cropping parameter (voxel)", "Input meshes") for row in rows)
     # a label that is being typed is checked and not stored; saving the form stores it
     typed = FormValues("model-workflow", "third model", {"cropping": "9"}, run=made[1])
-    assert window.ask(lambda p: verbs.complaints(p, typed, window.service.folder)) == (True, [])
+    assert window.ask(lambda p: run_actions.validate_form(p, typed, window.service.folder)) == (True, [])
     assert window.ask(lambda p: p.find(str(made[1])).getObjLabel()) == (True, "other model")
-    assert window.ask(lambda p: verbs.save(p, typed, window.service.folder))[0]
+    assert window.ask(lambda p: run_actions.save_form(p, typed, window.service.folder))[0]
     assert window.ask(lambda p: p.find(str(made[1])).getObjLabel()) == (True, "third model")
-    assert window.ask(lambda p: verbs.rename(p, made[1], "other model", ""))[0]
-    refused = window.ask(lambda p: verbs.delete(p, [made[0]]))
+    assert window.ask(lambda p: run_actions.rename_run(p, made[1], "other model", ""))[0]
+    refused = window.ask(lambda p: run_actions.delete_runs(p, [made[0]]))
     assert refused[0] is False and "would lose an input" in refused[1]
     folders = [window.service.folder / window.runs[i].folder for i in made]
-    assert window.ask(lambda p: verbs.delete(p, made))[0]
+    assert window.ask(lambda p: run_actions.delete_runs(p, made))[0]
     assert window.wait(lambda: not set(made) & set(window.runs), 10)
     assert not any(f.exists() for f in folders)
 
 
 def test_methods_say_what_was_done_with_which_parameters(window):
     by_label = {r.label: r.id for r in window.runs.values()}
-    told = window.ask(lambda p: verbs.details(p, by_label["model"]))[1]
+    told = window.ask(lambda p: run_actions.details(p, by_label["model"]))[1]
     assert "cropping parameter (voxel) 8" in told.methods and "mesh parameter" not in told.methods
     assert "particles" in told.methods and "/" not in told.methods.split("Result")[0].split("):")[1]
     assert told.parameters["meshes"].endswith(".meshes")
@@ -167,12 +167,16 @@ def test_an_edited_run_that_goes_on_is_never_stale(project):
     opened = EmtomoProject.open(project)
     runs = snapshot(opened)
     by_label = {r.label: r.id for r in runs.values()}
-    verbs.save(opened, FormValues("model-workflow", "model", {"cropping": "12"}, run=by_label["model"]), project)
+    run_actions.save_form(
+        opened, FormValues("model-workflow", "model", {"cropping": "12"}, run=by_label["model"]), project
+    )
     after = snapshot(opened)
     assert after[by_label["model"]].out_of_date and after[by_label["extract"]].out_of_date
     assert not after[by_label["pick"]].out_of_date
     with pytest.raises(ProjectError, match="no parameter 'colour'"):
-        verbs.save(opened, FormValues("model-workflow", "model", {"colour": "red"}, run=by_label["model"]), project)
+        run_actions.save_form(
+            opened, FormValues("model-workflow", "model", {"colour": "red"}, run=by_label["model"]), project
+        )
 
 
 def test_a_new_parameter_with_its_default_makes_no_run_out_of_date(project):
@@ -192,12 +196,12 @@ def test_a_run_with_others_below_it_is_restarted_and_they_are_out_of_date(window
     by_label = {r.label: r.id for r in window.runs.values()}
     first = window.service.folder / window.runs[by_label["pick"]].folder / "meshes.sqlite"
     before = first.stat().st_mtime_ns
-    assert window.ask(lambda p: verbs.go(p, [by_label["pick"]], restart=True)) == (True, None)
+    assert window.ask(lambda p: run_actions.launch_runs(p, [by_label["pick"]], restart=True)) == (True, None)
     assert window.wait(
         lambda: window.status("pick") == "finished" and first.exists() and first.stat().st_mtime_ns != before, 30
     )
     assert window.wait(lambda: window.runs[by_label["model"]].out_of_date, 10)
-    assert window.ask(lambda p: verbs.go(p, [by_label[n] for n in ("model", "extract", "average")]))[0]
+    assert window.ask(lambda p: run_actions.launch_runs(p, [by_label[n] for n in ("model", "extract", "average")]))[0]
     assert window.wait(
         lambda: (
             not any(

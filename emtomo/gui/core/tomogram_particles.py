@@ -14,7 +14,7 @@ POINT = 5.0  # voxels: picked points are drawn of this size
 
 
 @dataclass(frozen=True)
-class Placed:
+class TomogramParticles:
     """Particles of one tomogram.
 
     Attributes
@@ -52,7 +52,7 @@ def counts(shown: Shown) -> list[tuple[str, str]]:
     return [(str(name), f"{count}") for name, count in frame["tomogram_id"].value_counts(sort=False).items()]
 
 
-def in_tomogram(shown: Shown, name: str) -> Placed:
+def in_tomogram(shown: Shown, name: str) -> TomogramParticles:
     """Return the particles of a tomogram.
 
     Raises
@@ -70,7 +70,7 @@ def in_tomogram(shown: Shown, name: str) -> Placed:
     normals = rotations_of(frame)[:, ::-1, 2] if "r11" in frame else np.full(points.shape, np.nan)
     box = float(shown.value.box_size.get() or 16) * float(shown.value.pixel_size.get() or size) / size
     scores = frame["score"].to_numpy(float) if "score" in frame else np.zeros(len(frame))
-    return Placed(
+    return TomogramParticles(
         VolumeSource(shown.path(row["file"])),
         size,
         points,

@@ -1,4 +1,4 @@
-"""Volumes of an output, opened in a thread: a compressed one is read whole, and a disk may be slow."""
+"""Volumes of an output, load in a thread: a compressed one is read whole, and a disk may be slow."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -11,7 +11,7 @@ from emtomo.gui.core.volume import VolumeSource
 T = TypeVar("T")
 
 
-def opened_tomogram(shown: Shown, name: str) -> tuple[VolumeSource, VolumeSource | None]:
+def load_tomogram(shown: Shown, name: str) -> tuple[VolumeSource, VolumeSource | None]:
     """Return a tomogram, and the one that it was made from, if any.
 
     Raises
@@ -26,7 +26,7 @@ def opened_tomogram(shown: Shown, name: str) -> tuple[VolumeSource, VolumeSource
     return source, before
 
 
-def opened_tilts(shown: Shown, name: str) -> VolumeSource:
+def load_tilts(shown: Shown, name: str) -> VolumeSource:
     """Return the stack of a tilt series.
 
     Raises
@@ -37,7 +37,7 @@ def opened_tilts(shown: Shown, name: str) -> VolumeSource:
     return VolumeSource(shown.path(str(shown.value.frame(tomogram_id=name).iloc[0]["file"])))
 
 
-def opened_volume(shown: Shown, name: str = "") -> VolumeSource:
+def load_volume(shown: Shown, name: str = "") -> VolumeSource:
     """Return the volume that an output is.
 
     Raises
@@ -48,7 +48,7 @@ def opened_volume(shown: Shown, name: str = "") -> VolumeSource:
     return VolumeSource(shown.path(str(shown.value.file.get())))
 
 
-def opened_box(shown: Shown, file: str, index: int) -> VolumeSource:
+def load_box(shown: Shown, file: str, index: int) -> VolumeSource:
     """Return one box of a stack.
 
     Raises
@@ -71,14 +71,14 @@ def tilt_tables(shown: Shown) -> dict[str, np.ndarray]:
     return {str(s.tomogram_id.get()): s.table()["angle"].to_numpy(float) for s in shown.value.items()}
 
 
-def prepare_slices(shown: Shown, opened: Callable[[Shown, str], T]) -> None:
+def prepare_slices(shown: Shown, load: Callable[[Shown, str], T]) -> None:
     """Open what is shown at once: a volume, or the only tomogram of a set."""
     names = [str(n) for n in shown.value.tomogram_ids()] if hasattr(shown.value, "tomogram_ids") else [""]
     if len(names) == 1:
-        shown.prepared[f"slices {names[0]}"] = opened(shown, names[0])
+        shown.prepared[f"slices {names[0]}"] = load(shown, names[0])
 
 
-def slices_of(shown: Shown, name: str, opened: Callable[[Shown, str], T]) -> T:
+def slices_of(shown: Shown, name: str, load: Callable[[Shown, str], T]) -> T:
     """Return what was prepared, or open it."""
     found: T | None = shown.prepared.pop(f"slices {name}", None)
-    return opened(shown, name) if found is None else found
+    return load(shown, name) if found is None else found

@@ -44,7 +44,7 @@ class FormValues:
     queue: tuple[str, dict[str, str]] | None = None
 
 
-def filled(project: EmtomoProject, form_values: FormValues, folder: Path) -> Protocol:
+def prepare_run(project: EmtomoProject, form_values: FormValues, folder: Path) -> Protocol:
     """Return the run of a form with its parameters set; nothing is stored.
 
     Raises
@@ -69,26 +69,26 @@ def filled(project: EmtomoProject, form_values: FormValues, folder: Path) -> Pro
     return run
 
 
-def complaints(project: EmtomoProject, form_values: FormValues, folder: Path) -> list[str]:
+def validate_form(project: EmtomoProject, form_values: FormValues, folder: Path) -> list[str]:
     """Return what forbids the run of a form to start, in sentences; inputs that are only pending are none."""
     try:
-        run = filled(project, form_values, folder)
+        run = prepare_run(project, form_values, folder)
     except ProjectError as error:
         return [str(error)]
-    return said(run)
+    return validation_messages(run)
 
 
-def said(run: Protocol) -> list[str]:
+def validation_messages(run: Protocol) -> list[str]:
     """Return the sentences of a run's own validation."""
     pending = any(p.get() is None and p.getObjValue() is not None for _, p in run.iterInputAttributes())
-    told = [str(sentence).replace("*", "") for sentence in run.validate()]
-    return [s for s in told if not (pending and "cannot be EMPTY" in s)]
+    found_text = [str(sentence).replace("*", "") for sentence in run.validate()]
+    return [s for s in found_text if not (pending and "cannot be EMPTY" in s)]
 
 
-def save(project: EmtomoProject, form_values: FormValues, folder: Path) -> int:
+def save_form(project: EmtomoProject, form_values: FormValues, folder: Path) -> int:
     """Store the run of a form and return its number."""
     before = texts_of(project.find(str(form_values.run))).get("cluster", "") if form_values.run is not None else ""
-    run = filled(project, form_values, folder)
+    run = prepare_run(project, form_values, folder)
     cluster = form_values.values.get("cluster", "")
     if cluster != before:  # typed by the user, not brought by a project
         trust(cluster)
@@ -99,7 +99,7 @@ def save(project: EmtomoProject, form_values: FormValues, folder: Path) -> int:
     return int(run.getObjId())
 
 
-def start(project: EmtomoProject, form_values: FormValues, folder: Path, *, restart: bool = False) -> int:
+def start_form(project: EmtomoProject, form_values: FormValues, folder: Path, *, restart: bool = False) -> int:
     """Store the run of a form and start it; one whose inputs are still being made starts after them.
 
     Raises
@@ -107,16 +107,16 @@ def start(project: EmtomoProject, form_values: FormValues, folder: Path, *, rest
     ProjectError
         With every reason why it cannot.
     """
-    i = save(project, form_values, folder)
+    i = save_form(project, form_values, folder)
     run = project.find(str(i))
-    told = said(run)
-    if told:
-        raise ProjectError(" ".join(told))
-    go(project, [i], restart=restart)
+    found_text = validation_messages(run)
+    if found_text:
+        raise ProjectError(" ".join(found_text))
+    launch_runs(project, [i], restart=restart)
     return i
 
 
-def go(project: EmtomoProject, ids: Iterable[int], *, restart: bool = False) -> None:
+def launch_runs(project: EmtomoProject, ids: Iterable[int], *, restart: bool = False) -> None:
     """Start runs; those that wait for others are handed to a process that starts them in their turn."""
     runs = {int(run.getObjId()): run for run in project.runs_now()}
     chosen = [runs[i] for i in ids]
@@ -148,10 +148,10 @@ def schedule(project: EmtomoProject, ids: list[int], *, restart: bool = False) -
         )
     path = Path(project.path, SCHEDULED)
     try:
-        told = [one for one in json.loads(path.read_text(encoding="utf8")) if is_alive(int(one["pid"]))]
+        found_text = [one for one in json.loads(path.read_text(encoding="utf8")) if is_alive(int(one["pid"]))]
     except (OSError, ValueError, KeyError, TypeError):
-        told = []
-    write_json(path, [*told, {"pid": child.pid, "runs": ids}])
+        found_text = []
+    write_json(path, [*found_text, {"pid": child.pid, "runs": ids}])
     _children.append(child)
 
 
@@ -167,19 +167,19 @@ def unschedule(project: EmtomoProject, i: int) -> bool:
     """End the scheduler that was to start run `i`; return whether there was one."""
     path = Path(project.path, SCHEDULED)
     try:
-        told = json.loads(path.read_text(encoding="utf8"))
+        found_text = json.loads(path.read_text(encoding="utf8"))
     except (OSError, ValueError):
         return False
-    mine = [one for one in told if i in one.get("runs", []) and is_alive(int(one["pid"]))]
+    mine = [one for one in found_text if i in one.get("runs", []) and is_alive(int(one["pid"]))]
     for one in mine:
         process = psutil.Process(int(one["pid"]))
         if "emtomo" in process.cmdline():
             process.terminate()
-    write_json(path, [one for one in told if one not in mine])
+    write_json(path, [one for one in found_text if one not in mine])
     return bool(mine)
 
 
-def stop(project: EmtomoProject, ids: Iterable[int]) -> None:
+def stop_runs(project: EmtomoProject, ids: Iterable[int]) -> None:
     """Stop runs that are active or wait for their turn."""
     for i in ids:
         waited = unschedule(project, i)
@@ -190,7 +190,7 @@ def stop(project: EmtomoProject, ids: Iterable[int]) -> None:
             raise ProjectError(f"{run.getObjLabel()} is {run.getStatus()}, not running.")
 
 
-def copy(project: EmtomoProject, ids: Iterable[int]) -> list[int]:
+def copy_runs(project: EmtomoProject, ids: Iterable[int]) -> list[int]:
     """Copy runs with their parameters, and the connections between them; return the new numbers."""
     chosen = [project.find(str(i)) for i in ids]
     with clear_messages(project.path):
@@ -199,7 +199,7 @@ def copy(project: EmtomoProject, ids: Iterable[int]) -> list[int]:
     return [int(run.getObjId()) for run in made]
 
 
-def delete(project: EmtomoProject, ids: Iterable[int]) -> None:
+def delete_runs(project: EmtomoProject, ids: Iterable[int]) -> None:
     """Delete runs and their folders.
 
     Raises
@@ -229,7 +229,7 @@ def set_label(project: EmtomoProject, run: Protocol, label: str) -> None:
     run.setObjLabel(label)
 
 
-def rename(project: EmtomoProject, i: int, label: str, comment: str) -> None:
+def rename_run(project: EmtomoProject, i: int, label: str, comment: str) -> None:
     """Give run `i` a label and a comment."""
     run = project.find(str(i))
     if label != run.getObjLabel():
@@ -246,8 +246,8 @@ def texts_of(run: Protocol) -> dict[str, str]:
             continue
         value = getattr(run, name, None)
         if isinstance(param, PointerParam):
-            told = pointer_texts(value)
-            parts = told if isinstance(value, PointerList) else [told]
+            found_text = pointer_texts(value)
+            parts = found_text if isinstance(value, PointerList) else [found_text]
             found[public_name(name)] = ",".join(p for p in parts if p)
         else:
             plain = value.get() if value is not None else None
@@ -255,7 +255,7 @@ def texts_of(run: Protocol) -> dict[str, str]:
     return found
 
 
-def edited(project: EmtomoProject, i: int) -> tuple[dict[str, str], tuple[str, dict[str, str]] | None]:
+def read_form(project: EmtomoProject, i: int) -> tuple[dict[str, str], tuple[str, dict[str, str]] | None]:
     """Return what a form shows of run `i`: its parameters as text, and its queue."""
     run = project.find(str(i))
     return texts_of(run), queue_of(run)
@@ -290,7 +290,7 @@ def details(project: EmtomoProject, i: int) -> Details:
 def methods(run: Protocol) -> str:
     """Return a paragraph for a paper's methods section: what was done, with what, with which parameters."""
     record = read_provenance(run._getPath())
-    told = " ".join((type(run).__doc__ or "").split("\n\n")[0].split())
+    found_text = " ".join((type(run).__doc__ or "").split("\n\n")[0].split())
     changed = []
     for name, param in run.getDefinition().iterParams():
         if name in INTERNAL or isinstance(param, PointerParam) or not str(param.label):
@@ -303,4 +303,4 @@ def methods(run: Protocol) -> str:
     made = [f"{name}: {text}" for name, text in record.get("outputs", {}).items()]
     result = f" Result: {'; '.join(made)}." if made else ""
     name = getattr(run, "NAME", run.getClassName())
-    return f"{name} (emtomo {record.get('emtomo', emtomo.__version__)}): {told}{how}{result}"
+    return f"{name} (emtomo {record.get('emtomo', emtomo.__version__)}): {found_text}{how}{result}"
