@@ -4,7 +4,12 @@ Importing this package is cheap and pulls in no engine: the names that
 pyworkflow looks for (``Plugin``, ``Domain``) are loaded on first use.
 """
 
-from typing import Any
+from emtomo.isolation import ignore_settings_of_working_folder, leave_working_folder
+
+leave_working_folder()  # before anything else is imported
+ignore_settings_of_working_folder()
+
+from typing import Any  # noqa: E402
 
 __version__ = "0.1.0"
 

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from emtomo.isolation import protect_children
+
 HERE = Path(__file__).parent
 CLOSED = "http://127.0.0.1:9"
 
@@ -28,6 +30,8 @@ def prepare() -> bool:
     domain = os.environ.get("SCIPION_DOMAIN")
     if domain not in (None, "", "emtomo") or "pwem" in sys.modules:
         return False
+    protect_children()
+    os.environ.pop("SCIPION_SCRATCH", None)  # runs would have links out of their folders
     folder = user_folder()
     hosts = folder / "hosts.conf"
     os.environ.update(

@@ -23,6 +23,7 @@ from pyworkflow.mapper.sqlite_db import SqliteDb
 
 from emtomo.engine.queues import engine_launch, submit
 from emtomo.errors import ProjectError
+from emtomo.isolation import python_command
 
 LOCK_SECONDS = 8.0
 PROCESS = "process.json"
@@ -68,9 +69,7 @@ def kill_run(pid: int | None) -> None:
 def run_command(protocol: Any) -> list[str]:
     """Return the command that carries out `protocol`, as a list of arguments."""
     return [
-        sys.executable,
-        "-m",
-        RUN_MODULE,
+        *python_command("-m", RUN_MODULE),
         protocol.getProject().path,
         protocol.getDbPath(),
         protocol.strId(),
@@ -99,7 +98,8 @@ def launch_local(protocol: Any, wait: bool = False, stdin: Any = None, stdout: A
             stdout=subprocess.DEVNULL,
             stderr=log,
             start_new_session=True,
-            env={**os.environ, "NO_COLOR": "1"},
+            cwd=Path(__file__).parent,  # the project's folder is entered when all is imported
+            env={**os.environ, "NO_COLOR": "1", "PYTHONSAFEPATH": "1"},
         )
     with _lock:
         _children.append(child)

@@ -21,6 +21,7 @@ from emtomo.engine.launcher import PROCESS, install, is_alive, is_lock
 from emtomo.engine.plugin import Domain
 from emtomo.engine.protocol import PROGRESS
 from emtomo.engine.queues import in_queue, launch_log
+from emtomo.engine.run_folder import check_project_folder, check_run_folder
 from emtomo.errors import ProjectError
 
 ENDING_SECONDS = 20.0
@@ -56,6 +57,7 @@ class EmtomoProject(Project):
         folder = Path(path).absolute()
         if not (folder / cls.getDbName()).exists():
             raise ProjectError(f"{folder} is not a project: it has no {cls.getDbName()}.")
+        check_project_folder(folder)
         install()
         project = cls(Domain, str(folder))
         with clear_messages(folder):
@@ -113,6 +115,7 @@ class EmtomoProject(Project):
         ProjectError
             If an earlier process of it does not end, or its Dask cluster was never given on this machine.
         """
+        self._check_folder(run)
         self._await_end(run)
         unknown = untrusted_address(run.options(ClusterOptions)) if getattr(run, "can_spread", bool)() else ""
         if unknown:
@@ -124,6 +127,21 @@ class EmtomoProject(Project):
             self.getRunsGraph()
             run.runMode.set(MODE_RESTART if restart else MODE_RESUME)
             self.launchProtocol(run, wait=False, force=True)
+
+    def _check_folder(self, run: Protocol) -> None:
+        """Raise ProjectError if the run's folder is not in the project, or leads elsewhere."""
+        check_run_folder(self.path, run.getWorkingDir())
+
+    def deleteProtocol(self, *protocols: Protocol) -> None:
+        """Delete runs with their folders, which are in this project."""
+        for run in protocols:
+            self._check_folder(run)
+        super().deleteProtocol(*protocols)
+
+    def resetProtocol(self, protocol: Protocol) -> None:
+        """Forget what a run has made."""
+        self._check_folder(protocol)
+        super().resetProtocol(protocol)
 
     def _await_end(self, run: Protocol) -> None:
         """Wait for the process of an earlier try: it tells how it ended before it has ended, and writes once more.

@@ -25,6 +25,7 @@ from emtomo.engine.executor import EventStepExecutor
 from emtomo.engine.form import INPUT, add_options, option_errors, read_options
 from emtomo.engine.provenance import PROVENANCE, parameters_of, write_provenance
 from emtomo.engine.remote_steps import PULSE, RemoteSteps, beating
+from emtomo.engine.run_folder import check_run_folder, path_in_run
 from emtomo.options import option_fields
 
 T = TypeVar("T")
@@ -174,6 +175,24 @@ class EmtomoProtocol(Protocol):
 
     def _citations(self) -> list[str]:
         return list(self.CITATIONS)
+
+    # --- files ---
+
+    def _getPath(self, *paths: str) -> str:
+        """Return a path in the run's folder; every name of what a run writes comes from here.
+
+        Raises
+        ------
+        ProjectError
+            If it would lie elsewhere: names in a set may be anybody's.
+        """
+        return path_in_run(self.workingDir.get(), Protocol._getPath(self, *paths))
+
+    def cleanWorkingDir(self) -> None:
+        """Remove the run's folder, which must be one of the project's own: a link in it would lead elsewhere."""
+        if self.getProject() is not None:
+            check_run_folder(self.getProject().path, self.getWorkingDir())
+        Protocol.cleanWorkingDir(self)
 
     # --- steps ---
 

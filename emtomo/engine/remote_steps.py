@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from emtomo.engine.cluster import threads_of_worker
 from emtomo.errors import EmtomoError
+from emtomo.isolation import python_command
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -82,7 +83,8 @@ def carry_out(task: list[str], threads: int, together: int) -> str:
     environment = {k: v for k, v in os.environ.items() if k not in _LIMITS}
     with Lock("emtomo " + json.dumps(task[:5])):
         done = subprocess.run(
-            [sys.executable, "-m", MODULE, *task, str(count)],
+            [*python_command("-m", MODULE), *task, str(count)],
+            cwd=Path(__file__).parent,  # the project's folder is entered when all is imported
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

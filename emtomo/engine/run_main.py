@@ -10,6 +10,7 @@ from pyworkflow.utils import LoggingConfigurator, getHostFullName
 import emtomo.engine  # noqa: F401  prepares the environment
 from emtomo.engine.launcher import PROCESS, install
 from emtomo.engine.protocol import write_json
+from emtomo.engine.run_folder import check_run_folder
 
 
 def main(arguments: list[str]) -> None:
@@ -17,6 +18,7 @@ def main(arguments: list[str]) -> None:
     project, database, run, stdout, stderr = arguments
     install()
     os.chdir(project)  # the paths in a project are relative to it
+    check_run_folder(project, os.path.relpath(Path(stdout).parent.parent, project))
     # who wins a reused process id is told by the time of the start
     me = {"pid": os.getpid(), "started": psutil.Process().create_time(), "host": getHostFullName()}
     write_json(Path(stdout).with_name(PROCESS), me)

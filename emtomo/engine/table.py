@@ -19,8 +19,10 @@ from pyworkflow.object import OBJECTS_DICT, OrderedObject, Set
 import emtomo.engine  # noqa: F401  the environment must be prepared before pyworkflow is imported
 from emtomo.engine.fields import Field, Fielded
 from emtomo.errors import EmtomoError
+from emtomo.io.names import check_identifiers
 
 CHUNK = 50_000
+IDENTIFIERS = {"tomogram_id", "micrograph_id"}  # they become parts of file names
 _SQL_TYPE = {bool: "INTEGER", int: "INTEGER", float: "REAL", str: "TEXT"}
 _CLASS_NAME = {bool: "Boolean", int: "Integer", float: "Float", str: "String"}
 
@@ -110,6 +112,8 @@ class TableSet(Fielded, Set):
             )
         names = ", ".join(["id"] + [f"c{k:02d}" for k in range(1, len(fields) + 1)])
         insert = f"INSERT INTO Objects ({names}) VALUES ({', '.join('?' * (len(fields) + 1))})"
+        for name in IDENTIFIERS & set(frame.columns):
+            check_identifiers(frame[name].unique(), name, self.getFileName())
         first = self._size.get() + 1
         with closing(sqlite3.connect(self._part, isolation_level=None)) as db:
             db.execute("PRAGMA synchronous=OFF")  # the file has no final name yet: nothing to protect
@@ -195,8 +199,12 @@ class TableSet(Fielded, Set):
                 query += f" WHERE {column['tomogram_id']} = ?"
                 arguments = (tomogram_id,)
             cursor = db.execute(query + " ORDER BY id", arguments)
+            checked = [k for k, name in enumerate(names) if name in IDENTIFIERS]
             while rows := cursor.fetchmany(CHUNK):
-                yield [_from_sql(kinds[n], c) for n, c in zip(names, zip(*rows, strict=True), strict=True)]
+                columns = list(zip(*rows, strict=True))
+                for k in checked:
+                    check_identifiers(set(columns[k]), names[k], self.getFileName())
+                yield [_from_sql(kinds[n], c) for n, c in zip(names, columns, strict=True)]
 
     def items(self) -> Iterator[Item]:
         """Yield the items as objects that stay what they are (the engine refills one)."""

@@ -1,13 +1,50 @@
 """Names of tomograms across programs: the stem that all of them share."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
+
+from emtomo.errors import FormatError
 
 _EXTENSIONS = re.compile(
     r"(\.(mrc|mrcs|rec|st|ali|tomostar|em|tif|tiff|hdf|gz|bz2|xml|star|mdoc|map|mod|tbl|csv|txt|json|box|cbox|zarr)|_\d+(\.\d+)?Apx)+$",
     re.IGNORECASE,
 )
 _MARK = re.compile(r"\{TS\}")
+
+
+LONGEST = 200  # bytes: what is made for a tomogram is named by it, with an ending
+_NOT_IN_NAMES = re.compile(r"[/\\\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def check_identifiers(names: Iterable[object], what: str, where: object) -> None:
+    """Check that names can be parts of file names; empty and missing ones are none.
+
+    Parameters
+    ----------
+    names : iterable of str
+    what : str
+        What they are, e.g. ``"tomogram_id"``.
+    where : str or Path
+        The file or set that has them.
+
+    Raises
+    ------
+    FormatError
+        If one holds a slash, a backslash, a line break or another control character, is ``.`` or ``..``, or is longer
+        than a file's name can be.
+    """
+    for name in names:
+        if name is None or name != name:
+            continue
+        text = str(name)
+        if _NOT_IN_NAMES.search(text) or text in (".", ".."):
+            raise FormatError(
+                where,
+                f"{what} must be a plain name, without slash, backslash, line break and not '..'; got {text[:80]!r}.",
+            )
+        if len(text.encode("utf8", "replace")) > LONGEST:
+            raise FormatError(where, f"{what} must have at most {LONGEST} bytes, got {len(text)}: {text[:40]!r} ….")
 
 
 def stem(name: str) -> str:

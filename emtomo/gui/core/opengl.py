@@ -2,10 +2,10 @@
 
 import os
 import subprocess
-import sys
 from functools import lru_cache
 
 from emtomo.errors import EmtomoError
+from emtomo.isolation import python_command
 
 WINDOWS = ("vtkEGLRenderWindow", "", "vtkOSOpenGLRenderWindow")
 
@@ -29,7 +29,7 @@ def opengl() -> str:
     for name in WINDOWS:
         env = {**os.environ, **({"VTK_DEFAULT_OPENGL_WINDOW": name} if name else {})}
         try:
-            done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, timeout=60)
+            done = subprocess.run(python_command("-c", code), capture_output=True, text=True, env=env, timeout=60)
         except subprocess.TimeoutExpired:
             continue
         if done.returncode == 0:

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from emtomo.engine.templates import Template, add_workflow
 from emtomo.errors import ProjectError
 from emtomo.gui.core.fields import field_of
 from emtomo.gui.core.runs import SCHEDULED
+from emtomo.isolation import python_command
 from emtomo.options import option_fields
 
 NOT_SCIENCE = ("threads", "steps_at_once", "device", *(f.name for f in option_fields(ClusterOptions)))
@@ -132,7 +132,7 @@ def launch_runs(project: EmtomoProject, ids: Iterable[int], *, restart: bool = F
 
 def schedule(project: EmtomoProject, ids: list[int], *, restart: bool = False) -> None:
     """Let a process of its own start runs as their inputs become ready; it outlives the window."""
-    command = [sys.executable, "-m", "emtomo", "resume", project.path, *map(str, ids)]
+    command = [*python_command("-m", "emtomo", "resume"), project.path, *map(str, ids)]
     if restart:
         command.append("--restart")
     log = Path(project.path, "Logs", "scheduler.log")

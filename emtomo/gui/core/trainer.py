@@ -20,6 +20,7 @@ from emtomo.compute.convnet.options import FEWEST, ApplyOptions, TrainOptions
 from emtomo.errors import EmtomoError
 from emtomo.gui.core.background import Task
 from emtomo.gui.core.picking_run import PickingRun
+from emtomo.isolation import python_command
 
 SMALLEST_BOX = 96
 
@@ -129,7 +130,7 @@ class Trainer:
         self.picking_run.folder.mkdir(parents=True, exist_ok=True)
         path = self.picking_run.folder / "job.json"
         path.write_text(json.dumps(job), encoding="utf8")
-        command = [sys.executable, "-m", "emtomo.gui.core.trainer", str(path)]
+        command = [*python_command("-m", "emtomo.gui.core.trainer"), str(path)]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert self.process.stdout is not None and self.process.stderr is not None
         problem = ""

@@ -55,6 +55,9 @@ class App(ttk.App):
             self.bind_class(kind, "<Key-space>", _invoke)
         self._pumping = self.after(PUMP, self._pump)
 
+    def readprofile(self, baseName: str, className: str) -> None:
+        """Run no profile: without HOME, Tk takes ``.NAME.py`` and ``.NAME.tcl`` from the working folder."""
+
     def work(
         self,
         work: Callable[[Task], Any],

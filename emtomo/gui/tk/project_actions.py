@@ -9,6 +9,7 @@ from emtomo.gui.core.actions import Action
 from emtomo.gui.core.compare import differences
 from emtomo.gui.core.runs import descendants
 from emtomo.gui.tk.dialogs import TextQuestion, ask, choose_file, show_rows
+from emtomo.isolation import python_command
 
 NOTHING = "Select a run first: click on it in the workflow or the list."
 
@@ -208,9 +209,8 @@ class ProjectActions:
     def open_other(self: Any, folder: Path) -> None:
         """Open another project in a window of its own: one process, one project."""
         import subprocess
-        import sys
 
-        subprocess.Popen([sys.executable, "-m", "emtomo", "gui", str(folder)], start_new_session=True)
+        subprocess.Popen([*python_command("-m", "emtomo", "gui"), str(folder)], start_new_session=True)
 
     def import_template(self: Any) -> None:
         """Choose a workflow template."""
@@ -249,11 +249,10 @@ class ProjectActions:
     def report(self: Any) -> None:
         """Write the report in a process of its own, so that the window never waits for pictures."""
         import subprocess
-        import sys
 
         path = self.folder / "report.html"
         self.say("Writing the report …")
-        command = [sys.executable, "-m", "emtomo", "report", str(self.folder), "-o", str(path)]
+        command = [*python_command("-m", "emtomo", "report"), str(self.folder), "-o", str(path)]
 
         def done(code: int) -> None:
             self.say(f"Report written to {path}." if code == 0 else "The report could not be written.")

@@ -1,0 +1,83 @@
+"""Where a run may write: in its own folder, whatever the names in a project that somebody sent are."""
+
+import os
+from pathlib import Path
+
+from emtomo.errors import ProjectError
+
+RUNS = "Runs"
+LINKABLE = ".mrc"  # an import may keep the images where they are
+
+
+def path_in_run(folder: str, path: str) -> str:
+    """Return `path` if it lies in the run's folder and no link leads out of it.
+
+    Parameters
+    ----------
+    folder : str
+        The run's folder.
+    path : str
+        A name that begins with `folder`.
+
+    Raises
+    ------
+    ProjectError
+        If it lies elsewhere.
+    """
+    root, wanted = os.path.normpath(folder), os.path.normpath(path)
+    inside = wanted == root or wanted.startswith(root + os.sep) or (root == "." and _is_below(wanted))
+    if not inside or "\0" in path:
+        raise ProjectError(f"A run may write in its own folder {folder} alone, not to {path!r}.")
+    for above in Path(wanted).parents:
+        if len(str(above)) <= len(root):
+            break
+        _refuse_link(above)
+    return path
+
+
+def _is_below(path: str) -> bool:
+    return not Path(path).is_absolute() and Path(path).parts[:1] != ("..",)
+
+
+def check_run_folder(project: str | Path, folder: str) -> None:
+    """Check that a run's folder is a folder of the project, and that nothing in it leads elsewhere.
+
+    Parameters
+    ----------
+    project : str or Path
+    folder : str
+        What the project says is the run's folder, relative to it.
+
+    Raises
+    ------
+    ProjectError
+        If it is not ``Runs/NAME``, or a link is in the way. Images in ``extra`` may be links: they are only read, and
+        what is written anew takes their places.
+    """
+    parts = Path(folder).parts
+    if len(parts) != 2 or parts[0] != RUNS or ".." in parts or "\0" in folder:
+        raise ProjectError(f"A run's folder is {RUNS}/NAME in the project; this project says {folder!r}.")
+    here = Path(project, folder)
+    for link in (here.parent, here):
+        _refuse_link(link)
+    for root, folders, files in os.walk(here):
+        extra = Path(root).relative_to(here).parts[:1] == ("extra",)
+        for name in [*folders, *(f for f in files if not (extra and f.endswith(LINKABLE)))]:
+            _refuse_link(Path(root, name))
+
+
+def check_project_folder(project: str | Path) -> None:
+    """Check that nothing that a project keeps for itself is a link to elsewhere.
+
+    Raises
+    ------
+    ProjectError
+        If it is.
+    """
+    for name in ("project.sqlite", "settings.sqlite", "project.sqlite-journal", RUNS, "Logs", "Tmp", ".config"):
+        _refuse_link(Path(project, name))
+
+
+def _refuse_link(path: Path) -> None:
+    if path.is_symlink():
+        raise ProjectError(f"{path} is a link to {os.path.realpath(path)}: emtomo does not write through links.")
