@@ -6,14 +6,27 @@ STAMP := $(VENV)/.installed
 # compiled modules halve the start-up of every run
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint bench peers nn lock clean
+# tests run side by side, each with one thread for BLAS
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+
+.PHONY: demo test lint warm fuzz bench peers nn lock clean python
 
 demo: $(STAMP)
 	rm -rf emtomo-demo
 	$(BIN)/emtomo demo --project emtomo-demo
 
-test: lint
-	$(BIN)/python -m pytest
+test: $(STAMP)
+	@$(MAKE) --no-print-directory -j2 lint warm
+	$(PYTEST)
+
+# compiles the numba kernels that most tests use, once, so that workers load them
+warm: $(STAMP)
+	$(BIN)/python -m tests.warm_up
+
+# many damaged copies of every file format, other ones each time
+fuzz: $(STAMP)
+	EMTOMO_DAMAGED_COPIES=2000 EMTOMO_TEST_CPU=120 $(BIN)/python -m pytest -n $(WORKERS) tests/io/test_bad_files.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -41,7 +54,15 @@ peers: .peers/readers/.installed .peers/scipion/.installed
 nn: $(STAMP)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --retries 0 torch safetensors --extra-index-url https://download.pytorch.org/whl/cpu
 
-$(STAMP): requirements.lock setup.py
+# what the windows and the environment need of Debian: said before minutes of installing
+python:
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: apt-get install $(PYTHON)" >&2; exit 1; }
+	@$(PYTHON) -c "import venv, ensurepip" 2>/dev/null || \
+	  { echo "$(PYTHON) has no venv: apt-get install $(PYTHON)-venv" >&2; exit 1; }
+	@$(PYTHON) -c "import tkinter" 2>/dev/null || \
+	  { echo "$(PYTHON) has no tkinter, which the windows need: apt-get install python3-tk" >&2; exit 1; }
+
+$(STAMP): requirements.lock setup.py | python
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .

@@ -1,15 +1,32 @@
-"""What all tests share: the data of other programs, and CUDA in numba's simulator where there is no GPU."""
+"""What all tests share: data of other programs, two workers side by side, and a limit for what one test may cost."""
 
 import os
+import random
+import sys
 from pathlib import Path
 
 if not Path("/dev/nvidia0").exists():
     os.environ.setdefault("NUMBA_ENABLE_CUDASIM", "1")
+if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores; threads that wait must leave them to the others
+    for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(_name, "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
 import pytest
+from numba.core import event
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+CPU_SECONDS = float(os.environ.get("EMTOMO_TEST_CPU", "5"))  # of an unmarked test
+COSTLY = {"slow", "workflow", "peer", "gui"}
+SEED = "EMTOMO_TEST_SEED"
+# tests that share a display, daemons or a costly project stay in one worker, one after the other; the longest start
+# first. All other files are groups of their own.
+GROUPS = {
+    "gui": ("gui/test_",),
+    "clusters": ("engine/test_slurm", "engine/test_dask", "engine/test_queues"),
+}
+FIRST = ("gui", "clusters", "workflows/", "engine/", "protocols/", "gui/core/", "compute/")
 
 
 def shared(*parts: str) -> Path:
@@ -25,9 +42,101 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(12345)
 
 
+@pytest.fixture
+def changing_seed() -> int:
+    """A seed that is another one in every run of the suite; its head and every failure say it."""
+    return int(os.environ[SEED])
+
+
 @pytest.fixture(autouse=True)
 def stay_here():
     """A project changes the working directory; a test must not change it for the next."""
     before = Path.cwd()
     yield
     os.chdir(before)
+
+
+# --- two workers ---
+
+
+def pytest_configure(config):
+    """Draw the changing seed before workers start, who inherit it."""
+    os.environ.setdefault(SEED, str(random.SystemRandom().randrange(2**31)))
+
+
+def pytest_report_header(config):
+    return f"changing seed: {SEED}={os.environ[SEED]}"
+
+
+def group_of(item) -> str:
+    """Return which tests `item` must share a worker with."""
+    name = item.path.relative_to(Path(__file__).parent).as_posix()
+    return next((group for group, starts in GROUPS.items() if name.startswith(starts)), name)
+
+
+def pytest_collection_modifyitems(items):
+    """Group the tests for ``--dist loadgroup`` and begin with what takes longest."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group_of(item)))
+    order = len(FIRST)
+    items.sort(key=lambda item: next((k for k, start in enumerate(FIRST) if group_of(item).startswith(start)), order))
+
+
+# --- what a test costs ---
+
+
+_COMPILING = event.TimingListener()
+event.register("numba:compile", _COMPILING)
+
+
+def cpu_seconds() -> float:
+    """Return the processor time of this process and of its children that have ended, without numba's compiler."""
+    launcher = sys.modules.get("emtomo.engine.launcher")
+    if launcher is not None:
+        launcher.reap()  # runs of an earlier test count there
+    used = os.times()
+    compiling = _COMPILING.duration if _COMPILING.done else 0.0
+    return used.user + used.system + used.children_user + used.children_system - compiling
+
+
+class _Cost:
+    """Processor time of one test, without the fixtures that others share with it."""
+
+    def __init__(self) -> None:
+        self.start, self.shared = cpu_seconds(), 0.0
+
+    def seconds(self) -> float:
+        return cpu_seconds() - self.start - self.shared
+
+
+_COST = pytest.StashKey[_Cost]()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item, nextitem):
+    item.stash[_COST] = _Cost()
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef, request):
+    before = cpu_seconds()
+    result = yield
+    if fixturedef.scope != "function" and hasattr(request, "_pyfuncitem"):
+        request._pyfuncitem.stash[_COST].shared += cpu_seconds() - before
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Fail an unmarked test that costs too much: a suite of twelve minutes has room for 1500 cheap ones."""
+    report = yield
+    if call.when == "call" and report.passed and not COSTLY & {mark.name for mark in item.iter_markers()}:
+        used = item.stash[_COST].seconds()
+        if used > CPU_SECONDS:
+            report.outcome = "failed"
+            report.longrepr = (
+                f"{item.nodeid} took {used:.1f} s of processor time, more than {CPU_SECONDS:g}: make it smaller, share "
+                f"a fixture, or mark it ({', '.join(sorted(COSTLY))}) and say why."
+            )
+    return report

@@ -211,7 +211,8 @@ def read_aln(path: str | Path, pixel_size: float | None = None) -> Tilts:
     """Read an AreTomo alignment (.aln): the tilt axis ROT, shifts TX, TY in voxels, TILT; dark frames are excluded.
 
     An image is the aligned one turned by ROT and moved by TX, TY (AreTomo's IMOD output has the inverse). Images come
-    in the order of SEC, of the stack; dark frames are given with their angle.
+    in the order of SEC, of the stack; dark frames are given with their angle. AreTomo sorts a stack by angle: where
+    dark frames are not counted as sections are, and a number is there twice, the angles tell their place.
     """
     text = read_text(path)
     dark: dict[int, float] = {}
@@ -248,10 +249,11 @@ def read_aln(path: str | Path, pixel_size: float | None = None) -> Tilts:
         [
             {"angle": a, "rotation": rows[0, 1], "shift_x": 0.0, "shift_y": 0.0, "excluded": 1, "section": k}
             for k, a in dark.items()
-            if k not in set(table["section"])
         ]
     )
-    tilts.table = pd.concat([table, gone]).sort_values("section").drop(columns="section").reset_index(drop=True)
+    whole = pd.concat([table, gone]) if len(gone) else table
+    place = "angle" if set(table["section"]) & set(dark) else "section"
+    tilts.table = whole.sort_values(place, kind="stable").drop(columns="section").reset_index(drop=True)
     if "# Local Alignment" in text:
         tilts.notes.append("Local alignments of patches are not taken.")
     if offset:

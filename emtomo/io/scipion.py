@@ -82,7 +82,7 @@ def kind_of(path: str | Path) -> str:
     try:
         with closing(sqlite3.connect(f"file:{quote(str(Path(path)))}?mode=ro", uri=True)) as db:
             found = db.execute("SELECT value FROM Properties WHERE key = 'self'").fetchone()
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError):  # also a message of sqlite that quotes a damaged name
         return "scipion"
     kinds = {
         "SetOfTiltSeries": "scipion-tilts",
