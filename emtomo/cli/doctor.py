@@ -40,9 +40,9 @@ def doctor() -> None:
 
 def findings() -> Iterator[str]:
     """Yield one line for each thing looked at; ``--`` marks what is missing."""
-    import emtomo
+    from emtomo.version import __version__
 
-    yield f"ok  emtomo {emtomo.__version__}, Python {platform.python_version()} ({sys.executable})"
+    yield f"ok  emtomo {__version__}, Python {platform.python_version()} ({sys.executable})"
     for name in _PACKAGES:
         yield f"ok  {name} {_version(name)}" if _version(name) else f"--  {name} is missing: reinstall emtomo"
     for names, advice in _OPTIONAL.items():

@@ -9,8 +9,8 @@ from typing import Any
 from pyworkflow.protocol import Protocol
 from pyworkflow.protocol.params import PointerParam
 
-import emtomo
 from emtomo.engine.form import INPUT
+from emtomo.version import __version__
 
 PROVENANCE = "provenance.json"
 _INTERNAL = {"runName", "runMode", "hostName", "numberOfMpi", "gpuList", "useGpu"}
@@ -48,7 +48,7 @@ def write_provenance(protocol: Protocol, started: float, ended: float) -> None:
         "inputs": [pointer_texts(pointer) for _, pointer in protocol.iterInputAttributes()],
         "outputs": {name: str(output) for name, output in protocol.outputs().items()},
         "seed": seed.get() if seed is not None else None,
-        "emtomo": emtomo.__version__,
+        "emtomo": __version__,
         "python": platform.python_version(),
         "host": platform.node(),
         "started": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(started)),

@@ -9,10 +9,10 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 from markupsafe import Markup
 from pyworkflow.protocol import Protocol
 
-import emtomo
 from emtomo.engine.project import EmtomoProject, error_of
 from emtomo.engine.provenance import parameters_of, read_provenance
 from emtomo.errors import EmtomoError
+from emtomo.version import __version__
 from emtomo.viewers.graph import workflow_svg
 from emtomo.viewers.pictures import has_picture, picture_of_output
 
@@ -32,7 +32,7 @@ def write_report(project: EmtomoProject, path: Path, *, notes: list[str] | None 
     with tempfile.TemporaryDirectory() as folder:
         text = environment.get_template("report.html.jinja").render(
             title=project.getShortName(),
-            version=emtomo.__version__,
+            version=__version__,
             notes=notes or [],
             svg=Markup(workflow_svg(runs)),
             runs=[_run_rows(run, Path(folder)) for run in runs],

@@ -145,8 +145,23 @@ def resolution_at(
 ) -> float:
     """Return the resolution in Å where `curve` first falls below `threshold`, interpolated between shells.
 
-    The Nyquist resolution is returned for a curve that never falls below it. Shells before `first` do
-    not count: where images were high-passed they hold nothing that could agree.
+    Parameters
+    ----------
+    curve : (n,) array
+        Correlation in shells, as :func:`fourier_shell_correlation` returns it.
+    box_size : int
+        Edge of the volumes in voxels.
+    pixel_size : float
+        Å per voxel.
+    threshold : float
+        0.143 for two independent half maps.
+    first : int
+        Shells before it do not count: where images were high-passed they hold nothing that could agree.
+
+    Returns
+    -------
+    float
+        The Nyquist resolution for a curve that never falls below the threshold.
     """
     below = np.flatnonzero(curve[first:] < threshold)
     if len(below) == 0:

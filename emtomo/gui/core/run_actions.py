@@ -13,7 +13,6 @@ from pyworkflow.object import PointerList
 from pyworkflow.protocol import Protocol
 from pyworkflow.protocol.params import PointerParam
 
-import emtomo
 from emtomo.engine.cluster import ClusterOptions, trust
 from emtomo.engine.launcher import is_alive
 from emtomo.engine.parameters import INTERNAL, protocol_named, public_name, set_parameters
@@ -28,6 +27,7 @@ from emtomo.gui.core.fields import field_of
 from emtomo.gui.core.runs import SCHEDULED
 from emtomo.isolation import python_command
 from emtomo.options import option_fields
+from emtomo.version import __version__
 
 NOT_SCIENCE = ("threads", "steps_at_once", "device", *(f.name for f in option_fields(ClusterOptions)))
 
@@ -303,4 +303,4 @@ def methods(run: Protocol) -> str:
     made = [f"{name}: {text}" for name, text in record.get("outputs", {}).items()]
     result = f" Result: {'; '.join(made)}." if made else ""
     name = getattr(run, "NAME", run.getClassName())
-    return f"{name} (emtomo {record.get('emtomo', emtomo.__version__)}): {found_text}{how}{result}"
+    return f"{name} (emtomo {record.get('emtomo', __version__)}): {found_text}{how}{result}"

@@ -1,0 +1,1 @@
+"""The functions that a script or a notebook calls; import them from :mod:`emtomo` itself."""
