@@ -15,6 +15,7 @@ from pyworkflow.protocol.params import (
 )
 
 from emtomo.engine.form import INPUT
+from emtomo.engine.identity import stored_path
 from emtomo.engine.plugin import Domain
 from emtomo.engine.project import EmtomoProject
 from emtomo.errors import ProjectError
@@ -50,7 +51,7 @@ def set_parameters(project: EmtomoProject, run: Protocol, values: dict[str, str]
     values : dict
         Parameter name → text; an input is ``RUN.output``, several are separated by commas.
     folder : Path
-        What relative file names are relative to.
+        What relative file names are relative to; a file in the project is kept relative to the project.
 
     Raises
     ------
@@ -72,7 +73,7 @@ def set_parameters(project: EmtomoProject, run: Protocol, values: dict[str, str]
             attribute.set(parent)
             attribute.setExtended(output)
         elif isinstance(param, PathParam):
-            attribute.set(str(folder / Path(text).expanduser()) if text else "")
+            attribute.set(stored_path(project.path, folder / Path(text).expanduser()) if text else "")
         else:
             attribute.set(_value(name, param, text))
 

@@ -23,6 +23,7 @@ from emtomo.engine.cluster import DASK, ClusterOptions, opened, problem_of, want
 from emtomo.engine.dask_map import DaskMapReduce
 from emtomo.engine.executor import EventStepExecutor
 from emtomo.engine.form import INPUT, add_options, option_errors, read_options
+from emtomo.engine.identity import content_digest, note
 from emtomo.engine.provenance import PROVENANCE, parameters_of, write_provenance
 from emtomo.engine.remote_steps import PULSE, RemoteSteps, beating
 from emtomo.engine.run_folder import check_run_folder, path_in_run
@@ -261,9 +262,10 @@ class EmtomoProtocol(Protocol):
         old results in place.
         """
         path = Path(self._getExtraPath(FINGERPRINT))
-        now = self.fingerprint()
-        unchanged = path.exists() and self._same(json.loads(path.read_text(encoding="utf8")), now)
-        path.write_text(json.dumps(now), encoding="utf8")
+        before = json.loads(path.read_text(encoding="utf8")) if path.exists() else {}
+        now = self.fingerprint(before.get("noted"))
+        unchanged = bool(before) and self._same(before, now)
+        write_json(path, {**now, "noted": note(self._read_files())})
         if not unchanged or self.runMode == MODE_RESTART:
             self._prevSteps: list[Any] = []
             return 0
@@ -276,24 +278,39 @@ class EmtomoProtocol(Protocol):
                 done -= 1
         return done
 
-    def fingerprint(self) -> dict[str, Any]:
-        """Return what the result depends on: parameters, and state of the input files."""
+    def fingerprint(self, noted: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return what the result depends on: parameters, and content of the input files.
+
+        Parameters
+        ----------
+        noted : dict, optional
+            What :func:`~emtomo.engine.identity.note` said of the files: those that are as they were are not read again.
+        """
         named = {k: v for k, v in parameters_of(self).items() if k not in _HOW_NOT_WHAT}
-        inputs = []
-        for _, pointer in self.iterInputAttributes():
-            value = pointer.get()
-            file = value.getFileName() if isinstance(value, Set) else _file_of(value)
-            stamp = Path(file).stat() if file and Path(file).exists() else None
-            inputs.append([str(file), stamp.st_mtime_ns if stamp else 0, stamp.st_size if stamp else 0])
-        files = {name: _stamps(getattr(self, name).get()) for name in self.READS}
+        inputs = [[file, content_digest(file, noted)] for file in self._input_files()]
+        files = {
+            name: [[Path(file).name, content_digest(file, noted)] for file in _files_in(getattr(self, name).get())]
+            for name in self.READS
+        }
         return {"parameters": named, "inputs": inputs, "files": files}
+
+    def _input_files(self) -> list[str]:
+        """Return the file of every input, empty for one that has none."""
+        values = [pointer.get() for _, pointer in self.iterInputAttributes()]
+        return [str(v.getFileName() if isinstance(v, Set) else _file_of(v)) for v in values]
+
+    def _read_files(self) -> list[str]:
+        """Return all files that the result depends on."""
+        own = [file for name in self.READS for file in _files_in(getattr(self, name).get())]
+        return list(dict.fromkeys([*filter(None, self._input_files()), *own]))
 
     def out_of_date(self) -> bool:
         """Return whether a finished run's parameters or inputs are no longer those that its outputs were made from."""
         path = Path(self._getExtraPath(FINGERPRINT))
         if not self.isFinished() or not path.exists():
             return False
-        return not self._same(json.loads(path.read_text(encoding="utf8")), self.fingerprint())
+        before = json.loads(path.read_text(encoding="utf8"))
+        return not self._same(before, self.fingerprint(before.get("noted")))
 
     def _same(self, before: dict[str, Any], now: dict[str, Any]) -> bool:
         """Return whether two fingerprints mean the same result, also if one parameter is new and has its default."""
@@ -302,8 +319,11 @@ class EmtomoProtocol(Protocol):
         if new:
             usual = parameters_of(type(self)())
             old |= {name: usual.get(name) for name in new}
-        files = before.get("files", now["files"])  # an older emtomo did not look at them
-        return bool(old == now["parameters"] and before.get("inputs") == now["inputs"] and files == now["files"])
+        if old != now["parameters"]:
+            return False
+        if "noted" not in before:  # an older emtomo went by the files' times
+            return bool(before.get("inputs") == [_stamp(file) for file in self._input_files()])
+        return bool(before["inputs"] == now["inputs"] and before["files"] == now["files"])
 
     # --- results ---
 
@@ -351,13 +371,19 @@ def write_json(path: Path, value: Any) -> None:
     part.replace(path)
 
 
-def _stamps(path: str | None) -> list[list[Any]]:
-    """Return name, time and size of a file, or of the files in a folder."""
+def _stamp(file: str) -> list[Any]:
+    """Return name, time and size of a file, as an older emtomo kept them."""
+    now = Path(file).stat() if file and Path(file).exists() else None
+    return [file, now.st_mtime_ns if now else 0, now.st_size if now else 0]
+
+
+def _files_in(path: str | None) -> list[str]:
+    """Return a file that is there, or the files in a folder."""
     here = Path(path) if path else None
     if here is None or not here.exists():
         return []
     files = sorted(here.iterdir()) if here.is_dir() else [here]
-    return [[file.name, file.stat().st_mtime_ns, file.stat().st_size] for file in files if file.is_file()]
+    return [str(file) for file in files if file.is_file()]
 
 
 def _file_of(value: Any) -> str:

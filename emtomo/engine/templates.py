@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from pyworkflow.protocol import Protocol
+from pyworkflow.protocol.params import PathParam
 
+from emtomo.engine.identity import stored_path
 from emtomo.engine.parameters import INTERNAL, attribute_name, protocol_named
 from emtomo.engine.project import EmtomoProject, clear_messages
 from emtomo.errors import FormatError, ProjectError
@@ -127,7 +129,9 @@ def add_workflow(project: EmtomoProject, template: Template, values: dict[str, s
         for key in [k for k in one if "." not in k and not k.startswith("_")]:
             value = one.pop(key)
             if key not in INTERNAL:  # how a run was carried out stays with that run
-                one[attribute_name(blank, key)] = value
+                attribute = attribute_name(blank, key)
+                path = isinstance(blank.getDefinition().getParam(attribute), PathParam) and isinstance(value, str)
+                one[attribute] = stored_path(project.path, Path(project.path, value)) if path and value else value
         one.setdefault("object.label", cls._label)
     labels = [one["object.label"] for one in filled]
     with clear_messages(project.path):
@@ -147,7 +151,17 @@ def export_workflow(project: EmtomoProject, runs: list[Protocol], path: Path) ->
     chosen = {run.strId() for run in runs}
     with clear_messages(project.path):
         mine = [run for run in project.runs_now() if run.strId() in chosen]
-        text = project.getProtocolsJson(mine)
+        text = _with_whole_paths(project, project.getProtocolsJson(mine))
     part = path.with_name(path.name + ".part")
     part.write_text(f"Workflow of {project.getShortName()}\n{text}\n", encoding="utf8")
     part.replace(path)
+
+
+def _with_whole_paths(project: EmtomoProject, text: str) -> str:
+    """Return an export in which files of the project, which keeps them relative to itself, have their whole names."""
+    protocols = json.loads(text)
+    for one in protocols:
+        for name, param in project.newProtocol(protocol_named(one["object.className"])).getDefinition().iterParams():
+            if isinstance(param, PathParam) and isinstance(one.get(name), str) and one[name]:
+                one[name] = str(Path(project.path, one[name]))
+    return json.dumps(protocols, indent=4)

@@ -254,11 +254,16 @@ def _describe(
         file.update_header_stats()
 
 
-def link_or_copy(source: Path, target: Path, *, copy: bool) -> None:
-    """Put `source` at `target` as a symbolic link, or as a copy that is renamed when whole."""
+def link_or_copy(source: Path, target: Path, *, copy: bool, root: Path = Path()) -> None:
+    """Put `source` at `target` as a symbolic link, or as a copy that is renamed when whole.
+
+    A link to a file below `root`, the project's folder, is relative: the folder can be moved.
+    """
     target.unlink(missing_ok=True)
     if not copy:
-        target.symlink_to(os.path.realpath(source))
+        real = Path(os.path.realpath(source))
+        inside = real.is_relative_to(os.path.realpath(root))
+        target.symlink_to(os.path.relpath(real, os.path.realpath(target.parent)) if inside else real)
         return
     import shutil
 

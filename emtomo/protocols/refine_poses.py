@@ -112,13 +112,13 @@ class RefinePoses(EmtomoProtocol):
         boxes, options = self.input_subtomograms.get(), self.options(RefineOptions)
         frame = boxes.frame()
         size, n = float(boxes.pixel_size.get()), int(boxes.box_size.get())
-        reference, on_progress = fitted(self.input_reference.get(), n, size, "reference")
-        sentences = [on_progress]
+        reference, remark = fitted(self.input_reference.get(), n, size, "reference")
+        sentences = [remark]
         mask = None
         if not self.input_mask.pointsNone():
-            mask, on_progress = fitted(self.input_mask.get(), n, size, "mask")
+            mask, remark = fitted(self.input_mask.get(), n, size, "mask")
             mask = np.clip(mask, 0, 1)
-            sentences.append(on_progress)
+            sentences.append(remark)
         score = symmetry_score(reference, options.symmetry)
         if score < LOW_SYMMETRY:
             sentences.append(
@@ -187,9 +187,9 @@ class RefinePoses(EmtomoProtocol):
 
     def _stamp(self) -> str:
         """Return what a kept iteration depends on, as text."""
-        on_progress = self.fingerprint()
-        on_progress["parameters"] = {k: v for k, v in on_progress["parameters"].items() if k != "continue_from"}
-        return json.dumps(on_progress, sort_keys=True)
+        record = self.fingerprint()
+        record["parameters"] = {k: v for k, v in record["parameters"].items() if k != "continue_from"}
+        return json.dumps(record, sort_keys=True)
 
     def _keep(self, state: State, metrics: list[Metrics]) -> None:
         """Write an iteration, whole or not at all, and the metrics of all so far."""
@@ -199,12 +199,12 @@ class RefinePoses(EmtomoProtocol):
         arrays = {f"poses_{k}": v for k, v in vars(state.poses).items()}
         for h, half in state.halves.items():
             arrays |= {f"reference_{h}": half.reference, f"noise_{h}": half.noise}
-        on_progress = {
+        record = {
             "stamp": self._stamp(),
             "progress": asdict(state.progress),
             "metrics": [asdict(m) for m in metrics],
         }
-        np.savez(part, local=state.local, on_progress=np.array(json.dumps(on_progress)), **arrays)
+        np.savez(part, local=state.local, record=np.array(json.dumps(record)), **arrays)
         part.replace(path)
         self._write_metrics(metrics)
 
@@ -221,11 +221,11 @@ class RefinePoses(EmtomoProtocol):
         paths = [self._state_path(wanted)] if wanted else kept
         for path in paths:
             with np.load(path, allow_pickle=False) as data:
-                on_progress = json.loads(str(data["told"]))
-                if not wanted and on_progress["stamp"] != self._stamp():
+                record = json.loads(str(data["record" if "record" in data else "told"]))  # told: of an older emtomo
+                if not wanted and record["stamp"] != self._stamp():
                     continue
                 poses = Poses(**{k: data[f"poses_{k}"] for k in vars(refinement.start)})
                 halves = {h: HalfSet(data[f"reference_{h}"], data[f"noise_{h}"]) for h in (1, 2)}
-                state = State(poses, halves, Progress(**on_progress["progress"]), data["local"])
-                return state, [Metrics(**m) for m in on_progress["metrics"]]
+                state = State(poses, halves, Progress(**record["progress"]), data["local"])
+                return state, [Metrics(**m) for m in record["metrics"]]
         return refinement.begin(), []

@@ -8,9 +8,8 @@ from pyworkflow.protocol.params import Form, PathParam
 from emtomo.compute.subset import SubsetOptions, choose
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.engine.table import TableSet
-from emtomo.errors import EmtomoError, FormatError
-
-DIGITS = 12  # Python reads no number of thousands of digits
+from emtomo.errors import EmtomoError
+from emtomo.objects.selection import read_selection
 
 
 class SelectSubset(EmtomoProtocol):
@@ -34,7 +33,8 @@ class SelectSubset(EmtomoProtocol):
             allowsNull=True,
             label="Left out",
             help="Text file with the numbers of items to leave out, one in a line; the first item of the set is 1. "
-            "The gallery and the 3D view write it.",
+            "The gallery and the 3D view write it, with a first line that says in which set they were chosen: "
+            "for another set it is refused.",
         )
 
     def _check(self) -> list[str]:
@@ -64,28 +64,5 @@ class SelectSubset(EmtomoProtocol):
         frame = self.input_items.get().frame()
         columns = {name: frame[name].to_numpy() for name in ("group", "class_number", "score") if name in frame.columns}
         path = str(self.left_out.get() or "")
-        left_out = item_numbers(Path(path), len(frame)) - 1 if path else None
+        left_out = read_selection(Path(path), self.input_items.get()) - 1 if path else None
         return choose(len(frame), self.options(SubsetOptions), **columns, left_out=left_out)
-
-
-def item_numbers(path: Path, n: int) -> np.ndarray:
-    """Return the numbers, 1 to `n`, that stand in a text file, one in a line.
-
-    Raises
-    ------
-    FormatError
-        If the file cannot be read, or a line holds anything else.
-    """
-    try:
-        lines = path.read_text(encoding="utf8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise FormatError(path, f"must be a text file with the numbers of items: {error}.") from None
-    found = []
-    for k, line in enumerate(lines, 1):
-        text = line.strip()
-        if not text:
-            continue
-        if not (text.isascii() and text.isdigit() and len(text) <= DIGITS and 1 <= int(text) <= n):
-            raise FormatError(path, f"must be the number of an item, 1 to {n}, got {text[:40]!r}.", k)
-        found.append(int(text))
-    return np.array(found, int)

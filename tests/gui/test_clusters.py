@@ -56,11 +56,11 @@ def test_a_run_goes_to_a_queue_says_what_it_waits_for_and_keeps_its_queue(window
     entry = form.w["queue JOB_TIME"]
     entry.delete(0, "end")
     entry.insert(0, "1; touch evil")
-    assert robot.pump(until=lambda: any("JOB_TIME must be letters" in s for s in form.said))
+    assert robot.pump(until=lambda: any("JOB_TIME must be letters" in s for s in form.refusals))
     assert "JOB_TIME must be letters" in form.w["message"].cget("text")
     entry.delete(0, "end")
     entry.insert(0, "2:00:00")
-    assert robot.pump(until=lambda: not form.said)
+    assert robot.pump(until=lambda: not form.refusals)
     assert "--queue-set JOB_TIME=2:00:00" in form.model.command("p")
     form.w["run"].invoke()
     assert robot.pump(
@@ -103,7 +103,7 @@ def test_a_run_spreads_over_dask_from_the_form(windows, project):
     assert "Dask cluster must be empty" in form.model.errors()["cluster"]
     assert robot.pump(until=lambda: "Dask cluster must be empty" in form.rows["cluster"].error.cget("text"))
     form.model.put("cluster", "")
-    assert robot.pump(until=lambda: not form.model.errors() and not form.said)
+    assert robot.pump(until=lambda: not form.model.errors() and not form.refusals)
     form.w["run"].invoke()
     assert robot.pump(
         until=lambda: any(r.label == "spread" and r.status == "finished" for r in window.runs.values()), timeout=60

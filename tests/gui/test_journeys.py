@@ -183,7 +183,7 @@ run = next(r.id for r in window.runs.values() if r.label == "pick")
 open_dialog(window, run)
 until(lambda: window.picking_dialogs)
 dialog = window.picking_dialogs[run]
-name = dialog.sitting.names[0]
+name = dialog.picking_run.names[0]
 dialog.open(name)
 until(lambda: name in dialog.pickers)
 picker = dialog.pickers[name]

@@ -127,7 +127,7 @@ def test_no_volume_is_read_in_the_thread_of_the_windows(robot, monkeypatch):
 
     monkeypatch.setattr(VolumeSource, "__init__", init)
     window, kinds = robot.window, set()
-    window._failed = lambda told: None
+    window.report_failure = lambda message: None
     for output in [o for run in window.runs.values() for o in run.outputs]:
         for viewer in viewers_of_kinds(output.kinds):
             if viewer.KEY not in ("slices", "points", "coordinates", "3d"):
@@ -259,7 +259,7 @@ def test_five_hundred_runs_are_shown_and_a_change_of_status_touches_one_node(rob
     changed = {**runs, 7: Run(7, "run 7", "bin-tomograms", "bin", "running", runs[7].parents, progress=0.5)}
     graph.show(changed)
     assert len(graph.canvas.find_all()) == items
-    assert "50%" in graph.canvas.itemcget("told7", "text")
+    assert "50%" in graph.canvas.itemcget("status7", "text")
     graph.zoom(0.2)
     graph.zoom(8.0)
     graph.fit()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,9 +12,10 @@ from typing import Any
 import psutil
 from pyworkflow.object import PointerList
 from pyworkflow.protocol import Protocol
-from pyworkflow.protocol.params import PointerParam
+from pyworkflow.protocol.params import PathParam, PointerParam
 
 from emtomo.engine.cluster import ClusterOptions, trust
+from emtomo.engine.identity import stored_path
 from emtomo.engine.launcher import is_alive
 from emtomo.engine.parameters import INTERNAL, protocol_named, public_name, set_parameters
 from emtomo.engine.project import EmtomoProject, clear_messages
@@ -24,6 +26,7 @@ from emtomo.engine.runner import parents_of
 from emtomo.engine.templates import Template, add_workflow
 from emtomo.errors import ProjectError
 from emtomo.gui.core.fields import field_of
+from emtomo.gui.core.picking_run import FOLDER, LOCK
 from emtomo.gui.core.runs import SCHEDULED
 from emtomo.isolation import python_command
 from emtomo.options import option_fields
@@ -196,7 +199,27 @@ def copy_runs(project: EmtomoProject, ids: Iterable[int]) -> list[int]:
     with clear_messages(project.path):
         text = project.getProtocolsJson(chosen)
     made = add_workflow(project, Template("copy", "", json.loads(text)), {}, Path.cwd())
+    by_id = {int(run.getObjId()): run for run in chosen}
+    sources = [by_id[int(one["object.id"])] for one in json.loads(text)]
+    for source, run in zip(sources, made, strict=True):
+        if getattr(type(source), "INTERACTIVE", ""):
+            copy_picks(project, source, run)
     return [int(run.getObjId()) for run in made]
+
+
+def copy_picks(project: EmtomoProject, source: Protocol, run: Protocol) -> None:
+    """Give the copy of a picking run picks of its own: from then on each is edited for itself."""
+    old, new = (Path(FOLDER, str(one.getObjId())) for one in (source, run))
+    if not Path(project.path, old).is_dir():
+        return
+    left = shutil.ignore_patterns(LOCK, "*.part")
+    shutil.copytree(Path(project.path, old), Path(project.path, new), ignore=left, dirs_exist_ok=True)
+    for name, param in run.getDefinition().iterParams():
+        value: Any = getattr(run, name, None)
+        path = Path(stored_path(project.path, value.get())) if isinstance(param, PathParam) and value.get() else None
+        if path is not None and path.is_relative_to(old):
+            value.set(str(new / path.relative_to(old)))
+    project.amend(run)
 
 
 def delete_runs(project: EmtomoProject, ids: Iterable[int]) -> None:
@@ -251,6 +274,8 @@ def texts_of(run: Protocol) -> dict[str, str]:
             found[public_name(name)] = ",".join(p for p in parts if p)
         else:
             plain = value.get() if value is not None else None
+            if isinstance(param, PathParam) and plain:
+                plain = str(Path(str(plain)).absolute())  # kept relative to the project, the working directory
             found[public_name(name)] = "" if plain is None else text_of(plain)
     return found
 

@@ -56,6 +56,27 @@ class Shown:
         """What windows are called."""
         return f"{self.label}.{self.name}"
 
+    def __post_init__(self) -> None:
+        self._stamp = self._file_stamp()
+
+    def _file_stamp(self) -> tuple[int, ...]:
+        file = self.value.getFileName() if isinstance(self.value, TableSet) else ""
+        now = Path(file).stat() if file and Path(file).exists() else None
+        return (now.st_ino, now.st_size, now.st_mtime_ns) if now else ()
+
+    def check_unchanged(self) -> None:
+        """Make sure that the set is still the one that was opened, before something is chosen in it by number.
+
+        Raises
+        ------
+        EmtomoError
+            If its run has made it again since.
+        """
+        if self._file_stamp() != self._stamp:
+            raise EmtomoError(
+                f"{self.title} was made again since this window was opened: open it again and choose anew."
+            )
+
     def path(self, file: str) -> Path:
         """Return where a file of the output is."""
         return self.project / file

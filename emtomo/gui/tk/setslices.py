@@ -24,6 +24,7 @@ from emtomo.gui.tk import theme
 from emtomo.gui.tk.particlewindow import BeforeAfter, ParticlesWindow
 from emtomo.gui.tk.slicewindow import SliceWindow
 from emtomo.gui.tk.window import Window, busy_label
+from emtomo.objects.selection import write_selection
 
 
 class ChooseTomogram(Window):
@@ -156,9 +157,8 @@ def leave_out(window: Any, shown: Shown, items: np.ndarray, say: Callable[[str],
         folder.mkdir(exist_ok=True)
         number = len(list(folder.glob(f"left_out_{shown.run}_{shown.name}_*.txt"))) + 1
         path = folder / f"left_out_{shown.run}_{shown.name}_{number}.txt"
-        part = path.with_suffix(".part")
-        part.write_text("".join(f"{k + 1}\n" for k in np.sort(items)), encoding="utf8")
-        part.replace(path)
+        shown.check_unchanged()
+        write_selection(path, shown.value, items + 1)
         label = project.free_label(f"selected from {shown.label}".replace(".", " "))
         run = project.new_run(protocol_named("select-subset"), label)
         given = {"items": f"{shown.run}.{shown.name}", "left_out": str(path), "number": "0"}

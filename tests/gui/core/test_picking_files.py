@@ -38,13 +38,13 @@ def bench_of(opened):
     return bench
 
 
-def sitting_of(opened, folder, kind, previous=None, run=900):
+def picking_run_of(opened, folder, kind, previous=None, run=900):
     tomograms = opened.find("simulate").tomograms
     return PickingRun(folder, run, tomograms, kind, previous)
 
 
 def test_registered_models_are_those_that_were_picked(opened, project):
-    picking_run = sitting_of(opened, project, "models")
+    picking_run = picking_run_of(opened, project, "models")
     names = picking_run.names
     for k, name in enumerate(names):
         session = picking_run.session(name)
@@ -65,15 +65,15 @@ def test_registered_models_are_those_that_were_picked(opened, project):
     np.testing.assert_allclose(voxels[0], [30, 20, 11], atol=1e-3)
     np.testing.assert_allclose(voxels[2], [8, 20, 12.25], atol=1e-3)
     assert frame["role"].tolist() == ["point"] * 3 + ["inside"] and set(frame["model"]) == {"vesicle"}
-    # a later sitting of the same run finds everything, and picking on is unsaved again
-    again = sitting_of(opened, project, "models")
+    # the same run opened again finds everything, and picking on is unsaved again
+    again = picking_run_of(opened, project, "models")
     assert [r.count for r in again.rows()] == [4, 4] and not again.unsaved
     again.session(names[0]).add(1, 2, 3)
     assert again.unsaved
 
 
 def test_two_windows_never_write_to_the_same_points(opened, project):
-    picking_run = sitting_of(opened, project, "models")
+    picking_run = picking_run_of(opened, project, "models")
     picking_run.lock()
     picking_run.lock()  # the same process may open its list again
     lock = picking_run.folder / "open.json"
@@ -95,7 +95,7 @@ def test_two_windows_never_write_to_the_same_points(opened, project):
 
 def test_points_that_are_registered_again_are_never_stale(opened, project):
     """The file has the same name; what a finished run made from it before must not stay."""
-    picking_run = sitting_of(opened, project, "models")
+    picking_run = picking_run_of(opened, project, "models")
     session = picking_run.session(picking_run.names[0])
     session.new_model("vesicle")
     session.add(10, 20, 30)
@@ -113,7 +113,7 @@ def test_points_that_are_registered_again_are_never_stale(opened, project):
 
 
 def test_previous_meshes_are_edited_in_place(opened, project):
-    picking_run = sitting_of(opened, project, "models", opened.find("pick").meshes)
+    picking_run = picking_run_of(opened, project, "models", opened.find("pick").meshes)
     before = opened.find("pick").meshes.frame()
     assert sum(r.count for r in picking_run.rows()) == len(before) and not picking_run.unsaved
     session = picking_run.session(picking_run.names[0])
@@ -131,7 +131,7 @@ def test_previous_meshes_are_edited_in_place(opened, project):
 
 
 def test_every_save_of_particles_is_an_output_of_its_own(opened, project):
-    picking_run = sitting_of(opened, project, "particles")
+    picking_run = picking_run_of(opened, project, "particles")
     session = picking_run.session(picking_run.names[0])
     session.new_model("particles")
     session.add(20, 30, 40)
@@ -149,7 +149,7 @@ def test_every_save_of_particles_is_an_output_of_its_own(opened, project):
 
 
 def test_corrected_picks_of_the_network_are_registered_with_their_scores(opened, project):
-    picking_run = sitting_of(opened, project, "references")
+    picking_run = picking_run_of(opened, project, "references")
     session = picking_run.session(picking_run.names[0])
     good, bad, found = (session.new_model(kind) for kind in ("positive", "negative", "particles"))
     session.add_many(good, [[10, 11, 12, "point"]])

@@ -192,7 +192,7 @@ def test_a_new_parameter_with_its_default_makes_no_run_out_of_date(project):
     assert opened.find("pick").out_of_date()
 
 
-def test_a_run_with_others_below_it_is_restarted_and_they_are_out_of_date(window):
+def test_runs_below_one_that_is_restarted_are_out_of_date_if_it_made_something_else(window):
     by_label = {r.label: r.id for r in window.runs.values()}
     first = window.service.folder / window.runs[by_label["pick"]].folder / "meshes.sqlite"
     before = first.stat().st_mtime_ns
@@ -200,7 +200,11 @@ def test_a_run_with_others_below_it_is_restarted_and_they_are_out_of_date(window
     assert window.wait(
         lambda: window.status("pick") == "finished" and first.exists() and first.stat().st_mtime_ns != before, 30
     )
-    assert window.wait(lambda: window.runs[by_label["model"]].out_of_date, 10)
+    # the same points again are the same input
+    assert window.wait(lambda: not window.runs[by_label["model"]].out_of_date, 10)
+    other = FormValues("pick-vectorial", "pick", {"box_size": "26"}, run=by_label["pick"])
+    assert window.ask(lambda p: run_actions.start_form(p, other, window.service.folder))[0]
+    assert window.wait(lambda: window.status("pick") == "finished" and window.runs[by_label["model"]].out_of_date, 30)
     assert window.ask(lambda p: run_actions.launch_runs(p, [by_label[n] for n in ("model", "extract", "average")]))[0]
     assert window.wait(
         lambda: (
