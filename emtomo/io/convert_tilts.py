@@ -33,7 +33,7 @@ _HELD = {
     "defocus": {"angle", "defocus_u", "defocus_v", "defocus_angle", "phase_shift"},
     "tomostar": {"name", "angle", "rotation", "shift_x", "shift_y", "dose", "excluded"},
     "warp-xml": set(COLUMNS) - {"acquisition_order"},
-    "tilts-relion": set(COLUMNS) - {"acquisition_order"},
+    "tilts-relion": set(COLUMNS) - {"acquisition_order", "stage_x", "stage_y", "stage_z"},
 }
 
 

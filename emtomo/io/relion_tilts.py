@@ -15,6 +15,7 @@ _COLUMNS = {
     "x_tilt": "rlnTomoXTilt", "angle": "rlnTomoYTilt", "rotation": "rlnTomoZRot", "shift_x": "rlnTomoXShiftAngst",
     "shift_y": "rlnTomoYShiftAngst", "dose": "rlnMicrographPreExposure", "defocus_u": "rlnDefocusU",
     "defocus_v": "rlnDefocusV", "defocus_angle": "rlnDefocusAngle", "phase_shift": "rlnPhaseShift",
+    "scale": "rlnCtfScalefactor", "b_factor": "rlnCtfBfactor",
 }  # fmt: skip
 _NOMINAL = {"angle": "rlnTomoNominalStageTiltAngle", "rotation": "rlnTomoNominalTiltAxisAngle"}
 _PROJECTION = [f"rlnTomoProj{a}" for a in "XYZ"]
@@ -127,7 +128,8 @@ def _table(tilts: Tilts) -> pd.DataFrame:
     for key, column in _COLUMNS.items():
         if key in tilts.table or key in ("x_tilt", "angle", "rotation", "shift_x", "shift_y"):
             table[column] = tilts.column(key)
-    table["rlnCtfScalefactor"] = np.cos(np.radians(tilts.column("angle")))
+    if "scale" not in tilts.table:
+        table["rlnCtfScalefactor"] = np.cos(np.radians(tilts.column("angle")))
     return table[tilts.column("excluded") == 0]
 
 

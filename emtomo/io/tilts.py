@@ -1,11 +1,12 @@
 """Tilt series' alignments and CTFs: one table, whichever program wrote it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
-from emtomo.compute.tilt.geometry import Movement, project_points, tilt_rotations
+from emtomo.compute.tilt.geometry import TiltGeometry, tilt_angles, tilt_geometry
+from emtomo.compute.tilt.warps import ImageWarp, VolumeWarp
 
 COLUMNS = {
     "name": "file of the image or movie",
@@ -20,6 +21,11 @@ COLUMNS = {
     "defocus_v": "Å",
     "defocus_angle": "°",
     "phase_shift": "°",
+    "scale": "factor of the amplitude",
+    "b_factor": "Å², positive damps",
+    "stage_x": "turn of the section about the images' x, °",
+    "stage_y": "turn of the section about the images' y, before that about z, °",
+    "stage_z": "turn of the section about the images' z, °",
     "excluded": "0 or 1",
 }
 
@@ -41,9 +47,10 @@ class Tilts:
     optics : dict
         voltage (kV), cs (mm), amplitude_contrast.
     hand : int or None
-        RELION's rlnTomoHand: 1 where defocus grows with height, else -1.
-    movement : Movement or None
-        Warp's movement of the sample.
+        1 where defocus grows with height (RELION's rlnTomoHand), else -1; None where the file does not say.
+    image_warp : ImageWarp or None
+        Warp's movement of the sample; its image size is NaN where the file does not say it.
+    volume_warp : VolumeWarp or None
     rotations : (n, 3, 3) array or None
         Where the file gives matrices instead of angles.
     name : str
@@ -58,7 +65,8 @@ class Tilts:
     volume_size: tuple[int, int, int] | None = None
     optics: dict[str, float] = field(default_factory=dict)
     hand: int | None = None
-    movement: Movement | None = None
+    image_warp: ImageWarp | None = None
+    volume_warp: VolumeWarp | None = None
     rotations: np.ndarray | None = None
     name: str = ""
     format: str = ""
@@ -73,23 +81,33 @@ class Tilts:
             return np.full(len(self.table), default)
         return self.table[name].to_numpy(float)
 
-    def matrices(self) -> np.ndarray:
-        """Return (n, 3, 3) rotations from the tomogram to every tilt."""
-        if self.rotations is not None:
-            return self.rotations
-        return tilt_rotations(self.column("angle"), self.column("rotation"), self.column("x_tilt"))
+    def geometry(self) -> TiltGeometry:
+        """Return the geometry; an image warp is taken where the size of the images is known."""
+        warp, known = self.image_warp, self.image_size is not None and np.isfinite(self.pixel_size)
+        images = (self.image_size[0] * self.pixel_size, self.image_size[1] * self.pixel_size) if known else None
+        volume = self.volume_size if np.isfinite(self.pixel_size) else None
+        if warp is not None and not np.isfinite(warp.image_size).all():
+            warp = replace(warp, image_size=images) if images else None
+        return tilt_geometry(
+            {name: self.table[name] for name in COLUMNS if name in self.table and name != "name"},
+            pixel_size=self.pixel_size,
+            image_size=images if warp is None else warp.image_size,
+            volume_size=tuple(v * self.pixel_size for v in volume) if volume else None,
+            hand=1 if self.hand is None else self.hand,
+            rotations=self.rotations,
+            image_warp=warp,
+            volume_warp=self.volume_warp,
+            optics=self.optics,
+        )
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """Return (n, p, 3): x, y in Å from the image's centre of (p, 3) points in Å, and their height."""
-        shifts = np.stack([self.column("shift_x"), self.column("shift_y")], axis=1)
-        return project_points(points, self.matrices(), shifts, self.movement)
+        return self.geometry().project(points)
 
 
 def angles_of(rotations: np.ndarray) -> np.ndarray:
-    """Return (n, 3) axis, angle, x_tilt in degrees of rotations as :func:`tilt_rotations` makes them."""
-    from scipy.spatial.transform import Rotation
-
-    return Rotation.from_matrix(rotations).as_euler("ZYX", degrees=True).reshape(-1, 3)
+    """Return (n, 3) axis, angle, x_tilt in degrees of rotations from the tomogram to tilts."""
+    return tilt_angles(rotations)
 
 
 def accumulated(exposure: np.ndarray, order: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Warp's tilt series: ``.tomostar`` lists and ``.xml`` with geometry, CTF and movement."""
 
+import math
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -8,7 +9,7 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 import pandas as pd
 
-from emtomo.compute.tilt.geometry import Movement
+from emtomo.compute.tilt.warps import ImageWarp, VolumeWarp
 from emtomo.errors import FormatError
 from emtomo.io import star
 from emtomo.io.text import is_number, write_text
@@ -16,6 +17,9 @@ from emtomo.io.tilts import Tilts
 
 LARGEST_GRID = 1_000_000
 MICROMETRE = 1e4  # Å
+_WEIGHTS = {"scale": "GridDoseWeights", "b_factor": "GridDoseBfacs"} | {
+    f"stage_{axis.lower()}": f"GridAngle{axis}" for axis in "XYZ"
+}
 
 
 def read_tomostar(path: str | Path) -> Tilts:
@@ -61,8 +65,9 @@ def read_xml(path: str | Path) -> Tilts:
 
     The image at a tilt shows ``Rz(axis) Ry(-(angle + LevelAngleY)) Rx(LevelAngleX)`` of the tomogram, moved by the
     axis' offset, less the movement GridMovementX/Y (natural cubic splines over image and tilt). Checked on 1,107
-    projections of Warp itself to 0.0005 Å. AreAnglesInverted only turns the height that the defocus follows:
-    hand 1 where True. Volume warps are not taken.
+    projections of Warp itself to 0.0005 Å. Defocus grows with the height, with AreAnglesInverted it falls (hand -1).
+    GridAngleX, Y, Z turn the sections and not the positions; GridDoseBfacs count where they are below -3 Å² for each
+    e/Å², without them the B factor is 4 Å² for each.
 
     Raises
     ------
@@ -99,14 +104,17 @@ def read_xml(path: str | Path) -> Tilts:
             tilts.optics[key] = float(ctf[name])
     if is_number(ctf.get("PixelSize") or ""):
         tilts.pixel_size = float(ctf["PixelSize"])
-    tilts.movement = _movement(path, root, tilts)
-    if any(len(e) > 1 for axis in "XYZ" for e in root.findall(f"GridVolumeWarp{axis}")):
-        tilts.notes.append("The series has a volume warp, which is not taken.")
+    for axis in "XYZ":
+        turns = _by_tilt(path, root, f"GridAngle{axis}", n)
+        if turns is not None and turns.any():
+            table[f"stage_{axis.lower()}"] = turns
+    _weights(path, root, table)
+    tilts.image_warp, tilts.volume_warp = _image_warp(path, root, tilts), _volume_warp(path, root, tilts)
     return tilts
 
 
 def _hand(root: ET.Element) -> int:
-    return 1 if root.get("AreAnglesInverted", "").lower() == "true" else -1
+    return -1 if root.get("AreAnglesInverted", "").lower() == "true" else 1
 
 
 def _root(path: str | Path) -> ET.Element:
@@ -155,24 +163,33 @@ def _attribute(path: str | Path, root: ET.Element, name: str) -> float:
 
 def _grid(path: str | Path, root: ET.Element, tag: str) -> np.ndarray | None:
     """Return a grid as (depth, height, width)."""
+    return _nodes(path, root, tag, ["Depth", "Height", "Width"], "ZYX")
+
+
+def _grid4(path: str | Path, root: ET.Element, tag: str) -> np.ndarray | None:
+    """Return a grid as (duration, depth, height, width)."""
+    return _nodes(path, root, tag, ["Duration", "Depth", "Height", "Width"], "WZYX")
+
+
+def _nodes(path: str | Path, root: ET.Element, tag: str, extents: list[str], axes: str) -> np.ndarray | None:
     found = root.find(tag)
     if found is None or len(found) == 0:
         return None
-    words = [found.get(k, "") for k in ("Depth", "Height", "Width")]
+    words = [found.get(k, "") for k in extents]
     if not all(re.fullmatch(r"\d{1,7}", w) for w in words):
-        raise FormatError(path, f"{tag} must have a Width, Height and Depth.")
-    shape = (int(words[0]), int(words[1]), int(words[2]))
-    size = shape[0] * shape[1] * shape[2]
+        raise FormatError(path, f"{tag} must have a {', '.join(reversed(extents[1:]))} and {extents[0]}.")
+    shape = tuple(int(w) for w in words)
+    size = math.prod(shape)
     if size != len(found) or size > LARGEST_GRID:
         raise FormatError(path, f"{tag} claims {size} nodes and has {len(found)}.")
     grid = np.full(shape, np.nan)
     for node in found:
-        place = [node.get(k, "") for k in "ZYX"]
+        place = [node.get(k, "") for k in axes]
         value = node.get("Value", "")
         inside = all(p.isdecimal() and int(p) < s for p, s in zip(place, shape, strict=True) if len(p) < 9)
         if not inside or any(len(p) > 8 or not p.isdecimal() for p in place) or not is_number(value):
             raise FormatError(path, f"{tag} has a node that is not in its grid, or no number.")
-        grid[int(place[0]), int(place[1]), int(place[2])] = float(value)
+        grid[tuple(int(p) for p in place)] = float(value)
     if not np.isfinite(grid).all():
         raise FormatError(path, f"{tag} has a node that is missing or no number.")
     return grid
@@ -187,31 +204,73 @@ def _by_tilt(path: str | Path, root: ET.Element, tag: str, n: int) -> np.ndarray
     return np.interp(np.linspace(0, 1, n), np.linspace(0, 1, len(means)), means)
 
 
-def _movement(path: str | Path, root: ET.Element, tilts: Tilts) -> Movement | None:
-    """Return the movement of the sample; it needs the size of the images, which the file or nobody says."""
+def _weights(path: str | Path, root: ET.Element, table: pd.DataFrame) -> None:
+    """Fill amplitude and B factor of every tilt: the cosine of the tilt and the dose until M has fitted both."""
+    n = len(table)
+    fitted = {tag: _by_tilt(path, root, tag, n) for tag in ("GridDoseWeights", "GridDoseBfacs")}
+    weights, b_factors = fitted.values()
+    table["scale"] = np.cos(np.deg2rad(_list(path, root, "Angles")))
+    if weights is not None and len(root.findall("GridDoseWeights/Node")) > 1:
+        table["scale"] = weights
+    if b_factors is not None and len(root.findall("GridDoseBfacs/Node")) > 1:
+        table["b_factor"] = np.maximum(-b_factors, 3.0 * table["dose"])
+
+
+def _image_warp(path: str | Path, root: ET.Element, tilts: Tilts) -> ImageWarp | None:
+    """Return the movement of the sample; it needs the size of the images, which not every file says."""
     x, y = _grid(path, root, "GridMovementX"), _grid(path, root, "GridMovementY")
     if x is None or y is None or not (x.any() or y.any()):
         return None
-    words = root.get("ImageDimensionsAngstrom", "").replace(",", " ").split()
-    if len(words) < 2 or not all(is_number(w) and float(w) > 0 for w in words[:2]):
-        tilts.notes.append("Movement of the sample is not taken: the file does not say the size of the images.")
+    if x.shape != y.shape:
+        raise FormatError(path, f"GridMovementX and Y must have one size, got {x.shape} and {y.shape}.")
+    size = _size(root, "ImageDimensionsAngstrom", 2)
+    if size is None and x[0].size > 1:
+        tilts.notes.append("Movement of the sample needs the size of the images, which the file does not say.")
+    return ImageWarp(x, y, (1.0, 1.0) if x[0].size == 1 else (np.nan, np.nan) if size is None else (size[0], size[1]))
+
+
+def _volume_warp(path: str | Path, root: ET.Element, tilts: Tilts) -> VolumeWarp | None:
+    grids = [_grid4(path, root, f"GridVolumeWarp{axis}") for axis in "XYZ"]
+    known = [g for g in grids if g is not None and g.any()]
+    if not known:
         return None
-    if x.shape[0] not in (1, len(tilts)) or y.shape[0] not in (1, len(tilts)):
-        raise FormatError(path, f"GridMovementX and Y must have 1 or {len(tilts)} planes.")
-    return Movement(x, y, (float(words[0]), float(words[1])))
+    nodes = [np.zeros_like(known[0]) if g is None or not g.any() else g for g in grids]
+    if len({g.shape for g in nodes}) > 1:
+        raise FormatError(path, "GridVolumeWarpX, Y and Z must have one size.")
+    size = _size(root, "VolumeDimensionsAngstrom", 3)
+    if size is None and nodes[0][0].size > 1:
+        raise FormatError(path, "a volume warp needs VolumeDimensionsAngstrom, the size of the volume.")
+    dose = tilts.column("dose")
+    volume = (1.0, 1.0, 1.0) if size is None else (size[0], size[1], size[2])
+    return VolumeWarp(np.stack(nodes, axis=-1), volume, (float(dose.min()), float(dose.max())))
+
+
+def _size(root: ET.Element, name: str, n: int) -> list[float] | None:
+    words = root.get(name, "").replace(",", " ").split()[:n]
+    if len(words) < n or not all(is_number(w) and 0 < float(w) < np.inf for w in words):
+        return None
+    return [float(w) for w in words]
 
 
 def write_xml(path: str | Path, tilts: Tilts) -> None:
     """Write a tilt series' .xml with what is known: geometry, dose and CTF; see :func:`read_xml`."""
     attributes = {
-        "DataDirectory": "", "AreAnglesInverted": str(tilts.hand == 1), "PlaneNormal": "0, 0, 0",
+        "DataDirectory": "", "AreAnglesInverted": str(tilts.hand == -1), "PlaneNormal": "0, 0, 0",
         "LevelAngleX": f"{tilts.column('x_tilt').mean():.10g}", "LevelAngleY": "0", "Bfactor": "0",
         "Weight": "1", "MagnificationCorrection": "1, 0, 0, 1", "UnselectFilter": "False", "UnselectManual": "",
     }  # fmt: skip
-    if tilts.image_size and np.isfinite(tilts.pixel_size):
+    if (
+        tilts.image_warp is not None
+        and tilts.image_warp.x[0].size > 1
+        and np.isfinite(tilts.image_warp.image_size).all()
+    ):
+        attributes["ImageDimensionsAngstrom"] = ", ".join(f"{v:.10g}" for v in tilts.image_warp.image_size)
+    elif tilts.image_size and np.isfinite(tilts.pixel_size):
         size = [f"{v * tilts.pixel_size:.6g}" for v in tilts.image_size]
         attributes["ImageDimensionsAngstrom"] = ", ".join(size)
-    if tilts.volume_size and np.isfinite(tilts.pixel_size):
+    if tilts.volume_warp is not None:
+        attributes["VolumeDimensionsAngstrom"] = ", ".join(f"{v:.10g}" for v in tilts.volume_warp.volume_size)
+    elif tilts.volume_size and np.isfinite(tilts.pixel_size):
         size = [f"{v * tilts.pixel_size:.6g}" for v in tilts.volume_size]
         attributes["VolumeDimensionsAngstrom"] = ", ".join(size)
     lines = ['<?xml version="1.0" encoding="utf-8"?>']
@@ -229,20 +288,35 @@ def write_xml(path: str | Path, tilts: Tilts) -> None:
     if "name" in tilts.table:
         names = [str(n).replace("&", "&amp;").replace("<", "&lt;") for n in tilts.table["name"]]
         lines.append("\t<MoviePath>" + "\n".join(names) + "</MoviePath>")
+    grids: dict[str, np.ndarray] = {}
     if "defocus_u" in tilts.table:
         u, v = tilts.column("defocus_u") / MICROMETRE, tilts.column("defocus_v") / MICROMETRE
-        grids = {
+        grids |= {
             "GridCTF": (u + v) / 2,
             "GridCTFDefocusDelta": u - v,
             "GridCTFDefocusAngle": tilts.column("defocus_angle"),
             "GridCTFPhase": tilts.column("phase_shift") / 180,
         }
         lines += _parameters(tilts)
-        for tag, values in grids.items():
-            lines.append(f'\t<{tag} Width="1" Height="1" Depth="{len(values)}">')
-            lines += [f'\t\t<Node X="0" Y="0" Z="{k}" Value="{v:.10g}" />' for k, v in enumerate(values)]
-            lines.append(f"\t</{tag}>")
+    for column, tag in _WEIGHTS.items():
+        if column in tilts.table:
+            grids[tag] = tilts.column(column) * (-1 if column == "b_factor" else 1)
+    if tilts.image_warp is not None:
+        grids |= {"GridMovementX": tilts.image_warp.x, "GridMovementY": tilts.image_warp.y}
+    if tilts.volume_warp is not None:
+        grids |= {f"GridVolumeWarp{axis}": tilts.volume_warp.nodes[..., k] for k, axis in enumerate("XYZ")}
+    for tag, values in grids.items():
+        lines += _grid_lines(tag, values[:, None, None] if values.ndim == 1 else values)
     write_text(path, "\n".join([*lines, "</TiltSeries>", ""]))
+
+
+def _grid_lines(tag: str, grid: np.ndarray) -> list[str]:
+    extents = dict(zip(("Width", "Height", "Depth", "Duration"), reversed(grid.shape), strict=False))
+    lines = [f"\t<{tag} " + " ".join(f'{k}="{v}"' for k, v in extents.items()) + ">"]
+    for place in np.ndindex(grid.shape):
+        where = " ".join(f'{k}="{v}"' for k, v in zip("XYZW", reversed(place), strict=False))
+        lines.append(f'\t\t<Node {where} Value="{grid[place] + 0.0:.10g}" />')
+    return [*lines, f"\t</{tag}>"]
 
 
 def _parameters(tilts: Tilts) -> list[str]:

@@ -14,9 +14,11 @@ from emtomo.compute.matching.model import Model, automatic_mask
 from emtomo.compute.matching.options import PeakOptions, ScanOptions
 from emtomo.compute.matching.scan import tile_of_memory
 from emtomo.compute.matching.weighting import Transfer, wedge_transfer
+from emtomo.compute.optics.ctf import Contrast
 from emtomo.compute.positions import from_voxels
 from emtomo.compute.symmetry import parse_symmetry
-from emtomo.compute.tilt.wedge import TiltWeights, tilt_transfer
+from emtomo.compute.tilt.geometry import tilt_geometry
+from emtomo.compute.tilt.wedge import tilt_transfer
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
@@ -189,19 +191,11 @@ class MatchTemplate(EmtomoProtocol):
         if series is None or len(rows) == 0:
             return wedge_transfer(float(row["tilt_min"]), float(row["tilt_max"]))
         table = pd.DataFrame(json.loads(rows["tilts"].iloc[0]))
-        table = table[table["excluded"].astype(float) == 0]
-        ctf = self.options(MatchOptions).ctf
-        defocus = 0.5 * (table["defocus_u"] + table["defocus_v"]).to_numpy(float)
-        tilts = TiltWeights(
-            table["angle"].to_numpy(float),
-            table["dose"].to_numpy(float),
-            np.zeros(len(table)) if ctf == "ignore" else defocus,
-            series.voltage.get(),
-            series.cs.get(),
-            series.amplitude_contrast.get(),
-        )
+        optics = {name: getattr(series, name).get() for name in ("voltage", "cs", "amplitude_contrast")}
+        geometry = tilt_geometry({name: table[name] for name in table}, optics=optics)
         pixel = self.input_tomograms.get().pixel_size.get()
-        return tilt_transfer(tilts, pixel, 2 * model.radius, ctf == "flipped")
+        ctf: dict[str, Contrast | None] = {"flipped": "flipped", "not corrected": "white", "ignore": None}
+        return tilt_transfer(geometry, pixel, 2 * model.radius, ctf[self.options(MatchOptions).ctf])
 
     def _keep(self, name: str, found: Match, shape: tuple[int, ...], radius: float, sentences: list[str]) -> None:
         """Write all candidates, how they were found and, if wanted, the scores."""

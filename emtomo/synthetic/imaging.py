@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from emtomo.compute.optics.ctf import ctf_2d, dose_weights
+from emtomo.compute.optics.ctf import Ctf, image_frequencies
+from emtomo.compute.optics.dose import dose_weights
 from emtomo.compute.tilt.projection import back_project, filter_ramp, project
 from emtomo.synthetic.phantom import PhantomOptions
 
@@ -38,10 +39,11 @@ def take_tilt_series(
     order = acquisition_order(angles)
     images = project(density, angles)
     shape = (images.shape[1], images.shape[2])
-    transfer = ctf_2d(shape, options.pixel_size, options.defocus)
+    transfer = Ctf.of_defocus(options.defocus).image(shape, options.pixel_size, contrast="dark")
+    frequency = np.hypot(*image_frequencies(shape, options.pixel_size))
     rng = np.random.default_rng(options.seed + 1)
     for k, image in enumerate(images):
-        weights = dose_weights(shape, options.pixel_size, options.dose * (order[k] + 0.5))
+        weights = dose_weights(frequency, options.dose * (order[k] + 0.5))
         images[k] = np.fft.irfft2(np.fft.rfft2(image) * transfer * weights, shape)
         if progress:
             progress(k + 1, len(images))
@@ -53,6 +55,6 @@ def take_tilt_series(
 def reconstruct(images: np.ndarray, options: PhantomOptions) -> np.ndarray:
     """Return the weighted back-projection of a tilt series, phases of the CTF flipped."""
     shape = (images.shape[1], images.shape[2])
-    sign = -np.sign(ctf_2d(shape, options.pixel_size, options.defocus))
+    sign = np.sign(Ctf.of_defocus(options.defocus).image(shape, options.pixel_size))
     flipped = np.stack([np.fft.irfft2(np.fft.rfft2(image) * sign, shape) for image in images])
     return back_project(filter_ramp(flipped), tilt_angles(options), options.size_z)

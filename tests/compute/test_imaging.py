@@ -6,7 +6,8 @@ from numpy.testing import assert_allclose
 from scipy.ndimage import rotate
 
 from emtomo.compute.fourier.shell_correlation import fourier_shell_correlation
-from emtomo.compute.optics.ctf import ctf_2d, dose_weights, wavelength
+from emtomo.compute.optics.ctf import Ctf, wavelength
+from emtomo.compute.optics.dose import dose_weights
 from emtomo.compute.positions import to_voxels
 from emtomo.compute.tilt.projection import back_project, filter_ramp, project
 from emtomo.synthetic.imaging import acquisition_order, reconstruct, take_tilt_series, tilt_angles
@@ -59,7 +60,7 @@ def test_wavelength_is_the_textbook_value():
 
 
 def test_ctf_begins_negative_and_has_its_zeros_where_the_phase_is_a_multiple_of_pi():
-    ctf = ctf_2d((8, 2000), 1.0, 20000.0)[0]
+    ctf = Ctf.of_defocus(20000.0).image((8, 2000), 1.0, contrast="dark")[0]
     assert ctf[0] == pytest.approx(-0.1, abs=1e-6)
     k = np.fft.rfftfreq(2000, 1.0)
     first = k[np.flatnonzero(np.diff(np.sign(ctf)))[0]]
@@ -69,7 +70,7 @@ def test_ctf_begins_negative_and_has_its_zeros_where_the_phase_is_a_multiple_of_
 
 
 def test_dose_weakens_detail_first():
-    weights = dose_weights((8, 64), 2.0, 60.0)[0]
+    weights = dose_weights(np.fft.rfftfreq(64, 2.0), 60.0)
     assert (np.diff(weights[1:]) < 0).all() and weights[1] > 0.9 and weights[-1] < 0.2
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 
-from emtomo.compute.tilt.geometry import project_points, tilt_rotations
+from emtomo.compute.tilt.geometry import tilt_geometry, tilt_rotations
 from emtomo.compute.tilt.projection import project
 from emtomo.errors import EmtomoError, FormatError
 from emtomo.io import imod_tilts, mdoc, mrc, relion_tilts, scipion_tilts, star, warp
@@ -27,7 +27,7 @@ def test_a_point_lies_where_the_projection_of_a_volume_shows_it():
     angles = np.array([-50.0, -10, 0, 25, 60])
     images = project(volume, angles)
     point = np.array([[21 - 28, 30 - 24, 27 - 20]], float)
-    seen = project_points(point, tilt_rotations(angles, np.zeros(5)), np.zeros((5, 2)))[:, 0]
+    seen = tilt_geometry({"angle": angles}).project(point)[:, 0]
     y, x = np.indices(images.shape[1:])
     for image, (px, py, _) in zip(images, seen, strict=True):
         mass = image.sum()
@@ -55,7 +55,7 @@ def test_warps_own_projections_of_27_points_in_41_tilts(tmp_path):
     error = np.abs(seen[tilt, point, :2] - mapped[:, 2:4])
     assert error.max() < 0.01 * 0.834
     # and without the movement by more than an ångström
-    series.movement = None
+    series.image_warp = None
     assert np.abs(series.project(points)[tilt, point, :2] - mapped[:, 2:4]).max() > 1
 
 
@@ -78,7 +78,7 @@ def test_warps_matrices_for_relion_are_its_own_geometry():
     assert_allclose(across, 0, atol=1e-4)
     assert_allclose(angle[0], -40, atol=0.05)
     points = np.random.default_rng(1).uniform(-1000, 1000, (20, 3))
-    by_angles = project_points(points, tilt_rotations(angle, axis, across), np.zeros((41, 2)))
+    by_angles = tilt_geometry({"angle": angle, "rotation": axis, "x_tilt": across}).project(points)
     assert np.abs(by_angles - series.project(points)).max() < 0.01 * 0.7894
     assert_allclose(np.cos(np.radians(angle)), star.read_blocks(
         shared("formats", "relion", "warp2_matching_tomograms.star"))["TS_1.tomostar"]["rlnCtfScalefactor"],

@@ -9,7 +9,8 @@ from emtomo.compute.matching.model import Model, automatic_mask
 from emtomo.compute.matching.options import PeakOptions, ScanOptions
 from emtomo.compute.matching.weighting import frequencies, noise_spectrum, wedge_transfer
 from emtomo.compute.symmetry import symmetric_angle
-from emtomo.compute.tilt.wedge import TiltWeights, tilt_transfer
+from emtomo.compute.tilt.geometry import tilt_geometry
+from emtomo.compute.tilt.wedge import tilt_transfer
 from emtomo.errors import EmtomoError
 from tests.compute.matching.data import MOLECULE, RADIUS, angles, mask, spread, tomogram
 from tests.compute.refinement.data import blobs
@@ -183,13 +184,15 @@ def test_noise_is_measured_between_particles():
 
 def test_tilts_measure_a_wedge_and_lose_by_dose():
     angle = np.arange(-60, 61, 3.0)
-    none = np.zeros(len(angle))
+    plain = tilt_geometry({"angle": angle})
     kx, ky, kz = frequencies((64, 64, 64))
-    cover = tilt_transfer(TiltWeights(angle, none, none), 10.0, 90.0, True)(kx, ky, kz)
+    cover = tilt_transfer(plain, 10.0, 90.0)(kx, ky, kz)
     sharp = WEDGE(kx, ky, kz)
     k = np.sqrt(kx**2 + ky**2 + kz**2) < 0.3
     assert cover[k & (sharp > 0)].mean() > 0.9 and cover[k & (sharp == 0)].mean() < 0.15
-    dosed = tilt_transfer(TiltWeights(angle, none + 30, none), 10.0, 20.0, True)(kx, ky, kz)
+    geometry = tilt_geometry({"angle": angle, "dose": np.full(41, 30.0)})
+    dosed = tilt_transfer(geometry, 10.0, 20.0)(kx, ky, kz)
     assert dosed[0, 0, 20] < 0.9 * cover[0, 0, 20] and dosed[0, 0, 20] < dosed[0, 0, 2]
-    ctf = tilt_transfer(TiltWeights(angle, none, none + 40000), 4.0, 20.0, False)(kx, ky, kz)
+    geometry = tilt_geometry({"angle": angle, "defocus_u": np.full(41, 40000.0)})
+    ctf = tilt_transfer(geometry, 4.0, 20.0, "white")(kx, ky, kz)
     assert ctf[0, 0, 1] > 0 and ctf.min() < -0.5
