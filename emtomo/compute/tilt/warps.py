@@ -71,7 +71,9 @@ class ImageWarp:
 
 @dataclass(frozen=True)
 class VolumeWarp:
-    """Displacement of points of the volume, on a grid over x, y, z and dose (Warp's GridVolumeWarpX, Y and Z); linear.
+    """Displacement of points of the volume, on a grid over x, y, z and dose (Warp's GridVolumeWarpX, Y and Z).
+
+    Natural cubic splines along all four, linear where there are two nodes; beyond the grid the value at its edge.
 
     Attributes
     ----------
@@ -90,14 +92,16 @@ class VolumeWarp:
     def tilt_weights(self, dose: np.ndarray) -> np.ndarray:
         """Return (tilts, d): how much the planes count at doses."""
         first, last = self.doses
-        return linear_basis((np.asarray(dose, float) - first) / max(last - first, 1e-9), self.nodes.shape[0])[0]
+        at = (np.asarray(dose, float) - first) / max(last - first, 1e-9)
+        return spline_basis(np.clip(at, 0, 1), self.nodes.shape[0])[0]
 
     def node_weights(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return weights (p, nodes) at (p, 3) points in Å from the centre, and slopes (p, nodes, 3); nodes: z * y * x."""
         size = np.array(self.volume_size)
         fractions = points / size + 0.5
-        parts = [linear_basis(fractions[:, k], self.nodes.shape[3 - k]) for k in range(3)]
-        (x, dx), (y, dy), (z, dz) = parts
+        inside = (fractions >= 0) & (fractions <= 1)
+        parts = [spline_basis(np.clip(fractions[:, k], 0, 1), self.nodes.shape[3 - k]) for k in range(3)]
+        (x, dx), (y, dy), (z, dz) = ((b, d * inside[:, k, None]) for k, (b, d) in enumerate(parts))
 
         def outer(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
             return np.einsum("pi,pj,pk->pijk", a, b, c).reshape(len(points), -1)
