@@ -49,8 +49,9 @@ class Tilts:
     hand : int or None
         1 where defocus grows with height (RELION's rlnTomoHand), else -1; None where the file does not say.
     image_warp : ImageWarp or None
-        Warp's movement of the sample; its image size is NaN where the file does not say it.
+        Warp's movement of the sample.
     volume_warp : VolumeWarp or None
+        As that of the images it has the size NaN where the file does not say it.
     rotations : (n, 3, 3) array or None
         Where the file gives matrices instead of angles.
     name : str
@@ -82,21 +83,25 @@ class Tilts:
         return self.table[name].to_numpy(float)
 
     def geometry(self) -> TiltGeometry:
-        """Return the geometry; an image warp is taken where the size of the images is known."""
-        warp, known = self.image_warp, self.image_size is not None and np.isfinite(self.pixel_size)
-        images = (self.image_size[0] * self.pixel_size, self.image_size[1] * self.pixel_size) if known else None
-        volume = self.volume_size if np.isfinite(self.pixel_size) else None
-        if warp is not None and not np.isfinite(warp.image_size).all():
-            warp = replace(warp, image_size=images) if images else None
+        """Return the geometry; warps are taken where the size of the images or the volume is known."""
+        size, known = self.pixel_size, np.isfinite(self.pixel_size)
+        images = (self.image_size[0] * size, self.image_size[1] * size) if self.image_size and known else None
+        x, y, z = self.volume_size or (0, 0, 0)
+        volume = (x * size, y * size, z * size) if self.volume_size and known else None
+        image_warp, volume_warp = self.image_warp, self.volume_warp
+        if image_warp is not None and not np.isfinite(image_warp.image_size).all():
+            image_warp = replace(image_warp, image_size=images) if images else None
+        if volume_warp is not None and not np.isfinite(volume_warp.volume_size).all():
+            volume_warp = replace(volume_warp, volume_size=volume) if volume else None
         return tilt_geometry(
             {name: self.table[name] for name in COLUMNS if name in self.table and name != "name"},
-            pixel_size=self.pixel_size,
-            image_size=images if warp is None else warp.image_size,
-            volume_size=tuple(v * self.pixel_size for v in volume) if volume else None,
+            pixel_size=size,
+            image_size=images,
+            volume_size=volume,
             hand=1 if self.hand is None else self.hand,
             rotations=self.rotations,
-            image_warp=warp,
-            volume_warp=self.volume_warp,
+            image_warp=image_warp,
+            volume_warp=volume_warp,
             optics=self.optics,
         )
 

@@ -239,9 +239,9 @@ def _volume_warp(path: str | Path, root: ET.Element, tilts: Tilts) -> VolumeWarp
         raise FormatError(path, "GridVolumeWarpX, Y and Z must have one size.")
     size = _size(root, "VolumeDimensionsAngstrom", 3)
     if size is None and nodes[0][0].size > 1:
-        raise FormatError(path, "a volume warp needs VolumeDimensionsAngstrom, the size of the volume.")
-    dose = tilts.column("dose")
-    volume = (1.0, 1.0, 1.0) if size is None else (size[0], size[1], size[2])
+        tilts.notes.append("The volume warp needs the size of the volume, which the file does not say.")
+    dose, unknown = tilts.column("dose"), 1.0 if nodes[0][0].size == 1 else np.nan
+    volume = (unknown, unknown, unknown) if size is None else (size[0], size[1], size[2])
     return VolumeWarp(np.stack(nodes, axis=-1), volume, (float(dose.min()), float(dose.max())))
 
 

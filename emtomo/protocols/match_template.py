@@ -192,7 +192,7 @@ class MatchTemplate(EmtomoProtocol):
             return wedge_transfer(float(row["tilt_min"]), float(row["tilt_max"]))
         table = pd.DataFrame(json.loads(rows["tilts"].iloc[0]))
         optics = {name: getattr(series, name).get() for name in ("voltage", "cs", "amplitude_contrast")}
-        geometry = tilt_geometry({name: table[name] for name in table}, optics=optics)
+        geometry = tilt_geometry({str(name): table[name] for name in table}, optics=optics)
         pixel = self.input_tomograms.get().pixel_size.get()
         ctf: dict[str, Contrast | None] = {"flipped": "flipped", "not corrected": "white", "ignore": None}
         return tilt_transfer(geometry, pixel, 2 * model.radius, ctf[self.options(MatchOptions).ctf])

@@ -96,7 +96,7 @@ class VolumeWarp:
         return spline_basis(np.clip(at, 0, 1), self.nodes.shape[0])[0]
 
     def node_weights(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return weights (p, nodes) at (p, 3) points in Å from the centre, and slopes (p, nodes, 3); nodes: z * y * x."""
+        """Return weights (p, nodes) at (p, 3) points in Å from the centre, and slopes (p, nodes, 3)."""
         size = np.array(self.volume_size)
         fractions = points / size + 0.5
         inside = (fractions >= 0) & (fractions <= 1)
