@@ -33,7 +33,7 @@ class Param:
     when : tuple
         Another option and the values of it with which this one counts, e.g. ``("method", "eed")``; a form hides it
         otherwise. Empty: it always counts.
-    told : callable, optional
+    validate : callable, optional
         Value to a sentence that says what else is wrong with it, empty when nothing is; a form tells it at once. Where
         the option is used it must be checked too.
     """
@@ -48,7 +48,7 @@ class Param:
     choices: tuple[str, ...] = ()
     expert: bool = False
     when: tuple[Any, ...] = ()
-    told: Callable[[Any], str] | None = None
+    validate: Callable[[Any], str] | None = None
 
     @property
     def bounds(self) -> str:
@@ -120,7 +120,7 @@ def problems(options: type, values: dict[str, Any]) -> list[str]:
     return found
 
 
-def checked(options: T) -> T:
+def check_options(options: T) -> T:
     """Return `options` if all its values are valid.
 
     Raises

@@ -4,7 +4,7 @@ from typing import Annotated
 import pytest
 
 from emtomo.errors import EmtomoError
-from emtomo.options import Param, checked, option_fields, problems
+from emtomo.options import Param, check_options, option_fields, problems
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ def test_numbers_must_be_finite(value):
 
 def test_all_violations_are_told_at_once():
     with pytest.raises(EmtomoError) as caught:
-        checked(Example(radius=11.0, kind="c", number=1))
+        check_options(Example(radius=11.0, kind="c", number=1))
     assert all(word in str(caught.value) for word in ("Radius", "Kind", "Number"))
 
 

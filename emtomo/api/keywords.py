@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from emtomo.errors import EmtomoError
-from emtomo.options import checked, option_fields
+from emtomo.options import check_options, option_fields
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -45,7 +45,7 @@ def split_options(*pairs: tuple[type, Any], keywords: dict[str, Any]) -> list[An
             raise EmtomoError(f"The options must be {cls.__name__}, got {type(options).__name__}.")
         mine = {word: value for word, value in keywords.items() if word in names[cls]}
         given: Any = cls() if options is None else options
-        merged.append(checked(replace(given, **mine)))
+        merged.append(check_options(replace(given, **mine)))
     return merged
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from emtomo.compute.geometry.spacing import CLOSEST, evenly_spaced
 from emtomo.compute.rotations import angle_of_vectors
-from emtomo.options import Param, checked
+from emtomo.options import Param, check_options
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,7 @@ def clean(positions: np.ndarray, rotations: np.ndarray | None, score: np.ndarray
     EmtomoError
         If an option is out of bounds.
     """
-    checked(options)
+    check_options(options)
     positions = np.asarray(positions, float).reshape(-1, 3)
     keep = np.ones(len(positions), bool)
     if options.min_distance > 0 and len(positions):

@@ -7,7 +7,7 @@ import numpy as np
 
 from emtomo.compute.rotations import angle_between, mean_rotations
 from emtomo.errors import EmtomoError
-from emtomo.options import Param, checked
+from emtomo.options import Param, check_options
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,7 @@ def consensus(
     EmtomoError
         If an option is out of bounds, shapes disagree, or more votes are asked for than there are pickers.
     """
-    checked(options)
+    check_options(options)
     positions = np.asarray(positions, float).reshape(-1, 3)
     picker = np.asarray(picker, np.int64)
     n = len(positions)

@@ -10,7 +10,7 @@ import numpy as np
 from emtomo.compute.device import check_device, select_cuda, threads
 from emtomo.compute.noise import noise_level
 from emtomo.errors import EmtomoError
-from emtomo.options import Param, checked
+from emtomo.options import Param, check_options
 
 DEPTH, HEIGHT = 64, 16
 SLICES = 64
@@ -119,7 +119,7 @@ def denoise(
     .. [2] Moreno et al., TomoEED, Bioinformatics 34:3776 (2018), Eq. 1.
     .. [3] Weickert, Anisotropic diffusion in image processing (1998), sections 1.4 and 3.4.2.
     """
-    checked(options)
+    check_options(options)
     check_device(device)
     values = np.array(volume, np.float32, order="C")
     if values.ndim != 3 or values.size == 0:

@@ -79,7 +79,7 @@ def select_cuda(device: str) -> Any:
     return cuda
 
 
-def simulated() -> bool:
+def is_simulated() -> bool:
     """Return whether CUDA kernels run in numba's simulator, which takes numpy's arrays."""
     from numba import config
 
@@ -96,7 +96,7 @@ def device_arrays(device: str) -> Any:
     """
     number = int(device.partition(":")[2] or 0)
     select_cuda(device)
-    if simulated():
+    if is_simulated():
         import numpy
 
         return numpy

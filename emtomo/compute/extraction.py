@@ -7,7 +7,7 @@ import numpy as np
 
 from emtomo.compute.fourier.resampling import resample, resampled_size
 from emtomo.errors import EmtomoError
-from emtomo.options import Param, checked
+from emtomo.options import Param, check_options
 
 BATCH_BYTES = 256 * 2**20
 
@@ -122,7 +122,7 @@ def extract(volume: np.ndarray, starts: np.ndarray, options: ExtractOptions, out
     """
     from emtomo.compute.kernels.boxes_cpu import crop_cpu, normalise_cpu
 
-    checked(options)
+    check_options(options)
     m, b = options.final_box, options.box_size
     if out.shape != (len(starts), m, m, m):
         raise EmtomoError(f"The boxes need shape {(len(starts), m, m, m)}, got {out.shape}.")

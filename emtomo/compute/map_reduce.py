@@ -48,7 +48,7 @@ class MapReduce(Protocol):
         groups: Sequence[Sequence[P]],
         on_progress: OnProgress,
     ) -> list[R]:
-        """Return for every group what ``work(shared, piece, told)`` of its pieces gives together.
+        """Return for every group what ``work(shared, piece, on_progress)`` of its pieces gives together.
 
         Parameters
         ----------

@@ -51,7 +51,7 @@ def slab_mean(stack: np.ndarray) -> np.ndarray:
     return stack.mean(axis=0, dtype=np.float32) if len(stack) > 1 else np.asarray(stack[0], np.float32)
 
 
-def smoothed(plane: np.ndarray, sigma: float) -> np.ndarray:
+def smooth(plane: np.ndarray, sigma: float) -> np.ndarray:
     """Return a slice after a Gaussian filter of `sigma` pixels."""
     if sigma <= 0:
         return plane

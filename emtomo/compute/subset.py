@@ -6,7 +6,7 @@ from typing import Annotated
 import numpy as np
 
 from emtomo.errors import EmtomoError
-from emtomo.options import Param, checked
+from emtomo.options import Param, check_options
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ def choose(
 
     A criterion on a column that the items have not is an error. `left_out` are indices of items that are never chosen.
     """
-    checked(options)
+    check_options(options)
     keep = np.ones(n, bool)
     if left_out is not None:
         keep[left_out] = False

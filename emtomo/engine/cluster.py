@@ -77,7 +77,7 @@ class ClusterOptions:
             f"file .json: a scheduler's file. {', '.join(JOBQUEUE)}: workers that are jobs of such a queue, as "
             "~/.config/dask/jobqueue.yaml says.",
             when=("executor", DASK),
-            told=validate_cluster,
+            validate=validate_cluster,
         ),
     ] = ""
     workers: Annotated[

@@ -16,12 +16,12 @@ class Result(Fielded, OrderedObject):
         self._add_fields(self.FIELDS, values)
 
     def __str__(self) -> str:
-        told = [
+        parts = [
             f"{f.name} {v:g} {f.unit}".strip() if isinstance(v, float) else f"{f.name} {v}"
             for f, v in zip(self.FIELDS, self.values().values(), strict=True)
             if v not in (None, "") and not f.name.endswith("file")
         ]
-        return ", ".join(told)
+        return ", ".join(parts)
 
 
 class Volume(Result):

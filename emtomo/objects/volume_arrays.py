@@ -32,7 +32,7 @@ def halves_of(average: Any) -> tuple[np.ndarray, np.ndarray]:
     return mrc.read_volume(paths[0]), mrc.read_volume(paths[1])
 
 
-def fitted(result: Any, size: int, pixel_size: float, what: str) -> tuple[np.ndarray, str]:
+def resample_to_box(result: Any, size: int, pixel_size: float, what: str) -> tuple[np.ndarray, str]:
     """Return a volume at another box and pixel size, and a sentence if that changed it."""
     own, n = float(result.pixel_size.get()), int(result.box_size.get())
     volume = fit_to_box(volume_of(result), own, size, pixel_size)

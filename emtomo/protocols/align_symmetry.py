@@ -103,8 +103,8 @@ class AlignSymmetry(EmtomoProtocol):
             group = parse_symmetry(options.symmetry)
             return group, find_axes(volume, group, recentre=options.recentre)
         found = detect_symmetry(volume, recentre=options.recentre)
-        told = ", ".join(f"{name} {axes.score:.2f}" for name, axes in found.items())
-        self.remark(f"Scores: {told}.")
+        scores = ", ".join(f"{name} {axes.score:.2f}" for name, axes in found.items())
+        self.remark(f"Scores: {scores}.")
         group = next(iter(found))
         return group, found[group]
 

@@ -122,8 +122,8 @@ class ImportCoordinates(EmtomoProtocol):
                 frames.append(self._frame(picks.select(tomogram_of == name), tomogram_id, options, path))
         total = sum(len(frame) for frame in frames)
         if unmatched:
-            told = ", ".join(f"{name} ({n})" for name, n in unmatched.items())
-            self.remark(f"{sum(unmatched.values())} positions name tomograms that the project has not: {told}.")
+            listed = ", ".join(f"{name} ({n})" for name, n in unmatched.items())
+            self.remark(f"{sum(unmatched.values())} positions name tomograms that the project has not: {listed}.")
         if total == 0 and not unmatched:
             raise EmtomoError(f"There is no position in {', '.join(str(p) for p in self._paths())}.")
         if total == 0:

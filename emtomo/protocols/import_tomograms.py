@@ -145,8 +145,8 @@ class ImportTomograms(EmtomoProtocol):
         size = options.pixel_size or self._common_size(infos)
         off = [n for n, i in infos.items() if i.pixel_size and abs(i.pixel_size / size - 1) > PIXEL_TOLERANCE]
         if off:
-            told = ", ".join(f"{n} {infos[n].pixel_size:.3f}" for n in off[:5])
-            self.remark(f"The headers of {len(off)} files say another pixel size than {size:g} Å: {told}.")
+            sizes = ", ".join(f"{n} {infos[n].pixel_size:.3f}" for n in off[:5])
+            self.remark(f"The headers of {len(off)} files say another pixel size than {size:g} Å: {sizes}.")
         origin = self._origin(options, next(iter(infos.values())), size)
         out = SetOfTomograms.create(
             self._getPath("tomograms.sqlite"),
@@ -208,8 +208,8 @@ class ImportTomograms(EmtomoProtocol):
     def _common_size(infos: dict[str, images.ImageInfo]) -> float:
         sizes = {round(i.pixel_size, 4) for i in infos.values()}
         if len(sizes) > 1 or 0 in sizes:
-            told = ", ".join(f"{n} {i.pixel_size:.4g}" for n, i in list(infos.items())[:5])
-            raise EmtomoError(f"The headers do not agree on a pixel size ({told}); give it in the form.")
+            listed = ", ".join(f"{n} {i.pixel_size:.4g}" for n, i in list(infos.items())[:5])
+            raise EmtomoError(f"The headers do not agree on a pixel size ({listed}); give it in the form.")
         return next(iter(infos.values())).pixel_size
 
     @staticmethod

@@ -63,11 +63,11 @@ class ImportVolume(EmtomoProtocol):
     def import_step(self) -> None:
         """Copy the volumes as MRC and register them."""
         options = self.options(ImportVolumeOptions)
-        told = self._volumes()
-        size = told["file"].shape[0]
+        infos = self._volumes()
+        size = infos["file"].shape[0]
         pixel_size = self._pixel_size()
         paths = {}
-        for name, info in told.items():
+        for name, info in infos.items():
             paths[name] = self._getExtraPath({"file": f"{options.kind}.mrc"}.get(name, f"{name}.mrc"))
             source = getattr(self, name).get()
             volume = np.asarray(images.read_any(source), np.float32)
@@ -99,15 +99,15 @@ class ImportVolume(EmtomoProtocol):
             if len(given) == 1:
                 raise EmtomoError("Give both half maps or none.")
             names += given
-        told = {name: images.describe(Path(getattr(self, name).get())) for name in names}
-        for name, info in told.items():
+        infos = {name: images.describe(Path(getattr(self, name).get())) for name in names}
+        for name, info in infos.items():
             if len(set(info.shape)) != 1:
                 shape = "×".join(str(n) for n in info.shape[::-1])
                 raise FormatError(getattr(self, name).get(), f"a reference must be a cube, this volume is {shape}.")
-            if info.shape != told["file"].shape:
+            if info.shape != infos["file"].shape:
                 raise FormatError(getattr(self, name).get(), "a half map must have the average's size.")
         self._pixel_size()
-        return told
+        return infos
 
     def _pixel_size(self) -> float:
         given = self.options(ImportVolumeOptions).pixel_size

@@ -19,7 +19,7 @@ from emtomo.io import mrc
 from emtomo.objects import Average, SetOfSubtomograms
 from emtomo.objects.particle_poses import poses_of, with_poses
 from emtomo.objects.particle_source import particles_of
-from emtomo.objects.volume_arrays import fitted
+from emtomo.objects.volume_arrays import resample_to_box
 from emtomo.options import Param
 
 
@@ -99,8 +99,8 @@ class InitialModel(EmtomoProtocol):
         for name in ("reference", "mask"):
             pointer = getattr(self, f"input_{name}")
             if not pointer.pointsNone():
-                volumes[name], on_progress = fitted(pointer.get(), n, pixel, name)
-                sentences.append(on_progress)
+                volumes[name], change = resample_to_box(pointer.get(), n, pixel, name)
+                sentences.append(change)
         model = StochasticModel(
             shrunk(particles_of(boxes, frame), factor),
             poses,

@@ -25,7 +25,7 @@ from emtomo.io import mrc
 from emtomo.objects import SetOfCoordinates3D, coordinates_frame
 from emtomo.objects.candidates import choose, keep_candidates
 from emtomo.objects.surfaces import surface_of
-from emtomo.objects.volume_arrays import fitted
+from emtomo.objects.volume_arrays import resample_to_box
 from emtomo.options import Param
 
 
@@ -177,11 +177,11 @@ class MatchTemplate(EmtomoProtocol):
         """Return what is looked for, at the tomograms' pixel size, and what was done to it."""
         reference, pixel = self.input_reference.get(), self.input_tomograms.get().pixel_size.get()
         size = int(np.ceil(reference.box_size.get() * reference.pixel_size.get() / pixel - 1e-3))
-        array, changed = fitted(reference, size, pixel, "reference")
+        array, changed = resample_to_box(reference, size, pixel, "reference")
         sentences = [changed] if changed else []
         if self.input_mask.pointsNone():
             return Model.of(array, automatic_mask(array)), sentences
-        mask, changed = fitted(self.input_mask.get(), size, pixel, "mask")
+        mask, changed = resample_to_box(self.input_mask.get(), size, pixel, "mask")
         return Model.of(array, np.clip(mask, 0, 1)), sentences + ([changed] if changed else [])
 
     def _transfer(self, row: pd.Series, model: Model) -> Transfer:

@@ -67,7 +67,7 @@ class PickConvnet(EmtomoProtocol):
             "Membranes, gold, other particles, background.",
             optional=True,
         )
-        for name, label, told in (
+        for name, label, text in (
             ("references", "References", "CSV with the columns tomogram_id, x, y, z (Å from the centre), label "
              "(positive or negative); besides or instead of the coordinates."),
             ("network", "Network", "File of an earlier run (extra/network.safetensors). With references it is trained "
@@ -76,7 +76,7 @@ class PickConvnet(EmtomoProtocol):
              "particles that were found and corrected in the window. They are registered as they are, the network is "
              "kept beside them."),
         ):  # fmt: skip
-            form.addParam(name, PathParam, default="", allowsNull=True, label=label, help=told)
+            form.addParam(name, PathParam, default="", allowsNull=True, label=label, help=text)
 
     def _check(self) -> list[str]:
         try:
@@ -121,12 +121,13 @@ class PickConvnet(EmtomoProtocol):
         if len(frame):
             losses: list[dict[str, float]] = []
 
-            def told(iteration: int, loss: float) -> None:
+            def on_iteration(iteration: int, loss: float) -> None:
                 losses.append({"iteration": iteration, "loss": loss})
                 self._write_losses(losses)
                 self.progress(0.5 * iteration / options.iterations, 1, f"training, loss {loss:.4f}")
 
-            network = train(self._examples(frame, box), replace(options, training_box=training_box), told, network)
+            chosen = replace(options, training_box=training_box)
+            network = train(self._examples(frame, box), chosen, on_iteration, network)
         part = self._getExtraPath("part.safetensors")
         save(network, part, training_box, box)
         Path(part).replace(self._getExtraPath("network.safetensors"))
@@ -191,11 +192,11 @@ class PickConvnet(EmtomoProtocol):
 
     def _corrected(self) -> pd.DataFrame:
         """Return the corrected picks as coordinates."""
-        places, told = points_of_file(self.picks.get(), self.input_tomograms.get(), "angstrom")
+        places, points = points_of_file(self.picks.get(), self.input_tomograms.get(), "angstrom")
         frame = coordinates_frame(
             "",
             positions_of(places),
-            score=told.columns.get("score", np.zeros(len(places))),
+            score=points.columns.get("score", np.zeros(len(places))),
             picker="convnet",
             group=self.options(PickConvnetOptions).group,
         )
@@ -210,8 +211,8 @@ class PickConvnet(EmtomoProtocol):
             if not pointer.pointsNone():
                 frames.append(pointer.get().frame(["tomogram_id", "x", "y", "z"]).assign(label=label))
         if self.references.get():
-            places, told = points_of_file(self.references.get(), tomograms, "angstrom")
-            labels = told.columns.get("label")
+            places, points = points_of_file(self.references.get(), tomograms, "angstrom")
+            labels = points.columns.get("label")
             wrong = sorted({str(text) for text in labels} - set(LABELS)) if labels is not None else ["none"]
             if wrong:
                 raise FormatError(self.references.get(), f"label must be positive or negative; got {', '.join(wrong)}.")

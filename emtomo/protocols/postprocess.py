@@ -13,7 +13,7 @@ from emtomo.errors import EmtomoError, FormatError
 from emtomo.io import mrc
 from emtomo.io.star import read_blocks
 from emtomo.objects import FSC, Average, Volume
-from emtomo.objects.volume_arrays import fitted, halves_of, write_curves
+from emtomo.objects.volume_arrays import halves_of, resample_to_box, write_curves
 
 EDGE = 3.0
 WINDOWS = 5.0  # resolutions in the local window
@@ -73,8 +73,8 @@ class PostProcess(EmtomoProtocol):
         n, size = half1.shape[0], float(source.pixel_size.get())
         mask = ball(n, n / 2 - EDGE, EDGE)
         if not self.input_mask.pointsNone():
-            mask, told = fitted(self.input_mask.get(), n, size, "mask")
-            self.remark(*([told] if told else []))
+            mask, change = resample_to_box(self.input_mask.get(), n, size, "mask")
+            self.remark(*([change] if change else []))
         done = postprocess(half1, half2, np.clip(mask, 0, 1), size, options, self._mtf())
         self.remark(*done.remarks)
         plain = resolution_at(done.curves.unmasked, n, size)

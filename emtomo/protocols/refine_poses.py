@@ -23,7 +23,7 @@ from emtomo.io import mrc
 from emtomo.objects import FSC, Average, Mask, SetOfSubtomograms
 from emtomo.objects.particle_poses import poses_of, with_poses
 from emtomo.objects.particle_source import particles_of
-from emtomo.objects.volume_arrays import fitted, write_curves
+from emtomo.objects.volume_arrays import resample_to_box, write_curves
 from emtomo.options import Param
 
 LOW_SYMMETRY = 0.5
@@ -112,11 +112,11 @@ class RefinePoses(EmtomoProtocol):
         boxes, options = self.input_subtomograms.get(), self.options(RefineOptions)
         frame = boxes.frame()
         size, n = float(boxes.pixel_size.get()), int(boxes.box_size.get())
-        reference, remark = fitted(self.input_reference.get(), n, size, "reference")
+        reference, remark = resample_to_box(self.input_reference.get(), n, size, "reference")
         sentences = [remark]
         mask = None
         if not self.input_mask.pointsNone():
-            mask, remark = fitted(self.input_mask.get(), n, size, "mask")
+            mask, remark = resample_to_box(self.input_mask.get(), n, size, "mask")
             mask = np.clip(mask, 0, 1)
             sentences.append(remark)
         score = symmetry_score(reference, options.symmetry)

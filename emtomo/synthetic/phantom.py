@@ -7,7 +7,7 @@ import numpy as np
 
 from emtomo.compute.positions import to_voxels
 from emtomo.compute.rotations import from_directions, random_in_plane, random_rotations
-from emtomo.options import Param, checked
+from emtomo.options import Param, check_options
 from emtomo.synthetic.shapes import (
     MEMBRANE_PROTEIN,
     SOLUBLE_PROTEIN,
@@ -89,7 +89,7 @@ def make_phantom(options: PhantomOptions, molecules: dict[str, np.ndarray] | Non
         Densities in the places of the built-in ``membrane`` and ``soluble`` ones, at the
         sample's pixel size; the centre voxel of the first lies in the middle of the membrane.
     """
-    checked(options)
+    check_options(options)
     rng = np.random.default_rng(options.seed)
     shape = (options.size_z, options.size_y, options.size_x)
     extent = np.array(shape[::-1]) * options.pixel_size

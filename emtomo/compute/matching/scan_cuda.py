@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from emtomo.compute.device import device_arrays, simulated, threads
+from emtomo.compute.device import device_arrays, is_simulated, threads
 from emtomo.compute.matching.template import Template
 
 
@@ -14,7 +14,7 @@ def inverse_of(shape: tuple[int, ...]) -> Callable[[Any], Any]:
 
     The half transform may be overwritten.
     """
-    if simulated():
+    if is_simulated():
         from scipy.fft import irfftn
 
         return lambda out: np.ascontiguousarray(irfftn(out.view(np.complex64), shape, workers=threads()), np.float32)
@@ -72,5 +72,5 @@ def run_cuda(
         product_cuda[many, THREADS](flat_d, m, wide, scale_d, turns, number, source, spans_d, out)
         keep_best_cuda[few, THREADS](back(out), offset_d, factors[o], number, kind_d, allowed_d, best_d, which_d)
         on_progress()
-    host = (lambda a: a) if simulated() else xp.asnumpy
+    host = (lambda a: a) if is_simulated() else xp.asnumpy
     best[...], which[...] = host(best_d), host(which_d)

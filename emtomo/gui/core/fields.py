@@ -105,7 +105,7 @@ class Field:
         if isinstance(value, float) and not math.isfinite(value):
             return f"{self.label} must be a finite number, got {value}."
         if self.param is not None and not (self.optional and value == ""):
-            return self.param.problem(value) or (self.param.told(value) if self.param.told else "")
+            return self.param.problem(value) or (self.param.validate(value) if self.param.validate else "")
         return ""
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from emtomo.compute.fourier.filters import lowpass
 from emtomo.compute.masks import MaskOptions, create_mask
-from emtomo.compute.slices import contrast_limits, draw_slice, smoothed
+from emtomo.compute.slices import contrast_limits, draw_slice, smooth
 from emtomo.engine.project import EmtomoProject
 from emtomo.errors import EmtomoError
 from emtomo.gui.core.wizards import Texts, input_of
@@ -103,7 +103,7 @@ def _gauss(volume: np.ndarray, size: float, texts: Texts, name: str) -> Preview:
     plane = volume[len(volume) // 2]
 
     def draw(sigma: float) -> tuple[np.ndarray, np.ndarray, str]:
-        return _grey(plane), _grey(smoothed(plane, sigma)), f"Gaussian of {sigma:.2f} voxels"
+        return _grey(plane), _grey(smooth(plane, sigma)), f"Gaussian of {sigma:.2f} voxels"
 
     return Preview("Gaussian filter", "voxel", 0.0, 5.0, _number(texts, name, 0.5), draw)
 

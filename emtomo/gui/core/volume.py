@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from emtomo.compute.slices import contrast_limits, slab_mean, smoothed, to_bytes
+from emtomo.compute.slices import contrast_limits, slab_mean, smooth, to_bytes
 from emtomo.errors import EmtomoError
 from emtomo.io import images, mrc
 
@@ -172,7 +172,7 @@ class VolumeSource:
             if key in self._cache:
                 self._cache.move_to_end(key)
                 return self._cache[key]
-        made = smoothed(self._mean(axis, index, thickness), sigma)
+        made = smooth(self._mean(axis, index, thickness), sigma)
         with self._lock:
             self._cache[key] = made
             while len(self._cache) > KEPT:
