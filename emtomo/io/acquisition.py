@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from emtomo.errors import FormatError
-from emtomo.io.names import matched
+from emtomo.io.names import match_names
 from emtomo.io.text import numbers, read_table
 
 COLUMNS = ["tilt_min", "tilt_max", "tilt_step", "tilt_axis_angle"]
@@ -36,7 +36,7 @@ def read_acquisition(path: str | Path, tomogram_ids: list[str]) -> pd.DataFrame:
         raise FormatError(path, "needs a column with the names of the tomograms.")
     values = numbers(path, table, COLUMNS)
     rows = table[name_column].tolist()
-    found, missing, _ = matched(tomogram_ids, rows)
+    found, missing, _ = match_names(tomogram_ids, rows)
     if missing:
         raise FormatError(path, f"there is no row for {', '.join(missing)}.")
     place = [rows.index(found[name]) for name in tomogram_ids]

@@ -144,7 +144,7 @@ def write_zarr(path: str | Path, data: np.ndarray, pixel_size: float, levels: in
             {"type": "scale", "scale": scale}, {"type": "translation", "translation": shift}]})  # fmt: skip
         if min(level.shape) < 2:
             break
-        level = _halved(level)
+        level = _bin_by_two(level)
     axes = [{"name": a, "type": "space", "unit": "angstrom"} for a in "zyx"]
     group.attrs["multiscales"] = [{"version": "0.4", "name": target.stem, "axes": axes, "datasets": entries}]
     if target.is_dir():
@@ -152,7 +152,7 @@ def write_zarr(path: str | Path, data: np.ndarray, pixel_size: float, levels: in
     part.replace(target)
 
 
-def _halved(data: np.ndarray) -> np.ndarray:
+def _bin_by_two(data: np.ndarray) -> np.ndarray:
     even = data[tuple(slice(0, n // 2 * 2) for n in data.shape)].astype(np.float32)
     z, y, x = (n // 2 for n in even.shape)
     return even.reshape(z, 2, y, 2, x, 2).mean(axis=(1, 3, 5)).astype(data.dtype)

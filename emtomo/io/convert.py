@@ -8,8 +8,8 @@ import numpy as np
 from emtomo.errors import EmtomoError
 from emtomo.io import formats, star, volumes
 from emtomo.io.formats import FORMATS
-from emtomo.io.names import matched, stem, tomostar
-from emtomo.io.particles import Particles, Volume, concatenate
+from emtomo.io.names import match_names, stem, tomostar
+from emtomo.io.particles import ParticleList, VolumeGeometry, concatenate
 from emtomo.io.poses import to_relion
 from emtomo.io.recognise import recognise
 from emtomo.io.relion import ANGLES, VOXELS
@@ -20,7 +20,7 @@ _BY_SUFFIX = {".tbl": "dynamo", ".em": "motl", ".mod": "imod", ".csv": "text", "
 
 
 @dataclass
-class Done:
+class ConversionReport:
     """What a conversion did, in lines for the user, and the files that it wrote."""
 
     lines: list[str] = field(default_factory=list)
@@ -39,7 +39,7 @@ def convert_particles(
     angles: str = "normals",
     origin_offset: float = 0.0,
     box_size: int = 32,
-) -> Done:
+) -> ConversionReport:
     """Convert particles from one format to another.
 
     Parameters
@@ -66,7 +66,7 @@ def convert_particles(
     EmtomoError
         If something cannot be read, written, or matched.
     """
-    done = Done()
+    done = ConversionReport()
     sizes = volumes.read_volumes(tomograms) if tomograms else {}
     particles = _read(source, kind, table_map, sizes, angles, done)
     if sizes:
@@ -96,8 +96,12 @@ def convert_particles(
 
 
 def _optimisation_set(
-    target: Path, particles: Particles, tomograms: Path | None, sizes: dict[str, Volume], done: Done
-) -> Done:
+    target: Path,
+    particles: ParticleList,
+    tomograms: Path | None,
+    sizes: dict[str, VolumeGeometry],
+    done: ConversionReport,
+) -> ConversionReport:
     """Write RELION 5's particles and the optimisation set that names them and the tomograms.star they belong to."""
     if tomograms is None or tomograms.suffix != ".star":
         raise EmtomoError("An optimisation set names a tomograms.star; give it as the tomograms.")
@@ -110,8 +114,13 @@ def _optimisation_set(
 
 
 def _read(
-    source: Path, kind: str, table_map: Path | None, sizes: dict[str, Volume], angles: str, done: Done
-) -> Particles:
+    source: Path,
+    kind: str,
+    table_map: Path | None,
+    sizes: dict[str, VolumeGeometry],
+    angles: str,
+    done: ConversionReport,
+) -> ParticleList:
     paths = [source]
     if source.is_dir() and not any(source.glob("tomograms/volume_*")):
         paths = sorted(p for p in source.iterdir() if p.is_file() and (kind != "auto" or recognise(p) in FORMATS))
@@ -135,7 +144,7 @@ def _read(
     return particles
 
 
-def _match(particles: Particles, sizes: dict[str, Volume], done: Done) -> None:
+def _match(particles: ParticleList, sizes: dict[str, VolumeGeometry], done: ConversionReport) -> None:
     """Say which names have no partner; none at all is an error, unless the file names none and there is one."""
     names = [str(t) for t in dict.fromkeys(particles.tomograms) if t]
     if not names:
@@ -145,7 +154,7 @@ def _match(particles: Particles, sizes: dict[str, Volume], done: Done) -> None:
             )
         particles.tomograms = np.full(len(particles), next(iter(sizes)), object)
         return
-    found, missing, unused = matched(names, list(sizes))
+    found, missing, unused = match_names(names, list(sizes))
     if not found:
         raise EmtomoError(
             f"No name of a tomogram matches: the particles name {', '.join(names[:5])}, "
@@ -157,7 +166,7 @@ def _match(particles: Particles, sizes: dict[str, Volume], done: Done) -> None:
         done.lines.append(f"No particles for {', '.join(unused)}.")
 
 
-def target_kind(target: Path, particles: Particles) -> str:
+def target_kind(target: Path, particles: ParticleList) -> str:
     """Return the format that a file's name asks for."""
     suffix = target.suffix.lower()
     if suffix == ".star":
@@ -169,7 +178,7 @@ def target_kind(target: Path, particles: Particles) -> str:
     return _BY_SUFFIX[suffix]
 
 
-def dynamo_to_warp(table: Path, table_map: Path, target: Path) -> Done:
+def dynamo_to_warp(table: Path, table_map: Path, target: Path) -> ConversionReport:
     """Write a Dynamo table as the STAR file that Warp extracts from, column by column as dynamo2m's dynamo2warp.
 
     Shifts are added to the positions; tomograms are named as Warp names their tilt series.
@@ -177,13 +186,13 @@ def dynamo_to_warp(table: Path, table_map: Path, target: Path) -> Done:
     particles = formats.read(table, "dynamo", table_map=table_map)
     assert particles.rotations is not None
     _write_simple(target, particles, np.array([tomostar(str(n)) for n in particles.tomograms], object), last=True)
-    done = Done([*particles.notes, f"{len(particles)} particles written for Warp, shifts added."], [target])
+    done = ConversionReport([*particles.notes, f"{len(particles)} particles written for Warp, shifts added."], [target])
     used = len(set(particles.tomograms))
     done.lines.append(f"{used} tomograms have particles.")
     return done
 
 
-def downgrade(path: Path) -> Done:
+def downgrade(path: Path) -> ConversionReport:
     """Write RELION 3.1 (or 4) particles as RELION 3.0's beside them, ``name_rln3.0.star``: names, positions, angles.
 
     Origins are taken off the positions, as dynamo2m's relion_star_downgrade does, but in the pixel size of the
@@ -199,10 +208,12 @@ def downgrade(path: Path) -> Done:
         )
     target = path.with_name(f"{path.stem}_rln3.0.star")
     _write_simple(target, particles, particles.tomograms, last=False)
-    return Done([f"{len(particles)} particles written as RELION 3.0, origins taken off the positions."], [target])
+    return ConversionReport(
+        [f"{len(particles)} particles written as RELION 3.0, origins taken off the positions."], [target]
+    )
 
 
-def _write_simple(target: Path, particles: Particles, names: np.ndarray, last: bool) -> None:
+def _write_simple(target: Path, particles: ParticleList, names: np.ndarray, last: bool) -> None:
     import pandas as pd
 
     table = dict(zip(VOXELS, particles.centres.T, strict=True))

@@ -6,12 +6,12 @@ import numpy as np
 
 from emtomo.errors import EmtomoError
 from emtomo.io import containers, images, mrc
-from emtomo.io.convert import Done
+from emtomo.io.convert import ConversionReport
 
 _MRC = (".mrc", ".rec", ".mrcs", ".st", ".map")
 
 
-def convert_image(source: Path, target: Path, *, pixel_size: float | None = None) -> Done:
+def convert_image(source: Path, target: Path, *, pixel_size: float | None = None) -> ConversionReport:
     """Convert a volume or a stack: MRC, TIFF, EM, HDF5 or OME-Zarr to MRC, TIFF or OME-Zarr.
 
     Parameters
@@ -31,7 +31,7 @@ def convert_image(source: Path, target: Path, *, pixel_size: float | None = None
     size = pixel_size or info.pixel_size
     shape = "×".join(str(n) for n in info.shape[::-1])
     told = f", {size:g} Å per voxel" if size else ", pixel size not known"
-    done = Done([f"Recognised {info.format.upper()}: {shape} voxels{told}."], [target])
+    done = ConversionReport([f"Recognised {info.format.upper()}: {shape} voxels{told}."], [target])
     suffix = target.suffix.lower()
     if suffix in _MRC:
         mrc.write_volume(target, np.asarray(data), size)

@@ -9,9 +9,9 @@ import pandas as pd
 
 from emtomo.errors import EmtomoError
 from emtomo.io import ctf_files, imod_tilts, mdoc, relion_tilts, scipion_tilts, volumes, warp
-from emtomo.io.convert import Done
+from emtomo.io.convert import ConversionReport
 from emtomo.io.names import is_file, stem
-from emtomo.io.particles import Volume
+from emtomo.io.particles import VolumeGeometry
 from emtomo.io.recognise import recognise
 from emtomo.io.tilts import COLUMNS, Tilts, angles_of
 
@@ -110,7 +110,7 @@ def convert_tilts(
     to: str = "auto",
     pixel_size: float | None = None,
     tomograms: Path | None = None,
-) -> Done:
+) -> ConversionReport:
     """Convert alignments and CTFs of tilt series.
 
     Several series go to one file (tomograms, scipion-tilts, scipion-ctf), else to one file each in the folder `target`.
@@ -138,7 +138,7 @@ def convert_tilts(
     series = read_series(source, kind, pixel_size)
     if tomograms is not None:
         _take_sizes(series, volumes.read_volumes(tomograms))
-    done = Done()
+    done = ConversionReport()
     for tilts in series:
         done.lines.append(
             f"Recognised {LABELS.get(tilts.format, kind)} {tilts.name}: {len(tilts)} images{_told(tilts)}."
@@ -158,7 +158,7 @@ def convert_tilts(
     return done
 
 
-def _take_sizes(series: list[Tilts], sizes: Mapping[str, Volume]) -> None:
+def _take_sizes(series: list[Tilts], sizes: Mapping[str, VolumeGeometry]) -> None:
     """Set the size of every series' tomogram, in voxels of its images."""
     for tilts in series:
         found = sizes.get(stem(tilts.name))
@@ -167,7 +167,7 @@ def _take_sizes(series: list[Tilts], sizes: Mapping[str, Volume]) -> None:
             tilts.volume_size = (x, y, z)
 
 
-def _one(tilts: Tilts, target: Path, to: str, source: Path, done: Done) -> None:
+def _one(tilts: Tilts, target: Path, to: str, source: Path, done: ConversionReport) -> None:
     needed = {"tlt": "angle", "xf": "rotation", "defocus": "defocus_u", "xtilt": "x_tilt"}.get(to, "angle")
     if needed not in tilts.table:
         raise EmtomoError(f"{source} says nothing of {COLUMNS[needed]}, which {LABELS[to]} need.")

@@ -9,12 +9,12 @@ import numpy as np
 from emtomo.errors import FormatError
 from emtomo.io.eman import number, read_json
 from emtomo.io.names import stem
-from emtomo.io.particles import Particles
+from emtomo.io.particles import ParticleList
 from emtomo.io.poses import is_rotation
-from emtomo.io.text import whole, write_text
+from emtomo.io.text import to_int64, write_text
 
 
-def read_copick(path: str | Path) -> Particles:
+def read_copick(path: str | Path) -> ParticleList:
     """Read picks: location in Å, transformation_ a 4 × 4 matrix that takes the reference to the tomogram."""
     found = read_json(path)
     points = found.get("points")
@@ -35,14 +35,14 @@ def read_copick(path: str | Path) -> Particles:
     transforms = np.array(matrices)
     step = found.get("voxel_spacing")
     n = len(places)
-    particles = Particles(
+    particles = ParticleList(
         np.full(n, str(found.get("run_name") or stem(Path(path).resolve().parent.parent.name)), object),
         np.array(places),
         transforms[:, :3, 3].copy(),
         transforms[:, :3, :3].copy(),
         unit="angstrom",
         format="copick",
-        columns={"group": whole(np.array(group)), "score": np.array(score)},
+        columns={"group": to_int64(np.array(group)), "score": np.array(score)},
     )
     if step is not None:
         particles.pixel_size = np.full(n, number(path, step, "voxel_spacing"))
@@ -67,7 +67,7 @@ def _matrix(path: str | Path, k: int, rows: Any) -> np.ndarray:
     return matrix
 
 
-def write_copick(path: str | Path, particles: Particles, run_name: str) -> None:
+def write_copick(path: str | Path, particles: ParticleList, run_name: str) -> None:
     """Write the particles of one tomogram; positions in Å from the first voxel."""
     n = len(particles)
     matrices = np.tile(np.eye(4), (n, 1, 1))

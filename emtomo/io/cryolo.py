@@ -6,11 +6,11 @@ import numpy as np
 
 from emtomo.errors import FormatError
 from emtomo.io import star
-from emtomo.io.particles import Particles, no_names
-from emtomo.io.text import as_numbers, matrix, read_text, whole
+from emtomo.io.particles import ParticleList, no_names
+from emtomo.io.text import as_numbers, matrix, read_text, to_int64
 
 
-def read_cbox(path: str | Path) -> Particles:
+def read_cbox(path: str | Path) -> ParticleList:
     """Read a crYOLO .cbox file, version 1.0.
 
     CoordinateX and Y are the corner of a box, half its width and height from the centre; CoordinateZ is the centre's
@@ -27,19 +27,19 @@ def read_cbox(path: str | Path) -> Particles:
     positions[:, :2] = values[:, :2] + values[:, 2:] / 2
     if "CoordinateZ" in table and not table["CoordinateZ"].isna().all():
         positions[:, 2] = star.floats(path, table, ["CoordinateZ"])[:, 0]
-    particles = Particles(no_names(len(table)), positions, np.zeros((len(table), 3)), family="cbox", format="cbox")
+    particles = ParticleList(no_names(len(table)), positions, np.zeros((len(table), 3)), family="cbox", format="cbox")
     if "Confidence" in table and np.isfinite(score := as_numbers(table["Confidence"])).all():
         particles.columns["score"] = score
     if "filamentid" in table and np.isfinite(group := as_numbers(table["filamentid"])).all():
-        particles.columns["group"] = whole(group)
+        particles.columns["group"] = to_int64(group)
     used = {"CoordinateX", "CoordinateY", "CoordinateZ", "Confidence", "filamentid"}
     particles.other = table[[c for c in table if c not in used]]
     return particles
 
 
-def read_box(path: str | Path) -> Particles:
+def read_box(path: str | Path) -> ParticleList:
     """Read an EMAN .box file of an image: corner x, y, width, height."""
     values = matrix(path, read_text(path), (4, 5), "a box file")
     positions = np.full((len(values), 3), np.nan)
     positions[:, :2] = values[:, :2] + values[:, 2:4] / 2
-    return Particles(no_names(len(values)), positions, np.zeros((len(values), 3)), format="box")
+    return ParticleList(no_names(len(values)), positions, np.zeros((len(values), 3)), format="box")

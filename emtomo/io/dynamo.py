@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from emtomo.errors import FormatError
-from emtomo.io.particles import Particles
+from emtomo.io.particles import ParticleList
 from emtomo.io.poses import from_dynamo, to_dynamo
-from emtomo.io.text import matrix, read_text, whole, write_text
+from emtomo.io.text import matrix, read_text, to_int64, write_text
 
 COLUMNS = (
     "tag", "aligned", "averaged", "dx", "dy", "dz", "tdrot", "tilt", "narot", "cc", "cc2", "cpu", "ftype", "ymintilt",
@@ -20,7 +20,7 @@ COLUMNS = (
 _UNDERSTOOD = {"tag", "dx", "dy", "dz", "tdrot", "tilt", "narot", "cc", "tomo", "reg", "class", "x", "y", "z", "apix"}
 
 
-def read_tbl(path: str | Path) -> Particles:
+def read_tbl(path: str | Path) -> ParticleList:
     """Read a Dynamo table of 26 to 42 columns.
 
     The refined centre is (x, y, z) + (dx, dy, dz) in voxels of the tomogram; the rotation is that of
@@ -39,16 +39,16 @@ def read_tbl(path: str | Path) -> Particles:
         text, odd = _without_complex(path, text)
     values = matrix(path, text, (26, len(COLUMNS)), "a Dynamo table")
     named = dict(zip(COLUMNS, values.T, strict=False))
-    particles = Particles(
-        whole(named["tomo"]).astype(str).astype(object),
+    particles = ParticleList(
+        to_int64(named["tomo"]).astype(str).astype(object),
         values[:, 23:26],
         values[:, 3:6],
         from_dynamo(values[:, 6:9]),
         columns={
-            "id": whole(named["tag"]),
+            "id": to_int64(named["tag"]),
             "score": named["cc"],
-            "group": whole(named["reg"]),
-            "class_number": whole(named["class"]),
+            "group": to_int64(named["reg"]),
+            "class_number": to_int64(named["class"]),
         },
         family="dynamo",
         format="dynamo",
@@ -85,13 +85,13 @@ def _without_complex(path: str | Path, text: str) -> tuple[str, dict[int, list[s
     }
 
 
-def write_tbl(path: str | Path, particles: Particles, numbers: dict[str, int]) -> None:
+def write_tbl(path: str | Path, particles: ParticleList, numbers: dict[str, int]) -> None:
     """Write a Dynamo table of 35 columns, 42 where the file that was read had them.
 
     Parameters
     ----------
     path : str or Path
-    particles : Particles
+    particles : ParticleList
         In voxels from the first one.
     numbers : dict
         Number of every tomogram by name, for column 20.
@@ -148,7 +148,7 @@ def write_doc(path: str | Path, names: dict[int, str]) -> None:
     write_text(path, "".join(f"{number} {name}\n" for number, name in sorted(names.items())))
 
 
-def numbered(particles: Particles) -> dict[str, int]:
+def numbered(particles: ParticleList) -> dict[str, int]:
     """Return a number for every tomogram's name: its own where all names are numbers, else by first appearance."""
     names = [str(name) for name in dict.fromkeys(particles.tomograms)]
     if all(name.isdecimal() and len(name) < 10 for name in names):

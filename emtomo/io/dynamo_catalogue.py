@@ -8,8 +8,8 @@ import numpy as np
 from emtomo.errors import EmtomoError, FormatError
 from emtomo.io.dynamo import read_tbl
 from emtomo.io.matfile import read_matlab
-from emtomo.io.particles import Particles, concatenate, no_names
-from emtomo.io.text import LARGEST_NUMBER, whole
+from emtomo.io.particles import ParticleList, concatenate, no_names
+from emtomo.io.text import LARGEST_NUMBER, to_int64
 
 _ADVICE = (
     "In MATLAB: m = dread('FILE'); s = struct(m); save('model.mat', 's', '-v7'), or export a table with "
@@ -17,7 +17,7 @@ _ADVICE = (
 )
 
 
-def read_model(path: str | Path) -> Particles:
+def read_model(path: str | Path) -> ParticleList:
     """Read the points of a Dynamo model, where a structure was saved instead of an object of a class (.mat, .omd).
 
     Any structure with points (n × 3, voxels) is taken; group_labels become groups.
@@ -36,9 +36,9 @@ def read_model(path: str | Path) -> Particles:
     labels = holder.get("group_labels")
     group = np.ones(len(points), np.int64)
     if isinstance(labels, np.ndarray) and labels.size == len(points):
-        group = whole(labels.ravel())
+        group = to_int64(labels.ravel())
     n = len(points)
-    return Particles(no_names(n), points, np.zeros((n, 3)), columns={"group": group}, format="dynamo-model")
+    return ParticleList(no_names(n), points, np.zeros((n, 3)), columns={"group": group}, format="dynamo-model")
 
 
 def _with_points(value: Any, depth: int) -> dict[str, Any] | None:
@@ -54,7 +54,7 @@ def _with_points(value: Any, depth: int) -> dict[str, Any] | None:
     return next((f for v in inner if depth and (f := _with_points(v, depth - 1)) is not None), None)
 
 
-def read_catalogue(path: str | Path) -> Particles:
+def read_catalogue(path: str | Path) -> ParticleList:
     """Read all particles of a catalogue folder: tables, else models, under ``tomograms/volume_N``.
 
     The tomogram is the volume's number N (see the table map of the catalogue for its name).

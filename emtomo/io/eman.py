@@ -9,9 +9,9 @@ import numpy as np
 
 from emtomo.errors import FormatError
 from emtomo.io.names import stem
-from emtomo.io.particles import Particles
+from emtomo.io.particles import ParticleList
 from emtomo.io.poses import from_alignment, is_rotation, to_alignment
-from emtomo.io.text import read_text, whole, write_text
+from emtomo.io.text import read_text, to_int64, write_text
 
 _KEY = re.compile(r"""^\(\s*(['"])(.*)\1\s*,\s*(\d{1,9})\s*\)$""")
 DEPTH = 100  # levels of brackets; deeper ones are no file of EMAN
@@ -50,7 +50,7 @@ def number(path: str | Path, value: object, what: str) -> float:
     return float(value)  # type: ignore[arg-type]
 
 
-def read_info(path: str | Path) -> Particles:
+def read_info(path: str | Path) -> ParticleList:
     """Read the 3D boxes of an EMAN2 info file.
 
     With ``apix_unbin`` positions are unbinned voxels from the tomogram's centre, without it voxels of the tomogram
@@ -77,14 +77,14 @@ def read_info(path: str | Path) -> Particles:
     classes = found.get("class_list")
     classes = classes if isinstance(classes, dict) else {}
     labels = [_label(classes.get(str(int(k)))) for k in values[:, 4]]
-    particles = Particles(
+    particles = ParticleList(
         np.full(n, name, object),
         values[:, :3],
         np.zeros((n, 3)),
         origin="corner" if step is None else "centre",
         pixel_size=np.full(n, np.nan if step is None else step),
         format="eman",
-        columns={"score": values[:, 3], "group": whole(values[:, 4]), "label": np.array(labels, object)},
+        columns={"score": values[:, 3], "group": to_int64(values[:, 4]), "label": np.array(labels, object)},
     )
     if step is None:
         particles.notes.append("No apix_unbin: positions are voxels of the tomogram from its first one.")
@@ -98,13 +98,13 @@ def _label(entry: object) -> str:
     return str(entry.get("name", "")) if isinstance(entry, dict) else str(entry or "")
 
 
-def write_info(path: str | Path, particles: Particles, box_size: int = 64) -> None:
+def write_info(path: str | Path, particles: ParticleList, box_size: int = 64) -> None:
     """Write the particles of one tomogram as an EMAN2 info file; what else stands in a file there is kept.
 
     Parameters
     ----------
     path : str or Path
-    particles : Particles
+    particles : ParticleList
         In voxels: from the centre, written with ``apix_unbin`` (the pixel size), or from the first voxel, without.
     box_size : int
         Voxels.
@@ -130,7 +130,7 @@ def write_info(path: str | Path, particles: Particles, box_size: int = 64) -> No
     write_text(path, json.dumps(found, indent=1))
 
 
-def read_particle_list(path: str | Path) -> Particles:
+def read_particle_list(path: str | Path) -> ParticleList:
     """Read aligned particles: ``{"('file.hdf', n)": {"score", "xform.align3d": {"matrix": "[12 numbers]"}}}``.
 
     The matrix takes the box to the reference (row by row, 3 × 4, translation in voxels); see
@@ -163,7 +163,7 @@ def read_particle_list(path: str | Path) -> Particles:
     rotations, shifts = from_alignment(found)
     images = [f"{k + 1:06d}@{file}" for k, file in zip(index, files, strict=True)]
     names = np.array([stem(file).split("__")[0] for file in files], object)
-    return Particles(
+    return ParticleList(
         names,
         np.full((len(files), 3), np.nan),
         shifts,
@@ -174,7 +174,7 @@ def read_particle_list(path: str | Path) -> Particles:
     )
 
 
-def write_particle_list(path: str | Path, particles: Particles) -> None:
+def write_particle_list(path: str | Path, particles: ParticleList) -> None:
     """Write aligned particles as EMAN2's list; images are ``number@file``, or numbered from the first."""
     n = len(particles)
     rotations = np.tile(np.eye(3), (n, 1, 1)) if particles.rotations is None else particles.rotations

@@ -22,10 +22,10 @@ from emtomo.io import (
     warp_m,
 )
 from emtomo.io.names import stem
-from emtomo.io.particles import Particles, Volume, convert_frame
+from emtomo.io.particles import ParticleList, VolumeGeometry, convert_frame
 from emtomo.io.recognise import recognise
 
-Sizes = Mapping[str, Volume]
+Sizes = Mapping[str, VolumeGeometry]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Format:
     ----------
     label : str
     read : callable
-        Path in, :class:`Particles` out.
+        Path in, :class:`ParticleList` out.
     holds : frozenset of str
         What the format can carry: rotation, tomograms, pixel_size, tags, other, and names of columns.
     suffix : str
@@ -48,7 +48,7 @@ class Format:
     """
 
     label: str
-    read: Callable[[Path], Particles]
+    read: Callable[[Path], ParticleList]
     holds: frozenset[str] = frozenset()
     suffix: str = ""
     unit: str = "voxel"
@@ -105,7 +105,7 @@ def read(
     table_map: str | Path | None = None,
     sizes: Sizes | None = None,
     angles: str = "normals",
-) -> Particles:
+) -> ParticleList:
     """Read particles of any format.
 
     Parameters
@@ -141,20 +141,20 @@ def read(
     else:
         particles = FORMATS[kind].read(path)
     if kind == "relion3.0" and (particles.unit, particles.flat) == ("voxel", False) and len(particles):
-        _normalised(particles)
+        _recognise_fractions(particles)
     if table_map is not None:
         _name(particles, dynamo.read_doc(table_map), path)
     return particles
 
 
-def _normalised(particles: Particles) -> None:
+def _recognise_fractions(particles: ParticleList) -> None:
     """Take positions that all lie between 0 and 1 as fractions of the tomogram (Warp: coordinates are normalized)."""
     if len(particles) > 1 and (particles.positions >= 0).all() and (particles.positions <= 1).all():
         particles.unit = "fraction"
         particles.notes.append("All positions lie between 0 and 1: taken as fractions of the tomogram's size.")
 
 
-def _name(particles: Particles, names: dict[str, str], path: Path) -> None:
+def _name(particles: ParticleList, names: dict[str, str], path: Path) -> None:
     numbers = [str(n) for n in dict.fromkeys(particles.tomograms)]
     missing = [n for n in numbers if n not in names]
     if missing:
@@ -162,7 +162,7 @@ def _name(particles: Particles, names: dict[str, str], path: Path) -> None:
     particles.tomograms = np.array([names[str(n)] for n in particles.tomograms], object)
 
 
-def unoriented_message(particles: Particles) -> list[str]:
+def unoriented_message(particles: ParticleList) -> list[str]:
     """Return a sentence when only some particles have an orientation: files have angles for all or none."""
     if particles.rotations is None:
         return []
@@ -170,7 +170,7 @@ def unoriented_message(particles: Particles) -> list[str]:
     return [f"{n} of {len(particles)} particles have no orientation; angles of zero stand for it."] if n else []
 
 
-def lost(particles: Particles, kind: str, sizes: Sizes | None = None) -> list[str]:
+def lost(particles: ParticleList, kind: str, sizes: Sizes | None = None) -> list[str]:
     """Return what these particles have and a format cannot hold, in words; `sizes` as in :func:`write`."""
     holds, has = FORMATS[kind].holds, set(particles.columns)
     if kind == "eman" and _origin(kind, particles, sizes) == "corner":
@@ -198,7 +198,7 @@ def lost(particles: Particles, kind: str, sizes: Sizes | None = None) -> list[st
 
 def write(
     path: str | Path,
-    particles: Particles,
+    particles: ParticleList,
     kind: str,
     *,
     pixel_size: float | None = None,
@@ -211,7 +211,7 @@ def write(
     ----------
     path : str or Path
         For formats of one tomogram and particles of several: a folder, one file for each.
-    particles : Particles
+    particles : ParticleList
     kind : str
         One of `WRITTEN`.
     pixel_size : float, optional
@@ -264,7 +264,7 @@ def write(
     return [path]
 
 
-def _as_it_is(particles: Particles, pixel_size: float | None, sizes: Sizes | None) -> Particles:
+def _as_it_is(particles: ParticleList, pixel_size: float | None, sizes: Sizes | None) -> ParticleList:
     if pixel_size is None and particles.unit == "voxel" and particles.origin == "corner":
         return particles
     if particles.flat:
@@ -272,7 +272,7 @@ def _as_it_is(particles: Particles, pixel_size: float | None, sizes: Sizes | Non
     return convert_frame(particles, "voxel", "corner", pixel_size=pixel_size, volumes=sizes)
 
 
-def _origin(kind: str, particles: Particles, sizes: Sizes | None) -> str:
+def _origin(kind: str, particles: ParticleList, sizes: Sizes | None) -> str:
     """Return where positions are counted from: EMAN's from the centre only where sizes and pixel size are known."""
     unknown = not sizes or np.isnan(particles.pixel_size).any()
     if kind == "eman" and particles.origin == "corner" and unknown:
@@ -280,7 +280,7 @@ def _origin(kind: str, particles: Particles, sizes: Sizes | None) -> str:
     return FORMATS[kind].origin
 
 
-def _write_each(path: Path, particles: Particles, kind: str, sizes: Sizes, box_size: int) -> list[Path]:
+def _write_each(path: Path, particles: ParticleList, kind: str, sizes: Sizes, box_size: int) -> list[Path]:
     """Write one file for each tomogram: `path` itself for one, else files in the folder `path`."""
     names = [str(n) for n in dict.fromkeys(particles.tomograms)] or [""]
     written = []

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from emtomo.errors import FormatError
-from emtomo.io.particles import Particles, no_names
+from emtomo.io.particles import ParticleList, no_names
 from emtomo.io.text import write_bytes
 
 _HEADER, _OBJECT = 240, 176
@@ -27,7 +27,7 @@ class Contour:
 
 
 @dataclass
-class Model:
+class ImodModel:
     """An IMOD model.
 
     Attributes
@@ -47,7 +47,7 @@ class Model:
     offset: np.ndarray
 
 
-def read_chunks(path: str | Path) -> Model:
+def read_chunks(path: str | Path) -> ImodModel:
     """Read an IMOD model: big-endian header, then chunks of a 4-letter name and their bytes up to IEOF.
 
     IMOD's file format (imodel_files, version 1.2). A chunk that claims more than the file holds is an error.
@@ -61,7 +61,7 @@ def read_chunks(path: str | Path) -> Model:
     size = struct.unpack(">3i", raw[136:148])
     units, pixel = struct.unpack(">i", raw[220:224])[0], struct.unpack(">f", raw[216:220])[0]
     known = np.isfinite(pixel) and pixel > 0 and -13 < units < 4 and units != 0
-    model = Model([], size, pixel * 10.0 ** (units - ANGSTROM) if known else np.nan, np.zeros(3))
+    model = ImodModel([], size, pixel * 10.0 ** (units - ANGSTROM) if known else np.nan, np.zeros(3))
     place, objects, closed, scattered = _HEADER, 0, False, False
     while place + 4 <= len(raw):
         name = raw[place : place + 4]
@@ -104,7 +104,7 @@ def _ints(path: str | Path, raw: bytes, place: int, count: int) -> tuple[int, ..
     return struct.unpack(f">{count}i", raw[place : place + 4 * count])
 
 
-def read_model(path: str | Path, size: tuple[int, int, int] | None = None) -> Particles:
+def read_model(path: str | Path, size: tuple[int, int, int] | None = None) -> ParticleList:
     """Read the points of an IMOD model as particles in voxels from the first one's centre.
 
     If every contour has two points, and no object is of scattered points, each is one particle and the second point
@@ -131,7 +131,7 @@ def read_model(path: str | Path, size: tuple[int, int, int] | None = None) -> Pa
     else:
         points = np.concatenate([c.points for c in contours])
         group = np.repeat(np.arange(len(contours)) if (lengths > 2).any() else objects, lengths) + 1
-    particles = Particles(
+    particles = ParticleList(
         no_names(len(points)),
         points - model.offset - _HALF,
         np.zeros((len(points), 3)),
@@ -150,7 +150,7 @@ def read_model(path: str | Path, size: tuple[int, int, int] | None = None) -> Pa
     return particles
 
 
-def write_model(path: str | Path, particles: Particles, size: tuple[int, int, int] | None = None) -> None:
+def write_model(path: str | Path, particles: ParticleList, size: tuple[int, int, int] | None = None) -> None:
     """Write particles of one tomogram as an IMOD model: one object for each group.
 
     Scattered points; with orientations, contours of two points, centre and tip of the z axis (10 voxels).
@@ -158,7 +158,7 @@ def write_model(path: str | Path, particles: Particles, size: tuple[int, int, in
     Parameters
     ----------
     path : str or Path
-    particles : Particles
+    particles : ParticleList
         In voxels from the first one.
     size : tuple, optional
         x, y, z of the tomogram.

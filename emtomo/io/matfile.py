@@ -62,7 +62,7 @@ def read_matlab(path: str | Path) -> dict[str, Any]:
         while place + 8 <= len(raw):
             kind, body, place = _element(raw, place, order)
             if kind == _COMPRESSED:
-                body = _inflated(body)
+                body = _inflate(body)
                 kind, body, _ = _element(body, 0, order)
             if kind == _MATRIX:
                 name, value = _matrix(body, order, 0)
@@ -72,7 +72,7 @@ def read_matlab(path: str | Path) -> dict[str, Any]:
     return found
 
 
-def _inflated(body: bytes) -> bytes:
+def _inflate(body: bytes) -> bytes:
     worker = zlib.decompressobj()
     plain = worker.decompress(body, LARGEST)
     if worker.unconsumed_tail:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from emtomo.errors import FormatError
 from emtomo.io.text import is_number, read_text
-from emtomo.io.tilts import Tilts, accumulated
+from emtomo.io.tilts import Tilts, accumulate_dose
 
 _SECTION = re.compile(r"^\[\s*(ZValue|FrameSet|MontSection)\s*=\s*(.*?)\s*\]$")
 _TITLE = re.compile(r"^\[?T = (.*?)\]?$")
@@ -62,7 +62,7 @@ def read_mdoc(path: str | Path) -> Tilts:
             "name": [re.split(r"[/\\]", s.get("SubFramePath", ""))[-1] for s in images],
             "angle": angle,
             "acquisition_order": order,
-            "dose": accumulated(np.array(dose), order),
+            "dose": accumulate_dose(np.array(dose), order),
         }
     )
     tilts = Tilts(table, name=re.sub(r"(\.(mrc|st|tif|tiff|eer))*\.mdoc$", "", Path(path).name), format="mdoc")

@@ -8,9 +8,9 @@ import pandas as pd
 from emtomo.errors import EmtomoError, FormatError
 from emtomo.io import star
 from emtomo.io.images import EM_HEADER, read_em
-from emtomo.io.particles import Particles, no_names
+from emtomo.io.particles import ParticleList, no_names
 from emtomo.io.poses import from_motl, to_motl
-from emtomo.io.text import read_text, whole, write_bytes
+from emtomo.io.text import read_text, to_int64, write_bytes
 
 ROWS = 20
 _STOPGAP = ["motl_idx", "tomo_num", "object", "subtomo_num", "halfset", "orig_x", "orig_y", "orig_z", "score",
@@ -18,7 +18,7 @@ _STOPGAP = ["motl_idx", "tomo_num", "object", "subtomo_num", "halfset", "orig_x"
 _KEPT_ROWS = {"subtomo_a": 1, "subtomo_b": 2, "row7": 6, "row14": 13, "row15": 14, "row16": 15}
 
 
-def read_motl(path: str | Path) -> Particles:
+def read_motl(path: str | Path) -> ParticleList:
     """Read an AV3 or TOM motive list: an EM image of 20 numbers a particle.
 
     Numbers (from 1): 1 score, 4 particle, 5 tomogram, 6 object, 8 to 10 position, 11 to 13 shift, 17 phi, 18 psi,
@@ -39,25 +39,25 @@ def read_motl(path: str | Path) -> Particles:
     bad = ~np.isfinite(rows[:, needed]).all(axis=1)
     if bad.any():
         raise FormatError(path, f"particle {int(np.argmax(bad)) + 1} has a position, shift or angle that is no number.")
-    return _from_rows(rows, whole(rows[:, 4]).astype(str).astype(object), rows[:, 7:10], "motl")
+    return _from_rows(rows, to_int64(rows[:, 4]).astype(str).astype(object), rows[:, 7:10], "motl")
 
 
-def _from_rows(rows: np.ndarray, names: np.ndarray, positions: np.ndarray, name: str) -> Particles:
-    return Particles(
+def _from_rows(rows: np.ndarray, names: np.ndarray, positions: np.ndarray, name: str) -> ParticleList:
+    return ParticleList(
         names, positions, rows[:, 10:13].copy(), from_motl(rows[:, 16:19]),
-        columns={"score": np.nan_to_num(rows[:, 0]), "id": whole(rows[:, 3]), "group": whole(rows[:, 5]),
-                 "class_number": whole(rows[:, 19])},
+        columns={"score": np.nan_to_num(rows[:, 0]), "id": to_int64(rows[:, 3]), "group": to_int64(rows[:, 5]),
+                 "class_number": to_int64(rows[:, 19])},
         other=pd.DataFrame({key: rows[:, k] for key, k in _KEPT_ROWS.items()}), family="motl", format=name,
     )  # fmt: skip
 
 
-def write_motl(path: str | Path, particles: Particles, numbers: dict[str, int]) -> None:
+def write_motl(path: str | Path, particles: ParticleList, numbers: dict[str, int]) -> None:
     """Write an AV3 motive list; float32, as the format has it.
 
     Parameters
     ----------
     path : str or Path
-    particles : Particles
+    particles : ParticleList
         In voxels from the first one.
     numbers : dict
         Number of every tomogram by name.
@@ -82,7 +82,7 @@ def write_motl(path: str | Path, particles: Particles, numbers: dict[str, int]) 
     write_bytes(path, header.tobytes() + rows.astype("<f4").tobytes())
 
 
-def read_stopgap(path: str | Path) -> Particles:
+def read_stopgap(path: str | Path) -> ParticleList:
     """Read a STOPGAP motive list (block ``data_stopgap_motivelist``).
 
     Centre = orig + shift, in voxels from the first one; the rotation is that of AV3; halfset A and B are halves 1, 2.
@@ -100,8 +100,8 @@ def read_stopgap(path: str | Path) -> Particles:
             raise FormatError(path, f"column {missing[0]} is missing.")
         return star.floats(path, table, list(columns))
 
-    particles = Particles(
-        whole(numbers("tomo_num")[:, 0]).astype(str).astype(object),
+    particles = ParticleList(
+        to_int64(numbers("tomo_num")[:, 0]).astype(str).astype(object),
         numbers("orig_x", "orig_y", "orig_z"),
         numbers("x_shift", "y_shift", "z_shift") if "x_shift" in table else np.zeros((len(table), 3)),
         from_motl(numbers("phi", "psi", "the")) if "phi" in table else None,
@@ -112,7 +112,7 @@ def read_stopgap(path: str | Path) -> Particles:
     for name, column in pairs.items():
         if column in table:
             values = numbers(column)[:, 0]
-            particles.columns[name] = values if name == "score" else whole(values)
+            particles.columns[name] = values if name == "score" else to_int64(values)
     if "halfset" in table:
         number = {"A": 1, "B": 2}
         particles.columns["half"] = np.array([number.get(str(h).upper(), 0) for h in table["halfset"]])
@@ -122,7 +122,7 @@ def read_stopgap(path: str | Path) -> Particles:
     return particles
 
 
-def write_stopgap(path: str | Path, particles: Particles, numbers: dict[str, int]) -> None:
+def write_stopgap(path: str | Path, particles: ParticleList, numbers: dict[str, int]) -> None:
     """Write a STOPGAP motive list; parameters as in :func:`write_motl`."""
     n = len(particles)
     columns = particles.columns
@@ -150,7 +150,7 @@ def write_stopgap(path: str | Path, particles: Particles, numbers: dict[str, int
     star.write_blocks(path, {"stopgap_motivelist": table}, particles.tags.as_text())
 
 
-def read_peet(path: str | Path) -> Particles:
+def read_peet(path: str | Path) -> ParticleList:
     """Read a PEET motive list (``name_MOTL_….csv``); positions stand in the IMOD model beside it (``name.mod``).
 
     One line of names, then the 20 numbers of AV3, whose positions are not used.

@@ -59,7 +59,7 @@ def stem(name: str) -> str:
     return _EXTENSIONS.sub("", base) or base
 
 
-def matched(wanted: list[str], known: list[str]) -> tuple[dict[str, str], list[str], list[str]]:
+def match_names(wanted: list[str], known: list[str]) -> tuple[dict[str, str], list[str], list[str]]:
     """Match names by their stems.
 
     Returns

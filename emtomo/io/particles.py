@@ -65,7 +65,7 @@ class Tags:
 
 
 @dataclass(frozen=True)
-class Volume:
+class VolumeGeometry:
     """Size (x, y, z in voxels) and pixel size in Å of a tomogram that positions belong to."""
 
     size: tuple[int, int, int]
@@ -73,7 +73,7 @@ class Volume:
 
 
 @dataclass
-class Particles:
+class ParticleList:
     """Particles of one file, as that file means them.
 
     Attributes
@@ -141,14 +141,14 @@ class Particles:
         """Whether these are 2D particles: x and y, but no z."""
         return bool(len(self) and np.isnan(self.positions[:, 2]).all() and np.isfinite(self.positions[:, :2]).all())
 
-    def select(self, keep: np.ndarray) -> "Particles":
+    def select(self, keep: np.ndarray) -> "ParticleList":
         """Return the particles where `keep` (a mask or indices) says so."""
         chosen = np.asarray(keep)
 
         def part(values: np.ndarray | None) -> np.ndarray | None:
             return None if values is None else values[chosen]
 
-        return Particles(
+        return ParticleList(
             self.tomograms[chosen], self.positions[chosen], self.shifts[chosen], part(self.rotations), self.unit,
             self.origin, self.pixel_size[chosen], part(self.frames),
             {k: v[chosen] for k, v in self.columns.items()},
@@ -158,7 +158,7 @@ class Particles:
         )  # fmt: skip
 
 
-def concatenate(parts: list[Particles]) -> Particles:
+def concatenate(parts: list[ParticleList]) -> ParticleList:
     """Return the particles of several files as one; columns that not all have are left out.
 
     Raises
@@ -176,7 +176,7 @@ def concatenate(parts: list[Particles]) -> Particles:
     rotations = None if all(p.rotations is None for p in parts) else np.concatenate(turned)
     frames = [p.frames for p in parts if p.frames is not None]
     shared = set.intersection(*(set(p.columns) for p in parts))
-    return Particles(
+    return ParticleList(
         np.concatenate([p.tomograms for p in parts]),
         np.concatenate([p.positions for p in parts]),
         np.concatenate([p.shifts for p in parts]),
@@ -216,20 +216,20 @@ def _middle(origin: str, size: np.ndarray) -> np.ndarray:
 
 
 def convert_frame(
-    particles: Particles,
+    particles: ParticleList,
     unit: str,
     origin: str,
     *,
     pixel_size: float | np.ndarray | None = None,
-    volumes: Mapping[str, Volume] | None = None,
-) -> Particles:
+    volumes: Mapping[str, VolumeGeometry] | None = None,
+) -> ParticleList:
     """Return the same particles with positions and shifts in another unit or from another origin.
 
     Parameters
     ----------
-    particles : Particles
+    particles : ParticleList
     unit, origin : str
-        As in :class:`Particles`.
+        As in :class:`ParticleList`.
     pixel_size : float or (n,) array, optional
         Å per voxel of the result; by default that of the positions as they are.
     volumes : mapping, optional
@@ -271,7 +271,7 @@ def convert_frame(
 _PLACES = {"corner": "first voxel", "centre": "centre", "half": "centre"}
 
 
-def _volume_of(particles: Particles, volumes: Mapping[str, Volume]) -> tuple[np.ndarray, np.ndarray]:
+def _volume_of(particles: ParticleList, volumes: Mapping[str, VolumeGeometry]) -> tuple[np.ndarray, np.ndarray]:
     """Return size (n, 3) and pixel size (n,) of every particle's tomogram, NaN where not known."""
     names, place = np.unique(particles.tomograms.astype(str), return_inverse=True)
     found = [volumes.get(stem(name)) if name else None for name in names]

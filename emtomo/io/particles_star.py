@@ -10,7 +10,7 @@ import pandas as pd
 from emtomo.errors import FormatError
 from emtomo.io import star
 from emtomo.io.names import is_file
-from emtomo.io.particles import Particles, Tags
+from emtomo.io.particles import ParticleList, Tags
 from emtomo.io.relion import CENTRED, VOXELS, particles_of
 from emtomo.io.relion_write import write_relion
 
@@ -164,7 +164,7 @@ def write_particles(
         If a name has a quote in it, which a STAR file cannot hold.
     """
     n = len(frame)
-    particles = Particles(
+    particles = ParticleList(
         frame["tomogram_id"].to_numpy(object),
         frame[[f"coordinate_{a}" for a in "xyz"]].to_numpy(float),
         frame[[f"shift_{a}" for a in "xyz"]].to_numpy(float) / pixel_size,

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from emtomo.errors import EmtomoError, FormatError
-from emtomo.io.particles import Particles, no_names
-from emtomo.io.text import comments, matrix, numbers, read_table, read_text, whole, write_text
+from emtomo.io.particles import ParticleList, no_names
+from emtomo.io.text import comments, matrix, numbers, read_table, read_text, to_int64, write_text
 
 _ROTATION = [f"r{i}{j}" for i in (1, 2, 3) for j in (1, 2, 3)]
 _NUMBERS = ("group", "score", "class_number", "half", "id")
@@ -17,7 +17,7 @@ ANGLES = ("normals", "relion", "dynamo", "motl")
 _TOMOGRAM = ("tomogram_id", "tomogram", "ts", "tomo", "tsid")
 
 
-def read_points(path: str | Path, angles: str = "normals") -> Particles:
+def read_points(path: str | Path, angles: str = "normals") -> ParticleList:
     """Read positions from a text table.
 
     Named columns: x, y, z; tomogram_id, group, score, class_number, half, role, label, model, shift_x to shift_z, and
@@ -41,29 +41,29 @@ def read_points(path: str | Path, angles: str = "normals") -> Particles:
     first = next((s for s in (line.strip() for line in text.split("\n")) if s and s[0] not in "#%"), "")
     words = first.replace(",", " ").replace(";", " ").split()
     if len(words) in (3, 4, 6, 7) and not any(c.isalpha() and c not in "eE" for w in words for c in w):
-        particles = _nameless(matrix(path, text.replace(";", " "), (3, 7), "a list of points"), angles)
+        particles = _read_nameless_columns(matrix(path, text.replace(";", " "), (3, 7), "a list of points"), angles)
     else:
-        particles = _named(path, read_table(path))
+        particles = _read_named_columns(path, read_table(path))
     for comment in comments(text):
         particles.tags.take_text(comment)
     return particles
 
 
-def _nameless(values: np.ndarray, angles: str) -> Particles:
+def _read_nameless_columns(values: np.ndarray, angles: str) -> ParticleList:
     from emtomo.compute.rotations import from_directions
     from emtomo.io import poses
 
     width = values.shape[1]
-    particles = Particles(no_names(len(values)), values[:, :3], np.zeros((len(values), 3)))
+    particles = ParticleList(no_names(len(values)), values[:, :3], np.zeros((len(values), 3)))
     if width in (4, 7):
-        particles.columns["group"] = whole(values[:, 3])
+        particles.columns["group"] = to_int64(values[:, 3])
     if width in (6, 7):
         turn = from_directions if angles == "normals" else getattr(poses, f"from_{angles}")
         particles.rotations = turn(values[:, -3:])
     return particles
 
 
-def _named(path: str | Path, frame: pd.DataFrame) -> Particles:
+def _read_named_columns(path: str | Path, frame: pd.DataFrame) -> ParticleList:
     named = {str(name).lower(): name for name in frame.columns}
     if not {"x", "y", "z"} <= set(named):
         raise FormatError(path, "columns x, y, z are needed, or 3, 4, 6 or 7 plain columns of numbers.")
@@ -73,7 +73,7 @@ def _named(path: str | Path, frame: pd.DataFrame) -> Particles:
         return numbers(path, frame, [named[c] for c in columns])
 
     source = next((named[name] for name in _TOMOGRAM if name in named), None)
-    particles = Particles(
+    particles = ParticleList(
         frame[source].to_numpy(object) if source else no_names(n),
         values("x", "y", "z"),
         np.zeros((n, 3)),
@@ -83,7 +83,7 @@ def _named(path: str | Path, frame: pd.DataFrame) -> Particles:
     for name in _NUMBERS:
         if name in named:
             column = values(name)[:, 0]
-            particles.columns[name] = column if name == "score" else whole(column)
+            particles.columns[name] = column if name == "score" else to_int64(column)
             used.add(named[name])
     for name in _WORDS:
         if name in named:
@@ -121,7 +121,7 @@ def _orientation(
     return None
 
 
-def write_points(path: str | Path, particles: Particles) -> None:
+def write_points(path: str | Path, particles: ParticleList) -> None:
     """Write positions as CSV with every column that is known; the rotation as r11 to r33."""
     data: dict[str, object] = {}
     if (particles.tomograms != "").any():

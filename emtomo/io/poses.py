@@ -31,7 +31,7 @@ def _angles(order: _Order, rotations: np.ndarray) -> np.ndarray:
     return angles
 
 
-def _wrapped(angles: np.ndarray) -> np.ndarray:
+def _wrap(angles: np.ndarray) -> np.ndarray:
     return 180.0 - np.mod(180.0 - angles, 360.0)
 
 
@@ -45,7 +45,7 @@ def from_relion(angles: np.ndarray) -> np.ndarray:
 
 def to_relion(rotations: np.ndarray) -> np.ndarray:
     """Return (n, 3) rot, tilt, psi of (n, 3, 3) rotations; see :func:`from_relion`."""
-    return _wrapped(_angles("ZYZ", np.swapaxes(rotations, 1, 2)))
+    return _wrap(_angles("ZYZ", np.swapaxes(rotations, 1, 2)))
 
 
 def from_dynamo(angles: np.ndarray) -> np.ndarray:
@@ -64,7 +64,7 @@ def to_dynamo(rotations: np.ndarray) -> np.ndarray:
     turned = np.stack([180.0 - tdrot, tilt, -180.0 - narot], axis=1)
     pole = tilt == 0
     turned[pole, 2], turned[pole, 0] = turned[pole, 2] + turned[pole, 0], 0.0
-    return _wrapped(turned)
+    return _wrap(turned)
 
 
 def from_motl(angles: np.ndarray) -> np.ndarray:
@@ -75,7 +75,7 @@ def from_motl(angles: np.ndarray) -> np.ndarray:
 
 def to_motl(rotations: np.ndarray) -> np.ndarray:
     """Return (n, 3) phi, psi, theta; see :func:`from_motl`."""
-    return _wrapped(_angles("zxz", rotations)[:, [0, 2, 1]])
+    return _wrap(_angles("zxz", rotations)[:, [0, 2, 1]])
 
 
 def from_alignment(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -48,7 +48,7 @@ def recognise(path: str | Path) -> str:
     binary = _binary(path, start)
     if binary:
         return binary
-    text = _decoded(path, start)
+    text = _decode(path, start)
     if text.lstrip()[:1] == "{":
         return _json(path, text)
     if "<TiltSeries" in text or text.lstrip()[:5] == "<?xml":
@@ -97,7 +97,7 @@ def _binary(path: Path, start: bytes) -> str | None:
     return "image" if path.suffix.lower() in (".mrc", ".rec", ".mrcs", ".st", ".ali", ".map") else None
 
 
-def _decoded(path: Path, start: bytes) -> str:
+def _decode(path: Path, start: bytes) -> str:
     encoding = "utf-16" if start[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         text = start.decode(encoding, errors="ignore")

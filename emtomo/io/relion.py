@@ -7,9 +7,9 @@ import pandas as pd
 
 from emtomo.errors import FormatError
 from emtomo.io import star
-from emtomo.io.particles import Particles, no_names
+from emtomo.io.particles import ParticleList, no_names
 from emtomo.io.poses import from_relion
-from emtomo.io.text import as_numbers, whole
+from emtomo.io.text import as_numbers, to_int64
 
 CENTRED = [f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ"]
 VOXELS = [f"rlnCoordinate{axis}" for axis in "XYZ"]
@@ -29,7 +29,7 @@ MICROGRAPH = ("rlnMicrographPixelSize", "rlnMicrographOriginalPixelSize", "rlnIm
 _SIZES = ["rlnMagnification", "rlnDetectorPixelSize", "rlnPixelSize"]
 
 
-def read_relion(path: str | Path) -> Particles:
+def read_relion(path: str | Path) -> ParticleList:
     """Read particles of RELION 3.0, 3.1, 4 or 5, of Warp, or 2D particles.
 
     Positions are rlnCoordinateX/Y/Z in voxels (of the tilt series in RELION 4) or rlnCenteredCoordinate*Angst in Å
@@ -45,7 +45,7 @@ def read_relion(path: str | Path) -> Particles:
     return particles_of(path, star.read_blocks(path))
 
 
-def particles_of(path: str | Path, blocks: dict[str, pd.DataFrame]) -> Particles:
+def particles_of(path: str | Path, blocks: dict[str, pd.DataFrame]) -> ParticleList:
     """Return the particles in the blocks of a STAR file; see :func:`read_relion`."""
     table = next((b for b in blocks.values() if set(VOXELS[:2]) <= set(b) or set(CENTRED) <= set(b)), None)
     if table is None:
@@ -57,7 +57,7 @@ def particles_of(path: str | Path, blocks: dict[str, pd.DataFrame]) -> Particles
     optics = next((blocks[name] for name in blocks if name == "optics" and len(blocks[name])), None)
     centred = set(CENTRED) <= set(table)
     source = next((c for c in ("rlnTomoName", "rlnMicrographName") if c in table), None)
-    particles = Particles(
+    particles = ParticleList(
         star.words(table, source) if source else no_names(len(table)),
         _positions(path, table, centred),
         np.zeros((len(table), 3)),
@@ -114,7 +114,7 @@ def _positions(path: str | Path, table: pd.DataFrame, centred: bool) -> np.ndarr
     return positions
 
 
-def _poses(path: str | Path, table: pd.DataFrame, particles: Particles) -> None:
+def _poses(path: str | Path, table: pd.DataFrame, particles: ParticleList) -> None:
     """Set rotations, frames and shifts."""
     if set(ANGLES) <= set(table):
         particles.rotations = from_relion(star.floats(path, table, ANGLES))
@@ -168,7 +168,7 @@ def pixel_sizes(
 
 
 def _columns(
-    path: str | Path, table: pd.DataFrame, particles: Particles, source: str | None, optics: pd.DataFrame | None
+    path: str | Path, table: pd.DataFrame, particles: ParticleList, source: str | None, optics: pd.DataFrame | None
 ) -> None:
     """Set the further columns, and those that are kept as they are."""
     understood = {source, *VOXELS, *CENTRED, *ANGLES, *FRAME, *ORIGIN, *ORIGIN_ANGST, *_WORDS.values()}
@@ -178,7 +178,7 @@ def _columns(
             continue
         understood.add(column)
         values = as_numbers(table[column])
-        particles.columns[name] = values if name == "score" else whole(values)
+        particles.columns[name] = values if name == "score" else to_int64(values)
     for name, column in _WORDS.items():
         if column in table:
             particles.columns[name] = star.words(table, column)

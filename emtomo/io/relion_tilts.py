@@ -9,7 +9,7 @@ from emtomo.errors import FormatError
 from emtomo.io import star
 from emtomo.io.names import stem
 from emtomo.io.tilts import Tilts
-from emtomo.io.volumes import beside
+from emtomo.io.volumes import find_referenced_file
 
 _COLUMNS = {
     "x_tilt": "rlnTomoXTilt", "angle": "rlnTomoYTilt", "rotation": "rlnTomoZRot", "shift_x": "rlnTomoXShiftAngst",
@@ -90,7 +90,7 @@ def read_tomograms(path: str | Path) -> dict[str, Tilts]:
         if name in blocks:
             tilts = _tilts(path, str(name), blocks[name])
         elif "rlnTomoTiltSeriesStarFile" in table:
-            tilts = read_tilt_star(beside(path, str(row["rlnTomoTiltSeriesStarFile"])))
+            tilts = read_tilt_star(find_referenced_file(path, str(row["rlnTomoTiltSeriesStarFile"])))
         else:
             raise FormatError(path, f"there is no block and no file with the tilts of {name}.")
         _whole(path, table, k, tilts)

@@ -10,7 +10,7 @@ import pandas as pd
 from emtomo.errors import EmtomoError
 from emtomo.io import star
 from emtomo.io.names import stem, tomostar
-from emtomo.io.particles import Particles, Volume, convert_frame
+from emtomo.io.particles import ParticleList, VolumeGeometry, convert_frame
 from emtomo.io.poses import to_relion
 from emtomo.io.relion import ANGLES, CENTRED, FRAME, MICROGRAPH, ORIGIN, ORIGIN_ANGST, VOXELS
 from emtomo.io.text import as_numbers
@@ -27,18 +27,18 @@ _NAMES = {
 
 def write_relion(
     path: str | Path,
-    particles: Particles,
+    particles: ParticleList,
     version: str = "relion3.1",
     *,
     pixel_size: float | None = None,
-    volumes: Mapping[str, Volume] | None = None,
+    volumes: Mapping[str, VolumeGeometry] | None = None,
 ) -> None:
     """Write particles as a STAR file.
 
     Parameters
     ----------
     path : str or Path
-    particles : Particles
+    particles : ParticleList
     version : {"relion3.0", "relion3.1", "relion4", "relion5", "warp"}
         relion3.0 and warp: one block, origins in voxels; 3.1: optics, origins in Å; 4: rlnTomoName and positions in
         voxels of the tilt series; 5: positions in Å from the centre. warp names tomograms ``name.tomostar``.
@@ -94,7 +94,7 @@ def _size_column(optics: pd.DataFrame | None, version: str) -> str:
     return next((c for c in MICROGRAPH if optics is not None and c in optics), MICROGRAPH[-1])
 
 
-def _optics_pixels(particles: Particles, column: str) -> np.ndarray | None:
+def _optics_pixels(particles: ParticleList, column: str) -> np.ndarray | None:
     """Return the pixel size in which a version counts positions, for every particle, if its optics group says it."""
     optics, groups = particles.optics, particles.other.get("rlnOpticsGroup")
     if optics is None or groups is None or not {"rlnOpticsGroup", column} <= set(optics):
@@ -104,7 +104,7 @@ def _optics_pixels(particles: Particles, column: str) -> np.ndarray | None:
     return sizes if np.isfinite(sizes).all() and (sizes > 0).all() else None
 
 
-def _tomogram_names(particles: Particles, version: str) -> np.ndarray:
+def _tomogram_names(particles: ParticleList, version: str) -> np.ndarray:
     names = particles.tomograms
     if version == "warp":
         of = {name: tomostar(str(name)) if name else "" for name in dict.fromkeys(names)}
@@ -112,7 +112,7 @@ def _tomogram_names(particles: Particles, version: str) -> np.ndarray:
     return np.where(names == "", "unknown", names)
 
 
-def _numbered(particles: Particles) -> dict[str, np.ndarray]:
+def _numbered(particles: ParticleList) -> dict[str, np.ndarray]:
     """Return rlnTomoParticleId, and rlnTomoParticleName as ``name/number`` unless the file had one."""
     ids = particles.columns.get("id", np.arange(1, len(particles) + 1))
     if len(np.unique(ids)) < len(ids):
@@ -125,7 +125,7 @@ def _numbered(particles: Particles) -> dict[str, np.ndarray]:
     return told
 
 
-def _pose(particles: Particles, version: str, tomo: bool) -> dict[str, np.ndarray]:
+def _pose(particles: ParticleList, version: str, tomo: bool) -> dict[str, np.ndarray]:
     """Return angles and origins: RELION's sign, in the frame of the boxes where they have one of their own."""
     told: dict[str, np.ndarray] = {}
     rotations, shifts = particles.rotations, particles.shifts
@@ -144,7 +144,7 @@ def _pose(particles: Particles, version: str, tomo: bool) -> dict[str, np.ndarra
     return told | dict(zip(ORIGIN_ANGST[: 2 if particles.flat else 3], 0.0 - (shifts * step).T, strict=False))
 
 
-def _single(table: dict[str, Any], particles: Particles) -> dict[str, Any]:
+def _single(table: dict[str, Any], particles: ParticleList) -> dict[str, Any]:
     if np.isfinite(particles.pixel_size).all():
         table["rlnMagnification"] = np.full(len(particles), 10000.0)
         table["rlnDetectorPixelSize"] = particles.pixel_size
@@ -157,7 +157,7 @@ def _single(table: dict[str, Any], particles: Particles) -> dict[str, Any]:
     return {"": pd.DataFrame(table)}
 
 
-def _optics(particles: Particles, version: str) -> tuple[pd.DataFrame, np.ndarray]:
+def _optics(particles: ParticleList, version: str) -> tuple[pd.DataFrame, np.ndarray]:
     """Return the optics groups and the group of every particle: one for each pixel size if the file had none."""
     step = particles.pixel_size
     column = _size_column(particles.optics, version)

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from emtomo.errors import FormatError
-from emtomo.io.particles import Particles
+from emtomo.io.particles import ParticleList
 from emtomo.io.poses import from_alignment, is_rotation, to_alignment
-from emtomo.io.text import as_numbers, whole
+from emtomo.io.text import as_numbers, to_int64
 
 SQLITE = b"SQLite format 3\x00"
 _SQL = {"Float": "REAL", "Integer": "INTEGER", "Boolean": "INTEGER"}
@@ -192,7 +192,7 @@ def matrices(path: str | Path, column: pd.Series) -> np.ndarray:
     return out
 
 
-def read_scipion(path: str | Path) -> Particles:
+def read_scipion(path: str | Path) -> ParticleList:
     """Read coordinates, mesh points or subtomograms of Scipion.
 
     Positions are voxels of the set's sampling rate from the tomogram's centre (half its size); the matrix takes the
@@ -218,7 +218,7 @@ def read_scipion(path: str | Path) -> Particles:
     rate = as_numbers(pd.Series([found.properties.get("_samplingRate")], dtype=object))[0]
     name = next((c for c in (f"{start}_tomoId", "_volName") if c in items), None)
     names = items[name].fillna("").astype(str).to_numpy(object) if name else np.full(len(items), "", object)
-    particles = Particles(
+    particles = ParticleList(
         names,
         positions,
         shifts,
@@ -230,9 +230,9 @@ def read_scipion(path: str | Path) -> Particles:
     for key, attribute in (("group", f"{start}_groupId"), ("class_number", "_classId"), ("score", f"{start}_score")):
         if attribute in items:
             values = np.nan_to_num(as_numbers(items[attribute]))
-            particles.columns[key] = values if key == "score" else whole(values)
+            particles.columns[key] = values if key == "score" else to_int64(values)
     if "_filename" in items:
-        index = whole(as_numbers(items["_index"])) if "_index" in items else np.zeros(len(items), int)
+        index = to_int64(as_numbers(items["_index"])) if "_index" in items else np.zeros(len(items), int)
         files = [f"{k:06d}@{f}" if k > 0 else str(f) for k, f in zip(index, items["_filename"], strict=True)]
         particles.columns["image"] = np.array(files, object)
     return particles
@@ -243,13 +243,13 @@ _COORDINATE = [("_x", "Float"), ("_y", "Float"), ("_z", "Float"), ("_volId", "In
                ("_score", "Float")]  # fmt: skip
 
 
-def write_scipion(path: str | Path, particles: Particles, box_size: int = 0) -> None:
+def write_scipion(path: str | Path, particles: ParticleList, box_size: int = 0) -> None:
     """Write a SetOfCoordinates3D; SetOfSubTomograms where the particles have boxes, SetOfMeshes for points of models.
 
     Parameters
     ----------
     path : str or Path
-    particles : Particles
+    particles : ParticleList
         In voxels from half the tomogram's size.
     box_size : int
         Voxels.

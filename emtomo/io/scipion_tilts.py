@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from emtomo.errors import FormatError
-from emtomo.io.particles import Volume
+from emtomo.io.particles import VolumeGeometry
 from emtomo.io.scipion import ScipionSet, matrices, read_set, write_set
-from emtomo.io.text import as_numbers, whole
+from emtomo.io.text import as_numbers, to_int64
 from emtomo.io.tilts import Tilts
 
 _ACQUISITION = [
@@ -75,10 +75,10 @@ def _images(path: str | Path, found: ScipionSet, part: pd.DataFrame) -> Tilts:
     rate = as_numbers(pd.Series([found.properties.get("_samplingRate")], dtype=object))[0]
     tilts.pixel_size = rate if rate > 0 else np.nan
     if "_filename" in part and "_index" in part:
-        index = whole(as_numbers(part["_index"]))
+        index = to_int64(as_numbers(part["_index"]))
         table["name"] = [f"{k:06d}@{f}" if k > 0 else str(f) for k, f in zip(index, part["_filename"], strict=True)]
     if "_acqOrder" in part:
-        table["acquisition_order"] = whole(as_numbers(part["_acqOrder"]))
+        table["acquisition_order"] = to_int64(as_numbers(part["_acqOrder"]))
     for name, attribute in (("dose", "_acquisition._doseInitial"),):
         if attribute in part and np.isfinite(dose := as_numbers(part[attribute])).all():
             table[name] = dose
@@ -90,7 +90,7 @@ def _images(path: str | Path, found: ScipionSet, part: pd.DataFrame) -> Tilts:
         shift = -np.linalg.solve(a, d[:, :, None])[:, :, 0] * (tilts.pixel_size if rate > 0 else 1.0)
         table["rotation"] = -np.degrees(np.arctan2(a[:, 1, 0] - a[:, 0, 1], a[:, 0, 0] + a[:, 1, 1]))
         table["shift_x"], table["shift_y"] = shift.T
-    table["excluded"] = 1 - whole(as_numbers(part["enabled"])) if "enabled" in part else 0
+    table["excluded"] = 1 - to_int64(as_numbers(part["enabled"])) if "enabled" in part else 0
     for key, attribute in _OPTICS.items():
         column = f"_acquisition.{attribute}"
         if column in part and np.isfinite(value := as_numbers(part[column])[0]):
@@ -150,7 +150,7 @@ def _image_rows(tilts: Tilts, rate: float) -> list[tuple[Any, ...]]:
     shift = np.stack([tilts.column("shift_x"), tilts.column("shift_y")], axis=1) / rate
     c, s = np.cos(turn), np.sin(turn)
     dx, dy = -(c * shift[:, 0] - s * shift[:, 1]), -(s * shift[:, 0] + c * shift[:, 1])
-    order = whole(tilts.column("acquisition_order"))
+    order = to_int64(tilts.column("acquisition_order"))
     order = order if order.any() else np.arange(1, len(tilts) + 1)
     names = tilts.table.get("name", pd.Series([f"{tilts.name}.mrc"] * len(tilts)))
     rows = []
@@ -189,7 +189,7 @@ def write_ctf(path: str | Path, series: list[Tilts]) -> None:
     write_set(path, "SetOfCTFTomoSeries", "CTFTomoSeries", {}, head, rows, parts)
 
 
-def write_tomograms(path: str | Path, volumes: Mapping[str, tuple[str, Volume]]) -> None:
+def write_tomograms(path: str | Path, volumes: Mapping[str, tuple[str, VolumeGeometry]]) -> None:
     """Write a SetOfTomograms: file and size of every tomogram by id; the origin is half the size, as Scipion's is.
 
     Raises

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from emtomo.errors import FormatError
-from emtomo.io.text import _BOMS, LARGEST_NUMBER, as_numbers, deadly
+from emtomo.io.text import _BOMS, LARGEST_NUMBER, as_numbers, crashes_parser
 
 _WORD = re.compile(rb"'[^'\n]*'(?=\s|$)|\"[^\"\n]*\"(?=\s|$)|[^\s]+")
 _COMMENT = re.compile(rb"^[ \t]*#.*$", re.MULTILINE)
@@ -97,7 +97,7 @@ def _block(path: str | Path, raw: bytes, start: int, end: int) -> pd.DataFrame:
         if place < end and raw[place:end].strip():
             raise FormatError(path, "neither a comment, a name that starts with _, nor a row of a loop.", first)
         frame = pd.DataFrame({n: pd.Series([v], dtype=object) for n, v in zip(names, values, strict=True)})
-        frame = _numericised(frame)
+        frame = _convert_numbers(frame)
     else:
         frame = _rows(path, raw, place, end, names, first)
     frame.attrs["line"] = first
@@ -113,9 +113,9 @@ def _rows(path: str | Path, raw: bytes, start: int, end: int, names: list[str], 
     if not names:
         raise FormatError(path, "a loop has rows but no column names.", first)
     if b"'" in body or b'"' in body:
-        return _numericised(pd.DataFrame(_quoted(path, body, len(names), first), columns=names, dtype=object))
+        return _convert_numbers(pd.DataFrame(_split_quoted(path, body, len(names), first), columns=names, dtype=object))
     line = body.lstrip().split(b"\n", 1)[0]
-    if len(line.split()) == len(names) and not deadly(body):
+    if len(line.split()) == len(names) and not crashes_parser(body):
         try:
             frame = pd.read_csv(
                 BytesIO(body), sep=r"\s+", header=None, names=names, index_col=False, engine="c", quoting=3,
@@ -127,10 +127,10 @@ def _rows(path: str | Path, raw: bytes, start: int, end: int, names: list[str], 
             last = frame[names[-1]]  # a short row ends in a cell without value
             if not last.isna().any() and not (last.dtype == object and last.eq("").any()):
                 return frame
-    return _numericised(pd.DataFrame(_quoted(path, body, len(names), first), columns=names, dtype=object))
+    return _convert_numbers(pd.DataFrame(_split_quoted(path, body, len(names), first), columns=names, dtype=object))
 
 
-def _quoted(path: str | Path, body: bytes, width: int, first: int) -> list[list[str]]:
+def _split_quoted(path: str | Path, body: bytes, width: int, first: int) -> list[list[str]]:
     """Return the rows' words one line after the other: for quotes, and to find the line that is wrong."""
     rows = []
     for n, line in enumerate(body.split(b"\n"), first):
@@ -148,7 +148,7 @@ def _plain(word: bytes) -> str:
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text
 
 
-def _numericised(frame: pd.DataFrame) -> pd.DataFrame:
+def _convert_numbers(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the columns that hold only numbers (or nothing) as numbers."""
     for name in frame.columns:
         empty = frame[name].isin(_NOTHING)

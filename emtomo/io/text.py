@@ -103,7 +103,7 @@ def numbers(path: str | Path, frame: pd.DataFrame, columns: list[str]) -> np.nda
     return values
 
 
-def deadly(body: bytes) -> bool:
+def crashes_parser(body: bytes) -> bool:
     """Return whether text holds a number at which pandas' parser crashes the interpreter (2.3, xstrtod).
 
     That is one of hundreds of digits, or one whose exponent does not fit 32 bits.
@@ -124,12 +124,12 @@ def deadly(body: bytes) -> bool:
 def as_numbers(column: pd.Series) -> np.ndarray:
     """Return a column as floats, NaN where a cell is no number (or one that no float can hold)."""
     if column.dtype == object:
-        column = column.where(np.array([not deadly(str(cell).encode()) for cell in column], bool))
+        column = column.where(np.array([not crashes_parser(str(cell).encode()) for cell in column], bool))
     with np.errstate(all="ignore"):
         return pd.to_numeric(column, errors="coerce").to_numpy(float, na_value=np.nan)
 
 
-def whole(values: np.ndarray) -> np.ndarray:
+def to_int64(values: np.ndarray) -> np.ndarray:
     """Return floats as int64, clipped to what a 32-bit count can be, so that no rubbish overflows."""
     return np.clip(np.nan_to_num(np.asarray(values, float)), -(2**31), 2**31).astype(np.int64)
 
@@ -159,7 +159,7 @@ def matrix(path: str | Path, text: str, widths: tuple[int, int], what: str) -> n
         wanted = f"{widths[0]}" if widths[0] == widths[1] else f"{widths[0]} to {widths[1]}"
         raise FormatError(path, f"{what} has {wanted} columns of numbers, got {width}.", lines[0][0])
     try:
-        if deadly("\n".join(line for _, line in lines).encode()):
+        if crashes_parser("\n".join(line for _, line in lines).encode()):
             raise OverflowError
         frame = pd.read_csv(
             StringIO("\n".join(line.replace(",", " ") for _, line in lines)),

@@ -115,7 +115,7 @@ def angles_of(rotations: np.ndarray) -> np.ndarray:
     return tilt_angles(rotations)
 
 
-def accumulated(exposure: np.ndarray, order: np.ndarray) -> np.ndarray:
+def accumulate_dose(exposure: np.ndarray, order: np.ndarray) -> np.ndarray:
     """Return the dose before every image: the sum of the `exposure` of the images taken earlier."""
     place = np.argsort(np.argsort(order, kind="stable"), kind="stable")
     in_time = np.asarray(exposure, float)[np.argsort(order, kind="stable")]

@@ -8,7 +8,7 @@ import numpy as np
 from emtomo.errors import EmtomoError, FormatError
 from emtomo.io import images, scipion, star
 from emtomo.io.names import is_file, stem
-from emtomo.io.particles import Volume
+from emtomo.io.particles import VolumeGeometry
 from emtomo.io.text import as_numbers
 
 _SIZE = ["rlnTomoSizeX", "rlnTomoSizeY", "rlnTomoSizeZ"]
@@ -16,7 +16,7 @@ _IMAGES = (".mrc", ".rec", ".em", ".tif", ".tiff", ".hdf", ".h5", ".map")
 LARGEST = 1_000_000  # voxels along an axis
 
 
-def read_volumes(path: str | Path) -> dict[str, Volume]:
+def read_volumes(path: str | Path) -> dict[str, VolumeGeometry]:
     """Return size and pixel size of tomograms by the stem of their name.
 
     Parameters
@@ -44,17 +44,17 @@ def read_volumes(path: str | Path) -> dict[str, Volume]:
     return {stem(path.name): _of_image(path)}
 
 
-def _of_image(path: Path) -> Volume:
+def _of_image(path: Path) -> VolumeGeometry:
     info = images.describe(path)
-    return Volume((info.shape[2], info.shape[1], info.shape[0]), info.pixel_size)
+    return VolumeGeometry((info.shape[2], info.shape[1], info.shape[0]), info.pixel_size)
 
 
-def _of_star(path: Path) -> dict[str, Volume]:
+def _of_star(path: Path) -> dict[str, VolumeGeometry]:
     blocks = star.read_blocks(path)
     table = next((b for b in blocks.values() if "rlnTomoTomogramsFile" in b and len(b)), None)
     if table is not None:  # an optimisation set: paths are from RELION's project folder
         name = str(table["rlnTomoTomogramsFile"].iloc[0])
-        return _of_star(beside(path, name))
+        return _of_star(find_referenced_file(path, name))
     table = next((b for b in blocks.values() if {"rlnTomoName", *_SIZE} <= set(b)), None)
     if table is None or len(table) == 0:
         raise FormatError(path, "no block has rlnTomoName and rlnTomoSizeX/Y/Z.")
@@ -66,12 +66,12 @@ def _of_star(path: Path) -> dict[str, Volume]:
         steps = star.floats(path, table, ["rlnTomoTiltSeriesPixelSize"])[:, 0]
     names = star.words(table, "rlnTomoName")
     return {
-        stem(str(name)): Volume((int(x), int(y), int(z)), float(step))
+        stem(str(name)): VolumeGeometry((int(x), int(y), int(z)), float(step))
         for name, (x, y, z), step in zip(names, sizes, steps, strict=True)
     }
 
 
-def beside(path: Path, name: str, up: int = 4) -> Path:
+def find_referenced_file(path: Path, name: str, up: int = 4) -> Path:
     """Return the file `name` named in `path`: relative to it, to a folder above it, or to here.
 
     Raises
@@ -87,7 +87,7 @@ def beside(path: Path, name: str, up: int = 4) -> Path:
     raise FormatError(path, f"the file {name[:80]} that it names is missing.")
 
 
-def _of_scipion(path: Path) -> dict[str, Volume]:
+def _of_scipion(path: Path) -> dict[str, VolumeGeometry]:
     found = scipion.read_set(path)
     if "_filename" not in found.items or len(found.items) == 0:
         raise FormatError(path, f"a {found.name or 'set'} of Scipion, but none of tomograms.")
@@ -97,12 +97,12 @@ def _of_scipion(path: Path) -> dict[str, Volume]:
     for name, file, rate in zip(names, found.items["_filename"], rates, strict=True):
         size = str(found.properties.get("_firstDim") or "").split(",")
         try:
-            volume = _of_image(beside(path, str(file)))
+            volume = _of_image(find_referenced_file(path, str(file)))
         except EmtomoError:
             if len(size) < 3 or not all(s.strip().isdecimal() for s in size[:3]):
                 raise
-            volume = Volume((int(size[0]), int(size[1]), int(size[2])), 0.0)
-        volumes[stem(str(name))] = Volume(volume.size, float(rate) if rate > 0 else volume.pixel_size)
+            volume = VolumeGeometry((int(size[0]), int(size[1]), int(size[2])), 0.0)
+        volumes[stem(str(name))] = VolumeGeometry(volume.size, float(rate) if rate > 0 else volume.pixel_size)
     return volumes
 
 
@@ -115,14 +115,14 @@ def read_optimisation_set(path: str | Path) -> tuple[Path, Path | None]:
     """Return the files of particles and of tomograms that an optimisation set names."""
     for block in star.read_blocks(path).values():
         if "rlnTomoParticlesFile" in block and len(block):
-            particles = beside(Path(path), str(block["rlnTomoParticlesFile"].iloc[0]))
+            particles = find_referenced_file(Path(path), str(block["rlnTomoParticlesFile"].iloc[0]))
             if "rlnTomoTomogramsFile" not in block:
                 return particles, None
-            return particles, beside(Path(path), str(block["rlnTomoTomogramsFile"].iloc[0]))
+            return particles, find_referenced_file(Path(path), str(block["rlnTomoTomogramsFile"].iloc[0]))
     raise FormatError(path, "no block has rlnTomoParticlesFile.")
 
 
-def size_of(volumes: Mapping[str, Volume], name: str) -> tuple[int, int, int] | None:
+def size_of(volumes: Mapping[str, VolumeGeometry], name: str) -> tuple[int, int, int] | None:
     """Return the size of the tomogram `name`, or ``None``; the only one there is belongs to every name."""
     found = volumes.get(stem(name)) or (next(iter(volumes.values())) if len(volumes) == 1 and not name else None)
     return found.size if found else None

@@ -9,14 +9,14 @@ import pandas as pd
 from emtomo.errors import FormatError
 from emtomo.io import star
 from emtomo.io.names import tomostar
-from emtomo.io.particles import Particles, no_names
+from emtomo.io.particles import ParticleList, no_names
 from emtomo.io.poses import from_relion, to_relion
-from emtomo.io.text import as_numbers, whole
+from emtomo.io.text import as_numbers, to_int64
 
 _SAMPLE = re.compile(r"^wrp(Coordinate[XYZ]|Angle(?:Rot|Tilt|Psi))(\d+)$")
 
 
-def read_m(path: str | Path) -> Particles:
+def read_m(path: str | Path) -> ParticleList:
     """Read M's particles: wrpCoordinateX1 … in Å from the tomogram's first voxel, wrpAngleRot1 … as RELION's.
 
     The first sample (before most of the dose) is the pose; the others are kept as they are.
@@ -30,7 +30,7 @@ def read_m(path: str | Path) -> Particles:
     angles = [f"wrpAngle{a}1" for a in ("Rot", "Tilt", "Psi")]
     rotations = from_relion(star.floats(path, table, angles)) if set(angles) <= set(table) else None
     source = "wrpSourceName" if "wrpSourceName" in table else None
-    particles = Particles(
+    particles = ParticleList(
         star.words(table, source) if source else no_names(len(table)),
         star.floats(path, table, columns),
         np.zeros((len(table), 3)),
@@ -40,7 +40,7 @@ def read_m(path: str | Path) -> Particles:
         format="m",
     )
     if "wrpRandomSubset" in table and np.isfinite(half := as_numbers(table["wrpRandomSubset"])).all():
-        particles.columns["half"] = whole(half)
+        particles.columns["half"] = to_int64(half)
     for comment in star.star_comments(path):
         particles.tags.take_text(comment)
     used = {*columns, *angles, source, "wrpRandomSubset"}
@@ -51,7 +51,7 @@ def read_m(path: str | Path) -> Particles:
     return particles
 
 
-def write_m(path: str | Path, particles: Particles) -> None:
+def write_m(path: str | Path, particles: ParticleList) -> None:
     """Write M's particles; positions in Å from the first voxel."""
     names = {n: tomostar(str(n)) if n else "unknown" for n in dict.fromkeys(particles.tomograms)}
     table: dict[str, object] = {f"wrpCoordinate{a}1": particles.centres[:, k] for k, a in enumerate("XYZ")}

@@ -11,8 +11,8 @@ from emtomo.engine.lineage import upstream
 from emtomo.engine.table import TableSet
 from emtomo.errors import EmtomoError
 from emtomo.io import formats
-from emtomo.io.convert import Done, target_kind
-from emtomo.io.particles import Particles, Tags, Volume
+from emtomo.io.convert import ConversionReport, target_kind
+from emtomo.io.particles import ParticleList, Tags, VolumeGeometry
 from emtomo.io.particles_star import box_columns, box_optics
 from emtomo.objects.coordinates import SetOfCoordinates3D
 from emtomo.objects.mesh import SetOfMeshes
@@ -23,16 +23,16 @@ from emtomo.objects.tomogram import SetOfTomograms
 _COLUMNS = ("group", "score", "class_number", "half", "role", "model")
 
 
-def sizes_of(tomograms: SetOfTomograms | None) -> dict[str, Volume]:
+def sizes_of(tomograms: SetOfTomograms | None) -> dict[str, VolumeGeometry]:
     """Return sizes and pixel size of tomograms by id."""
     if tomograms is None:
         return {}
     step = tomograms.pixel_size.get()
     frame = tomograms.frame(["tomogram_id", "size_x", "size_y", "size_z"])
-    return {str(t): Volume((int(x), int(y), int(z)), step) for t, x, y, z in frame.itertuples(index=False)}
+    return {str(t): VolumeGeometry((int(x), int(y), int(z)), step) for t, x, y, z in frame.itertuples(index=False)}
 
 
-def particles_of_set(found: TableSet) -> Particles:
+def particles_of_set(found: TableSet) -> ParticleList:
     """Return coordinates, subtomograms or mesh points as particles: Å from the tomogram's centre.
 
     Raises
@@ -47,7 +47,7 @@ def particles_of_set(found: TableSet) -> Particles:
     rotations = None
     if set(ROTATION_COLUMNS) <= set(frame) and np.isfinite(frame["r11"].to_numpy(float)).any():
         rotations = rotations_of(frame)
-    particles = Particles(
+    particles = ParticleList(
         frame["tomogram_id"].to_numpy(object),
         positions_of(frame),
         np.zeros((n, 3)),
@@ -76,7 +76,7 @@ def particles_of_set(found: TableSet) -> Particles:
     return particles
 
 
-def export_set(found: TableSet, tomograms: SetOfTomograms | None, target: Path, kind: str = "auto") -> Done:
+def export_set(found: TableSet, tomograms: SetOfTomograms | None, target: Path, kind: str = "auto") -> ConversionReport:
     """Write a set of particles in a format of `emtomo.io.formats`.
 
     Raises
@@ -86,7 +86,7 @@ def export_set(found: TableSet, tomograms: SetOfTomograms | None, target: Path, 
     """
     particles = particles_of_set(found)
     chosen = target_kind(target, particles) if kind == "auto" else kind
-    done = Done()
+    done = ConversionReport()
     gone = formats.lost(particles, chosen, sizes_of(tomograms)) if chosen in formats.FORMATS else []
     gone = [what for what in gone if what != "columns of its own"]
     box = getattr(found, "box_size", None)
@@ -99,7 +99,7 @@ def export_set(found: TableSet, tomograms: SetOfTomograms | None, target: Path, 
     return done
 
 
-def export_output(run: Protocol, name: str, target: Path, kind: str = "auto") -> Done:
+def export_output(run: Protocol, name: str, target: Path, kind: str = "auto") -> ConversionReport:
     """Write an output of a run: a set of particles in any format, a volume as MRC, TIFF or OME-Zarr.
 
     Raises
@@ -119,25 +119,25 @@ def export_output(run: Protocol, name: str, target: Path, kind: str = "auto") ->
     return _volume(Path(str(file.get())), target)
 
 
-def _volume(source: Path, target: Path, pixel_size: float | None = None) -> Done:
+def _volume(source: Path, target: Path, pixel_size: float | None = None) -> ConversionReport:
     if source.suffix == target.suffix:
         part = target.with_name(target.name + ".part")
         shutil.copyfile(source, part)
         part.replace(target)
-        return Done([f"Written: a copy of {source.name}."], [target])
+        return ConversionReport([f"Written: a copy of {source.name}."], [target])
     from emtomo.io.convert_images import convert_image
 
     return convert_image(source, target, pixel_size=pixel_size)
 
 
-def _tomograms(found: SetOfTomograms, target: Path, kind: str) -> Done:
+def _tomograms(found: SetOfTomograms, target: Path, kind: str) -> ConversionReport:
     """Write one tomogram as `target`, several into the folder `target`, named by their ids."""
     frame = found.frame(["tomogram_id", "file"])
     if len(frame) == 1:
         return _volume(Path(frame["file"].iloc[0]), target, found.pixel_size.get())
     target.mkdir(parents=True, exist_ok=True)
     ending = "mrc" if kind == "auto" else kind.removeprefix(".")
-    done = Done()
+    done = ConversionReport()
     for name, file in zip(frame["tomogram_id"], frame["file"], strict=True):
         one = _volume(Path(file), target / f"{name}.{ending}", found.pixel_size.get())
         done.lines += one.lines

@@ -8,14 +8,14 @@ import pandas as pd
 from emtomo.compute.positions import from_voxels
 from emtomo.errors import FormatError
 from emtomo.io import names
-from emtomo.io.particles import Particles
+from emtomo.io.particles import ParticleList
 from emtomo.io.points import read_points
 from emtomo.objects.tomogram import SetOfTomograms
 
 UNITS = ("angstrom", "voxel")
 
 
-def points_of_file(path: str | Path, tomograms: SetOfTomograms, unit: str) -> tuple[pd.DataFrame, Particles]:
+def points_of_file(path: str | Path, tomograms: SetOfTomograms, unit: str) -> tuple[pd.DataFrame, ParticleList]:
     """Return tomogram_id, x, y, z (Å from the centre) of the points in a file, and all that the file says of them.
 
     Parameters
@@ -34,7 +34,7 @@ def points_of_file(path: str | Path, tomograms: SetOfTomograms, unit: str) -> tu
     picks = read_points(path)
     known = tomograms.tomogram_ids()
     given = np.array([name or (known[0] if len(known) == 1 else "") for name in picks.tomograms], object)
-    found, missing, _ = names.matched(list(dict.fromkeys(given)), known)
+    found, missing, _ = names.match_names(list(dict.fromkeys(given)), known)
     if missing:
         raise FormatError(
             path,
@@ -47,7 +47,7 @@ def points_of_file(path: str | Path, tomograms: SetOfTomograms, unit: str) -> tu
     return frame, picks
 
 
-def _in_angstrom(picks: Particles, frame: pd.DataFrame, tomograms: SetOfTomograms) -> np.ndarray:
+def _in_angstrom(picks: ParticleList, frame: pd.DataFrame, tomograms: SetOfTomograms) -> np.ndarray:
     positions = np.empty_like(picks.positions)
     for name in frame["tomogram_id"].unique():
         mine = (frame["tomogram_id"] == name).to_numpy()

@@ -12,7 +12,7 @@ from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io import dynamo, names
 from emtomo.io.formats import FORMATS, read
-from emtomo.io.particles import Particles, convert_frame
+from emtomo.io.particles import ParticleList, convert_frame
 from emtomo.objects import SetOfCoordinates3D, coordinates_frame
 from emtomo.objects.exchange import sizes_of
 from emtomo.options import Param
@@ -115,7 +115,7 @@ class ImportCoordinates(EmtomoProtocol):
             for note in picks.notes:
                 self.remark(f"{path.name}: {note}")
             tomogram_of = self._names(picks, path, known)
-            found, missing, _ = names.matched(list(dict.fromkeys(tomogram_of)), known)
+            found, missing, _ = names.match_names(list(dict.fromkeys(tomogram_of)), known)
             for name in missing:
                 unmatched[name] = unmatched.get(name, 0) + int((tomogram_of == name).sum())
             for name, tomogram_id in found.items():
@@ -157,7 +157,7 @@ class ImportCoordinates(EmtomoProtocol):
             raise EmtomoError(f"No file in {folder} matches {pattern!r}.")
         return paths
 
-    def _names(self, picks: Particles, path: Path, known: list[str]) -> np.ndarray:
+    def _names(self, picks: ParticleList, path: Path, known: list[str]) -> np.ndarray:
         """Return the tomogram's name of each position."""
         given = np.array(picks.tomograms, object)
         if self.table_map.get():
@@ -170,7 +170,9 @@ class ImportCoordinates(EmtomoProtocol):
             return np.full(len(given), alone, object)
         return np.array([name or alone for name in given], object)
 
-    def _frame(self, picks: Particles, tomogram_id: str, options: ImportCoordinatesOptions, path: Path) -> pd.DataFrame:
+    def _frame(
+        self, picks: ParticleList, tomogram_id: str, options: ImportCoordinatesOptions, path: Path
+    ) -> pd.DataFrame:
         """Return rows for the set of particles of one tomogram."""
         tomograms = self.input_tomograms.get()
         if not np.isfinite(picks.positions).all():

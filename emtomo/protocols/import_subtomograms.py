@@ -154,7 +154,7 @@ class ImportSubtomograms(EmtomoProtocol):
                     "with other sets."
                 )
             return ids, positions
-        found, missing, _ = names.matched(list(dict.fromkeys(ids)), tomograms.tomogram_ids())
+        found, missing, _ = names.match_names(list(dict.fromkeys(ids)), tomograms.tomogram_ids())
         if missing:
             raise EmtomoError(
                 f"The project has no tomogram for the particles of {', '.join(missing)}; it has "

@@ -8,7 +8,7 @@ from emtomo.compute.positions import to_voxels
 from emtomo.errors import EmtomoError
 from emtomo.io import images, names
 from emtomo.io.formats import read
-from emtomo.io.particles import Volume, convert_frame
+from emtomo.io.particles import VolumeGeometry, convert_frame
 from emtomo.viewers.base import save
 from emtomo.viewers.figures import points_on
 
@@ -36,12 +36,12 @@ def picture_of_points(path: Path, tomogram: Path, png: Path, pixel_size: float |
     volume = images.read_any(tomogram)
     shape = volume.shape[::-1]
     size = info.pixel_size or pixel_size or 1.0
-    sizes = {names.stem(tomogram.name): Volume((shape[0], shape[1], shape[2]), size)}
+    sizes = {names.stem(tomogram.name): VolumeGeometry((shape[0], shape[1], shape[2]), size)}
     picks = read(path, sizes=sizes)
     mine = np.ones(len(picks), bool)
     named = [str(name) for name in dict.fromkeys(picks.tomograms) if str(name)]
     if named and picks.family not in ("dynamo", "motl", "stopgap") and picks.format != "eman":
-        found, _, _ = names.matched(named, [tomogram.name])
+        found, _, _ = names.match_names(named, [tomogram.name])
         mine = np.array([str(name) in found for name in picks.tomograms])
         if not mine.any():
             message = ", ".join(named[:5]) + (" …" if len(named) > 5 else "")

@@ -9,17 +9,17 @@ import pandas as pd
 from scipy.spatial.transform import Rotation
 
 from emtomo.io import dynamo, formats, images, imod_tilts, mrc, relion_tilts, scipion_tilts, volumes, warp
-from emtomo.io.particles import Particles, Tags, Volume
+from emtomo.io.particles import ParticleList, Tags, VolumeGeometry
 from emtomo.io.tilts import Tilts
 
-SIZES = {"TS_01": Volume((512, 480, 200), 10.0), "TS_02": Volume((511, 481, 201), 10.0)}
+SIZES = {"TS_01": VolumeGeometry((512, 480, 200), 10.0), "TS_02": VolumeGeometry((511, 481, 201), 10.0)}
 
 
-def particles(n: int = 6, seed: int = 0, *, tomograms: int = 2) -> Particles:
+def particles(n: int = 6, seed: int = 0, *, tomograms: int = 2) -> ParticleList:
     """Return particles with everything that some format can hold."""
     rng = np.random.default_rng(seed)
     names = np.array([f"TS_{k % tomograms + 1:02d}" for k in range(n)], object)
-    return Particles(
+    return ParticleList(
         names,
         rng.uniform(20, 180, (n, 3)),
         rng.normal(0, 3, (n, 3)),

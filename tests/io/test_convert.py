@@ -13,7 +13,7 @@ from emtomo.io.dynamo import ListedVolume, read_vll, write_vll
 from emtomo.io.formats import read
 from emtomo.io.matfile import read_matlab
 from emtomo.io.names import tomostar
-from emtomo.io.particles import Particles, Volume, convert_frame, relion_centre
+from emtomo.io.particles import ParticleList, VolumeGeometry, convert_frame, relion_centre
 from emtomo.io.recognise import recognise
 from emtomo.io.star import read_blocks
 from tests.io.seeds import BINARY, SIZES, TEXT_LISTS, TEXT_PARTICLES, particles, write_seed
@@ -76,8 +76,8 @@ def test_warps_names():
 
 def test_relion_5_counts_from_half_the_size_and_we_from_the_middle_voxel():
     assert relion_centre(np.array([4000, 4001, 7])).tolist() == [2000, 2000.5, 3.5]
-    given = Particles(np.array(["a"], object), np.array([[10.0, 10, 3]]), np.zeros((1, 3)))
-    sizes = {"a": Volume((20, 21, 7), 2.0)}
+    given = ParticleList(np.array(["a"], object), np.array([[10.0, 10, 3]]), np.zeros((1, 3)))
+    sizes = {"a": VolumeGeometry((20, 21, 7), 2.0)}
     assert_allclose(convert_frame(given, "angstrom", "half", volumes=sizes).positions, [[0, -1, -1]])
     assert_allclose(convert_frame(given, "angstrom", "centre", volumes=sizes).positions, [[0, 0, 0]])
     back = convert_frame(convert_frame(given, "angstrom", "half", volumes=sizes), "voxel", "corner", volumes=sizes)
@@ -128,7 +128,7 @@ def test_programs_that_count_from_one(tmp_path):
 def test_tomograms_as_relions_optimisation_set(tmp_path):
     path = write_seed("optimisation-set", tmp_path)
     sizes = volumes.read_volumes(path)
-    assert sizes["TS_01"] == Volume((400, 380, 160), 2.0)
+    assert sizes["TS_01"] == VolumeGeometry((400, 380, 160), 2.0)
     assert len(read(path)) == 6
     particle_file, tomogram_file = volumes.read_optimisation_set(path)
     assert (particle_file.name, tomogram_file.name) == ("p.star", "t.star")
@@ -158,7 +158,7 @@ def test_both_frames_of_eman(tmp_path):
     assert found.tomograms.tolist() == ["a", "a"]
     assert found.columns["label"].tolist() == ["ribo", "old"] and found.columns["score"].tolist() == [0.5, 0.0]
     # boxer: px = v apix_unbin / apix_tomo + n // 2
-    here = convert_frame(found, "voxel", "corner", pixel_size=10.0, volumes={"a": Volume((101, 80, 40), 10.0)})
+    here = convert_frame(found, "voxel", "corner", pixel_size=10.0, volumes={"a": VolumeGeometry((101, 80, 40), 10.0)})
     assert_allclose(here.positions[0], [2.5 + 50, -5 + 40, 1.25 + 20])
     corner = save(tmp_path, "b_info.json", '{"boxes_3d": [[10, 20, 5]]}')
     assert read(corner).origin == "corner" and "No apix_unbin" in read(corner).notes[0]

@@ -9,7 +9,7 @@ from emtomo.errors import FormatError
 from emtomo.io.acquisition import read_acquisition
 from emtomo.io.formats import read
 from emtomo.io.meshes import read_obj, write_obj
-from emtomo.io.names import expand, matched, stem
+from emtomo.io.names import expand, match_names, stem
 from emtomo.io.points import read_points
 from emtomo.io.text import read_table
 from tests.conftest import shared
@@ -172,7 +172,7 @@ def test_star_without_positions_is_told(tmp_path):
 
 def test_names_match_across_programs():
     known = ["TS_01", "TS_02"]
-    found, missing, unused = matched(["x/TS_01.mrc_15.00Apx.mrc", "TS_03_7.90Apx.mrc"], known)
+    found, missing, unused = match_names(["x/TS_01.mrc_15.00Apx.mrc", "TS_03_7.90Apx.mrc"], known)
     assert found == {"x/TS_01.mrc_15.00Apx.mrc": "TS_01"}
     assert missing == ["TS_03_7.90Apx.mrc"] and unused == ["TS_02"]
     assert [stem(n) for n in ("TS_01.mrc.tomostar", "a\\TS_01.rec.gz", "TS_01_10.00Apx.mrc", "x.y.mrc")] == [

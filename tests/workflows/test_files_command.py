@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 
 from emtomo.io import formats, mrc, poses
 from emtomo.io.formats import FORMATS, read
-from emtomo.io.particles import Volume, convert_frame
+from emtomo.io.particles import VolumeGeometry, convert_frame
 from tests.engine.helpers import SAMPLE, Bench
 from tests.io.seeds import particles, write_seed
 from tests.workflows.test_command_line import emtomo
@@ -119,13 +119,17 @@ def test_models_of_the_whole_tomogram_are_not_moved(bench, tmp_path):
     """MINX of an image of the tomogram's own size is the header's origin, not a part of a larger volume."""
     given = particles(4, tomograms=1)
     given.rotations = None
-    path = formats.write(tmp_path / "sim_01.mod", given, "imod", sizes={"TS_01": Volume((127, 128, 64), 10.0)})[0]
+    path = formats.write(tmp_path / "sim_01.mod", given, "imod", sizes={"TS_01": VolumeGeometry((127, 128, 64), 10.0)})[
+        0
+    ]
     raw = bytearray(path.read_bytes())
     place = raw.index(b"MINX") + 8 + 48
     raw[place : place + 12] = np.array([-500, 30, 7], ">f4").tobytes()
     path.write_bytes(bytes(raw))
     back = bench.run("import-coordinates", "model", tomograms="sim.tomograms", files=path).coordinates
-    expected = convert_frame(given, "angstrom", "centre", volumes={"TS_01": Volume((127, 128, 64), 10.0)}).centres
+    expected = convert_frame(
+        given, "angstrom", "centre", volumes={"TS_01": VolumeGeometry((127, 128, 64), 10.0)}
+    ).centres
     distance = np.linalg.norm(back.positions()[:, None] - expected[None], axis=2).min(axis=0)
     assert distance.max() < 1e-2
 
