@@ -1,4 +1,4 @@
-"""Write docs/protocols/*.md from the protocols themselves and the notes beside them.
+"""Write docs/protocols/*.md from the protocols and the notes beside them, and the tables of docs/formats.md.
 
 ``python docs/make_pages.py`` writes; a test fails when a page is not what this would write.
 """
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from emtomo.cli.protocols import description
 from emtomo.engine.parameters import protocols_by_name
+from emtomo.io import formats, images, tilt_formats
 
 FOLDER = Path(__file__).parent / "protocols"
 
@@ -46,6 +47,51 @@ def pages() -> dict[str, str]:
     return {"README.md": index(), **{f"{name}.md": page(name) for name in protocols_by_name()}}
 
 
+def _yes(flag: object) -> str:
+    return "yes" if flag else "–"
+
+
+def particle_formats() -> str:
+    """Return the table of formats of particles."""
+    lines = ["| format (`--from`, `--to`) | read | written | positions | angles → R | centre | lost when written |",
+             "|---|---|---|---|---|---|---|"]  # fmt: skip
+    for known in formats.PARTICLES:
+        lost = [text for word, text in formats.WORDS.items() if word not in known.holds | {"z_axis", "role", "model"}]
+        told = "" if known.write is None else ", ".join(lost) or "–"
+        cells = [f"{known.label} (`{known.name}`)", _yes(known.read), _yes(known.write), *known.described, told]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def tilt_formats_table() -> str:
+    """Return the table of formats of tilt series."""
+    lines = ["| format | read | written | what it holds |", "|---|---|---|---|"]
+    for known in tilt_formats.TILTS:
+        cells = [f"{known.label} (`{known.name}`)", _yes(known.read), _yes(known.write), *known.described]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def image_formats() -> str:
+    """Return the table of formats of images."""
+    lines = ["| format | read | written as | remarks |", "|---|---|---|---|"]
+    for known in images.IMAGES:
+        cells = [known.label, _yes(known.read), ", ".join(known.endings) if known.write else "–", *known.described]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def with_tables(text: str) -> str:
+    """Return the page of formats with what stands between its marks replaced by the tables of today."""
+    for name, table in (("particles", particle_formats), ("tilts", tilt_formats_table), ("images", image_formats)):
+        start, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
+        head, rest = text.split(start)
+        text = head + start + table() + end + rest.split(end)[1]
+    return text
+
+
 if __name__ == "__main__":
+    page_of_formats = FOLDER.parent / "formats.md"
+    page_of_formats.write_text(with_tables(page_of_formats.read_text(encoding="utf8")), encoding="utf8")
     for name, text in pages().items():
         (FOLDER / name).write_text(text, encoding="utf8")

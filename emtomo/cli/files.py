@@ -32,17 +32,18 @@ def convert(
 ) -> None:
     """Convert particles, alignments and CTFs of tilt series, or images between programs."""
     from emtomo.io import convert as work
+    from emtomo.io import images, tilt_formats
     from emtomo.io.recognise import recognise
 
     _check_place(target)
     if pixel_size is not None and not 0 < pixel_size < 1e6:
         raise EmtomoError(f"The pixel size must be above 0 Å, got {pixel_size:g}.")
     known = recognise(source) if kind == "auto" and source.is_file() else kind
-    if known in work.TILTS or to in ("tomograms", "scipion-tilts", "scipion-ctf") or to in work.TILTS:
+    if known in tilt_formats.FORMATS or to in tilt_formats.FORMATS:
         from emtomo.io.convert_tilts import convert_tilts
 
         done = convert_tilts(source, target, kind=known, to=to, pixel_size=pixel_size, tomograms=tomograms)
-    elif known == "image" or source.suffix == ".zarr":
+    elif known in images.FORMATS or source.suffix == ".zarr":
         from emtomo.io.convert_images import convert_image
 
         done = convert_image(source, target, pixel_size=pixel_size)

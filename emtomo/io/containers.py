@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from emtomo.errors import FormatError
+from emtomo.io.format import FileStart, ReadOptions, WriteOptions
+from emtomo.io.image_format import ImageFormat, ImageInfo
 
 CHUNK = 128
 _EMAN = "MDF/images"
@@ -166,3 +168,62 @@ def is_zarr(path: Path) -> bool:
         except (ValueError, OSError, AttributeError):
             return False
     return (path / ".zgroup").exists()
+
+
+def _is_hdf(start: FileStart) -> bool:
+    return start.data.startswith(b"\x89HDF")
+
+
+def _is_zarr(start: FileStart) -> bool:
+    return start.is_folder and (is_zarr(start.path) or (start.path / ".zattrs").exists())
+
+
+def _count_volumes(path: Path) -> int:
+    """Return how many volumes an EMAN stack holds; 1 where it is a stack of images, or another program's."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        groups = file.get(_EMAN, {})
+        found = [k for k in groups if k.isdecimal() and "image" in groups[k]]
+        shape: tuple[int, ...] = groups[found[0]]["image"].shape if found else ()
+    return len(found) if len(shape) == 3 and shape[0] > 1 else 1
+
+
+def _is_of_eman(path: Path) -> bool:
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        return _EMAN in file
+
+
+def _describe_hdf(path: Path) -> ImageInfo:
+    data, step = read_hdf(path)
+    shape = (data.shape[0], data.shape[1], data.shape[2])
+    return ImageInfo("hdf5", shape, step, volumes=_count_volumes(path), white=True if _is_of_eman(path) else None)
+
+
+def _describe_zarr(path: Path) -> ImageInfo:
+    _, shape, step = zarr_metadata(path)
+    return ImageInfo("zarr", (shape[0], shape[1], shape[2]), step)
+
+
+def _read_hdf(path: Path, _: ReadOptions) -> np.ndarray:
+    return read_hdf(path)[0]
+
+
+def _read_zarr(path: Path, _: ReadOptions) -> np.ndarray:
+    return read_zarr(path)[0]
+
+
+def _write_zarr(path: Path, data: np.ndarray, options: WriteOptions) -> list[Path]:
+    if not options.pixel_size:
+        raise FormatError(path, "OME-Zarr needs the pixel size, which the source does not say; give it.")
+    write_zarr(path, data, options.pixel_size)
+    return [path]
+
+
+HDF5 = ImageFormat("hdf5", "HDF5", _is_hdf, _read_hdf, described=("EMAN2's volumes and stacks, or the only dataset",),
+                   describe=_describe_hdf)  # fmt: skip
+ZARR = ImageFormat("zarr", "OME-Zarr", _is_zarr, _read_zarr, _write_zarr, suffix=".zarr", endings=(".zarr",),
+                   described=("0.4 and 0.5 are read, 0.4 with three levels is written",),
+                   describe=_describe_zarr)  # fmt: skip

@@ -14,10 +14,6 @@ from emtomo.io.poses import to_relion
 from emtomo.io.recognise import recognise
 from emtomo.io.relion import ANGLES, VOXELS
 
-TILTS = ("tlt", "xtilt", "xf", "com", "defocus", "mdoc", "aln", "ctffind", "gctf", "warp-xml", "tomostar",
-         "tilts-relion", "stopgap-wedges", "tomograms", "scipion-tilts")  # fmt: skip
-_BY_SUFFIX = {".tbl": "dynamo", ".em": "motl", ".mod": "imod", ".csv": "text", ".txt": "text", ".sqlite": "scipion"}
-
 
 @dataclass
 class ConversionReport:
@@ -66,14 +62,14 @@ def convert_particles(
     EmtomoError
         If something cannot be read, written, or matched.
     """
-    done = ConversionReport()
+    report = ConversionReport()
     sizes = volumes.read_volumes(tomograms) if tomograms else {}
-    particles = _read(source, kind, table_map, sizes, angles, done)
+    particles = _read(source, kind, table_map, sizes, angles, report)
     if sizes:
-        _match(particles, sizes, done)
+        _match(particles, sizes, report)
     if pixel_size is not None:
         if np.isfinite(particles.pixel_size).all() and not np.allclose(particles.pixel_size, pixel_size, rtol=1e-3):
-            done.lines.append(
+            report.lines.append(
                 f"The file says {particles.pixel_size[0]:g} Å for a voxel of the positions; {pixel_size:g} Å is taken."
             )
         particles.pixel_size = np.full(len(particles), pixel_size)
@@ -81,36 +77,16 @@ def convert_particles(
         if particles.unit != "voxel" or particles.origin != "corner":
             raise EmtomoError("An origin offset is only for positions in voxels from the first one.")
         particles.positions = particles.positions - origin_offset
-        done.lines.append(f"{origin_offset:g} was taken off every position.")
-    if target.name.endswith("optimisation_set.star"):
-        return _optimisation_set(target, particles, tomograms, sizes, done)
-    chosen = target_kind(target, particles) if to == "auto" else to
-    gone = formats.lost(particles, chosen, sizes) if chosen in FORMATS else []
-    done.files = formats.write(target, particles, chosen, sizes=sizes, box_size=box_size)
+        report.lines.append(f"{origin_offset:g} was taken off every position.")
+    chosen = formats.format_of(target, particles) if to == "auto" else to
+    gone = formats.list_losses(particles, chosen, sizes) if chosen in FORMATS else []
+    report.files = formats.write(target, particles, chosen, sizes=sizes, box_size=box_size, tomograms=tomograms)
     oriented = "" if particles.rotations is None else " with orientations"
-    done.lines.append(f"Written: {len(particles)} particles{oriented} as {FORMATS[chosen].label}.")
-    done.lines += formats.unoriented_message(particles)
+    report.lines.append(f"Written: {len(particles)} particles{oriented} as {FORMATS[chosen].label}.")
+    report.lines += formats.unoriented_message(particles)
     if gone:
-        done.lines.append(f"Not held by this format: {', '.join(gone)}.")
-    return done
-
-
-def _optimisation_set(
-    target: Path,
-    particles: ParticleList,
-    tomograms: Path | None,
-    sizes: dict[str, VolumeGeometry],
-    done: ConversionReport,
-) -> ConversionReport:
-    """Write RELION 5's particles and the optimisation set that names them and the tomograms.star they belong to."""
-    if tomograms is None or tomograms.suffix != ".star":
-        raise EmtomoError("An optimisation set names a tomograms.star; give it as the tomograms.")
-    file = target.with_name(target.name.replace("optimisation_set", "particles"))
-    formats.write(file, particles, "relion5", sizes=sizes)
-    volumes.write_optimisation_set(target, file.name, str(tomograms.resolve()))
-    done.files = [target, file]
-    done.lines.append(f"Written: {len(particles)} particles as RELION 5 with an optimisation set.")
-    return done
+        report.lines.append(f"Not held by this format: {', '.join(gone)}.")
+    return report
 
 
 def _read(
@@ -119,7 +95,7 @@ def _read(
     table_map: Path | None,
     sizes: dict[str, VolumeGeometry],
     angles: str,
-    done: ConversionReport,
+    report: ConversionReport,
 ) -> ParticleList:
     paths = [source]
     if source.is_dir() and not any(source.glob("tomograms/volume_*")):
@@ -139,12 +115,12 @@ def _read(
     files = f" from {len(paths)} files" if len(paths) > 1 else ""
     size = particles.pixel_size
     step = f", {size[0]:g} Å per voxel" if len(size) and np.isfinite(size).all() and np.ptp(size) == 0 else ""
-    done.lines.append(f"Recognised {label}{files}: {len(particles)} particles{where}{step}.")
-    done.lines += particles.notes
+    report.lines.append(f"Recognised {label}{files}: {len(particles)} particles{where}{step}.")
+    report.lines += particles.notes
     return particles
 
 
-def _match(particles: ParticleList, sizes: dict[str, VolumeGeometry], done: ConversionReport) -> None:
+def _match(particles: ParticleList, sizes: dict[str, VolumeGeometry], report: ConversionReport) -> None:
     """Say which names have no partner; none at all is an error, unless the file names none and there is one."""
     names = [str(t) for t in dict.fromkeys(particles.tomograms) if t]
     if not names:
@@ -161,21 +137,9 @@ def _match(particles: ParticleList, sizes: dict[str, VolumeGeometry], done: Conv
             f"the tomograms are {', '.join(list(sizes)[:5])}."
         )
     if missing:
-        done.lines.append(f"No tomogram for {', '.join(missing)}.")
+        report.lines.append(f"No tomogram for {', '.join(missing)}.")
     if unused:
-        done.lines.append(f"No particles for {', '.join(unused)}.")
-
-
-def target_kind(target: Path, particles: ParticleList) -> str:
-    """Return the format that a file's name asks for."""
-    suffix = target.suffix.lower()
-    if suffix == ".star":
-        return particles.format if particles.format.startswith("relion") else "relion3.1"
-    if suffix == ".json":
-        return "eman" if target.stem.endswith("_info") else "copick"
-    if suffix not in _BY_SUFFIX:
-        raise EmtomoError(f"{target}: the name does not say the format; give it: {', '.join(formats.WRITTEN)}.")
-    return _BY_SUFFIX[suffix]
+        report.lines.append(f"No particles for {', '.join(unused)}.")
 
 
 def dynamo_to_warp(table: Path, table_map: Path, target: Path) -> ConversionReport:
@@ -186,10 +150,12 @@ def dynamo_to_warp(table: Path, table_map: Path, target: Path) -> ConversionRepo
     particles = formats.read(table, "dynamo", table_map=table_map)
     assert particles.rotations is not None
     _write_simple(target, particles, np.array([tomostar(str(n)) for n in particles.tomograms], object), last=True)
-    done = ConversionReport([*particles.notes, f"{len(particles)} particles written for Warp, shifts added."], [target])
+    report = ConversionReport(
+        [*particles.notes, f"{len(particles)} particles written for Warp, shifts added."], [target]
+    )
     used = len(set(particles.tomograms))
-    done.lines.append(f"{used} tomograms have particles.")
-    return done
+    report.lines.append(f"{used} tomograms have particles.")
+    return report
 
 
 def downgrade(path: Path) -> ConversionReport:

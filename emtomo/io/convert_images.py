@@ -5,14 +5,13 @@ from pathlib import Path
 import numpy as np
 
 from emtomo.errors import EmtomoError
-from emtomo.io import containers, images, mrc
+from emtomo.io import images
 from emtomo.io.convert import ConversionReport
-
-_MRC = (".mrc", ".rec", ".mrcs", ".st", ".map")
+from emtomo.io.format import WriteOptions
 
 
 def convert_image(source: Path, target: Path, *, pixel_size: float | None = None) -> ConversionReport:
-    """Convert a volume or a stack: MRC, TIFF, EM, HDF5 or OME-Zarr to MRC, TIFF or OME-Zarr.
+    """Convert a volume or a stack of any format to MRC, TIFF or OME-Zarr.
 
     Parameters
     ----------
@@ -26,22 +25,20 @@ def convert_image(source: Path, target: Path, *, pixel_size: float | None = None
     EmtomoError
         If either format is not known, or OME-Zarr gets no pixel size.
     """
+    written = {end: known for known in images.IMAGES if known.write for end in known.endings}
+    suffix = target.suffix.lower()
+    if suffix not in written:
+        raise EmtomoError(f"{target}: images are written as {', '.join(written)}.")
     info = images.describe(source)
-    data = images.read_any(source)
+    data = np.asarray(images.read_any(source))
     size = pixel_size or info.pixel_size
     shape = "×".join(str(n) for n in info.shape[::-1])
-    told = f", {size:g} Å per voxel" if size else ", pixel size not known"
-    done = ConversionReport([f"Recognised {info.format.upper()}: {shape} voxels{told}."], [target])
-    suffix = target.suffix.lower()
-    if suffix in _MRC:
-        mrc.write_volume(target, np.asarray(data), size)
-    elif suffix in (".tif", ".tiff"):
-        images.write_tiff(target, np.asarray(data), size)
-    elif suffix == ".zarr":
-        if not size:
-            raise EmtomoError(f"{source} does not say its pixel size, which OME-Zarr needs; give it.")
-        containers.write_zarr(target, np.asarray(data), size)
-    else:
-        raise EmtomoError(f"{target}: images are written as {', '.join(_MRC)}, .tif or .zarr.")
-    done.lines.append(f"Written: {target.name}.")
-    return done
+    length = f", {size:g} Å per voxel" if size else ", pixel size not known"
+    report = ConversionReport([f"Recognised {images.FORMATS[info.format].label}: {shape} voxels{length}.", *info.notes])
+    if info.volumes > 1:
+        report.lines.append(f"The file holds {info.volumes} volumes.")
+    writer = written[suffix].write
+    assert writer is not None
+    report.files = writer(target, data, WriteOptions(pixel_size=size or None))
+    report.lines.append(f"Written: {target.name}.")
+    return report

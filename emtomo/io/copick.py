@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from emtomo.errors import FormatError
-from emtomo.io.eman import number, read_json
+from emtomo.io.eman import contains, number, read_json
+from emtomo.io.format import FileStart, Format, ReadOptions, WriteOptions, words_of
 from emtomo.io.names import stem
-from emtomo.io.particles import ParticleList
+from emtomo.io.particles import ParticleList, convert_frame, write_for_each_tomogram
 from emtomo.io.poses import is_rotation
 from emtomo.io.text import to_int64, write_text
 
@@ -101,3 +102,26 @@ def write_copick(path: str | Path, particles: ParticleList, run_name: str) -> No
     if particles.tags.known():
         found["emtomo"] = particles.tags.as_text()
     write_text(path, json.dumps(found, indent=1))
+
+
+def _sniff(start: FileStart) -> bool:
+    return contains(start, '"points"') or (start.is_json and '"pickable_object_name"' in start.text)
+
+
+def _read(path: Path, _: ReadOptions) -> ParticleList:
+    return read_copick(path)
+
+
+def _write(path: Path, particles: ParticleList, options: WriteOptions) -> list[Path]:
+    here = convert_frame(particles, "angstrom", "corner", pixel_size=options.pixel_size, volumes=options.sizes)
+
+    def write_one(target: Path, mine: ParticleList, name: str) -> None:
+        write_copick(target, mine, stem(name) or "unknown")
+
+    return write_for_each_tomogram(path, here, ".json", write_one)
+
+
+PICKS = Format("copick", "copick", _sniff, _read, _write,
+               words_of("positions rotation tomograms pixel_size shift group score label tags"), ".json", (".json",),
+               one_tomogram=True,
+               described=("Å from the first voxel", "transformation_", "location + translation"))  # fmt: skip

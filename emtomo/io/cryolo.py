@@ -6,6 +6,7 @@ import numpy as np
 
 from emtomo.errors import FormatError
 from emtomo.io import star
+from emtomo.io.format import FileStart, Format, ReadOptions
 from emtomo.io.particles import ParticleList, no_names
 from emtomo.io.text import as_numbers, matrix, read_text, to_int64
 
@@ -43,3 +44,26 @@ def read_box(path: str | Path) -> ParticleList:
     positions = np.full((len(values), 3), np.nan)
     positions[:, :2] = values[:, :2] + values[:, 2:4] / 2
     return ParticleList(no_names(len(values)), positions, np.zeros((len(values), 3)), format="box")
+
+
+def _is_cbox(start: FileStart) -> bool:
+    return start.is_star and start.matches(r"_CoordinateX\b")
+
+
+def _is_box(start: FileStart) -> bool:
+    return start.suffix == ".box"
+
+
+def _read_cbox(path: Path, _: ReadOptions) -> ParticleList:
+    return read_cbox(path)
+
+
+def _read_box(path: Path, _: ReadOptions) -> ParticleList:
+    return read_box(path)
+
+
+_POSITIONS = "corner of the box, from which its centre is taken"
+CBOX = Format("cbox", "crYOLO boxes", _is_cbox, _read_cbox, family="cbox", names_tomograms="not",
+              described=(f"{_POSITIONS}; z is the centre's slice", "–", "box"))  # fmt: skip
+BOX = Format("box", "EMAN boxes of an image", _is_box, _read_box, names_tomograms="not",
+             described=(f"{_POSITIONS}; no z", "–", "box"))  # fmt: skip

@@ -8,8 +8,9 @@ import pandas as pd
 
 from emtomo.errors import FormatError
 from emtomo.io import star
+from emtomo.io.format import FileStart, ReadOptions
 from emtomo.io.text import matrix, read_text
-from emtomo.io.tilts import Tilts
+from emtomo.io.tilts import Tilts, format_of_one_series
 
 _HEAD = re.compile(
     r"Pixel size:\s*([\d.]+)\s*Angstroms.*?voltage:\s*([\d.]+)\s*keV.*?aberration:\s*([\d.]+)\s*mm"
@@ -88,3 +89,36 @@ def read_wedges(path: str | Path) -> Tilts:
     if (number != number[0]).any():
         tilts.notes.append(f"The list has {len(set(number.tolist()))} tomograms; the first is taken.")
     return tilts
+
+
+def _is_ctffind(start: FileStart) -> bool:
+    return not start.is_star and start.matches(r"^# Output from CTFFind")
+
+
+def _is_gctf(start: FileStart) -> bool:
+    particles = start.matches(r"_rln(CoordinateX|CenteredCoordinateXAngst|AngleRot|TomoParticleName)\b")
+    return start.is_star and "_rlnDefocusU" in start.text and not particles
+
+
+def _is_wedges(start: FileStart) -> bool:
+    return start.is_star and start.matches(r"data_stopgap_wedgelist")
+
+
+def _read_ctffind(path: Path, _: ReadOptions) -> Tilts:
+    return read_ctffind(path)
+
+
+def _read_gctf(path: Path, _: ReadOptions) -> Tilts:
+    return read_gctf(path)
+
+
+def _read_wedges(path: Path, _: ReadOptions) -> Tilts:
+    return read_wedges(path)
+
+
+_DESCRIBED = "defocus, astigmatism, phase shift"
+CTFFIND = format_of_one_series("ctffind", "CTFFIND results", _is_ctffind, _read_ctffind, described=_DESCRIBED)
+GCTF = format_of_one_series("gctf", "Gctf results", _is_gctf, _read_gctf, described=_DESCRIBED)
+WEDGES = format_of_one_series(
+    "stopgap-wedges", "STOPGAP wedge list", _is_wedges, _read_wedges, described="angles, defocus, dose"
+)

@@ -1,5 +1,6 @@
 """Dynamo: tables (.tbl), table maps (.doc), volume lists (.vll)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -7,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from emtomo.errors import FormatError
-from emtomo.io.particles import ParticleList
+from emtomo.io.format import FileStart, Format, ReadOptions, WriteOptions, words_of
+from emtomo.io.particles import ParticleList, convert_frame
 from emtomo.io.poses import from_dynamo, to_dynamo
-from emtomo.io.text import matrix, read_text, to_int64, write_text
+from emtomo.io.text import is_number, matrix, read_text, to_int64, write_text
 
 COLUMNS = (
     "tag", "aligned", "averaged", "dx", "dy", "dz", "tdrot", "tilt", "narot", "cc", "cc2", "cpu", "ftype", "ymintilt",
@@ -148,7 +150,7 @@ def write_doc(path: str | Path, names: dict[int, str]) -> None:
     write_text(path, "".join(f"{number} {name}\n" for number, name in sorted(names.items())))
 
 
-def numbered(particles: ParticleList) -> dict[str, int]:
+def number_tomograms(particles: ParticleList) -> dict[str, int]:
     """Return a number for every tomogram's name: its own where all names are numbers, else by first appearance."""
     names = [str(name) for name in dict.fromkeys(particles.tomograms)]
     if all(name.isdecimal() and len(name) < 10 for name in names):
@@ -204,3 +206,48 @@ def write_vll(path: str | Path, volumes: list[ListedVolume]) -> None:
         for key, value in volume.values.items():
             lines.append(f"{marks[key]} {value}" if key in marks else f"* {key} = {value}")
     write_text(path, "\n".join(lines) + "\n")
+
+
+def write_numbered(
+    path: Path,
+    particles: ParticleList,
+    options: WriteOptions,
+    write: Callable[[Path, ParticleList, dict[str, int]], None],
+) -> list[Path]:
+    """Write a format that numbers tomograms, in voxels from the first one; their names go to a table map beside it."""
+    here = convert_frame(particles, "voxel", "corner", pixel_size=options.pixel_size, volumes=options.sizes)
+    numbers = number_tomograms(here)
+    write(path, here, numbers)
+    if all(str(number) == name for name, number in numbers.items()):
+        return [path]
+    table_map = path.with_suffix(".doc")
+    write_doc(table_map, {number: name or "unknown" for name, number in numbers.items()})
+    return [path, table_map]
+
+
+def _sniff(start: FileStart) -> bool:
+    words = start.first_row.split()
+    return bool(words) and (start.suffix == ".tbl" or len(words) >= 26 and is_number(words[0]))
+
+
+def _read(path: Path, _: ReadOptions) -> ParticleList:
+    return read_tbl(path)
+
+
+def _write(path: Path, particles: ParticleList, options: WriteOptions) -> list[Path]:
+    return write_numbered(path, particles, options, write_tbl)
+
+
+TABLE = Format(
+    "dynamo",
+    "Dynamo table",
+    _sniff,
+    _read,
+    _write,
+    words_of("positions rotation tomograms shift group score class_number id other pixel_size"),
+    ".tbl",
+    (".tbl",),
+    family="dynamo",
+    names_tomograms="by number",
+    described=("voxels", "tdrot, tilt, narot: Rz(-tdrot) Rx(-tilt) Rz(-narot)", "x + dx"),
+)

@@ -7,6 +7,7 @@ import numpy as np
 
 from emtomo.errors import EmtomoError, FormatError
 from emtomo.io.dynamo import read_tbl
+from emtomo.io.format import FileStart, Format, ReadOptions
 from emtomo.io.matfile import read_matlab
 from emtomo.io.particles import ParticleList, concatenate, no_names
 from emtomo.io.text import LARGEST_NUMBER, to_int64
@@ -90,3 +91,25 @@ def read_catalogue(path: str | Path) -> ParticleList:
     particles.format = "dynamo-catalogue"
     particles.notes += [f"Not read: {sentence}" for sentence in told]
     return particles
+
+
+def _is_catalogue(start: FileStart) -> bool:
+    return start.is_folder and any(start.path.glob("tomograms/volume_*"))
+
+
+def _read_catalogue(path: Path, _: ReadOptions) -> ParticleList:
+    return read_catalogue(path)
+
+
+def _is_model(start: FileStart) -> bool:
+    return start.data.startswith(b"MATLAB 5.0")
+
+
+def _read_model(path: Path, _: ReadOptions) -> ParticleList:
+    return read_model(path)
+
+
+_DESCRIBED = ("voxels", "of tables only", "")
+CATALOGUE = Format("dynamo-catalogue", "Dynamo catalogue", _is_catalogue, _read_catalogue, family="dynamo",
+                   names_tomograms="by number", described=_DESCRIBED)  # fmt: skip
+MODEL = Format("dynamo-model", "Dynamo model", _is_model, _read_model, names_tomograms="not", described=_DESCRIBED)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from emtomo.errors import FormatError
+from emtomo.io.format import FileStart, Format, ReadOptions, WriteOptions, words_of
 from emtomo.io.names import stem
-from emtomo.io.particles import ParticleList
+from emtomo.io.particles import ParticleList, convert_frame, write_for_each_tomogram
 from emtomo.io.poses import from_alignment, is_rotation, to_alignment
 from emtomo.io.text import read_text, to_int64, write_text
 
@@ -192,3 +193,82 @@ def write_particle_list(path: str | Path, particles: ParticleList) -> None:
             "xform.align3d": {"__class__": "Transform", "matrix": f"[{told}]"},
         }
     write_text(path, json.dumps(entries, indent=1))
+
+
+def contains(start: FileStart, key: str) -> bool:
+    """Return whether a JSON file has a key, also beyond its beginning."""
+    if not start.is_json:
+        return False
+    if key in start.text or start.path.stat().st_size <= len(start.data):
+        return key in start.text
+    return key in start.path.read_text(encoding="utf-8-sig", errors="replace") if _is_small(start.path) else False
+
+
+def _is_small(path: Path) -> bool:
+    return path.stat().st_size < 2**28
+
+
+def _is_info(start: FileStart) -> bool:
+    return contains(start, '"boxes_3d"')
+
+
+def _is_list(start: FileStart) -> bool:
+    return start.is_json and '"xform.align3d"' in start.text
+
+
+def _read_info(path: Path, _: ReadOptions) -> ParticleList:
+    return read_info(path)
+
+
+def _read_list(path: Path, _: ReadOptions) -> ParticleList:
+    return read_particle_list(path)
+
+
+def _counts_from_corner(particles: ParticleList, options: WriteOptions) -> bool:
+    """Return whether boxes must stay voxels from the first one: the centre needs size and pixel size."""
+    return particles.origin == "corner" and (not options.sizes or bool(np.isnan(particles.pixel_size).any()))
+
+
+def _write_info(path: Path, particles: ParticleList, options: WriteOptions) -> list[Path]:
+    origin = "corner" if _counts_from_corner(particles, options) else "centre"
+    here = convert_frame(particles, "voxel", origin, pixel_size=options.pixel_size, volumes=options.sizes)
+
+    def write_one(target: Path, mine: ParticleList, _: str) -> None:
+        write_info(target, mine, options.box_size)
+
+    return write_for_each_tomogram(path, here, "_info.json", write_one)
+
+
+def _write_list(path: Path, particles: ParticleList, _: WriteOptions) -> list[Path]:
+    write_particle_list(path, particles)
+    return [path]
+
+
+def _limits(particles: ParticleList, options: WriteOptions) -> frozenset[str]:
+    return words_of("pixel_size") if _counts_from_corner(particles, options) else frozenset()
+
+
+INFO = Format(
+    "eman",
+    "EMAN2 info",
+    _is_info,
+    _read_info,
+    _write_info,
+    words_of("positions group score label tags tomograms pixel_size"),
+    "_info.json",
+    ("_info.json",),
+    names_tomograms="by file name",
+    one_tomogram=True,
+    limits=_limits,
+    described=("with apix_unbin: unbinned voxels from voxel n // 2; without: voxels from the first", "–", "box"),
+)
+PARTICLE_LIST = Format(
+    "eman-list",
+    "EMAN2 particle list",
+    _is_list,
+    _read_list,
+    _write_list,
+    words_of("rotation shift score image"),
+    ".json",
+    described=("none", "xform.align3d: M, box → reference, R = Mᵀ", "−R t"),
+)

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from emtomo.errors import FormatError
-from emtomo.io.particles import ParticleList, no_names
+from emtomo.io.format import FileStart, Format, ReadOptions, WriteOptions, words_of
+from emtomo.io.particles import ParticleList, convert_frame, no_names, size_of, write_for_each_tomogram
 from emtomo.io.text import write_bytes
 
 _HEADER, _OBJECT = 240, 176
@@ -199,3 +200,39 @@ def _object(name: str, contours: int, scattered: bool) -> bytes:
 
 def _contour(points: np.ndarray) -> bytes:
     return b"CONT" + struct.pack(">iIii", len(points), 0, 0, 0) + points.astype(">f4").tobytes()
+
+
+def _sniff(start: FileStart) -> bool:
+    return start.data.startswith(b"IMODV")
+
+
+def _read(path: Path, options: ReadOptions) -> ParticleList:
+    return read_model(path, size_of(options.sizes, path.name))
+
+
+def _write(path: Path, particles: ParticleList, options: WriteOptions) -> list[Path]:
+    here = convert_frame(particles, "voxel", "corner", pixel_size=options.pixel_size, volumes=options.sizes)
+
+    def write_one(target: Path, mine: ParticleList, name: str) -> None:
+        write_model(target, mine, size_of(options.sizes, name))
+
+    return write_for_each_tomogram(path, here, ".mod", write_one)
+
+
+MODEL = Format(
+    "imod",
+    "IMOD model",
+    _sniff,
+    _read,
+    _write,
+    words_of("positions z_axis group pixel_size"),
+    ".mod",
+    (".mod",),
+    names_tomograms="not",
+    one_tomogram=True,
+    described=(
+        "voxels; the first one's centre is (0.5, 0.5, 0)",
+        "contours of two points: centre, tip of z",
+        "point; shifts are added",
+    ),
+)

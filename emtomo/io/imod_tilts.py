@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from emtomo.errors import FormatError
+from emtomo.errors import EmtomoError, FormatError
+from emtomo.io.format import FileStart, ReadOptions
+from emtomo.io.names import is_file
 from emtomo.io.text import is_number, matrix, read_text, write_text
-from emtomo.io.tilts import Tilts
+from emtomo.io.tilts import Tilts, format_of_one_series
 
 _ALN = re.compile(r"#\s*(RawSize|DarkFrame|AlphaOffset|BetaOffset)\s*=\s*(.*)")
 
@@ -259,3 +261,85 @@ def read_aln(path: str | Path, pixel_size: float | None = None) -> Tilts:
     if offset:
         tilts.notes.append(f"The sample is tilted by {offset:g}° (AlphaOffset), which is part of the angles.")
     return tilts
+
+
+def _is_tlt(start: FileStart) -> bool:
+    return not start.is_star and start.suffix in (".tlt", ".rawtlt")
+
+
+def _is_xtilt(start: FileStart) -> bool:
+    return not start.is_star and start.suffix == ".xtilt"
+
+
+def _is_xf(start: FileStart) -> bool:
+    return not start.is_star and start.suffix == ".xf"
+
+
+def _is_defocus(start: FileStart) -> bool:
+    return not start.is_star and start.suffix == ".defocus"
+
+
+def _is_com(start: FileStart) -> bool:
+    return not start.is_star and start.matches(r"^\$(tilt|newstack)\b|^(TILTFILE|InputProjections|TransformFile)\b")
+
+
+def _is_aln(start: FileStart) -> bool:
+    return not start.is_star and start.matches(r"^# AreTomo")
+
+
+def _read_alignment(path: Path, options: ReadOptions) -> Tilts:
+    return read_imod(path, options.pixel_size)
+
+
+def _read_xtilt(path: Path, _: ReadOptions) -> Tilts:
+    return Tilts(pd.DataFrame({"x_tilt": read_tlt(path)}), name=path.stem, format="imod")
+
+
+def _read_defocus(path: Path, _: ReadOptions) -> Tilts:
+    return Tilts(read_defocus(path).reset_index(drop=True), name=path.stem, format="defocus")
+
+
+def _read_com(path: Path, options: ReadOptions) -> Tilts:
+    name = read_com(path).get("tiltfile", "")
+    if not name or not is_file(path.parent / Path(name).name):
+        raise EmtomoError(f"{path} names the angles {name[:80] or '(none)'}, which are not beside it.")
+    return read_imod(path.parent / Path(name).name, options.pixel_size)
+
+
+def _read_aln(path: Path, options: ReadOptions) -> Tilts:
+    return read_aln(path, options.pixel_size)
+
+
+def _write_tlt(path: Path, tilts: Tilts) -> None:
+    write_tlt(path, tilts.column("angle"))
+
+
+def _write_xtilt(path: Path, tilts: Tilts) -> None:
+    write_tlt(path, tilts.column("x_tilt"))
+
+
+def _write_xf(path: Path, tilts: Tilts) -> None:
+    in_voxels = not np.isfinite(tilts.pixel_size) and tilts.format in ("imod", "aln")
+    if not np.isfinite(tilts.pixel_size) and not in_voxels:
+        raise EmtomoError("Transforms are in voxels: the pixel size of the images is needed; give it.")
+    write_xf(path, tilts, 1.0 if in_voxels else tilts.pixel_size)
+
+
+def _write_com(path: Path, tilts: Tilts) -> list[Path]:
+    return write_com(path.parent, tilts)
+
+
+_BESIDE = "files of one name beside each other are taken together"
+ANGLES = format_of_one_series("tlt", "IMOD tilt angles", _is_tlt, _read_alignment, _write_tlt, "angle", ".tlt",
+                              endings=(".tlt", ".rawtlt"), described=_BESIDE)  # fmt: skip
+X_TILTS = format_of_one_series("xtilt", "IMOD tilts about x", _is_xtilt, _read_xtilt, _write_xtilt, "x_tilt", ".xtilt",
+                               needs="x_tilt", described=_BESIDE)  # fmt: skip
+TRANSFORMS = format_of_one_series("xf", "IMOD transforms", _is_xf, _read_alignment, _write_xf,
+                                  "rotation shift_x shift_y", ".xf", needs="rotation", described=_BESIDE)  # fmt: skip
+DEFOCUS = format_of_one_series("defocus", "IMOD defocus file", _is_defocus, _read_defocus, write_defocus,
+                               "angle defocus_u defocus_v defocus_angle phase_shift", ".defocus", needs="defocus_u",
+                               described="versions 2 and 3; 3 is written")  # fmt: skip
+COMMANDS = format_of_one_series("com", "IMOD command file", _is_com, _read_com, _write_com, "angle", ".com",
+                                described="tilt.com and newst.com: sizes, offset of the angles")  # fmt: skip
+ARETOMO = format_of_one_series("aln", "AreTomo alignment", _is_aln, _read_aln,
+                               described="axis, shifts, angles, dark frames")  # fmt: skip

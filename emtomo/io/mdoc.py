@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from emtomo.errors import FormatError
+from emtomo.io.format import FileStart, ReadOptions
 from emtomo.io.text import is_number, read_text
-from emtomo.io.tilts import Tilts, accumulate_dose
+from emtomo.io.tilts import Tilts, accumulate_dose, format_of_one_series
 
 _SECTION = re.compile(r"^\[\s*(ZValue|FrameSet|MontSection)\s*=\s*(.*?)\s*\]$")
 _TITLE = re.compile(r"^\[?T = (.*?)\]?$")
@@ -97,3 +98,14 @@ def _number(path: str | Path, section: dict[str, str], name: str, needed: bool =
         told = "is missing" if value is None else f"must be a finite number, got {value[:40]!r}"
         raise FormatError(path, f"{name} {told} in the section that starts here.", int(section["Line"]))
     return float(value)
+
+
+def _sniff(start: FileStart) -> bool:
+    return not start.is_star and start.matches(r"^\[(ZValue|FrameSet|MontSection)\s*=")
+
+
+def _read(path: Path, _: ReadOptions) -> Tilts:
+    return read_mdoc(path)
+
+
+MDOC = format_of_one_series("mdoc", "SerialEM mdoc", _sniff, _read, described="angles, files, dose, order, axis")

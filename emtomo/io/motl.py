@@ -7,10 +7,12 @@ import pandas as pd
 
 from emtomo.errors import EmtomoError, FormatError
 from emtomo.io import star
-from emtomo.io.images import EM_HEADER, read_em
+from emtomo.io.dynamo import write_numbered
+from emtomo.io.em import EM_HEADER, count_columns, read_em
+from emtomo.io.format import FileStart, Format, ReadOptions, WriteOptions, words_of
 from emtomo.io.particles import ParticleList, no_names
 from emtomo.io.poses import from_motl, to_motl
-from emtomo.io.text import read_text, to_int64, write_bytes
+from emtomo.io.text import is_number, read_text, to_int64, write_bytes
 
 ROWS = 20
 _STOPGAP = ["motl_idx", "tomo_num", "object", "subtomo_num", "halfset", "orig_x", "orig_y", "orig_z", "score",
@@ -183,3 +185,49 @@ def read_peet(path: str | Path) -> ParticleList:
     particles = _from_rows(np.array(rows), no_names(len(rows)), points.positions, "peet")
     particles.notes.append(f"Positions are those of {model.name}.")
     return particles
+
+
+_HOLDS = words_of("positions rotation tomograms shift group score class_number id other")
+_ANGLES = "phi, psi, theta: Rz(psi) Rx(theta) Rz(phi)"
+
+
+def _is_motl(start: FileStart) -> bool:
+    return start.suffix == ".em" and count_columns(start.data) == ROWS
+
+
+def _is_stopgap(start: FileStart) -> bool:
+    return start.is_star and start.matches(r"_orig_x\b")
+
+
+def _is_peet(start: FileStart) -> bool:
+    cells = start.first_row.split(",")
+    return cells[0] == "CCC" or (len(cells) == ROWS and all(is_number(cell) for cell in cells))
+
+
+def _read_motl(path: Path, _: ReadOptions) -> ParticleList:
+    return read_motl(path)
+
+
+def _read_stopgap(path: Path, _: ReadOptions) -> ParticleList:
+    return read_stopgap(path)
+
+
+def _read_peet(path: Path, _: ReadOptions) -> ParticleList:
+    return read_peet(path)
+
+
+def _write_motl(path: Path, particles: ParticleList, options: WriteOptions) -> list[Path]:
+    return write_numbered(path, particles, options, write_motl)
+
+
+def _write_stopgap(path: Path, particles: ParticleList, options: WriteOptions) -> list[Path]:
+    return write_numbered(path, particles, options, write_stopgap)
+
+
+MOTL = Format("motl", "AV3/TOM motive list", _is_motl, _read_motl, _write_motl, _HOLDS, ".em", (".em",), family="motl",
+              names_tomograms="by number", described=("voxels", _ANGLES, "x + shift; 32-bit numbers"))  # fmt: skip
+STOPGAP = Format("stopgap", "STOPGAP motive list", _is_stopgap, _read_stopgap, _write_stopgap,
+                 _HOLDS | {"half", "tags"}, ".star", family="stopgap", names_tomograms="by number",
+                 described=("voxels", _ANGLES, "orig + shift"))  # fmt: skip
+PEET = Format("peet", "PEET motive list", _is_peet, _read_peet, family="motl", names_tomograms="not",
+              described=("those of the IMOD model beside it", _ANGLES, "point + offset"))  # fmt: skip

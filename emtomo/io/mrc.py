@@ -3,9 +3,9 @@
 import bz2
 import gzip
 import os
-import warnings
 import zlib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,40 +13,14 @@ import mrcfile
 import numpy as np
 
 from emtomo.errors import FormatError
+from emtomo.io.format import FileStart, ReadOptions, WriteOptions
+from emtomo.io.image_format import ImageFormat, ImageInfo
+from emtomo.io.mrc_header import HEADER, MrcInfo, parse_header
 
-HEADER = 1024
-_DTYPES = {0: "i1", 1: "i2", 2: "f4", 4: "c8", 6: "u2", 12: "f2"}
 SMALL = 2**26  # bytes, that any compressed file may claim
 _RATIO = {b"\x1f\x8b": 1100, b"BZ": 60_000}  # by which zeros shrink
-_COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open}
-
-
-@dataclass(frozen=True)
-class MrcInfo:
-    """What the header of an MRC file says.
-
-    Attributes
-    ----------
-    shape : tuple
-        ``(z, y, x)``.
-    pixel_size : float
-        Å per voxel along x; 0 when the header does not say.
-    origin : tuple
-        x, y, z in Å.
-    mode : int
-    offset : int
-        Bytes before the first voxel, the extended header included.
-    order : {"<", ">"}
-    compressed : bool
-    """
-
-    shape: tuple[int, int, int]
-    pixel_size: float
-    origin: tuple[float, float, float]
-    mode: int
-    offset: int
-    order: str
-    compressed: bool
+_COMPRESSED: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open}
+_SAMPLE = 2**20  # bytes that are looked at where the header does not say whether they have a sign
 
 
 def read_header(path: str | Path) -> MrcInfo:
@@ -63,15 +37,15 @@ def read_header(path: str | Path) -> MrcInfo:
         with path.open("rb") as stream:
             start = stream.read(2)
         opener = _COMPRESSED.get(start)
-        with opener(path, "rb") if opener else path.open("rb") as stream:  # type: ignore[operator]
+        with opener(path, "rb") if opener else path.open("rb") as stream:
             raw = stream.read(HEADER)
     except (OSError, EOFError, zlib.error) as error:
         raise FormatError(path, f"cannot be read: {getattr(error, 'strerror', None) or error}.") from None
     if len(raw) < HEADER:
         raise FormatError(path, f"an MRC file starts with {HEADER} bytes of header, this one has {len(raw)}.")
-    info = _parse(path, raw, compressed=opener is not None)
-    needed = info.offset + int(np.prod(info.shape, dtype=object)) * np.dtype(_DTYPES[info.mode]).itemsize
     held = path.stat().st_size
+    info = parse_header(path, raw, None if opener else held)
+    needed = info.offset + info.data_bytes
     if info.compressed and needed > max(SMALL, _RATIO[start] * held):
         raise FormatError(
             path, f"the header claims {_times(info.shape)} voxels, more than {held} compressed bytes can hold."
@@ -81,59 +55,80 @@ def read_header(path: str | Path) -> MrcInfo:
             path,
             f"the header claims {_times(info.shape)} voxels, {needed} bytes, but the file holds {held}.",
         )
-    return info
+    return _decide_sign(path, info)
 
 
-def _parse(path: Path, raw: bytes, *, compressed: bool) -> MrcInfo:
-    for order in "<>":
-        words = np.frombuffer(raw, f"{order}i4", 24)
-        nx, ny, nz, mode = (int(w) for w in words[:4])
-        if mode in _DTYPES and 0 <= nx < 2**24 and 0 <= ny < 2**24 and 0 <= nz < 2**24:
-            break
+def _decide_sign(path: Path, info: MrcInfo) -> MrcInfo:
+    """Return the header with bytes as unsigned where it does not say and the voxels look so.
+
+    Densities cluster: read with the wrong sign they split at the ends of the range and leave its middle empty.
+    """
+    if info.mode != 0 or info.dtype.endswith("u1") or info.sign_known:
+        return info
+    sample = _sample_bytes(path, info)
+    high = sample >= 128
+    if not high.any() or (sample[high] == 255).all() and (sample[~high] == 0).all():
+        unsigned = bool(high.any())  # a mask of 0 and 255
     else:
-        raise FormatError(path, "not an MRC file: no known mode and size in either byte order.")
-    if min(nx, ny, nz) < 1:
-        raise FormatError(path, f"the header claims {nx}×{ny}×{nz} voxels; a volume has at least one.")
-    if mode == 4:
-        raise FormatError(path, "mode 4 (complex) is a transform, not an image.")
-    extended = int(words[23])
-    cell = np.frombuffer(raw, f"{order}f4", 3, 40)
-    samples = int(words[7])
-    size = float(cell[0]) / samples if samples > 0 and np.isfinite(cell[0]) and cell[0] > 0 else 0.0
-    origin = np.frombuffer(raw, f"{order}f4", 3, 196)
-    if not 0 <= extended < 2**31 - HEADER:
-        raise FormatError(path, f"the extended header claims {extended} bytes.")
-    return MrcInfo(
-        (nz, ny, nx),
-        size,
-        tuple(float(o) if np.isfinite(o) else 0.0 for o in origin),  # type: ignore[arg-type]
-        mode,
-        HEADER + extended,
-        order,
-        compressed,
-    )
+        middle = np.count_nonzero((sample >= 64) & (sample < 192))
+        unsigned = 2 * middle >= len(sample)
+    meant = "0 to 255" if unsigned else "-128 to 127"
+    note = f"The header does not say whether bytes have a sign; they are read as {meant}, as their values look."
+    dtype = info.dtype[0] + ("u1" if unsigned else "i1")
+    return replace(info, dtype=dtype, sign_known=True, notes=(*info.notes, note) if high.any() else info.notes)
+
+
+def _sample_bytes(path: Path, info: MrcInfo) -> np.ndarray:
+    """Return bytes from all over the volume; of a compressed one all, up to a limit."""
+    if info.compressed:
+        return np.frombuffer(_raw_bytes(path, info, min(info.data_bytes, SMALL)), np.uint8)
+    data = np.memmap(path, np.uint8, "r", offset=info.offset, shape=(info.data_bytes,))
+    chunk = _SAMPLE // 16
+    starts = np.linspace(0, max(len(data) - chunk, 0), 16).astype(int)
+    return np.concatenate([data[start : start + chunk] for start in starts])
+
+
+def _raw_bytes(path: Path, info: MrcInfo, count: int) -> bytearray:
+    """Return the first `count` bytes of the voxels of a compressed file, in no more memory than they need."""
+    try:
+        buffer = bytearray(count)
+        with path.open("rb") as start:
+            opener = _COMPRESSED[start.read(2)]
+        with opener(path, "rb") as stream:
+            stream.seek(info.offset)
+            view = memoryview(buffer)
+            while view and (n := stream.readinto(view)):
+                view = view[n:]
+    except (OSError, EOFError, ValueError, zlib.error, MemoryError) as error:
+        raise FormatError(path, f"cannot be decompressed: {error}.") from None
+    if view:
+        raise FormatError(path, f"the header claims {_times(info.shape)} voxels; the file ends before.")
+    return buffer
 
 
 def open_volume(path: str | Path) -> np.ndarray:
-    """Return the voxels of an MRC file as a read-only memory map, or in memory when compressed.
+    """Return the voxels of an MRC file ``(z, y, x)``, mapped where they can be, else in memory.
 
-    Mode 0 is read as signed bytes, half precision (mode 12) as float16; callers
-    that compute convert to float32.
+    Axes are in the order z, y, x whatever the file's is. Bytes have a sign or not as the header says (see
+    :mod:`emtomo.io.mrc_header`); half precision is float16, four-bit numbers bytes; callers that compute convert to
+    float32. All volumes of a stack follow each other along z.
     """
     info = read_header(path)
-    dtype = np.dtype(info.order + _DTYPES[info.mode])
-    if not info.compressed:
-        return np.memmap(path, dtype, "r", offset=info.offset, shape=info.shape)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        try:
-            with mrcfile.open(path, permissive=True) as file:
-                data = file.data
-        except (OSError, EOFError, ValueError, zlib.error, MemoryError) as error:
-            raise FormatError(path, f"cannot be decompressed: {error}.") from None
-    if data is None or data.size != np.prod(info.shape):
-        raise FormatError(path, f"the header claims {_times(info.shape)} voxels; the file ends before.")
-    return data.reshape(info.shape)
+    path = Path(path)
+    sections, rows, columns = info.stored_shape
+    width = (columns + 1) // 2 if info.mode == 101 else columns
+    shape = (sections, rows, width)
+    data: np.ndarray
+    if info.compressed:
+        data = np.frombuffer(_raw_bytes(path, info, info.data_bytes), info.dtype).reshape(shape)
+    else:
+        data = np.memmap(path, info.dtype, "r", offset=info.offset, shape=shape)
+    if info.mode == 101:
+        pairs = np.stack([data & 15, data >> 4], axis=-1)  # the first of two voxels is in the low half
+        data = pairs.reshape(sections, rows, 2 * width)[:, :, :columns]
+    if info.axes != (3, 2, 1):
+        data = data.transpose([info.axes.index(axis) for axis in (3, 2, 1)])
+    return data
 
 
 def read_volume(path: str | Path) -> np.ndarray:
@@ -274,3 +269,48 @@ def link_or_copy(source: Path, target: Path, *, copy: bool, root: Path = Path())
 
 def _times(shape: tuple[int, ...]) -> str:
     return "×".join(str(n) for n in shape[::-1])
+
+
+def _sniff(start: FileStart) -> bool:
+    named = start.suffix in (".mrc", ".rec", ".mrcs", ".st", ".ali", ".map")
+    compressed = start.data[:2] in (b"\x1f\x8b", b"BZ")
+    return start.data[208:211] == b"MAP" or compressed or (named and not start.text)
+
+
+def _describe_file(path: Path) -> ImageInfo:
+    info = read_header(path)
+    return ImageInfo(
+        "mrc",
+        info.shape,
+        info.pixel_size,
+        info.origin,
+        plain=not info.compressed and info.axes == (3, 2, 1) and info.mode != 101,
+        voxel_size=info.voxel_size,
+        volumes=info.volumes,
+        white=info.white,
+        notes=info.notes,
+    )
+
+
+def _read(path: Path, _: ReadOptions) -> np.ndarray:
+    return open_volume(path)
+
+
+def _write(path: Path, data: np.ndarray, options: WriteOptions) -> list[Path]:
+    write_volume(path, data, options.pixel_size or 0.0)
+    return [path]
+
+
+MRC = ImageFormat(
+    "mrc",
+    "MRC",
+    _sniff,
+    _read,
+    _write,
+    suffix=".mrc",
+    endings=(".mrc", ".rec", ".mrcs", ".st", ".map"),
+    described=(
+        "modes 0 (with and without sign), 1, 2, 6, 12, 101, both byte orders, any order of axes; also .gz, .bz2",
+    ),
+    describe=_describe_file,
+)

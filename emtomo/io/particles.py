@@ -1,7 +1,8 @@
 """Particles as files of any program hold them: one table, one pose, and tags that say what the numbers mean."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from urllib.parse import quote, unquote
 
 import numpy as np
@@ -287,3 +288,34 @@ def _in_angstrom(unit: str, sizes: np.ndarray, steps: np.ndarray, voxel: np.ndar
     if unit == "angstrom":
         return np.ones((len(voxel), 3))
     return sizes * steps[:, None] if unit == "fraction" else np.repeat(voxel[:, None], 3, axis=1)
+
+
+def size_of(volumes: Mapping[str, VolumeGeometry], name: str) -> tuple[int, int, int] | None:
+    """Return the size of the tomogram `name`, or ``None``; the only one there is belongs to the empty name."""
+    found = volumes.get(stem(name)) or (next(iter(volumes.values())) if len(volumes) == 1 and not name else None)
+    return found.size if found else None
+
+
+def write_for_each_tomogram(
+    path: Path, particles: ParticleList, suffix: str, write: Callable[[Path, ParticleList, str], None]
+) -> list[Path]:
+    """Write one file for each tomogram: `path` itself for one, else files in the folder `path`.
+
+    Parameters
+    ----------
+    path : Path
+    particles : ParticleList
+    suffix : str
+        Ending of the files in the folder.
+    write : callable
+        Path, the particles of one tomogram, and its name.
+    """
+    names = [str(n) for n in dict.fromkeys(particles.tomograms)] or [""]
+    written = []
+    if len(names) > 1:
+        path.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        target = path / f"{stem(name) or 'unknown'}{suffix}" if len(names) > 1 else path
+        write(target, particles.select(particles.tomograms.astype(str) == name), name)
+        written.append(target)
+    return written

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from emtomo.errors import EmtomoError, FormatError
-from emtomo.io.particles import ParticleList, no_names
+from emtomo.io.format import FileStart, Format, ReadOptions, WriteOptions, words_of
+from emtomo.io.particles import ParticleList, convert_frame, no_names
 from emtomo.io.text import comments, matrix, numbers, read_table, read_text, to_int64, write_text
 
 _ROTATION = [f"r{i}{j}" for i in (1, 2, 3) for j in (1, 2, 3)]
@@ -139,3 +140,40 @@ def write_points(path: str | Path, particles: ParticleList) -> None:
     tags = particles.tags.as_text()
     table = pd.DataFrame(data).to_csv(None, index=False, float_format="%.10g", lineterminator="\n")
     write_text(path, f"# {tags}\n{table}" if tags else table)
+
+
+def _sniff(start: FileStart) -> bool:
+    return not start.is_folder and not start.is_star and (bool(start.text) or not start.data)
+
+
+def _read(path: Path, options: ReadOptions) -> ParticleList:
+    return read_points(path, options.angles)
+
+
+def _write(path: Path, particles: ParticleList, options: WriteOptions) -> list[Path]:
+    as_they_are = options.pixel_size is None and particles.unit == "voxel" and particles.origin == "corner"
+    if not as_they_are and not particles.flat:
+        particles = convert_frame(particles, "voxel", "corner", pixel_size=options.pixel_size, volumes=options.sizes)
+    write_points(path, particles)
+    return [path]
+
+
+TEXT = Format(
+    "text",
+    "text",
+    _sniff,
+    _read,
+    _write,
+    words_of(
+        "positions images rotation tomograms pixel_size shift tags other group score class_number half image ctf_image "
+        "id role label model"
+    ),
+    ".csv",
+    (".csv", ".txt"),
+    family="text",
+    described=(
+        "voxels from the first; 3, 4, 6 or 7 columns, or named ones",
+        "r11 to r33, nx ny nz, or any program's",
+        "position + shift",
+    ),
+)

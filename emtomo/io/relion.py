@@ -42,7 +42,17 @@ def read_relion(path: str | Path) -> ParticleList:
     FormatError
         With the line, if it is no such file or a number is none.
     """
-    return particles_of(path, star.read_blocks(path))
+    particles = particles_of(path, star.read_blocks(path))
+    if particles.format == "relion3.0" and particles.unit == "voxel" and not particles.flat:
+        _recognise_fractions(particles)
+    return particles
+
+
+def _recognise_fractions(particles: ParticleList) -> None:
+    """Take positions that all lie between 0 and 1 as fractions of the tomogram (Warp: coordinates are normalized)."""
+    if len(particles) > 1 and (particles.positions >= 0).all() and (particles.positions <= 1).all():
+        particles.unit = "fraction"
+        particles.notes.append("All positions lie between 0 and 1: taken as fractions of the tomogram's size.")
 
 
 def particles_of(path: str | Path, blocks: dict[str, pd.DataFrame]) -> ParticleList:

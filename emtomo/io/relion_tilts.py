@@ -1,5 +1,6 @@
 """RELION's tilt series: STAR files of one series (RELION 5), and tomograms.star with matrices (RELION 4)."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,9 @@ import pandas as pd
 
 from emtomo.errors import FormatError
 from emtomo.io import star
+from emtomo.io.format import FileStart, Format, ReadOptions, WriteOptions, words_of
 from emtomo.io.names import stem
-from emtomo.io.tilts import Tilts
+from emtomo.io.tilts import COLUMNS, Tilts, format_of_one_series, require_pixel_size
 from emtomo.io.volumes import find_referenced_file
 
 _COLUMNS = {
@@ -167,3 +169,39 @@ def write_tomograms(path: str | Path, series: list[Tilts]) -> list[Path]:
         write_tilt_star(file, tilts)
     star.write_blocks(path, {"global": pd.DataFrame(rows)})
     return files
+
+
+def _is_series(start: FileStart) -> bool:
+    return start.is_star and start.matches(r"_rlnTomo(YTilt|NominalStageTiltAngle|ProjX)\b")
+
+
+def _is_tomograms(start: FileStart) -> bool:
+    return start.is_star and start.matches(r"_rlnTomoSizeX\b")
+
+
+def _read_series(path: Path, _: ReadOptions) -> Tilts:
+    return read_tilt_star(path)
+
+
+def _read_tomograms(path: Path, options: ReadOptions) -> list[Tilts]:
+    found = list(read_tomograms(path).values())
+    for tilts in found:
+        tilts.pixel_size = options.pixel_size or tilts.pixel_size
+    return found
+
+
+def _write_series(path: Path, tilts: Tilts) -> None:
+    require_pixel_size(tilts)
+    write_tilt_star(path, dataclasses.replace(tilts, name=tilts.name or path.stem))
+
+
+def _write_tomograms(path: Path, series: list[Tilts], _: WriteOptions) -> list[Path]:
+    return write_tomograms(path, series)
+
+
+_HOLDS = " ".join(set(COLUMNS) - {"acquisition_order", "stage_x", "stage_y", "stage_z"}) + " omits_excluded"
+SERIES = format_of_one_series("tilts-relion", "RELION tilt series", _is_series, _read_series, _write_series, _HOLDS,
+                              ".star", described="RELION 5; geometry, dose, CTF")  # fmt: skip
+TOMOGRAMS = Format("tomograms", "RELION tomograms", _is_tomograms, _read_tomograms, _write_tomograms, words_of(_HOLDS),
+                   ".star", ("tomograms.star",),
+                   described=("RELION 4 and 5 are read, 5 is written, with a file for each series",))  # fmt: skip

@@ -12,8 +12,9 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
-from emtomo.errors import FormatError
-from emtomo.io.particles import ParticleList
+from emtomo.errors import EmtomoError, FormatError
+from emtomo.io.format import FileStart, Format, ReadOptions, WriteOptions, words_of
+from emtomo.io.particles import ParticleList, convert_frame
 from emtomo.io.poses import from_alignment, is_rotation, to_alignment
 from emtomo.io.text import as_numbers, to_int64
 
@@ -78,7 +79,7 @@ def read_set(path: str | Path) -> ScipionSet:
 
 
 def kind_of(path: str | Path) -> str:
-    """Return what a sqlite file of Scipion holds: scipion (particles), scipion-tilts or tomograms-scipion."""
+    """Return what a file of Scipion holds: scipion (particles), scipion-tilts, scipion-ctf or tomograms-scipion."""
     try:
         with closing(sqlite3.connect(f"file:{quote(str(Path(path)))}?mode=ro", uri=True)) as db:
             found = db.execute("SELECT value FROM Properties WHERE key = 'self'").fetchone()
@@ -86,7 +87,7 @@ def kind_of(path: str | Path) -> str:
         return "scipion"
     kinds = {
         "SetOfTiltSeries": "scipion-tilts",
-        "SetOfCTFTomoSeries": "scipion-tilts",
+        "SetOfCTFTomoSeries": "scipion-ctf",
         "SetOfTomograms": "tomograms-scipion",
     }
     return kinds.get(str(found[0]) if found else "", "scipion")
@@ -289,3 +290,43 @@ def write_scipion(path: str | Path, particles: ParticleList, box_size: int = 0) 
         rows.append((*head, *coordinates[k], names[k]))
     properties = {"_samplingRate": rate, "_alignment": "3D", "_hasCtf": "False", "_isPhaseFlipped": "False"}
     write_set(path, "SetOfSubTomograms", "SubTomogram", properties, named, rows)
+
+
+def holds_set(start: FileStart, *kinds: str) -> bool:
+    """Return whether a file is a Scipion set of one of some kinds, see :func:`kind_of`."""
+    return start.data.startswith(SQLITE) and kind_of(start.path) in kinds
+
+
+def _sniff(start: FileStart) -> bool:
+    return holds_set(start, "scipion")
+
+
+def _read(path: Path, _: ReadOptions) -> ParticleList:
+    return read_scipion(path)
+
+
+def _write(path: Path, particles: ParticleList, options: WriteOptions) -> list[Path]:
+    here = convert_frame(particles, "voxel", "half", pixel_size=options.pixel_size, volumes=options.sizes)
+    if len(set(here.pixel_size.tolist())) > 1 or np.isnan(here.pixel_size).any():
+        raise EmtomoError("A Scipion set has one pixel size, which must be known; give it.")
+    write_scipion(path, here, options.box_size)
+    return [path]
+
+
+def _limits(particles: ParticleList, _: WriteOptions) -> frozenset[str]:
+    """Coordinates have no class, subtomograms have."""
+    return frozenset() if "image" in particles.columns else words_of("class_number")
+
+
+PARTICLES = Format(
+    "scipion",
+    "Scipion set",
+    _sniff,
+    _read,
+    _write,
+    words_of("positions rotation tomograms pixel_size shift group score class_number image"),
+    ".sqlite",
+    (".sqlite",),
+    limits=_limits,
+    described=("voxels from size / 2", "M, box → reference", "−R t"),
+)

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from emtomo.errors import FormatError
+from emtomo.io.format import FileStart, Format, ReadOptions, WriteOptions, words_of
 from emtomo.io.particles import VolumeGeometry
-from emtomo.io.scipion import ScipionSet, matrices, read_set, write_set
+from emtomo.io.scipion import ScipionSet, holds_set, matrices, read_set, write_set
 from emtomo.io.text import as_numbers, to_int64
 from emtomo.io.tilts import Tilts
 
@@ -213,3 +214,36 @@ def write_tomograms(path: str | Path, volumes: Mapping[str, tuple[str, VolumeGeo
                   "_isAmplitudeCorrected": False, "_firstDim": ",".join(str(n) for n in first), "_hasOddEven": False,
                   "_ctfCorrected": False, "_isHeterogeneous": False}  # fmt: skip
     write_set(path, "SetOfTomograms", "Tomogram", properties, columns, rows)
+
+
+def _sniff(start: FileStart) -> bool:
+    return holds_set(start, "scipion-tilts")
+
+
+def _is_ctf(start: FileStart) -> bool:
+    return holds_set(start, "scipion-ctf")
+
+
+def _read(path: Path, options: ReadOptions) -> list[Tilts]:
+    found = list(read_tilt_series(path).values())
+    for tilts in found:
+        tilts.pixel_size = options.pixel_size or tilts.pixel_size
+    return found
+
+
+def _write_series(path: Path, series: list[Tilts], _: WriteOptions) -> list[Path]:
+    write_tilt_series(path, series)
+    return [path]
+
+
+def _write_ctf(path: Path, series: list[Tilts], _: WriteOptions) -> list[Path]:
+    write_ctf(path, series)
+    return [path]
+
+
+SERIES = Format("scipion-tilts", "Scipion tilt series", _sniff, _read, _write_series,
+                words_of("name angle rotation shift_x shift_y dose acquisition_order"), ".sqlite", (".sqlite",),
+                described=("alignment, dose, order",))  # fmt: skip
+CTF = Format("scipion-ctf", "Scipion CTFs", _is_ctf, _read, _write_ctf,
+             words_of("defocus_u defocus_v defocus_angle phase_shift"), ".sqlite",
+             described=("defocus, astigmatism, phase shift",))  # fmt: skip

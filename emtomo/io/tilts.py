@@ -1,12 +1,16 @@
 """Tilt series' alignments and CTFs: one table, whichever program wrote it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from emtomo.compute.tilt.geometry import TiltGeometry, tilt_angles, tilt_geometry
 from emtomo.compute.tilt.warps import ImageWarp, VolumeWarp
+from emtomo.errors import EmtomoError
+from emtomo.io.format import FileStart, Format, ReadOptions, WriteOptions, words_of
 
 COLUMNS = {
     "name": "file of the image or movie",
@@ -120,3 +124,75 @@ def accumulate_dose(exposure: np.ndarray, order: np.ndarray) -> np.ndarray:
     place = np.argsort(np.argsort(order, kind="stable"), kind="stable")
     in_time = np.asarray(exposure, float)[np.argsort(order, kind="stable")]
     return np.concatenate([[0.0], np.cumsum(in_time)[:-1]])[place]
+
+
+def format_of_one_series(
+    name: str,
+    label: str,
+    sniff: Callable[[FileStart], bool],
+    read: Callable[[Path, ReadOptions], Tilts],
+    write: Callable[[Path, Tilts], list[Path] | None] | None = None,
+    holds: str = "",
+    suffix: str = "",
+    *,
+    endings: tuple[str, ...] | None = None,
+    needs: str = "angle",
+    described: str = "",
+) -> Format[list[Tilts]]:
+    """Return a format whose file holds one series; several are written into a folder, one file each.
+
+    Parameters
+    ----------
+    name, label, sniff, suffix, endings
+        See :class:`emtomo.io.format.Format`; `endings` is the suffix by default.
+    read : callable
+    write : callable, optional
+        Path and series in; the files out, or nothing where it is the path alone.
+    holds : str
+        Words of `COLUMNS`, and omits_excluded where excluded images are left out.
+    needs : str
+        The column without which nothing can be written.
+    described : str
+        Remark for the documentation.
+    """
+
+    def read_list(path: Path, options: ReadOptions) -> list[Tilts]:
+        return [read(path, options)]
+
+    def write_list(path: Path, series: list[Tilts], _: WriteOptions) -> list[Path]:
+        assert write is not None
+        files: list[Path] = []
+        for tilts in series:
+            if needs not in tilts.table:
+                raise EmtomoError(f"{tilts.name or path.stem} says nothing of {COLUMNS[needs]}, which {label} need.")
+        if len(series) > 1:
+            path.mkdir(parents=True, exist_ok=True)
+        for tilts in series:
+            target = path / f"{tilts.name}{suffix}" if len(series) > 1 else path
+            files += write(target, tilts) or [target]
+        return files
+
+    return Format(
+        name,
+        label,
+        sniff,
+        read_list,
+        write_list if write else None,
+        words_of(holds),
+        suffix,
+        ((suffix,) if suffix else ()) if endings is None else endings,
+        described=(described,),
+    )
+
+
+def require_pixel_size(tilts: Tilts) -> None:
+    """Refuse shifts of unknown length, as IMOD and AreTomo give them, where they must be in Å.
+
+    Raises
+    ------
+    EmtomoError
+        If the pixel size of the images is not known.
+    """
+    unknown = not np.isfinite(tilts.pixel_size) and tilts.format in ("imod", "aln")
+    if unknown and tilts.column("shift_x").any():
+        raise EmtomoError("The shifts are in voxels: the pixel size of the images is needed; give it.")

@@ -1,6 +1,5 @@
 """Sizes of tomograms: from RELION's tomograms.star, Scipion's sets, or the tomograms themselves."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -120,9 +119,3 @@ def read_optimisation_set(path: str | Path) -> tuple[Path, Path | None]:
                 return particles, None
             return particles, find_referenced_file(Path(path), str(block["rlnTomoTomogramsFile"].iloc[0]))
     raise FormatError(path, "no block has rlnTomoParticlesFile.")
-
-
-def size_of(volumes: Mapping[str, VolumeGeometry], name: str) -> tuple[int, int, int] | None:
-    """Return the size of the tomogram `name`, or ``None``; the only one there is belongs to every name."""
-    found = volumes.get(stem(name)) or (next(iter(volumes.values())) if len(volumes) == 1 and not name else None)
-    return found.size if found else None

@@ -12,8 +12,9 @@ import pandas as pd
 from emtomo.compute.tilt.warps import ImageWarp, VolumeWarp
 from emtomo.errors import FormatError
 from emtomo.io import star
+from emtomo.io.format import FileStart, ReadOptions
 from emtomo.io.text import is_number, write_text
-from emtomo.io.tilts import Tilts
+from emtomo.io.tilts import COLUMNS, Tilts, format_of_one_series, require_pixel_size
 
 LARGEST_GRID = 1_000_000
 MICROMETRE = 1e4  # Å
@@ -328,3 +329,37 @@ def _parameters(tilts: Tilts) -> list[str]:
     if np.isfinite(tilts.pixel_size):
         told["PixelSize"] = tilts.pixel_size
     return ["\t<CTF>", *(f'\t\t<Param Name="{k}" Value="{v:.10g}" />' for k, v in told.items()), "\t</CTF>"]
+
+
+def _is_tomostar(start: FileStart) -> bool:
+    return start.is_star and start.matches(r"_wrpMovieName\b")
+
+
+def _is_xml(start: FileStart) -> bool:
+    return "<TiltSeries" in start.text or start.text.lstrip()[:5] == "<?xml"
+
+
+def _read_tomostar(path: Path, _: ReadOptions) -> Tilts:
+    return read_tomostar(path)
+
+
+def _read_xml(path: Path, _: ReadOptions) -> Tilts:
+    return read_xml(path)
+
+
+def _write_tomostar(path: Path, tilts: Tilts) -> None:
+    require_pixel_size(tilts)
+    write_tomostar(path, tilts)
+
+
+def _write_xml(path: Path, tilts: Tilts) -> None:
+    require_pixel_size(tilts)
+    write_xml(path, tilts)
+
+
+TOMOSTAR = format_of_one_series("tomostar", "Warp tomostar", _is_tomostar, _read_tomostar, _write_tomostar,
+                                "name angle rotation shift_x shift_y dose excluded omits_excluded", ".tomostar",
+                                described="angles, axis, offsets, dose")  # fmt: skip
+XML = format_of_one_series("warp-xml", "Warp tilt series", _is_xml, _read_xml, _write_xml,
+                           " ".join(set(COLUMNS) - {"acquisition_order"}), ".xml",
+                           described="geometry, dose, CTF; movement of the sample is read")  # fmt: skip

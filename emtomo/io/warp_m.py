@@ -8,8 +8,9 @@ import pandas as pd
 
 from emtomo.errors import FormatError
 from emtomo.io import star
+from emtomo.io.format import FileStart, Format, ReadOptions, WriteOptions, words_of
 from emtomo.io.names import tomostar
-from emtomo.io.particles import ParticleList, no_names
+from emtomo.io.particles import ParticleList, convert_frame, no_names
 from emtomo.io.poses import from_relion, to_relion
 from emtomo.io.text import as_numbers, to_int64
 
@@ -62,3 +63,21 @@ def write_m(path: str | Path, particles: ParticleList) -> None:
     if particles.family == "m":
         table |= {str(c): particles.other[c].to_numpy() for c in particles.other}
     star.write_blocks(path, {"particles": pd.DataFrame(table)}, particles.tags.as_text())
+
+
+def _sniff(start: FileStart) -> bool:
+    return start.is_star and start.matches(r"_wrpCoordinateX1\b")
+
+
+def _read(path: Path, _: ReadOptions) -> ParticleList:
+    return read_m(path)
+
+
+def _write(path: Path, particles: ParticleList, options: WriteOptions) -> list[Path]:
+    write_m(path, convert_frame(particles, "angstrom", "corner", pixel_size=options.pixel_size, volumes=options.sizes))
+    return [path]
+
+
+PARTICLES = Format("m", "M", _sniff, _read, _write, words_of("positions rotation tomograms half tags other"), ".star",
+                   family="m", described=("Å from the first voxel", "as RELION", "position; poses at later times are "
+                   "kept for M only"))  # fmt: skip

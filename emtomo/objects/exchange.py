@@ -11,7 +11,7 @@ from emtomo.engine.lineage import upstream
 from emtomo.engine.table import TableSet
 from emtomo.errors import EmtomoError
 from emtomo.io import formats
-from emtomo.io.convert import ConversionReport, target_kind
+from emtomo.io.convert import ConversionReport
 from emtomo.io.particles import ParticleList, Tags, VolumeGeometry
 from emtomo.io.particles_star import box_columns, box_optics
 from emtomo.objects.coordinates import SetOfCoordinates3D
@@ -85,9 +85,9 @@ def export_set(found: TableSet, tomograms: SetOfTomograms | None, target: Path, 
         If the format cannot hold them, or needs what is not known.
     """
     particles = particles_of_set(found)
-    chosen = target_kind(target, particles) if kind == "auto" else kind
+    chosen = formats.format_of(target, particles) if kind == "auto" else kind
     done = ConversionReport()
-    gone = formats.lost(particles, chosen, sizes_of(tomograms)) if chosen in formats.FORMATS else []
+    gone = formats.list_losses(particles, chosen, sizes_of(tomograms)) if chosen in formats.FORMATS else []
     gone = [what for what in gone if what != "columns of its own"]
     box = getattr(found, "box_size", None)
     size = int(box.get() or 0) if box is not None else 0

@@ -164,9 +164,10 @@ class ImportCoordinates(EmtomoProtocol):
             table = dynamo.read_doc(Path(self.table_map.get()))
             given = np.array([table.get(name, name) for name in given], object)
         alone = known[0] if len(known) == 1 else names.stem(path.name)
-        if picks.family in ("dynamo", "motl", "stopgap") and not self.table_map.get() and len(known) == 1:
+        naming = FORMATS[picks.format].names_tomograms
+        if naming == "by number" and not self.table_map.get() and len(known) == 1:
             return np.full(len(given), alone, object)
-        if picks.format == "eman" and alone in known:
+        if naming == "by file name" and alone in known:
             return np.full(len(given), alone, object)
         return np.array([name or alone for name in given], object)
 

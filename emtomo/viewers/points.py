@@ -7,7 +7,7 @@ import numpy as np
 from emtomo.compute.positions import to_voxels
 from emtomo.errors import EmtomoError
 from emtomo.io import images, names
-from emtomo.io.formats import read
+from emtomo.io.formats import FORMATS, read
 from emtomo.io.particles import VolumeGeometry, convert_frame
 from emtomo.viewers.base import save
 from emtomo.viewers.figures import points_on
@@ -40,7 +40,7 @@ def picture_of_points(path: Path, tomogram: Path, png: Path, pixel_size: float |
     picks = read(path, sizes=sizes)
     mine = np.ones(len(picks), bool)
     named = [str(name) for name in dict.fromkeys(picks.tomograms) if str(name)]
-    if named and picks.family not in ("dynamo", "motl", "stopgap") and picks.format != "eman":
+    if named and FORMATS[picks.format].names_tomograms == "by name":
         found, _, _ = names.match_names(named, [tomogram.name])
         mine = np.array([str(name) in found for name in picks.tomograms])
         if not mine.any():

@@ -78,6 +78,8 @@ def test_pages_say_what_the_protocols_are_today():
     spec.loader.exec_module(module)
     for name, text in module.pages().items():
         assert (DOCS / "protocols" / name).read_text(encoding="utf8") == text, name
+    formats = (DOCS / "formats.md").read_text(encoding="utf8")
+    assert module.with_tables(formats) == formats
 
 
 def test_links_and_pictures_in_documents_exist():

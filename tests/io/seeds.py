@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.spatial.transform import Rotation
 
-from emtomo.io import dynamo, formats, images, imod_tilts, mrc, relion_tilts, scipion_tilts, volumes, warp
+from emtomo.io import dynamo, formats, imod_tilts, mrc, relion_tilts, scipion_tilts, tiff, volumes, warp
 from emtomo.io.particles import ParticleList, Tags, VolumeGeometry
 from emtomo.io.tilts import Tilts
 
@@ -225,7 +225,7 @@ def write_image(kind: str, folder: Path) -> Path:
     if kind == "em":
         path.write_bytes(em_image((7, 6, 5)))
     elif kind == "tif":
-        images.write_tiff(path, data, 5.0)
+        tiff.write_tiff(path, data, 5.0)
     elif kind == "hdf":
         with h5py.File(path, "w") as file:
             group = file.create_group("MDF/images/0")

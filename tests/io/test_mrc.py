@@ -143,7 +143,7 @@ def damaged(tmp_path, volume, how):
         ("truncated", "header claims 6×5×4 voxels, 1504 bytes, but the file holds 1464"),
         ("huge", "header claims 8388608×5×4"),
         ("zero", "header claims 0×5×4"),
-        ("mode", "not an MRC file"),
+        ("mode", "mode 77 is no mode that can be read"),
         ("complex", "complex"),
         ("extended", "extended header claims -5"),
     ],

@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from emtomo.io import convert, formats, mdoc, poses, scipion, star
 from emtomo.io.formats import read
+from emtomo.io.particles import convert_frame
 from tests.conftest import shared
 from tests.io.seeds import SIZES, particles
 from tests.peers import command_of, run_with
@@ -204,7 +205,7 @@ def test_scipions_sets_are_read(name, theirs):
     found = read(theirs / f"{name}.sqlite")
     n = 3 if name == "subtomograms" else 4
     assert (found.format, len(found), set(found.tomograms)) == ("scipion", n, {"TS_01"})
-    here = formats.convert_frame(found, "voxel", "corner", volumes=SIZES)
+    here = convert_frame(found, "voxel", "corner", volumes=SIZES)
     assert_allclose(here.positions, [[100.5 + k, 80.25, 60] for k in range(n)], atol=1e-9)
     turned = [33] * 3 if name == "subtomograms" else range(30, 34)
     matrices = [Rotation.from_euler("ZYZ", [10, 20, a], degrees=True).as_matrix() for a in turned]

@@ -126,7 +126,7 @@ def test_complex_cells_stay_as_they_are(tmp_path):
     found = read(shared("formats", "dynamo", "t_complex.tbl"))
     cells = [c for c in found.other["daxis"] if "i" in c]
     assert "0+1.2074e-06i" in cells and "complex" in found.notes[0]
-    dynamo.write_tbl(tmp_path / "b.tbl", found, dynamo.numbered(found))
+    dynamo.write_tbl(tmp_path / "b.tbl", found, dynamo.number_tomograms(found))
     again = read(tmp_path / "b.tbl")
     assert again.other["daxis"].tolist() == found.other["daxis"].tolist()
     assert again.other["eig1"].tolist() == found.other["eig1"].tolist()

@@ -103,7 +103,7 @@ def test_any_particles_come_back_from_any_format(tmp_path_factory, kind, n, seed
 @pytest.mark.parametrize("kind", PLACED)
 def test_columns_and_tags_that_a_format_holds_come_back_and_the_others_are_told(kind, tmp_path):
     given = particles(6, tomograms=1)
-    told = formats.lost(given, kind)
+    told = formats.list_losses(given, kind)
     back = there(kind, given, tmp_path)
     holds = FORMATS[kind].holds - ({"class_number"} if kind == "scipion" else set())
     order = np.argsort(given.columns["group"], kind="stable") if kind == "imod" else np.arange(6)
@@ -111,7 +111,7 @@ def test_columns_and_tags_that_a_format_holds_come_back_and_the_others_are_told(
         if name in holds:
             assert_allclose(back.columns[name], values[order], atol=1e-6, err_msg=name)
         else:
-            assert formats._LABELS[name] in told
+            assert formats.WORDS[name] in told
     if "tags" in holds:
         expected = given.tags.known()
         got = back.tags.known()
