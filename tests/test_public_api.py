@@ -92,7 +92,7 @@ def test_a_type_checker_sees_the_types(tmp_path):
         cwd=PACKAGE.parent,
     )  # fmt: skip
     said = done.stdout
-    for expected in ("ndarray", "emtomo.io.particles.Particles", "DataFrame", "TemplateMatches"):
+    for expected in ("ndarray", "emtomo.io.particles.ParticleList", "DataFrame", "TemplateMatches"):
         assert expected in said, said
     assert '"denoise" has incompatible type "str"' in said
     assert 'has no attribute "no_such_name"' in said

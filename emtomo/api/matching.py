@@ -15,7 +15,7 @@ from emtomo.compute.matching.options import PeakOptions, ScanOptions
 from emtomo.compute.matching.weighting import wedge_transfer
 from emtomo.compute.positions import from_voxels
 from emtomo.errors import EmtomoError
-from emtomo.io.particles import Particles
+from emtomo.io.particles import ParticleList
 from emtomo.io.poses import to_relion
 
 INVERTED = "Inverted contrast matches clearly better; check white, and that the reference is bright."
@@ -58,10 +58,10 @@ class TemplateMatches:
         columns = dict(zip(("x", "y", "z", "rot", "tilt", "psi"), (*where.T, *angles.T), strict=True))
         return pd.DataFrame({**columns, "score": self.scores})
 
-    def particles(self, tomogram: str = "") -> Particles:
+    def particles(self, tomogram: str = "") -> ParticleList:
         """Return the same as particles that :func:`emtomo.io.write_particles` writes."""
         n = len(self)
-        return Particles(
+        return ParticleList(
             tomograms=np.full(n, tomogram, object),
             positions=self.positions[:, ::-1].astype(float),
             shifts=np.zeros((n, 3)),

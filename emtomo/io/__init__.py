@@ -6,8 +6,8 @@ The names below are loaded when they are first used.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from emtomo.io.images import ImageInfo
-    from emtomo.io.particles import Particles, convert_frame
+    from emtomo.io.image_format import ImageInfo
+    from emtomo.io.particles import ParticleList, convert_frame
     from emtomo.io.poses import from_relion, to_relion
     from emtomo.io.public import (
         describe_volume,
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from emtomo.io.tilts import Tilts
 
 _HOME = {
-    "ImageInfo": "images",
-    "Particles": "particles",
+    "ImageInfo": "image_format",
+    "ParticleList": "particles",
     "convert_frame": "particles",
     "from_relion": "poses",
     "to_relion": "poses",
@@ -51,7 +51,7 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "ImageInfo",
-    "Particles",
+    "ParticleList",
     "Tilts",
     "convert_frame",
     "describe_volume",

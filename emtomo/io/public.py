@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from emtomo.errors import EmtomoError
-from emtomo.io import convert, convert_tilts, formats, images, mrc, volumes
-from emtomo.io.images import ImageInfo
-from emtomo.io.particles import Particles
+from emtomo.io import convert_tilts, formats, images, mrc, tiff, volumes
+from emtomo.io.image_format import ImageInfo
+from emtomo.io.particles import ParticleList
 from emtomo.io.tilts import Tilts
 
 _SUFFIXES = (".mrc", ".mrcs", ".rec", ".map", ".st", ".ali", ".tif", ".tiff")
@@ -92,7 +92,7 @@ def write_volume(path: str | Path, volume: np.ndarray, pixel_size: float) -> Non
     if target.suffix.lower() not in _SUFFIXES:
         raise EmtomoError(f"{path}: the name must end with {', '.join(_SUFFIXES)}.")
     if target.suffix.lower().startswith(".tif"):
-        images.write_tiff(target, np.asarray(array, np.float32), pixel_size)
+        tiff.write_tiff(target, np.asarray(array, np.float32), pixel_size)
     else:
         mrc.write_volume(target, array, pixel_size, stack=target.suffix.lower() in (".mrcs", ".st", ".ali"))
 
@@ -104,7 +104,7 @@ def read_particles(
     pixel_size: float | None = None,
     tomograms: str | Path | None = None,
     table_map: str | Path | None = None,
-) -> Particles:
+) -> ParticleList:
     """Read particles from a file of RELION, Warp, M, Dynamo, IMOD, EMAN2, STOPGAP, Scipion, copick, … or from text.
 
     Parameters
@@ -121,7 +121,7 @@ def read_particles(
 
     Returns
     -------
-    Particles
+    ParticleList
         ``positions`` (n, 3) x, y, z in ``unit`` from ``origin``, ``rotations`` (n, 3, 3), ``columns``, ``notes``.
 
     Raises
@@ -147,7 +147,7 @@ def read_particles(
 
 def write_particles(
     path: str | Path,
-    particles: Particles,
+    particles: ParticleList,
     *,
     format: str = "auto",
     pixel_size: float | None = None,
@@ -160,7 +160,7 @@ def write_particles(
     ----------
     path : str or Path
         A folder, for formats with one file for each tomogram and particles of several tomograms.
-    particles : Particles
+    particles : ParticleList
     format : str
         A name from the table of formats; by default by the ending of `path`.
     pixel_size : float, optional
@@ -190,7 +190,7 @@ def write_particles(
     ['picks.star']
     """
     sizes = volumes.read_volumes(tomograms) if tomograms is not None else None
-    kind = convert.target_kind(Path(path), particles) if format == "auto" else format
+    kind = formats.format_of(Path(path), particles) if format == "auto" else format
     return formats.write(path, particles, kind, pixel_size=pixel_size, sizes=sizes, box_size=box_size)
 
 
