@@ -7,7 +7,7 @@ from pathlib import Path
 
 from emtomo.cli.protocols import description
 from emtomo.engine.parameters import protocols_by_name
-from emtomo.io import formats, images, tilt_formats
+from emtomo.io import images, particle_formats, tilt_formats
 
 FOLDER = Path(__file__).parent / "protocols"
 
@@ -55,8 +55,12 @@ def particle_formats() -> str:
     """Return the table of formats of particles."""
     lines = ["| format (`--from`, `--to`) | read | written | positions | angles → R | centre | lost when written |",
              "|---|---|---|---|---|---|---|"]  # fmt: skip
-    for known in formats.PARTICLES:
-        lost = [text for word, text in formats.WORDS.items() if word not in known.holds | {"z_axis", "role", "model"}]
+    for known in particle_formats.PARTICLES:
+        lost = [
+            text
+            for word, text in particle_formats.WORDS.items()
+            if word not in known.holds | {"z_axis", "role", "model"}
+        ]
         told = "" if known.write is None else ", ".join(lost) or "–"
         cells = [f"{known.label} (`{known.name}`)", _yes(known.read), _yes(known.write), *known.described, told]
         lines.append("| " + " | ".join(cells) + " |")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from emtomo.errors import FormatError
 
 if TYPE_CHECKING:
-    from emtomo.io.particles import VolumeGeometry
+    from emtomo.io.particles import ParticleList, VolumeGeometry
 
 START = 65536  # bytes that are read to recognise a file
 T = TypeVar("T")
@@ -100,11 +100,14 @@ class ReadOptions:
         What nameless text columns are, see :func:`emtomo.io.points.read_points`.
     pixel_size : float, optional
         Å of the images, for tables of tilts that count in pixels.
+    read_other : callable, optional
+        Reads particles of any format, for lists that name files.
     """
 
     sizes: "Mapping[str, VolumeGeometry]" = field(default_factory=dict)
     angles: str = "normals"
     pixel_size: float | None = None
+    read_other: "Callable[[Path], ParticleList] | None" = None
 
 
 @dataclass(frozen=True)

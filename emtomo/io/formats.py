@@ -1,73 +1,19 @@
-"""All formats of particles, one line each; reading and writing by a format's name."""
+"""Reading and writing particles by a format's name, and what a format cannot hold."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from emtomo.errors import EmtomoError, FormatError
-from emtomo.io import (
-    copick,
-    cryolo,
-    dynamo,
-    dynamo_catalogue,
-    eman,
-    imod,
-    motl,
-    points,
-    relion_formats,
-    scipion,
-    warp_m,
-)
-from emtomo.io.format import Format, ReadOptions, WriteOptions
+from emtomo.io import dynamo
+from emtomo.io.format import ReadOptions, WriteOptions
+from emtomo.io.particle_formats import FORMATS, PARTICLES, WORDS, WRITTEN
 from emtomo.io.particles import ParticleList, VolumeGeometry
+from emtomo.io.recognise import recognise
 
-PARTICLES: tuple[Format[ParticleList], ...] = (  # in the order in which they are recognised
-    relion_formats.OPTIMISATION_SET,
-    relion_formats.COORDINATE_FILES,
-    relion_formats.RELION_5,
-    relion_formats.RELION_4,
-    relion_formats.RELION_3_1,
-    relion_formats.RELION_3_0,
-    relion_formats.WARP,
-    warp_m.PARTICLES,
-    dynamo_catalogue.CATALOGUE,
-    dynamo_catalogue.MODEL,
-    imod.MODEL,
-    scipion.PARTICLES,
-    motl.MOTL,
-    motl.STOPGAP,
-    eman.INFO,
-    eman.PARTICLE_LIST,
-    copick.PICKS,
-    cryolo.CBOX,
-    cryolo.BOX,
-    dynamo.TABLE,
-    motl.PEET,
-    points.TEXT,
-)
-FORMATS: dict[str, Format[ParticleList]] = {known.name: known for known in PARTICLES}
-WRITTEN = tuple(known.name for known in PARTICLES if known.suffix and known.write)
-WORDS = {
-    "positions": "positions",
-    "rotation": "orientations",
-    "z_axis": "rotations about the z axis",
-    "tomograms": "names of tomograms",
-    "pixel_size": "pixel size",
-    "shift": "shifts (added to the positions)",
-    "other": "columns of its own",
-    "tags": "tags",
-    "group": "groups",
-    "score": "scores",
-    "class_number": "classes",
-    "half": "half sets",
-    "image": "box files",
-    "ctf_image": "CTF volumes",
-    "id": "particle numbers",
-    "role": "roles",
-    "label": "labels",
-    "model": "models",
-}
+__all__ = ["FORMATS", "WORDS", "WRITTEN", "format_of", "list_losses", "read", "unoriented_message", "write"]
 
 
 def read(
@@ -97,8 +43,6 @@ def read(
     EmtomoError
         One sentence with file and line, when the file is not what it should be.
     """
-    from emtomo.io.recognise import recognise
-
     path = Path(path)
     if kind != "auto" and kind not in FORMATS:
         raise EmtomoError(f"There is no format {kind!r}; the formats are {', '.join(FORMATS)}.")
@@ -107,7 +51,8 @@ def read(
         raise FormatError(path, f"this is a file of the kind {kind!r}, which holds no particles.")
     reader = FORMATS[kind].read
     assert reader is not None
-    particles = reader(path, ReadOptions(sizes=sizes or {}, angles=angles))
+    others = partial(read, sizes=sizes, angles=angles)
+    particles = reader(path, ReadOptions(sizes=sizes or {}, angles=angles, read_other=others))
     if table_map is not None:
         _name_tomograms(particles, dynamo.read_doc(table_map), path)
     return particles

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from emtomo.errors import FormatError
-from emtomo.io import formats, images, scipion, tilt_formats
+from emtomo.io import images, particle_formats, scipion, tilt_formats
 from emtomo.io.format import FileStart, Format, read_start
 
 
@@ -57,13 +57,13 @@ def recognise(path: str | Path) -> str:
     other = next((name for name, sniff in OTHERS.items() if sniff(start)), None)
     if other is not None:
         return other
-    particles = next((known.name for known in formats.PARTICLES if known.sniff(start)), None)
+    particles = next((known.name for known in particle_formats.PARTICLES if known.sniff(start)), None)
     if particles is None:
         if start.is_folder:
             raise FormatError(path, "a folder, but neither an OME-Zarr image nor a Dynamo catalogue.")
         if start.is_star:
             raise FormatError(path, "a STAR file, but with the columns of no program that is known.")
         raise FormatError(path, "a binary file of no kind that is known.")
-    if particles == formats.points.TEXT.name and _is_other_json(start):
+    if particles == particle_formats.points.TEXT.name and _is_other_json(start):
         return "json"
     return particles

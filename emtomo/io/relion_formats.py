@@ -109,8 +109,6 @@ def _is_list(start: FileStart) -> bool:
 
 def _read_list(path: Path, options: ReadOptions) -> ParticleList:
     """Read a list of coordinate files, as RELION's own import takes it: a tomogram's name and its file in every row."""
-    from emtomo.io.formats import read  # the files may be of any format
-
     table = next(b for b in star.read_blocks(path).values() if "rlnTomoImportParticleFile" in b)
     if len(table) == 0 or "rlnTomoName" not in table:
         raise FormatError(
@@ -123,7 +121,8 @@ def _read_list(path: Path, options: ReadOptions) -> ParticleList:
         found = volumes.find_referenced_file(path, str(file))
         if found.resolve() == path.resolve():
             raise FormatError(path, "the list names itself.")
-        part = read(found, sizes=options.sizes, angles=options.angles)
+        assert options.read_other is not None
+        part = options.read_other(found)
         part.tomograms = np.full(len(part), name, object)
         parts.append(part)
     particles = concatenate(parts)
