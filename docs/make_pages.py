@@ -51,7 +51,7 @@ def _yes(flag: object) -> str:
     return "yes" if flag else "–"
 
 
-def particle_formats() -> str:
+def particle_table() -> str:
     """Return the table of formats of particles."""
     lines = ["| format (`--from`, `--to`) | read | written | positions | angles → R | centre | lost when written |",
              "|---|---|---|---|---|---|---|"]  # fmt: skip
@@ -67,7 +67,7 @@ def particle_formats() -> str:
     return "\n".join(lines)
 
 
-def tilt_formats_table() -> str:
+def tilt_table() -> str:
     """Return the table of formats of tilt series."""
     lines = ["| format | read | written | what it holds |", "|---|---|---|---|"]
     for known in tilt_formats.TILTS:
@@ -76,7 +76,7 @@ def tilt_formats_table() -> str:
     return "\n".join(lines)
 
 
-def image_formats() -> str:
+def image_table() -> str:
     """Return the table of formats of images."""
     lines = ["| format | read | written as | remarks |", "|---|---|---|---|"]
     for known in images.IMAGES:
@@ -87,7 +87,7 @@ def image_formats() -> str:
 
 def with_tables(text: str) -> str:
     """Return the page of formats with what stands between its marks replaced by the tables of today."""
-    for name, table in (("particles", particle_formats), ("tilts", tilt_formats_table), ("images", image_formats)):
+    for name, table in (("particles", particle_table), ("tilts", tilt_table), ("images", image_table)):
         start, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
         head, rest = text.split(start)
         text = head + start + table() + end + rest.split(end)[1]
