@@ -51,7 +51,8 @@ class EmtomoProtocol(Protocol):
     names parameters that are files (or folders of files) which users edit
     and give again under the same name. ``STEPS_APART`` names the steps that
     may be carried out on other machines, since each writes its own files
-    alone; ``PIECES`` says that a step hands :attr:`map_reduce` to its computation.
+    alone; ``STEPS_PER`` says of what there is a step each (tomogram, micrograph,
+    tilt series), which may run side by side; ``PIECES`` says that a step hands :attr:`map_reduce` to its computation.
     """
 
     OPTIONS: ClassVar[tuple[type, ...]] = ()
@@ -59,6 +60,7 @@ class EmtomoProtocol(Protocol):
     INTERACTIVE: ClassVar[str] = ""
     READS: ClassVar[tuple[str, ...]] = ()
     STEPS_APART: ClassVar[tuple[str, ...]] = ()
+    STEPS_PER: ClassVar[str] = ""
     PIECES: ClassVar[bool] = False
     THREADS = True
     _told_at = 0.0
@@ -80,13 +82,14 @@ class EmtomoProtocol(Protocol):
                 label="Threads",
                 help="Threads for the computation; 0 takes all that this machine has.",
             )
+        if self.THREADS and self.STEPS_PER:
             form.addParam(
                 "numberOfThreads",
                 IntParam,
                 default=1,
-                label="Tomograms at the same time",
+                label=f"{self.STEPS_PER.capitalize()}s at the same time",
                 help="Steps that run side by side, each with its share of the threads; more than 1 pays for many "
-                "small tomograms.",
+                f"small {self.STEPS_PER}s.",
             )
         if self.can_distribute():
             add_options(form, ClusterOptions)

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -39,11 +39,14 @@ class TableSet(Fielded, Set):
     """A set that scientists read as a table.
 
     ``FIELDS`` are true of all items, ``ITEM_TYPE.FIELDS`` are an item's own.
+    ``GROUP`` is the column that says to which tomogram or micrograph an item
+    belongs; empty where items belong to none.
     New sets are made with :meth:`create`, filled with :meth:`extend` and get
     their final name in :meth:`write`; until then nothing stands under it.
     """
 
     ITEM_TYPE: type[Item] = Item
+    GROUP: ClassVar[str] = ""
     NOUN = "items"
 
     def __init__(self, **kwargs: Any) -> None:
@@ -174,8 +177,10 @@ class TableSet(Fielded, Set):
         columns : list of str, optional
             The fields to read; all by default.
         tomogram_id : str, optional
-            Only the items of this tomogram.
+            Only the items of this tomogram (or whatever ``GROUP`` is).
         """
+        if tomogram_id is not None and not self.GROUP:
+            raise EmtomoError(f"{type(self).__name__}: the items belong to no tomogram.")
         known = {field.name: field for field in self.ITEM_TYPE.FIELDS}
         names = list(known) if columns is None else columns
         missing = [name for name in names if name not in known]
@@ -188,16 +193,17 @@ class TableSet(Fielded, Set):
         }
         return pd.DataFrame(data, columns=names)
 
-    def _read(self, names: list[str], tomogram_id: str | None) -> Iterator[list[np.ndarray]]:
+    def _read(self, names: list[str], group: str | None) -> Iterator[list[np.ndarray]]:
         """Yield the columns `names` in chunks of rows."""
         kinds = {field.name: field.kind for field in self.ITEM_TYPE.FIELDS}
         with closing(sqlite3.connect(f"file:{_quoted(self.getFileName())}?mode=ro", uri=True)) as db:
             column = dict(db.execute("SELECT label_property, column_name FROM Classes"))
-            query = f"SELECT {', '.join(column[name] for name in names)} FROM Objects"
+            known = [column.get(name, "NULL") for name in names]  # a set of an older version lacks newer columns
+            query = f"SELECT {', '.join(known)} FROM Objects"
             arguments: tuple[str, ...] = ()
-            if tomogram_id is not None:
-                query += f" WHERE {column['tomogram_id']} = ?"
-                arguments = (tomogram_id,)
+            if group is not None:
+                query += f" WHERE {column[self.GROUP]} = ?"
+                arguments = (group,)
             cursor = db.execute(query + " ORDER BY id", arguments)
             checked = [k for k, name in enumerate(names) if name in IDENTIFIERS]
             while rows := cursor.fetchmany(CHUNK):
@@ -213,7 +219,11 @@ class TableSet(Fielded, Set):
 
     def tomogram_ids(self) -> list[str]:
         """Return the ids of the tomograms that the items belong to, in order of first appearance."""
-        return list(dict.fromkeys(self.frame(["tomogram_id"])["tomogram_id"]))
+        return self.group_ids()
+
+    def group_ids(self) -> list[str]:
+        """Return the ids of the tomograms or micrographs that the items belong to (``GROUP``); none: no id."""
+        return list(dict.fromkeys(self.frame([self.GROUP])[self.GROUP])) if self.GROUP else []
 
     def summary(self) -> str:
         """Return one line for people."""

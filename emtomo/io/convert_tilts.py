@@ -86,25 +86,47 @@ def convert_tilts(
     EmtomoError
         If the target cannot be made from what the source knows.
     """
-    if to == "auto":
-        to = format_of(target)
-    if to not in WRITTEN:
-        raise EmtomoError(f"{target}: the format of tilts must be one of {', '.join(WRITTEN)}; the ending says none.")
+    to = _target_format(target, to)
     series = read_series(source, kind, pixel_size)
     if tomograms is not None:
         _take_sizes(series, volumes.read_volumes(tomograms))
-    report = ConversionReport()
+    lines = []
     for tilts in series:
         label = FORMATS[tilts.format].label if tilts.format in FORMATS else "IMOD alignment"
-        report.lines.append(f"Recognised {label} {tilts.name}: {len(tilts)} images{_range_of(tilts)}.")
-        report.lines += tilts.notes
+        lines.append(f"Recognised {label} {tilts.name}: {len(tilts)} images{_range_of(tilts)}.")
+        lines += tilts.notes
+    report = write_series(series, target, to, tomograms)
+    report.lines = list(dict.fromkeys([*lines, *report.lines]))
+    return report
+
+
+def write_series(
+    series: list[Tilts], target: Path, to: str = "auto", tomograms: Path | None = None
+) -> ConversionReport:
+    """Write tilt series in a format; arguments as :func:`convert_tilts` has them.
+
+    Raises
+    ------
+    EmtomoError
+        If the target cannot be made from what is known.
+    """
+    to = _target_format(target, to)
+    for tilts in series:
         if tilts.rotations is not None and not {"angle", "rotation"} <= set(tilts.table):
             tilts.table[["rotation", "angle", "x_tilt"]] = angles_of(tilts.rotations)
     writer = FORMATS[to].write
     assert writer is not None
+    report = ConversionReport()
     report.files = writer(target, series, WriteOptions(tomograms=tomograms))
     _report_losses(series, to, report)
     return report
+
+
+def _target_format(target: Path, to: str) -> str:
+    to = format_of(target) if to == "auto" else to
+    if to not in WRITTEN:
+        raise EmtomoError(f"{target}: the format of tilts must be one of {', '.join(WRITTEN)}; the ending says none.")
+    return to
 
 
 def format_of(target: Path) -> str:

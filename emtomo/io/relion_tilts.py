@@ -17,7 +17,7 @@ _COLUMNS = {
     "x_tilt": "rlnTomoXTilt", "angle": "rlnTomoYTilt", "rotation": "rlnTomoZRot", "shift_x": "rlnTomoXShiftAngst",
     "shift_y": "rlnTomoYShiftAngst", "dose": "rlnMicrographPreExposure", "defocus_u": "rlnDefocusU",
     "defocus_v": "rlnDefocusV", "defocus_angle": "rlnDefocusAngle", "phase_shift": "rlnPhaseShift",
-    "scale": "rlnCtfScalefactor", "b_factor": "rlnCtfBfactor",
+    "scale": "rlnCtfScalefactor", "bfactor": "rlnCtfBfactor",
 }  # fmt: skip
 _NOMINAL = {"angle": "rlnTomoNominalStageTiltAngle", "rotation": "rlnTomoNominalTiltAxisAngle"}
 _PROJECTION = [f"rlnTomoProj{a}" for a in "XYZ"]

@@ -26,7 +26,7 @@ COLUMNS = {
     "defocus_angle": "°",
     "phase_shift": "°",
     "scale": "factor of the amplitude",
-    "b_factor": "Å², positive damps",
+    "bfactor": "Å², positive damps",
     "stage_x": "turn of the section about the images' x, °",
     "stage_y": "turn of the section about the images' y, before that about z, °",
     "stage_z": "turn of the section about the images' z, °",
@@ -98,7 +98,11 @@ class Tilts:
         if volume_warp is not None and not np.isfinite(volume_warp.volume_size).all():
             volume_warp = replace(volume_warp, volume_size=volume) if volume else None
         return tilt_geometry(
-            {name: self.table[name] for name in COLUMNS if name in self.table and name != "name"},
+            {
+                "tilt_axis_angle" if name == "rotation" else name: self.table[name]
+                for name in COLUMNS
+                if name in self.table and name != "name"
+            },
             pixel_size=size,
             image_size=images,
             volume_size=volume,

@@ -18,7 +18,7 @@ from emtomo.io.tilts import COLUMNS, Tilts, format_of_one_series, require_pixel_
 
 LARGEST_GRID = 1_000_000
 MICROMETRE = 1e4  # Å
-_WEIGHTS = {"scale": "GridDoseWeights", "b_factor": "GridDoseBfacs"} | {
+_WEIGHTS = {"scale": "GridDoseWeights", "bfactor": "GridDoseBfacs"} | {
     f"stage_{axis.lower()}": f"GridAngle{axis}" for axis in "XYZ"
 }
 
@@ -214,7 +214,7 @@ def _weights(path: str | Path, root: ET.Element, table: pd.DataFrame) -> None:
     if weights is not None and len(root.findall("GridDoseWeights/Node")) > 1:
         table["scale"] = weights
     if b_factors is not None and len(root.findall("GridDoseBfacs/Node")) > 1:
-        table["b_factor"] = np.maximum(-b_factors, 3.0 * table["dose"])
+        table["bfactor"] = np.maximum(-b_factors, 3.0 * table["dose"])
 
 
 def _image_warp(path: str | Path, root: ET.Element, tilts: Tilts) -> ImageWarp | None:
@@ -301,7 +301,7 @@ def write_xml(path: str | Path, tilts: Tilts) -> None:
         lines += _parameters(tilts)
     for column, tag in _WEIGHTS.items():
         if column in tilts.table:
-            grids[tag] = tilts.column(column) * (-1 if column == "b_factor" else 1)
+            grids[tag] = tilts.column(column) * (-1 if column == "bfactor" else 1)
     if tilts.image_warp is not None:
         grids |= {"GridMovementX": tilts.image_warp.x, "GridMovementY": tilts.image_warp.y}
     if tilts.volume_warp is not None:

@@ -4,7 +4,7 @@ from emtomo.objects.coordinates import Coordinate3D, SetOfCoordinates3D, coordin
 from emtomo.objects.mesh import MeshPoint, SetOfMeshes
 from emtomo.objects.rotation import positions_of, rotation_columns, rotations_of
 from emtomo.objects.subtomogram import SetOfSubtomograms, Subtomogram
-from emtomo.objects.tilt_series import SetOfTiltSeries, TiltSeries, tilts_json
+from emtomo.objects.tilt_series import SetOfTiltSeries, TiltSeries
 from emtomo.objects.tomogram import SetOfTomograms, Tomogram
 from emtomo.objects.volume import FSC, Average, Mask, Volume
 
@@ -27,5 +27,4 @@ __all__ = [
     "positions_of",
     "rotation_columns",
     "rotations_of",
-    "tilts_json",
 ]

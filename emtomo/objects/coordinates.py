@@ -32,6 +32,7 @@ class SetOfCoordinates3D(TableSet):
     """Particles of any number of tomograms."""
 
     ITEM_TYPE = Coordinate3D
+    GROUP = "tomogram_id"
     NOUN = "particles"
     FIELDS = (PIXEL_SIZE, BOX_SIZE)
 

@@ -12,12 +12,15 @@ from emtomo.engine.table import TableSet
 from emtomo.errors import EmtomoError
 from emtomo.io import formats
 from emtomo.io.convert import ConversionReport
+from emtomo.io.convert_tilts import write_series
 from emtomo.io.particles import ParticleList, Tags, VolumeGeometry
 from emtomo.io.particles_star import box_columns, box_optics
 from emtomo.objects.coordinates import SetOfCoordinates3D
 from emtomo.objects.mesh import SetOfMeshes
 from emtomo.objects.rotation import ROTATION_COLUMNS, positions_of, rotations_of
 from emtomo.objects.subtomogram import SetOfSubtomograms
+from emtomo.objects.tilt_exchange import tilts_of
+from emtomo.objects.tilt_series import SetOfTiltSeries
 from emtomo.objects.tomogram import SetOfTomograms
 
 _COLUMNS = ("group", "score", "class_number", "half", "role", "model")
@@ -100,7 +103,7 @@ def export_set(found: TableSet, tomograms: SetOfTomograms | None, target: Path, 
 
 
 def export_output(run: Protocol, name: str, target: Path, kind: str = "auto") -> ConversionReport:
-    """Write an output of a run: a set of particles in any format, a volume as MRC, TIFF or OME-Zarr.
+    """Write an output of a run: particles or tilt series in any format, a volume as MRC, TIFF or OME-Zarr.
 
     Raises
     ------
@@ -113,6 +116,9 @@ def export_output(run: Protocol, name: str, target: Path, kind: str = "auto") ->
         return export_set(found, tomograms, target, kind)
     if isinstance(found, SetOfTomograms):
         return _tomograms(found, target, kind)
+    if isinstance(found, SetOfTiltSeries):
+        series = [tilts_of(found, name) for name in found.tomogram_ids()]
+        return write_series(series, target, kind)
     file = getattr(found, "file", None)
     if isinstance(found, TableSet) or file is None:
         raise EmtomoError(f"{type(found).__name__} has no file of another program; particles and volumes have.")

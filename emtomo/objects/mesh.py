@@ -22,6 +22,7 @@ class SetOfMeshes(TableSet):
     """Models of any number of tomograms, as the points that define them."""
 
     ITEM_TYPE = MeshPoint
+    GROUP = "tomogram_id"
     NOUN = "points"
     FIELDS = (PIXEL_SIZE, BOX_SIZE)
 

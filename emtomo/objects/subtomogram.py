@@ -34,6 +34,7 @@ class SetOfSubtomograms(TableSet):
     """Boxes of one size and one pixel size."""
 
     ITEM_TYPE = Subtomogram
+    GROUP = "tomogram_id"
     NOUN = "subtomograms"
     FIELDS = (
         PIXEL_SIZE,

@@ -28,6 +28,7 @@ class SetOfTomograms(TableSet):
     """
 
     ITEM_TYPE = Tomogram
+    GROUP = "tomogram_id"
     NOUN = "tomograms"
     FIELDS = (
         PIXEL_SIZE,

@@ -27,6 +27,7 @@ class ApplyAlignment(EmtomoProtocol):
     _possibleOutputs = {"average": Average, "subtomograms": SetOfSubtomograms}
     OPTIONS = (AlignOptions,)
     STEPS_APART = ("turn_step",)
+    STEPS_PER = "tomogram"
 
     # --- form ---
 

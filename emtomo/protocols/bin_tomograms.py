@@ -40,6 +40,7 @@ class BinTomograms(EmtomoProtocol):
     _possibleOutputs = {"tomograms": SetOfTomograms}
     OPTIONS = (BinOptions,)
     STEPS_APART = ("bin_step",)
+    STEPS_PER = "tomogram"
 
     # --- form ---
 

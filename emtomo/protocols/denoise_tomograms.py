@@ -22,6 +22,7 @@ class DenoiseTomograms(EmtomoProtocol):
     _possibleOutputs = {"tomograms": SetOfTomograms}
     OPTIONS = (DenoiseOptions,)
     STEPS_APART = ("denoise_step",)
+    STEPS_PER = "tomogram"
     CITATIONS = ("Fernandez 2009, BMC Bioinformatics 10:178", "Moreno et al. 2018, Bioinformatics 34:3776")
 
     # --- form ---

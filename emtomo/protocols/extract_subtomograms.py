@@ -30,6 +30,7 @@ class ExtractSubtomograms(EmtomoProtocol):
     _possibleOutputs = {"subtomograms": SetOfSubtomograms}
     OPTIONS = (ExtractOptions,)
     STEPS_APART = ("extract_step",)
+    STEPS_PER = "tomogram"
 
     # --- form ---
 

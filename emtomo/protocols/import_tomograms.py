@@ -73,6 +73,7 @@ class ImportTomograms(EmtomoProtocol):
     """
 
     NAME = "import-tomograms"
+    STEPS_PER = "tomogram"
     _label = "import tomograms"
     _possibleOutputs = {"tomograms": SetOfTomograms}
     OPTIONS = (ImportTomogramsOptions,)

@@ -1,6 +1,5 @@
 """Protocol: find copies of a reference in tomograms."""
 
-import json
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -17,7 +16,6 @@ from emtomo.compute.matching.weighting import Transfer, wedge_transfer
 from emtomo.compute.optics.ctf import Contrast
 from emtomo.compute.positions import from_voxels
 from emtomo.compute.symmetry import parse_symmetry
-from emtomo.compute.tilt.geometry import tilt_geometry
 from emtomo.compute.tilt.wedge import tilt_transfer
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
@@ -76,6 +74,7 @@ class MatchTemplate(EmtomoProtocol):
     _possibleOutputs = {"coordinates": SetOfCoordinates3D}
     OPTIONS = (PeakOptions, ScanOptions, MatchOptions)
     STEPS_APART = ("match_step",)
+    STEPS_PER = "tomogram"
 
     # --- form ---
 
@@ -187,12 +186,10 @@ class MatchTemplate(EmtomoProtocol):
     def _transfer(self, row: pd.Series, model: Model) -> Transfer:
         """Return what the tilts of a tomogram pass on."""
         series = None if self.input_tilt_series.pointsNone() else self.input_tilt_series.get()
-        rows = pd.DataFrame() if series is None else series.frame(tomogram_id=row["tomogram_id"])
-        if series is None or len(rows) == 0:
+        name = str(row["tomogram_id"])
+        if series is None or name not in series.tomogram_ids():
             return wedge_transfer(float(row["tilt_min"]), float(row["tilt_max"]))
-        table = pd.DataFrame(json.loads(rows["tilts"].iloc[0]))
-        optics = {name: getattr(series, name).get() for name in ("voltage", "cs", "amplitude_contrast")}
-        geometry = tilt_geometry({str(name): table[name] for name in table}, optics=optics)
+        geometry = series.geometry(name)
         pixel = self.input_tomograms.get().pixel_size.get()
         ctf: dict[str, Contrast | None] = {"flipped": "flipped", "not corrected": "white", "ignore": None}
         return tilt_transfer(geometry, pixel, 2 * model.radius, ctf[self.options(MatchOptions).ctf])

@@ -48,6 +48,7 @@ class ModelWorkflow(EmtomoProtocol):
     _possibleOutputs = {"coordinates": SetOfCoordinates3D, "failed_meshes": SetOfMeshes}
     OPTIONS = (WorkflowOptions, ModelOptions)
     STEPS_APART = ("model_step",)
+    STEPS_PER = "tomogram"
 
     # --- form ---
 

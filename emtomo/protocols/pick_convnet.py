@@ -51,6 +51,7 @@ class PickConvnet(EmtomoProtocol):
     _possibleOutputs = {"coordinates": SetOfCoordinates3D}
     OPTIONS = (PickConvnetOptions, TrainOptions, ApplyOptions)
     STEPS_APART = ("pick_step",)
+    STEPS_PER = "tomogram"
     INTERACTIVE = "references"
     READS = ("references", "picks", "network")
 

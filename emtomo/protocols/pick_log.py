@@ -36,6 +36,7 @@ class PickLog(EmtomoProtocol):
     _possibleOutputs = {"coordinates": SetOfCoordinates3D}
     OPTIONS = (LogOptions, PickLogOptions)
     STEPS_APART = ("pick_step",)
+    STEPS_PER = "tomogram"
 
     # --- form ---
 

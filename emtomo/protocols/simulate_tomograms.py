@@ -18,7 +18,6 @@ from emtomo.objects import (
     SetOfTiltSeries,
     SetOfTomograms,
     coordinates_frame,
-    tilts_json,
 )
 from emtomo.options import Param
 from emtomo.synthetic.imaging import acquisition_order, reconstruct, take_tilt_series, tilt_angles
@@ -54,6 +53,7 @@ class SimulateTomograms(EmtomoProtocol):
     }
     OPTIONS = (SimulateOptions, PhantomOptions)
     STEPS_APART = ("simulate_step",)
+    STEPS_PER = "tomogram"
 
     # --- form ---
 
@@ -108,7 +108,10 @@ class SimulateTomograms(EmtomoProtocol):
         tomograms = SetOfTomograms.create(self._getPath("tomograms.sqlite"), pixel_size=options.pixel_size)
         tomograms.extend(pd.DataFrame([self._tomogram(k) for k in range(total)]))
         series = SetOfTiltSeries.create(self._getPath("tilt_series.sqlite"), pixel_size=options.pixel_size)
-        series.extend(pd.DataFrame([self._series(k) for k in range(total)]))
+        series.extend(
+            pd.DataFrame([self._series(k) for k in range(total)]),
+            pd.concat([self._tilts(k) for k in range(total)], ignore_index=True),
+        )
         common = {"pixel_size": options.pixel_size, "box_size": BOX}
         truth = SetOfCoordinates3D.create(self._getPath("truth.sqlite"), **common)
         meshes = SetOfMeshes.create(self._getPath("meshes.sqlite"), **common)
@@ -166,20 +169,30 @@ class SimulateTomograms(EmtomoProtocol):
 
     def _series(self, number: int) -> dict[str, object]:
         options = self._options(number)
+        return {
+            "tomogram_id": self._name(number),
+            "file": self._getExtraPath(f"{self._name(number)}_tilts.mrc"),
+            "size_x": options.size_x,
+            "size_y": options.size_y,
+            **{f"volume_{a}": getattr(options, f"size_{a}") * options.pixel_size for a in "xyz"},
+        }
+
+    def _tilts(self, number: int) -> pd.DataFrame:
+        options = self._options(number)
         angles = tilt_angles(options)
         order = acquisition_order(angles)
-        table = pd.DataFrame(
+        return pd.DataFrame(
             {
+                "tomogram_id": self._name(number),
+                "file": self._getExtraPath(f"{self._name(number)}_tilts.mrc"),
                 "index": np.arange(len(angles)),
                 "angle": angles,
-                "acquisition_order": order,
+                "acquisition_order": order + 1,
                 "dose": options.dose * order,
-                "defocus_u": np.full(len(angles), options.defocus),
-                "defocus_v": np.full(len(angles), options.defocus),
+                "defocus_u": options.defocus,
+                "defocus_v": options.defocus,
             }
         )
-        file = self._getExtraPath(f"{self._name(number)}_tilts.mrc")
-        return {"tomogram_id": self._name(number), "file": file, "tilts": tilts_json(table)}
 
     def _clicks(self, number: int, phantom: Phantom) -> pd.DataFrame:
         options = self._options(number)

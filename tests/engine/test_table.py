@@ -8,6 +8,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 from emtomo.compute.rotations import random_rotations
+from emtomo.engine.fields import Field
+from emtomo.engine.table import Item, TableSet
 from emtomo.errors import EmtomoError
 from emtomo.objects import (
     SetOfCoordinates3D,
@@ -16,7 +18,6 @@ from emtomo.objects import (
     SetOfTiltSeries,
     SetOfTomograms,
     coordinates_frame,
-    tilts_json,
 )
 
 
@@ -133,12 +134,31 @@ def test_many_chunks_keep_their_order(tmp_path, monkeypatch):
     assert_allclose(SetOfCoordinates3D.open(path).positions(), np.arange(120.0).reshape(40, 3))
 
 
-def test_tilts_are_a_table(tmp_path):
-    made = SetOfTiltSeries.create(tmp_path / "t.sqlite", pixel_size=2.0)
-    tilts = tilts_json(pd.DataFrame({"angle": [-3.0, 0, 3], "dose": [6.0, 0, 3]}))
-    made.extend(pd.DataFrame({"tomogram_id": ["a"], "file": ["a.mrc"], "tilts": [tilts]}))
+def test_items_are_read_by_the_group_that_their_set_names(tmp_path):
+    class OfMicrographs(TableSet):
+        ITEM_TYPE, GROUP = type("Spot", (Item,), {"FIELDS": (Field("micrograph_id", str, ""),)}), "micrograph_id"
+
+    class OfNone(TableSet):
+        ITEM_TYPE = type("Curve", (Item,), {"FIELDS": (Field("value", float, ""),)})
+
+    made = OfMicrographs.create(tmp_path / "m.sqlite")
+    made.extend(pd.DataFrame({"micrograph_id": ["b", "a", "b"]}))
     made.write()
-    table = next(SetOfTiltSeries.open(tmp_path / "t.sqlite").items()).table()
-    assert table["angle"].tolist() == [-3.0, 0, 3] and table["defocus_u"].tolist() == [0, 0, 0]
-    with pytest.raises(ValueError, match="no column colour"):
-        tilts_json(pd.DataFrame({"colour": [1]}))
+    assert made.group_ids() == ["b", "a"] and len(made.frame(tomogram_id="b")) == 2
+    made = OfNone.create(tmp_path / "n.sqlite")
+    made.extend(pd.DataFrame({"value": [1.0]}))
+    made.write()
+    assert made.group_ids() == []
+    with pytest.raises(EmtomoError, match="belong to no tomogram"):
+        made.frame(tomogram_id="b")
+
+
+def test_a_set_of_an_older_version_lacks_newer_columns(tmp_path):
+    fields = (Field("tomogram_id", str, ""), Field("score", float, ""))
+    older = type("S", (TableSet,), {"ITEM_TYPE": type("I", (Item,), {"FIELDS": fields})})
+    newer_fields = (*fields, Field("half", int, ""), Field("sigma", float, ""))
+    newer = type("S", (TableSet,), {"ITEM_TYPE": type("I", (Item,), {"FIELDS": newer_fields})})
+    older.save(tmp_path / "s.sqlite", pd.DataFrame({"tomogram_id": ["a", "b"], "score": [1.0, 2.0]}))
+    frame = newer.open(tmp_path / "s.sqlite").frame()
+    assert frame["score"].tolist() == [1.0, 2.0] and frame["half"].tolist() == [None, None]
+    assert np.isnan(frame["sigma"]).all()

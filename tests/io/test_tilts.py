@@ -78,7 +78,7 @@ def test_warps_matrices_for_relion_are_its_own_geometry():
     assert_allclose(across, 0, atol=1e-4)
     assert_allclose(angle[0], -40, atol=0.05)
     points = np.random.default_rng(1).uniform(-1000, 1000, (20, 3))
-    by_angles = tilt_geometry({"angle": angle, "rotation": axis, "x_tilt": across}).project(points)
+    by_angles = tilt_geometry({"angle": angle, "tilt_axis_angle": axis, "x_tilt": across}).project(points)
     assert np.abs(by_angles - series.project(points)).max() < 0.01 * 0.7894
     assert_allclose(np.cos(np.radians(angle)), star.read_blocks(
         shared("formats", "relion", "warp2_matching_tomograms.star"))["TS_1.tomostar"]["rlnCtfScalefactor"],

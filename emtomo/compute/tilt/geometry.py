@@ -269,8 +269,8 @@ def tilt_geometry(
     Parameters
     ----------
     columns : mapping of (n,) arrays (a table's columns)
-        angle, rotation (of the axis), x_tilt, shift_x, shift_y, stage_x, stage_y, stage_z, defocus_u, defocus_v,
-        defocus_angle, phase_shift, scale, b_factor, dose, acquisition_order, excluded: those that are known; degrees, Å
+        angle, tilt_axis_angle, x_tilt, shift_x, shift_y, stage_x, stage_y, stage_z, defocus_u, defocus_v,
+        defocus_angle, phase_shift, scale, bfactor, dose, acquisition_order, excluded: those that are known; degrees, Å
         and e/Å².
     pixel_size, image_size, volume_size, hand, image_warp, volume_warp
         As in :class:`TiltGeometry`, sizes in Å.
@@ -294,14 +294,14 @@ def tilt_geometry(
         return np.full(n, default) if name is None else known[name].astype(float)
 
     if rotations is None:
-        parts = {"angle": column("angle"), "axis": column("rotation"), "x_tilt": column("x_tilt")}
+        parts = {"angle": column("angle"), "axis": column("tilt_axis_angle"), "x_tilt": column("x_tilt")}
         for name, values in parts.items():
             if not np.isfinite(values).all():
                 raise EmtomoError(f"{name} of tilt {int(np.argmin(np.isfinite(values))) + 1} must be a finite number.")
         rotations = tilt_rotations(parts["angle"], parts["axis"], parts["x_tilt"])
     stage = [column(f"stage_{axis}") for axis in "xyz"]
     order = column("acquisition_order")
-    if not order.any():
+    if not np.isfinite(order).all() or not order.any():
         order = np.argsort(np.argsort(column("dose"), kind="stable"), kind="stable").astype(float)
     return TiltGeometry(
         rotations=rotations,
@@ -311,7 +311,7 @@ def tilt_geometry(
         order=order.astype(int) - int(order.min(initial=0)),
         excluded=column("excluded") != 0,
         scale=column("scale") if "scale" in known else rotations[:, 2, 2].copy(),
-        b_factor=column("b_factor") if "b_factor" in known and column("b_factor").any() else None,
+        b_factor=column("bfactor") if "bfactor" in known and column("bfactor").any() else None,
         pixel_size=pixel_size,
         image_size=image_size,
         volume_size=volume_size,

@@ -55,7 +55,7 @@ def whole_geometry(n=5, seed=0):
     rng = np.random.default_rng(seed)
     table = {
         "angle": np.linspace(-50, 45, n),
-        "rotation": rng.normal(84, 1, n),
+        "tilt_axis_angle": rng.normal(84, 1, n),
         "x_tilt": rng.normal(0, 3, n),
         "shift_x": rng.normal(0, 30, n),
         "shift_y": rng.normal(0, 30, n),
