@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
-.PHONY: demo test lint warm fuzz bench peers nn lock clean python
+.PHONY: demo test lint warm fuzz bench peers nn core docs lock clean python
 
 demo: $(STAMP)
 	rm -rf emtomo-demo
@@ -54,6 +54,33 @@ peers: .peers/readers/.installed .peers/scipion/.installed
 nn: $(STAMP)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --retries 0 torch safetensors --extra-index-url https://download.pytorch.org/whl/cpu
 
+# compute and io without the engine, in an environment of their own: the newest Python that is here, the newest numpy
+CANDIDATES = $(foreach v,3.14 3.13 3.12 3.11,python$(v) $(wildcard $(HOME)/.pyenv/versions/$(v).*/bin/python$(v)))
+NEWEST ?= $(firstword $(foreach p,$(CANDIDATES),$(shell $(p) -c "import sys, venv; print(sys.executable)" 2>/dev/null)))
+CORE_TESTS := tests/compute tests/io tests/synthetic tests/test_options.py tests/test_public_api.py
+core: .venv-core/.installed
+	.venv-core/bin/python -m pytest -n $(WORKERS) -m "not workflow and not peer" $(CORE_TESTS)
+
+.venv-core/.installed: pyproject.toml
+	$(NEWEST) -m venv .venv-core
+	.venv-core/bin/python -m pip install --disable-pip-version-check --quiet --upgrade "pip>=25.1"
+	.venv-core/bin/python -m pip install --disable-pip-version-check --quiet --group core
+	.venv-core/bin/python -c "import numpy, numba, sys; print('Python', sys.version.split()[0], 'numpy', numpy.__version__, 'numba', numba.__version__)"
+	touch $@
+
+# the documentation as a site of static pages, in site/; links are checked, and that no page loads anything remote
+docs: $(STAMP) .venv-docs/.installed
+	$(BIN)/python docs/make_site.py build/docs
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet --strict --config-file build/docs/mkdocs.yml
+	$(BIN)/python docs/make_site.py --check site
+	@echo "site/index.html"
+
+.venv-docs/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --disable-pip-version-check --quiet --upgrade "pip>=25.1"
+	.venv-docs/bin/python -m pip install --disable-pip-version-check --quiet --group docs
+	touch $@
+
 # what the windows and the environment need of Debian: said before minutes of installing
 python:
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: apt-get install $(PYTHON)" >&2; exit 1; }
@@ -62,7 +89,7 @@ python:
 	@$(PYTHON) -c "import tkinter" 2>/dev/null || \
 	  { echo "$(PYTHON) has no tkinter, which the windows need: apt-get install python3-tk" >&2; exit 1; }
 
-$(STAMP): requirements.lock setup.py | python
+$(STAMP): requirements.lock setup.py pyproject.toml | python
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
@@ -70,7 +97,7 @@ $(STAMP): requirements.lock setup.py | python
 
 # needs uv (pip install uv); the lock holds for Python 3.11 and 3.12
 lock:
-	uv pip compile setup.py --extra dev --universal --python-version 3.11 --generate-hashes --no-header -o requirements.lock
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header -o requirements.lock
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache emtomo-demo
+	rm -rf $(VENV) .venv-core .venv-docs site build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache emtomo-demo

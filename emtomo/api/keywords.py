@@ -67,6 +67,7 @@ def accept_options(*classes: type) -> Callable[[F], F]:
                 lines += _describe(field)
         function.__signature__ = signature.replace(parameters=named)  # type: ignore[attr-defined]
         head, mark, tail = (function.__doc__ or "").partition("\n    Returns\n")
+        function.OPTIONS = classes  # type: ignore[attr-defined]
         function.__doc__ = head.rstrip() + "\n" + "\n".join(lines) + "\n" + mark + tail
         return function
 
