@@ -12,8 +12,6 @@ import sys
 from dataclasses import is_dataclass
 from pathlib import Path
 
-import emtomo
-import emtomo.io
 from emtomo.options import option_fields
 from emtomo.version import __version__
 
@@ -30,6 +28,9 @@ _REMOTE = re.compile(
 )
 _REMOTE_STYLE = re.compile(r"""(?:@import\s+["']|url\(\s*["']?)(?:https?:)?//""", re.IGNORECASE)
 
+API = """`import emtomo` loads nothing until it is used. Arrays are `(z, y, x)`, lengths Å, angles degrees
+([conventions](conventions.md)); a mistake raises `EmtomoError` with one sentence."""
+API_IO = "Which programs' files are read and written: [formats](formats.md)."
 GUIDE = ["windows.md", "formats.md", "clusters.md", "conventions.md", "glossary.md"]
 SETTINGS = """\
 site_name: emtomo
@@ -146,13 +147,8 @@ def pages() -> dict[str, str]:
             for name, target in FROM_ROOT.items():
                 text = text.replace(f"](../{name}", f"]({target}")
             found[path.as_posix()] = text
-    found["api.md"] = public_page(
-        "emtomo", "emtomo in Python", "`import emtomo` loads nothing until it is used. Arrays are `(z, y, x)`, lengths Å, "
-        "angles degrees ([conventions](conventions.md)); a mistake raises `EmtomoError` with one sentence.",
-    )  # fmt: skip
-    found["api_io.md"] = public_page(
-        "emtomo.io", "emtomo.io: reading and writing", "Which programs' files are read and written: [formats](formats.md)."
-    )  # fmt: skip
+    found["api.md"] = public_page("emtomo", "emtomo in Python", API)
+    found["api_io.md"] = public_page("emtomo.io", "emtomo.io: reading and writing", API_IO)
     found |= module_pages()
     return found
 
