@@ -2,18 +2,19 @@
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import pandas as pd
 import typer
 
 from emtomo.cli.output import Watcher, result, say
-from emtomo.cli.truth import compare
 from emtomo.engine.parameters import protocol_named, set_parameters
 from emtomo.engine.project import EmtomoProject, error_of
 from emtomo.engine.runner import run_all
 from emtomo.engine.templates import add_workflow, read_template
 from emtomo.errors import ProjectError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def demo(
@@ -21,6 +22,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Of the simulated sample.")] = 1,
 ) -> None:
     """Simulate a tomogram, run the directional workflow on it, compare with the truth, write report.html."""
+    from emtomo.cli.truth import compare
     from emtomo.viewers.report import write_report
 
     started = time.time()
@@ -55,7 +57,7 @@ def demo(
     say(f"\nLook at it with the mouse: emtomo gui {project}")
 
 
-def write_points(frame: pd.DataFrame, path: Path) -> None:
+def write_points(frame: "pd.DataFrame", path: Path) -> None:
     """Write points as the CSV file that ``pick-vectorial`` reads."""
     columns = ["tomogram_id", "group", "x", "y", "z", "role", "model"]
     part = path.with_name(path.name + ".part")

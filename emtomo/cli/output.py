@@ -1,19 +1,28 @@
 """What the command line writes: results to stdout, messages and progress to stderr."""
 
+import functools
 import json
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyworkflow.protocol import Protocol
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from emtomo.engine.project import error_of, progress_of
 from emtomo.engine.queues import said_by_queue
 
-messages = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import TaskID
+
+
+@functools.cache
+def messages() -> "Console":
+    """Return where messages go; rich is loaded by the first one."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
 def result(text: str) -> None:
@@ -28,7 +37,7 @@ def result_json(value: Any) -> None:
 
 def say(text: str) -> None:
     """Write one message to stderr."""
-    messages.print(text)
+    messages().print(text)
 
 
 class Watcher:
@@ -38,6 +47,8 @@ class Watcher:
     """
 
     def __init__(self, ids: list[int]) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
         self.ids = ids
         self._told: dict[int, str] = {}
         self._tasks: dict[int, TaskID] = {}
@@ -48,8 +59,8 @@ class Watcher:
             TextColumn("{task.percentage:>3.0f}%"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            console=messages,
-            disable=not messages.is_terminal,
+            console=messages(),
+            disable=not messages().is_terminal,
         )
 
     def __enter__(self) -> Callable[[dict[int, Protocol]], None]:
@@ -73,7 +84,7 @@ class Watcher:
                 self._told[i] = status
                 if not run.isActive():
                     self._end(i, run, status)
-                elif waits or not messages.is_terminal:
+                elif waits or not messages().is_terminal:
                     say(f"{run.getObjLabel()}: {status}")
 
     def _bar(self, i: int, run: Protocol) -> None:

@@ -13,6 +13,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,16 @@ import pyworkflow.utils
 from pyworkflow.mapper.sqlite_db import SqliteDb
 
 from emtomo.engine.queues import engine_launch, submit
+from emtomo.engine.run_server import RunServer
 from emtomo.errors import ProjectError
 from emtomo.isolation import python_command
 
 LOCK_SECONDS = 8.0
 PROCESS = "process.json"
 RUN_MODULE = "emtomo.engine.run_main"
+WAIT_SECONDS = 0.05
 _children: list[subprocess.Popen[bytes]] = []
+_server = RunServer(RUN_MODULE)
 _lock = threading.Lock()
 
 
@@ -91,22 +95,33 @@ def launch_local(protocol: Any, wait: bool = False, stdin: Any = None, stdout: A
             protocol.setFailed(str(error))
         return
     Path(protocol._getLogsPath()).mkdir(parents=True, exist_ok=True)
-    with Path(protocol._getLogsPath("launch.stderr")).open("wb") as log:
+    pid = start(command, Path(protocol._getLogsPath("launch.stderr")))
+    while wait and is_alive(pid):
+        time.sleep(WAIT_SECONDS)
+    protocol.setPid(pid)
+
+
+def start(command: list[str], log: Path) -> int:
+    """Start a process in a session of its own, a run as a fork of the server; return its number."""
+    # the project's folder is entered when all is imported
+    environment = {**os.environ, "NO_COLOR": "1", "PYTHONSAFEPATH": "1"}
+    program = python_command("-m", RUN_MODULE)
+    if command[: len(program)] == program:
+        with contextlib.suppress(OSError):  # then by itself, which tells what is wrong
+            return _server.fork(command[len(program) :], log, environment)
+    with log.open("wb") as file:
         child = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=log,
+            stderr=file,
             start_new_session=True,
-            cwd=Path(__file__).parent,  # the project's folder is entered when all is imported
-            env={**os.environ, "NO_COLOR": "1", "PYTHONSAFEPATH": "1"},
+            cwd=Path(__file__).parent,
+            env=environment,
         )
     with _lock:
         _children.append(child)
-    if wait:
-        child.wait()
-        reap()
-    protocol.setPid(child.pid)
+    return child.pid
 
 
 def install() -> None:

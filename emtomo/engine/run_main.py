@@ -1,4 +1,7 @@
-"""Carry out one run: ``python -m emtomo.engine.run_main PROJECT DB RUN STDOUT STDERR``."""
+"""Carry out one run: ``python -m emtomo.engine.run_main PROJECT DB RUN STDOUT STDERR``.
+
+With ``--server SOCKET`` this process loads the protocols and forks for every run that it is asked for.
+"""
 
 import os
 import sys
@@ -11,6 +14,7 @@ import emtomo.engine  # noqa: F401  prepares the environment
 from emtomo.engine.launcher import PROCESS, install
 from emtomo.engine.protocol import write_json
 from emtomo.engine.run_folder import check_run_folder
+from emtomo.engine.run_server import serve
 
 
 def main(arguments: list[str]) -> None:
@@ -29,4 +33,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(serve(int(sys.argv[2])) if sys.argv[1] == "--server" else sys.argv[1:])
