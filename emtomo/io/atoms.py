@@ -2,11 +2,14 @@
 
 import gzip
 import shlex
+import zlib
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 
 from emtomo.errors import FormatError
+from emtomo.io.limits import SMALL, in_words, read_plain
 
 # electrons; a light element stands for one that is not listed
 _ELECTRONS = {"H": 1, "D": 1, "C": 6, "N": 7, "O": 8, "NA": 11, "MG": 12, "P": 15, "S": 16, "CL": 17, "K": 19,
@@ -25,9 +28,13 @@ def read_atoms(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
         With the line, if the file is neither, a coordinate is no number, or there is no atom.
     """
     try:
-        raw = Path(path).read_bytes()
-        text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf8")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raw = read_plain(path)
+        if raw[:2] == b"\x1f\x8b":
+            raw = gzip.GzipFile(fileobj=BytesIO(raw)).read(SMALL + 1)
+            if len(raw) > SMALL:
+                raise FormatError(path, f"more than {in_words(SMALL)} are compressed in it.")
+        text = raw.decode("utf8")
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise FormatError(path, f"cannot be read as text: {error}.") from None
     lines = text.splitlines()
     cif = any(line.startswith("_atom_site.") for line in lines)

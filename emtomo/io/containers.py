@@ -1,6 +1,8 @@
 """Volumes in HDF5 (EMAN) and OME-Zarr."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +10,13 @@ import numpy as np
 
 from emtomo.errors import FormatError
 from emtomo.io.format import FileStart, ReadOptions, WriteOptions
+from emtomo.io.hdf_data import check_array, check_links, read_array
 from emtomo.io.image_format import ImageFormat, ImageInfo
+from emtomo.io.limits import check_claim, check_plain
+from emtomo.io.zarr_data import check_zarr
 
 CHUNK = 128
 _EMAN = "MDF/images"
-LARGEST = 2**40  # bytes
 
 
 def read_hdf(path: str | Path, index: int | None = None) -> tuple[np.ndarray, float]:
@@ -27,25 +31,55 @@ def read_hdf(path: str | Path, index: int | None = None) -> tuple[np.ndarray, fl
     index : int, optional
         Number of the image in an EMAN stack; by default the first of volumes, and 2D images as one stack.
     """
+    with _open_hdf(path) as file:
+        datasets, size = _datasets(path, file, index)
+        parts = [read_array(path, one) for one in datasets]
+        return np.concatenate([part[None] if part.ndim == 2 else part for part in parts]), size
+
+
+def hdf_shape(path: str | Path) -> tuple[tuple[int, int, int], float]:
+    """Return the shape ``(z, y, x)`` and pixel size of what :func:`read_hdf` returns, without reading it."""
+    with _open_hdf(path) as file:
+        datasets, size = _datasets(path, file, None)
+        depth = sum(1 if len(one.shape) == 2 else one.shape[0] for one in datasets)
+        return (depth, *datasets[0].shape[-2:]), size
+
+
+@contextmanager
+def _open_hdf(path: str | Path) -> Iterator[Any]:
+    """Open an HDF5 file that has no links to others; what its library says of a damaged one becomes a sentence."""
     import h5py  # type: ignore[import-untyped]
 
+    check_plain(path)
     try:
         with h5py.File(path, "r") as file:
-            if _EMAN in file:
-                return _eman(path, file, index)
-            found: list[Any] = []
-            file.visititems(lambda _, item: found.append(item) if _is_image(item) else None)
-            if len(found) != 1:
-                raise FormatError(path, f"one dataset with two or three axes is needed, got {len(found)}.")
-            data = _array(path, found[0])
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+            check_links(path, file)
+            yield file
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, MemoryError) as error:
         if isinstance(error, FormatError):
             raise
         raise FormatError(path, f"not an HDF5 file that can be read: {str(error)[:100]}.") from None
-    return data, 0.0
 
 
-def _eman(path: str | Path, file: Any, index: int | None) -> tuple[np.ndarray, float]:
+def _datasets(path: str | Path, file: Any, index: int | None) -> tuple[list[Any], float]:
+    """Return the datasets that are the image, checked against what the file can hold, and the pixel size."""
+    size = 0.0
+    if _EMAN in file:
+        found, size = _eman(path, file, index)
+    else:
+        found = []
+        file.visititems(lambda _, item: found.append(item) if _is_image(item) else None)
+        if len(found) != 1:
+            raise FormatError(path, f"one dataset with two or three axes is needed, got {len(found)}.")
+    for one in found:
+        if not _is_image(one) or 0 in one.shape or one.shape[-2:] != found[0].shape[-2:]:
+            raise FormatError(path, "the image is no array of numbers with two or three axes, or its slices differ.")
+        check_array(path, one)
+    check_claim(path, sum(one.nbytes for one in found), Path(path).stat().st_size)
+    return found, size
+
+
+def _eman(path: str | Path, file: Any, index: int | None) -> tuple[list[Any], float]:
     groups = file[_EMAN]
     numbers = sorted(int(k) for k in groups if k.isdecimal() and len(k) < 10 and "image" in groups[k])
     if not numbers:
@@ -53,27 +87,15 @@ def _eman(path: str | Path, file: Any, index: int | None) -> tuple[np.ndarray, f
     if index is not None and index not in numbers:
         raise FormatError(path, f"there is no image {index}; there are {len(numbers)}.")
     first = groups[str(numbers[0] if index is None else index)]
-    data = _array(path, first["image"])
-    if index is None and data.shape[0] == 1 and len(numbers) > 1:
-        data = np.concatenate([_array(path, groups[str(k)]["image"]) for k in numbers])
+    stack = index is None and getattr(first["image"], "shape", (0, 0, 0))[:-2] in ((), (1,))
+    found = [groups[str(k)]["image"] for k in numbers] if stack else [first["image"]]
     size = first.attrs.get("EMAN.apix_x", 0.0)
     size = float(np.asarray(size).ravel()[0]) if np.asarray(size).size else 0.0
-    return data, size if np.isfinite(size) and size > 0 else 0.0
+    return found, size if np.isfinite(size) and size > 0 else 0.0
 
 
 def _is_image(item: Any) -> bool:
     return hasattr(item, "dtype") and getattr(item.dtype, "kind", "") in "iuf" and len(item.shape) in (2, 3)
-
-
-def _array(path: str | Path, item: Any) -> np.ndarray:
-    if not _is_image(item) or 0 in item.shape:
-        raise FormatError(path, "the image is no array of numbers with two or three axes.")
-    if item.nbytes > LARGEST or (item.chunks is None and item.nbytes > Path(path).stat().st_size):
-        raise FormatError(path, f"claims {item.nbytes} bytes, more than the file holds.")
-    if item.chunks is not None and item.nbytes > max(2**28, 1000 * Path(path).stat().st_size):
-        raise FormatError(path, f"claims {item.nbytes} bytes, which so small a file cannot hold.")
-    data = np.asarray(item[()])
-    return data[None] if data.ndim == 2 else data
 
 
 def zarr_metadata(path: str | Path) -> tuple[str, tuple[int, ...], float]:
@@ -90,6 +112,7 @@ def zarr_metadata(path: str | Path) -> tuple[str, tuple[int, ...], float]:
         scales = attributes.get("ome", attributes)["multiscales"][0]
         level = scales["datasets"][0]
         name = str(level["path"])
+        _folder_in(path, name)
         shape = tuple(int(n) for n in group[name].shape)
         units = {"angstrom": 1.0, "nanometer": 10.0, "micrometer": 1e4}
         axes = scales.get("axes") or []
@@ -99,6 +122,8 @@ def zarr_metadata(path: str | Path) -> tuple[str, tuple[int, ...], float]:
             (t["scale"] for t in level.get("coordinateTransformations", []) if t.get("type") == "scale"), []
         )
         size = float(scale[-1]) * unit if scale else 0.0
+    except FormatError:
+        raise
     except Exception as error:  # noqa: BLE001  zarr fails in many ways on what is no image
         raise FormatError(path, f"not an OME-Zarr image: {str(error)[:100]}.") from None
     if len(shape) < 3 or any(n != 1 for n in shape[:-3]):
@@ -113,10 +138,22 @@ def read_zarr(path: str | Path) -> tuple[np.ndarray, float]:
     name, shape, size = zarr_metadata(path)
     try:
         group: Any = zarr.open_group(Path(path), mode="r")
+        check_zarr(path, group[name], _folder_in(path, name))
         data = np.asarray(group[name][...])
+    except FormatError:
+        raise
     except Exception as error:  # noqa: BLE001  see above
         raise FormatError(path, f"not an OME-Zarr image: {str(error)[:100]}.") from None
     return data.reshape(shape), size
+
+
+def _folder_in(path: str | Path, name: str) -> Path:
+    """Return the folder of an array of a group, which lies in the group's."""
+    root = Path(path).resolve()
+    folder = Path(path, name)
+    if not folder.resolve().is_relative_to(root):
+        raise FormatError(path, f"its image {name!r} lies outside of it: that is not followed.")
+    return folder
 
 
 def write_zarr(path: str | Path, data: np.ndarray, pixel_size: float, levels: int = 3) -> None:
@@ -197,8 +234,7 @@ def _is_of_eman(path: Path) -> bool:
 
 
 def _describe_hdf(path: Path) -> ImageInfo:
-    data, step = read_hdf(path)
-    shape = (data.shape[0], data.shape[1], data.shape[2])
+    shape, step = hdf_shape(path)
     return ImageInfo("hdf5", shape, step, volumes=_count_volumes(path), white=True if _is_of_eman(path) else None)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from emtomo.errors import FormatError
+from emtomo.io.limits import open_plain
 
 if TYPE_CHECKING:
     from emtomo.io.particles import ParticleList, VolumeGeometry
@@ -82,7 +83,7 @@ def read_start(path: str | Path) -> FileStart:
     if path.is_dir():
         return FileStart(path, b"")
     try:
-        with path.open("rb") as stream:
+        with open_plain(path) as stream:
             return FileStart(path, stream.read(START))
     except OSError as error:
         raise FormatError(path, f"cannot be read: {error.strerror}.") from None

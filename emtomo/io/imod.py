@@ -8,6 +8,7 @@ import numpy as np
 
 from emtomo.errors import FormatError
 from emtomo.io.format import FileStart, Format, ReadOptions, WriteOptions, words_of
+from emtomo.io.limits import read_plain
 from emtomo.io.particles import ParticleList, convert_frame, no_names, size_of, write_for_each_tomogram
 from emtomo.io.text import write_bytes
 
@@ -54,7 +55,7 @@ def read_chunks(path: str | Path) -> ImodModel:
     IMOD's file format (imodel_files, version 1.2). A chunk that claims more than the file holds is an error.
     """
     try:
-        raw = Path(path).read_bytes()
+        raw = read_plain(path)
     except OSError as error:
         raise FormatError(path, f"cannot be read: {error.strerror}.") from None
     if raw[:8] not in (b"IMODV1.2", b"IMODV1.3") or len(raw) < _HEADER:

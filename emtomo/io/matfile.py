@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from emtomo.errors import FormatError
+from emtomo.io.limits import read_plain
 
 HEADER = 128
 LARGEST = 2**27  # bytes, also of what is compressed
@@ -50,7 +51,7 @@ def read_matlab(path: str | Path) -> dict[str, Any]:
         If it is no MATLAB file of version 5, or damaged.
     """
     try:
-        raw = Path(path).read_bytes()
+        raw = read_plain(path)
     except OSError as error:
         raise FormatError(path, f"cannot be read: {error.strerror}.") from None
     if not raw.startswith(b"MATLAB 5.0") or len(raw) < HEADER or len(raw) > LARGEST:

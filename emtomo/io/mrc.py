@@ -15,6 +15,7 @@ import numpy as np
 from emtomo.errors import FormatError
 from emtomo.io.format import FileStart, ReadOptions, WriteOptions
 from emtomo.io.image_format import ImageFormat, ImageInfo
+from emtomo.io.limits import check_memory, open_plain
 from emtomo.io.mrc_header import HEADER, MrcInfo, parse_header
 
 SMALL = 2**26  # bytes, that any compressed file may claim
@@ -34,7 +35,7 @@ def read_header(path: str | Path) -> MrcInfo:
     """
     path = Path(path)
     try:
-        with path.open("rb") as stream:
+        with open_plain(path) as stream:
             start = stream.read(2)
         opener = _COMPRESSED.get(start)
         with opener(path, "rb") if opener else path.open("rb") as stream:
@@ -50,6 +51,8 @@ def read_header(path: str | Path) -> MrcInfo:
         raise FormatError(
             path, f"the header claims {_times(info.shape)} voxels, more than {held} compressed bytes can hold."
         )
+    if info.compressed:
+        check_memory(path, needed)
     if not info.compressed and held < needed:
         raise FormatError(
             path,

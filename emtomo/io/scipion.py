@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from emtomo.errors import EmtomoError, FormatError
+from emtomo.io.limits import open_plain
 from emtomo.io.format import FileStart, Format, ReadOptions, WriteOptions, words_of
 from emtomo.io.particles import ParticleList, convert_frame
 from emtomo.io.poses import from_alignment, is_rotation, to_alignment
@@ -55,7 +56,7 @@ def read_set(path: str | Path) -> ScipionSet:
         If it is no sqlite file, or has not Scipion's tables.
     """
     try:
-        with Path(path).open("rb") as stream:
+        with open_plain(path) as stream:
             if stream.read(16) != SQLITE:
                 raise FormatError(path, "not a sqlite file.")
         with closing(sqlite3.connect(f"file:{quote(str(Path(path)))}?mode=ro", uri=True)) as db:

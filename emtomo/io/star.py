@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from emtomo.errors import FormatError
+from emtomo.io.limits import read_plain
 from emtomo.io.text import _BOMS, LARGEST_NUMBER, as_numbers, crashes_parser
 
 _WORD = re.compile(rb"'[^'\n]*'(?=\s|$)|\"[^\"\n]*\"(?=\s|$)|[^\s]+")
@@ -55,7 +56,7 @@ def _starts(raw: bytes) -> list[tuple[int, str]]:
 
 def _bytes(path: str | Path) -> bytes:
     try:
-        raw = Path(path).read_bytes()
+        raw = read_plain(path)
     except OSError as error:
         raise FormatError(path, f"cannot be read: {error.strerror}.") from None
     encoding = next((code for mark, code in _BOMS.items() if raw.startswith(mark)), None)

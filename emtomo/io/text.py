@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from emtomo.errors import FormatError
+from emtomo.io.limits import read_plain
 
 _SEPARATORS = (",", ";", "\t")
 _BOMS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
@@ -20,7 +21,7 @@ LARGEST_NUMBER = 1e30  # what is larger is damage, and would overflow further on
 def read_text(path: str | Path) -> str:
     """Return the text of a file, of any line ending, with or without a byte-order mark."""
     try:
-        raw = Path(path).read_bytes()
+        raw = read_plain(path)
     except OSError as error:
         raise FormatError(path, f"cannot be read: {error.strerror}.") from None
     encoding = next((code for mark, code in _BOMS.items() if raw.startswith(mark)), "utf-8")

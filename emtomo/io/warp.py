@@ -13,6 +13,7 @@ from emtomo.compute.tilt.warps import ImageWarp, VolumeWarp
 from emtomo.errors import FormatError
 from emtomo.io import star
 from emtomo.io.format import FileStart, ReadOptions
+from emtomo.io.limits import read_plain
 from emtomo.io.text import is_number, write_text
 from emtomo.io.tilts import COLUMNS, Tilts, format_of_one_series, require_pixel_size
 
@@ -120,7 +121,7 @@ def _hand(root: ET.Element) -> int:
 
 def _root(path: str | Path) -> ET.Element:
     try:
-        raw = Path(path).read_bytes()
+        raw = read_plain(path)
     except OSError as error:
         raise FormatError(path, f"cannot be read: {error.strerror}.") from None
     if b"<!DOCTYPE" in raw or b"<!ENTITY" in raw or "<!D".encode("utf-16-le") in raw:
