@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from emtomo.errors import EmtomoError, FormatError
-from emtomo.io.limits import open_plain
 from emtomo.io.format import FileStart, Format, ReadOptions, WriteOptions, words_of
+from emtomo.io.limits import open_plain
 from emtomo.io.particles import ParticleList, convert_frame
 from emtomo.io.poses import from_alignment, is_rotation, to_alignment
 from emtomo.io.text import as_numbers, to_int64

@@ -9,7 +9,9 @@ import numpy as np
 from emtomo.errors import FormatError
 from emtomo.io.format import FileStart, ReadOptions, WriteOptions
 from emtomo.io.image_format import ImageFormat, ImageInfo
+from emtomo.io.limits import check_claim, inflate
 
+_DEFLATE = (8, 32946)  # TIFF's numbers of compression by zlib
 _MARKS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 
 
@@ -64,8 +66,7 @@ def _plan(path: Path, file: Any) -> tuple[list[Any], tuple[int, int, int], tuple
     if np.dtype(chosen[0].dtype).kind not in "iuf":
         raise FormatError(path, f"voxels must be numbers, this TIFF holds {chosen[0].dtype}.")
     claimed = int(np.prod(full, dtype=object)) * np.dtype(chosen[0].dtype).itemsize
-    if claimed > max(2**28, 1000 * path.stat().st_size):
-        raise FormatError(path, f"claims {claimed} bytes, which so small a file cannot hold.")
+    check_claim(path, claimed, path.stat().st_size)
     sizes = ", ".join(dict.fromkeys("×".join(str(n) for n in one.shape[::-1]) for one in rest))
     notes = (f"{len(rest)} smaller images of the TIFF ({sizes}) are left out.",) if rest else ()
     return chosen, (int(full[0]), int(full[1]), int(full[2])), notes
@@ -83,12 +84,27 @@ def read_tiff(path: str | Path) -> np.ndarray:
     try:
         with _open(path) as file:
             chosen, shape, _ = _plan(path, file)
+            for one in chosen:
+                _check_strips(path, file, one)
             parts = [one.asarray().reshape(-1, *shape[1:]) for one in chosen]
     except FormatError:
         raise
     except Exception as error:  # noqa: BLE001  the parser fails in many ways on what is damaged
         raise FormatError(path, f"not a TIFF that can be read: {str(error)[:100]}.") from None
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _check_strips(path: Path, file: Any, series: Any) -> None:
+    """Raise FormatError if a strip or tile that deflate has compressed inflates to more than the whole page."""
+    for page in series.pages:
+        if page is None or page.keyframe.compression not in _DEFLATE:
+            continue
+        frame = page.keyframe
+        tile = frame.tilewidth * frame.tilelength if frame.is_tiled else 0
+        largest = max(int(frame.size), tile) * frame.dtype.itemsize + 1024
+        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+            file.filehandle.seek(offset)
+            inflate(path, file.filehandle.read(count), largest)
 
 
 def _pixel_size(file: Any) -> float:

@@ -234,6 +234,28 @@ def test_a_model_of_atoms_inflates_no_further_than_a_model_may(tmp_path, monkeyp
         atoms.read_atoms(tmp_path / "a.pdb.gz")
 
 
+def test_a_strip_of_tiff_inflates_no_further_than_its_page(tmp_path):
+    import tifffile
+
+    path = tmp_path / "a.tif"
+    data = np.ones((3, 16, 16), np.float32)
+    tifffile.imwrite(path, data, compression="zlib", photometric="minisblack")
+    assert np.array_equal(images.read_any(path), data)
+    with tifffile.TiffFile(path) as file:  # the only strip of the first page is put at the end of the file
+        tags, order = file.pages[0].tags, {"<": "little", ">": "big"}[file.byteorder]
+        places = tags["StripOffsets"].valueoffset, tags["StripByteCounts"].valueoffset
+        assert len(file.pages[0].dataoffsets) == 1
+    bomb, raw = zlib.compress(bytes(2**25)), bytearray(path.read_bytes())
+    for place, value in zip(places, (len(raw), len(bomb)), strict=True):
+        raw[place : place + 4] = value.to_bytes(4, order)
+    path.write_bytes(raw + bomb)
+    tracemalloc.start()
+    with pytest.raises(FormatError, match="holds more than"):
+        images.read_any(path)
+    assert tracemalloc.get_traced_memory()[1] < 5e6
+    tracemalloc.stop()
+
+
 # --- what is no file ---
 
 
