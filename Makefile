@@ -73,7 +73,7 @@ docs: $(STAMP) .venv-docs/.installed
 	$(BIN)/python docs/make_site.py build/docs
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet --strict --config-file build/docs/mkdocs.yml
 	$(BIN)/python docs/make_site.py --check site
-	@echo "site/index.html"
+	@echo "site/index.html; with search: python -m http.server --directory site"
 
 .venv-docs/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv-docs

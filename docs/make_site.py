@@ -4,6 +4,7 @@
 ``make docs`` does both.
 """
 
+import ast
 import importlib
 import json
 import re
@@ -118,10 +119,23 @@ def public_page(module: str, heading: str, text: str) -> str:
     lines = [f"# {heading}", "", text, ""]
     for name in sorted(package._HOME, key=lambda n: (n[0].isupper(), n.lower())):
         value = getattr(package, name)
-        lines.append(f"::: {value.__module__}.{value.__name__}\n    options:\n      heading_level: 2\n")
+        lines += [f"::: {value.__module__}.{value.__name__}", "    options:", "      heading_level: 2"]
+        lines += [f"      heading: {module}.{name}", f"      toc_label: {name}", ""]
         for cls in [value] if is_dataclass(value) and name.endswith("Options") else getattr(value, "OPTIONS", ()):
             lines += [f"Options ({cls.__name__}):", *options_table(cls)]
     return "\n".join(lines) + "\n"
+
+
+def examples_page() -> str:
+    """Return the page of the scripts in examples/: what each does, its picture, its text."""
+    lines = ["# Examples", "", "Each simulates its own data: `python examples/NAME.py FOLDER`.", ""]
+    for file in sorted((ROOT / "examples").glob("*.py")):
+        text = file.read_text(encoding="utf8")
+        summary = (ast.get_docstring(ast.parse(text)) or "").split("\n\n")[0]
+        picture = f"pictures/example-{file.stem.replace('_', '-')}.png"
+        lines += [f"## {file.name}", "", summary, "", f"![{file.stem}]({picture})", ""]
+        lines += ["```python", text.rstrip(), "```", ""]
+    return "\n".join(lines)
 
 
 def module_pages() -> dict[str, str]:
@@ -149,6 +163,7 @@ def pages() -> dict[str, str]:
             found[path.as_posix()] = text
     found["api.md"] = public_page("emtomo", "emtomo in Python", API)
     found["api_io.md"] = public_page("emtomo.io", "emtomo.io: reading and writing", API_IO)
+    found["examples.md"] = examples_page()
     found |= module_pages()
     return found
 
@@ -161,15 +176,25 @@ def navigation(found: dict[str, str]) -> list[dict[str, object]]:
 
     protocols = sorted(n for n in found if n.startswith("protocols/") and not n.endswith("README.md"))
     how_to = sorted(n for n in found if n.startswith("how_to_"))
-    placed = {*GUIDE, "index.md", "changes.md", "contributing.md", "benchmarks.md", "api.md", "api_io.md", *how_to}
-    others = sorted(n for n in found if "/" not in n and n not in placed)
+    listed = {
+        *GUIDE,
+        "index.md",
+        "changes.md",
+        "contributing.md",
+        "benchmarks.md",
+        "api.md",
+        "api_io.md",
+        "examples.md",
+        *how_to,
+    }
+    others = sorted(n for n in found if "/" not in n and n not in listed)
     return [
         {"Home": "index.md"},
         {"User guide": entries(GUIDE)},
         {"Tutorials": entries(sorted(n for n in found if n.startswith("tutorials/")))},
         {"Protocols": ["protocols/README.md", *entries(protocols)]},
         {"Notes": entries(sorted(n for n in found if n.startswith("notes/")))},
-        {"Python": [*entries(["api.md", "api_io.md"]), {"All modules": _tree(found)}]},
+        {"Python": [*entries(["api.md", "api_io.md", "examples.md"]), {"All modules": _tree(found)}]},
         {"Developer guide": entries(["contributing.md", *how_to, *others])},
         {"Benchmarks": "benchmarks.md"},
         {"Changes": "changes.md"},
@@ -218,5 +243,6 @@ def remote(site: Path) -> list[str]:
 if __name__ == "__main__":
     if sys.argv[1] == "--check":
         problems = remote(Path(sys.argv[2]))
-        sys.exit("\n".join(problems) if problems else 0)
+        more = [f"… and {len(problems) - 20} more"] if len(problems) > 20 else []
+        sys.exit("\n".join(["Loaded from elsewhere:", *problems[:20], *more]) if problems else 0)
     write(Path(sys.argv[1]))
