@@ -74,6 +74,108 @@ def test_while_a_slow_disk_reads_a_slice_clicks_land_on_the_one_that_is_seen(rob
     assert picker.session.models[1].points[1].z == seen + 5
 
 
+def turn_wheel(robot, times, button=4):
+    """Turn the wheel where the mouse is, without moving it."""
+    robot.xdotool("click", "--repeat", times, "--delay", 30, button)
+
+
+def test_keys_and_clicks_use_the_slice_that_is_shown_and_neighbours_catch_none(robot):
+    dialog = dialog_of(robot, "pick-vectorial", model="vesicle")
+    picker = picker_of(robot, dialog, dialog.picking_run.names[0])
+    session, panel = picker.session, picker.panels[0]
+    z = picker.state_.place[0]
+    robot.xdotool("mousemove", *screen(picker, z, 60, 50))
+    turn_wheel(robot, 3)  # the mouse rests
+    assert picker.state_.place[0] == z + 3 and f"z {z + 3:.1f}" in picker.place_label.cget("text")
+    robot.key("c")
+    robot.key("shift+c")
+    assert [p.z for p in session.models[1].points] == [z + 3, z + 3]
+    turn_wheel(robot, 5, 5)
+    robot.key("c")
+    assert session.models[1].points[-1].z == z - 2
+    # a click beside a point of a neighbouring slice adds one here, and leaves that where it is
+    turn_wheel(robot, 2)
+    before = [(p.x, p.y, p.z) for p in session.models[1].points]
+    robot.click_at(*screen(picker, z, 60, 50))
+    assert [(p.x, p.y, p.z) for p in session.models[1].points[:-1]] == before
+    assert session.models[1].points[-1].z == z and session.count == 4
+    turn_wheel(robot, 1)
+    start = screen(picker, z, 60, 50)
+    robot.drag(start, (start[0] + 4, start[1] + 4))  # a jerk moves no point of another slice
+    assert session.count == 4 and {p.z for p in session.models[1].points} == {z + 3, z - 2, z}
+    picker.panels[0].fit()
+    robot.pump(0.1)
+    robot.click_at(*screen(picker, z, 60, 50), keys=("shift",))
+    assert session.count == 4
+    assert f"lies on slice z {z}" in picker.w["message"].cget("text")
+    assert "lies on slice" in " ".join(panel.canvas.itemcget(i, "text") for i in panel.canvas.find_withtag("notice")
+                                       if panel.canvas.type(i) == "text")  # fmt: skip
+    turn_wheel(robot, 1, 5)
+    robot.click_at(*screen(picker, z, 60, 50), button=3)
+    assert session.count == 3
+    picker.close()
+    dialog.shut()
+
+
+def test_every_click_on_every_tile_of_the_montage_counts(robot):
+    dialog = dialog_of(robot, "pick-vectorial", model="vesicle")
+    picker = picker_of(robot, dialog, dialog.picking_run.names[0])
+    session = picker.session
+    robot.key("m")
+    assert robot.pump(until=lambda: picker.montage is not None, timeout=5)
+    montage = picker.montage
+    montage.geometry("+30+30")
+    robot.pump(0.8)
+
+    def tile(k, y, x):
+        panel = montage.panels[k]
+        h, v = panel.screen_of((panel.at, y, x))
+        return panel.canvas.winfo_rootx() + int(round(h)), panel.canvas.winfo_rooty() + int(round(v))
+
+    for k in (0, 1, 2):  # the same eight places on neighbouring tiles, two slices apart
+        for y, x in [(30, 30), (30, 60), (30, 90), (60, 30), (60, 90), (90, 30), (90, 60), (90, 90)]:
+            robot.click_at(*tile(k, y, x))
+    levels = [p.z for p in session.models[1].points]
+    first = montage.panels[0].at
+    assert levels == [first] * 8 + [first + 2] * 8 + [first + 4] * 8
+    before = montage.panels[1].at
+    robot.xdotool("mousemove", *tile(1, 45, 45))
+    turn_wheel(robot, 1)
+    assert [p.view.place[0] for p in montage.panels[:2]] == [before, before + 2]  # all tiles are turned
+    robot.key("c")
+    assert session.models[1].points[-1].z == montage.panels[1].at == before + 2
+    assert f"z {before + 2}" in montage.place_label.cget("text")
+    montage.panels[1].zoom(0.5)
+    robot.pump(0.3)
+    robot.click_at(*tile(1, -20, 45))
+    assert session.count == 25 and "outside the tomogram" in montage.w["message"].cget("text")
+    montage.close()
+    picker.close()
+    dialog.shut()
+
+
+def test_clicks_within_the_box_of_a_particle_pick_others(robot):
+    dialog = dialog_of(robot, "pick-manually", box_size="40")
+    picker = picker_of(robot, dialog, dialog.picking_run.names[0])
+    session, z = picker.session, picker.state_.place[0]
+    places = [(60, 40 + 6 * k) for k in range(10)]  # each within the box of the one before
+    for y, x in places:
+        robot.click_at(*screen(picker, z, y, x))
+    assert session.count == 10
+    turn_wheel(robot, 4)
+    robot.click_at(*screen(picker, z + 4, 60, 40))
+    assert session.count == 11 and session.models[1].points[-1].z == z + 4
+    robot.click_at(*screen(picker, z + 4, 60, 70), keys=("shift",))
+    assert session.count == 11 and f"lies on slice z {z}" in picker.w["message"].cget("text")
+    robot.key("e")
+    picker.tools.radius.set("3")
+    turn_wheel(robot, 30)  # out of all boxes: what is not drawn is not erased
+    robot.drag(screen(picker, z, 60, 40), screen(picker, z, 60, 100))
+    assert session.count == 11
+    picker.close()
+    dialog.shut()
+
+
 def test_points_are_added_moved_removed_undone_and_tracked(robot):
     dialog = dialog_of(robot, "pick-vectorial", model="vesicle")
     first, second = dialog.picking_run.names

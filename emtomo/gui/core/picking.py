@@ -156,27 +156,6 @@ class PickingSession:
         if points:
             self._remove(self.current, [len(points) - 1])
 
-    def remove_near(self, x: float, y: float, z: float, distance: float) -> int:
-        """Remove the points of all models within `distance` voxels, as one change; return how many."""
-        found = [(g, k) for g, model in self.models.items() for k in self._within(model, x, y, z, distance)]
-        self.remove_many(found)
-        return len(found)
-
-    def nearest(self, x: float, y: float, z: float, distance: float) -> tuple[int, int] | None:
-        """Return group and index of the point nearest to a place, if one lies within `distance` voxels."""
-        best, found = distance, None
-        for group, model in self.models.items():
-            for k, p in enumerate(model.points):
-                away = float(np.linalg.norm([p.x - x, p.y - y, p.z - z]))
-                if away <= best:
-                    best, found = away, (group, k)
-        return found
-
-    @staticmethod
-    def _within(model: Model, x: float, y: float, z: float, distance: float) -> list[int]:
-        away = [float(np.linalg.norm([p.x - x, p.y - y, p.z - z])) for p in model.points]
-        return [k for k, d in enumerate(away) if d <= distance]
-
     def select(self, group: int) -> None:
         """Make `group` the current model."""
         if group not in self.models:

@@ -96,6 +96,11 @@ class SliceState:
         return self.source.shape[columns], self.source.shape[rows]
 
 
+def place_text(place: tuple[float, float, float] | None) -> str:
+    """Return z, y, x as people read it; empty for none."""
+    return "" if place is None else "x {2:.1f}  y {1:.1f}  z {0:.1f}".format(*place)
+
+
 @dataclass(frozen=True)
 class Marks:
     """Circles to be drawn on one slice.

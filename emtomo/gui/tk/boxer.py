@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from emtomo.gui.core.actions import Action
+from emtomo.gui.core.hits import half_slab, hits_within
 from emtomo.gui.core.picking import PickingSession
 from emtomo.gui.core.slices import marks_near
 from emtomo.gui.core.volume import VolumeSource
@@ -31,6 +32,7 @@ class BoxerWindow(SessionWindow):
 
     TITLE = "manual picking"
     NOUN = "Set"
+    CATCH = 4
 
     def __init__(self, master: Any, source: VolumeSource, session: PickingSession, box: int, pixel_size: float) -> None:
         self.session, self.box = session, box
@@ -151,28 +153,26 @@ class BoxerWindow(SessionWindow):
         self.say(f"{len(low)} particles removed.")
         self.changed()
 
-    def point_at(self, panel: SlicePanel, place: tuple[float, float, float]) -> tuple[int, int] | None:
-        """Return the particle whose box is cut by the slice under a place, the nearest first."""
-        best: tuple[float, tuple[int, int]] | None = None
-        for group, model in self.session.models.items():
-            points = np.array([[p.z, p.y, p.x] for p in model.points]).reshape(-1, 3)
-            if not len(points):
-                continue
-            away = np.linalg.norm(points - np.array(place), axis=1)
-            k = int(away.argmin())
-            if away[k] <= self.box / 2 and (best is None or away[k] < best[0]):
-                best = (float(away[k]), (group, k))
-        return best[1] if best is not None else None
+    def shown_points(self) -> list[tuple[int, np.ndarray]]:
+        """Return the particles; those that the threshold hides are NaN."""
+        hidden = {g: [p.score < self.threshold for p in m.points] for g, m in self.session.models.items()}
+        return [(g, np.where(np.array(hidden[g])[:, None], np.nan, a) if len(a) else a)
+                for g, a in super().shown_points()]  # fmt: skip
+
+    def drawn_depth(self) -> float:
+        """Return half a box: so far from its centre a particle's sphere is cut."""
+        return max(self.box / 2, half_slab(self.state_.thickness))
 
     # --- the mouse ---
 
     def pressed(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> bool:
         """Begin to rub out, or to move a particle."""
+        self.pressed_panel = panel
         if button != 1:
             return False
         if self.erasing:
             self._rubbing = True
-            self._rub(place)
+            self._rub(panel, place)
             return True
         if state & (SHIFT | CONTROL):
             return False
@@ -182,7 +182,7 @@ class BoxerWindow(SessionWindow):
     def dragged(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
         """Rub on, or show where the particle would go."""
         if self._rubbing:
-            self._rub(place)
+            self._rub(panel, place)
             self.hovered(panel, place)
             return
         super().dragged(panel, button, place, state)
@@ -214,9 +214,12 @@ class BoxerWindow(SessionWindow):
             r = self.tools.eraser_radius() * panel.camera.zoom
             panel.canvas.create_oval(x - r, y - r, x + r, y + r, outline="#ff5a5a", width=2, tags=("mark", "eraser"))
 
-    def _rub(self, place: tuple[float, float, float]) -> None:
-        z, y, x = place
-        if self.session.remove_near(x, y, z, self.tools.eraser_radius()):
+    def _rub(self, panel: SlicePanel, place: tuple[float, float, float]) -> None:
+        """Remove the particles that are drawn within the eraser's circle; those of other slices stay."""
+        radius = self.tools.eraser_radius()
+        found = hits_within(self.shown_points(), panel.axis, place, radius, self.drawn_depth())
+        if found:
+            self.session.remove_many(found)
             self.changed()
 
     def _resize(self, factor: float) -> None:
@@ -313,12 +316,17 @@ class BoxerWindow(SessionWindow):
     def decorate(self, panel: SlicePanel) -> None:
         """Draw the particles' boxes as circles where their spheres are cut."""
         super().decorate(panel)
-        at = self.state_.place[panel.axis]
-        for group, model in self.session.models.items():
-            points = np.array([[p.z, p.y, p.x] for p in model.points if p.score >= self.threshold]).reshape(-1, 3)
-            marks = marks_near(points, panel.axis, at, self.box / 2)
-            colour, width = self.set_colour(group), 2 if group == self.session.current else 1
-            for (h, v), r in zip(marks.places, marks.radii, strict=True):
-                panel.ring(h, v, r, colour, width=width)
+        on, half = half_slab(self.state_.thickness), theme.px(self, 2)
+        for group, points in self.shown_points():
+            marks = marks_near(points, panel.axis, panel.at, self.box / 2)
+            colour, current = self.set_colour(group), group == self.session.current
+            faint = theme.blend(colour, theme.SLICE_BACKGROUND, 0.45)
+            away = np.abs(points[marks.index, panel.axis] - panel.at) if len(points) else np.zeros(0)
+            for (h, v), r, depth in zip(marks.places, marks.radii, away, strict=True):
+                here = depth <= on
+                panel.ring(h, v, r, colour if here else faint, width=2 if current and here else 1)
+                if here:  # only the centre catches the mouse
+                    x, y = panel.camera.to_screen(h, v)
+                    panel.canvas.create_oval(x - half, y - half, x + half, y + half, fill=colour, width=0, tags="mark")
         if panel.mouse is not None:
             self.hovered(panel, panel.mouse)

@@ -193,9 +193,6 @@ class PickerHost(PickingHost, Protocol):
     def smooth(self, by: float) -> None:
         """Filter more or less."""
 
-    def show_place(self, place: Place | None) -> None:
-        """Show place and grey value."""
-
     def pressed(self, panel: Any, button: int, place: Place, state: int) -> bool:
         """A button went down."""
 
@@ -207,6 +204,9 @@ class PickerHost(PickingHost, Protocol):
 
     def clicked(self, panel: Any, button: int, place: Place, state: int) -> None:
         """A click."""
+
+    def add_at(self, place: Place, role: str) -> None:
+        """Add a point."""
 
     def decorate_slice(self, panel: Any) -> None:
         """Draw marks on a panel's slice."""

@@ -1,15 +1,16 @@
 """Many slices side by side: page through them, pick on any, the active one in a red frame."""
 
 import tkinter as tk
+from dataclasses import replace
 from typing import Any
 
 import ttkbootstrap as ttk
 
-from emtomo.gui.core.slices import SliceState
+from emtomo.gui.core.slices import SliceState, place_text
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.host import PickerHost
-from emtomo.gui.tk.slicepanel import SlicePanel
-from emtomo.gui.tk.window import Window, tip
+from emtomo.gui.tk.slicepanel import SHIFT, SlicePanel
+from emtomo.gui.tk.window import Window, busy_label, tip
 
 COLUMNS, ROWS, STEP = 3, 2, 2
 
@@ -44,6 +45,13 @@ class MontageWindow(Window):
         self._button(foot, "contrast", "Contrast", picker.auto_contrast, "Contrast from the active slice (K)")
         self._button(foot, "smoother", "Smoother", lambda: picker.smooth(0.5), "More Gaussian filter (+)")
         self._button(foot, "fit", "Fit", self.fit, "Whole slices (F)")
+        line = ttk.Frame(self, padding=(pad, 0, pad, pad))
+        line.pack(side="bottom", fill="x", before=foot)
+        self.place_label = ttk.Label(line, text="", width=28)
+        self.place_label.pack(side="left")
+        self.message = busy_label(line, "F1 shows all keys.")
+        self.message.pack(side="left", fill="x", expand=True)
+        self.w["message"] = self.message
         self.field = ttk.Frame(self)
         self.field.pack(fill="both", expand=True)
         self.panels: list[SlicePanel] = []
@@ -53,8 +61,14 @@ class MontageWindow(Window):
         self.first = max(0, min(picker.state_.place[0], depth - 1))
         picker.state_.listeners.append(self._look)
         # the picker's keys hold here too, on the slice under the mouse
+        own = {"add": lambda: self._add("point"), "inside": lambda: self._add("inside")}
         self.bind_actions(
-            [a for a in picker.actions if a.name not in ("close", "fit", "next", "previous", "montage")], picker.mouse
+            [
+                replace(a, run=own.get(a.name, a.run))
+                for a in picker.actions
+                if a.name not in ("close", "fit", "next", "previous", "montage")
+            ],
+            [*picker.mouse, ("Wheel", "all slices on, by the distance of two; with Shift a page")],
         )
         for keys, by in (("<Prior>", 1), ("<Next>", -1)):
             self.bind(keys, lambda _, b=by: self.turn(b * self.pages()))  # type: ignore[misc]
@@ -95,6 +109,7 @@ class MontageWindow(Window):
         for k in range(columns * rows):
             panel = SlicePanel(self.field, SliceState(self.picker.source), 0, self)
             panel.grid(row=k // columns, column=k % columns, sticky="nsew")
+            panel.on_wheel = self._wheel
             self.panels.append(panel)
         self.active = 0
         self.turn(0)
@@ -109,6 +124,20 @@ class MontageWindow(Window):
             panel.view.place[0] = min(self.first + k * step, depth - 1)
         self.activate(self.active)
         self.redraw()
+
+    def _wheel(self, by: int, state: int) -> None:
+        """Turn all slices: by one tile, with Shift by a page."""
+        self.turn(by * (self.pages() if state & SHIFT else self.step_of()))
+
+    def _add(self, role: str) -> None:
+        """Add a point where the mouse is, on the slice that is shown there."""
+        place = next((panel.mouse for panel in self.panels if panel.mouse is not None), None)
+        if place is not None:
+            self.picker.add_at(place, role)
+
+    def say(self, sentence: str) -> None:
+        """Show a sentence at the bottom."""
+        self.message.configure(text=sentence)
 
     def activate(self, k: int) -> None:
         """Make a panel the active one: a red frame, and the picker's slice."""
@@ -172,18 +201,12 @@ class MontageWindow(Window):
         if panel in self.panels:
             if place is not None and self.panels.index(panel) != self.active:
                 self.activate(self.panels.index(panel))
-            self.picker.panels[0].mouse = place
-            self.picker.show_place(place)
+            self.place_label.configure(text=place_text(place))
 
     def decorate(self, panel: SlicePanel) -> None:
         """Draw the picker's marks as they are on this slice."""
         self._share(panel)
-        before = self.picker.state_.place[0]
-        self.picker.state_.place[0] = panel.view.place[0]
-        try:
-            self.picker.decorate_slice(panel)
-        finally:
-            self.picker.state_.place[0] = before
+        self.picker.decorate_slice(panel)
 
     def close(self) -> None:
         """Close the montage."""

@@ -6,6 +6,7 @@ import numpy as np
 
 from emtomo.compute.tracking import track_membrane
 from emtomo.gui.core.actions import Action
+from emtomo.gui.core.hits import half_slab
 from emtomo.gui.core.live import Fit, LiveModels, fit_model
 from emtomo.gui.core.picking import PickingSession
 from emtomo.gui.core.volume import ACROSS, VolumeSource
@@ -15,9 +16,9 @@ from emtomo.gui.tk.sessionwindow import SessionWindow
 from emtomo.gui.tk.slicepanel import SHIFT, SlicePanel
 from emtomo.gui.tk.slicewindow import DRAWN
 
-GRAB = 7  # pixels within which a point is under the mouse
 SETTLED = 80  # ms after a click until its model is fitted
 ARROW = 6.0  # voxels
+FAINT_SIZE = 2.5
 SHAPES = {"point": 3.5, "inside": 5.0}
 LETTER = {"north": "N", "south": "S", "west": "W", "center": "C", "marker": "M"}
 
@@ -108,27 +109,9 @@ class PickerWindow(SessionWindow):
         """Let left clicks add points, or only move the planes."""
         self.tools.click_picks.set(not self.tools.click_picks.get())
 
-    def point_at(self, panel: SlicePanel, place: tuple[float, float, float]) -> tuple[int, int] | None:
-        """Return the point that is drawn under a place, if any."""
-        rows, columns = ACROSS[panel.axis]
-        reach = theme.px(self, GRAB) / panel.camera.zoom
-        best: tuple[float, tuple[int, int]] | None = None
-        for group, model in self.session.models.items():
-            for k, p in enumerate(model.points):
-                at = (p.z, p.y, p.x)
-                if abs(at[panel.axis] - self.state_.place[panel.axis]) > self.reach():
-                    continue
-                away = float(np.hypot(at[rows] - place[rows], at[columns] - place[columns]))
-                if away <= max(reach, 0.5) and (best is None or away < best[0]):
-                    best = (away, (group, k))
-        return best[1] if best is not None else None
-
-    def reach(self) -> float:
-        """How far from a slice points are drawn on it, voxels."""
-        return max(2.0, self.state_.thickness / 2)
-
     def pressed(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> bool:
         """A left press on a point begins to move it."""
+        self.pressed_panel = panel
         if button == 1 and not state & SHIFT:
             self._dragging = self.point_at(panel, place)
             return self._dragging is not None
@@ -228,40 +211,44 @@ class PickerWindow(SessionWindow):
             self._draw_points(panel, group, model.points)
 
     def _draw_fit(self, panel: SlicePanel, fit: Fit, colour: str) -> None:
-        at = self.state_.place[panel.axis]
+        at = panel.at
         panel.lines(panel.camera.to_screens(fit.contour(panel.axis, at)), colour)
         places, normals = fit.near(panel.axis, at)
         arrows = np.stack([places, places + ARROW * np.nan_to_num(normals)], axis=1)
         panel.lines(panel.camera.to_screens(arrows), colour, "-arrow last -arrowshape {5 6 2}")
 
     def _draw_points(self, panel: SlicePanel, group: int, points: list[Any]) -> None:
-        at, reach = self.state_.place[panel.axis], self.reach()
+        """Draw points: those on the slice filled, those of its neighbours faint, since they do not answer the mouse."""
+        at, depth, on = panel.at, self.drawn_depth(), half_slab(self.state_.thickness)
         rows, columns = ACROSS[panel.axis]
         colour, current = theme.group_colour(group), group == self.session.current
         for p in points:
             place = (p.z, p.y, p.x)
             away = abs(place[panel.axis] - at)
-            if away > reach:
+            if away > depth:
                 continue
             x, y = panel.camera.to_screen(place[columns], place[rows])
-            r = theme.px(self, SHAPES.get(p.role, 4.5)) * (1 - 0.4 * away / reach)
             tint = theme.ROLE_COLOURS["inside"] if p.role == "inside" else colour
-            panel.canvas.create_oval(
-                x - r,
-                y - r,
-                x + r,
-                y + r,
-                outline=tint,
-                width=2 if current else 1,
-                fill=tint if away < 0.75 and p.role == "point" else "",
-                tags="mark",
-            )
+            if away > on:
+                r = theme.px(self, FAINT_SIZE)
+                faint = theme.blend(tint, theme.SLICE_BACKGROUND, 0.6)
+                panel.canvas.create_oval(x - r, y - r, x + r, y + r, outline=faint, tags="mark")
+                continue
+            r = theme.px(self, SHAPES.get(p.role, 4.5))
+            fill = tint if p.role == "point" else ""
+            width = 2 if current else 1
+            panel.canvas.create_oval(x - r, y - r, x + r, y + r, outline=tint, width=width, fill=fill, tags="mark")
             if p.role != "point":
-                panel.canvas.create_text(
-                    x + r + 2, y, anchor="w", text=LETTER.get(p.role, "in"), fill=tint, tags="mark"
-                )
+                label = LETTER.get(p.role, "in")
+                panel.canvas.create_text(x + r + 2, y, anchor="w", text=label, fill=tint, tags="mark")
 
     # --- other windows ---
+
+    def say(self, sentence: str) -> None:
+        """Show a sentence at the bottom, of the montage too."""
+        super().say(sentence)
+        if self.montage is not None and self.montage.winfo_exists():
+            self.montage.say(sentence)
 
     def open_montage(self) -> None:
         """Show many slices side by side."""

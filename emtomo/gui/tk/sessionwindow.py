@@ -2,9 +2,13 @@
 
 from typing import Any
 
+import numpy as np
+
 from emtomo.gui.core.actions import Action
+from emtomo.gui.core.hits import Hit, beside_message, half_slab, nearest_hit
 from emtomo.gui.core.picking import PickingSession
 from emtomo.gui.core.volume import VolumeSource
+from emtomo.gui.tk import theme
 from emtomo.gui.tk.dialogs import TextQuestion
 from emtomo.gui.tk.slicepanel import SlicePanel
 from emtomo.gui.tk.slicewindow import SliceWindow
@@ -30,20 +34,39 @@ class SessionWindow(SliceWindow):
     """
 
     NOUN = "Model"
+    CATCH = 7  # pixels from its centre within which a point catches the mouse
 
     def __init__(
         self, master: Any, source: VolumeSource, session: PickingSession, what: str, pixel_size: float, name: str
     ) -> None:
         self.session = session
         self._dragging: tuple[int, int] | None = None
+        self.pressed_panel: SlicePanel | None = None  # where a button went down last, of the montage too
         super().__init__(master, source, f"{session.tomogram_id} – {what} – emtomo", pixel_size, name)
         self.changed()
 
     # --- for the pickers ---
 
+    def shown_points(self) -> list[tuple[int, np.ndarray]]:
+        """Return group and z, y, x of all points; NaN for those that are hidden."""
+        return [
+            (group, np.array([[p.z, p.y, p.x] for p in model.points]).reshape(-1, 3))
+            for group, model in self.session.models.items()
+        ]
+
+    def drawn_depth(self) -> float:
+        """Return how far from a slice points are still drawn on it, faint, voxels."""
+        return max(2.0, half_slab(self.state_.thickness))
+
+    def hit(self, panel: SlicePanel, place: Place, depth: float) -> Hit | None:
+        """Return the point near a place whose centre is at most `depth` voxels from the slice that is shown."""
+        reach = max(theme.px(self, self.CATCH) / panel.camera.zoom, 0.5)
+        return nearest_hit(self.shown_points(), panel.axis, place, reach, depth)
+
     def point_at(self, panel: SlicePanel, place: Place) -> tuple[int, int] | None:
-        """Return group and index of the point under a place, if any."""
-        return None
+        """Return group and index of the point under a place that lies on the slice shown, if any."""
+        found = self.hit(panel, place, half_slab(self.state_.thickness))
+        return (found.group, found.index) if found is not None else None
 
     def ghost(self, panel: SlicePanel) -> float:
         """Return the radius, pixels, of the circle that shows where a dragged point would go."""
@@ -70,11 +93,18 @@ class SessionWindow(SliceWindow):
     # --- changes ---
 
     def inside(self, place: Place) -> bool:
-        """Return whether a place is in the tomogram; say it if not."""
+        """Return whether a place is in the tomogram; say it there if not."""
         found = all(-0.5 <= v <= n - 0.5 for v, n in zip(place, self.source.shape, strict=True))
         if not found:
-            self.say("That is outside the tomogram.")
+            self.notice(place, "This is outside the tomogram.")
         return found
+
+    def notice(self, place: Place, text: str, panel: SlicePanel | None = None) -> None:
+        """Say why a click did nothing, at its place and at the bottom."""
+        under = panel or next((p for p in self.panels.values() if p.mouse is not None), self.pressed_panel)
+        if under is not None:
+            under.notice(place, text)
+        self.say(text)
 
     def remove_at(self, panel: SlicePanel, place: Place) -> None:
         """Remove the point under a place."""
@@ -82,6 +112,10 @@ class SessionWindow(SliceWindow):
         if found is not None:
             self.session.remove(*found)
             self.changed()
+            return
+        beside = self.hit(panel, place, self.drawn_depth())
+        text = beside_message(panel.axis, place, beside.away) if beside is not None else "There is no point here."
+        self.notice(place, text, panel)
 
     def remove_last(self) -> None:
         """Remove the last point of the current group."""
@@ -132,8 +166,14 @@ class SessionWindow(SliceWindow):
         group, index = self._dragging
         self._dragging = None
         if panel.moved:
-            z, y, x = place
+            point, to = self.session.models[group].points[index], list(place)
+            depth = (point.z, point.y, point.x)[panel.axis]
+            if abs(depth - place[panel.axis]) <= half_slab(self.state_.thickness):
+                to[panel.axis] = depth  # it is moved within its slice
+            z, y, x = to
             self.session.move(group, index, x, y, z)
         else:
+            if group == self.session.current:
+                self.notice(place, "A point is here already.", panel)
             self.point_clicked(group, index, state)
         self.changed()

@@ -15,7 +15,8 @@ from emtomo.gui.core.slices import PLANES, SliceState
 from emtomo.gui.tk import theme
 
 SHIFT, CONTROL = 0x1, 0x4
-CLICK = 3  # pixels that the mouse may move in a click
+CLICK, JERK = 3, 6  # pixels that the mouse may move in a click, and in one on a point that could be dragged
+NOTICE = 2500  # ms that a sentence stands at the place of a click
 POLL = 8  # ms between two looks whether a slice was read
 PAUSE = 0.004  # s: drawings that follow one another faster hold up what the user does
 AT_A_TIME = 0.03  # s of such drawings
@@ -83,7 +84,8 @@ class SlicePanel(ttk.Frame):
         self._down: tuple[int, int, int] | None = None
         self._taken = False
         self.moved = False
-        self.mouse: tuple[float, float, float] | None = None
+        self._pointer: tuple[int, int] | None = None  # pixel under the mouse
+        self.on_wheel: Callable[[int, int], object] | None = None  # takes the wheel (steps, state) from the panel
         self.drawn: int | None = None  # the slice that is on the screen; a slow disk may be behind
         self._reading: threading.Thread | None = None
         state.listeners.append(self.redraw)
@@ -102,6 +104,16 @@ class SlicePanel(ttk.Frame):
         for button, by in ((4, 1), (5, -1)):
             c.bind(f"<Button-{button}>", lambda e, b=by: self._wheel(e, b))  # type: ignore[misc]
         c.bind("<MouseWheel>", lambda e: self._wheel(e, 1 if e.delta > 0 else -1))
+
+    @property
+    def at(self) -> int:
+        """The slice that is on the screen."""
+        return self.view.place[self.axis] if self.drawn is None else self.drawn
+
+    @property
+    def mouse(self) -> tuple[float, float, float] | None:
+        """z, y, x under the mouse, on the slice that is on the screen now; None when it is elsewhere."""
+        return self.place_of(*self._pointer) if self._pointer is not None else None
 
     def place_of(self, x: float, y: float) -> tuple[float, float, float]:
         """Return z, y, x of a pixel of the canvas; clicks lie within half a pixel of it at any zoom."""
@@ -131,6 +143,8 @@ class SlicePanel(ttk.Frame):
     def _wheel(self, event: "tk.Event[Any]", by: int) -> str:
         if int(event.state) & CONTROL:
             self.zoom(1.2**by, event.x, event.y)
+        elif self.on_wheel is not None:
+            self.on_wheel(by, int(event.state))
         else:
             self.view.step(self.axis, by * (10 if int(event.state) & SHIFT else 1))
         return "break"
@@ -154,12 +168,12 @@ class SlicePanel(ttk.Frame):
         if self._down is None:
             return
         button, x, y = self._down
-        if not self.moved and abs(event.x - x) + abs(event.y - y) < CLICK:
+        if not self.moved and abs(event.x - x) + abs(event.y - y) < theme.px(self, JERK if self._taken else CLICK):
             return
         self.moved = True
-        self.mouse = self.place_of(event.x, event.y)
+        self._pointer = event.x, event.y
         if self._taken:
-            self.owner.dragged(self, button, self.mouse, int(event.state))
+            self.owner.dragged(self, button, self.place_of(event.x, event.y), int(event.state))
         else:
             self.camera.pan(event.x - x, event.y - y)
             self._down = (button, event.x, event.y)
@@ -176,7 +190,7 @@ class SlicePanel(ttk.Frame):
         self._down, self._taken = None, False
 
     def _motion(self, event: "tk.Event[Any]") -> None:
-        self.mouse = self.place_of(event.x, event.y)
+        self._pointer = event.x, event.y
         self.owner.hovered(self, self.mouse)
 
     def _entered(self, event: "tk.Event[Any]") -> None:
@@ -185,7 +199,7 @@ class SlicePanel(ttk.Frame):
         self._motion(event)
 
     def _left(self) -> None:
-        self.mouse = None
+        self._pointer = None
         self.owner.hovered(self, None)
 
     # --- drawing ---
@@ -242,6 +256,9 @@ class SlicePanel(ttk.Frame):
             tags="mark",
             text=f"{PLANES[self.axis]}  {'zyx'[self.axis]} {self.drawn}",
         )
+        self.canvas.tag_raise("notice")
+        if self._pointer is not None:  # another slice is under the mouse now
+            self.owner.hovered(self, self.mouse)
         if self.low_bandwidth and not full:
             if self._late is not None:
                 self.canvas.after_cancel(self._late)
@@ -280,6 +297,19 @@ class SlicePanel(ttk.Frame):
         return np.asarray(
             Image.fromarray(np.ascontiguousarray(small)).resize((c.width, c.height), Image.Resampling.NEAREST)
         )
+
+    def notice(self, place: tuple[float, float, float], text: str) -> None:
+        """Say something at a place, for a moment: why a click there did nothing."""
+        x, y = self.screen_of(place)
+        c = self.canvas
+        c.delete("notice")
+        word = c.create_text(x + theme.px(self, 10), y - theme.px(self, 10), anchor="sw", fill="#ffffff", text=text,
+                             tags="notice", width=theme.px(self, 260))  # fmt: skip
+        left, top, right, bottom = c.bbox(word)
+        over_x, over_y = max(0, right + 4 - self.camera.width), min(0, top - 4)
+        c.move(word, -min(over_x, left), -over_y)
+        c.tag_lower(c.create_rectangle(*c.bbox(word), fill="#202020", outline="#808080", tags="notice"), word)
+        c.after(NOTICE, lambda: c.delete("notice") if c.winfo_exists() else None)
 
     def frame(self, colour: str) -> None:
         """Put a coloured frame about the panel."""

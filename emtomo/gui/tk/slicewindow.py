@@ -10,7 +10,7 @@ from PIL import ImageGrab
 
 from emtomo.compute.slices import round_length
 from emtomo.gui.core.actions import Action
-from emtomo.gui.core.slices import PLANES, SliceState
+from emtomo.gui.core.slices import PLANES, SliceState, place_text
 from emtomo.gui.core.volume import VolumeSource
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.dialogs import choose_file
@@ -346,7 +346,7 @@ class SliceWindow(Window):
             self.place_label.configure(text="")
             return
         z, y, x = place
-        message = f"x {x:.1f}  y {y:.1f}  z {z:.1f}"
+        message = place_text(place)
         inside = all(0 <= round(v) < n for v, n in zip(place, self.source.shape, strict=True))
         if self.pixel_size:
             a = [(v - n // 2) * self.pixel_size for v, n in zip((x, y, z), self.source.shape[::-1], strict=True)]

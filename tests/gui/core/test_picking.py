@@ -81,7 +81,7 @@ def test_removing_and_undoing(session):
         session.add(k, 0, 0)
     session.remove_last()
     assert len(session.frame()) == 2
-    assert session.remove_near(0.2, 0, 0, 0.5) == 1
+    session.remove_many([(1, 0)])
     assert session.frame()["x"].tolist() == [1.0]
     assert session.undo() and session.undo()
     assert session.frame()["x"].tolist() == [0.0, 1.0, 2.0]
@@ -102,7 +102,8 @@ def test_any_series_of_actions_replays_to_the_same_state(tmp_path_factory, actio
         elif action == "last":
             session.remove_last()
         elif action == "near":
-            session.remove_near(*rng.integers(0, 5, 3), 1.5)
+            near = [(g, k) for g, m in session.models.items() for k, p in enumerate(m.points) if p.x < 2]
+            session.remove_many(near)
         elif action == "undo":
             session.undo()
         elif action == "redo":

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from emtomo.compute.slices import contrast_limits, draw_slice, mesh_contour
 from emtomo.errors import EmtomoError, FormatError
 from emtomo.gui.core.camera import Camera
+from emtomo.gui.core.hits import Hit, beside_message, half_slab, hits_within, nearest_hit
 from emtomo.gui.core.slices import SliceState, marks_near, neighbour_distance
 from emtomo.gui.core.volume import ACROSS, VolumeSource
 from emtomo.io import mrc
@@ -209,3 +210,27 @@ def test_thumbnails_are_cut_about_the_point_and_edges_repeated(source):
     assert cut.shape == (5, 5)
     assert cut[2, 2] == pytest.approx(source.truth[z, y, x])
     assert source.thumbnail(0, 0, 0, 12).shape == (12, 12)
+
+
+# --- what catches the mouse ---
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_only_what_lies_on_the_slice_shown_catches_the_mouse(axis):
+    at = [20.0, 30.0, 40.0]
+    near, beside, far = list(at), list(at), list(at)
+    near[axis] += 0.4
+    beside[axis] += 2
+    far[(axis + 1) % 3] += 9
+    points = np.array([beside, far, near])
+    found = nearest_hit([(1, np.zeros((0, 3))), (7, points)], axis, tuple(at), 7, half_slab(1))
+    assert found == Hit(7, 2, pytest.approx(0.4))
+    assert nearest_hit([(7, points[:2])], axis, tuple(at), 7, half_slab(1)) is None
+    # in a slab of five slices the one beside is on what is shown
+    assert nearest_hit([(7, points[:2])], axis, tuple(at), 7, half_slab(5)).index == 0
+    hidden = points.copy()
+    hidden[2] = np.nan
+    assert nearest_hit([(7, hidden)], axis, tuple(at), 7, half_slab(1)) is None
+    assert "zyx"[axis] + f" {at[axis]:.0f} is shown" in beside_message(axis, tuple(at), 2.0)
+    assert hits_within([(7, points)], axis, tuple(at), 1.0, 3.0) == [(7, 0), (7, 2)]
+    assert hits_within([(7, hidden), (8, np.zeros((0, 3)))], axis, tuple(at), 1.0, 1.0) == []
