@@ -168,6 +168,9 @@ def resume(
     queue: QueueName = "",
     queue_settings: QueueSettings = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the end, or return at once.")] = True,
+    wait_for_picks: Annotated[
+        bool, typer.Option("--wait-for-picks", help="Wait for picking runs above until a user has registered points.")
+    ] = False,
 ) -> None:
     """Go on with runs that were stopped, killed or failed, or whose inputs have changed; finished steps stay."""
     values, folder = key_values(settings or []), Path.cwd()
@@ -194,13 +197,15 @@ def resume(
         for one in chosen:
             set_executor(opened, one, executor, queue, key_values(queue_settings or []), strict=len(chosen) == 1)
             opened.amend(one)
-    _carry_out(opened, [one.getObjId() for one in chosen], wait, restart=restart)
+    _carry_out(opened, [one.getObjId() for one in chosen], wait, restart=restart, wait_for_picks=wait_for_picks)
     old_labels = [one.getObjLabel() for one in out_of_date(opened.runs_now())] if wait else []
     if old_labels:
         say(f"Out of date now: {', '.join(old_labels)}; emtomo resume without a run brings them up to date.")
 
 
-def _carry_out(opened: EmtomoProject, ids: list[int], wait: bool, *, restart: bool = False) -> None:
+def _carry_out(
+    opened: EmtomoProject, ids: list[int], wait: bool, *, restart: bool = False, wait_for_picks: bool = False
+) -> None:
     """Run the runs; exit with 1 if one does not finish."""
     if not wait:
         for i in ids:
@@ -209,7 +214,7 @@ def _carry_out(opened: EmtomoProject, ids: list[int], wait: bool, *, restart: bo
         return
     try:
         with Watcher(ids) as look:
-            states = run_all(opened, ids, restart=restart, on_change=look)
+            states = run_all(opened, ids, restart=restart, wait_for_picks=wait_for_picks, on_change=look)
     except KeyboardInterrupt:
         say("emtomo: stopped watching; runs that have started go on, emtomo resume starts the rest.")
         raise typer.Exit(130) from None

@@ -236,10 +236,12 @@ class EmtomoProject(Project):
     def _last_words(self, protocol: Protocol) -> str:
         for name in (launch_log(protocol), protocol._getLogsPath("run.stderr")):
             path = Path(self.path, name)
-            lines = path.read_text(encoding="utf8", errors="replace").split("\n") if path.exists() else []
-            told = [line.strip() for line in lines if line.strip()]
-            if told:
-                return f"its log ends with: {_ANSI.sub('', told[-1])}"
+            raw = path.read_bytes() if path.exists() else b""
+            if name.endswith("run.stderr"):  # what an earlier try wrote is not why this one ended
+                raw = raw[int(self._process_record(protocol).get("stderr", 0)) :]
+            lines = [line.strip() for line in raw.decode("utf8", errors="replace").split("\n") if line.strip()]
+            if lines:
+                return f"its log ends with: {_ANSI.sub('', lines[-1])}"
         return "it was killed or the machine stopped."
 
 
@@ -247,6 +249,14 @@ def error_of(run: Protocol) -> str:
     """Return why `run` failed, without colours."""
     told = _ANSI.sub("", str(run.getErrorMessage() or "")).strip()
     return told.removeprefix("Protocol failed: ").removeprefix("Protocol has validation errors:").strip()
+
+
+def process_start(run: Protocol) -> float | None:
+    """Return when the process of the present try of `run` began (seconds since 1970); None where that is not known."""
+    try:
+        return float(json.loads(Path(run._getLogsPath(PROCESS)).read_text(encoding="utf8"))["started"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def progress_of(run: Protocol) -> dict[str, Any]:
@@ -281,4 +291,4 @@ def _another(pid: int, started: float) -> bool:
         return True
 
 
-__all__ = ["EmtomoProject", "clear_messages", "error_of", "progress_of"]
+__all__ = ["EmtomoProject", "clear_messages", "error_of", "process_start", "progress_of"]

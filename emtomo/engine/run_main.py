@@ -24,7 +24,8 @@ def main(arguments: list[str]) -> None:
     os.chdir(project)  # the paths in a project are relative to it
     check_run_folder(project, os.path.relpath(Path(stdout).parent.parent, project))
     # who wins a reused process id is told by the time of the start
-    me = {"pid": os.getpid(), "started": psutil.Process().create_time(), "host": getHostFullName()}
+    said = Path(stderr).stat().st_size if Path(stderr).exists() else 0  # by earlier tries
+    me = {"pid": os.getpid(), "started": psutil.Process().create_time(), "host": getHostFullName(), "stderr": said}
     write_json(Path(stdout).with_name(PROCESS), me)
     LoggingConfigurator.setUpProtocolRunLogging(stdout, stderr)
     from pyworkflow.protocol import runProtocolMain

@@ -38,6 +38,7 @@ def run_all(
     *,
     at_once: int = 1,
     restart: bool = False,
+    wait_for_picks: bool = False,
     on_change: Callable[[dict[int, Protocol]], None] | None = None,
 ) -> dict[int, str]:
     """Run the runs `ids` as their inputs become ready and return their final states.
@@ -51,6 +52,8 @@ def run_all(
         Runs that may be active at the same time.
     restart : bool
         Forget earlier results of these runs.
+    wait_for_picks : bool
+        Wait for picking runs above, which a user registers in a window; else an input that is not there is a failure.
     on_change : callable, optional
         Called with all runs after each look.
 
@@ -72,6 +75,8 @@ def run_all(
             parents = [runs[k] for k in parents_of(run) if k in runs]
             if any(p.getObjId() in pending or p.isActive() for p in parents):
                 continue
+            if wait_for_picks and any(_to_be_picked(k, runs, wanted) for k in parents_of(run) if k in runs):
+                continue
             bad = next((p for p in parents if not p.isFinished()), None)
             if bad is not None:
                 project.fail(run, f"Its input {bad.getObjLabel()} is {bad.getStatus()}.")
@@ -84,6 +89,16 @@ def run_all(
         if not pending and not active:
             return {i: run.getStatus() for i, run in runs.items() if i in wanted}
         time.sleep(POLL_SECONDS)
+
+
+def _to_be_picked(i: int, runs: dict[int, Protocol], wanted: list[int]) -> bool:
+    """Return whether run `i` waits for a user: it is picked in a window, or takes what is, and has not failed."""
+    run = runs[i]
+    if run.isFinished() or run.isFailed() or run.isAborted():
+        return False
+    if getattr(type(run), "INTERACTIVE", "") and i not in wanted:
+        return True
+    return any(_to_be_picked(k, runs, wanted) for k in parents_of(run) if k in runs)
 
 
 def _start(project: EmtomoProject, run: Protocol, active: list[int], restart: bool) -> None:

@@ -7,6 +7,19 @@ from pyworkflow.object import OrderedObject
 from emtomo.engine.fields import Field, Fielded
 from emtomo.objects.acquisition import BOX_SIZE, PIXEL_SIZE
 
+AT_NYQUIST = 1.001  # times the Nyquist limit: a curve that never fell below the threshold
+
+
+def reaches_nyquist(resolution: float, pixel_size: float) -> bool:
+    """Return whether a resolution is the limit of its sampling alone: the curve ended above the threshold."""
+    return 0 < resolution <= 2 * pixel_size * AT_NYQUIST
+
+
+def resolution_text(resolution: float, pixel_size: float, digits: int = 1) -> str:
+    """Return a resolution (Å) as text that does not claim more than its sampling: ``reaches Nyquist (40.0 Å)``."""
+    text = f"{resolution:.{digits}f} Å"
+    return f"reaches Nyquist ({text})" if reaches_nyquist(resolution, pixel_size) else text
+
 
 class Result(Fielded, OrderedObject):
     """One file with what is known about it."""
@@ -16,11 +29,15 @@ class Result(Fielded, OrderedObject):
         self._add_fields(self.FIELDS, values)
 
     def __str__(self) -> str:
+        values = self.values()
         parts = [
             f"{f.name} {v:g} {f.unit}".strip() if isinstance(v, float) else f"{f.name} {v}"
-            for f, v in zip(self.FIELDS, self.values().values(), strict=True)
+            for f, v in zip(self.FIELDS, values.values(), strict=True)
             if v not in (None, "") and not f.name.endswith("file")
         ]
+        pixel, reached = values.get("pixel_size") or 0.0, values.get("resolution") or 0.0
+        if reaches_nyquist(reached, pixel):
+            parts = [resolution_text(reached, pixel) if p.startswith("resolution ") else p for p in parts]
         return ", ".join(parts)
 
 

@@ -13,6 +13,7 @@ from emtomo.errors import EmtomoError, FormatError
 from emtomo.io import mrc
 from emtomo.io.star import read_blocks
 from emtomo.objects import FSC, Average, Volume
+from emtomo.objects.volume import resolution_text
 from emtomo.objects.volume_arrays import halves_of, resample_to_box, write_curves
 
 EDGE = 3.0
@@ -79,7 +80,8 @@ class PostProcess(EmtomoProtocol):
         self.remark(*done.remarks)
         plain = resolution_at(done.curves.unmasked, n, size)
         self.remark(
-            f"Resolution {done.resolution:.2f} Å at FSC 0.143 within the mask, {plain:.2f} Å without; B-factor "
+            f"Resolution at FSC 0.143: {resolution_text(done.resolution, size, 2)} within the mask, "
+            f"{resolution_text(plain, size, 2)} without; B-factor "
             f"{done.bfactor:.0f} Å²."
         )
         path = self._getExtraPath("average.mrc")

@@ -13,6 +13,7 @@ from emtomo.io import mrc
 from emtomo.objects import FSC, Average
 from emtomo.objects.particle_poses import poses_of
 from emtomo.objects.particle_source import particles_of
+from emtomo.objects.volume import resolution_text
 from emtomo.objects.volume_arrays import write_curves
 
 
@@ -84,7 +85,7 @@ class ReconstructAverage(EmtomoProtocol):
             none = np.zeros_like(result.fsc)
             write_curves(curve, FscCurves(result.fsc, result.fsc, none, result.fsc, n), n, size)
             outputs["fsc"] = FSC(file=curve, pixel_size=size, resolution=resolution)
-            self.remark(f"Half maps agree to {resolution:.1f} Å (FSC 0.143, unmasked).")
+            self.remark(f"Resolution of the half maps: {resolution_text(resolution, size)} (FSC 0.143, unmasked).")
         else:
             self.remark("There is one particle only: no half maps and no resolution.")
             values = {}

@@ -23,6 +23,7 @@ from emtomo.io import mrc
 from emtomo.objects import FSC, Average, Mask, SetOfSubtomograms
 from emtomo.objects.particle_poses import poses_of, with_poses
 from emtomo.objects.particle_source import particles_of
+from emtomo.objects.volume import resolution_text
 from emtomo.objects.volume_arrays import resample_to_box, write_curves
 from emtomo.options import Param
 
@@ -156,7 +157,8 @@ class RefinePoses(EmtomoProtocol):
         write_curves(curve, result.curves, n, size)
         last = result.metrics[-1]
         self.remark(
-            f"Resolution {result.resolution:.1f} Å after {last.iteration} iterations; orientations are certain to "
+            f"Resolution: {resolution_text(result.resolution, size)} after {last.iteration} iterations; "
+            "orientations are certain to "
             f"{last.angle_spread:.1f}°, positions to {last.shift_spread * size:.1f} Å (median)."
         )
         refined = SetOfSubtomograms.create(self._getPath("subtomograms.sqlite"))

@@ -12,6 +12,7 @@ from emtomo.gui.core.plots import convergence, curve_file
 from emtomo.gui.core.shown import Shown
 from emtomo.io import mrc
 from emtomo.objects import SetOfTomograms, positions_of, rotations_of
+from emtomo.objects.volume import resolution_text
 from emtomo.viewers.sections import montage, show, slab, three_sections
 
 GALLERY = 24
@@ -187,7 +188,9 @@ def fsc(shown: Shown) -> Figure:
     axes[0].axhline(0.143, color="grey", linewidth=0.8)
     if value.resolution.get():
         axes[0].axvline(1 / value.resolution.get(), color="grey", linestyle=":")
-        axes[0].set_title(f"{value.resolution.get():.2f} Å at FSC 0.143", fontsize=10)
+        axes[0].set_title(
+            f"FSC 0.143: {resolution_text(value.resolution.get(), value.pixel_size.get() or 0.0, 2)}", fontsize=10
+        )
     axes[0].set_ylim(-0.1, 1.05)
     axes[0].legend(fontsize=8)
     axes[0].set_xlabel("spatial frequency (1/Å)")

@@ -357,3 +357,37 @@ def test_buttons_answer_the_space_bar(robot):
     robot.pump(0.2)
     robot.key("space")
     assert pressed == [1]
+
+
+def test_shortcuts_stay_out_of_text_fields(robot):
+    window = robot.window
+    count = len(window.runs)
+    robot.click(window.w["search"])
+    robot.type("pick")
+    robot.key("ctrl+a", "ctrl+d", "Delete")
+    robot.pump(1.0)
+    assert not window.graph.selection and len(window.runs) == count
+    robot.click(window.graph.canvas)
+    robot.key("ctrl+a")
+    assert len(window.graph.selection) == count
+
+
+def test_a_filled_new_form_asks_before_it_closes(robot):
+    form = robot.window.new_form("extract-subtomograms")
+    robot.pump(0.3)
+    robot.click(form.w["label"])
+    robot.key("End")
+    robot.type(" x")
+    robot.click(form.w["close"])
+    assert robot.pump(until=lambda: "question" in form.w, timeout=5)
+    robot.click(form.w["question"].w["Stay"])
+    assert form.winfo_exists() and form.model.label.endswith(" x")
+    robot.click(form.w["close"])
+    robot.pump(0.3)
+    robot.click(form.w["question"].w["Save"])
+    assert robot.pump(until=lambda: not form.winfo_exists(), timeout=10)
+    assert robot.pump(until=lambda: robot.run_named("extract subtomograms x"), timeout=10)
+    other = robot.window.new_form("extract-subtomograms")
+    robot.pump(0.3)
+    robot.click(other.w["close"])  # nothing was edited
+    assert robot.pump(until=lambda: not other.winfo_exists(), timeout=5)

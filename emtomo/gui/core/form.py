@@ -11,6 +11,7 @@ from emtomo.engine.cluster import ClusterOptions
 from emtomo.engine.form import INPUT
 from emtomo.engine.parameters import INTERNAL, public_name
 from emtomo.gui.core.fields import Field, field_of
+from emtomo.gui.core.prefill import meant
 from emtomo.gui.core.run_actions import FormValues
 from emtomo.gui.core.runs import Output, Run, descendants
 from emtomo.options import OptionField, option_fields
@@ -69,8 +70,7 @@ class FormModel:
                 self.fields[name].text = text
                 self._set_attribute(self.fields[name])
         self.refresh()
-        self.original = self.texts()
-        self._original_queue = queue
+        self.mark_saved()
 
     def _build(self) -> None:
         options = self._options()
@@ -140,7 +140,13 @@ class FormModel:
     @property
     def dirty(self) -> bool:
         """Whether something was edited."""
-        return self.texts() != self.original or self.queue != self._original_queue
+        now = (self.label, self.comment, self.queue)
+        return self.texts() != self.original or now != self._original_rest
+
+    def mark_saved(self) -> None:
+        """Note that all is stored as it is now, or was filled in by the program alone."""
+        self.original = self.texts()
+        self._original_rest = (self.label, self.comment, self.queue)
 
     def form_values(self) -> FormValues:
         """Return what the form says, for the project."""
@@ -183,15 +189,14 @@ class FormModel:
         return sorted(found, key=lambda o: (not o.pending, o.run), reverse=True)
 
     def preset(self, runs: dict[int, Run], selected: Iterable[int]) -> None:
-        """Fill empty inputs that are needed from the selected runs, or with the only output that fits."""
-        chosen = set(selected)
+        """Fill empty inputs that are needed with the outputs that the selection means."""
+        chosen, protocol = set(selected), str(getattr(self.protocol_class, "NAME", ""))
         for name, one in self.fields.items():
             if not one.wanted or one.text or one.optional:
                 continue
-            fit = self.candidates(name, runs)
-            mine = [o for o in fit if o.run in chosen] or (fit if len(fit) == 1 else [])
-            if mine:
-                self.put(name, mine[0].target)
+            found = meant(protocol, self.candidates(name, runs), runs, chosen)
+            if found is not None:
+                self.put(name, found.target)
 
     def output_named(self, target: str, runs: dict[int, Run]) -> Output | None:
         """Return the output that ``RUN.output`` means."""

@@ -56,6 +56,8 @@ class PickingSession:
         Written after every change; read when it exists.
     kinds : tuple of str
         The kinds of models that there are.
+    within : Path, optional
+        The project's folder; it is never made anew.
 
     Raises
     ------
@@ -63,8 +65,10 @@ class PickingSession:
         If the journal holds something else than changes.
     """
 
-    def __init__(self, tomogram_id: str, journal: Path, kinds: tuple[str, ...] = MODELS) -> None:
-        self.tomogram_id = tomogram_id
+    def __init__(
+        self, tomogram_id: str, journal: Path, kinds: tuple[str, ...] = MODELS, within: Path | None = None
+    ) -> None:
+        self.tomogram_id, self.within = tomogram_id, within
         self.journal = journal
         self.kinds = kinds
         self.models: dict[int, Model] = {}
@@ -319,6 +323,8 @@ class PickingSession:
     def _opened(self) -> tuple[int, int]:
         """Return the open journal and its length; it stays open, since a slow disk takes long to open a file."""
         if self._file is None:
+            if self.within is not None and not self.within.is_dir():
+                raise EmtomoError(f"The project folder {self.within} is gone: this change is not kept. Find it first.")
             self.journal.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self.journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
             weakref.finalize(self, _disk.submit, os.close, self._file).atexit = False

@@ -25,6 +25,7 @@ from emtomo.objects import SetOfCoordinates3D, SetOfMeshes, SetOfTomograms, posi
 
 FOLDER = "Picking"
 LOCK = "open.json"
+BOX = "box.json"
 PARTICLES = ("particles",)
 MOST_SAVES = 9  # that pick-manually registers
 REFERENCES = ("positive", "negative", "particles")
@@ -54,6 +55,8 @@ class PickingRun:
     kind : {"models", "particles", "references"}
     previous : SetOfMeshes or SetOfCoordinates3D, optional
         What a tomogram without a journal starts from.
+    box_size : int
+        Voxels, of the run; a window that changes it calls :meth:`set_box`.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class PickingRun:
         tomograms: SetOfTomograms,
         kind: str,
         previous: SetOfMeshes | SetOfCoordinates3D | None = None,
+        box_size: int = 0,
     ) -> None:
         self.folder = project / FOLDER / str(run)
         self.project, self.run, self.kind = project, run, kind
@@ -72,6 +76,20 @@ class PickingRun:
         self.sessions: dict[str, PickingSession] = {}
         self._reading = threading.Lock()
         self.open: set[str] = set()
+        self._registered_box = box_size
+        self.box_size = self._kept_box() or box_size
+
+    def _kept_box(self) -> int:
+        try:
+            return int(json.loads((self.folder / BOX).read_text(encoding="utf8"))["box_size"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0
+
+    def set_box(self, box_size: int) -> None:
+        """Change the box size, voxels; it is registered with the points."""
+        self.box_size = box_size
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_json(self.folder / BOX, {"box_size": box_size})
 
     def lock(self) -> None:
         """Take the points for this process: two pickers would write over each other.
@@ -128,7 +146,7 @@ class PickingRun:
             if tomogram_id not in self.sessions:
                 journal = self.folder / f"{quote(tomogram_id, safe=' ')}.jsonl"
                 fresh = not journal.exists()
-                made = PickingSession(tomogram_id, journal, KINDS[self.kind])
+                made = PickingSession(tomogram_id, journal, KINDS[self.kind], self.project)
                 if fresh and self.previous is not None:
                     with made.one_write():
                         self._seed(made)
@@ -163,8 +181,9 @@ class PickingRun:
 
     @property
     def unsaved(self) -> bool:
-        """Whether a tomogram has points that are not registered as they are now."""
-        return any(session.unsaved for session in list(self.sessions.values()))
+        """Whether points or box size are not registered as they are now."""
+        changed_box = self.box_size != self._registered_box
+        return changed_box or any(session.unsaved for session in list(self.sessions.values()))
 
     # --- what is registered ---
 
@@ -211,6 +230,10 @@ class PickingRun:
             values = {"picks": str(path), **self.references()}
         for session in list(self.sessions.values()):
             session.mark_saved()
+        if self.box_size and self.box_size != self._registered_box:
+            values["box_size"] = str(self.box_size)
+            self._registered_box = self.box_size
+        (self.folder / BOX).unlink(missing_ok=True)
         return values
 
     def references(self) -> dict[str, str]:

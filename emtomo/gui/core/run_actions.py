@@ -32,6 +32,8 @@ from emtomo.isolation import python_command
 from emtomo.options import option_fields
 from emtomo.version import __version__
 
+EMPTY = ("cannot be EMPTY", "Can not have EMPTY items")  # the engine's words for an input that is not there yet
+PICK = "Press Pick to pick in a window."
 NOT_SCIENCE = ("threads", "steps_at_once", "device", *(f.name for f in option_fields(ClusterOptions)))
 
 
@@ -82,10 +84,17 @@ def validate_form(project: EmtomoProject, form_values: FormValues, folder: Path)
 
 
 def validation_messages(run: Protocol) -> list[str]:
-    """Return the sentences of a run's own validation."""
+    """Return the sentences of a run's own validation; inputs that are only pending are none."""
     pending = any(p.get() is None and p.getObjValue() is not None for _, p in run.iterInputAttributes())
-    found_text = [str(sentence).replace("*", "") for sentence in run.validate()]
-    return [s for s in found_text if not (pending and "cannot be EMPTY" in s)]
+    messages = [str(sentence).replace("*", "") for sentence in run.validate()]
+    messages = [s for s in messages if not (pending and any(word in s for word in EMPTY))]
+    return [f"{s} {PICK}" for s in messages[:1]] + messages[1:] if messages and awaits_picks(run) else messages
+
+
+def awaits_picks(run: Protocol) -> bool:
+    """Return whether a picking run has neither points nor anything else to begin with."""
+    given = any(getattr(run, name).get() for name in getattr(type(run), "READS", ()))
+    return bool(getattr(type(run), "INTERACTIVE", "")) and not given
 
 
 def save_form(project: EmtomoProject, form_values: FormValues, folder: Path) -> int:
@@ -127,6 +136,10 @@ def launch_runs(project: EmtomoProject, ids: Iterable[int], *, restart: bool = F
     if active:
         raise ProjectError(f"{', '.join(active)} is running already.")
     waits = any(not runs[i].isFinished() for run in chosen for i in parents_of(run) if i in runs)
+    if len(chosen) > 1:  # picks that are still to come are waited for
+        chosen = [run for run in chosen if not (awaits_picks(run) and validation_messages(run))]
+        if not chosen:
+            raise ProjectError(f"These runs need picks first. {PICK}")
     if waits or len(chosen) > 1:
         schedule(project, [int(run.getObjId()) for run in chosen], restart=restart)
     else:

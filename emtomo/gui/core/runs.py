@@ -13,10 +13,11 @@ from pyworkflow.object import Object, Set
 from pyworkflow.protocol import Protocol
 
 from emtomo.engine.launcher import is_alive
-from emtomo.engine.project import EmtomoProject, error_of, progress_of
+from emtomo.engine.project import EmtomoProject, error_of, process_start, progress_of
 from emtomo.engine.provenance import read_provenance
 from emtomo.engine.queues import launch_log, said_by_queue
 from emtomo.engine.runner import out_of_date, parents_of
+from emtomo.objects.volume import reaches_nyquist
 
 SCHEDULED = "Logs/scheduled.json"
 # word, glyph, colour name of the theme: never colour alone
@@ -70,6 +71,7 @@ class Run:
     doing: str = ""
     left: float | None = None
     resolution: float | None = None
+    at_nyquist: bool = False
     seconds: float | None = None
     started: str = ""
     error: str = ""
@@ -94,7 +96,7 @@ class Run:
         elif self.seconds and self.status == "finished":
             parts.append(duration(self.seconds))
         if self.resolution:
-            parts.append(f"{self.resolution:.1f} Å")
+            parts.append(f"{self.resolution:.1f} Å" if not self.at_nyquist else f"Nyquist ({self.resolution:.1f} Å)")
         if self.out_of_date:
             parts.append("out of date")
         return "  ".join(parts)
@@ -146,7 +148,7 @@ def _row(run: Protocol, old: bool, waiting: set[int], watched: Watched) -> Run:
         i, run.getObjLabel(), getattr(run, "NAME", run.getClassName()), run._label or run.getClassName(),
         "saved" if status == "new" else status, frozenset(parents_of(run)), tuple(_outputs(run)),
         progress=share, doing=str(state.get("what", "")) or said_by_queue(run), left=left,
-        resolution=_resolution(run), seconds=seconds,
+        resolution=_resolution(run), at_nyquist=_at_nyquist(run), seconds=seconds,
         started=str(run.initTime.get() or "")[:19], error=error_of(run) if run.isFailed() else "",
         comment=run.getObjComment() or "", out_of_date=old, folder=run.getWorkingDir(),
         logs=(run.getStdoutLog(), run.getStderrLog(), launch_log(run)),
@@ -157,9 +159,13 @@ def _seconds(run: Protocol) -> float | None:
     """Return how long a run took or has taken; the engine does not keep the end of every run."""
     if not run.initTime.hasValue():
         return None
-    if run.isActive() or run.endTime.hasValue():
-        return float(run.getElapsedTime().total_seconds())
-    return read_provenance(run._getPath()).get("seconds")
+    if run.isActive():  # the engine counts from the first try
+        began = process_start(run)
+        return time.time() - began if began else float(run.getElapsedTime().total_seconds())
+    known = read_provenance(run._getPath()).get("seconds")
+    if run.isFinished() and known is not None:
+        return float(known)
+    return float(run.getElapsedTime().total_seconds()) if run.endTime.hasValue() else known
 
 
 def _outputs(run: Protocol) -> Iterable[Output]:
@@ -192,6 +198,15 @@ def _resolution(run: Protocol) -> float | None:
         return float(last["resolution"]) if "resolution" in last else None
     except ValueError:
         return None
+
+
+def _at_nyquist(run: Protocol) -> bool:
+    """Return whether the resolution of the run's result is only the limit of its sampling."""
+    for _, value in run.iterOutputAttributes():
+        reached, pixel = getattr(value, "resolution", None), getattr(value, "pixel_size", None)
+        if reached is not None and pixel is not None and reached.get():
+            return reaches_nyquist(float(reached.get()), float(pixel.get() or 0.0))
+    return False
 
 
 def last_row(path: Path) -> dict[str, str]:

@@ -19,6 +19,10 @@ from emtomo.gui.core.run_actions import reap
 from emtomo.gui.core.runs import Run, Watched, snapshot
 
 FAST, SLOW, FULL = 0.5, 2.0, 4.0
+GONE = (
+    "The project folder {folder} is gone: it was moved, renamed or deleted. Nothing is written until it is back; "
+    "points that you picked are in its folder Picking."
+)
 Work = Callable[[EmtomoProject], Any]
 
 
@@ -35,6 +39,8 @@ class ProjectService:
         Called with all runs, by number, whenever one of them has changed.
     failed : callable
         Called with a sentence if the project cannot be opened or looked at.
+    gone : callable, optional
+        Called with a sentence, once, when the folder is no longer where it was.
     """
 
     def __init__(
@@ -43,6 +49,7 @@ class ProjectService:
         mailbox: Mailbox,
         changed: Callable[[dict[int, Run]], object],
         failed: Callable[[str], object],
+        gone: Callable[[str], object] | None = None,
     ) -> None:
         self.folder = folder.absolute()
         self.mailbox = mailbox
@@ -52,7 +59,8 @@ class ProjectService:
         self._runs: dict[int, Run] = {}
         self._stamps: dict[str, tuple[int, int]] = {}
         self._last = 0.0
-        self._complained = ""
+        self._last_failure = ""
+        self._gone, self._was_gone = gone or failed, False
         self.thread = threading.Thread(target=self._run, name="project", daemon=True)
 
     def open(self) -> None:
@@ -100,6 +108,10 @@ class ProjectService:
     def _do(
         self, project: EmtomoProject, work: Work, done: Callable[[Any], object], failed: Callable[[str], object]
     ) -> None:
+        if not self.there():
+            self._post(failed, GONE.format(folder=self.folder))
+            self._report_gone()
+            return
         try:
             with pause_gc():
                 result = work(project)
@@ -112,6 +124,10 @@ class ProjectService:
     def _look(self, project: EmtomoProject, *, force: bool = False) -> None:
         """Tell the window of runs that are no longer what they were; cheap when no file has changed."""
         reap()
+        if not self.there():
+            self._report_gone()
+            return
+        self._was_gone = False
         stamps = self._stamp()
         now = time.monotonic()
         if not force and stamps == self._stamps and not (self._any_active() and now - self._last > FULL):
@@ -122,15 +138,24 @@ class ProjectService:
                 forget_runs(project)
         except Exception as error:  # noqa: BLE001  a look that fails is tried again
             message = sentence(error)
-            if message != self._complained:
+            if message != self._last_failure:
                 self._post(self._failed, message)
-            self._complained = message
+            self._last_failure = message
             return
-        self._complained, self._last = "", now
+        self._last_failure, self._last = "", now
         if force or runs != self._runs:
             self._runs = runs
             self._post(self._changed, dict(runs))
         self._stamps = self._stamp()
+
+    def there(self) -> bool:
+        """Return whether the project is still where it was opened; else a write would begin a new one."""
+        return (self.folder / EmtomoProject.getDbName()).exists()
+
+    def _report_gone(self) -> None:
+        if not self._was_gone:
+            self._was_gone = True
+            self._post(self._gone, GONE.format(folder=self.folder))
 
     def _stamp(self) -> dict[str, tuple[int, int]]:
         """Return time and size of the files that change when a run does."""

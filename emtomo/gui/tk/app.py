@@ -71,6 +71,10 @@ class App(ttk.App):
         """Show a sentence that no window has a place for."""
         show_message(self, "emtomo", sentence)
 
+    def say(self, sentence: str) -> None:
+        """Show a sentence; a window with a line for it shows it there."""
+        self.show_message(sentence)
+
     def show_rows(self, parent: Parent, title: str, rows: Sequence[Sequence[str]]) -> None:
         """Show rows of text in a window of their own."""
         show_rows(parent, title, rows)

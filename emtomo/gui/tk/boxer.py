@@ -1,5 +1,6 @@
 """The manual boxer: particles in sets, with their pictures, an eraser and a threshold on scores."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,14 +29,24 @@ class BoxerWindow(SessionWindow):
     box : int
         Voxels.
     pixel_size : float
+    on_box : callable
+        Called with another box size.
     """
 
     TITLE = "manual picking"
     NOUN = "Set"
     CATCH = 4
 
-    def __init__(self, master: Any, source: VolumeSource, session: PickingSession, box: int, pixel_size: float) -> None:
-        self.session, self.box = session, box
+    def __init__(
+        self,
+        master: Any,
+        source: VolumeSource,
+        session: PickingSession,
+        box: int,
+        pixel_size: float,
+        on_box: Callable[[int], object] = lambda _: None,
+    ) -> None:
+        self.session, self.box, self._on_box = session, box, on_box
         self.erasing = False
         self._rubbing = False
         self._pictures: dict[tuple[float, float, float], np.ndarray] = {}
@@ -250,9 +261,11 @@ class BoxerWindow(SessionWindow):
 
     def set_box(self, box: int) -> None:
         """Change the size of boxes and pictures."""
-        self.box = box
-        self._pictures.clear()
-        self.changed()
+        if box != self.box:
+            self.box = box
+            self._on_box(box)
+            self._pictures.clear()
+            self.changed()
 
     def listed(self) -> dict[int, Thumbnails]:
         """Return which list shows which set."""

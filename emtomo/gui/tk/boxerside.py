@@ -67,7 +67,8 @@ class BoxTools(ttk.Labelframe):
         ttk.Label(self, text="Box").grid(row=0, column=0, sticky="w")
         self.box = ttk.Spinbox(self, from_=2, to=1024, increment=2, width=7, command=self._boxed)
         self.box.set(str(boxer.box))
-        self.box.bind("<Return>", lambda _: self._boxed())
+        for event in ("<Return>", "<FocusOut>"):
+            self.box.bind(event, lambda _: self._boxed())
         self.box.grid(row=0, column=1, sticky="w", pady=two)
         self.eraser = ttk.BooleanVar(self, False)
         check = ttk.Checkbutton(

@@ -1,5 +1,6 @@
 """The form of a protocol: tabs, live checks with reasons, wizards, the same as a command, Run."""
 
+from collections.abc import Callable
 from typing import Any
 
 import ttkbootstrap as ttk
@@ -11,7 +12,7 @@ from emtomo.gui.core.previews import Preview, preview
 from emtomo.gui.core.runs import Run
 from emtomo.gui.core.wizards import Proposal, wizard_for
 from emtomo.gui.tk import theme
-from emtomo.gui.tk.dialogs import ask, call_all, show_message
+from emtomo.gui.tk.dialogs import ask, show_message
 from emtomo.gui.tk.fieldrow import FieldRow
 from emtomo.gui.tk.host import ProjectHost
 from emtomo.gui.tk.queue import QueueFrame
@@ -296,22 +297,27 @@ class FormWindow(Window):
         self.clipboard_append(self.model.command(str(self.project.folder)))
         self.project.say("Command copied.")
 
-    def save(self) -> None:
-        """Store the run without starting it; a form that is not right yet can be saved too."""
+    def save(self, then: Callable[[], object] = lambda: None) -> None:
+        """Store the run without starting it, then call `then`; a form that is not right yet can be saved too."""
         unread = [e for e in self.model.errors().values() if "whole number" in e or "a number" in e]
         if unread:
             self.message.configure(text=unread[0])
             return
         form_values, folder = self.model.form_values(), self.project.start_folder
+
+        def saved(i: int) -> None:
+            self._saved(i)
+            then()
+
         self.project.service.ask(
             lambda project: run_actions.save_form(project, form_values, folder),
-            self._saved,
+            saved,
             lambda s: self._show_refusals([s]),
         )
 
     def _saved(self, i: int) -> None:
         self.model.run = i
-        self.model.original = self.model.texts()
+        self.model.mark_saved()
         self.project.say("Saved.")
         self.project.refresh_details()
         self.project.select_later([i])
@@ -360,13 +366,13 @@ class FormWindow(Window):
 
     def close(self) -> None:
         """Close; edits are asked about."""
-        if self.model.dirty and self.model.run is not None:
-            ask(
+        if self.model.dirty:
+            self.w["question"] = ask(
                 self,
                 "Close the form?",
                 "The changes are not saved.",
                 [
-                    ("Save", "primary", call_all(self.save, self.destroy_form)),
+                    ("Save", "primary", lambda: self.save(self.destroy_form)),
                     ("Drop changes", "danger-outline", self.destroy_form),
                     ("Stay", "secondary-outline", lambda: None),
                 ],

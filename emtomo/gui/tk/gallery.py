@@ -15,6 +15,7 @@ from emtomo.gui.core.output_volumes import load_box
 from emtomo.gui.core.shown import Shown
 from emtomo.gui.core.volume import VolumeSource
 from emtomo.gui.tk import theme
+from emtomo.gui.tk.dialogs import ask, call_all
 from emtomo.gui.tk.window import Window
 from emtomo.io import mrc
 
@@ -37,6 +38,7 @@ class GalleryWindow(Window):
         self._again = False
         self.chosen: int | None = None
         self.out: set[int] = set()
+        self.saved_out: set[int] = set()
         self.orders: np.ndarray = np.zeros(0, int)
         pad = theme.px(self, theme.PAD)
         foot = ttk.Frame(self, padding=pad)
@@ -200,7 +202,15 @@ class GalleryWindow(Window):
         if not self.out:
             self.message.configure(text="Leave particles out first: right click, or Delete.")
             return
-        leave_out(self.app, self.shown, np.array(sorted(self.out)), lambda text: self.message.configure(text=text))
+        self.saved_out = set(self.out)
+        leave_out(self.app, self.shown, np.array(sorted(self.out)), self.say)
+
+    def say(self, text: str) -> None:
+        """Show a sentence; the project window shows it once this one is closed."""
+        if self.winfo_exists():
+            self.message.configure(text=text)
+        else:
+            self.app.say(text)
 
     def _frame(self) -> None:
         """Frame the chosen picture, and cross those that are left out."""
@@ -231,7 +241,24 @@ class GalleryWindow(Window):
         self.app.work(lambda _: load_box(self.shown, str(row["file"]), int(row["index"])), show)
 
     def close(self) -> None:
-        """Close."""
+        """Close; asks if particles were left out and not saved."""
+        if self.out != self.saved_out:
+            self.w["question"] = ask(
+                self,
+                "Save the selection?",
+                f"{len(self.out)} particles are left out. Save the {len(self.frame_now) - len(self.out)} others as a "
+                "new output?",
+                [
+                    ("Save", "success", call_all(self.keep, self.shut)),
+                    ("Forget", "danger-outline", self.shut),
+                    ("Stay", "secondary-outline", lambda: None),
+                ],
+            )
+        else:
+            self.shut()
+
+    def shut(self) -> None:
+        """Close without a question."""
         if self._task is not None:
             self._task.cancel()
         super().close()

@@ -41,6 +41,9 @@ class Root(Parent, Protocol):
     def show_message(self, sentence: str) -> None:
         """Show a sentence that no window has a place for."""
 
+    def say(self, sentence: str) -> None:
+        """Show a sentence that need not be answered."""
+
     def show_rows(self, parent: Parent, title: str, rows: Sequence[Sequence[str]]) -> None:
         """Show rows of text in a window of their own."""
 

@@ -46,7 +46,7 @@ class NetworkDialog(TomogramDialog):
 
     def __init__(self, window: ProjectHost, picking_run: PickingRun, label: str, texts: dict[str, str]) -> None:
         self.trainer = Trainer(
-            picking_run, int(texts["box_size"]), options_of(TrainOptions, texts), options_of(ApplyOptions, texts)
+            picking_run, picking_run.box_size, options_of(TrainOptions, texts), options_of(ApplyOptions, texts)
         )
         self.task: Task | None = None
         super().__init__(window, picking_run, label, texts)
@@ -122,8 +122,13 @@ class NetworkDialog(TomogramDialog):
         from emtomo.gui.tk.convnet import ConvnetWindow
 
         return ConvnetWindow(
-            self, source, self.picking_run.session(name), self.trainer.box, self.picking_run.pixel_size
+            self, source, self.picking_run.session(name), self.trainer.box, self.picking_run.pixel_size, self.set_box
         )
+
+    def set_box(self, box: int) -> None:
+        """Train and pick with the box size that was set in the window."""
+        super().set_box(box)
+        self.trainer.box = box
 
     def follow_references(self) -> None:
         """Let Train follow the number of references, as long as the dialog lives."""

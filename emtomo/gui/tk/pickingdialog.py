@@ -32,6 +32,7 @@ def open_dialog(window: ProjectHost, run: int) -> None:
             own_copy(tomograms, window.folder),
             kind,
             own_copy(previous, window.folder) if previous is not None else None,
+            int(found.box_size.get()),
         )
         picking_run.lock()
         return picking_run, found.getObjLabel(), run_actions.texts_of(found)

@@ -10,6 +10,7 @@ from typing import Any
 import ttkbootstrap as ttk
 
 from emtomo.engine.parameters import protocol_named
+from emtomo.engine.project import EmtomoProject
 from emtomo.errors import EmtomoError
 from emtomo.gui.core import run_actions
 from emtomo.gui.core.actions import key_text
@@ -24,7 +25,7 @@ from emtomo.gui.core.slices import warm_up
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.app import App
 from emtomo.gui.tk.details import DetailsPanel
-from emtomo.gui.tk.dialogs import ask, show_message
+from emtomo.gui.tk.dialogs import ask, choose_file, show_message
 from emtomo.gui.tk.graphview import GraphView
 from emtomo.gui.tk.project_actions import ProjectActions
 from emtomo.gui.tk.quick import QuickSearch
@@ -53,7 +54,7 @@ class ProjectWindow(ProjectActions, Keys, App):
         self.runs: dict[int, Run] = {}
         self.forms: list[Any] = []
         self.picking_dialogs: dict[int, Any] = {}
-        self.service = ProjectService(self.folder, self.mailbox, self._changed, self.report_failure)
+        self.service = ProjectService(self.folder, self.mailbox, self._changed, self.report_failure, self._folder_gone)
         self._actions = self._make_actions()
         self._layout()
         self.bind_actions(self._actions)
@@ -154,6 +155,27 @@ class ProjectWindow(ProjectActions, Keys, App):
         self.say(sentence)
         show_message(self, "emtomo", sentence)
 
+    def _folder_gone(self, sentence: str) -> None:
+        """Say that the project is no longer there, and offer to look for it."""
+        self.say(sentence)
+        self.w["gone"] = ask(
+            self,
+            "The project folder is gone",
+            sentence,
+            [("Find it …", "primary", self.find_project), ("Wait for it", "secondary-outline", lambda: None)],
+        )
+
+    def find_project(self) -> None:
+        """Ask where the project is now, and go on there in a window of its own."""
+        chosen = choose_file(self, "Where is the project now?", folder=True, start=str(self.folder.parent))
+        if chosen is None:
+            return
+        if not (chosen / EmtomoProject.getDbName()).exists():
+            self._folder_gone(f"{chosen} is not a project.")
+            return
+        self.open_other(chosen)
+        self.shut()
+
     def say(self, sentence: str) -> None:
         """Show a sentence at the bottom."""
         self.status.configure(text=sentence)
@@ -229,7 +251,7 @@ class ProjectWindow(ProjectActions, Keys, App):
             label = f"{cls._label} ({number})"
         model = FormModel(cls, label)
         model.preset(self.runs, self.selection)
-        model.original = model.texts()
+        model.mark_saved()
         form = FormWindow(self, model)
         self.forms.append(form)
         return form
@@ -248,6 +270,7 @@ class ProjectWindow(ProjectActions, Keys, App):
         def opened(message: tuple[dict[str, str], tuple[str, dict[str, str]] | None]) -> None:
             model = FormModel(protocol_named(run.protocol), run.label, message[0], i, message[1])
             model.comment = run.comment
+            model.mark_saved()
             self.forms.append(FormWindow(self, model))
 
         self.service.ask(lambda project: run_actions.read_form(project, i), opened, self.report_failure)

@@ -184,7 +184,13 @@ class TomogramDialog(Window):
             return PickerWindow(self, source, session, self.texts["model"], size)
         from emtomo.gui.tk.boxer import BoxerWindow
 
-        return BoxerWindow(self, source, session, int(self.texts["box_size"]), size)
+        return BoxerWindow(self, source, session, self.picking_run.box_size, size, self.set_box)
+
+    def set_box(self, box: int) -> None:
+        """Take the box size that was set in a picker: it is registered with the points."""
+        self.picking_run.set_box(box)
+        self.texts["box_size"] = str(box)
+        self.show_totals()
 
     def _closed(self, name: str) -> None:
         self.picking_run.open.discard(name)

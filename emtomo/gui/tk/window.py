@@ -10,6 +10,9 @@ from emtomo.gui.core.actions import Action, key_list, key_text
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.host import Parent, root_of
 
+# keys that mean nothing to a text field; all others are left to it while somebody types
+WHILE_TYPING = ("<Escape>", "<F1>", "<F2>", "<F5>", "<Control-Return>", "<Control-s>", "<Control-q>")
+
 
 class Keys:
     """Mix-in of a toplevel: binds a table of actions and shows it on F1."""
@@ -19,16 +22,16 @@ class Keys:
     w: dict[str, Any]
 
     def bind_actions(self, actions: Sequence[Action], mouse: Sequence[tuple[str, str]] = ()) -> None:
-        """Bind the keys of `actions`; letters are left to entries while somebody types."""
+        """Bind the keys of `actions`; a text field keeps those that mean something to it."""
         self.actions, self.mouse = list(actions), list(mouse)
         for action in self.actions:
             for keys in action.keys.split():
-                self.bind(keys, lambda event, a=action: self._key(event, a))  # type: ignore[attr-defined]
+                self.bind(keys, lambda event, k=keys, a=action: self._key(event, k, a))  # type: ignore[attr-defined]
         self.bind("<F1>", lambda _: self.show_keys())  # type: ignore[attr-defined]
 
-    def _key(self, event: "tk.Event[Any]", action: Action) -> str | None:
-        plain = not any(m in action.keys for m in ("Control", "Alt", "F5"))
-        if plain and isinstance(event.widget, (tk.Entry, tk.Text, ttk.Entry, ttk.Spinbox, ttk.Combobox)):
+    def _key(self, event: "tk.Event[Any]", keys: str, action: Action) -> str | None:
+        typing = isinstance(event.widget, (tk.Entry, tk.Text, ttk.Entry, ttk.Spinbox, ttk.Combobox))
+        if typing and keys not in WHILE_TYPING:
             return None
         if event.widget.winfo_toplevel() is not self:
             return None

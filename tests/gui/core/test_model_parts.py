@@ -141,3 +141,14 @@ def test_curves_of_a_run_are_drawn_before_and_while_it_iterates(tmp_path):
     assert len(convergence(tmp_path).axes) == 2
     (tmp_path / "extra" / "metrics.csv").write_text("")
     assert len(convergence(tmp_path).axes) == 1
+
+
+def test_a_resolution_does_not_claim_more_than_its_sampling():
+    from emtomo.objects import FSC, Average
+    from emtomo.objects.volume import resolution_text
+
+    assert resolution_text(40.0, 20.0) == "reaches Nyquist (40.0 Å)"
+    assert resolution_text(40.1, 20.0) == "40.1 Å" and resolution_text(12.345, 3.0, 2) == "12.35 Å"
+    assert "reaches Nyquist (40.0 Å)" in str(FSC(file="a.csv", pixel_size=20.0, resolution=40.0))
+    assert "resolution 52 Å" in str(Average(file="a.mrc", pixel_size=20.0, box_size=16, resolution=52.0))
+    assert run(1, resolution=40.0, at_nyquist=True).status_line.endswith("Nyquist (40.0 Å)")

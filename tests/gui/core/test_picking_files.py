@@ -15,6 +15,7 @@ from emtomo.engine.parameters import output_target, protocols_by_name, set_param
 from emtomo.engine.project import EmtomoProject
 from emtomo.errors import EmtomoError, FormatError
 from emtomo.gui.core.form import FormModel
+from emtomo.gui.core.picking import PickingSession
 from emtomo.gui.core.picking_run import PickingRun
 from emtomo.gui.core.previews import PREVIEWED, preview
 from emtomo.gui.core.shown import load, viewers_for
@@ -336,3 +337,34 @@ def test_pointers_can_be_emptied_by_an_empty_text(opened, project):
     set_parameters(opened, run, {"tomograms": ""}, project)
     assert run.input_tomograms.pointsNone()
     assert output_target(opened, "model.coordinates")[1] == "coordinates"
+
+
+def test_the_box_size_that_was_set_in_the_window_is_registered_with_the_points(opened, project):
+    picking_run = PickingRun(project, 900, opened.find("simulate").tomograms, "particles", None, 40)
+    session = picking_run.session(picking_run.names[0])
+    session.new_model("particles")
+    session.add(30, 30, 30)
+    assert "box_size" not in picking_run.export() and not picking_run.unsaved
+    picking_run.set_box(16)
+    assert picking_run.unsaved
+    again = PickingRun(project, 900, opened.find("simulate").tomograms, "particles", None, 40)  # after a crash
+    assert again.box_size == 16 and again.unsaved
+    values = again.export()
+    assert values["box_size"] == "16" and not again.unsaved
+    run = bench_of(opened).run("pick-manually", "boxed", tomograms="simulate.tomograms", **values)
+    assert run.coordinates.box_size.get() == 16
+
+
+def test_a_project_that_was_moved_away_is_not_begun_anew(tmp_path):
+    project = tmp_path / "p"
+    project.mkdir()
+    session = PickingSession("a", project / "Picking" / "5" / "a.jsonl", within=project)
+    session.new_model("vesicle")
+    session.add(1, 2, 3)
+    other = PickingSession("b", project / "Picking" / "5" / "b.jsonl", within=project)
+    project.rename(tmp_path / "q")
+    session.add(4, 5, 6)  # the open journal moved along
+    with pytest.raises(EmtomoError, match="is gone: this change is not kept"):
+        other.new_model("vesicle")
+    assert not project.exists() and not other.models
+    assert PickingSession("a", tmp_path / "q" / "Picking" / "5" / "a.jsonl").count == 2

@@ -13,7 +13,7 @@ from emtomo.gui.core import run_actions
 from emtomo.gui.core.background import Mailbox
 from emtomo.gui.core.compare import differences
 from emtomo.gui.core.run_actions import FormValues
-from emtomo.gui.core.runs import snapshot
+from emtomo.gui.core.runs import _seconds, snapshot
 from emtomo.gui.core.service import ProjectService
 
 pytestmark = pytest.mark.workflow
@@ -214,3 +214,65 @@ def test_runs_below_one_that_is_restarted_are_out_of_date_if_it_made_something_e
         ),
         60,
     )
+
+
+def test_a_folder_that_was_moved_while_open_is_reported_once_and_never_made_anew(window):
+    here = window.service.folder
+    here.rename(here.parent / "moved")
+    refused = window.ask(lambda p: run_actions.copy_runs(p, [2]))
+    assert not refused[0] and "is gone: it was moved, renamed or deleted" in refused[1]
+    window.service.refresh()
+    assert window.wait(lambda: window.told)
+    assert not here.exists() and len({*window.told}) == 1
+    (here.parent / "moved").rename(here)
+    assert window.ask(lambda p: p.find("pick").getObjLabel()) == (True, "pick")
+
+
+def test_a_workflow_is_scheduled_on_picks_that_are_still_to_come(window):
+    """Two picking runs are joined; both wait for a user, and all below them for that."""
+    made = []
+    for label in ("first", "second"):
+        values = {"tomograms": "simulate.tomograms", "box_size": "20"}
+        form = FormValues("pick-manually", label, values)
+        assert window.ask(lambda p, f=form: run_actions.validate_form(p, f, window.service.folder))[1] == [
+            "Give a file of points or previous coordinates. Press Pick to pick in a window."
+        ]
+        made.append(window.ask(lambda p, f=form: run_actions.save_form(p, f, window.service.folder))[1])
+    both = FormValues(
+        "consensus-picks", "both", {"coordinates": "first.coordinates,second.coordinates", "distance": "50"}
+    )
+    assert window.ask(lambda p: run_actions.validate_form(p, both, window.service.folder)) == (True, [])
+    ok, i = window.ask(lambda p: run_actions.start_form(p, both, window.service.folder))
+    assert ok, i
+    assert window.wait(lambda: window.status("both") == "scheduled", 10)
+    points = window.service.folder / "few.csv"
+    points.write_text("tomogram_id,x,y,z\nTS_001,0,0,0\n".replace("TS_001", _first_tomogram(window)))
+    for k in made:
+        form = FormValues("pick-manually", window.runs[k].label, {"points": str(points)}, run=k)
+        assert window.ask(lambda p, f=form: run_actions.start_form(p, f, window.service.folder))[0]
+    assert window.wait(lambda: window.status("both") in ("finished", "failed"), 60)
+    assert window.status("both") == "finished", window.runs[i].error
+
+
+def _first_tomogram(window):
+    return window.ask(lambda p: p.find("simulate").tomograms.tomogram_ids()[0])[1]
+
+
+def test_the_time_of_a_run_is_that_of_its_last_try_and_so_is_why_it_ended(project):
+    from emtomo.engine.launcher import PROCESS
+
+    opened = EmtomoProject.open(project)
+    run = opened.find("pick")
+    record = project / run._getLogsPath(PROCESS)
+    log = project / run._getLogsPath("run.stderr")
+    log.write_text("an earlier failure\n")
+    known = json.loads(record.read_text())
+    record.write_text(json.dumps({**known, "stderr": log.stat().st_size}))
+    assert opened._last_words(run) == "it was killed or the machine stopped."
+    with log.open("a") as stream:
+        stream.write("no space left\n")
+    assert opened._last_words(run) == "its log ends with: no space left"
+    run.setStatus("running")
+    record.write_text(json.dumps({**known, "started": time.time() - 7}))
+    assert 6 < _seconds(run) < 20
+    opened.closeMapper()

@@ -1,0 +1,56 @@
+"""Which output a new form starts from: the one that somebody who selected a run means."""
+
+from collections.abc import Iterable
+
+from emtomo.gui.core.catalogue import STAGES
+from emtomo.gui.core.runs import Output, Run, descendants
+
+PICKING = (*STAGES["Directional picking"], *STAGES["Picking"])
+DENOISING = "denoise-tomograms"
+TOMOGRAMS = "SetOfTomograms"
+
+
+def ancestors(runs: dict[int, Run], ids: Iterable[int]) -> set[int]:
+    """Return the runs above `ids`, those themselves left out."""
+    start = set(ids)
+    found: set[int] = set()
+    waiting = list(start)
+    while waiting:
+        run = runs.get(waiting.pop())
+        new = set(run.parents) - found if run is not None else set()
+        found |= new
+        waiting += new
+    return found - start
+
+
+def is_denoised(output: Output, runs: dict[int, Run]) -> bool:
+    """Return whether tomograms were denoised: they are for eyes, not for averages."""
+    if TOMOGRAMS not in output.kinds:
+        return False
+    line = {output.run, *ancestors(runs, [output.run])}
+    return any(runs[i].protocol == DENOISING for i in line if i in runs)
+
+
+def meant(protocol: str, candidates: list[Output], runs: dict[int, Run], selected: Iterable[int]) -> Output | None:
+    """Return the output that a new run of `protocol` most likely takes.
+
+    That is the latest one at or below the selected runs, else the latest above them; without a selection the latest of
+    all. Denoised tomograms are taken for picking alone, unless there are no others.
+
+    Parameters
+    ----------
+    protocol : str
+    candidates : list of Output
+        Those of the right kind.
+    runs : dict
+    selected : iterable of int
+    """
+    wanted = [o for o in candidates if protocol in PICKING or not is_denoised(o, runs)] or candidates
+    chosen = {i for i in selected if i in runs}
+    if not chosen:
+        return max(wanted, key=lambda o: o.run, default=None)
+    for line in ({*chosen, *descendants(runs, chosen)}, ancestors(runs, chosen)):
+        found = [o for o in wanted if o.run in line]
+        if found:
+            return max(found, key=lambda o: o.run)
+    return wanted[0] if len(wanted) == 1 else None

@@ -1,0 +1,73 @@
+"""What a new form starts from, and when it counts as edited."""
+
+import pytest
+
+from emtomo.engine.parameters import protocol_named
+from emtomo.gui.core.form import FormModel
+from emtomo.gui.core.prefill import ancestors, is_denoised, meant
+from emtomo.gui.core.runs import Output, Run
+
+
+def run(i, protocol, parents=(), kind="SetOfTomograms", name="tomograms", status="finished"):
+    output = Output(i, f"run {i}", name, (kind, "TableSet"), "", status != "finished")
+    return Run(i, f"run {i}", protocol, protocol, status, frozenset(parents), (output,))
+
+
+@pytest.fixture
+def runs():
+    made = [
+        run(2, "import-tomograms"),
+        run(3, "bin-tomograms", [2]),
+        run(4, "denoise-tomograms", [3]),
+        run(5, "pick-manually", [4], "SetOfCoordinates3D", "coordinates"),
+        run(6, "import-tomograms"),
+        run(7, "pick-manually", [6], "SetOfCoordinates3D", "coordinates", "saved"),
+        run(8, "bin-tomograms", [4]),
+    ]
+    return {r.id: r for r in made}
+
+
+def tomograms(runs):
+    return [o for r in runs.values() for o in r.outputs if "SetOfTomograms" in o.kinds]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "selected", "wanted"),
+    [
+        ("pick-vectorial", [2], 8),  # the latest downstream, denoised and binned
+        ("pick-vectorial", [6], 6),
+        ("extract-subtomograms", [2], 3),  # binned, not denoised
+        ("extract-subtomograms", [5], 3),  # above the selection
+        ("extract-subtomograms", [4], 3),
+        ("match-template", [4], 8),
+        ("denoise-tomograms", [], 6),
+        ("extract-subtomograms", [99], 6),
+    ],
+)
+def test_a_form_takes_the_output_that_the_selection_means(runs, protocol, selected, wanted):
+    assert meant(protocol, tomograms(runs), runs, selected).run == wanted
+
+
+def test_denoised_tomograms_are_taken_where_there_are_no_others(runs):
+    only = [o for o in tomograms(runs) if o.run in (4, 8)]
+    assert meant("extract-subtomograms", only, runs, []).run == 8
+    assert meant("extract-subtomograms", [], runs, [2]) is None
+    assert is_denoised(runs[8].outputs[0], runs) and not is_denoised(runs[5].outputs[0], runs)
+    assert ancestors(runs, [5]) == {2, 3, 4} and ancestors(runs, [2]) == set()
+
+
+def test_a_new_form_is_filled_and_only_then_counts_edits(runs):
+    model = FormModel(protocol_named("extract-subtomograms"), "extract subtomograms")
+    model.preset(runs, [5])
+    model.mark_saved()
+    assert model.fields["coordinates"].text == "5.coordinates" and model.fields["tomograms"].text == "3.tomograms"
+    assert not model.dirty
+    model.label = "other"
+    assert model.dirty
+    model.mark_saved()
+    model.comment = "why"
+    assert model.dirty
+    model.comment = ""
+    assert not model.dirty
+    model.put("box_size", "48")
+    assert model.dirty
