@@ -34,8 +34,8 @@ def is_denoised(output: Output, runs: dict[int, Run]) -> bool:
 def meant(protocol: str, candidates: list[Output], runs: dict[int, Run], selected: Iterable[int]) -> Output | None:
     """Return the output that a new run of `protocol` most likely takes.
 
-    That is the latest one at or below the selected runs, else the latest above them; without a selection the latest of
-    all. Denoised tomograms are taken for picking alone, unless there are no others.
+    That is the latest one, of those that are made already, at or below the selected runs, else the latest above them;
+    without a selection the latest of all. Denoised tomograms are taken for picking alone, unless there are no others.
 
     Parameters
     ----------
@@ -48,9 +48,13 @@ def meant(protocol: str, candidates: list[Output], runs: dict[int, Run], selecte
     wanted = [o for o in candidates if protocol in PICKING or not is_denoised(o, runs)] or candidates
     chosen = {i for i in selected if i in runs}
     if not chosen:
-        return max(wanted, key=lambda o: o.run, default=None)
+        return max(wanted, key=_rank, default=None)
     for line in ({*chosen, *descendants(runs, chosen)}, ancestors(runs, chosen)):
         found = [o for o in wanted if o.run in line]
         if found:
-            return max(found, key=lambda o: o.run)
+            return max(found, key=_rank)
     return wanted[0] if len(wanted) == 1 else None
+
+
+def _rank(output: Output) -> tuple[bool, int]:
+    return not output.pending, output.run
