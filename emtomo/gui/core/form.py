@@ -11,7 +11,7 @@ from emtomo.engine.cluster import ClusterOptions
 from emtomo.engine.form import INPUT
 from emtomo.engine.parameters import INTERNAL, public_name
 from emtomo.gui.core.fields import Field, field_of
-from emtomo.gui.core.prefill import meant
+from emtomo.gui.core.prefill import choose_output
 from emtomo.gui.core.run_actions import FormValues
 from emtomo.gui.core.runs import Output, Run, descendants
 from emtomo.options import OptionField, option_fields
@@ -194,7 +194,7 @@ class FormModel:
         for name, one in self.fields.items():
             if not one.wanted or one.text or one.optional:
                 continue
-            found = meant(protocol, self.candidates(name, runs), runs, chosen)
+            found = choose_output(protocol, self.candidates(name, runs), runs, chosen)
             if found is not None:
                 self.put(name, found.target)
 

@@ -31,7 +31,9 @@ def is_denoised(output: Output, runs: dict[int, Run]) -> bool:
     return any(runs[i].protocol == DENOISING for i in line if i in runs)
 
 
-def meant(protocol: str, candidates: list[Output], runs: dict[int, Run], selected: Iterable[int]) -> Output | None:
+def choose_output(
+    protocol: str, candidates: list[Output], runs: dict[int, Run], selected: Iterable[int]
+) -> Output | None:
     """Return the output that a new run of `protocol` most likely takes.
 
     That is the latest one, of those that are made already, at or below the selected runs, else the latest above them;

@@ -164,13 +164,13 @@ class BoxerWindow(SessionWindow):
         self.say(f"{len(low)} particles removed.")
         self.changed()
 
-    def shown_points(self) -> list[tuple[int, np.ndarray]]:
+    def visible_points(self) -> list[tuple[int, np.ndarray]]:
         """Return the particles; those that the threshold hides are NaN."""
         hidden = {g: [p.score < self.threshold for p in m.points] for g, m in self.session.models.items()}
         return [(g, np.where(np.array(hidden[g])[:, None], np.nan, a) if len(a) else a)
-                for g, a in super().shown_points()]  # fmt: skip
+                for g, a in super().visible_points()]  # fmt: skip
 
-    def drawn_depth(self) -> float:
+    def visible_depth(self) -> float:
         """Return half a box: so far from its centre a particle's sphere is cut."""
         return max(self.box / 2, half_slab(self.state_.thickness))
 
@@ -228,7 +228,7 @@ class BoxerWindow(SessionWindow):
     def _rub(self, panel: SlicePanel, place: tuple[float, float, float]) -> None:
         """Remove the particles that are drawn within the eraser's circle; those of other slices stay."""
         radius = self.tools.eraser_radius()
-        found = hits_within(self.shown_points(), panel.axis, place, radius, self.drawn_depth())
+        found = hits_within(self.visible_points(), panel.axis, place, radius, self.visible_depth())
         if found:
             self.session.remove_many(found)
             self.changed()
@@ -330,7 +330,7 @@ class BoxerWindow(SessionWindow):
         """Draw the particles' boxes as circles where their spheres are cut."""
         super().decorate(panel)
         on, half = half_slab(self.state_.thickness), theme.px(self, 2)
-        for group, points in self.shown_points():
+        for group, points in self.visible_points():
             marks = marks_near(points, panel.axis, panel.at, self.box / 2)
             colour, current = self.set_colour(group), group == self.session.current
             faint = theme.blend(colour, theme.SLICE_BACKGROUND, 0.45)

@@ -219,7 +219,7 @@ class PickerWindow(SessionWindow):
 
     def _draw_points(self, panel: SlicePanel, group: int, points: list[Any]) -> None:
         """Draw points: those on the slice filled, those of its neighbours faint, since they do not answer the mouse."""
-        at, depth, on = panel.at, self.drawn_depth(), half_slab(self.state_.thickness)
+        at, depth, on = panel.at, self.visible_depth(), half_slab(self.state_.thickness)
         rows, columns = ACROSS[panel.axis]
         colour, current = theme.group_colour(group), group == self.session.current
         for p in points:

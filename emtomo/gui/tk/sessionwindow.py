@@ -47,21 +47,21 @@ class SessionWindow(SliceWindow):
 
     # --- for the pickers ---
 
-    def shown_points(self) -> list[tuple[int, np.ndarray]]:
+    def visible_points(self) -> list[tuple[int, np.ndarray]]:
         """Return group and z, y, x of all points; NaN for those that are hidden."""
         return [
             (group, np.array([[p.z, p.y, p.x] for p in model.points]).reshape(-1, 3))
             for group, model in self.session.models.items()
         ]
 
-    def drawn_depth(self) -> float:
+    def visible_depth(self) -> float:
         """Return how far from a slice points are still drawn on it, faint, voxels."""
         return max(2.0, half_slab(self.state_.thickness))
 
     def hit(self, panel: SlicePanel, place: Place, depth: float) -> Hit | None:
         """Return the point near a place whose centre is at most `depth` voxels from the slice that is shown."""
         reach = max(theme.px(self, self.CATCH) / panel.camera.zoom, 0.5)
-        return nearest_hit(self.shown_points(), panel.axis, place, reach, depth)
+        return nearest_hit(self.visible_points(), panel.axis, place, reach, depth)
 
     def point_at(self, panel: SlicePanel, place: Place) -> tuple[int, int] | None:
         """Return group and index of the point under a place that lies on the slice shown, if any."""
@@ -113,7 +113,7 @@ class SessionWindow(SliceWindow):
             self.session.remove(*found)
             self.changed()
             return
-        beside = self.hit(panel, place, self.drawn_depth())
+        beside = self.hit(panel, place, self.visible_depth())
         text = beside_message(panel.axis, place, beside.away) if beside is not None else "There is no point here."
         self.notice(place, text, panel)
 

@@ -4,7 +4,7 @@ import pytest
 
 from emtomo.engine.parameters import protocol_named
 from emtomo.gui.core.form import FormModel
-from emtomo.gui.core.prefill import ancestors, is_denoised, meant
+from emtomo.gui.core.prefill import ancestors, choose_output, is_denoised
 from emtomo.gui.core.runs import Output, Run
 
 
@@ -45,13 +45,13 @@ def tomograms(runs):
     ],
 )
 def test_a_form_takes_the_output_that_the_selection_means(runs, protocol, selected, wanted):
-    assert meant(protocol, tomograms(runs), runs, selected).run == wanted
+    assert choose_output(protocol, tomograms(runs), runs, selected).run == wanted
 
 
 def test_denoised_tomograms_are_taken_where_there_are_no_others(runs):
     only = [o for o in tomograms(runs) if o.run in (4, 8)]
-    assert meant("extract-subtomograms", only, runs, []).run == 8
-    assert meant("extract-subtomograms", [], runs, [2]) is None
+    assert choose_output("extract-subtomograms", only, runs, []).run == 8
+    assert choose_output("extract-subtomograms", [], runs, [2]) is None
     assert is_denoised(runs[8].outputs[0], runs) and not is_denoised(runs[5].outputs[0], runs)
     assert ancestors(runs, [5]) == {2, 3, 4} and ancestors(runs, [2]) == set()
 
