@@ -1,5 +1,6 @@
 """A project for tests, driven as the command line drives it."""
 
+import shutil
 from pathlib import Path
 
 from emtomo.engine.parameters import protocol_named, set_parameters
@@ -14,6 +15,14 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self.project = EmtomoProject.start(folder)
+
+    @classmethod
+    def copy_of(cls, made: Path, folder: Path) -> "Bench":
+        """Return a copy of a project that a test may change."""
+        shutil.copytree(made, folder, symlinks=True)
+        bench = cls.__new__(cls)
+        bench.project = EmtomoProject.open(folder)
+        return bench
 
     def add(self, name: str, label: str, **parameters: object) -> int:
         """Save a run."""

@@ -25,7 +25,7 @@ from emtomo.engine.dask_map import DaskMapReduce
 from emtomo.engine.parameters import protocol_named, protocols_by_name
 from emtomo.engine.project import error_of
 from emtomo.engine.remote_steps import beating
-from emtomo.engine.step_main import watch
+from emtomo.engine.step_main import LOOK_SECONDS, SILENT_SECONDS, watch
 from emtomo.errors import EmtomoError, FormatError, ProjectError
 from emtomo.gui.core import verbs
 from emtomo.objects.particle_source import StackedBoxes
@@ -191,23 +191,39 @@ def wait_for(ready, seconds=60.0):
     return found
 
 
-@pytest.mark.parametrize(("beats", "parent"), [(False, os.getppid()), (True, -1)])
-def test_a_step_ends_when_its_run_is_silent_or_its_worker_is_gone(tmp_path, monkeypatch, beats, parent):
+class Clock:
+    """Time that passes only by sleeping; a run that lives beats meanwhile."""
+
+    def __init__(self, pulse, beats_until):
+        self.pulse, self.beats_until, self.now = pulse, beats_until, 0.0
+        pulse.touch()
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+        if self.now <= self.beats_until:
+            os.utime(self.pulse, (self.now, self.now))
+
+
+@pytest.mark.parametrize(
+    ("beats_until", "parent", "ends"),
+    [(0, os.getppid(), SILENT_SECONDS), (1000, os.getppid(), 1000 + SILENT_SECONDS), (1000, -1, 0)],
+)
+def test_a_step_ends_when_its_run_is_silent_or_its_worker_is_gone(tmp_path, monkeypatch, beats_until, parent, ends):
     class EndedError(Exception):
         pass
 
     def end(code):
         raise EndedError
 
-    monkeypatch.setattr("emtomo.engine.step_main.LOOK_SECONDS", 0.02)
-    monkeypatch.setattr("emtomo.engine.step_main.SILENT_SECONDS", 0.2)
+    clock = Clock(tmp_path / "pulse", beats_until)
+    monkeypatch.setattr("emtomo.engine.step_main.time", clock)
     monkeypatch.setattr(os, "_exit", end)
-    pulse = tmp_path / "pulse"
-    pulse.touch()
-    started = time.monotonic()
     with pytest.raises(EndedError):
-        watch(pulse, parent)
-    assert beats or 0.2 <= time.monotonic() - started < 2.0
+        watch(clock.pulse, parent)
+    assert ends < clock.now <= ends + 2 * LOOK_SECONDS
 
 
 def test_a_run_that_beats_is_not_silent(tmp_path, monkeypatch):

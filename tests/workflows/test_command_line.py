@@ -12,14 +12,31 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from tests.command import emtomo
+
 pytestmark = [pytest.mark.workflow]
 
 
-def emtomo(*arguments, cwd=None):
+def emtomo_process(*arguments):
+    """Carry out a command in a process of its own."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("SCIPION", "NUMBA_ENABLE"))}
-    return subprocess.run(
-        [sys.executable, "-m", "emtomo", *map(str, arguments)], capture_output=True, text=True, cwd=cwd, env=environment
-    )
+    command = [sys.executable, "-m", "emtomo", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment)
+
+
+def test_a_process_says_the_same(tmp_path):
+    for arguments in (
+        ["new", tmp_path / "p"],
+        ["status", tmp_path / "p", "--json"],
+        ["status", "/no/where"],
+        ["--help"],
+    ):
+        by_itself, here = emtomo_process(*arguments), emtomo(*arguments)
+        if arguments[0] == "new":
+            assert (by_itself.returncode, here.returncode) == (0, 2) and "is a project already" in here.stderr
+        else:
+            assert (by_itself.returncode, by_itself.stdout) == (here.returncode, here.stdout), arguments
+            assert by_itself.stderr.split() == here.stderr.split()
 
 
 @pytest.fixture(scope="module")

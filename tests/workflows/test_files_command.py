@@ -10,9 +10,9 @@ from numpy.testing import assert_allclose
 from emtomo.io import formats, mrc, poses
 from emtomo.io.formats import FORMATS, read
 from emtomo.io.particles import VolumeGeometry, convert_frame
+from tests.command import emtomo
 from tests.engine.helpers import SAMPLE, Bench
 from tests.io.seeds import particles, write_seed
-from tests.workflows.test_command_line import emtomo
 
 pytestmark = [pytest.mark.workflow]
 

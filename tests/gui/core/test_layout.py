@@ -1,7 +1,5 @@
 """The drawing of workflows: laws that hold for any graph."""
 
-import time
-
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -41,8 +39,7 @@ def test_crossings_are_removed_where_they_can_be():
     assert [{2: 3, 1: 4}[i] for i in above] == below
 
 
-def test_five_hundred_runs_are_laid_out_at_once():
-    graph = random_graph(500, 3)
-    started = time.process_time()
-    arrange(graph, 190, 26, 14)
-    assert time.process_time() - started < 10  # measured 0.2 s; the bound only catches something quadratic
+def test_five_hundred_runs_are_laid_out():
+    """In 0.2 s; what a test may cost bounds what grows faster than it should."""
+    rows = arrange(random_graph(500, 3), 190, 26, 14)
+    assert sorted(p.node for row in rows for p in row if p.node is not None) == list(range(500))

@@ -98,11 +98,11 @@ def test_work_comes_back_on_the_thread_that_drains_and_cancelled_work_never():
         pass
     assert len(heard) == 2 and heard[0] != threading.get_ident() and heard[1] == ("failed", "No.")
     assert sentence(FileNotFoundError(2, "No such file", "x.mrc")) == "x.mrc: No such file."
-    started = time.perf_counter()
+    done = []
     for _ in range(1000):
-        box.put(lambda: time.sleep(0.002))
+        box.put(lambda: (time.sleep(0.002), done.append(1)))
     box.deliver(0.01)
-    assert time.perf_counter() - started < 0.5  # what waits is spread, so that the window can answer
+    assert 1 <= len(done) < 100  # what waits is spread, so that the window can answer
 
 
 def run(i, parents=(), **more):
