@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from distributed import Client, LocalCluster
-from emtomo.gui.core.verbs import FormValues
 
 from emtomo.compute.refinement.iteration import Block
 from emtomo.compute.refinement.reconstruct import sum_half_sets
@@ -27,7 +26,7 @@ from emtomo.engine.project import error_of
 from emtomo.engine.remote_steps import beating
 from emtomo.engine.step_main import LOOK_SECONDS, SILENT_SECONDS, watch
 from emtomo.errors import EmtomoError, FormatError, ProjectError
-from emtomo.gui.core import verbs
+from emtomo.gui.core.run_actions import FormValues, save_form, texts_of
 from emtomo.objects.particle_source import StackedBoxes
 from tests.compute.refinement.data import blobs, particles
 from tests.engine.helpers import Bench
@@ -316,13 +315,13 @@ def test_a_cluster_that_a_project_or_a_template_brings_is_not_talked_to(bench, t
         "bin-tomograms", "lured", tomograms="sim.tomograms", executor="dask", cluster="tcp://127.0.0.1:9"
     )
     assert "the Dask cluster tcp://127.0.0.1:9, which was never given on this machine" in told
-    form_values = FormValues("bin-tomograms", "lured", verbs.texts_of(bench.project.find("lured")), run=None)
+    form_values = FormValues("bin-tomograms", "lured", texts_of(bench.project.find("lured")), run=None)
     stored = bench.project.find("lured").getObjId()
-    verbs.save(bench.project, replace(form_values, run=stored), Path("/"))  # a form that only shows it
+    save_form(bench.project, replace(form_values, run=stored), Path("/"))  # a form that only shows it
     with pytest.raises(ProjectError, match="was never given on this machine"):
         bench.project.launch(bench.project.find("lured"))
     mine = {**form_values.values, "cluster": "tcp://127.0.0.1:10"}
-    verbs.save(bench.project, replace(form_values, run=stored, values=mine), Path("/"))  # one in which it was typed
+    save_form(bench.project, replace(form_values, run=stored, values=mine), Path("/"))  # one in which it was typed
     assert (tmp_path / "config" / "emtomo" / "clusters.txt").read_text() == "tcp://127.0.0.1:10\n"
     trust("tcp://127.0.0.1:10")
     trust("slurm")
