@@ -9,6 +9,8 @@ from emtomo.compute.fourier.filters import lowpass
 from emtomo.errors import EmtomoError
 from emtomo.options import Param
 
+LEAST_VALUE = 0.5  # a mask that nowhere reaches this keeps nothing
+
 
 @dataclass(frozen=True, kw_only=True)
 class MaskOptions:
@@ -123,7 +125,7 @@ def create_mask(volume: np.ndarray, pixel_size: float, options: MaskOptions) -> 
     Raises
     ------
     EmtomoError
-        If nothing or everything would be inside.
+        If nothing would be inside, or everything above a threshold.
     """
     nz, ny, nx = volume.shape
     if options.shape == "threshold":
@@ -150,4 +152,12 @@ def create_mask(volume: np.ndarray, pixel_size: float, options: MaskOptions) -> 
             half = options.height / 2 / pixel_size if options.height else nz
             inside = (np.abs(z) <= half)[:, None, None] & (across <= radius**2)[None]
     mask = soften(inside, options.extend if options.shape == "threshold" else 0.0, options.soft_edge)
-    return 1 - mask if options.invert else mask
+    if options.invert:
+        mask = 1 - mask
+    if not mask.max() > LEAST_VALUE:
+        raise EmtomoError(
+            f"The mask would be empty: no voxel lies within it (shape {options.shape}, "
+            f"diameter {options.diameter:g} Å, height {options.height:g} Å, extend {options.extend:g} voxels; "
+            f"voxels of {pixel_size:g} Å)."
+        )
+    return mask

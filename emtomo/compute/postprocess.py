@@ -10,6 +10,7 @@ from emtomo.compute.fourier.filters import lowpass_curve, radial_filter
 from emtomo.compute.fourier.shell_correlation import (
     FscCurves,
     resolution_at,
+    resolution_text,
     shell_sums,
     shells_of,
     solvent_corrected_fsc,
@@ -147,11 +148,18 @@ def postprocess(
     mtf : (n // 2 + 1,) array, optional
         The detector's modulation transfer in every shell, by which is divided.
 
+    Raises
+    ------
+    EmtomoError
+        If there is nothing to compare: an empty mask, an empty half map, or the same half map twice.
+
     References
     ----------
     Rosenthal & Henderson, Optimal determination of particle orientation, JMB 333 (2003), Eq. 7 and 12.
     """
     n = half1.shape[0]
+    if not np.any(mask):
+        raise EmtomoError("The mask is empty: no voxel of the maps lies within it, so that there is no resolution.")
     remarks = []
     curves = solvent_corrected_fsc(
         half1,
@@ -160,7 +168,9 @@ def postprocess(
         seed=options.seed,
         start_at=(n * pixel_size / options.randomize_at if options.randomize_at else None),
     )
-    resolution = resolution_at(curves.corrected, n, pixel_size)
+    if why := curves.why_no_resolution(n):
+        raise EmtomoError(why)
+    resolution = curves.resolution(n, pixel_size)
     at = min(int(round(n * pixel_size / resolution)), n // 2)
     if curves.randomised[at] > 0.1 and at >= curves.randomised_from:
         remarks.append(
@@ -169,7 +179,10 @@ def postprocess(
         )
     plain = resolution_at(curves.unmasked, n, pixel_size)
     if plain < resolution:
-        remarks.append(f"Without a mask the resolution is better ({plain:.1f} Å): the mask cuts into the particle.")
+        remarks.append(
+            f"Without a mask the resolution is better "
+            f"({resolution_text(plain, pixel_size)}): the mask cuts into the particle."
+        )
     mean = (np.asarray(half1, np.float32) + half2) / 2
     correction = np.ones(n // 2 + 1) if mtf is None else 1 / np.clip(mtf, 0.01, None)
     first_low = np.flatnonzero(curves.corrected[1:] < 1e-4)

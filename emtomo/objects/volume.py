@@ -1,24 +1,13 @@
 """Single results: volumes, averages, masks, curves."""
 
+import math
 from typing import Any
 
 from pyworkflow.object import OrderedObject
 
+from emtomo.compute.fourier.shell_correlation import reaches_nyquist, resolution_text
 from emtomo.engine.fields import Field, Fielded
 from emtomo.objects.acquisition import BOX_SIZE, PIXEL_SIZE
-
-AT_NYQUIST = 1.001  # times the Nyquist limit: a curve that never fell below the threshold
-
-
-def reaches_nyquist(resolution: float, pixel_size: float) -> bool:
-    """Return whether a resolution is the limit of its sampling alone: the curve ended above the threshold."""
-    return 0 < resolution <= 2 * pixel_size * AT_NYQUIST
-
-
-def resolution_text(resolution: float, pixel_size: float, digits: int = 1) -> str:
-    """Return a resolution (Å) as text that does not claim more than its sampling: ``reaches Nyquist (40.0 Å)``."""
-    text = f"{resolution:.{digits}f} Å"
-    return f"reaches Nyquist ({text})" if reaches_nyquist(resolution, pixel_size) else text
 
 
 class Result(Fielded, OrderedObject):
@@ -26,6 +15,8 @@ class Result(Fielded, OrderedObject):
 
     def __init__(self, **values: Any) -> None:
         OrderedObject.__init__(self)
+        if math.isnan(values.get("resolution") or 0.0):
+            values["resolution"] = 0.0  # none; a database keeps no nan
         self._add_fields(self.FIELDS, values)
 
     def __str__(self) -> str:
@@ -33,7 +24,7 @@ class Result(Fielded, OrderedObject):
         parts = [
             f"{f.name} {v:g} {f.unit}".strip() if isinstance(v, float) else f"{f.name} {v}"
             for f, v in zip(self.FIELDS, values.values(), strict=True)
-            if v not in (None, "") and not f.name.endswith("file")
+            if v not in (None, "") and not f.name.endswith("file") and (f.name != "resolution" or v > 0)
         ]
         pixel, reached = values.get("pixel_size") or 0.0, values.get("resolution") or 0.0
         if reaches_nyquist(reached, pixel):
@@ -61,7 +52,7 @@ class Average(Result):
         Field("half1_file", str, "average of half set 1"),
         Field("half2_file", str, "average of half set 2"),
         Field("symmetry", str, "point group imposed", "", "C1"),
-        Field("resolution", float, "FSC at 0.143 of the two halves", "Å"),
+        Field("resolution", float, "FSC at 0.143 of the two halves; 0: none", "Å"),
         Field("particles", int, "subtomograms in it"),
     )
 
@@ -72,5 +63,5 @@ class FSC(Result):
     FIELDS = (
         Field("file", str, "CSV file, relative to the project"),
         PIXEL_SIZE,
-        Field("resolution", float, "where the curve falls below the threshold", "Å"),
+        Field("resolution", float, "where the curve falls below the threshold; 0: none", "Å"),
     )

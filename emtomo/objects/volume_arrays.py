@@ -33,9 +33,17 @@ def halves_of(average: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def resample_to_box(result: Any, size: int, pixel_size: float, what: str) -> tuple[np.ndarray, str]:
-    """Return a volume at another box and pixel size, and a sentence if that changed it."""
+    """Return a volume at another box and pixel size, and a sentence if that changed it.
+
+    Raises
+    ------
+    EmtomoError
+        If nothing of it is left.
+    """
     own, n = float(result.pixel_size.get()), int(result.box_size.get())
     volume = fit_to_box(volume_of(result), own, size, pixel_size)
+    if not np.any(volume):
+        raise EmtomoError(f"The {what} is empty: every voxel of {result.file.get()} within the box is 0.")
     if n == size and abs(own / pixel_size - 1) < 1e-4:
         return volume, ""
     return volume, (f"The {what} was resampled from {n} voxels of {own:.4g} Å to {size} voxels of {pixel_size:.4g} Å.")

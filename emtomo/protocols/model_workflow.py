@@ -1,6 +1,7 @@
 """Protocol: from the points of models to evenly spaced, oriented coordinates."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -10,12 +11,15 @@ from pyworkflow.protocol.params import Form
 
 from emtomo.compute.geometry.models import MODELS, Built, ModelOptions, build
 from emtomo.compute.rotations import from_directions, random_in_plane
-from emtomo.engine.protocol import EmtomoProtocol
+from emtomo.engine.lineage import upstream
+from emtomo.engine.protocol import EmtomoProtocol, write_json
 from emtomo.engine.table import TableSet
 from emtomo.errors import EmtomoError, ModelError
 from emtomo.io.meshes import write_obj
-from emtomo.objects import SetOfCoordinates3D, SetOfMeshes, coordinates_frame, positions_of
+from emtomo.objects import SetOfCoordinates3D, SetOfMeshes, SetOfTomograms, coordinates_frame, positions_of
 from emtomo.options import Param
+
+MOST_WARNINGS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,16 +76,18 @@ class ModelWorkflow(EmtomoProtocol):
         """Build all models of one tomogram."""
         meshes = self.input_meshes.get()
         frame = meshes.frame(tomogram_id=tomogram_id)
-        made, failed = [], []
-        directions = self._orientations(tomogram_id)
+        made, failed, certain = [], [], []
+        directions, largest = self._orientations(tomogram_id), self._diagonal(tomogram_id)
         for group, points in frame.groupby("group", sort=True):
             try:
-                built = self._build(points)
+                built = self._build(points, largest)
             except ModelError as error:
                 failed.append(points.assign(reason=str(error)))
                 continue
             if built.mesh is not None:
                 write_obj(self._getExtraPath(f"{tomogram_id}_{group}.obj"), built.mesh.vertices, built.mesh.faces)
+            if built.certainty is not None:
+                certain.append({"group": int(group), **asdict(built.certainty), "warning": built.warning})
             rotations = self._nearest(built.positions, directions) if built.rotations is None else built.rotations
             made.append(
                 coordinates_frame(tomogram_id, built.positions, rotations, group=int(group), picker="model-workflow")
@@ -91,6 +97,7 @@ class ModelWorkflow(EmtomoProtocol):
                 kind.save(self._part(tomogram_id, name), pd.concat(frames, ignore_index=True))
             else:
                 Path(self._part(tomogram_id, name)).unlink(missing_ok=True)
+        write_json(Path(self._certainty_path(tomogram_id)), certain)
         self.progress(number + 1, total)
 
     def output_step(self, tomogram_ids: list[str]) -> None:
@@ -118,15 +125,49 @@ class ModelWorkflow(EmtomoProtocol):
             kept.copy_fields(meshes)
             kept.extend(bad)
             outputs["failed_meshes"] = kept
+        self.remark(*self._certainties(tomogram_ids))
         self._register(self.input_meshes, **outputs)
 
     # --- helpers ---
 
-    def _build(self, points: pd.DataFrame) -> Built:
+    def _diagonal(self, tomogram_id: str) -> float:
+        """Return the length of the tomogram's diagonal in Å, inf if the tomogram is not known."""
+        tomograms = upstream(self.input_meshes, SetOfTomograms)
+        if tomograms is None:
+            return np.inf
+        if tomogram_id not in set(tomograms.frame(["tomogram_id"])["tomogram_id"]):
+            return np.inf
+        return float(np.linalg.norm(tomograms.shape(tomogram_id)) * tomograms.pixel_size.get())
+
+    def _certainty_path(self, tomogram_id: str) -> str:
+        return self._getExtraPath(f"{tomogram_id}_certainty.json")
+
+    def _certainties(self, tomogram_ids: list[str]) -> list[str]:
+        """Return how certain the fitted surfaces are, and which should not be believed as they are."""
+        rows = []
+        for tomogram_id in tomogram_ids:
+            path = Path(self._certainty_path(tomogram_id))
+            found = json.loads(path.read_text(encoding="utf8")) if path.exists() else []
+            rows += [{"name": f"{tomogram_id} group {one['group']}", **one} for one in found]
+        if not rows:
+            return []
+        middle = {key: float(np.median([row[key] for row in rows])) for key in ("surface", "normals", "noise")}
+        worst = max(rows, key=lambda row: row["worst"])
+        remarks = [
+            f"Standard deviations of {len(rows)} closed surfaces (median): {middle['surface']:.1f} Å along the normal, "
+            f"normals {middle['normals']:.1f}°; the points scatter by {middle['noise']:.1f} Å. Least certain: "
+            f"{worst['name']}, {worst['worst']:.1f} Å where it is farthest from its points."
+        ]
+        doubtful = [f"{row['name']}: {row['warning']}" for row in rows if row["warning"]]
+        if len(doubtful) > MOST_WARNINGS:
+            doubtful = [*doubtful[:MOST_WARNINGS], f"and {len(doubtful) - MOST_WARNINGS} more"]
+        return [*remarks, *([f"Warning: {'; '.join(doubtful)}."] if doubtful else [])]
+
+    def _build(self, points: pd.DataFrame, largest: float) -> Built:
         options = self.options(ModelOptions).scaled(self.input_meshes.get().pixel_size.get())
         wanted = self.options(WorkflowOptions).model
         model = points["model"].iloc[0] if wanted == "as picked" else wanted
-        return build(model, positions_of(points), points["role"].to_numpy(object), options)
+        return build(model, positions_of(points), points["role"].to_numpy(object), options, largest)
 
     def _orientations(self, tomogram_id: str) -> tuple[np.ndarray, np.ndarray] | None:
         """Return positions and normals of the orientation meshes of a tomogram."""

@@ -6,14 +6,13 @@ import numpy as np
 from pyworkflow.protocol.params import FloatParam, Form, PathParam
 
 from emtomo.compute.fourier.filters import ball
-from emtomo.compute.fourier.shell_correlation import resolution_at
+from emtomo.compute.fourier.shell_correlation import resolution_at, resolution_text
 from emtomo.compute.postprocess import Guinier, PostprocessOptions, local_resolution, postprocess
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError, FormatError
 from emtomo.io import mrc
 from emtomo.io.star import read_blocks
 from emtomo.objects import FSC, Average, Volume
-from emtomo.objects.volume import resolution_text
 from emtomo.objects.volume_arrays import halves_of, resample_to_box, write_curves
 
 EDGE = 3.0

@@ -3,7 +3,12 @@
 import numpy as np
 from pyworkflow.protocol.params import Form
 
-from emtomo.compute.fourier.shell_correlation import FscCurves, resolution_at
+from emtomo.compute.fourier.shell_correlation import (
+    FscCurves,
+    resolution_at,
+    resolution_text,
+    why_no_resolution,
+)
 from emtomo.compute.refinement.options import ReconstructOptions
 from emtomo.compute.refinement.reconstruct import reconstruct
 from emtomo.compute.symmetry import parse_symmetry
@@ -13,7 +18,6 @@ from emtomo.io import mrc
 from emtomo.objects import FSC, Average
 from emtomo.objects.particle_poses import poses_of
 from emtomo.objects.particle_source import particles_of
-from emtomo.objects.volume import resolution_text
 from emtomo.objects.volume_arrays import write_curves
 
 
@@ -85,9 +89,10 @@ class ReconstructAverage(EmtomoProtocol):
             none = np.zeros_like(result.fsc)
             write_curves(curve, FscCurves(result.fsc, result.fsc, none, result.fsc, n), n, size)
             outputs["fsc"] = FSC(file=curve, pixel_size=size, resolution=resolution)
-            self.remark(f"Resolution of the half maps: {resolution_text(resolution, size)} (FSC 0.143, unmasked).")
+            agreement = f"Resolution of the half maps: {resolution_text(resolution, size)} (FSC 0.143, unmasked)."
+            self.remark(why_no_resolution(result.fsc, n) or agreement)
         else:
-            self.remark("There is one particle only: no half maps and no resolution.")
+            self.remark(_one_half(len(frame), next(iter(result.halves))))
             values = {}
         average = Average(
             file=path,
@@ -99,3 +104,10 @@ class ReconstructAverage(EmtomoProtocol):
             **values,
         )
         self._register(self.input_subtomograms, average=average, **outputs)
+
+
+def _one_half(particles: int, half: int) -> str:
+    """Return why there is one half map only."""
+    if particles == 1:
+        return "There is one particle only: no half maps and no resolution."
+    return f"All {particles} particles are in half set {half}, the other is empty: no half maps and no resolution."

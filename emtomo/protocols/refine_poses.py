@@ -10,6 +10,7 @@ import pandas as pd
 from pyworkflow.protocol.params import Form, StringParam
 
 from emtomo.compute.device import check_device
+from emtomo.compute.fourier.shell_correlation import resolution_text
 from emtomo.compute.likelihood.pose_estimator import HalfSet
 from emtomo.compute.likelihood.views import Poses
 from emtomo.compute.refinement.options import RefineOptions
@@ -23,7 +24,6 @@ from emtomo.io import mrc
 from emtomo.objects import FSC, Average, Mask, SetOfSubtomograms
 from emtomo.objects.particle_poses import poses_of, with_poses
 from emtomo.objects.particle_source import particles_of
-from emtomo.objects.volume import resolution_text
 from emtomo.objects.volume_arrays import resample_to_box, write_curves
 from emtomo.options import Param
 
@@ -130,7 +130,7 @@ class RefinePoses(EmtomoProtocol):
         particles, poses = particles_of(boxes, frame), poses_of(frame, size, options.seed)
         refinement = Refinement(particles, poses, reference, options, mask, self.device.get(), self.map_reduce)
         state, metrics = self._last_state(refinement)
-        while not state.progress.converged and state.progress.iteration < options.max_iterations:
+        while not state.progress.converged and state.progress.iteration < options.max_iterations - 1:
             done = state.progress.iteration
             state, one, *_ = refinement.step(state, self._counter(done, len(frame)))
             metrics.append(one)

@@ -6,13 +6,13 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from emtomo.compute.fourier.shell_correlation import resolution_text
 from emtomo.compute.positions import to_voxels
 from emtomo.errors import EmtomoError
 from emtomo.gui.core.plots import convergence, curve_file
 from emtomo.gui.core.shown import Shown
 from emtomo.io import mrc
 from emtomo.objects import SetOfTomograms, positions_of, rotations_of
-from emtomo.objects.volume import resolution_text
 from emtomo.viewers.sections import montage, show, slab, three_sections
 
 GALLERY = 24
@@ -191,6 +191,8 @@ def fsc(shown: Shown) -> Figure:
         axes[0].set_title(
             f"FSC 0.143: {resolution_text(value.resolution.get(), value.pixel_size.get() or 0.0, 2)}", fontsize=10
         )
+    else:
+        axes[0].set_title("no resolution: there is nothing to compare", fontsize=10)
     axes[0].set_ylim(-0.1, 1.05)
     axes[0].legend(fontsize=8)
     axes[0].set_xlabel("spatial frequency (1/Å)")

@@ -73,3 +73,18 @@ def test_a_threshold_that_parts_nothing_is_told():
         create_mask(volume, 1.0, MaskOptions(threshold=-5.0))
     with pytest.raises(EmtomoError, match="cubic"):
         create_mask(volume[:6], 1.0, MaskOptions(lowpass=5.0))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        MaskOptions(shape="sphere", diameter=1000.0, soft_edge=0.0, invert=True),
+        MaskOptions(shape="cylinder", diameter=1000.0, soft_edge=0.0, invert=True),
+        MaskOptions(threshold=0.5, extend=-5.0, soft_edge=0.0),
+    ],
+)
+def test_an_empty_mask_is_never_made(options):
+    volume = np.zeros((16, 16, 16), np.float32)
+    volume[7:10, 7:10, 7:10] = 1
+    with pytest.raises(EmtomoError, match="would be empty"):
+        create_mask(volume, 4.0, options)

@@ -7,8 +7,10 @@ from emtomo.compute.fourier.filters import ball, fit_to_box, lowpass, radial_fil
 from emtomo.compute.fourier.shell_correlation import (
     fourier_shell_correlation,
     resolution_at,
+    resolution_text,
     shells_of,
     solvent_corrected_fsc,
+    why_no_resolution,
 )
 from emtomo.compute.postprocess import PostprocessOptions, local_resolution, mean_amplitude, postprocess
 from emtomo.errors import EmtomoError
@@ -81,9 +83,10 @@ def test_a_given_bfactor_and_the_missing_fit_are_said():
 
 def test_an_mtf_is_divided_out():
     volume = blobs(24)
+    other = volume + np.random.default_rng(0).normal(0, 1e-2, volume.shape).astype(np.float32)
     mtf = np.linspace(1, 0.5, 13)
-    done = postprocess(volume, volume, np.ones_like(volume), 10.0, PostprocessOptions(bfactor=0.0))
-    divided = postprocess(volume, volume, np.ones_like(volume), 10.0, PostprocessOptions(bfactor=0.0), mtf)
+    done = postprocess(volume, other, np.ones_like(volume), 10.0, PostprocessOptions(bfactor=0.0))
+    divided = postprocess(volume, other, np.ones_like(volume), 10.0, PostprocessOptions(bfactor=0.0), mtf)
     ratio = mean_amplitude(divided.volume)[1:10] / mean_amplitude(done.volume)[1:10]
     assert np.allclose(ratio, 1 / mtf[1:10], rtol=0.02)
 
@@ -130,3 +133,57 @@ def test_shells_are_rounded_distances():
     assert shell[0, 0, 0] == 0
     assert shell[4, 0, 0] == 4
     assert shell[1, 1, 1] == 2
+
+
+def test_the_same_half_twice_empty_halves_and_empty_masks_have_no_resolution():
+    rng = np.random.default_rng(2)
+    volume = (blobs(24) + rng.normal(0, 1, (24, 24, 24))).astype(np.float32)
+    none = np.zeros_like(volume)
+    for a, b, word in (
+        (volume, volume, "same map"),
+        (volume, 3 * volume, "same map"),
+        (volume, lowpass(volume, 2.0, 6.0), "same map"),
+        (volume, none, "empty"),
+        (none, none, "empty"),
+        (volume, none + 7, "empty"),
+        (volume, np.where(volume > 2, np.nan, volume), "finite"),
+    ):
+        curve = fourier_shell_correlation(a, b)
+        assert np.isnan(resolution_at(curve, 24, 2.0)), word
+        assert word in why_no_resolution(curve, 24)
+        with pytest.raises(EmtomoError, match=word):
+            postprocess(a, b, ball(24, 9, 3), 2.0, PostprocessOptions())
+    with pytest.raises(EmtomoError, match="mask is empty"):
+        postprocess(volume, volume + none, none, 2.0, PostprocessOptions())
+    # a mask that covers a place where both maps are zero
+    inside = ball(24, 6, 0.0)
+    other = rng.normal(0, 1, volume.shape).astype(np.float32)
+    with pytest.raises(EmtomoError, match="empty"):
+        postprocess(volume * (1 - inside), other * (1 - inside), inside, 2.0, PostprocessOptions())
+
+
+def test_boxes_of_a_few_voxels_and_curves_above_the_threshold_are_said():
+    rng = np.random.default_rng(2)
+    for n in (2, 3, 4, 5):
+        a, b = rng.normal(size=(2, n, n, n))
+        assert np.isnan(resolution_at(fourier_shell_correlation(a, b), n, 4.0))
+        assert f"{n} voxels" in why_no_resolution(fourier_shell_correlation(a, b), n)
+    a = rng.normal(size=(24, 24, 24))
+    curve = fourier_shell_correlation(a, a + 0.2 * rng.normal(size=a.shape))
+    assert resolution_at(curve, 24, 20.0) == 40.0
+    assert resolution_text(40.0, 20.0) == "reaches Nyquist (40.0 Å)"
+    assert resolution_text(48.2, 20.0) == "48.2 Å"
+    assert resolution_text(np.nan, 20.0) == resolution_text(0.0, 20.0) == "none"
+
+
+def test_shells_without_signal_agree_about_nothing():
+    rng = np.random.default_rng(3)
+    signal = rng.normal(size=(32, 32, 32)).astype(np.float32)
+    halves = [signal + 0.3 * rng.normal(size=signal.shape).astype(np.float32) for _ in range(2)]
+    band = np.zeros(29, np.float32)
+    band[3:9] = 1  # shells 3 to 8 alone are left
+    curve = fourier_shell_correlation(*(radial_filter(h, band) for h in halves))
+    assert np.all(curve[[0, 1, 2]] == 0)
+    assert np.all(curve[9:] == 0)
+    assert np.all(curve[3:9] > 0.8)
+    assert 32 / 9 <= resolution_at(curve, 32, 1.0) <= 32 / 8

@@ -7,6 +7,9 @@ import numpy as np
 from emtomo.compute.device import threads
 from emtomo.errors import EmtomoError
 
+LEAST_BOX = 6  # voxels: smaller boxes have two shells at most, too few for a curve
+AT_NYQUIST = 1.001  # times the Nyquist limit
+SAME = 1e-5  # correlations this close to 1 in every shell are those of one map with itself
 RANDOMISE_BELOW = 0.8  # unmasked correlation from which on phases are randomised
 GUARD = 2  # shells beyond it before the correction begins
 
@@ -32,6 +35,16 @@ class FscCurves:
     corrected: np.ndarray
     randomised_from: int
 
+    def why_no_resolution(self, box_size: int) -> str:
+        """Return a sentence if the maps, or what the mask leaves of them, cannot give a resolution."""
+        return why_no_resolution(self.unmasked, box_size) or why_no_resolution(self.masked, box_size)
+
+    def resolution(self, box_size: int, pixel_size: float, threshold: float = 0.143, first: int = 1) -> float:
+        """Return the resolution of the corrected curve in Å, nan where there is none; see :func:`resolution_at`."""
+        if self.why_no_resolution(box_size):
+            return np.nan
+        return resolution_at(self.corrected, box_size, pixel_size, threshold, first)
+
 
 def shells_of(size: int) -> np.ndarray:
     """Return the shell (rounded distance from zero) of every voxel of an ``rfftn`` of a cube."""
@@ -52,8 +65,11 @@ def _spectra_correlation(fa: np.ndarray, fb: np.ndarray, shell: np.ndarray, size
     def total(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return shell_sums(x.real * y.real + x.imag * y.imag, shell, size)
 
-    power = total(fa, fa) * total(fb, fb)
-    return np.where(power > 0, total(fa, fb) / np.sqrt(np.where(power > 0, power, 1)), 1.0)
+    powers = total(fa, fa), total(fb, fb)
+    # what is weaker than the rounding of the whole spectrum is no signal; nan stays nan
+    rounding = np.finfo(fa.real.dtype).eps ** 2
+    holds = ~np.logical_or(*(p <= rounding * p.sum() for p in powers))
+    return np.where(holds, total(fa, fb) / np.sqrt(np.where(holds, powers[0] * powers[1], 1)), 0.0)
 
 
 def _transform(volume: np.ndarray) -> np.ndarray:
@@ -73,7 +89,8 @@ def fourier_shell_correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     Returns
     -------
     (n // 2 + 1,) array
-        Entry ``s`` is the correlation at ``s / n`` cycles per voxel; 1 in shells without any signal.
+        Entry ``s`` is the correlation at ``s / n`` cycles per voxel; exactly 0 in shells where a volume has no
+        signal, since there is nothing to compare.
 
     Raises
     ------
@@ -140,6 +157,40 @@ def solvent_corrected_fsc(
     return FscCurves(unmasked, masked, randomised, corrected, start)
 
 
+def first_shell_below(curve: np.ndarray, threshold: float, first: int = 1) -> float:
+    """Return the shell at which `curve` first falls below `threshold`, interpolated; inf if it never does."""
+    below = np.flatnonzero(curve[first:] < threshold)
+    if len(below) == 0:
+        return np.inf
+    shell = int(below[0]) + first
+    before, after = curve[shell - 1], curve[shell]
+    exact = shell - 1 + (before - threshold) / (before - after) if before > after else shell
+    return max(float(exact), 0.5)
+
+
+def why_no_resolution(curve: np.ndarray, box_size: int) -> str:
+    """Return a sentence if an FSC curve cannot give a resolution, empty if it can.
+
+    Parameters
+    ----------
+    curve : (n // 2 + 1,) array
+        From :func:`fourier_shell_correlation` or :func:`solvent_corrected_fsc`.
+    box_size : int
+        Edge of the volumes in voxels.
+    """
+    if box_size < LEAST_BOX:
+        return f"Boxes of {box_size} voxels have too few shells for a resolution; {LEAST_BOX} voxels are the least."
+    values = np.asarray(curve, float)[1:]
+    if not np.isfinite(values).all():
+        return "The maps hold values that are not finite numbers: there is no resolution."
+    measured = values[values != 0]
+    if len(measured) == 0:
+        return "A half map is empty (within the mask): there is nothing to compare and no resolution."
+    if (measured > 1 - SAME).all():
+        return "The half maps are the same map (or one is a multiple of the other): they show no resolution."
+    return ""
+
+
 def resolution_at(
     curve: np.ndarray, box_size: int, pixel_size: float, threshold: float = 0.143, first: int = 1
 ) -> float:
@@ -156,17 +207,33 @@ def resolution_at(
     threshold : float
         0.143 for two independent half maps.
     first : int
-        Shells before it do not count: where images were high-passed they hold nothing that could agree.
+        Shells before it do not count: where images were high-passed they hold nothing that could agree;
+        nor do coarser shells in which there is no signal at all.
 
     Returns
     -------
     float
-        The Nyquist resolution for a curve that never falls below the threshold.
+        The Nyquist resolution for a curve that never falls below the threshold; nan where there is nothing to
+        compare: :func:`why_no_resolution` says why.
     """
-    below = np.flatnonzero(curve[first:] < threshold)
-    if len(below) == 0:
-        return 2 * pixel_size
-    shell = int(below[0]) + first
-    before, after = curve[shell - 1], curve[shell]
-    exact = shell - 1 + (before - threshold) / (before - after) if before > after else shell
-    return float(box_size * pixel_size / max(exact, 0.5))
+    if why_no_resolution(curve, box_size):
+        return np.nan
+    filled = np.flatnonzero(curve[1:]) + 1
+    shell = first_shell_below(curve, threshold, max(first, int(filled[0])))
+    return float(max(box_size * pixel_size / shell, 2 * pixel_size))
+
+
+def reaches_nyquist(resolution: float, pixel_size: float) -> bool:
+    """Return whether a resolution is the limit of its sampling alone: the curve ended above the threshold."""
+    return 0 < resolution <= 2 * pixel_size * AT_NYQUIST
+
+
+def resolution_text(resolution: float, pixel_size: float, digits: int = 1) -> str:
+    """Return a resolution in Å as text that claims no more than its sampling.
+
+    ``"8.3 Å"``, ``"reaches Nyquist (40.0 Å)"`` where the curve ended above the threshold, ``"none"`` for 0 and nan.
+    """
+    if not resolution > 0:
+        return "none"
+    text = f"{resolution:.{digits}f} Å"
+    return f"reaches Nyquist ({text})" if reaches_nyquist(resolution, pixel_size) else text

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from emtomo.compute.geometry.spacing import MOST_POSITIONS
 from emtomo.compute.rotations import from_directions, turn_in_plane, unit
 from emtomo.errors import ModelError
 
@@ -59,6 +60,8 @@ def trace(points: np.ndarray, spacing: float, *, noise: float = 0.0) -> Path:
     dense = dense_curve(without_outliers(points) if noise > 0 else points, noise)
     steps = np.linalg.norm(np.diff(dense, axis=0), axis=1)
     arc = np.r_[0.0, np.cumsum(steps)]
+    if arc[-1] / spacing > MOST_POSITIONS:
+        raise ModelError(f"A filament of length {arc[-1]:.3g} would hold more than {MOST_POSITIONS:,} points.")
     at = np.arange(0, arc[-1] * (1 + 1e-9), spacing)
     sampled = np.stack([np.interp(at, arc, dense[:, k]) for k in range(3)], axis=1)
     slope = np.gradient(dense, arc, axis=0)

@@ -4,9 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emtomo.compute.geometry.spacing import FINENESS, evenly_spaced
+from emtomo.compute.geometry.certainty import enough
+from emtomo.compute.geometry.spacing import FINENESS, check_number, evenly_spaced
 from emtomo.compute.rotations import unit
 from emtomo.errors import ModelError
+
+MOST_CANDIDATES = 30_000_000
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ class Mesh:
 
     def points(self, spacing: float) -> tuple[np.ndarray, np.ndarray]:
         """Return points on the mesh, `spacing` apart, and the outward normals there."""
+        check_number(self.area, spacing)
         candidates, face = self._candidates(spacing / FINENESS)
         order = np.argsort(candidates[:, 2], kind="stable")
         candidates, face = candidates[order], face[order]
@@ -85,6 +89,8 @@ class Mesh:
         c = self.corners
         edge = np.stack([np.linalg.norm(c[:, i] - c[:, (i + 1) % 3], axis=1) for i in range(3)]).max(axis=0)
         cuts = np.maximum(1, np.ceil(edge / step)).astype(int)
+        if float(np.sum(cuts.astype(float) ** 2)) > MOST_CANDIDATES:
+            raise ModelError("The triangles of this surface are too long and thin; do its points lie on a line?")
         points, faces = [], []
         for n in np.unique(cuts):
             mine = np.flatnonzero(cuts == n)
@@ -116,9 +122,7 @@ def convex_hull(points: np.ndarray) -> Mesh:
     """
     from scipy.spatial import ConvexHull, QhullError
 
-    points = np.unique(np.asarray(points, float).reshape(-1, 3), axis=0)
-    if len(points) < 4:
-        raise ModelError(f"A hull needs at least 4 different points, got {len(points)}.")
+    points = enough(points, 4, "A hull")
     try:
         hull = ConvexHull(points)
     except QhullError:

@@ -1,13 +1,14 @@
 """The kinds of models that users pick, and what each becomes."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
 
+from emtomo.compute.geometry.certainty import Certainty
 from emtomo.compute.geometry.curve import helix_rotations, subunits, trace
-from emtomo.compute.geometry.ellipsoid import Ellipsoid, fit_ellipsoid, fit_sphere
+from emtomo.compute.geometry.ellipsoid import Ellipsoid, Fitted, fit_ellipsoid, fit_sphere
 from emtomo.compute.geometry.mesh import Mesh, convex_hull, sphere_mesh
 from emtomo.compute.geometry.sheet import loft, sheet_mesh
 from emtomo.compute.rotations import from_directions, random_in_plane, unit
@@ -80,7 +81,8 @@ class ModelOptions:
         float,
         Param(
             "Precision of the points",
-            "Standard deviation of the picked points about the true curve or sheet; 0 goes through every point.",
+            "Standard deviation of the picked points about the true curve or surface; curves and sheets go through "
+            "every point at 0.",
             unit="voxel",
             ge=0,
             expert=True,
@@ -93,8 +95,6 @@ class ModelOptions:
 
     def scaled(self, pixel_size: float) -> "ModelOptions":
         """Return the options with lengths in Å."""
-        from dataclasses import replace
-
         lengths = {n: getattr(self, n) * pixel_size for n in ("mesh_parameter", "cropping", "radius", "noise")}
         return replace(self, **lengths)
 
@@ -111,20 +111,27 @@ class Built:
         For the eye.
     note : str
         What was found, e.g. the radius.
+    certainty : Certainty or None
+        Standard deviations of a fitted surface or curve.
+    warning : str
+        Why the model should not be believed as it is; empty where it can.
     """
 
     positions: np.ndarray
     rotations: np.ndarray | None
     mesh: Mesh | None = None
     note: str = ""
+    certainty: Certainty | None = None
+    warning: str = ""
 
 
 @dataclass(frozen=True)
 class UserPoints:
-    """The points of one model, by role, in the order picked; lengths as in the options."""
+    """The points of one model, by role, in the order picked; lengths as in the options, none beyond `largest`."""
 
     points: np.ndarray
     roles: np.ndarray
+    largest: float = np.inf
 
     def of(self, *roles: str) -> np.ndarray:
         """Return the points with one of these roles."""
@@ -137,7 +144,7 @@ class UserPoints:
         return marked.mean(axis=0) if len(marked) else None
 
 
-def build(model: str, points: np.ndarray, roles: np.ndarray, options: ModelOptions) -> Built:
+def build(model: str, points: np.ndarray, roles: np.ndarray, options: ModelOptions, largest: float = np.inf) -> Built:
     """Turn a user's points into evenly spaced, oriented positions.
 
     Parameters
@@ -149,18 +156,20 @@ def build(model: str, points: np.ndarray, roles: np.ndarray, options: ModelOptio
     roles : (n,) array of str
         One of :data:`ROLES` for each point.
     options : ModelOptions
+    largest : float
+        Radius that no model exceeds, e.g. the tomogram's diagonal.
 
     Raises
     ------
     ModelError
-        If the model is unknown or cannot be built from these points, with the reason.
+        If the model is unknown, or these points do not determine it, with the reason.
     """
     if model not in _BUILDERS:
         raise ModelError(f"There is no model {model!r}; the models are {', '.join(MODELS)}.")
     points = np.asarray(points, float).reshape(-1, 3)
     if not np.isfinite(points).all():
         raise ModelError("A point is not finite.")
-    return _BUILDERS[model](UserPoints(points, np.asarray(roles, object)), options)
+    return _BUILDERS[model](UserPoints(points, np.asarray(roles, object), largest), options)
 
 
 def _general(user: UserPoints, options: ModelOptions) -> Built:
@@ -189,16 +198,17 @@ def _hull(user: UserPoints, options: ModelOptions) -> Built:
     return _on_mesh(mesh, options, f"hull of area {mesh.area:.6g} and volume {mesh.volume:.6g}")
 
 
-def _closed(ellipsoid: Ellipsoid, options: ModelOptions, keep: np.ndarray | None = None) -> Built:
-    positions = ellipsoid.points(options.cropping)
-    edge = options.mesh_parameter / ellipsoid.radii.max()
+def _closed(surface: Fitted, options: ModelOptions) -> Built:
+    positions = surface.points(options.cropping)
+    edge = options.mesh_parameter / surface.radii.max()
     ball = sphere_mesh(edge, options.max_triangles)
     for _ in range(options.subdivisions if options.refine_mesh else 0):
         ball = sphere_mesh(ball.longest_edge() / 1.99, options.max_triangles)
-    mesh = Mesh(ellipsoid.centre + (ball.vertices * ellipsoid.radii) @ ellipsoid.axes.T, ball.faces)
-    rotations = random_in_plane(from_directions(ellipsoid.normals(positions)), options.seed)
-    radii = " × ".join(f"{r:.4g}" for r in dict.fromkeys(np.round(ellipsoid.radii, 6)))
-    return Built(positions, rotations, mesh, f"radius {radii}")
+    mesh = Mesh(surface.centre + (ball.vertices * surface.radii) @ surface.axes.T, ball.faces)
+    rotations = random_in_plane(from_directions(surface.normals(positions)), options.seed)
+    radii = " × ".join(f"{r:.4g}" for r in dict.fromkeys(np.round(surface.radii, 6)))
+    note = f"radius {radii} (± {surface.certainty.surface:.2g}, normals ± {surface.certainty.normals:.2g}°)"
+    return Built(positions, rotations, mesh, note, surface.certainty, surface.warning)
 
 
 def _outward(ellipsoid: Ellipsoid, user: UserPoints, built: Built) -> Built:
@@ -207,16 +217,17 @@ def _outward(ellipsoid: Ellipsoid, user: UserPoints, built: Built) -> Built:
         return built
     flipped = built.rotations @ np.diag([1.0, -1.0, -1.0])
     mesh = built.mesh.flipped() if built.mesh is not None else None
-    return Built(built.positions, flipped, mesh, built.note + ", inside marker outside: normals turned inward")
+    note = built.note + ", inside marker outside: normals turned inward"
+    return replace(built, rotations=flipped, mesh=mesh, note=note)
 
 
 def _vesicle(user: UserPoints, options: ModelOptions) -> Built:
-    sphere = fit_sphere(user.of("point"), seed=options.seed)
+    sphere = fit_sphere(user.of("point"), seed=options.seed, noise=options.noise, largest=user.largest)
     return _outward(sphere, user, _closed(sphere, options))
 
 
 def _ellipsoidal(user: UserPoints, options: ModelOptions) -> Built:
-    ellipsoid = fit_ellipsoid(user.of("point"), seed=options.seed)
+    ellipsoid = fit_ellipsoid(user.of("point"), seed=options.seed, noise=options.noise, largest=user.largest)
     return _outward(ellipsoid, user, _closed(ellipsoid, options))
 
 
@@ -224,14 +235,13 @@ def _marked(user: UserPoints, options: ModelOptions) -> Built:
     markers = user.of("marker")
     if len(markers) == 0:
         raise ModelError("A marked ellipsoidal vesicle needs at least one point with the role marker.")
-    ellipsoid = fit_ellipsoid(user.of("point"), seed=options.seed)
-    built = _outward(ellipsoid, user, _closed(ellipsoid, options))
+    built = _ellipsoidal(user, options)
     away = np.linalg.norm(built.positions[:, None] - markers[None], axis=2).min(axis=1)
     keep = (away <= options.radius) != options.exclude_marked
     if not keep.any():
         raise ModelError("No position of the vesicle lies in the marked zone; enlarge the radius.")
     rotations = built.rotations[keep] if built.rotations is not None else None
-    return Built(built.positions[keep], rotations, built.mesh, built.note)
+    return replace(built, positions=built.positions[keep], rotations=rotations)
 
 
 def _dipoles(user: UserPoints, options: ModelOptions) -> Built:

@@ -2,11 +2,29 @@
 
 import numpy as np
 
+from emtomo.errors import ModelError
+
 MAX_CELLS = 30_000_000
 # candidates lie this many times closer than the spacing; the front then packs points at
 # distances from one to (1 + 1/FINENESS) times the smallest allowed one
 FINENESS = 4.0
 CLOSEST = 0.94
+MOST_POSITIONS = 1_000_000  # of one model
+
+
+def check_number(area: float, spacing: float) -> None:
+    """Refuse a spacing at which a surface would hold more positions than anybody means.
+
+    Raises
+    ------
+    ModelError
+    """
+    number = area / (0.87 * spacing**2) if spacing > 0 else np.inf
+    if not number <= MOST_POSITIONS:
+        raise ModelError(
+            f"The surface would hold {number:.2g} positions {spacing:.3g} apart, more than {MOST_POSITIONS:,}; "
+            "enlarge the cropping parameter, or check the points."
+        )
 
 
 def evenly_spaced(candidates: np.ndarray, spacing: float) -> np.ndarray:

@@ -129,5 +129,5 @@ def reconstruct(
     if len(sums) == 2:
         whole = Sums(size, first.radius, sums[1].data + sums[2].data, sums[1].weights + sums[2].weights)
     average = solve(whole) * edge
-    both = (halves[1], halves[2]) if len(halves) == 2 else (average, average)
-    return Reconstruction(average, halves, fourier_shell_correlation(*both))
+    fsc = fourier_shell_correlation(halves[1], halves[2]) if len(halves) == 2 else np.zeros(size // 2 + 1)
+    return Reconstruction(average, halves, fsc)

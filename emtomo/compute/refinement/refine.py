@@ -12,8 +12,8 @@ from emtomo.compute.fourier.filters import ball, radial_filter
 from emtomo.compute.fourier.reconstruction import Sums, solve
 from emtomo.compute.fourier.shell_correlation import (
     FscCurves,
+    first_shell_below,
     fourier_shell_correlation,
-    resolution_at,
     solvent_corrected_fsc,
 )
 from emtomo.compute.likelihood.pose_estimator import EDGE, HalfSet, IterationPlan
@@ -85,7 +85,7 @@ class Result:
         Unfiltered half maps by half.
     curves : FscCurves
     resolution : float
-        Å, of the corrected curve at 0.143.
+        Å, of the corrected curve at 0.143; nan where there is nothing to compare.
     mask : (n, n, n) array
         In which the FSC was measured.
     metrics : list of Metrics
@@ -243,8 +243,8 @@ class Refinement:
         shift = np.linalg.norm(poses.shifts - state.poses.shifts, axis=1)
         changes = float(np.median(angle)), float(np.median(shift))
         spreads = float(np.median(poses.angle_spread)), float(np.median(poses.shift_spread))
-        resolution = self._resolution(used)
-        shell = n * p.pixel_size / resolution
+        shell = self._agree_to(used)
+        resolution = n * p.pixel_size / shell
         now = advance(state.progress, shell, n, changes, spreads, bool(state.local.all()), combine)
         near = (angle < self.options.angular_step) & (poses.certainty > 0.5)
         local = state.local | ((near | (now.iteration >= MOST_GLOBAL)) & (now.iteration >= 2))
@@ -256,11 +256,14 @@ class Refinement:
         )  # fmt: skip
         return State(poses, halves, now, local), metrics, sums, curves
 
-    def _resolution(self, curve: np.ndarray) -> float:
-        """Return the resolution in Å; the coarsest shells, which high-passed images lack, do not end it."""
+    def _first_shell(self) -> int:
+        """Return the shell from which on the curve counts: high-passed images lack the coarsest ones."""
         n, size = self.particles.size, self.particles.pixel_size
-        first = int(np.clip(n * size / self.options.initial_lowpass / 2, 1, COARSEST))
-        return resolution_at(curve, n, size, CUT, first)
+        return int(np.clip(n * size / self.options.initial_lowpass / 2, 1, COARSEST))
+
+    def _agree_to(self, curve: np.ndarray) -> float:
+        """Return the shell to which the halves agree, at most Nyquist."""
+        return min(first_shell_below(curve, CUT, self._first_shell()), self.particles.size / 2)
 
     def _correlation(self, sums: dict[int, Sums]) -> tuple[FscCurves, np.ndarray]:
         """Return the half maps' FSC curves, and the one that counts, zero beyond what was added up."""
@@ -284,10 +287,9 @@ class Refinement:
         combine: float,
     ) -> dict[int, HalfSet]:
         """Return the halves' next references and noise; low shells of both are joined after the FSC was measured."""
-        p, n = self.particles, self.particles.size
         correlation = np.clip(curve, 1e-3, 0.999)
         ratio = self.options.regularisation * correlation / (1 - correlation)
-        reached = n * p.pixel_size / self._resolution(curve)
+        reached = self._agree_to(curve)
         inverse = {h: s.mean_weight() / ratio for h, s in sums.items()}
         if combine > 0:
             join(sums, combine)
@@ -311,13 +313,15 @@ class Refinement:
         weight = np.append(np.sqrt(2 * correlation / (1 + correlation)), 0.0)
         whole = Sums(n, n / 2, sums[1].data + sums[2].data, sums[1].weights + sums[2].weights)
         average = radial_filter(solve(whole) * edge, weight)
-        resolution = self._resolution(curves.corrected)
-        return Result(state.poses, average, maps, curves, resolution, self.mask, [*metrics, last], self.remarks)
+        resolution = curves.resolution(n, self.particles.pixel_size, CUT, self._first_shell())
+        why = curves.why_no_resolution(n)
+        remarks = [*self.remarks, *([why] if why else [])]
+        return Result(state.poses, average, maps, curves, resolution, self.mask, [*metrics, last], remarks)
 
     def run(self, on_progress: Callable[[State, Metrics], None] = lambda state, metrics: None) -> Result:
-        """Iterate until nothing changes any more."""
+        """Iterate until nothing changes any more; the last of at most `max_iterations` takes all frequencies."""
         state, metrics = self.begin(), []
-        while not state.progress.converged and state.progress.iteration < self.options.max_iterations:
+        while not state.progress.converged and state.progress.iteration < self.options.max_iterations - 1:
             state, one, *_ = self.step(state)
             metrics.append(one)
             on_progress(state, one)
