@@ -72,7 +72,7 @@ def convert_particles(
             report.lines.append(
                 f"The file says {particles.pixel_size[0]:g} Å for a voxel of the positions; {pixel_size:g} Å is taken."
             )
-        particles.pixel_size = np.full(len(particles), pixel_size)
+        particles.set_pixel_size(pixel_size)
     if origin_offset:
         if particles.unit != "voxel" or particles.origin != "corner":
             raise EmtomoError("An origin offset is only for positions in voxels from the first one.")

@@ -46,7 +46,10 @@ def read_copick(path: str | Path) -> ParticleList:
         columns={"group": to_int64(np.array(group)), "score": np.array(score)},
     )
     if step is not None:
-        particles.pixel_size = np.full(n, number(path, step, "voxel_spacing"))
+        spacing = number(path, step, "voxel_spacing")
+        if not spacing > 0:
+            raise FormatError(path, f"voxel_spacing must be above 0 Å, got {spacing:g}.")
+        particles.pixel_size = np.full(n, spacing)
     if found.get("trust_orientation") is False:
         particles.rotations = None
     name = str(found.get("pickable_object_name") or "")

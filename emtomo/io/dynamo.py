@@ -55,6 +55,8 @@ def read_tbl(path: str | Path) -> ParticleList:
         family="dynamo",
         format="dynamo",
     )
+    if "apix" in named and (named["apix"] < 0).any():
+        raise FormatError(path, f"apix (column 36) must not be below 0 Å, got {named['apix'].min():g}.")
     if "apix" in named and (named["apix"] > 0).all():
         particles.pixel_size = named["apix"]
     kept = {name: column for name, column in named.items() if name not in _UNDERSTOOD}

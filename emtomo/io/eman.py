@@ -10,7 +10,7 @@ import numpy as np
 from emtomo.errors import FormatError
 from emtomo.io.format import FileStart, Format, ReadOptions, WriteOptions, words_of
 from emtomo.io.names import stem
-from emtomo.io.particles import ParticleList, convert_frame, write_for_each_tomogram
+from emtomo.io.particles import ParticleList, convert_frame, shifts_in, write_for_each_tomogram
 from emtomo.io.poses import from_alignment, is_rotation, to_alignment
 from emtomo.io.text import read_text, to_int64, write_text
 
@@ -179,7 +179,7 @@ def write_particle_list(path: str | Path, particles: ParticleList) -> None:
     """Write aligned particles as EMAN2's list; images are ``number@file``, or numbered from the first."""
     n = len(particles)
     rotations = np.tile(np.eye(3), (n, 1, 1)) if particles.rotations is None else particles.rotations
-    matrices = to_alignment(rotations, particles.shifts)[:, :3].reshape(n, 12)
+    matrices = to_alignment(rotations, shifts_in(particles, "voxel", particles.pixel_size))[:, :3].reshape(n, 12)
     images = particles.columns.get("image", np.array([f"{k + 1}@particles.hdf" for k in range(n)], object))
     score = particles.columns.get("score", np.zeros(n))
     entries = {}

@@ -1,7 +1,7 @@
 """Particles as files of any program hold them: one table, one pose, and tags that say what the numbers mean."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -84,7 +84,7 @@ class ParticleList:
     positions : (n, 3) array
         x, y, z of the box centre in `unit` from `origin`; z is NaN of 2D particles, all where unknown.
     shifts : (n, 3) array
-        Of the particle from the box centre, along the tomogram's axes, in `unit`.
+        Of the particle from the box centre, along the tomogram's axes, in `shift_unit`.
     rotations : (n, 3, 3) array or None
         tomogram = R @ reference, on x, y, z; NaN where a particle has none.
     unit : {"voxel", "angstrom", "fraction"}
@@ -93,6 +93,12 @@ class ParticleList:
         The first voxel's centre; the centre of voxel ``n // 2``; the point at ``n / 2`` voxels (RELION 5).
     pixel_size : (n,) array
         Å per voxel of the positions; NaN where unknown.
+    shift_unit : {"", "voxel", "angstrom"}
+        Of the shifts: that of the positions (empty), voxels of the boxes, or Å.
+    box_pixel_size : (n,) array
+        Å per voxel of the particles' images, and of shifts in voxels; NaN where unknown.
+    counts_in_boxes : bool
+        Positions are voxels of the boxes: one size is both.
     frames : (n, 3, 3) array or None
         RELION 4 and 5: rotations of the boxes themselves; rotations = frames @ angles.
     columns : dict
@@ -124,18 +130,56 @@ class ParticleList:
     tags: Tags = field(default_factory=Tags)
     format: str = "text"
     notes: list[str] = field(default_factory=list)
+    shift_unit: str = ""
+    box_pixel_size: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    counts_in_boxes: bool = False
 
     def __post_init__(self) -> None:
         if len(self.pixel_size) == 0:
             self.pixel_size = np.full(len(self.positions), np.nan)
+        if len(self.box_pixel_size) == 0:
+            self.box_pixel_size = np.full(len(self.positions), np.nan)
 
     def __len__(self) -> int:
         return len(self.positions)
 
     @property
     def centres(self) -> np.ndarray:
-        """The particles' refined centres, positions + shifts."""
-        return self.positions + self.shifts
+        """The particles' refined centres, positions + shifts, in the unit of the positions.
+
+        Raises
+        ------
+        EmtomoError
+            If shifts are in Å and the pixel size of the positions is not known, or the other way round.
+        """
+        return self.positions + shifts_in(self, self.unit, self.pixel_size)
+
+    def set_pixel_size(self, size: float, of: str = "positions") -> None:
+        """Take a pixel size that a user gives; what is in Å stays as it is.
+
+        Parameters
+        ----------
+        size : float
+            Å per voxel.
+        of : {"positions", "boxes"}
+            Of the positions, for which it replaces what the file says; or of the boxes, and of the positions where they
+            count in the boxes' voxels or the file does not say.
+
+        Raises
+        ------
+        EmtomoError
+            If it is not above 0.
+        """
+        if not (np.isfinite(size) and size > 0):
+            raise EmtomoError(f"The pixel size must be above 0 Å, got {size:g}.")
+        given = np.full(len(self), float(size))
+        if of == "positions":
+            self.pixel_size = given
+            if self.counts_in_boxes:
+                self.box_pixel_size = given.copy()
+            return
+        self.box_pixel_size = given
+        self.pixel_size = given if self.counts_in_boxes else np.where(np.isnan(self.pixel_size), given, self.pixel_size)
 
     @property
     def flat(self) -> bool:
@@ -149,14 +193,20 @@ class ParticleList:
         def part(values: np.ndarray | None) -> np.ndarray | None:
             return None if values is None else values[chosen]
 
-        return ParticleList(
-            self.tomograms[chosen], self.positions[chosen], self.shifts[chosen], part(self.rotations), self.unit,
-            self.origin, self.pixel_size[chosen], part(self.frames),
-            {k: v[chosen] for k, v in self.columns.items()},
-            self.other.iloc[np.flatnonzero(chosen) if chosen.dtype == bool else chosen].reset_index(drop=True)
-            if len(self.other.columns) else self.other,
-            self.family, self.optics, self.tags, self.format, list(self.notes),
-        )  # fmt: skip
+        rows = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
+        return replace(
+            self,
+            tomograms=self.tomograms[chosen],
+            positions=self.positions[chosen],
+            shifts=self.shifts[chosen],
+            rotations=part(self.rotations),
+            pixel_size=self.pixel_size[chosen],
+            box_pixel_size=self.box_pixel_size[chosen],
+            frames=part(self.frames),
+            columns={k: v[chosen] for k, v in self.columns.items()},
+            other=self.other.iloc[rows].reset_index(drop=True) if len(self.other.columns) else self.other,
+            notes=list(self.notes),
+        )
 
 
 def concatenate(parts: list[ParticleList]) -> ParticleList:
@@ -172,6 +222,9 @@ def concatenate(parts: list[ParticleList]) -> ParticleList:
         raise EmtomoError(
             "The files count positions in different units or from different origins; convert them singly."
         )
+    if len({p.shift_unit for p in parts}) > 1:
+        parts = [p if p.unit == first.unit and not p.shift_unit else _with_shifts_in_unit(p) for p in parts]
+        first = parts[0]
     same = all(list(p.other.columns) == list(first.other.columns) for p in parts)
     turned = [np.full((len(p), 3, 3), np.nan) if p.rotations is None else p.rotations for p in parts]
     rotations = None if all(p.rotations is None for p in parts) else np.concatenate(turned)
@@ -193,6 +246,52 @@ def concatenate(parts: list[ParticleList]) -> ParticleList:
         first.tags if all(p.tags == first.tags for p in parts) else Tags(),
         first.format,
         list(dict.fromkeys(note for p in parts for note in p.notes)),
+        first.shift_unit,
+        np.concatenate([p.box_pixel_size for p in parts]),
+        all(p.counts_in_boxes for p in parts),
+    )
+
+
+def shifts_in(particles: ParticleList, unit: str, pixel_size: np.ndarray) -> np.ndarray:
+    """Return the shifts in another unit, (n, 3).
+
+    Parameters
+    ----------
+    particles : ParticleList
+    unit : str
+        voxel or angstrom; that of the positions otherwise.
+    pixel_size : (n,) array
+        Å per voxel of the result, where it is in voxels.
+
+    Raises
+    ------
+    EmtomoError
+        If a pixel size is needed that is not known.
+    """
+    held = particles.shift_unit or particles.unit
+    if not particles.shifts.any() or (held == unit and (held != "voxel" or not particles.shift_unit)):
+        return particles.shifts.copy()
+    boxes, places = particles.box_pixel_size, particles.pixel_size
+    own = np.where(np.isfinite(boxes), boxes, places) if particles.shift_unit == "voxel" else places
+    if held == unit == "voxel" and not np.isfinite(own).all():
+        return particles.shifts.copy()  # of unknown length: those of the positions
+    scale = np.ones(len(particles))
+    if held == "voxel":
+        scale = scale * own
+    if unit == "voxel":
+        scale = scale / pixel_size
+    moved = particles.shifts.any(axis=1)
+    if not np.isfinite(scale[moved]).all():
+        raise EmtomoError("The origins of the particles need the length of a voxel, which is not known; give it.")
+    return particles.shifts * np.where(moved, scale, 1.0)[:, None]
+
+
+def _with_shifts_in_unit(particles: ParticleList) -> ParticleList:
+    return replace(
+        particles,
+        shifts=shifts_in(particles, particles.unit, particles.pixel_size),
+        shift_unit="",
+        notes=particles.notes,
     )
 
 
@@ -243,7 +342,7 @@ def convert_frame(
     """
     crossing = origin != particles.origin and {origin, particles.origin} != {"centre", "half"}
     if unit == particles.unit and not crossing and pixel_size is None and particles.origin == origin:
-        return particles
+        return particles if not particles.shift_unit else _convert_shifts(particles, volumes or {})
     sizes, steps = _volume_of(particles, volumes or {})
     if (crossing or "fraction" in (particles.unit, unit)) and np.isnan(sizes).any():
         missing = [str(t) or "(no name)" for t in dict.fromkeys(particles.tomograms[np.isnan(sizes[:, 0])])]
@@ -264,9 +363,23 @@ def convert_frame(
     moved = (_middle(particles.origin, sizes) - _middle(origin, sizes)) * steps[:, None]
     offset = np.where(np.isfinite(moved), moved, 0.0) / _in_angstrom(unit, sizes, steps, new)
     result.positions = particles.positions * scale + offset
-    result.shifts = particles.shifts * scale
+    if particles.shift_unit:
+        result.shifts = shifts_in(replace(particles, pixel_size=old), unit, new)
+    else:
+        result.shifts = particles.shifts * scale
+    result.shift_unit = ""
     result.unit, result.origin, result.pixel_size = unit, origin, np.asarray(new, float)
     return result
+
+
+def _convert_shifts(particles: ParticleList, volumes: Mapping[str, VolumeGeometry]) -> ParticleList:
+    """Return the particles with their shifts in the unit of the positions, whose size may be the tomograms'."""
+    if np.isnan(particles.pixel_size).any() and particles.shifts.any():
+        steps = _volume_of(particles, volumes)[1]
+        particles = replace(
+            particles, pixel_size=np.where(np.isfinite(particles.pixel_size), particles.pixel_size, steps)
+        )
+    return _with_shifts_in_unit(particles)
 
 
 _PLACES = {"corner": "first voxel", "centre": "centre", "half": "centre"}
@@ -275,7 +388,8 @@ _PLACES = {"corner": "first voxel", "centre": "centre", "half": "centre"}
 def _volume_of(particles: ParticleList, volumes: Mapping[str, VolumeGeometry]) -> tuple[np.ndarray, np.ndarray]:
     """Return size (n, 3) and pixel size (n,) of every particle's tomogram, NaN where not known."""
     names, place = np.unique(particles.tomograms.astype(str), return_inverse=True)
-    found = [volumes.get(stem(name)) if name else None for name in names]
+    by_stem = {stem(name): volume for name, volume in volumes.items()}
+    found = [volumes.get(name, by_stem.get(stem(name))) if name else None for name in names]
     if len(volumes) == 1 and list(names) == [""]:
         found = [next(iter(volumes.values()))]
     sizes = np.array([v.size if v else (np.nan,) * 3 for v in found], float).reshape(-1, 3)

@@ -11,73 +11,49 @@ from emtomo.errors import FormatError
 from emtomo.io import star
 from emtomo.io.names import is_file
 from emtomo.io.particles import ParticleList, Tags
-from emtomo.io.relion import CENTRED, VOXELS, particles_of
+from emtomo.io.relion import CENTRED, VOXELS, particles_of, recognise_fractions
 from emtomo.io.relion_write import write_relion
 
 UP = 4  # folders above the STAR file in which the files that it names are looked for
 
 
 @dataclass
-class ParticleTable:
+class Subtomograms:
     """Subtomograms as a STAR file names them.
 
     Attributes
     ----------
-    names : (n,) array of str
-        Tomograms; empty where none is named.
-    positions : (n, 3) array
-        x, y, z: voxels from the first one, or Å from the tomogram's centre if `centred`.
-    rotations : (n, 3, 3) array
-        tomogram = R @ reference.
-    shifts : (n, 3) array
-        Å, of the particle from the box's centre.
+    particles : ParticleList
     files, ctf_files : (n,) arrays of str
         Absolute paths; `ctf_files` is empty where the file names none.
     index : (n,) int array
         Place in the stack, from 0.
-    columns : dict
-        half, class_number, group, score where present.
-    pixel_size : float or None
-        Å of the boxes' voxels.
     optics : dict
         voltage, cs, amplitude_contrast where present.
-    premultiplied : bool
-    weights, white
-        Tags of the file, where it has them.
     """
 
-    names: np.ndarray
-    positions: np.ndarray
-    centred: bool
-    rotations: np.ndarray
-    shifts: np.ndarray
+    particles: ParticleList
     files: np.ndarray
     index: np.ndarray
     ctf_files: np.ndarray
-    pixel_size: float | None
-    premultiplied: bool
-    weights: str | None = None
-    white: bool | None = None
-    columns: dict[str, np.ndarray] = field(default_factory=dict)
     optics: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def pixel_size(self) -> float | None:
+        """Å per voxel of the boxes; ``None`` where the file does not say."""
+        sizes = self.particles.box_pixel_size
+        return float(sizes[0]) if np.isfinite(sizes).all() else None
 
 
 _OPTICS = {"rlnVoltage": "voltage", "rlnSphericalAberration": "cs", "rlnAmplitudeContrast": "amplitude_contrast"}
-_NUMBERS = {
-    "rlnImagePixelSize",
-    "rlnPixelSize",
-    "rlnDetectorPixelSize",
-    "rlnMagnification",
-    *_OPTICS,
-    "rlnCtfDataAreCtfPremultiplied",
-}
+_NUMBERS = {*_OPTICS, "rlnCtfDataAreCtfPremultiplied"}
 
 
-def read_particles(path: str | Path) -> ParticleTable:
+def read_subtomograms(path: str | Path) -> Subtomograms:
     """Read subtomograms (3D boxes) of RELION 3.0, 3.1, 4 or Warp.
 
     The rotation is RELION's matrix of rot, tilt, psi (the inverse of the intrinsic ZYZ rotation); the
-    particle lies at minus rlnOrigin from the box's centre.
+    particle lies at minus rlnOrigin from the box's centre. See :mod:`emtomo.io.relion_sizes` for pixel sizes.
 
     Raises
     ------
@@ -98,35 +74,28 @@ def read_particles(path: str | Path) -> ParticleTable:
     optics = blocks.get("optics")
     if optics is not None and "rlnImageDimensionality" in optics and (optics["rlnImageDimensionality"] != 3).any():
         raise FormatError(path, "the particles are 2D images or stacks of them; subtomograms are 3D boxes.")
-    size = _pixel_size(path, table, optics)
     stacks, index = _images(path, table["rlnImageName"])
     ctf = np.full(len(table), "", object)
     if "rlnCtfImage" in table:
-        ctf = _found(path, table["rlnCtfImage"])
-    convert_frame = set(VOXELS) <= set(table) or set(CENTRED) <= set(table)
-    if not convert_frame:
-        blocks = {**blocks, "particles": table.assign(**dict.fromkeys(VOXELS, 0.0))}
+        ctf = _find_files(path, table["rlnCtfImage"])
+    located = set(VOXELS) <= set(table) or set(CENTRED) <= set(table)
+    if not located:
+        blocks = {k: b.assign(**dict.fromkeys(VOXELS, 0.0)) if b is table else b for k, b in blocks.items()}
     particles = particles_of(path, blocks)
+    if located:
+        recognise_fractions(particles)
     if particles.frames is not None and not np.allclose(particles.frames, np.eye(3), atol=1e-6):
-        raise FormatError(path, "the boxes are turned (rlnTomoSubtomogramRot); extract them along the tomogram's axes.")
-    step = 1.0 if particles.unit == "angstrom" else np.nan_to_num(particles.pixel_size, nan=1.0)[:, None]
-    unknown = np.full((len(table), 3, 3), np.nan)
+        raise FormatError(
+            path, "the boxes are rotated (rlnTomoSubtomogramRot); extract them along the tomogram's axes."
+        )
+    sizes = sorted(set(particles.box_pixel_size[np.isfinite(particles.box_pixel_size)].tolist()))
+    if len(sizes) > 1:
+        listed = ", ".join(f"{v:g}" for v in sizes)
+        raise FormatError(path, f"particles have several pixel sizes ({listed} Å); one set has one.")
     sources = [optics, table]
-    return ParticleTable(
-        names=particles.tomograms,
-        positions=particles.positions,
-        centred=particles.unit == "angstrom",
-        rotations=unknown if particles.rotations is None else particles.rotations,
-        shifts=particles.shifts * step,
-        files=stacks,
-        index=index,
-        ctf_files=ctf,
-        pixel_size=size,
-        premultiplied=bool(particles.tags.premultiplied),
-        weights=particles.tags.weights,
-        white=particles.tags.white,
-        columns={k: v for k, v in particles.columns.items() if k in ("half", "class_number", "group", "score")},
-        optics={key: float(value) for column, key in _OPTICS.items() if (value := _first(sources, column)) is not None},
+    values = {key: _first(sources, column) for column, key in _OPTICS.items()}
+    return Subtomograms(
+        particles, stacks, index, ctf, {key: float(value) for key, value in values.items() if value is not None}
     )
 
 
@@ -210,21 +179,6 @@ def _first(sources: list[pd.DataFrame | None], column: str) -> Any:
     return next((s[column].iloc[0] for s in sources if s is not None and column in s), None)
 
 
-def _pixel_size(path: Path, table: pd.DataFrame, optics: pd.DataFrame | None) -> float | None:
-    sources = [optics, table]
-    for column in ("rlnImagePixelSize", "rlnPixelSize"):
-        if (value := _first(sources, column)) is not None:
-            sizes = {float(v) for s in sources if s is not None and column in s for v in s[column].unique()}
-            if len(sizes) > 1:
-                told = ", ".join(f"{v:g}" for v in sorted(sizes))
-                raise FormatError(path, f"particles have several pixel sizes ({told} Å); one set has one.")
-            return float(value)
-    detector, magnification = (_first(sources, f"rln{name}") for name in ("DetectorPixelSize", "Magnification"))
-    if detector is not None and magnification is not None and float(magnification) > 0:
-        return 1e4 * float(detector) / float(magnification)
-    return None
-
-
 def _images(path: Path, names: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     parts = [str(name).split("@", 1) for name in names]
     index = np.zeros(len(parts), int)
@@ -233,10 +187,10 @@ def _images(path: Path, names: pd.Series) -> tuple[np.ndarray, np.ndarray]:
             if not part[0].isdigit() or int(part[0]) < 1:
                 raise FormatError(path, f"row {k + 1}: rlnImageName must start with a number before @.")
             index[k] = int(part[0]) - 1
-    return _found(path, pd.Series([part[-1] for part in parts])), index
+    return _find_files(path, pd.Series([part[-1] for part in parts])), index
 
 
-def _found(path: Path, names: pd.Series) -> np.ndarray:
+def _find_files(path: Path, names: pd.Series) -> np.ndarray:
     """Return absolute paths of files named relative to the STAR file, to a folder above it, or to here."""
     bases = [path.resolve().parent, *list(path.resolve().parents)[1 : UP + 1], Path.cwd()]
     found: dict[str, str] = {}

@@ -23,7 +23,8 @@ def read_points(path: str | Path, angles: str = "normals") -> ParticleList:
 
     Named columns: x, y, z; tomogram_id, group, score, class_number, half, role, label, model, shift_x to shift_z, and
     the orientation as r11 to r33, as nx, ny, nz (the z axis) or as rot, tilt, psi (RELION's). Without names: 3, 4, 6
-    or 7 columns, x, y, z, then a group (4 and 7), then the z axis or three angles (6 and 7).
+    or 7 columns, x, y, z, then a group, or a score where
+    not all are whole (4 and 7), then the z axis or three angles (6 and 7).
 
     Parameters
     ----------
@@ -56,8 +57,11 @@ def _read_nameless_columns(values: np.ndarray, angles: str) -> ParticleList:
 
     width = values.shape[1]
     particles = ParticleList(no_names(len(values)), values[:, :3], np.zeros((len(values), 3)))
-    if width in (4, 7):
+    if width in (4, 7) and (values[:, 3] % 1 == 0).all():
         particles.columns["group"] = to_int64(values[:, 3])
+    elif width in (4, 7):
+        particles.columns["score"] = values[:, 3]
+        particles.notes.append("The fourth column has numbers that are not whole: they are scores, not groups.")
     if width in (6, 7):
         turn = from_directions if angles == "normals" else getattr(poses, f"from_{angles}")
         particles.rotations = turn(values[:, -3:])
@@ -95,6 +99,10 @@ def _read_named_columns(path: str | Path, frame: pd.DataFrame) -> ParticleList:
         used |= {named[f"shift_{a}"] for a in "xyz"}
     if "pixel_size" in named:
         particles.pixel_size = values("pixel_size")[:, 0]
+        if not (particles.pixel_size > 0).all():
+            row = int(np.argmin(particles.pixel_size > 0))
+            told = frame[named["pixel_size"]].iloc[row]
+            raise FormatError(path, f"pixel_size must be above 0 Å, got {told}.", int(frame.index[row]))
         used.add(named["pixel_size"])
     oriented = _orientation(path, set(named), values)
     if oriented is not None:
@@ -152,6 +160,7 @@ def _read(path: Path, options: ReadOptions) -> ParticleList:
 
 def _write(path: Path, particles: ParticleList, options: WriteOptions) -> list[Path]:
     as_they_are = options.pixel_size is None and particles.unit == "voxel" and particles.origin == "corner"
+    as_they_are = as_they_are and not particles.shift_unit
     if not as_they_are and not particles.flat:
         particles = convert_frame(particles, "voxel", "corner", pixel_size=options.pixel_size, volumes=options.sizes)
     write_points(path, particles)

@@ -141,7 +141,7 @@ def read_particles(
     sizes = volumes.read_volumes(tomograms) if tomograms is not None else None
     particles = formats.read(path, format, table_map=table_map, sizes=sizes)
     if pixel_size is not None:
-        particles.pixel_size = np.full(len(particles), float(pixel_size))
+        particles.set_pixel_size(pixel_size)
     return particles
 
 

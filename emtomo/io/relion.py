@@ -9,6 +9,7 @@ from emtomo.errors import FormatError
 from emtomo.io import star
 from emtomo.io.particles import ParticleList, no_names
 from emtomo.io.poses import from_relion
+from emtomo.io.relion_sizes import SIZE_COLUMNS, pixel_sizes_of
 from emtomo.io.text import as_numbers, to_int64
 
 CENTRED = [f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ"]
@@ -19,14 +20,12 @@ ORIGIN = [f"rlnOrigin{axis}" for axis in "XYZ"]
 ORIGIN_ANGST = [f"rlnOrigin{axis}Angst" for axis in "XYZ"]
 COLUMNS = {
     "group": ("rlnTomoManifoldIndex", "rlnObjectNumber"),
-    "score": ("rlnAutopickFigureOfMerit", "rlnLogLikeliContribution"),
+    "score": ("rlnAutopickFigureOfMerit", "rlnLCCmax", "rlnLogLikeliContribution"),
     "class_number": ("rlnClassNumber",),
     "half": ("rlnRandomSubset",),
     "id": ("rlnTomoParticleId",),
 }
 _WORDS = {"image": "rlnImageName", "ctf_image": "rlnCtfImage"}
-MICROGRAPH = ("rlnMicrographPixelSize", "rlnMicrographOriginalPixelSize", "rlnImagePixelSize")
-_SIZES = ["rlnMagnification", "rlnDetectorPixelSize", "rlnPixelSize"]
 
 
 def read_relion(path: str | Path) -> ParticleList:
@@ -43,13 +42,14 @@ def read_relion(path: str | Path) -> ParticleList:
         With the line, if it is no such file or a number is none.
     """
     particles = particles_of(path, star.read_blocks(path))
-    if particles.format == "relion3.0" and particles.unit == "voxel" and not particles.flat:
-        _recognise_fractions(particles)
+    recognise_fractions(particles)
     return particles
 
 
-def _recognise_fractions(particles: ParticleList) -> None:
+def recognise_fractions(particles: ParticleList) -> None:
     """Take positions that all lie between 0 and 1 as fractions of the tomogram (Warp: coordinates are normalized)."""
+    if particles.format != "relion3.0" or particles.unit != "voxel" or particles.flat:
+        return
     if len(particles) > 1 and (particles.positions >= 0).all() and (particles.positions <= 1).all():
         particles.unit = "fraction"
         particles.notes.append("All positions lie between 0 and 1: taken as fractions of the tomogram's size.")
@@ -67,13 +67,17 @@ def particles_of(path: str | Path, blocks: dict[str, pd.DataFrame]) -> ParticleL
     optics = next((blocks[name] for name in blocks if name == "optics" and len(blocks[name])), None)
     centred = set(CENTRED) <= set(table)
     source = next((c for c in ("rlnTomoName", "rlnMicrographName") if c in table), None)
+    warp = "general" in blocks and source == "rlnTomoName" and str(table[source].iloc[0]).endswith(".tomostar")
+    sizes = pixel_sizes_of(path, table, optics, exported_by_warp=warp)
     particles = ParticleList(
         star.words(table, source) if source else no_names(len(table)),
         _positions(path, table, centred),
         np.zeros((len(table), 3)),
         unit="angstrom" if centred else "voxel",
         origin="half" if centred else "corner",
-        pixel_size=pixel_sizes(path, table, optics, _size_columns(table, source, "general" in blocks)),
+        pixel_size=sizes.positions,
+        box_pixel_size=sizes.boxes,
+        counts_in_boxes=sizes.same and not centred,
         optics=optics,
         family="relion",
         format=_version(blocks, table),
@@ -93,18 +97,6 @@ def particles_of(path: str | Path, blocks: dict[str, pd.DataFrame]) -> ParticleL
     if flag is not None and len(flag):
         particles.tags.premultiplied = bool(as_numbers(flag)[0] == 1)
     return particles
-
-
-def _size_columns(table: pd.DataFrame, source: str | None, general: bool) -> tuple[str, ...]:
-    """Return the columns that say how long a voxel of the positions is, best first.
-
-    RELION 4 counts in voxels of the tilt series, 3.1 in those of the micrograph or tomogram, not of the boxes, which
-    may be scaled; files that only know the boxes (Warp's) count in theirs. WarpTools, whose files have names
-    ``.tomostar`` and a block general, counts in those of the images that it exports.
-    """
-    sizes = ("rlnTomoTiltSeriesPixelSize", *MICROGRAPH)
-    warp = general and source == "rlnTomoName" and str(table[source].iloc[0]).endswith(".tomostar")
-    return sizes[::-1] if warp else sizes
 
 
 def _version(blocks: dict[str, pd.DataFrame], table: pd.DataFrame) -> str:
@@ -142,39 +134,11 @@ def _poses(path: str | Path, table: pd.DataFrame, particles: ParticleList) -> No
         shifts = np.zeros((len(table), 3))
         shifts[:, : len(present)] = -star.floats(path, table, present)
         if shifts.any():
-            if angstrom and particles.unit == "voxel":
-                if np.isnan(particles.pixel_size).any():
-                    raise FormatError(path, "origins are in Å, but no pixel size says how long a voxel is.")
-                shifts /= particles.pixel_size[:, None]
-            elif not angstrom and particles.unit == "angstrom":
-                shifts *= particles.pixel_size[:, None]
+            particles.shift_unit = "angstrom" if angstrom else "voxel"
             if particles.frames is not None:
                 shifts = np.einsum("nij,nj->ni", particles.frames, shifts)
         particles.shifts = shifts
         return
-
-
-def pixel_sizes(
-    path: str | Path, table: pd.DataFrame, optics: pd.DataFrame | None, columns: tuple[str, ...]
-) -> np.ndarray:
-    """Return Å per voxel of every particle, of its optics group or its own columns; NaN where the file does not say."""
-    n = len(table)
-    if optics is not None:
-        column = next((c for c in columns if c in optics), None)
-        if column:
-            sizes = star.floats(path, optics, [column])[:, 0]
-            if "rlnOpticsGroup" in table and "rlnOpticsGroup" in optics:
-                number = star.floats(path, optics, ["rlnOpticsGroup"])[:, 0]
-                of = dict(zip(number.tolist(), sizes.tolist(), strict=True))
-                return np.array([of.get(v, np.nan) for v in as_numbers(table["rlnOpticsGroup"]).tolist()])
-            return np.full(n, sizes[0])
-    for column in (*columns, "rlnPixelSize"):
-        if column in table:
-            return star.floats(path, table, [column])[:, 0]
-    if "rlnDetectorPixelSize" in table and "rlnMagnification" in table:
-        detector, magnification = star.floats(path, table, ["rlnDetectorPixelSize", "rlnMagnification"]).T
-        return np.where(magnification > 0, 1e4 * detector / np.where(magnification > 0, magnification, 1), np.nan)
-    return np.full(n, np.nan)
 
 
 def _columns(
@@ -184,7 +148,11 @@ def _columns(
     understood = {source, *VOXELS, *CENTRED, *ANGLES, *FRAME, *ORIGIN, *ORIGIN_ANGST, *_WORDS.values()}
     for name, candidates in COLUMNS.items():
         column = next((c for c in candidates if c in table), None)
-        if column is None or not np.isfinite(as_numbers(table[column])).all():
+        if column is None:
+            continue
+        bad = int((~np.isfinite(as_numbers(table[column]))).sum())
+        if bad:
+            particles.notes.append(f"{bad} of {len(table)} cells of {column} are no numbers: it is not used.")
             continue
         understood.add(column)
         values = as_numbers(table[column])
@@ -193,5 +161,5 @@ def _columns(
         if column in table:
             particles.columns[name] = star.words(table, column)
     if optics is None:
-        understood |= set(_SIZES)
+        understood |= set(SIZE_COLUMNS)
     particles.other = table[[c for c in table if c not in understood]]

@@ -12,7 +12,8 @@ from emtomo.io import star
 from emtomo.io.names import stem, tomostar
 from emtomo.io.particles import ParticleList, VolumeGeometry, convert_frame
 from emtomo.io.poses import to_relion
-from emtomo.io.relion import ANGLES, CENTRED, FRAME, MICROGRAPH, ORIGIN, ORIGIN_ANGST, VOXELS
+from emtomo.io.relion import ANGLES, CENTRED, FRAME, ORIGIN, ORIGIN_ANGST, VOXELS
+from emtomo.io.relion_sizes import MICROGRAPH, SERIES
 from emtomo.io.text import as_numbers
 
 _NAMES = {
@@ -90,7 +91,7 @@ def write_relion(
 def _size_column(optics: pd.DataFrame | None, version: str) -> str:
     """Return the column of the optics groups in whose voxels a version counts positions; see relion.py."""
     if version in ("relion4", "relion5"):
-        return "rlnTomoTiltSeriesPixelSize"
+        return SERIES
     return next((c for c in MICROGRAPH if optics is not None and c in optics), MICROGRAPH[-1])
 
 
@@ -169,7 +170,7 @@ def _optics(particles: ParticleList, version: str) -> tuple[pd.DataFrame, np.nda
             kept = optics[column] if column in optics else pd.Series(np.nan, optics.index)
             optics[column] = [of.get(g, k) for g, k in zip(optics["rlnOpticsGroup"], kept, strict=True)]
         if version == "relion3.1":
-            optics = optics.drop(columns="rlnTomoTiltSeriesPixelSize", errors="ignore")
+            optics = optics.drop(columns=SERIES, errors="ignore")
     else:
         sizes, place = np.unique(step, return_inverse=True)
         groups = place + 1
@@ -184,7 +185,7 @@ def _optics(particles: ParticleList, version: str) -> tuple[pd.DataFrame, np.nda
                 column: sizes,
             }
         )
-        if column == "rlnTomoTiltSeriesPixelSize" and np.isnan(sizes).any():
+        if column == SERIES and np.isnan(sizes).any():
             raise EmtomoError("RELION 4 and 5 need the pixel size of the tilt series; give the pixel size.")
         optics["rlnImagePixelSize"] = sizes
         optics["rlnImageDimensionality"] = 2 if particles.flat else 3

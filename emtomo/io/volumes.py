@@ -63,6 +63,9 @@ def _of_star(path: Path) -> dict[str, VolumeGeometry]:
     steps = np.zeros(len(table))
     if "rlnTomoTiltSeriesPixelSize" in table:
         steps = star.floats(path, table, ["rlnTomoTiltSeriesPixelSize"])[:, 0]
+        if not (steps > 0).all():
+            line = star.line_of(path, table, int(np.argmin(steps > 0)))
+            raise FormatError(path, f"rlnTomoTiltSeriesPixelSize must be above 0 Å, got {steps.min():g}.", line)
     names = star.words(table, "rlnTomoName")
     return {
         stem(str(name)): VolumeGeometry((int(x), int(y), int(z)), float(step))

@@ -180,7 +180,7 @@ class ImportCoordinates(EmtomoProtocol):
             raise EmtomoError(f"{path}: the positions have no z; particles of a tomogram need one.")
         picks.tomograms = np.full(len(picks), tomogram_id, object)
         if options.pixel_size:
-            picks.pixel_size = np.full(len(picks), options.pixel_size)
+            picks.set_pixel_size(options.pixel_size)
         if picks.unit == "voxel" and picks.origin == "corner":
             picks.positions = picks.positions - options.origin_offset
             if options.centred:

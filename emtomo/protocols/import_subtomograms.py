@@ -8,14 +8,17 @@ import numpy as np
 import pandas as pd
 from pyworkflow.protocol.params import Form, PathParam
 
-from emtomo.compute.positions import centre
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io import names
-from emtomo.io.particles_star import ParticleTable, read_particles
+from emtomo.io.particles import ParticleList, convert_frame
+from emtomo.io.particles_star import Subtomograms, read_subtomograms
 from emtomo.objects import SetOfSubtomograms, SetOfTomograms, coordinates_frame
+from emtomo.objects.exchange import sizes_of
 from emtomo.objects.particle_source import open_boxes
 from emtomo.options import Param
+
+_COLUMNS = {"half", "class_number", "group", "score"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,28 +91,29 @@ class ImportSubtomograms(EmtomoProtocol):
         """Read the STAR file, check the boxes, convert positions, register."""
         self.forget_remarks()
         options = self.options(ImportSubtomogramsOptions)
-        table = read_particles(Path(self.files.get()))
-        pixel_size = options.pixel_size or table.pixel_size
-        if not pixel_size:
-            raise EmtomoError(f"{self.files.get()} does not say the pixel size of the boxes; give it.")
+        table = read_subtomograms(Path(self.files.get()))
+        pixel_size = self._set_pixel_size(table, options.pixel_size)
         size = self._box_size(table)
-        premultiplied = table.premultiplied if options.premultiplied == "auto" else options.premultiplied == "yes"
-        asked = (table.weights or "ctf") if options.weights == "auto" else options.weights
+        tags = table.particles.tags
+        premultiplied = bool(tags.premultiplied) if options.premultiplied == "auto" else options.premultiplied == "yes"
+        asked = (tags.weights or "ctf") if options.weights == "auto" else options.weights
         weights = asked if (table.ctf_files != "").all() else "none"
-        white = table.white is not False if options.white == "auto" else options.white == "yes"
+        white = tags.white is not False if options.white == "auto" else options.white == "yes"
         if weights == "none" and asked != "none":
             self.remark("The STAR file names no CTF volumes: the boxes are taken as measured everywhere.")
-        ids, positions = self._places(table, pixel_size)
-        known = ~np.isnan(table.rotations).any(axis=(1, 2))
+        particles = self._locate(table.particles)
+        for note in particles.notes:
+            self.remark(note)
+        rotations = np.full((len(particles), 3, 3), np.nan) if particles.rotations is None else particles.rotations
+        known = ~np.isnan(rotations).any(axis=(1, 2))
         frames = []
-        for name in dict.fromkeys(ids):
-            mine = ids == name
-            rotations = table.rotations[mine] if known.all() else None
-            frame = coordinates_frame(name, positions[mine], rotations)
+        for name in dict.fromkeys(particles.tomograms):
+            mine = particles.tomograms == name
+            frame = coordinates_frame(name, particles.positions[mine], rotations[mine] if known.all() else None)
             for k, axis in enumerate("xyz"):
-                frame[f"shift_{axis}"] = table.shifts[mine, k]
-            for column, values in table.columns.items():
-                frame[column] = values[mine]
+                frame[f"shift_{axis}"] = particles.shifts[mine, k]
+            for column in _COLUMNS & set(particles.columns):
+                frame[column] = particles.columns[column][mine]
             frame["file"], frame["index"] = table.files[mine], table.index[mine]
             frame["ctf_file"] = table.ctf_files[mine] if weights != "none" else ""
             frames.append(frame)
@@ -128,7 +132,7 @@ class ImportSubtomograms(EmtomoProtocol):
     # --- helpers ---
 
     @staticmethod
-    def _box_size(table: ParticleTable) -> int:
+    def _box_size(table: Subtomograms) -> int:
         """Return the edge of the boxes; every file must hold boxes of it."""
         from emtomo.io import mrc
 
@@ -138,32 +142,41 @@ class ImportSubtomograms(EmtomoProtocol):
             open_boxes(file, size)
         return size
 
-    def _places(self, table: ParticleTable, pixel_size: float) -> tuple[np.ndarray, np.ndarray]:
-        """Return for every particle its tomogram's id and its position in Å."""
-        plain = [names.stem(str(name)) if name else "unknown" for name in table.names]
-        ids = np.array(plain, object)
-        scale = 1.0 if table.centred else pixel_size
-        positions = table.positions * scale
+    def _set_pixel_size(self, table: Subtomograms, given: float | None) -> float:
+        """Return the pixel size of the boxes: the form's, the STAR file's, or that of the boxes' own headers."""
+        from emtomo.io import mrc
+
+        if given:
+            table.particles.set_pixel_size(given, of="boxes")
+        if table.pixel_size is None:
+            headers = {round(mrc.read_header(file).pixel_size, 4) for file in dict.fromkeys(table.files)}
+            if len(headers) != 1 or not max(headers) > 0:
+                raise EmtomoError(f"{self.files.get()} does not say the pixel size of the boxes; give it.")
+            table.particles.set_pixel_size(headers.pop(), of="boxes")
+            self.remark(f"The pixel size of the boxes is that of their headers, {table.pixel_size:g} Å.")
+        assert table.pixel_size is not None
+        return table.pixel_size
+
+    def _locate(self, particles: ParticleList) -> ParticleList:
+        """Return the particles with the tomograms' ids, in Å from the tomograms' centres."""
         tomograms: SetOfTomograms | None = None
         if not self.input_tomograms.pointsNone():
             tomograms = self.input_tomograms.get()
+        alone = tomograms.tomogram_ids()[0] if tomograms is not None and len(tomograms) == 1 else "unknown"
+        plain = [names.stem(str(name)) if name else alone for name in particles.tomograms]
+        particles.tomograms = np.array(plain, object)
         if tomograms is None:
-            if not table.centred:
+            if particles.unit != "angstrom":
                 self.remark(
                     "Without tomograms, positions are from the first voxel instead of the centre: do not mix them "
                     "with other sets."
                 )
-            return ids, positions
-        found, missing, _ = names.match_names(list(dict.fromkeys(ids)), tomograms.tomogram_ids())
+            return convert_frame(particles, "angstrom", particles.origin)
+        found, missing, _ = names.match_names(list(dict.fromkeys(particles.tomograms)), tomograms.tomogram_ids())
         if missing:
             raise EmtomoError(
                 f"The project has no tomogram for the particles of {', '.join(missing)}; it has "
                 f"{', '.join(tomograms.tomogram_ids())}."
             )
-        if not table.centred:
-            step = tomograms.pixel_size.get()
-            for name, tomogram_id in found.items():
-                mine = ids == name
-                middle = centre(tomograms.shape(tomogram_id))[::-1] * step
-                positions[mine] = table.positions[mine] * step - middle
-        return np.array([found[name] for name in ids], object), positions
+        particles.tomograms = np.array([found[name] for name in particles.tomograms], object)
+        return convert_frame(particles, "angstrom", "centre", volumes=sizes_of(tomograms))

@@ -51,7 +51,7 @@ def picture_of_points(path: Path, tomogram: Path, png: Path, pixel_size: float |
     chosen = picks.select(mine)
     chosen.tomograms = np.full(len(chosen), tomogram.name, object)
     if pixel_size:
-        chosen.pixel_size = np.full(len(chosen), pixel_size)
+        chosen.set_pixel_size(pixel_size)
     here = convert_frame(chosen, "angstrom", "centre", volumes=sizes)
     voxels = to_voxels(here.centres, volume.shape, size)
     inside = ((voxels >= 0) & (voxels < volume.shape)).all(axis=1)

@@ -7,7 +7,8 @@ import pytest
 from emtomo.compute.rotations import angle_between, random_rotations
 from emtomo.errors import FormatError
 from emtomo.io import mrc
-from emtomo.io.particles_star import read_particles, write_particles
+from emtomo.io.particles_star import read_subtomograms, write_particles
+from emtomo.io.star import read_blocks, write_blocks
 from emtomo.io.weights import read_weights
 
 
@@ -35,13 +36,15 @@ def written(folder, n=6, **changes):
 
 def test_what_is_written_is_read_back(tmp_path):
     path, frame, rotations = written(tmp_path)
-    table = read_particles(path)
-    assert angle_between(table.rotations, rotations).max() < 1e-4
-    assert np.allclose(table.shifts, frame[["shift_x", "shift_y", "shift_z"]], atol=1e-5)
-    assert np.allclose(table.positions, frame[["coordinate_x", "coordinate_y", "coordinate_z"]], atol=1e-5)
+    table = read_subtomograms(path)
+    found = table.particles
+    assert angle_between(found.rotations, rotations).max() < 1e-4
+    assert found.shift_unit == "angstrom"
+    assert np.allclose(found.shifts, frame[["shift_x", "shift_y", "shift_z"]], atol=1e-5)
+    assert np.allclose(found.positions, frame[["coordinate_x", "coordinate_y", "coordinate_z"]], atol=1e-5)
     assert table.files.tolist() == frame["file"].tolist()
-    assert table.columns["half"].tolist() == frame["half"].tolist()
-    assert (table.pixel_size, table.premultiplied, table.optics["voltage"]) == (5.0, False, 200.0)
+    assert found.columns["half"].tolist() == frame["half"].tolist()
+    assert (table.pixel_size, found.tags.premultiplied, table.optics["voltage"]) == (5.0, False, 200.0)
     assert set(table.ctf_files) == {str(tmp_path / "ctf.mrc")}
 
 
@@ -61,7 +64,7 @@ def test_angles_are_relions_matrix(tmp_path):
         [-sc * cb * ca - cc * sa, -sc * cb * sa + cc * ca, sc * sb],
         [sb * ca, sb * sa, cb],
     ]
-    assert np.allclose(matrix, read_particles(path).rotations[0], atol=1e-5)
+    assert np.allclose(matrix, read_subtomograms(path).particles.rotations[0], atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -75,29 +78,33 @@ def test_faults_are_told_with_file_and_row(tmp_path, old, new, told):
     path, _, _ = written(tmp_path)
     path.write_text(path.read_text().replace(old, new))
     with pytest.raises(FormatError, match=told):
-        read_particles(path)
+        read_subtomograms(path)
 
 
 def test_numbers_pixel_sizes_and_dimensions_are_checked(tmp_path):
     path, _, _ = written(tmp_path)
     good = path.read_text()
     with pytest.raises(FormatError, match="nothing.star"):
-        read_particles(tmp_path / "nothing.star")
+        read_subtomograms(tmp_path / "nothing.star")
     lines = good.splitlines()
     k = next(i for i, line in enumerate(lines) if line.startswith("opticsGroup1"))
     cells = lines[k].split("\t")
     word = [*lines[:k], "\t".join([*cells[:5], "wide", *cells[6:]]), *lines[k + 1 :]]
     path.write_text("\n".join(word))
-    with pytest.raises(FormatError, match="block optics: rlnImagePixelSize must be a finite number"):
-        read_particles(path)
-    two = [*lines[: k + 1], "\t".join([cells[0], "2", *cells[2:5], "7.000000", *cells[6:]]), *lines[k + 1 :]]
-    path.write_text("\n".join(two))
+    with pytest.raises(FormatError, match="rlnImagePixelSize must be a finite number above 0"):
+        read_subtomograms(path)
+    path.write_text(good)
+    blocks = read_blocks(path)
+    other = blocks["optics"].assign(rlnOpticsGroup=2, rlnImagePixelSize=7.0)
+    blocks["optics"] = pd.concat([blocks["optics"], other], ignore_index=True)
+    blocks["particles"]["rlnOpticsGroup"] = [1, 2] * 3
+    write_blocks(path, blocks)
     with pytest.raises(FormatError, match=r"several pixel sizes \(5, 7 Å\)"):
-        read_particles(path)
+        read_subtomograms(path)
     flat = [*lines[:k], "\t".join([*cells[:7], "2", *cells[8:]]), *lines[k + 1 :]]
     path.write_text("\n".join(flat))
     with pytest.raises(FormatError, match="subtomograms are 3D boxes"):
-        read_particles(path)
+        read_subtomograms(path)
 
 
 def test_names_with_quotes_are_refused(tmp_path):

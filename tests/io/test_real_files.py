@@ -163,5 +163,5 @@ def test_relion_4_gz(tmp_path):
     found = read(path)
     assert (found.format, len(found), len(set(found.tomograms))) == ("relion4", 1746, 13)
     assert_allclose(found.positions[0], [1700, 428, 944])
-    assert_allclose(found.shifts[0] * 1.971, [-1.260416, -2.364176, -3.783296], atol=1e-5)
+    assert_allclose(found.shifts[0], [-1.260416, -2.364176, -3.783296], atol=1e-5)
     assert found.tags.premultiplied is True

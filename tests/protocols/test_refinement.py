@@ -18,7 +18,7 @@ from emtomo.compute.symmetry import symmetric_angle
 from emtomo.engine.parameters import set_parameters
 from emtomo.engine.project import error_of
 from emtomo.io import mrc
-from emtomo.io.particles_star import read_particles, write_particles
+from emtomo.io.particles_star import read_subtomograms, write_particles
 from emtomo.objects import rotations_of
 from emtomo.objects.particle_source import particles_of
 from tests.compute.refinement.data import PIXEL, blobs, particles, turned_by, wedge
@@ -112,10 +112,10 @@ def test_the_whole_path_from_boxes_to_a_sharpened_map(bench, refined, data):
     assert np.corrcoef(mrc.read_volume(again.average.file.get()).ravel(), turned.ravel())[0, 1] > 0.9
     bench.run("symmetrize", "symmetrize", volume="align.volume", symmetry="C3")
     written = bench.run("export-particles-star", "export", subtomograms="refine.subtomograms")
-    table = read_particles(written._getExtraPath("particles.star"))
-    assert np.allclose(table.rotations, rotations_of(frame), atol=1e-5)
-    assert np.allclose(table.shifts, frame[["shift_x", "shift_y", "shift_z"]], atol=1e-5)
-    assert (table.weights, table.white) == ("ctf", True)
+    table = read_subtomograms(written._getExtraPath("particles.star"))
+    assert np.allclose(table.particles.rotations, rotations_of(frame), atol=1e-5)
+    assert np.allclose(table.particles.shifts, frame[["shift_x", "shift_y", "shift_z"]], atol=1e-5)
+    assert (table.particles.tags.weights, table.particles.tags.white) == ("ctf", True)
 
 
 @pytest.mark.parametrize("weights", ["ctf", "ctf_squared"])
