@@ -13,8 +13,9 @@ from emtomo.errors import EmtomoError
 from emtomo.io import formats
 from emtomo.io.convert import ConversionReport
 from emtomo.io.convert_tilts import write_series
-from emtomo.io.particles import ParticleList, Tags, VolumeGeometry
+from emtomo.io.particles import ParticleList, VolumeGeometry
 from emtomo.io.particles_star import box_columns, box_optics
+from emtomo.io.tags import Tags
 from emtomo.objects.coordinates import SetOfCoordinates3D
 from emtomo.objects.mesh import SetOfMeshes
 from emtomo.objects.rotation import ROTATION_COLUMNS, positions_of, rotations_of

@@ -9,7 +9,8 @@ import pandas as pd
 from scipy.spatial.transform import Rotation
 
 from emtomo.io import dynamo, formats, imod_tilts, mrc, relion_tilts, scipion_tilts, tiff, volumes, warp
-from emtomo.io.particles import ParticleList, Tags, VolumeGeometry
+from emtomo.io.particles import ParticleList, VolumeGeometry
+from emtomo.io.tags import Tags
 from emtomo.io.tilts import Tilts
 
 SIZES = {"TS_01": VolumeGeometry((512, 480, 200), 10.0), "TS_02": VolumeGeometry((511, 481, 201), 10.0)}
