@@ -1,0 +1,66 @@
+"""The images of a tilt series, read one at a time."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from emtomo.errors import EmtomoError
+from emtomo.io import mrc
+from emtomo.io.images import describe, read_any
+
+
+@dataclass
+class TiltImages:
+    """Images of a table of tilts; called with a tilt's number from 0 it returns its (y, x) image as float32.
+
+    Attributes
+    ----------
+    table : DataFrame
+        Columns of ``IMAGE_FIELDS``.
+    column : str
+        ``file``, ``odd_file`` or ``even_file``.
+    """
+
+    table: pd.DataFrame
+    column: str = "file"
+    _stacks: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def has_all(self) -> bool:
+        """Return whether every image has a file in this column."""
+        return bool(len(self.table) and self.table[self.column].map(bool).all())
+
+    def size(self) -> tuple[int, int]:
+        """Return rows and columns of the first image, from its file's header."""
+        shape = describe(self._path(0)).shape
+        return shape[1], shape[2]
+
+    def _path(self, t: int) -> Path:
+        name = self.table[self.column].iloc[t]
+        if not name:
+            raise EmtomoError(f"tilt {t + 1} has no {self.column.replace('_', ' ')}.")
+        return Path(str(name))
+
+    def __call__(self, t: int) -> np.ndarray:
+        """Return one image.
+
+        Raises
+        ------
+        EmtomoError
+            If its file has no such image.
+        """
+        path = self._path(t)
+        stack = self._stacks.get(str(path))
+        if stack is None:
+            stack = mrc.open_volume(path) if describe(path).format == "mrc" else read_any(path)
+            if len(self._stacks) > 4 or len(stack) == 1:
+                self._stacks.clear()
+            self._stacks[str(path)] = stack
+        index = int(self.table["index"].iloc[t] or 0)
+        if not 0 <= index < len(stack):
+            raise EmtomoError(f"{path}: tilt {t + 1} should be image {index + 1}, and there are {len(stack)}.")
+        return np.asarray(stack[index], np.float32)
