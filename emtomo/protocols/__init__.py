@@ -25,6 +25,7 @@ from emtomo.protocols.pick_manually import PickManually
 from emtomo.protocols.pick_vectorial import PickVectorial
 from emtomo.protocols.postprocess import PostProcess
 from emtomo.protocols.reconstruct_average import ReconstructAverage
+from emtomo.protocols.reconstruct_tomograms import ReconstructTomograms
 from emtomo.protocols.refine_poses import RefinePoses
 from emtomo.protocols.select_subset import SelectSubset
 from emtomo.protocols.simulate_tomograms import SimulateTomograms
@@ -56,6 +57,7 @@ __all__ = [
     "PickVectorial",
     "PostProcess",
     "ReconstructAverage",
+    "ReconstructTomograms",
     "RefinePoses",
     "SelectSubset",
     "SimulateTomograms",

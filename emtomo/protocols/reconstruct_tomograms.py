@@ -24,16 +24,23 @@ class TomogramSizeOptions:
 
     pixel_size: Annotated[
         float,
-        Param("Pixel size", "Of the tomograms; need not be a multiple of the images'. 0: that of the images.", unit="Å", ge=0),
+        Param(
+            "Pixel size",
+            "Of the tomograms; need not be a multiple of the images'. 0: that of the images.",
+            unit="Å",
+            ge=0,
+        ),
     ] = 10.0
     thickness: Annotated[
         float, Param("Thickness", "Along z; 0: as the tilt series' metadata say.", unit="Å", ge=0, le=100000)
     ] = 0.0
     width: Annotated[
-        float, Param("Width", "Along x; 0: as the metadata say, else as wide as the images.", unit="Å", ge=0, expert=True)
+        float,
+        Param("Width", "Along x; 0: as the metadata say, else as wide as the images.", unit="Å", ge=0, expert=True),
     ] = 0.0
     height: Annotated[
-        float, Param("Height", "Along y; 0: as the metadata say, else as high as the images.", unit="Å", ge=0, expert=True)
+        float,
+        Param("Height", "Along y; 0: as the metadata say, else as high as the images.", unit="Å", ge=0, expert=True),
     ] = 0.0
     half_tomograms: Annotated[
         bool,
