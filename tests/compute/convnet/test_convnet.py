@@ -51,6 +51,7 @@ def references(scene, good: int = 6, bad: int = 6) -> References:
     return References([(slabs, place) for place in chosen], np.arange(len(chosen)) < good)
 
 
+@pytest.mark.slow  # trains a network
 def test_balls_are_found_and_neither_small_ones_nor_the_sheet(scene):
     refs = references(scene)
     losses = []
@@ -68,7 +69,7 @@ def test_balls_are_found_and_neither_small_ones_nor_the_sheet(scene):
 def test_the_same_seed_gives_the_same_network(scene):
     refs, states = references(scene), []
     for seed in (5, 5, 6):
-        network = train(refs, TrainOptions(seed=seed, iterations=2, copies=16))
+        network = train(refs, TrainOptions(seed=seed, iterations=1, copies=16))
         states.append(torch.cat([p.detach().ravel() for p in network.parameters()]).numpy())
     np.testing.assert_array_equal(states[0], states[1])
     assert np.abs(states[0] - states[2]).max() > 0.01

@@ -34,7 +34,7 @@ def found_in(volume, model=MODEL, peaks=None, white=True, **options):
     return match.places.take(chosen(match.places, match.cells, model.radius, peaks or PeakOptions())), match
 
 
-@pytest.mark.parametrize("exhaustive", [False, True])
+@pytest.mark.parametrize("exhaustive", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_every_copy_is_found_and_nothing_else(exhaustive):
     volume = tomogram(SHAPE, PLACES, TURNS, 0.12, 7)
     found, match = found_in(volume, exhaustive=exhaustive, angular_step=18)
@@ -46,6 +46,7 @@ def test_every_copy_is_found_and_nothing_else(exhaustive):
     assert np.median(angles(found.rotations[true], TURNS[index[true]])) < 4
 
 
+@pytest.mark.slow  # scans a tomogram two or three times
 def test_noise_gives_as_many_false_alarms_as_asked():
     counts = []
     for seed in range(3):
@@ -55,6 +56,7 @@ def test_noise_gives_as_many_false_alarms_as_asked():
     assert 1 <= np.mean(counts) <= 8
 
 
+@pytest.mark.slow  # scans a tomogram two or three times
 def test_another_molecule_falls_behind():
     other = blobs(25, seed=11, count=40)
     volume = tomogram(SHAPE, PLACES[:5], TURNS[:5], 0.1, 7)
@@ -80,6 +82,7 @@ def test_symmetry_searches_less_and_finds_the_same():
     assert np.median(symmetric_angle(found.rotations[distance < 3], TURNS[index[distance < 3]], "C4")) < 4
 
 
+@pytest.mark.slow  # scans a tomogram two or three times
 def test_wrong_contrast_is_noticed_and_dark_particles_are_found():
     volume = tomogram(SHAPE, PLACES, TURNS, 0.3, 7)
     assert not found_in(volume)[1].inverted
@@ -90,6 +93,7 @@ def test_wrong_contrast_is_noticed_and_dark_particles_are_found():
     assert (cKDTree(found.positions).query(PLACES)[0] < 1).all() and len(found) <= 11
 
 
+@pytest.mark.slow  # scans a tomogram two or three times
 def test_random_phases_and_plain_filters_find_the_copies_too():
     volume = tomogram(SHAPE, PLACES, TURNS, 0.1, 7)
     for options in (
@@ -122,6 +126,7 @@ def test_numbers_and_distances_are_kept():
     assert cKDTree(far.positions).query_pairs(59.9) == set()
 
 
+@pytest.mark.slow  # scans a tomogram two or three times
 def test_tiles_do_not_change_the_picks():
     volume = tomogram(SHAPE, PLACES, TURNS, 0.1, 7)
     found = []

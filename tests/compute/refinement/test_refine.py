@@ -92,10 +92,10 @@ def test_global_refinement_needs_no_poses_and_no_grey_scale():
 
 def test_noise_shows_no_resolution_beyond_the_filter_of_the_reference():
     n = 28
-    boxes = np.random.default_rng(0).normal(size=(60, n, n, n)).astype(np.float32)
-    source = Particles(n, PIXEL, lambda i: boxes[i], [0] * 60, lambda k: np.ones((n, n, n // 2 + 1)), "none")
-    start = Poses(np.repeat(np.eye(3)[None], 60, 0), np.zeros((60, 3)), assign_halves(60, 1))
-    options = RefineOptions(initial_lowpass=60.0, mask_diameter=200.0, angular_step=10.0, max_iterations=6)
+    boxes = np.random.default_rng(0).normal(size=(40, n, n, n)).astype(np.float32)
+    source = Particles(n, PIXEL, lambda i: boxes[i], [0] * 40, lambda k: np.ones((n, n, n // 2 + 1)), "none")
+    start = Poses(np.repeat(np.eye(3)[None], 40, 0), np.zeros((40, 3)), assign_halves(40, 1))
+    options = RefineOptions(initial_lowpass=60.0, mask_diameter=200.0, angular_step=10.0, max_iterations=4)
     result = Refinement(source, start, blobs(n), options).run()
     # within one shell, over which the mask smears what the halves share
     assert n * PIXEL / result.resolution < n * PIXEL / 60.0 + 1

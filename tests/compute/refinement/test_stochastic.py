@@ -34,6 +34,7 @@ def against(model: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return fourier_shell_correlation(turn_boxes(model[None], found.rotations[:1], shift[None])[0], truth)
 
 
+@pytest.mark.slow  # grows a model from nothing
 @pytest.mark.parametrize("fourier", [True, False])
 def test_a_model_grows_from_random_orientations(fourier):
     made = StochasticModel(SOURCE, POSES, InitialModelOptions(fourier=fourier, **OPTIONS))
