@@ -4,6 +4,7 @@ The first run that a program starts begins this process; it ends with the progra
 in a session of its own, with nothing of another run in it. Nothing that takes threads has been used before the fork.
 """
 
+import contextlib
 import gc
 import json
 import os
@@ -128,7 +129,7 @@ def serve(number: int) -> list[str]:
         The socket's file descriptor.
     """
     _load()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no run that has ended stays a zombie
+    signal.signal(signal.SIGCHLD, _reap)
     gc.freeze()
     with socket.socket(fileno=number) as connection, connection.makefile("rb") as requests:
         for line in requests:
@@ -150,6 +151,13 @@ def _load() -> None:
     parallel = sys.modules.get("numba.np.ufunc.parallel")
     if threading.active_count() > 1 or getattr(parallel, "_is_initialized", False):
         sys.exit(1)
+
+
+def _reap(*_: object) -> None:
+    """Collect the runs that have ended, so that none stays a zombie."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            pass
 
 
 def _become_run(request: dict[str, Any]) -> list[str]:

@@ -90,6 +90,7 @@ def test_global_refinement_needs_no_poses_and_no_grey_scale():
     assert result.metrics[-1].orientations < 100
 
 
+@pytest.mark.slow  # searches all orientations in four iterations
 def test_noise_shows_no_resolution_beyond_the_filter_of_the_reference():
     n = 28
     boxes = np.random.default_rng(0).normal(size=(40, n, n, n)).astype(np.float32)
