@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
-.PHONY: demo test lint warm fuzz bench peers nn core docs lock clean python
+.PHONY: demo install test lint warm fuzz bench peers nn core docs lock clean python
 
 demo: $(STAMP)
 	rm -rf emtomo-demo
@@ -40,12 +40,12 @@ bench: $(STAMP)
 # other programs' Python packages, which tests of file formats compare with; without them these tests are skipped
 peers: .peers/readers/.installed .peers/scipion/.installed
 
-.peers/readers/.installed: tests/peers-readers.txt
+.peers/readers/.installed: tests/peers-readers.txt | python
 	$(PYTHON) -m venv .peers/readers
 	.peers/readers/bin/pip install --disable-pip-version-check --quiet -r tests/peers-readers.txt
 	touch $@
 
-.peers/scipion/.installed:
+.peers/scipion/.installed: | python
 	$(PYTHON) -m venv .peers/scipion
 	.peers/scipion/bin/pip install --disable-pip-version-check --quiet scipion-em-tomo==3.12.4
 	touch $@
@@ -80,6 +80,8 @@ docs: $(STAMP) .venv-docs/.installed
 	.venv-docs/bin/python -m pip install --disable-pip-version-check --quiet --upgrade "pip>=25.1"
 	.venv-docs/bin/python -m pip install --disable-pip-version-check --quiet --group docs
 	touch $@
+
+install: $(STAMP)
 
 # what the windows and the environment need of Debian: said before minutes of installing
 python:
