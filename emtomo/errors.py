@@ -1,6 +1,20 @@
 """Errors that a user can act upon: what must be, what was, and where."""
 
+import re
+
 LONGEST = 500
+# what moves a terminal's cursor, ends a line or turns the direction of writing
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def one_line(text: object) -> str:
+    """Return words that somebody else wrote as one line that a terminal shows as it is."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", " ".join(str(text).split()))
+
+
+def plain_text(text: str) -> str:
+    """Return a text of several lines without codes that a terminal would obey."""
+    return _CONTROL.sub(lambda found: found[0] if found[0] in "\n\t" else "\N{REPLACEMENT CHARACTER}", text)
 
 
 class EmtomoError(ValueError):
@@ -21,8 +35,8 @@ class FormatError(EmtomoError):
     def __init__(self, path: object, message: str, line: int | None = None) -> None:
         self.path = str(path)
         self.line = line
-        place = f"{path}, line {line}" if line is not None else f"{path}"
-        told = " ".join(message.split())  # words of a damaged file may be long and hold line breaks
+        place = f"{one_line(path)}, line {line}" if line is not None else one_line(path)
+        told = one_line(message)  # words of a damaged file may be long and hold line breaks
         super().__init__(f"{place}: {told if len(told) < LONGEST else told[:LONGEST] + ' …'}")
         self._given = (path if isinstance(path, str) else str(path), message, line)
 

@@ -1,4 +1,4 @@
-"""The ``emtomo`` command: thin run_actions over engine, io and viewers.
+"""The ``emtomo`` command: thin verbs over engine, io and viewers.
 
 Exit status: 0 done, 1 a run failed, 2 bad usage. Messages go to stderr, results to stdout.
 """
@@ -9,7 +9,7 @@ import typer
 
 import emtomo.engine  # noqa: F401  the environment must be prepared before pyworkflow is imported
 from emtomo.cli import demo, doctor, files, protocols, results, runs, windows
-from emtomo.errors import EmtomoError
+from emtomo.errors import EmtomoError, one_line
 
 app = typer.Typer(
     name="emtomo",
@@ -28,7 +28,7 @@ def main() -> None:
     try:
         app()
     except EmtomoError as error:
-        print(f"emtomo: {error}", file=sys.stderr)  # noqa: T201
+        print(f"emtomo: {one_line(error)}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
     except KeyboardInterrupt:
         print("emtomo: stopped watching; runs that have started go on.", file=sys.stderr)  # noqa: T201

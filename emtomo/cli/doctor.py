@@ -7,11 +7,12 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from emtomo.cli.output import result
-from emtomo.errors import EmtomoError
+from emtomo.errors import EmtomoError, one_line
 
 _PACKAGES = (
     "scipion-pyworkflow",
@@ -32,10 +33,35 @@ _OPTIONAL = {
 }
 
 
-def doctor() -> None:
-    """Tell versions, threads, GPU, display and queue of this machine, and what is missing."""
-    for line in findings():
+def doctor(
+    project: Annotated[Path | None, typer.Argument(metavar="[PROJECT]", help="A project to look through.")] = None,
+) -> None:
+    """Tell versions, threads, GPU, display and queue of this machine, or what is damaged in a project."""
+    lines = list(findings() if project is None else project_findings(project))
+    for line in lines:
         result(line)
+    if project is not None and any(line.startswith("--") for line in lines):
+        raise typer.Exit(1)
+
+
+def project_findings(project: Path) -> Iterator[str]:
+    """Yield one line for each run of a project; ``--`` marks what is damaged, and says how to mend it."""
+    from emtomo.engine.damage import damage_of_run, mend
+    from emtomo.engine.project import EmtomoProject, error_of
+
+    opened = EmtomoProject.open(project)
+    if Path(opened.path, "settings.sqlite.damaged").exists():
+        yield "--  settings.sqlite was damaged and put aside as settings.sqlite.damaged: delete it"
+    for run in opened.runs_now():
+        name = f"{run.strId()} {one_line(run.getObjLabel())}"
+        if not hasattr(run, "outputs"):
+            yield f"--  {name}: its protocol {one_line(run.getClassName())} is not installed"
+        elif damage_of_run(run):
+            yield f"--  {name}: {one_line('; '.join(damage_of_run(run)))}: {mend(run)}"
+        elif run.isFailed():
+            yield f"--  {name}: failed: {one_line(error_of(run))}: emtomo resume goes on with it"
+        else:
+            yield f"ok  {name}: {run.getStatus()}"
 
 
 def findings() -> Iterator[str]:

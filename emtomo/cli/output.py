@@ -11,6 +11,7 @@ from pyworkflow.protocol import Protocol
 
 from emtomo.engine.project import error_of, progress_of
 from emtomo.engine.queues import said_by_queue
+from emtomo.errors import one_line, plain_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,17 +28,17 @@ def messages() -> "Console":
 
 def result(text: str) -> None:
     """Write one line to stdout."""
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(plain_text(text) + "\n")
 
 
 def result_json(value: Any) -> None:
     """Write a value as JSON to stdout."""
-    result(json.dumps(value, ensure_ascii=False, indent=1))
+    sys.stdout.write(json.dumps(value, ensure_ascii=True, indent=1) + "\n")
 
 
 def say(text: str) -> None:
     """Write one message to stderr."""
-    messages().print(text)
+    messages().print(plain_text(text))
 
 
 class Watcher:
@@ -85,11 +86,11 @@ class Watcher:
                 if not run.isActive():
                     self._end(i, run, status)
                 elif waits or not messages().is_terminal:
-                    say(f"{run.getObjLabel()}: {status}")
+                    say(f"{one_line(run.getObjLabel())}: {status}")
 
     def _bar(self, i: int, run: Protocol) -> None:
         if i not in self._tasks:
-            self._tasks[i] = self._bars.add_task(run.getObjLabel(), total=1.0)
+            self._tasks[i] = self._bars.add_task(one_line(run.getObjLabel()), total=1.0)
         state = progress_of(run)
         if state and state.get("total") and state["time"] >= self._started[i] - 60:
             self._bars.update(self._tasks[i], completed=state["done"] / state["total"])
@@ -101,8 +102,8 @@ class Watcher:
             return
         seconds = time.time() - self._started[i] if i in self._started else 0.0
         if status == "finished":
-            say(f"{run.getObjLabel()}: finished in {seconds:.1f} s")
+            say(f"{one_line(run.getObjLabel())}: finished in {seconds:.1f} s")
             for line in run._summary():
-                say(f"    {line}")
+                say(f"    {one_line(line)}")
         else:
-            say(f"{run.getObjLabel()}: {status}: {error_of(run)}")
+            say(f"{one_line(run.getObjLabel())}: {status}: {error_of(run)}")

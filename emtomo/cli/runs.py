@@ -9,12 +9,13 @@ from pyworkflow.protocol import Protocol
 from emtomo.cli.executors import QUEUE, Executor, QueueName, QueueSettings, check_executor, set_executor
 from emtomo.cli.output import Watcher, result, result_json, say
 from emtomo.engine.cluster import trust
+from emtomo.engine.damage import damage_of_run, mend
 from emtomo.engine.parameters import protocol_named, set_parameters
 from emtomo.engine.project import EmtomoProject, error_of, progress_of
 from emtomo.engine.queues import NewProject, check_queue, launch_log, said_by_queue
 from emtomo.engine.runner import out_of_date, run_all
-from emtomo.engine.templates import add_workflow, export_workflow, read_template
-from emtomo.errors import EmtomoError, ProjectError
+from emtomo.engine.templates import add_workflow, check_template, export_workflow, read_template
+from emtomo.errors import EmtomoError, ProjectError, one_line
 
 ProjectFolder = Annotated[Path, typer.Argument(metavar="PROJECT", help="Folder of the project.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Id or label of a run.")]
@@ -80,6 +81,7 @@ def workflow(
     parsed.filled(values, folder)  # complain before a project is made
     check_executor(executor)
     queue_values = key_values(queue_settings or [])
+    check_template(parsed)
     exists = (project / EmtomoProject.getDbName()).exists()
     opened = EmtomoProject.open(project) if exists else None
     if executor == QUEUE or queue or queue_values:
@@ -110,7 +112,7 @@ def status(project: ProjectFolder, as_json: Json = False) -> None:
     opened = EmtomoProject.open(project)
     runs = opened.runs_now()
     old = {one.getObjId() for one in out_of_date(runs)}
-    rows = [{**_row(one), "out_of_date": one.getObjId() in old} for one in runs]
+    rows = [{**_row(one), "out_of_date": one.getObjId() in old, "damage": damage_of_run(one)} for one in runs]
     if as_json:
         result_json(rows)
         return
@@ -118,9 +120,9 @@ def status(project: ProjectFolder, as_json: Json = False) -> None:
         told = f"  {row['progress']:.0%}" if row["progress"] is not None and row["status"] == "running" else ""
         told += "  (out of date)" if row["out_of_date"] else ""
         told += f"  ({row['queue']})" if row["queue"] else ""
-        result(f"{row['id']:>5}  {row['status']:<10}{told}  {row['label']}  ({row['protocol']})")
-        if row["error"]:
-            result(f"       {row['error']}")
+        result(f"{row['id']:>5}  {row['status']:<10}{told}  {one_line(row['label'])}  ({one_line(row['protocol'])})")
+        for sentence in [row["error"]] if row["error"] else row["damage"]:
+            result(f"       {one_line(sentence)}")
 
 
 def outputs(project: ProjectFolder, as_json: Json = False) -> None:
@@ -135,7 +137,7 @@ def outputs(project: ProjectFolder, as_json: Json = False) -> None:
         result_json(rows)
         return
     for row in rows:
-        result(f"{row['run']}.{row['output']}  {row['summary']}")
+        result(f"{one_line(row['run'])}.{row['output']}  {one_line(row['summary'])}")
 
 
 def log(project: ProjectFolder, name: RunName) -> None:
@@ -143,7 +145,7 @@ def log(project: ProjectFolder, name: RunName) -> None:
     opened = EmtomoProject.open(project)
     found = opened.find(name)
     for path in (found.getStdoutLog(), found.getStderrLog(), launch_log(found)):
-        if Path(path).exists():
+        if Path(path).is_file():
             result(Path(path).read_text(encoding="utf8", errors="replace").rstrip())
 
 
@@ -181,6 +183,12 @@ def resume(
     else:
         old = {one.getObjId() for one in out_of_date(everything)}
         chosen = [one for one in everything if one.getObjId() in old or not (one.isFinished() or one.isActive())]
+    damaged = [one for one in everything if damage_of_run(one)] if not (names or restart) else []
+    for one in damaged:
+        say(f"{one.getObjLabel()}: {'; '.join(damage_of_run(one))}: {mend(one)}.")
+    chosen = [one for one in chosen if one not in damaged]
+    if not chosen and damaged:
+        raise typer.Exit(1)
     if not chosen:
         say("Every run is finished and up to date, or running.")
         return

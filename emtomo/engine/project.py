@@ -1,6 +1,5 @@
 """A project: a folder with runs, opened by one process at a time for writing."""
 
-import json
 import re
 import time
 from collections.abc import Iterator
@@ -17,14 +16,17 @@ from pyworkflow.utils import getHostFullName
 
 import emtomo.engine  # noqa: F401  the environment must be prepared before pyworkflow is imported
 from emtomo.engine.cluster import ClusterOptions, untrusted_address
+from emtomo.engine.damage import check_databases, damage_of_file
 from emtomo.engine.launcher import PROCESS, install, is_alive, is_lock
 from emtomo.engine.plugin import Domain
 from emtomo.engine.protocol import PROGRESS
 from emtomo.engine.queues import in_queue, launch_log
 from emtomo.engine.run_folder import check_project_folder, check_run_folder
-from emtomo.errors import ProjectError
+from emtomo.engine.state import read_json
+from emtomo.errors import ProjectError, one_line
 
 ENDING_SECONDS = 20.0
+START_SECONDS = 20.0  # between a run's launch and the first word of its process
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -58,6 +60,7 @@ class EmtomoProject(Project):
         if not (folder / cls.getDbName()).exists():
             raise ProjectError(f"{folder} is not a project: it has no {cls.getDbName()}.")
         check_project_folder(folder)
+        check_databases(folder)
         install()
         project = cls(Domain, str(folder))
         with clear_messages(folder):
@@ -97,8 +100,8 @@ class EmtomoProject(Project):
         ProjectError
             If the project has a run of that label, or the label is a number or holds a dot.
         """
-        if label.isdigit() or "." in label or not label.strip():
-            raise ProjectError(f"A label must not be empty, a number, or hold a dot; got {label!r}.")
+        if label.isdigit() or "." in label or not label.strip() or one_line(label) != label.strip():
+            raise ProjectError(f"A label must not be empty, a number, several lines, or hold a dot; got {label!r}.")
         if label in {run.getObjLabel() for run in self.runs_now()}:
             raise ProjectError(f"This project has a run labelled {label!r} already; labels are unique.")
         run = self.newProtocol(protocol_class)
@@ -186,10 +189,10 @@ class EmtomoProject(Project):
         A process of another machine cannot be seen from here and counts as
         alive; a process that only took over the number does not.
         """
-        pid = protocol.getPid()
+        process = self._process_record(protocol)
+        pid = protocol.getPid() or process.get("pid") or 0
         if pid == 0 or not protocol.isActive() or protocol.isInteractive():
             return True
-        process = self._process_record(protocol)
         host = process.get("host") or protocol.getHostFullName() or getHostFullName()
         if host != getHostFullName():
             return True
@@ -205,14 +208,41 @@ class EmtomoProject(Project):
     def checkJobId(self, protocol: Protocol) -> bool:
         """Return whether the job of an active run is in its queue; mark the run as failed if not."""
         jobs = protocol.getJobIds()
-        if not jobs or not protocol.isActive() or protocol.isInteractive():
+        if not protocol.isActive() or protocol.isInteractive():
             return True
+        if not jobs:
+            return self._begins(protocol)
         if in_queue(protocol.getHostConfig(), int(jobs[0])) or self._ended_by_itself(protocol):
             return True
         protocol.setFailed(
             f"Job {jobs[0]} of this run is no longer in the queue and reported no result; {self._last_words(protocol)}"
         )
         return False
+
+    def _begins(self, protocol: Protocol) -> bool:
+        """Return whether a run without process and job is about to begin; mark it as failed if nobody starts it.
+
+        Who started it may have been killed before the run's process was noted.
+        """
+        if self._process_record(protocol):
+            return self.checkPid(protocol)
+        database = Path(self.path, protocol.getDbPath())
+        if database.exists() and time.time() - database.stat().st_mtime < START_SECONDS:
+            return True
+        protocol.setFailed("The run was to be started and never began: who started it has ended. Resume it.")
+        return False
+
+    def _updateProtocol(self, protocol: Protocol, tries: int = 0, checkPid: bool = False) -> int:
+        """Read the state of an active run from its own database; one whose database is gone or damaged has failed."""
+        problem = damage_of_file(Path(self.path, protocol.getDbPath()))
+        if problem and protocol.isActive() and self._begins(protocol):
+            return 0
+        if problem and protocol.isActive():
+            protocol.setFailed(f"The run's own database {problem}; emtomo resume --restart makes it again.")
+        if problem:
+            self._storeProtocol(protocol)
+            return 0
+        return super()._updateProtocol(protocol, tries, checkPid)
 
     def _ended_by_itself(self, protocol: Protocol) -> bool:
         """Return whether the run's own database says how it ended; make the engine read that next time.
@@ -230,18 +260,20 @@ class EmtomoProject(Project):
         return ended
 
     def _process_record(self, protocol: Protocol) -> dict[str, Any]:
-        path = Path(self.path, protocol._getLogsPath(PROCESS))
-        return json.loads(path.read_text(encoding="utf8")) if path.exists() else {}
+        """Return number, start and host of the run's process, as it wrote them; empty where it did not, or not so."""
+        found = read_json(Path(self.path, protocol._getLogsPath(PROCESS)), {})
+        good = type(found.get("pid")) is int and isinstance(found.get("started"), int | float) and "host" in found
+        return found if good else {}
 
     def _last_words(self, protocol: Protocol) -> str:
         for name in (launch_log(protocol), protocol._getLogsPath("run.stderr")):
             path = Path(self.path, name)
-            raw = path.read_bytes() if path.exists() else b""
+            raw = path.read_bytes() if path.is_file() and not path.is_symlink() else b""  # no words of other files
             if name.endswith("run.stderr"):  # what an earlier try wrote is not why this one ended
                 raw = raw[int(self._process_record(protocol).get("stderr", 0)) :]
             lines = [line.strip() for line in raw.decode("utf8", errors="replace").split("\n") if line.strip()]
             if lines:
-                return f"its log ends with: {_ANSI.sub('', lines[-1])}"
+                return f"its log ends with: {one_line(_ANSI.sub('', lines[-1]))[:300]}"
         return "it was killed or the machine stopped."
 
 
@@ -253,19 +285,15 @@ def error_of(run: Protocol) -> str:
 
 def process_start(run: Protocol) -> float | None:
     """Return when the process of the present try of `run` began (seconds since 1970); None where that is not known."""
-    try:
-        return float(json.loads(Path(run._getLogsPath(PROCESS)).read_text(encoding="utf8"))["started"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    started = read_json(Path(run._getLogsPath(PROCESS)), {}).get("started")
+    return float(started) if isinstance(started, int | float) else None
 
 
 def progress_of(run: Protocol) -> dict[str, Any]:
     """Return what the run last said of its progress, empty if nothing."""
-    path = Path(run._getLogsPath(PROGRESS))
-    try:
-        return json.loads(path.read_text(encoding="utf8"))
-    except (OSError, ValueError):
-        return {}
+    found = read_json(Path(run._getLogsPath(PROGRESS)), {})
+    numbers = all(isinstance(found.get(name, 0), int | float) for name in ("done", "total", "time"))
+    return found if numbers else {}
 
 
 @contextmanager

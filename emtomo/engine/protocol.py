@@ -1,7 +1,6 @@
 """What every emtomo protocol shares: options, steps, honest resume, progress, provenance."""
 
 import functools
-import json
 import logging
 import os
 import threading
@@ -27,6 +26,7 @@ from emtomo.engine.identity import content_digest, note
 from emtomo.engine.provenance import PROVENANCE, parameters_of, write_provenance
 from emtomo.engine.remote_steps import PULSE, RemoteSteps, beating
 from emtomo.engine.run_folder import check_run_folder, path_in_run
+from emtomo.engine.state import read_json, write_json
 from emtomo.options import option_fields
 
 T = TypeVar("T")
@@ -175,7 +175,7 @@ class EmtomoProtocol(Protocol):
     def _remarks(self) -> list[str]:
         """Return what the user should know about the result, in sentences with numbers."""
         path = Path(self._getExtraPath("remarks.json"))
-        return json.loads(path.read_text(encoding="utf8")) if path.exists() else []
+        return [str(sentence) for sentence in read_json(path, [])]
 
     def _citations(self) -> list[str]:
         return list(self.CITATIONS)
@@ -265,7 +265,7 @@ class EmtomoProtocol(Protocol):
         old results in place.
         """
         path = Path(self._getExtraPath(FINGERPRINT))
-        before = json.loads(path.read_text(encoding="utf8")) if path.exists() else {}
+        before = read_json(path, {})
         now = self.fingerprint(before.get("noted"))
         unchanged = bool(before) and self._same(before, now)
         write_json(path, {**now, "noted": note(self._read_files())})
@@ -310,13 +310,15 @@ class EmtomoProtocol(Protocol):
     def out_of_date(self) -> bool:
         """Return whether a finished run's parameters or inputs are no longer those that its outputs were made from."""
         path = Path(self._getExtraPath(FINGERPRINT))
-        if not self.isFinished() or not path.exists():
+        before = read_json(path, {})
+        if not self.isFinished() or not before:
             return False
-        before = json.loads(path.read_text(encoding="utf8"))
         return not self._same(before, self.fingerprint(before.get("noted")))
 
     def _same(self, before: dict[str, Any], now: dict[str, Any]) -> bool:
         """Return whether two fingerprints mean the same result, also if one parameter is new and has its default."""
+        if not isinstance(before.get("parameters", {}), dict):
+            return False
         old = dict(before.get("parameters", {}))
         new = set(now["parameters"]) - set(old)
         if new:
@@ -326,7 +328,7 @@ class EmtomoProtocol(Protocol):
             return False
         if "noted" not in before:  # an older emtomo went by the files' times
             return bool(before.get("inputs") == [_stamp(file) for file in self._input_files()])
-        return bool(before["inputs"] == now["inputs"] and before["files"] == now["files"])
+        return bool(before.get("inputs") == now["inputs"] and before.get("files") == now["files"])
 
     # --- results ---
 
@@ -336,6 +338,9 @@ class EmtomoProtocol(Protocol):
             if isinstance(output, Set):
                 output.write()
                 output.close()
+        for name, output in outputs.items():
+            if isinstance(output, Set) and len(output) == 0:
+                self.remark(f"The output {name} is empty.")
         self._defineOutputs(**outputs)
         sources = source if isinstance(source, PointerList) else [source] if source is not None else []
         for output in outputs.values():
@@ -348,7 +353,7 @@ class EmtomoProtocol(Protocol):
         for sentence in sentences:
             log.info(sentence)
         path = Path(self._getExtraPath("remarks.json"))
-        old = json.loads(path.read_text(encoding="utf8")) if path.exists() else []
+        old = read_json(path, [])
         write_json(path, [*old, *(s for s in sentences if s not in old)])
 
     def forget_remarks(self) -> None:
@@ -364,14 +369,7 @@ class EmtomoProtocol(Protocol):
         path = Path(self._getLogsPath(PROGRESS))
         state = {"done": done, "total": total, "what": what, "time": now, "pid": os.getpid()}
         with _progress_lock:  # steps may run side by side
-            write_json(path, state)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write `value` under a temporary name, then rename it to `path`."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(value, ensure_ascii=False), encoding="utf8")
-    part.replace(path)
+            write_json(path, state, sync=False)
 
 
 def _stamp(file: str) -> list[Any]:
@@ -394,4 +392,4 @@ def _file_of(value: Any) -> str:
     return file.get() or "" if file is not None else ""
 
 
-__all__ = ["PROVENANCE", "EmtomoProtocol", "write_json"]
+__all__ = ["PROVENANCE", "EmtomoProtocol"]

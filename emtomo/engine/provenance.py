@@ -1,6 +1,5 @@
 """How an output came about: kept beside it, in words that outlive the program."""
 
-import json
 import platform
 import time
 from pathlib import Path
@@ -10,6 +9,7 @@ from pyworkflow.protocol import Protocol
 from pyworkflow.protocol.params import PointerParam
 
 from emtomo.engine.form import INPUT
+from emtomo.engine.state import read_json, write_json
 from emtomo.version import __version__
 
 PROVENANCE = "provenance.json"
@@ -54,13 +54,9 @@ def write_provenance(protocol: Protocol, started: float, ended: float) -> None:
         "started": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(started)),
         "seconds": round(ended - started, 3),
     }
-    path = Path(protocol._getPath(PROVENANCE))
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(record, ensure_ascii=False, indent=1), encoding="utf8")
-    part.replace(path)
+    write_json(Path(protocol._getPath(PROVENANCE)), record)
 
 
 def read_provenance(run_folder: str | Path) -> dict[str, Any]:
     """Return the record of a run, empty when there is none."""
-    path = Path(run_folder) / PROVENANCE
-    return json.loads(path.read_text(encoding="utf8")) if path.exists() else {}
+    return read_json(Path(run_folder) / PROVENANCE, {})

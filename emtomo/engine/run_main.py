@@ -12,9 +12,9 @@ from pyworkflow.utils import LoggingConfigurator, getHostFullName
 
 import emtomo.engine  # noqa: F401  prepares the environment
 from emtomo.engine.launcher import PROCESS, install
-from emtomo.engine.protocol import write_json
 from emtomo.engine.run_folder import check_run_folder
 from emtomo.engine.run_server import serve
+from emtomo.engine.state import write_json
 
 
 def main(arguments: list[str]) -> None:

@@ -6,9 +6,10 @@ tools open it. Values are matched by position: the columns of Objects must
 follow the rows of Classes.
 """
 
+import re
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -18,7 +19,7 @@ from pyworkflow.object import OBJECTS_DICT, OrderedObject, Set
 
 import emtomo.engine  # noqa: F401  the environment must be prepared before pyworkflow is imported
 from emtomo.engine.fields import Field, Fielded
-from emtomo.errors import EmtomoError
+from emtomo.errors import EmtomoError, one_line
 from emtomo.io.names import check_identifiers
 
 CHUNK = 50_000
@@ -161,11 +162,14 @@ class TableSet(Fielded, Set):
     @classmethod
     def open(cls, path: str | Path) -> Self:
         """Return the set stored at `path`, its own fields included."""
-        if not Path(path).exists():
+        if not Path(path).is_file():
             raise EmtomoError(f"{path}: there is no such set.")
-        found = cls(filename=str(path))
-        found.loadAllProperties()
-        found.close()
+        try:
+            found = cls(filename=str(path))
+            found.loadAllProperties()
+            found.close()
+        except Exception as error:  # the engine's mapper fails in many ways on what is no set
+            raise EmtomoError(f"{path}: the set cannot be read ({one_line(error)[:200]}).") from error
         found._mapperPath.set(f"{path}, ")  # where it is now, not where it was written from
         return found
 
@@ -196,8 +200,10 @@ class TableSet(Fielded, Set):
     def _read(self, names: list[str], group: str | None) -> Iterator[list[np.ndarray]]:
         """Yield the columns `names` in chunks of rows."""
         kinds = {field.name: field.kind for field in self.ITEM_TYPE.FIELDS}
-        with closing(sqlite3.connect(f"file:{_quoted(self.getFileName())}?mode=ro", uri=True)) as db:
+        with self._database() as db:
             column = dict(db.execute("SELECT label_property, column_name FROM Classes"))
+            if not all(re.fullmatch(r"c\d+", str(name)) for name in column.values()):
+                raise EmtomoError(f"{self.getFileName()}: the names of its columns are not those of a set.")
             known = [column.get(name, "NULL") for name in names]  # a set of an older version lacks newer columns
             query = f"SELECT {', '.join(known)} FROM Objects"
             arguments: tuple[str, ...] = ()
@@ -211,6 +217,20 @@ class TableSet(Fielded, Set):
                 for k in checked:
                     check_identifiers(set(columns[k]), names[k], self.getFileName())
                 yield [_from_sql(kinds[n], c) for n, c in zip(names, columns, strict=True)]
+
+    @contextmanager
+    def _database(self) -> Iterator[sqlite3.Connection]:
+        """Open the set's file for reading; what is wrong with it becomes one sentence."""
+        path = self.getFileName()
+        if not Path(path).is_file():
+            raise EmtomoError(f"{path}: the set's file is missing; resume the run that made it with --restart.")
+        try:
+            with closing(sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True)) as db:
+                yield db
+        except (sqlite3.Error, KeyError) as error:
+            raise EmtomoError(
+                f"{path}: the set cannot be read ({error}); resume the run that made it with --restart."
+            ) from error
 
     def items(self) -> Iterator[Item]:
         """Yield the items as objects that stay what they are (the engine refills one)."""
@@ -230,7 +250,13 @@ class TableSet(Fielded, Set):
         return f"{len(self)} {self.NOUN}"
 
     def __str__(self) -> str:
-        return self.summary()
+        path = self.getFileName()
+        if self._part is None and path and not Path(path).is_file():
+            return f"{path} is missing"
+        try:
+            return self.summary()
+        except (sqlite3.Error, OSError, ValueError, KeyError, IndexError) as error:  # one bad set hides no other
+            return f"cannot be read: {one_line(error)}"
 
 
 def _to_sql(field: Field, frame: pd.DataFrame) -> list[Any]:

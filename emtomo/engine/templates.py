@@ -17,7 +17,8 @@ from pyworkflow.protocol.params import PathParam
 from emtomo.engine.identity import stored_path
 from emtomo.engine.parameters import INTERNAL, attribute_name, protocol_named
 from emtomo.engine.project import EmtomoProject, clear_messages
-from emtomo.errors import FormatError, ProjectError
+from emtomo.errors import FormatError, ProjectError, one_line
+from emtomo.io.text import read_text
 
 SUFFIX = ".json.template"
 _VARIABLE = re.compile(r"~([^|~]*)\|([^|~]*)\|([0-6])\|([^|~]+)~")
@@ -88,13 +89,12 @@ def shipped() -> dict[str, Path]:
 
 def read_template(name: str | Path) -> Template:
     """Read the template `name`: a file, or the name of a shipped one."""
-    path = Path(name)
-    if not path.is_file():
-        known = shipped()
-        if str(name) not in known:
-            raise ProjectError(f"There is no template {name!s}; shipped ones: {', '.join(known)}.")
+    path, known = Path(name), shipped()
+    if str(name) in known:  # a file of that name may be anybody's
         path = known[str(name)]
-    lines = path.read_text(encoding="utf8").split("\n")
+    elif not path.is_file():
+        raise ProjectError(f"There is no template {name!s}; shipped ones: {', '.join(known)}.")
+    lines = read_text(path).split("\n")
     first = next((k for k, line in enumerate(lines) if line.strip().startswith("[")), None)
     if first is None:
         raise FormatError(path, "a template holds a JSON list of protocols; there is none.")
@@ -102,6 +102,8 @@ def read_template(name: str | Path) -> Template:
         protocols = json.loads("\n".join(lines[first:]))
     except json.JSONDecodeError as error:
         raise FormatError(path, f"not JSON: {error.msg}.", first + error.lineno) from None
+    except (RecursionError, ValueError):
+        raise FormatError(path, "not a template: brackets stand too deep, or a number is too long.") from None
     if not isinstance(protocols, list) or not all(isinstance(p, dict) for p in protocols):
         raise FormatError(path, "a template is a JSON list of protocols.", first + 1)
     template = Template(path.name.removesuffix(SUFFIX), "\n".join(lines[:first]).strip(), protocols)
@@ -116,11 +118,31 @@ def read_template(name: str | Path) -> Template:
     return template
 
 
+def check_template(template: Template) -> None:
+    """Check what a template asks for, before a project is changed for it.
+
+    Raises
+    ------
+    ProjectError
+        For a protocol or a parameter that there is not, or a label of more than one line.
+    """
+    for one in template.protocols:
+        cls = protocol_named(str(one["object.className"]))
+        blank = cls()
+        for key in one:
+            if "." not in key and not key.startswith("_") and key not in INTERNAL:
+                attribute_name(blank, key)
+        label = one.get("object.label", cls._label)
+        if not isinstance(label, str) or one_line(label) != " ".join(label.split(" ")):
+            raise ProjectError(f"The template {template.name} has a label that is not one line of text.")
+
+
 def add_workflow(project: EmtomoProject, template: Template, values: dict[str, str], folder: Path) -> list[Protocol]:
     """Save the template's protocols as runs of `project` and return them in the template's order.
 
     Labels that the project has already get a number behind them.
     """
+    check_template(template)
     filled = template.filled(values, folder)
     for one in filled:
         cls = protocol_named(one["object.className"])

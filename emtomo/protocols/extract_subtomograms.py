@@ -10,7 +10,8 @@ from pyworkflow.protocol.params import Form
 from emtomo.compute.extraction import ExtractOptions, box_starts, extract, fits, order_of_place
 from emtomo.compute.positions import to_voxels
 from emtomo.engine.lineage import upstream
-from emtomo.engine.protocol import EmtomoProtocol, write_json
+from emtomo.engine.protocol import EmtomoProtocol
+from emtomo.engine.state import write_json
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.objects import SetOfSubtomograms, SetOfTomograms, positions_of

@@ -9,9 +9,10 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 from markupsafe import Markup
 from pyworkflow.protocol import Protocol
 
+from emtomo.engine.damage import damage_of_run
 from emtomo.engine.project import EmtomoProject, error_of
 from emtomo.engine.provenance import parameters_of, read_provenance
-from emtomo.errors import EmtomoError
+from emtomo.errors import EmtomoError, one_line
 from emtomo.version import __version__
 from emtomo.viewers.graph import workflow_svg
 from emtomo.viewers.pictures import has_picture, picture_of_output
@@ -35,11 +36,23 @@ def write_report(project: EmtomoProject, path: Path, *, notes: list[str] | None 
             version=__version__,
             notes=notes or [],
             svg=Markup(workflow_svg(runs)),
-            runs=[_run_rows(run, Path(folder)) for run in runs],
+            runs=[_rows_or_problem(run, Path(folder)) for run in runs],
         )
     part = path.with_name(path.name + ".part")
     part.write_text(text, encoding="utf8")
     part.replace(path)
+
+
+def _rows_or_problem(run: Protocol, folder: Path) -> dict[str, Any]:
+    """Return what is shown of a run; of one that is damaged, what is wrong."""
+    try:
+        return {**_run_rows(run, folder), "problems": damage_of_run(run)}
+    except (EmtomoError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return {
+            "id": run.getObjId(), "label": run.getObjLabel(), "protocol": run.getClassName(), "status": run.getStatus(),
+            "error": f"cannot be shown: {one_line(error)}", "seconds": None, "started": "", "parameters": {},
+            "summary": [], "citations": [], "pictures": [], "problems": damage_of_run(run),
+        }  # fmt: skip
 
 
 def _run_rows(run: Protocol, folder: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import pandas as pd
 from emtomo.compute.geometry.models import MODELS
 from emtomo.compute.positions import from_voxels, to_voxels
 from emtomo.engine.launcher import is_alive
-from emtomo.engine.protocol import write_json
+from emtomo.engine.state import write_json
 from emtomo.errors import EmtomoError
 from emtomo.gui.core.picking import PickingSession
 from emtomo.objects import SetOfCoordinates3D, SetOfMeshes, SetOfTomograms, positions_of

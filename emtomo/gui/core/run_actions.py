@@ -19,10 +19,10 @@ from emtomo.engine.identity import stored_path
 from emtomo.engine.launcher import is_alive
 from emtomo.engine.parameters import INTERNAL, protocol_named, public_name, set_parameters
 from emtomo.engine.project import EmtomoProject, clear_messages
-from emtomo.engine.protocol import write_json
 from emtomo.engine.provenance import pointer_texts, read_provenance
 from emtomo.engine.queues import queue_of, set_queue, unset_queue
 from emtomo.engine.runner import parents_of
+from emtomo.engine.state import write_json
 from emtomo.engine.templates import Template, add_workflow
 from emtomo.errors import ProjectError
 from emtomo.gui.core.fields import field_of

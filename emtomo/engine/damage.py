@@ -1,0 +1,105 @@
+"""What is missing or damaged in a project, and how to mend it."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from pyworkflow.object import Set
+from pyworkflow.protocol import Protocol
+
+from emtomo.errors import EmtomoError, ProjectError
+
+DATABASE, SETTINGS = "project.sqlite", "settings.sqlite"
+_SQLITE = b"SQLite format 3\x00"
+
+
+def damage_of_file(path: Path) -> str:
+    """Return what is wrong with a sqlite file in words that follow its name; empty if nothing is seen."""
+    if not path.is_file():
+        return "is missing" if not path.exists() else "is no plain file"
+    with path.open("rb") as stream:
+        start = stream.read(16)
+    if start != _SQLITE:
+        return "is empty" if not start else "is no sqlite database"
+    return ""
+
+
+def check_databases(folder: Path) -> None:
+    """Check the databases of a project before the engine opens them.
+
+    Settings hold no results: damaged ones are put aside.
+
+    Raises
+    ------
+    ProjectError
+        If the project's own database is damaged.
+    """
+    path = folder / DATABASE
+    problem = damage_of_file(path) or _damage_inside(path)
+    if problem:
+        raise ProjectError(
+            f"{path} {problem}: the project cannot be opened. Put a copy of it in its place; the results are in "
+            f"{folder / 'Runs'}, each beside a provenance.json that says how it was made."
+        )
+    settings = folder / SETTINGS
+    if settings.exists() and (damage_of_file(settings) or _damage_inside(settings)):
+        settings.replace(settings.with_name(f"{SETTINGS}.damaged"))
+
+
+def _damage_inside(path: Path) -> str:
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=1)) as db:
+            tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            if "Objects" not in tables:
+                return "has no table of objects"
+            db.execute("SELECT * FROM Objects LIMIT 1").fetchall()
+    except sqlite3.OperationalError:  # somebody writes, or it needs its journal
+        return ""
+    except sqlite3.DatabaseError as error:
+        return f"is damaged ({error})"
+    return ""
+
+
+def damage_of_run(run: Protocol) -> list[str]:
+    """Return what is gone of a finished run, in sentences; none where all is there."""
+    if not run.isFinished():
+        return []
+    folder = Path(run.getWorkingDir())
+    if not folder.is_dir():
+        return [f"its folder {folder} is gone"]
+    return [sentence for name, value in _outputs(run) for sentence in damage_of_output(name, value)]
+
+
+def damage_of_output(name: str, value: Any) -> Iterator[str]:
+    """Yield what is wrong with the files of an output."""
+    if isinstance(value, Set):
+        path = Path(value.getFileName() or "")
+        problem = damage_of_file(path)
+        if problem:
+            yield f"{name}: {path} {problem}"
+            return
+        try:
+            len(value)
+            value.frame(["file"]) if hasattr(value, "frame") and "file" in _columns(value) else None
+        except (EmtomoError, sqlite3.Error) as error:
+            yield f"{name}: {error}"
+        return
+    file = getattr(value, "file", None)
+    if file is not None and file.get() and not Path(file.get()).exists():
+        yield f"{name}: {file.get()} is missing"
+
+
+def _columns(value: Any) -> set[str]:
+    return {field.name for field in value.ITEM_TYPE.FIELDS}
+
+
+def _outputs(run: Protocol) -> list[tuple[str, Any]]:
+    return list(run.outputs().items()) if hasattr(run, "outputs") else []
+
+
+def mend(run: Protocol) -> str:
+    """Return the command that makes a damaged run again."""
+    label = run.getObjLabel()
+    return f"emtomo resume PROJECT {label!r} --restart makes it again"

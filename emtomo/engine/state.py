@@ -1,0 +1,38 @@
+"""Small files of state in a run's folder: written whole or not at all, and read whatever they hold."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+def write_json(path: Path, value: Any, *, sync: bool = True) -> None:
+    """Write `value` under a temporary name, then rename it to `path`; on a full disk what was there stays.
+
+    Parameters
+    ----------
+    path : Path
+    value : what JSON can hold
+    sync : bool
+        Wait until the disk has it: some say only then that they are full.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("w", encoding="utf8") as stream:
+            json.dump(value, stream, ensure_ascii=False)
+            stream.flush()
+            if sync:
+                os.fsync(stream.fileno())
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def read_json(path: Path, default: dict[str, Any] | list[Any]) -> Any:
+    """Return what a file of state holds; `default` if it is missing, damaged, no plain file or of another type."""
+    try:
+        value = json.loads(path.read_text(encoding="utf8")) if path.is_file() else default
+    except (OSError, ValueError, RecursionError):
+        return default
+    return value if isinstance(value, type(default)) else default

@@ -1,0 +1,210 @@
+"""Damaged projects: one sentence for each bad run, the others shown, and a way to mend it."""
+
+import errno
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from emtomo.cli import app
+from emtomo.engine import state
+from emtomo.engine.project import START_SECONDS, EmtomoProject
+from emtomo.engine.state import read_json, write_json
+from emtomo.errors import EmtomoError, one_line, plain_text
+from tests.engine.helpers import Bench
+
+pytestmark = pytest.mark.workflow
+TINY = {"size_x": 40, "size_y": 40, "size_z": 24, "vesicles": 1, "vesicle_radius": 60, "soluble_proteins": 2}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    before = Path.cwd()
+    bench = Bench(tmp_path_factory.mktemp("whole") / "project")
+    bench.run("simulate-tomograms", "first", **TINY)
+    bench.run("bin-tomograms", "second", tomograms="first.tomograms", factor=2)
+    bench.project.closeMapper()
+    os.chdir(before)
+    return Path(bench.project.path)
+
+
+@pytest.fixture
+def project(whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "project", symlinks=True)
+    return tmp_path / "project"
+
+
+def emtomo(*arguments):
+    """Run the command in this process; an EmtomoError counts as its sentence."""
+    done = CliRunner().invoke(app, [str(a) for a in arguments])
+    if isinstance(done.exception, EmtomoError):
+        return 2, str(done.exception)
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.exit_code, done.output
+
+
+def folder_of(project, label="first"):
+    return next(project.glob("Runs/*Simulate*" if label == "first" else "Runs/*Bin*"))
+
+
+def garbage(path):
+    path.write_bytes(b"no database at all, but long enough to be looked at " * 100)
+
+
+DAMAGE = {
+    "set is missing": lambda p: (folder_of(p) / "tomograms.sqlite").unlink(),
+    "set is empty": lambda p: (folder_of(p) / "tomograms.sqlite").write_bytes(b""),
+    "set is garbage": lambda p: garbage(folder_of(p) / "tomograms.sqlite"),
+    "set is cut": lambda p: os.truncate(folder_of(p) / "tomograms.sqlite", 5000),
+    "folder is gone": lambda p: shutil.rmtree(folder_of(p)),
+}
+SHAPES = ["", "[]", "3", '"text"', "{}", '{"pid": "x"}', '{"pid": null, "started": [], "host": 1}', "{" * 5000, "\x00"]
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_a_damaged_run_is_told_and_the_others_are_shown(what, project, tmp_path):
+    DAMAGE[what](project)
+    code, told = emtomo("status", project)
+    assert code == 0 and "second" in told and "tomograms" in told or "folder" in told, told
+    code, told = emtomo("outputs", project)
+    assert code == 0 and "second.tomograms  1 tomogram 20×20×12" in told, told
+    code, told = emtomo("report", project, "-o", tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert code == 0 and "20×20×12" in page and "Traceback" not in page
+    code, told = emtomo("doctor", project)
+    bad = [line for line in told.splitlines() if line.startswith("--")]
+    assert code == 1 and any("first" in line and "--restart makes it again" in line for line in bad), told
+    assert any(line.startswith("ok") and "second" in line for line in told.splitlines()) or "second" in told
+    code, told = emtomo("resume", project)
+    assert code == 1 and "first" in told and "--restart" in told and "Every run is finished" not in told
+
+
+@pytest.mark.parametrize(
+    "name", ["process.json", "progress.json", "remarks.json", "provenance.json", "fingerprint.json"]
+)
+@pytest.mark.parametrize("text", SHAPES)
+def test_state_of_another_shape_is_no_traceback(name, text, project):
+    folder = folder_of(project)
+    path = {"process.json": folder / "logs", "progress.json": folder / "logs", "provenance.json": folder}.get(
+        name, folder / "extra"
+    ) / name
+    path.write_text(text)
+    code, told = emtomo("status", project)
+    assert code == 0 and "first" in told and "second" in told
+    code, told = emtomo("outputs", project)
+    assert code == 0 and "first.tomograms" in told
+    EmtomoProject.open(project).find("first")._summary()
+
+
+@pytest.mark.parametrize("damage", [garbage, lambda p: p.write_bytes(b""), lambda p: os.truncate(p, 100)])
+def test_a_damaged_database_of_the_project_is_one_sentence(damage, project):
+    damage(project / "project.sqlite")
+    for verb in ("status", "outputs", "doctor", "resume"):
+        code, told = emtomo(verb, project)
+        assert code == 2 and "project.sqlite" in told and "cannot be opened" in told and "\n" not in told.strip()
+
+
+@pytest.mark.parametrize("damage", [garbage, lambda p: p.write_bytes(b"")])
+def test_damaged_settings_are_put_aside(damage, project):
+    damage(project / "settings.sqlite")
+    code, told = emtomo("status", project)
+    assert code == 0 and "finished" in told
+    assert (project / "settings.sqlite.damaged").exists()
+
+
+# --- runs whose process is gone ---
+
+
+def test_a_run_that_was_to_be_started_and_never_began_is_resumed(project, monkeypatch):
+    opened = EmtomoProject.open(project)
+    run = opened.find("second")
+    run.setStatus("launched")
+    run.setPid(0)
+    (project / run.getDbPath()).unlink()
+    opened._storeProtocol(run)
+    (project / run._getLogsPath("process.json")).unlink()
+    assert opened.find("second").isFailed()
+    run = opened.find("first")
+    run.setStatus("launched")
+    run.setPid(0)
+    (project / run._getLogsPath("process.json")).unlink()
+    opened._storeProtocol(run)
+    database = project / run.getDbPath()
+    garbage(database)
+    assert opened.find("first").isActive()  # just now
+    os.utime(database, (time.time() - START_SECONDS - 1,) * 2)
+    found = opened.find("first")
+    assert found.isFailed() and "never began" in found.getErrorMessage()
+
+
+# --- full disks ---
+
+
+def test_state_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "state.json"
+    write_json(path, {"a": 1})
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(state.os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_json(path, {"a": 2})
+    assert json.loads(path.read_text()) == {"a": 1} and list(tmp_path.iterdir()) == [path]
+    assert read_json(path, {}) == {"a": 1} and read_json(path, []) == [] and read_json(tmp_path / "none", {}) == {}
+
+
+# --- words that somebody else wrote ---
+
+CODES = ["a\nb", "a\rb", "\x1b[2Ja", "\x9b2Ja", "a\u202eb", "a\u2028b", "a\x00b", "a\x07b"]
+
+
+@pytest.mark.parametrize("text", CODES)
+def test_words_of_others_are_one_line_without_codes(text):
+    told = one_line(text)
+    assert told.isprintable() and len(told.splitlines()) == 1
+    assert all(c.isprintable() or c in "\n\t" for c in plain_text(text))
+
+
+@pytest.mark.parametrize("text", CODES)
+def test_a_label_and_a_comment_with_codes_reach_no_terminal(text, project):
+    opened = EmtomoProject.open(project)
+    run = opened.find("first")
+    run.setObjLabel(text)
+    opened.amend(run)
+    for verb in ("status", "outputs", "doctor"):
+        _, told = emtomo(verb, project)
+        assert all(c.isprintable() or c in "\n\t" for c in told)
+        assert len(told.splitlines()) <= 8
+    with pytest.raises(EmtomoError, match="label"):
+        opened.new_run(type(run), text)
+
+
+# --- templates ---
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 100_000, "[" + "9" * 10_000 + "]", '[{"object.className": "NoSuch", "object.id": "1"}]',
+     '[{"object.className": "BinTomograms", "object.id": "1", "no_such": 1}]',
+     '[{"object.className": "BinTomograms", "object.id": "1", "object.label": "a\\nb"}]', "[1]", "[{}]", "\x00["],
+)  # fmt: skip
+def test_a_refused_template_is_a_sentence_and_leaves_no_project(text, tmp_path):
+    path = tmp_path / "a.json.template"
+    path.write_text(text)
+    code, told = emtomo("workflow", path, "--project", tmp_path / "new")
+    assert code == 2 and "\n" not in told.strip(), told
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_file_does_not_take_the_place_of_a_shipped_template(tmp_path, monkeypatch):
+    from emtomo.engine.templates import read_template
+
+    (tmp_path / "directional_picking").write_text("[]")
+    monkeypatch.chdir(tmp_path)
+    assert len(read_template("directional_picking").protocols) > 3
