@@ -5,7 +5,8 @@
 
 from pathlib import Path
 
-from emtomo.cli.protocols import description
+from emtomo.cli.protocols import description, type_in_words
+from emtomo.engine.form import plain_type
 from emtomo.engine.parameters import protocols_by_name
 from emtomo.io import images, particle_formats, tilt_formats
 
@@ -14,20 +15,21 @@ FOLDER = Path(__file__).parent / "protocols"
 
 def page(name: str) -> str:
     """Return the page of a protocol: what it does, a picture, parameters, outputs, notes."""
-    told = description(protocols_by_name()[name])
-    lines = [f"# {name}", "", f"*{told['label']}*", "", told["help"], ""]
+    protocol = description(protocols_by_name()[name])
+    lines = [f"# {name}", "", f"*{protocol['label']}*", "", protocol["help"], ""]
     picture = f"{name}.png"
     if (FOLDER.parent / "pictures" / picture).exists():
-        lines += [f"![{told['label']}](../pictures/{picture})", ""]
+        lines += [f"![{protocol['label']}](../pictures/{picture})", ""]
     lines += ["| parameter | label | unit | default | allowed | meaning |", "|---|---|---|---|---|---|"]
-    for row in told["parameters"]:
-        allowed = ", ".join(row["choices"]) or row["bounds"] or row["type"]
+    for row in protocol["parameters"]:
+        allowed = ", ".join(row["choices"]) or row["bounds"] or type_in_words(row["type"])
         default = "" if row["default"] in (None, "") else row["default"]
+        default = {True: "yes", False: "no"}.get(default, default) if isinstance(default, bool) else default
         label = row["label"] + (" (expert)" if row["expert"] else "")
         lines.append(f"| `{row['name']}` | {label} | {row['unit']} | {default} | {allowed} | {row['help']} |")
-    lines += ["", "Outputs: " + ", ".join(f"`{k}` ({v})" for k, v in told["outputs"].items()) + "."]
-    if told["citations"]:
-        lines += ["", "Cite: " + "; ".join(told["citations"]) + "."]
+    lines += ["", "Outputs: " + ", ".join(f"`{k}` ({plain_type([v])})" for k, v in protocol["outputs"].items()) + "."]
+    if protocol["citations"]:
+        lines += ["", "Cite: " + "; ".join(protocol["citations"]) + "."]
     notes = FOLDER / "notes" / f"{name}.md"
     if notes.exists():
         lines += ["", notes.read_text(encoding="utf8").rstrip()]
@@ -61,8 +63,8 @@ def particle_table() -> str:
             for word, text in particle_formats.WORDS.items()
             if word not in known.holds | {"z_axis", "role", "model"}
         ]
-        told = "" if known.write is None else ", ".join(lost) or "–"
-        cells = [f"{known.label} (`{known.name}`)", _yes(known.read), _yes(known.write), *known.described, told]
+        protocol = "" if known.write is None else ", ".join(lost) or "–"
+        cells = [f"{known.label} (`{known.name}`)", _yes(known.read), _yes(known.write), *known.described, protocol]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

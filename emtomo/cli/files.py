@@ -109,6 +109,6 @@ def _tell(lines: list[str], files: list[Path]) -> None:
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the run_actions of this module to the command."""
+    """Add the commands of this module."""
     for verb in (convert, dynamo2warp, relion_star_downgrade, export):
         app.command()(verb)

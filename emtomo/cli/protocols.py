@@ -8,7 +8,7 @@ from pyworkflow.protocol import Protocol
 from pyworkflow.protocol.params import BooleanParam, FloatParam, IntParam, PathParam, PointerParam
 
 from emtomo.cli.output import result, result_json
-from emtomo.engine.form import INPUT
+from emtomo.engine.form import INPUT, input_classes, plain_type
 from emtomo.engine.parameters import INTERNAL, protocol_named, protocols_by_name, public_name
 from emtomo.engine.templates import read_template, shipped
 from emtomo.options import OptionField, option_fields
@@ -54,14 +54,14 @@ def describe(
         return
     result(f"{told['name']}: {told['label']}\n\n{told['help']}\n")
     for row in told["parameters"]:
-        kind = " ".join(p for p in (row["type"], row["unit"]) if p)
+        kind = " ".join(p for p in (type_in_words(row["type"]), row["unit"]) if p)
         result(f"  {row['name']:<22}{row['label']} [{kind}] default: {row['default']}")
         if row["bounds"]:
             result(f"  {'':<22}allowed: {row['bounds']}")
         if row["choices"]:
             result(f"  {'':<22}one of: {', '.join(row['choices'])}")
         result(f"  {'':<22}{row['help']}")
-    result("\nOutputs: " + ", ".join(f"{k} ({v})" for k, v in told["outputs"].items()))
+    result("\nOutputs: " + ", ".join(f"{k} ({plain_type([v])})" for k, v in told["outputs"].items()))
 
 
 def description(cls: type[Protocol]) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def description(cls: type[Protocol]) -> dict[str, Any]:
             {
                 "name": public_name(name),
                 "label": field.param.label if field else str(param.label),
-                "type": str(param.pointerClass) if pointer else field.kind.__name__ if field else _kind(param),
+                "type": field.kind.__name__ if field else _kind(param),
                 "unit": field.param.unit if field else "",
                 "default": field.default if field else (None if pointer else param.default.get()),
                 "bounds": field.param.bounds if field else "",
@@ -100,13 +100,21 @@ def description(cls: type[Protocol]) -> dict[str, Any]:
     }
 
 
+def type_in_words(kind: str) -> str:
+    """Return the type of a parameter as people say it: ``"average or volume"``, ``"number"``."""
+    words = {"bool": "yes or no", "int": "whole number", "float": "number", "str": "text", "path": "file"}
+    return words.get(kind) or plain_type(kind.split(", "))
+
+
 def _kind(param: Any) -> str:
-    """Return the type of a parameter that no options dataclass declares."""
+    """Return the type of a parameter that no options dataclass declares: the classes, for an input."""
+    if isinstance(param, PointerParam):
+        return ", ".join(input_classes(param))
     kinds = ((BooleanParam, "bool"), (IntParam, "int"), (FloatParam, "float"), (PathParam, "path"))
     return next((name for kind, name in kinds if isinstance(param, kind)), "str")
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the run_actions of this module to the command."""
+    """Add the commands of this module."""
     app.command()(protocols)
     app.command()(describe)

@@ -49,6 +49,6 @@ def report(
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the run_actions of this module to the command."""
+    """Add the commands of this module."""
     app.command()(view)
     app.command()(report)

@@ -248,7 +248,7 @@ def _row(one: Protocol) -> dict[str, Any]:
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the run_actions of this module to the command."""
+    """Add the commands of this module."""
     for verb in (new, run, workflow, status, outputs, log, stop, resume):
         app.command()(verb)
     app.command("workflow-export")(workflow_export)

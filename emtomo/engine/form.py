@@ -1,5 +1,6 @@
 """Form fields from the options dataclass of an algorithm, and back."""
 
+import re
 from typing import Any, TypeVar
 
 from pyworkflow.protocol import Protocol
@@ -26,6 +27,23 @@ _ENGINE_PARAM: dict[type, type[EngineParam]] = {
     float: FloatParam,
     str: StringParam,
 }
+
+
+def input_classes(param: EngineParam) -> list[str]:
+    """Return the names of the classes that an input takes, e.g. ``["Average", "Volume"]``."""
+    given = param.pointerClass.get() if hasattr(param.pointerClass, "get") else param.pointerClass
+    names = given if isinstance(given, (list, tuple)) else str(given).strip("[]").replace("'", "").split(",")
+    return [str(name).strip() for name in names if str(name).strip()]
+
+
+def plain_type(names: list[str]) -> str:
+    """Return classes in words, e.g. ``"average or volume"``, ``"tilt series"``."""
+    words = []
+    for name in names:
+        stem = re.sub(r"\d[Dd]$", "", name.removeprefix("SetOf"))
+        parts = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d\w*", stem)
+        words.append(" ".join(part if part.isupper() else part.lower() for part in parts))
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 2 else words)
 
 
 def add_options(form: Form, options: type, *, condition: str | None = None) -> None:

@@ -21,7 +21,7 @@ from emtomo.compute.map_reduce import MapReduce, in_threads
 from emtomo.engine.cluster import DASK, ClusterOptions, opened, problem_of, wanted_workers
 from emtomo.engine.dask_map import DaskMapReduce
 from emtomo.engine.executor import EventStepExecutor
-from emtomo.engine.form import INPUT, add_options, option_errors, read_options
+from emtomo.engine.form import INPUT, add_options, input_classes, option_errors, plain_type, read_options
 from emtomo.engine.identity import content_digest, note
 from emtomo.engine.provenance import PROVENANCE, parameters_of, write_provenance
 from emtomo.engine.remote_steps import PULSE, RemoteSteps, beating
@@ -141,13 +141,15 @@ class EmtomoProtocol(Protocol):
         for name, param in self.getDefinition().iterParams():
             if not isinstance(param, PointerParam):
                 continue
-            wanted = [kind.strip() for kind in str(param.pointerClass).strip("[]").replace("'", "").split(",")]
+            accepted = input_classes(param)
             value = getattr(self, name)
             for pointer in value if isinstance(value, PointerList) else [value]:
                 given = pointer.get()
                 kinds = {kind.__name__ for kind in type(given).__mro__}
-                if given is not None and not kinds & set(wanted):
-                    errors.append(f"{param.label} must be {' or '.join(wanted)}, got {type(given).__name__}.")
+                if given is not None and not kinds & set(accepted):
+                    errors.append(
+                        f"{param.label} must be {plain_type(accepted)}, got {plain_type([type(given).__name__])}."
+                    )
         return errors
 
     def _inputs_ready(self) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 from pyworkflow.protocol import params as P
 
+from emtomo.engine.form import input_classes
 from emtomo.options import OptionField, Param
 
 _KINDS: tuple[tuple[type, str], ...] = (
@@ -135,11 +136,7 @@ def field_of(name: str, attribute: str, param: Any, option: OptionField | None, 
             group=group,
         )
     kind = kind_of(param)
-    wanted = (
-        [w.strip() for w in str(param.pointerClass).strip("[]").replace("'", "").split(",")]
-        if "pointer" in kind
-        else []
-    )
+    wanted = input_classes(param) if "pointer" in kind else []
     label = str(param.label.get() or name).rstrip(":")
     if name == "device":
         kind = "choice"
