@@ -242,7 +242,7 @@ def test_scipion_reads_our_sets(boxes, theirs, tmp_path):
         assert_allclose(matrix, poses.to_alignment(given.rotations, given.shifts)[k], atol=1e-12)
         assert (name, group) == ("TS_01", given.columns["group"][k])
         assert_allclose(score, given.columns["score"][k])
-        assert location is None or location == [k + 1, "b.mrcs"]
+        assert location == ([k + 1, "b.mrcs"] if boxes else None)
 
 
 def test_scipions_tomograms_say_their_sizes(theirs):

@@ -29,7 +29,6 @@ def test_a_process_says_the_same(tmp_path):
         ["new", tmp_path / "p"],
         ["status", tmp_path / "p", "--json"],
         ["status", "/no/where"],
-        ["--help"],
     ):
         by_itself, here = emtomo_process(*arguments), emtomo(*arguments)
         if arguments[0] == "new":
@@ -209,5 +208,5 @@ def test_protocols_describe_and_doctor_tell_what_is_there():
     text = emtomo("describe", "denoise-tomograms").stdout
     assert "Time step" in text and "<= 0.15" in text and "one of: eed, bflow" in text
     assert "must be set" in emtomo("describe", "directional_picking").stdout
-    doctor = emtomo("doctor").stdout
+    doctor = emtomo_process("doctor").stdout
     assert "cores" in doctor and "numba threads by" in doctor and "scipion-pyworkflow 3.11.7" in doctor

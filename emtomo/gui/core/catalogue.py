@@ -8,7 +8,7 @@ from emtomo.engine.parameters import protocols_by_name
 
 STAGES: dict[str, tuple[str, ...]] = {
     "Import": ("import-tomograms", "import-coordinates", "import-subtomograms", "import-volume"),
-    "Tomograms": ("bin-tomograms", "denoise-tomograms", "simulate-tomograms"),
+    "Tomograms": ("reconstruct-tomograms", "bin-tomograms", "denoise-tomograms", "simulate-tomograms"),
     "Directional picking": ("pick-vectorial", "model-workflow"),
     "Picking": ("pick-manually", "pick-convnet", "match-template", "pick-again", "pick-log"),
     "Particle sets": ("consensus-picks", "clean-coordinates", "select-subset", "compare-picks"),

@@ -93,7 +93,7 @@ def test_the_command_of_a_form_names_the_cluster_and_the_queue():
     words = shlex.split(model.command("p"))
     assert {"executor=dask", "cluster=slurm"} < set(words)
     assert words[-6:] == ["--executor", "queue", "--queue", "main", "--queue-set", "JOB_TIME=2:00:00"]
-    assert not model.dirty or model.texts() != model.original
+    assert model.dirty and model.texts() != model.original
     model.put("executor", "spark")
     assert "must be one of local, dask" in model.errors()["executor"]
 

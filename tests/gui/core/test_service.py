@@ -239,7 +239,7 @@ def test_a_workflow_is_scheduled_on_picks_that_are_still_to_come(window):
         ]
         made.append(window.ask(lambda p, f=form: run_actions.save_form(p, f, window.service.folder))[1])
     both = FormValues(
-        "consensus-picks", "both", {"coordinates": "first.coordinates,second.coordinates", "distance": "50"}
+        "consensus-picks", "both", {"coordinates": "first.coordinates,second.coordinates", "radius": "50"}
     )
     assert window.ask(lambda p: run_actions.validate_form(p, both, window.service.folder)) == (True, [])
     ok, i = window.ask(lambda p: run_actions.start_form(p, both, window.service.folder))
