@@ -111,12 +111,16 @@ def write_series(
         If the target cannot be made from what is known.
     """
     to = _target_format(target, to)
+    report = ConversionReport()
     for tilts in series:
+        if tilts.offsets is not None and (tilts.image_size is None or tilts.volume_size is None):
+            report.lines.append(f"{tilts.name}: its matrices' shifts need the images' size, and are not taken.")
+        else:
+            tilts.take_offsets()
         if tilts.rotations is not None and not {"angle", "rotation"} <= set(tilts.table):
             tilts.table[["rotation", "angle", "x_tilt"]] = angles_of(tilts.rotations)
     writer = FORMATS[to].write
     assert writer is not None
-    report = ConversionReport()
     report.files = writer(target, series, WriteOptions(tomograms=tomograms))
     _report_losses(series, to, report)
     return report

@@ -20,6 +20,7 @@ _COLUMNS = {
     "scale": "rlnCtfScalefactor", "bfactor": "rlnCtfBfactor",
 }  # fmt: skip
 _NOMINAL = {"angle": "rlnTomoNominalStageTiltAngle", "rotation": "rlnTomoNominalTiltAxisAngle"}
+_IMAGES = {"image": "rlnMicrographName", "odd_image": "rlnMicrographNameOdd", "even_image": "rlnMicrographNameEven"}
 _PROJECTION = [f"rlnTomoProj{a}" for a in "XYZ"]
 _OPTICS = {"voltage": "rlnVoltage", "cs": "rlnSphericalAberration", "amplitude_contrast": "rlnAmplitudeContrast"}
 
@@ -51,10 +52,13 @@ def _tilts(path: str | Path, name: str, table: pd.DataFrame) -> Tilts:
     source = next((c for c in ("rlnMicrographMovieName", "rlnMicrographName") if c in table), None)
     if source:
         out["name"] = star.words(table, source)
+    for key, column in _IMAGES.items():
+        if column in table:
+            out[key] = star.words(table, column)
     if set(_PROJECTION) <= set(table):
-        tilts.rotations, shifts = _matrices(path, table)
-        if "shift_x" not in out:
-            out[["shift_x", "shift_y"]] = shifts
+        tilts.rotations, offsets = _matrices(path, table)
+        if "shift_x" not in out and offsets.any():
+            tilts.offsets = offsets
     return tilts
 
 

@@ -58,6 +58,8 @@ class Tilts:
         As that of the images it has the size NaN where the file does not say it.
     rotations : (n, 3, 3) array or None
         Where the file gives matrices instead of angles.
+    offsets : (n, 2) array or None
+        Pixels: where matrices that count from the tomogram's first voxel put it in the image, from its first pixel.
     name : str
         The tomogram's.
     format : str
@@ -73,6 +75,7 @@ class Tilts:
     image_warp: ImageWarp | None = None
     volume_warp: VolumeWarp | None = None
     rotations: np.ndarray | None = None
+    offsets: np.ndarray | None = None
     name: str = ""
     format: str = ""
     notes: list[str] = field(default_factory=list)
@@ -86,8 +89,26 @@ class Tilts:
             return np.full(len(self.table), default)
         return self.table[name].to_numpy(float)
 
+    def take_offsets(self) -> None:
+        """Turn offsets of matrices into shifts, once the sizes of images and tomogram and the pixel size are known.
+
+        Raises
+        ------
+        EmtomoError
+            If one of them is not known.
+        """
+        if self.offsets is None or self.rotations is None:
+            return
+        if self.image_size is None or self.volume_size is None or not np.isfinite(self.pixel_size):
+            raise EmtomoError(f"{self.name}: its matrices need the sizes of images and tomogram and the pixel size.")
+        centre = self.rotations[:, :2] @ (np.array(self.volume_size) / 2) + self.offsets
+        shifts = (centre - np.array(self.image_size) / 2) * self.pixel_size
+        self.table["shift_x"], self.table["shift_y"] = shifts.T
+        self.offsets = None
+
     def geometry(self) -> TiltGeometry:
         """Return the geometry; warps are taken where the size of the images or the volume is known."""
+        self.take_offsets()
         size, known = self.pixel_size, np.isfinite(self.pixel_size)
         images = (self.image_size[0] * size, self.image_size[1] * size) if self.image_size and known else None
         x, y, z = self.volume_size or (0, 0, 0)

@@ -13,6 +13,7 @@ from emtomo.protocols.export_particles_star import ExportParticlesStar
 from emtomo.protocols.extract_subtomograms import ExtractSubtomograms
 from emtomo.protocols.import_coordinates import ImportCoordinates
 from emtomo.protocols.import_subtomograms import ImportSubtomograms
+from emtomo.protocols.import_tilt_series import ImportTiltSeries
 from emtomo.protocols.import_tomograms import ImportTomograms
 from emtomo.protocols.import_volume import ImportVolume
 from emtomo.protocols.initial_model import InitialModel
@@ -45,6 +46,7 @@ __all__ = [
     "ExtractSubtomograms",
     "ImportCoordinates",
     "ImportSubtomograms",
+    "ImportTiltSeries",
     "ImportTomograms",
     "ImportVolume",
     "InitialModel",
