@@ -1,5 +1,6 @@
 """The images of a tilt series, read one at a time."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,10 +22,13 @@ class TiltImages:
         Columns of ``IMAGE_FIELDS``.
     column : str
         ``file``, ``odd_file`` or ``even_file``.
+    folder : Path
+        What their names are relative to: the project.
     """
 
     table: pd.DataFrame
     column: str = "file"
+    folder: Path = Path()
     _stacks: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -43,7 +47,10 @@ class TiltImages:
         name = self.table[self.column].iloc[t]
         if not name:
             raise EmtomoError(f"tilt {t + 1} has no {self.column.replace('_', ' ')}.")
-        return Path(str(name))
+        return self.folder / str(name)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self(t) for t in range(len(self)))
 
     def __call__(self, t: int) -> np.ndarray:
         """Return one image.

@@ -29,6 +29,7 @@ from emtomo.protocols.reconstruct_average import ReconstructAverage
 from emtomo.protocols.reconstruct_tomograms import ReconstructTomograms
 from emtomo.protocols.refine_poses import RefinePoses
 from emtomo.protocols.select_subset import SelectSubset
+from emtomo.protocols.select_tilts import SelectTilts
 from emtomo.protocols.simulate_tomograms import SimulateTomograms
 from emtomo.protocols.symmetrize import Symmetrize
 
@@ -62,6 +63,7 @@ __all__ = [
     "ReconstructTomograms",
     "RefinePoses",
     "SelectSubset",
+    "SelectTilts",
     "SimulateTomograms",
     "Symmetrize",
 ]

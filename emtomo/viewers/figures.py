@@ -200,24 +200,6 @@ def fsc(shown: Shown) -> Figure:
     return figure
 
 
-def tilt_series(shown: Shown) -> Figure:
-    """Return three tilts of the first series."""
-    value = shown.value
-    item = next(value.items())
-    stack = mrc.open_volume(shown.path(item.file.get()))
-    angles = item.table()["angle"].to_numpy(float)
-    chosen = np.unique(np.linspace(0, len(angles) - 1, 3).astype(int))
-    figure, axes = figure_of(len(chosen), 12, 4.5)
-    for a, k in zip(axes, chosen, strict=True):
-        show(
-            a,
-            np.asarray(stack[k], np.float32),
-            f"{item.tomogram_id.get()} at {angles[k]:g}°",
-            value.pixel_size.get(),
-        )
-    return figure
-
-
 def directions(shown: Shown) -> Figure:
     """Return where the particles point.
 

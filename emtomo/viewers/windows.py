@@ -26,7 +26,7 @@ from emtomo.objects import (
     Volume,
 )
 from emtomo.objects.volume import Result
-from emtomo.viewers import external, figures
+from emtomo.viewers import external, figures, tilt_figures
 from emtomo.viewers.base import OutputViewer, opener
 from emtomo.viewers.space import prepare_particles, prepare_scene, scene_data, space_picture
 
@@ -50,7 +50,7 @@ class ViewTilts(OutputViewer):
 
     KEY, ORDER, _name, WINDOW = "tilts", 1, "Tilt images", "setslices:open_tilts"
     _targets: ClassVar[list[type]] = [SetOfTiltSeries]
-    FIGURE = staticmethod(figures.tilt_series)
+    FIGURE = staticmethod(tilt_figures.tilt_series)
 
     @classmethod
     def prepare(cls, shown: Shown) -> None:

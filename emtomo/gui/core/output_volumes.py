@@ -5,10 +5,13 @@ from typing import TypeVar
 
 import numpy as np
 
+from emtomo.errors import EmtomoError
 from emtomo.gui.core.shown import Shown
 from emtomo.gui.core.volume import VolumeSource
+from emtomo.objects.tilt_images import TiltImages
 
 T = TypeVar("T")
+MEMORY = 2**32  # bytes of images that are read at once
 
 
 def load_tomogram(shown: Shown, name: str) -> tuple[VolumeSource, VolumeSource | None]:
@@ -27,14 +30,20 @@ def load_tomogram(shown: Shown, name: str) -> tuple[VolumeSource, VolumeSource |
 
 
 def load_tilts(shown: Shown, name: str) -> VolumeSource:
-    """Return the stack of a tilt series.
+    """Return the stack of a tilt series; images that are a file each are read into memory.
 
     Raises
     ------
     EmtomoError
-        If its file is no stack.
+        If its file is no stack, or the images are too many for memory.
     """
-    return VolumeSource(shown.path(str(shown.value.frame(tomogram_id=name).iloc[0]["file"])))
+    file = shown.value.frame(tomogram_id=name).iloc[0]["file"]
+    if file:
+        return VolumeSource(shown.path(str(file)))
+    single = TiltImages(shown.value.images(name), folder=shown.path(""))
+    if len(single) * np.prod(single.size()) * 4 > MEMORY:
+        raise EmtomoError(f"{name}: {len(single)} images in files of their own are too large to be shown together.")
+    return VolumeSource(single.folder / str(single.table["file"].iloc[0]), data=np.stack(list(single)))
 
 
 def load_volume(shown: Shown, name: str = "") -> VolumeSource:

@@ -31,6 +31,8 @@ class VolumeSource:
         Any volume that :mod:`emtomo.io.images` reads; MRC files are mapped, others read whole.
     first, count : int
         Take so many slices from this one on: one box of a stack. 0 takes all.
+    data : (z, y, x) array, optional
+        Its slices, where several files make it up.
 
     Raises
     ------
@@ -38,14 +40,15 @@ class VolumeSource:
         If it is not a volume.
     """
 
-    def __init__(self, path: str | Path, first: int = 0, count: int = 0) -> None:
+    def __init__(self, path: str | Path, first: int = 0, count: int = 0, data: np.ndarray | None = None) -> None:
         self.path = Path(path)
         info = images.describe(self.path)
         self.pixel_size = float(info.pixel_size or 0.0)
-        try:
-            data = mrc.open_volume(self.path)
-        except EmtomoError:
-            data = images.read_any(self.path)
+        if data is None:
+            try:
+                data = mrc.open_volume(self.path)
+            except EmtomoError:
+                data = images.read_any(self.path)
         if data.ndim == 2:
             data = data[None]
         if count:
