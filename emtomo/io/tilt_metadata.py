@@ -136,6 +136,6 @@ def _match_rows(mine: pd.DataFrame, theirs: pd.DataFrame) -> np.ndarray | None:
     return None
 
 
-def known_kinds() -> tuple[str, ...]:
+def metadata_kinds() -> tuple[str, ...]:
     """Return the formats that metadata may have."""
     return tuple(kind for kind in _RANK if kind in FORMATS)

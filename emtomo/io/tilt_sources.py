@@ -11,7 +11,7 @@ from emtomo.errors import EmtomoError, FormatError
 from emtomo.io import images
 from emtomo.io.names import is_file
 from emtomo.io.recognise import recognise
-from emtomo.io.tilt_metadata import SeriesMetadata, gather, known_kinds, pixel_size_of, read_together, series_name
+from emtomo.io.tilt_metadata import SeriesMetadata, gather, metadata_kinds, pixel_size_of, read_together, series_name
 from emtomo.io.tilts import Tilts
 
 IMAGE_ENDINGS = (".st", ".mrc", ".mrcs", ".map", ".tif", ".tiff", ".em", ".hdf", ".h5")
@@ -83,7 +83,7 @@ def find_series(
     used = {path for series in found for path in series.files} | set(named)
     used |= {path for series in found for part in (series.images, series.odd, series.even) for path, _ in part}
     used = {path.resolve() for path in used}
-    known = (f for f in files if f.suffix.lower() in IMAGE_ENDINGS or recognise(f) in known_kinds())
+    known = (f for f in files if f.suffix.lower() in IMAGE_ENDINGS or recognise(f) in metadata_kinds())
     return found, [f for f in known if f.resolve() not in used]
 
 
@@ -128,7 +128,7 @@ def series_of_names(files: list[Path], pattern: str) -> list[SourceSeries]:
 
 
 def _is_text(path: Path) -> bool:
-    return recognise(path) in known_kinds()
+    return recognise(path) in metadata_kinds()
 
 
 def _only_beside(group: SeriesMetadata) -> bool:

@@ -14,7 +14,7 @@ from emtomo.errors import EmtomoError
 from emtomo.io import images, mrc, names
 from emtomo.io.recognise import recognise
 from emtomo.io.text import read_text
-from emtomo.io.tilt_metadata import known_kinds, series_name
+from emtomo.io.tilt_metadata import metadata_kinds, series_name
 from emtomo.io.tilt_sources import Image, SourceSeries, find_series, series_of_names
 from emtomo.objects import SetOfTiltSeries
 from emtomo.objects.tilt_exchange import image_rows, series_row
@@ -22,7 +22,7 @@ from emtomo.objects.tilt_import import DEFAULTS, TiltSeriesOptions, common_value
 from emtomo.options import Param
 
 FORMATS = {
-    "auto": known_kinds(),
+    "auto": metadata_kinds(),
     "imod": ("xf", "tlt", "xtilt", "mdoc", "defocus", "ctffind", "gctf"),
     "aretomo": ("aln", "mdoc", "ctffind"),
     "warp": ("warp-xml", "tomostar", "mdoc"),

@@ -9,7 +9,7 @@ from pyworkflow.protocol.params import Form, PathParam
 from emtomo.compute.tilt.selection import (
     TiltSelectionOptions,
     TiltStatistics,
-    excluded_tilts,
+    find_excluded,
     suggest_exclusions,
     tilt_statistics,
 )
@@ -119,7 +119,7 @@ class SelectTilts(EmtomoProtocol):
         for name in source.tomogram_ids():
             table = source.images(name)
             geometry = source.geometry(name)
-            gone = excluded_tilts(table["angle"].to_numpy(float), geometry.dose, geometry.order, options)
+            gone = find_excluded(table["angle"].to_numpy(float), geometry.dose, geometry.order, options)
             gone[[tilt - 1 for tilt in listed.get(name, [])]] = True
             if options.keep_excluded:
                 gone |= geometry.excluded

@@ -59,7 +59,7 @@ class TiltStatistics:
     correlation: np.ndarray
 
 
-def excluded_tilts(angle: np.ndarray, dose: np.ndarray, order: np.ndarray, options: TiltSelectionOptions) -> np.ndarray:
+def find_excluded(angle: np.ndarray, dose: np.ndarray, order: np.ndarray, options: TiltSelectionOptions) -> np.ndarray:
     """Return (n,) bool: the tilts that dose, angle and order exclude.
 
     Parameters
