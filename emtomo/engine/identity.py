@@ -50,6 +50,15 @@ def note(paths: list[str]) -> dict[str, list[int | str]]:
     return found
 
 
+def files_in(path: str | None) -> list[str]:
+    """Return a file that is there, or the files in a folder."""
+    here = Path(path) if path else None
+    if here is None or not here.exists():
+        return []
+    files = sorted(here.iterdir()) if here.is_dir() else [here]
+    return [str(file) for file in files if file.is_file()]
+
+
 def stored_path(project: str | Path, path: str | Path) -> str:
     """Return how a project keeps the name of a file: relative to its own folder where the file lies in it.
 

@@ -22,7 +22,7 @@ from emtomo.engine.cluster import DASK, ClusterOptions, opened, problem_of, want
 from emtomo.engine.dask_map import DaskMapReduce
 from emtomo.engine.executor import EventStepExecutor
 from emtomo.engine.form import INPUT, add_options, input_classes, option_errors, plain_type, read_options
-from emtomo.engine.identity import content_digest, note
+from emtomo.engine.identity import content_digest, files_in, note
 from emtomo.engine.provenance import PROVENANCE, parameters_of, write_provenance
 from emtomo.engine.remote_steps import PULSE, RemoteSteps, beating
 from emtomo.engine.run_folder import check_run_folder, path_in_run
@@ -283,6 +283,10 @@ class EmtomoProtocol(Protocol):
                 done -= 1
         return done
 
+    def getBinThreads(self) -> int:
+        """Return the threads of one step; the engine asks every run, and logs an error where it is not told."""
+        return int(self.threads.get() or 1) if self.THREADS else 1
+
     def fingerprint(self, noted: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return what the result depends on: parameters, and content of the input files.
 
@@ -294,7 +298,7 @@ class EmtomoProtocol(Protocol):
         named = {k: v for k, v in parameters_of(self).items() if k not in _HOW_NOT_WHAT}
         inputs = [[file, content_digest(file, noted)] for file in self._input_files()]
         files = {
-            name: [[Path(file).name, content_digest(file, noted)] for file in _files_in(getattr(self, name).get())]
+            name: [[Path(file).name, content_digest(file, noted)] for file in files_in(getattr(self, name).get())]
             for name in self.READS
         }
         return {"parameters": named, "inputs": inputs, "files": files}
@@ -306,7 +310,7 @@ class EmtomoProtocol(Protocol):
 
     def _read_files(self) -> list[str]:
         """Return all files that the result depends on."""
-        own = [file for name in self.READS for file in _files_in(getattr(self, name).get())]
+        own = [file for name in self.READS for file in files_in(getattr(self, name).get())]
         return list(dict.fromkeys([*filter(None, self._input_files()), *own]))
 
     def out_of_date(self) -> bool:
@@ -378,15 +382,6 @@ def _stamp(file: str) -> list[Any]:
     """Return name, time and size of a file, as an older emtomo kept them."""
     now = Path(file).stat() if file and Path(file).exists() else None
     return [file, now.st_mtime_ns if now else 0, now.st_size if now else 0]
-
-
-def _files_in(path: str | None) -> list[str]:
-    """Return a file that is there, or the files in a folder."""
-    here = Path(path) if path else None
-    if here is None or not here.exists():
-        return []
-    files = sorted(here.iterdir()) if here.is_dir() else [here]
-    return [str(file) for file in files if file.is_file()]
 
 
 def _file_of(value: Any) -> str:

@@ -38,6 +38,11 @@ class DenoiseTomograms(EmtomoProtocol):
             return [str(error)]
         return []
 
+    def methods_sentence(self) -> str:
+        """Return what was run, for a paper."""
+        name = {"eed": "edge-enhancing anisotropic diffusion", "bflow": "Beltrami flow"}[self.method.get()]
+        return f"Tomograms were denoised with {name}."
+
     # --- steps ---
 
     def _insertAllSteps(self) -> None:

@@ -22,6 +22,13 @@ _KINDS: tuple[tuple[type, str], ...] = (
     (P.FloatParam, "float"),
 )
 YES, NO = "yes", "no"
+# what a form shows for a choice whose word is short for the command line
+CHOICE_LABELS = {"eed": "edge-enhancing diffusion (eed)", "bflow": "Beltrami flow (bflow)"}
+
+
+def choice_label(word: str) -> str:
+    """Return a choice as a form shows it."""
+    return CHOICE_LABELS.get(word, word)
 
 
 @dataclass

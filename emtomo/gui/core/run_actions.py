@@ -340,5 +340,7 @@ def methods(run: Protocol) -> str:
     how = f" Parameters that differ from the defaults: {'; '.join(changed)}." if changed else " Default parameters."
     made = [f"{name}: {text}" for name, text in record.get("outputs", {}).items()]
     result = f" Result: {'; '.join(made)}." if made else ""
+    if hasattr(run, "methods_sentence"):  # a protocol of several methods says which one it was
+        found_text = run.methods_sentence()
     name = getattr(run, "NAME", run.getClassName())
     return f"{name} (emtomo {record.get('emtomo', __version__)}): {found_text}{how}{result}"

@@ -5,7 +5,7 @@ import io
 import json
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ SCHEDULED = "Logs/scheduled.json"
 # word, glyph, colour name of the theme: never colour alone
 STATES: dict[str, tuple[str, str]] = {
     "saved": ("○", "secondary"),
-    "scheduled": ("⏱", "info"),
+    "scheduled": ("◷", "info"),
     "launched": ("↑", "info"),
     "running": ("▶", "primary"),
     "finished": ("✓", "success"),
@@ -79,11 +79,17 @@ class Run:
     out_of_date: bool = False
     folder: str = ""
     logs: tuple[str, ...] = ()
+    number: int = 0
 
     @property
     def active(self) -> bool:
         """Whether it runs, or waits to."""
         return self.status in ACTIVE
+
+    @property
+    def colour(self) -> str:
+        """Name of the theme's colour for its state; what is out of date is not as good as what is finished."""
+        return "warning" if self.out_of_date else STATES.get(self.status, ("", "secondary"))[1]
 
     @property
     def status_line(self) -> str:
@@ -103,7 +109,7 @@ class Run:
 
     def matches(self, text: str) -> bool:
         """Return whether every word occurs in number, label, protocol, status or outputs."""
-        words = " ".join((str(self.id), self.label, self.protocol, self.title, self.status, self.comment,
+        words = " ".join((str(self.number or self.id), self.label, self.protocol, self.title, self.status, self.comment,
                           *(o.name for o in self.outputs))).lower()  # fmt: skip
         return all(word in words for word in text.lower().split())
 
@@ -133,7 +139,9 @@ def snapshot(project: EmtomoProject, watched: Watched | None = None) -> dict[int
     runs = project.runs_now()
     old = {run.getObjId() for run in out_of_date(runs)}
     waiting = scheduled(Path(project.path))
-    return {run.getObjId(): _row(run, run.getObjId() in old, waiting, watched or Watched()) for run in runs}
+    rows = [_row(run, run.getObjId() in old, waiting, watched or Watched()) for run in runs]
+    numbers = {i: k for k, i in enumerate(sorted(row.id for row in rows), 1)}  # the engine's ids leave gaps
+    return {row.id: replace(row, number=numbers[row.id]) for row in rows}
 
 
 def _row(run: Protocol, old: bool, waiting: set[int], watched: Watched) -> Run:
@@ -169,7 +177,7 @@ def _seconds(run: Protocol) -> float | None:
 
 
 def _outputs(run: Protocol) -> Iterable[Output]:
-    made = dict(run.iterOutputAttributes())
+    made = {n: v for n, v in run.iterOutputAttributes() if not n.startswith("_")}  # the engine lists its own as well
     for name, value in made.items():
         yield Output(run.getObjId(), run.getObjLabel(), name, _kinds(type(value)), str(value))
     if run.isFinished():
@@ -243,6 +251,11 @@ def descendants(runs: dict[int, Run], ids: Iterable[int]) -> set[int]:
             found.add(child)
             waiting.append(child)
     return found - start
+
+
+def count_text(count: int, noun: str) -> str:
+    """Return a number with its noun: ``1 run``, ``2 runs``."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
 def duration(seconds: float) -> str:

@@ -39,7 +39,7 @@ class App(ttk.App):
         self.errors: list[str] = []
         self.on_error: Callable[[str], object] | None = None
         self.mailbox = Mailbox()
-        self.factor = factor or scaling(96.0, _resources_dpi())
+        self.factor = factor or scaling(_screen_dpi(), _resources_dpi())
         sys.setswitchinterval(GIVE_WAY)
         mode = self.settings.get("theme", "light")
         super().__init__(
@@ -116,6 +116,18 @@ def _invoke(event: "tk.Event[Any]") -> str:
     with contextlib.suppress(AttributeError, tk.TclError):
         event.widget.invoke()
     return "break"
+
+
+def _screen_dpi() -> float:
+    """Return what the screen says of itself; 96 where it says nothing."""
+    try:
+        probe = tk.Tk()
+    except tk.TclError:
+        return 96.0  # the window itself says that there is no display
+    probe.withdraw()
+    dpi = float(probe.winfo_fpixels("1i"))
+    probe.destroy()
+    return dpi
 
 
 def _resources_dpi() -> float | None:

@@ -90,7 +90,7 @@ class BoxTools(ttk.Labelframe):
         self.score_label = ttk.Label(self, text="", width=9)
         self.score_label.grid(row=2, column=2)
         self.drop = ttk.Button(self, text="Remove below", bootstyle="secondary-outline", command=boxer.remove_below)
-        self.drop.grid(row=3, column=1, sticky="w", pady=(two, 0))
+        self.drop.grid(row=3, column=0, columnspan=3, sticky="w", pady=(two, 0))
         tip(self.drop, "Remove the particles of a lower score; undo brings them back")
         row = ttk.Frame(self)
         row.grid(row=4, column=0, columnspan=3, sticky="w", pady=(theme.px(self, theme.GAP), 0))

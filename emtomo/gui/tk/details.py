@@ -147,7 +147,7 @@ class DetailsPanel(ttk.Notebook):
         run = self.run
         assert run is not None
         lines = [
-            f"{run.label}   ({run.title}, run {run.id})",
+            f"{run.label}   ({run.title}, run {run.number})",
             run.status_line + (f"   {run.doing}" if run.doing else ""),
         ]
         if run.comment:

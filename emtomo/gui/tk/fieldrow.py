@@ -26,7 +26,6 @@ class FieldRow:
         self.label = ttk.Label(frame, text=text)
         self.input = input_for(frame, form.model, name, lambda: form.project.runs)
         side = ttk.Frame(frame)
-        self._wizard(side)
         self.reset = ttk.Button(
             side, icon="arrow-counterclockwise", bootstyle="link", command=lambda: form.model.reset(name)
         )
@@ -35,6 +34,7 @@ class FieldRow:
             side, icon="question-circle", bootstyle="link", command=lambda: show_message(form, text, message)
         )
         query.pack(side="right")
+        self._wizard(side)
         for widget in (self.label, query):
             tip(widget, message)
         self.error = ttk.Label(frame, bootstyle="danger", wraplength=theme.px(frame, 520), justify="left")
@@ -59,7 +59,7 @@ class FieldRow:
         button = ttk.Button(
             side, icon="search" if found else "eye", bootstyle="link", command=lambda: self.form.wizard(self.name)
         )
-        button.pack(side="left")
+        button.pack(side="right")
         tip(button, found[0] if found else "See what it does")
         self.form.w[f"wizard {self.name}"] = button
 
@@ -80,7 +80,7 @@ class FieldRow:
         # what differs from the default is bold and can be taken back
         self.label.configure(font=bold(self.form) if one.changed and not one.wanted else "TkDefaultFont")
         if one.changed:
-            self.reset.pack(side="left")
+            self.reset.pack(side="right")  # left of the magnifier, which stays where it is
         else:
             self.reset.pack_forget()
 

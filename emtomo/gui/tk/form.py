@@ -33,6 +33,7 @@ class FormWindow(Window):
         self._headings: list[tuple[ttk.Label, list[str]]] = []
         self._validating: str | None = None
         self.refusals: list[str] = []
+        self._note = ""
         self._header(cls)
         self._footer()
         self.book = ttk.Notebook(self)
@@ -171,7 +172,7 @@ class FormWindow(Window):
             note = next(iter(errors.values())) if len(errors) == 1 else f"{len(errors)} fields need a look."
         elif self.refusals:
             note = " ".join(self.refusals)
-        self.message.configure(text=note)
+        self.message.configure(text=note or self._note, bootstyle="danger" if note else "default")
         pending = self._pending()
         run = self.project.runs.get(self.model.run) if self.model.run is not None else None
         active = run is not None and run.active
@@ -280,8 +281,7 @@ class FormWindow(Window):
         for name, text in proposal.values.items():
             if name in self.model.fields:
                 self.model.put(name, text)
-        self.project.say(proposal.message)
-        self.message.configure(text="")
+        self.say(proposal.message)
 
     def _preview(self, name: str, made: Preview) -> None:
         from emtomo.gui.tk.preview import PreviewWindow
@@ -289,13 +289,18 @@ class FormWindow(Window):
         if self.winfo_exists():
             self.w["preview"] = PreviewWindow(self, made, lambda text: self.model.put(name, text))
 
+    def say(self, sentence: str) -> None:
+        """Show a sentence at the bottom of the form, until something is wrong."""
+        self._note = sentence
+        self._show_state()
+
     # --- buttons ---
 
     def copy_command(self) -> None:
         """Put the command line that does the same on the clipboard."""
         self.clipboard_clear()
         self.clipboard_append(self.model.command(str(self.project.folder)))
-        self.project.say("Command copied.")
+        self.say("Command copied.")
 
     def save(self, then: Callable[[], object] = lambda: None) -> None:
         """Store the run without starting it, then call `then`; a form that is not right yet can be saved too."""

@@ -8,7 +8,7 @@ from typing import Any
 import ttkbootstrap as ttk
 
 from emtomo.gui.core.layout import Place, arrange
-from emtomo.gui.core.runs import STATES, Run
+from emtomo.gui.core.runs import Run
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.host import root_of
 from emtomo.gui.tk.minimap import MiniMap
@@ -144,6 +144,7 @@ class GraphView(ttk.Frame):
         aside = max(0.0, c.winfo_width() - (x1 - x0 + 2 * margin)) / 2
         below = max(0.0, c.winfo_height() - (y1 + 2 * margin))
         c.configure(scrollregion=(x0 - margin - aside, -margin, x1 + margin + aside, y1 + margin + below))
+        self.map.place_forget()  # until all is drawn, an older map would show what is no more
 
     def _parts(self) -> Iterator[None]:
         """Draw node by node, then edge by edge; whoever iterates decides how much at a time."""
@@ -219,7 +220,7 @@ class GraphView(ttk.Frame):
         c, u, i = self.canvas, self._u, run.id
         if i not in self.places:
             return
-        colour = theme.colour(STATES.get(run.status, ("", "secondary"))[1])
+        colour = theme.colour(run.colour)
         chosen = i in self.selection
         c.itemconfigure(
             f"box{i}",
@@ -348,7 +349,7 @@ class GraphView(ttk.Frame):
             self.draw()
             return
         wide = max((row[-1].x + row[-1].width for row in self._rows if row), default=1) * 2 + 48
-        high = len(self._rows) * (HEIGHT + GAP_Y) + 14
+        high = len(self._rows) * (HEIGHT + GAP_Y) - GAP_Y + 2 * 24
         room = self.canvas.winfo_width(), self.canvas.winfo_height()
         scale = theme.px(self, 100) / 100
         self.zoom_factor = min(max(min(room[0] / wide, room[1] / high) / scale, READABLE), 1.0)
@@ -360,8 +361,7 @@ class GraphView(ttk.Frame):
     def _show_map(self) -> None:
         wide, high = self._u(WIDTH), self._u(HEIGHT)
         self.map.show(
-            (x, y, x + wide, y + high, theme.colour(STATES.get(self.runs[i].status, ("", "secondary"))[1]))
-            for i, (x, y) in self.places.items()
+            (x, y, x + wide, y + high, theme.colour(self.runs[i].colour)) for i, (x, y) in self.places.items()
         )
 
     def _u(self, length: float) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 
 import ttkbootstrap as ttk
 
-from emtomo.gui.core.fields import NO, YES, Field
+from emtomo.gui.core.fields import NO, YES, Field, choice_label
 from emtomo.gui.core.form import FormModel
 from emtomo.gui.core.runs import Output, Run
 from emtomo.gui.tk import theme
@@ -103,9 +103,9 @@ class ChoiceInput(Input):
         free = name == "device"  # cuda:1 is typed
         self.main = ttk.Combobox(
             self,
-            values=list(self.field.choices),
+            values=[choice_label(c) for c in self.field.choices],
             state="normal" if free else "readonly",
-            width=max(12, *(len(c) + 2 for c in self.field.choices)),
+            width=max(12, *(len(choice_label(c)) + 2 for c in self.field.choices)),
         )
         self.main.grid(row=0, column=0, sticky="w")
         self.main.bind("<<ComboboxSelected>>", lambda _: self._changed())
@@ -114,17 +114,19 @@ class ChoiceInput(Input):
         self.show()
 
     def _changed(self) -> None:
-        message = self.main.get()
+        text, k = self.main.get(), self.main.current()
         self.main.selection_clear()
-        self.model.put(self.name, str(self.field.choices.index(message)) if self.field.kind == "enum" else message)
+        if k >= 0:
+            text = str(k) if self.field.kind == "enum" else self.field.choices[k]
+        self.model.put(self.name, text)
 
     def show(self) -> None:
         """Show the field's word."""
         text = self.field.text
         if self.field.kind == "enum":
             text = self.field.choices[int(text)] if text.isdigit() and int(text) < len(self.field.choices) else ""
-        if self.main.get() != text:
-            self.main.set(text)
+        if self.main.get() != choice_label(text):
+            self.main.set(choice_label(text))
 
 
 class PointerInput(Input):

@@ -17,7 +17,7 @@ from emtomo.gui.core.actions import key_text
 from emtomo.gui.core.background import sentence
 from emtomo.gui.core.form import FormModel
 from emtomo.gui.core.gc_pause import settle
-from emtomo.gui.core.runs import Output, Run, duration
+from emtomo.gui.core.runs import Output, Run, count_text, duration
 from emtomo.gui.core.service import ProjectService
 from emtomo.gui.core.settings import Settings
 from emtomo.gui.core.shown import Shown, load, viewers_of_kinds
@@ -141,7 +141,7 @@ class ProjectWindow(ProjectActions, Keys, App):
         active = [r for r in self.runs.values() if r.status in ("running", "launched")]
         waiting = sum(r.status == "scheduled" for r in self.runs.values())
         lefts = [r.left for r in active if r.left is not None]
-        parts = [f"{len(self.runs)} runs"]
+        parts = [count_text(len(self.runs), "run")]
         if active:
             parts.append(f"{len(active)} running" + (f", {duration(max(lefts))} left" if lefts else ""))
         if waiting:

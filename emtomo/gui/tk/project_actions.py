@@ -7,7 +7,7 @@ from emtomo.engine.templates import add_workflow, export_workflow, read_template
 from emtomo.gui.core import run_actions
 from emtomo.gui.core.actions import Action
 from emtomo.gui.core.compare import differences
-from emtomo.gui.core.runs import descendants
+from emtomo.gui.core.runs import count_text, descendants
 from emtomo.gui.tk.dialogs import TextQuestion, ask, choose_file, show_rows
 from emtomo.isolation import python_command
 
@@ -147,22 +147,26 @@ class ProjectActions:
             def done(texts: list[str], i: int = i) -> None:
                 self.ask_service(lambda project: run_actions.rename_run(project, i, texts[0].strip(), texts[1]))
 
-            TextQuestion(self, f"Run {i}", [("Label", run.label), ("Comment", run.comment)], done)
+            TextQuestion(self, f"Run {run.number}", [("Label", run.label), ("Comment", run.comment)], done)
 
     def delete_runs(self: Any) -> None:
         """Delete the selected runs after a question."""
         ids = self._some()
         if not ids:
             return
+        below = sorted(descendants(self.runs, ids))
         names = ", ".join(self.runs[i].label for i in ids)
-        ask(
-            self,
-            "Delete?",
-            f"{names}: the runs and all files that they made will be deleted.",
-            [
-                ("Delete", "danger", lambda: self.ask_service(lambda project: run_actions.delete_runs(project, ids))),
-                ("Cancel", "secondary-outline", lambda: None),
-            ],
+        text = f"{names}: the runs and all files that they made will be deleted."
+        if below:
+            needed = ", ".join(self.runs[i].label for i in below)
+            text += f" {needed} depend on them and would lose an input: they are deleted as well."
+
+        def delete() -> None:
+            self.ask_service(lambda project: run_actions.delete_runs(project, [*ids, *below]))
+
+        word = f"Delete {count_text(len(ids) + len(below), 'run')}"
+        self.w["question"] = ask(
+            self, "Delete?", text, [(word, "danger", delete), ("Cancel", "secondary-outline", lambda: None)]
         )
 
     def compare(self: Any) -> None:
@@ -228,7 +232,7 @@ class ProjectActions:
                 run_actions.launch_runs(project, ids)
             return ids
 
-        self.ask_service(work, lambda ids: self.say(f"{len(ids)} runs added."))
+        self.ask_service(work, lambda ids: self.say(f"{count_text(len(ids), 'run')} added."))
 
     def export(self: Any) -> None:
         """Ask where to write the selected runs as a template."""
@@ -244,7 +248,7 @@ class ProjectActions:
             runs = [project.find(str(i)) for i in ids]
             export_workflow(project, runs, path)
 
-        self.ask_service(work, lambda _: self.say(f"{len(ids)} runs written to {path}."))
+        self.ask_service(work, lambda _: self.say(f"{count_text(len(ids), 'run')} written to {path}."))
 
     def report(self: Any) -> None:
         """Write the report in a process of its own, so that the window never waits for pictures."""

@@ -51,7 +51,7 @@ class QuickSearch(Window):
         runs = [r for r in sorted(self._runs.values(), key=lambda r: -r.id) if r.matches(text)]
         self._found = [("run", str(r.id)) for r in runs[:MOST]]
         for r in runs[:MOST]:
-            self.tree.insert("", "end", iid=f"run {r.id}", text=f"{r.label}  ({r.id})", values=(r.status_line,))
+            self.tree.insert("", "end", iid=f"run {r.id}", text=f"{r.label}  ({r.number})", values=(r.status_line,))
         for e in sorted(entries(), key=lambda e: e.rank(text)):
             if e.matches(text):
                 self._found.append(("protocol", e.name))

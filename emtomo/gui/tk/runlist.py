@@ -11,7 +11,7 @@ from emtomo.gui.core.runs import STATES, Run, duration
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.window import tip
 
-COLUMNS = (("id", "Run", 60), ("label", "Label", 190), ("title", "Protocol", 190), ("status", "Status", 190),
+COLUMNS = (("number", "Run", 60), ("label", "Label", 190), ("title", "Protocol", 190), ("status", "Status", 190),
            ("seconds", "Time", 80), ("started", "Started", 150), ("comment", "Comment", 160))  # fmt: skip
 ANY = "any status"
 
@@ -30,7 +30,7 @@ class RunList(ttk.Frame):
         super().__init__(master, padding=theme.px(master, theme.GAP))
         self._selected, self._menu = selected, menu
         self.runs: dict[int, Run] = {}
-        self._key, self._down = "id", False
+        self._key, self._down = "number", False
         top = ttk.Frame(self)
         top.pack(fill="x", pady=(0, theme.px(self, theme.GAP)))
         self.words = ttk.StringVar(self)
@@ -77,7 +77,9 @@ class RunList(ttk.Frame):
         kept.sort(
             key=lambda r: (
                 getattr(r, self._key) is None,
-                getattr(r, self._key) or 0 if self._key in ("id", "seconds") else str(getattr(r, self._key)).lower(),
+                getattr(r, self._key) or 0
+                if self._key in ("number", "seconds")
+                else str(getattr(r, self._key)).lower(),
             ),
             reverse=self._down,
         )
@@ -101,7 +103,7 @@ class RunList(ttk.Frame):
 
     def _cells(self, run: Run) -> tuple[Any, ...]:
         time = duration(run.seconds) if run.seconds is not None else ""
-        return run.id, run.label, run.title, run.status_line, time, run.started, run.comment
+        return run.number, run.label, run.title, run.status_line, time, run.started, run.comment
 
     def _sort(self, key: str) -> None:
         self._down = not self._down if key == self._key else False

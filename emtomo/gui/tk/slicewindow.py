@@ -54,7 +54,7 @@ class SliceWindow(Window):
         self._bottom()
         # scrolls where the screen is small or the text large
         self.side = ttk.ScrolledFrame(
-            self, padding=theme.px(self, theme.PAD), auto_hide=True, width=theme.px(self, SIDE), height=100
+            self, padding=theme.px(self, theme.PAD), auto_hide=False, width=theme.px(self, SIDE), height=100
         )
         self.side.container.pack(side="right", fill="y")
         self.below = ttk.Frame(self)  # for pictures of particles
