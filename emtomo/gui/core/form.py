@@ -188,8 +188,13 @@ class FormModel:
         ]
         return sorted(found, key=lambda o: (not o.pending, o.run), reverse=True)
 
-    def preset(self, runs: dict[int, Run], selected: Iterable[int]) -> None:
-        """Fill empty inputs that are needed with the outputs that the selection means."""
+    def preset(self, runs: dict[int, Run], selected: Iterable[int], output: Output | None = None) -> None:
+        """Fill empty inputs that are needed: the first that fits with `output`, the others as the selection means."""
+        if output is not None:
+            fit = [n for n, f in self.fields.items() if f.wanted and self.fits(n, output)]
+            first = next((n for n in fit if not self.fields[n].optional), next(iter(fit), None))
+            if first is not None:
+                self.put(first, output.target)
         chosen, protocol = set(selected), str(getattr(self.protocol_class, "NAME", ""))
         for name, one in self.fields.items():
             if not one.wanted or one.text or one.optional:

@@ -58,6 +58,8 @@ class PickingSession:
         The kinds of models that there are.
     within : Path, optional
         The project's folder; it is never made anew.
+    repair : bool
+        Cut off half a line at the end of the journal; not where it is only looked at.
 
     Raises
     ------
@@ -66,7 +68,13 @@ class PickingSession:
     """
 
     def __init__(
-        self, tomogram_id: str, journal: Path, kinds: tuple[str, ...] = MODELS, within: Path | None = None
+        self,
+        tomogram_id: str,
+        journal: Path,
+        kinds: tuple[str, ...] = MODELS,
+        within: Path | None = None,
+        *,
+        repair: bool = True,
     ) -> None:
         self.tomogram_id, self.within = tomogram_id, within
         self.journal = journal
@@ -80,7 +88,7 @@ class PickingSession:
         self._synced: Future[None] | None = None
         self._saved = self.digest()
         if journal.exists():
-            self._replay()
+            self._replay(repair)
 
     # --- changes ---
 
@@ -330,10 +338,10 @@ class PickingSession:
             weakref.finalize(self, _disk.submit, os.close, self._file).atexit = False
         return self._file, os.fstat(self._file).st_size
 
-    def _replay(self) -> None:
+    def _replay(self, repair: bool) -> None:
         raw = self.journal.read_bytes()
         whole = raw[: raw.rfind(b"\n") + 1]
-        if len(whole) < len(raw):  # the picker was killed in the middle of writing its last line
+        if repair and len(whole) < len(raw):  # the picker was killed in the middle of writing its last line
             self.journal.write_bytes(whole)
         for n, line in enumerate(whole.decode("utf8", errors="replace").split("\n"), 1):
             if not line:

@@ -17,6 +17,7 @@ from emtomo.engine.project import EmtomoProject, error_of, process_start, progre
 from emtomo.engine.provenance import read_provenance
 from emtomo.engine.queues import launch_log, said_by_queue
 from emtomo.engine.runner import out_of_date, parents_of
+from emtomo.gui.core.unregistered import count_unregistered
 from emtomo.objects.volume import reaches_nyquist
 
 SCHEDULED = "Logs/scheduled.json"
@@ -80,11 +81,32 @@ class Run:
     folder: str = ""
     logs: tuple[str, ...] = ()
     number: int = 0
+    interactive: str = ""
+    unregistered: int = 0
 
     @property
     def active(self) -> bool:
         """Whether it runs, or waits to."""
         return self.status in ACTIVE
+
+    @property
+    def result_line(self) -> str:
+        """What it has made, or what a user has still to do: the second line of its card."""
+        if self.unregistered:
+            return f"{count_text(self.unregistered, 'pick')} not registered"
+        return "  ·  ".join(o.summary for o in self.outputs if not o.pending and o.summary)
+
+    @property
+    def needs_update(self) -> bool:
+        """Whether it is to be run to bring it up to date."""
+        return not self.active and (self.out_of_date or self.status != "finished")
+
+    @property
+    def card_button(self) -> str:
+        """What the button of its card says: Pick, + for the next step, or nothing."""
+        if self.interactive and not self.active and (self.unregistered or self.status != "finished"):
+            return "Pick"
+        return "+" if self.outputs else ""
 
     @property
     def colour(self) -> str:
@@ -99,6 +121,8 @@ class Run:
             parts.append(f"{self.progress:.0%}")
             if self.left is not None:
                 parts.append(f"{duration(self.left)} left")
+            elif self.seconds:
+                parts.append(duration(self.seconds))
         elif self.seconds and self.status == "finished":
             parts.append(duration(self.seconds))
         if self.resolution:
@@ -139,12 +163,12 @@ def snapshot(project: EmtomoProject, watched: Watched | None = None) -> dict[int
     runs = project.runs_now()
     old = {run.getObjId() for run in out_of_date(runs)}
     waiting = scheduled(Path(project.path))
-    rows = [_row(run, run.getObjId() in old, waiting, watched or Watched()) for run in runs]
+    rows = [_row(run, run.getObjId() in old, waiting, watched or Watched(), Path(project.path)) for run in runs]
     numbers = {i: k for k, i in enumerate(sorted(row.id for row in rows), 1)}  # the engine's ids leave gaps
     return {row.id: replace(row, number=numbers[row.id]) for row in rows}
 
 
-def _row(run: Protocol, old: bool, waiting: set[int], watched: Watched) -> Run:
+def _row(run: Protocol, old: bool, waiting: set[int], watched: Watched, project: Path) -> Run:
     i, status = run.getObjId(), run.getStatus() or "saved"
     if i in waiting and status in ("saved", "new", "failed", "aborted"):
         status = "scheduled"
@@ -152,6 +176,7 @@ def _row(run: Protocol, old: bool, waiting: set[int], watched: Watched) -> Run:
     share = state["done"] / state["total"] if state.get("total") else None
     left = watched.left(i, state["done"], state["total"], time.time()) if share is not None else None
     seconds = _seconds(run)
+    kind = str(getattr(type(run), "INTERACTIVE", ""))
     return Run(
         i, run.getObjLabel(), getattr(run, "NAME", run.getClassName()), run._label or run.getClassName(),
         "saved" if status == "new" else status, frozenset(parents_of(run)), tuple(_outputs(run)),
@@ -159,6 +184,7 @@ def _row(run: Protocol, old: bool, waiting: set[int], watched: Watched) -> Run:
         resolution=_resolution(run), at_nyquist=_at_nyquist(run), seconds=seconds,
         started=str(run.initTime.get() or "")[:19], error=error_of(run) if run.isFailed() else "",
         comment=run.getObjComment() or "", out_of_date=old, folder=run.getWorkingDir(),
+        interactive=kind, unregistered=count_unregistered(project, i, kind) if kind else 0,
         logs=(run.getStdoutLog(), run.getStderrLog(), launch_log(run)),
     )  # fmt: skip
 

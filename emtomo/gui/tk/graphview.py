@@ -13,7 +13,8 @@ from emtomo.gui.tk import theme
 from emtomo.gui.tk.host import root_of
 from emtomo.gui.tk.minimap import MiniMap
 
-WIDTH, HEIGHT, GAP_X, GAP_Y, LANE = 190, 52, 26, 34, 14
+WIDTH, HEIGHT, GAP_X, GAP_Y, LANE = 200, 68, 26, 34, 14
+BUTTON = 40  # of a card, at its right: + or Pick
 LEAST, MOST = 0.15, 2.5
 AT_ONCE = 60  # runs that are laid out without a thread
 PORTION = 0.015  # s
@@ -32,6 +33,8 @@ class GraphView(ttk.Frame):
         Called with a run that was double-clicked.
     menu : callable
         Called with a run (or None) and the place on the screen of a right click.
+    go_on : callable
+        Called with a run and the place on the screen of a click on its button, + or Pick.
     """
 
     def __init__(
@@ -40,9 +43,10 @@ class GraphView(ttk.Frame):
         selected: Callable[[set[int]], object],
         opened: Callable[[int], object],
         menu: Callable[[int | None, int, int], object],
+        go_on: Callable[[int, int, int], object] = lambda *_: None,
     ) -> None:
         super().__init__(master)
-        self._selected, self._opened, self._menu = selected, opened, menu
+        self._selected, self._opened, self._menu, self._go_on = selected, opened, menu, go_on
         self.runs: dict[int, Run] = {}
         self.selection: set[int] = set()
         self.zoom_factor = 1.0
@@ -212,7 +216,10 @@ class GraphView(ttk.Frame):
             label = run.label if len(run.label) <= 25 else run.label[:24] + "…"
             font, small = ("TkDefaultFont", size), ("TkDefaultFont", max(4, size - 1))
             c.create_text(x + u(14), y + u(15), anchor="w", text=label, font=font, fill=theme.colour("fg"), tags=tags)
-            c.create_text(x + u(14), y + u(34), anchor="w", font=small, tags=(*tags, f"status{i}"))
+            c.create_text(x + u(14), y + u(32), anchor="w", font=small, tags=(*tags, f"status{i}"))
+            c.create_text(x + u(14), y + u(50), anchor="w", font=small, fill=theme.muted(), tags=(*tags, f"result{i}"))
+            bold, blue, name = ("TkDefaultFont", size, "bold"), theme.colour("primary"), f"button{i}"
+            c.create_text(x + u(WIDTH - 8), y + u(50), anchor="e", fill=blue, font=bold, tags=(*tags, name))
         self._restate(run)
 
     def _restate(self, run: Run) -> None:
@@ -228,8 +235,11 @@ class GraphView(ttk.Frame):
             width=max(1, u(3 if chosen else 1)),
         )
         c.itemconfigure(f"bar{i}", fill=colour)
-        message = run.status_line if len(run.status_line) < 34 else run.status_line[:33] + "…"
+        message = run.status_line if len(run.status_line) < 36 else run.status_line[:35] + "…"
         c.itemconfigure(f"status{i}", text=message, fill=theme.blend(colour, theme.colour("fg"), 0.35))
+        result, room = run.result_line, 31 - len(run.card_button)
+        c.itemconfigure(f"result{i}", text=result if len(result) <= room else result[: room - 1] + "…")
+        c.itemconfigure(f"button{i}", text=run.card_button)
         x, y = self.places[i]
         share = run.progress or 0.0 if run.status == "running" else 0.0
         c.itemconfigure(f"progress{i}", fill=colour)
@@ -271,11 +281,25 @@ class GraphView(ttk.Frame):
                 return i
         return None
 
+    def _on_button(self, i: int, event: "tk.Event[Any]") -> bool:
+        x, y = self.canvas.canvasx(event.x), self.canvas.canvasy(event.y)
+        left, top = self.places[i]
+        right = x >= left + self._u(WIDTH - BUTTON) and y >= top + self._u(HEIGHT / 2)
+        return bool(self.runs[i].card_button) and right
+
+    def button_of(self, i: int) -> tuple[int, int]:
+        """Return where on the screen the button of a card is."""
+        x, y = self.centre_of(i)
+        return int(x + self._u(WIDTH / 2 - 14)), int(y + self._u(HEIGHT / 2 - 18))
+
     def _press(self, event: "tk.Event[Any]", add: bool = False) -> None:
         self.canvas.focus_set()
         self.canvas.scan_mark(event.x, event.y)
         i = self._under(event)
-        if i is None:
+        if i is not None and not add and self._on_button(i, event):
+            self.select({i})
+            self._go_on(i, event.x_root, event.y_root)
+        elif i is None:
             self.select(self.selection if add else ())
         elif add:
             self.select(self.selection ^ {i})

@@ -11,16 +11,13 @@ import ttkbootstrap as ttk
 
 from emtomo.engine.parameters import protocol_named
 from emtomo.engine.project import EmtomoProject
-from emtomo.errors import EmtomoError
 from emtomo.gui.core import run_actions
 from emtomo.gui.core.actions import key_text
-from emtomo.gui.core.background import sentence
 from emtomo.gui.core.form import FormModel
 from emtomo.gui.core.gc_pause import settle
 from emtomo.gui.core.runs import Output, Run, count_text, duration
 from emtomo.gui.core.service import ProjectService
 from emtomo.gui.core.settings import Settings
-from emtomo.gui.core.shown import Shown, load, viewers_of_kinds
 from emtomo.gui.core.slices import warm_up
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.app import App
@@ -28,13 +25,14 @@ from emtomo.gui.tk.details import DetailsPanel
 from emtomo.gui.tk.dialogs import ask, choose_file, show_message
 from emtomo.gui.tk.graphview import GraphView
 from emtomo.gui.tk.project_actions import ProjectActions
+from emtomo.gui.tk.project_outputs import ProjectOutputs
 from emtomo.gui.tk.quick import QuickSearch
 from emtomo.gui.tk.runlist import RunList
 from emtomo.gui.tk.tree import ProtocolTree
 from emtomo.gui.tk.window import ActionBar, Keys
 
 
-class ProjectWindow(ProjectActions, Keys, App):
+class ProjectWindow(ProjectOutputs, ProjectActions, Keys, App):
     """The program's main window.
 
     Parameters
@@ -83,7 +81,7 @@ class ProjectWindow(ProjectActions, Keys, App):
         across.add(right, weight=1)
         self.views = ttk.Notebook(right)
         right.add(self.views, weight=3)
-        self.graph = GraphView(self.views, self._selected, self.open_form_of, self._menu)
+        self.graph = GraphView(self.views, self._selected, self.open_form_of, self._menu, self.go_on)
         self.views.add(self.graph, text="Workflow")
         self.list = RunList(self.views, self._selected_in_list, self.open_form_of, self._menu, self.w)
         self.views.add(self.list, text="List of runs")
@@ -195,52 +193,10 @@ class ProjectWindow(ProjectActions, Keys, App):
         if ids != self.graph.selection:
             self.graph.select(ids)
 
-    def _menu(self, i: int | None, x: int, y: int) -> None:
-        menu = ttk.Menu(self, tearoff=False)
-        names = (
-            [
-                "edit",
-                "view",
-                "curves",
-                "run",
-                "restart",
-                "stop",
-                "copy",
-                "rename",
-                "compare",
-                "open folder",
-                "select below",
-                "export",
-                "delete",
-            ]
-            if i is not None
-            else ["search runs", "import template", "refresh", "fit"]
-        )
-        for name in names:
-            action = self.action(name)
-            menu.add_command(label=action.label, command=action.run)
-        if i is not None:
-            for output in self.runs[i].outputs:
-                if not output.pending:
-                    menu.add_cascade(label=f"View {output.name}", menu=self.output_menu(output, menu))
-        self.w["run menu"] = menu
-        menu.tk_popup(x, y)
-
-    def output_named(self, target: str) -> Output | None:
-        """Return the output that ``RUN.output`` means, RUN a number."""
-        number, _, name = target.partition(".")
-        run = self.runs.get(int(number)) if number.isdigit() else None
-        return next((o for o in run.outputs if o.name == name), None) if run is not None else None
-
-    def readable(self, text: str) -> str:
-        """Return inputs with the labels of their runs in the place of numbers."""
-        parts = [self.output_named(part) for part in text.split(",")]
-        return ", ".join(p.title for p in parts if p is not None) if all(parts) else text
-
     # --- forms ---
 
-    def new_form(self, name: str) -> Any:
-        """Open the form of a protocol, its inputs taken from the selected runs where they fit."""
+    def new_form(self, name: str, output: Output | None = None) -> Any:
+        """Open the form of a protocol, its inputs taken from an output or the selected runs where they fit."""
         from emtomo.gui.tk.form import FormWindow
 
         cls = protocol_named(name)
@@ -250,7 +206,7 @@ class ProjectWindow(ProjectActions, Keys, App):
             number += 1
             label = f"{cls._label} ({number})"
         model = FormModel(cls, label)
-        model.preset(self.runs, self.selection)
+        model.preset(self.runs, self.selection, output)
         model.mark_saved()
         form = FormWindow(self, model)
         self.forms.append(form)
@@ -289,42 +245,6 @@ class ProjectWindow(ProjectActions, Keys, App):
         """Forget a form."""
         if form in self.forms:
             self.forms.remove(form)
-
-    # --- viewers ---
-
-    def output_menu(self, output: Output, master: Any = None) -> ttk.Menu:
-        """Return a menu of every viewer for an output."""
-        menu = ttk.Menu(master or self, tearoff=False)
-        folder = self.folder / self.runs[output.run].folder
-        for viewer in viewers_of_kinds(output.kinds):
-            if not getattr(viewer, "suits", lambda _: True)(folder):
-                continue
-            menu.add_command(label=viewer._name, command=lambda v=viewer: self.view(output, v))  # type: ignore[misc]
-        return menu
-
-    def view(self, output: Output, viewer: Any = None, then: Callable[[Any], object] | None = None) -> None:
-        """Show an output in a viewer, the first that fits by default."""
-        self.say(f"Opening {output.title} …")
-
-        def show(shown: Shown) -> None:
-            found = [viewer] if viewer is not None else viewers_of_kinds(output.kinds)
-            if not found:
-                self.say(f"There is no viewer for {output.kinds[0]}.")
-                return
-            prepare = getattr(found[0], "prepare", lambda _: None)
-            self.work(lambda _: prepare(shown), lambda _: opened(found[0], shown))
-
-        def opened(chosen: Any, shown: Shown) -> None:
-            self.say("Ready")
-            try:
-                window = chosen.open_window(self, shown)
-            except (EmtomoError, OSError) as error:
-                self.report_failure(sentence(error))
-                return
-            if then is not None:
-                then(window)
-
-        self.service.ask(lambda project: load(project, output.target), show, self.report_failure)
 
     def work(self, work: Any, done: Any, failed: Any = None) -> Any:
         """Do something in a thread; see :meth:`App.work`."""

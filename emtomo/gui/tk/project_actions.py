@@ -37,6 +37,8 @@ class ProjectActions:
               "secondary-outline"),
             a("compare", "Compare parameters", self.compare, "", "", "Run", "Differences between two selected runs"),
             a("select below", "Select all below", self.select_below, "", "", "Run", "Select what depends on the run"),
+            a("update below", "Update all below", self.update_below, "", "", "Run",
+              "Bring the selected runs and all that depends on them up to date"),
             a("select all", "Select all", lambda: self.graph.select(self.runs), "<Control-a>", "", "Run"),
             a("open folder", "Open folder", self.show_folder, "", "", "Run"),
             a("copy methods", "Copy methods text", self.details_copy, "", "", "Run"),
@@ -187,6 +189,17 @@ class ProjectActions:
         ids = self._some()
         if ids:
             self.graph.select({*ids, *descendants(self.runs, ids)})
+
+    def update_below(self: Any) -> None:
+        """Run again what is out of date or unfinished, of the selected runs and of those below them."""
+        ids = self._some()
+        line = sorted({*ids, *descendants(self.runs, ids)})
+        old = [i for i in line if self.runs[i].needs_update]
+        if ids and not old:
+            self.say("All of it is up to date.")
+        elif old:
+            text = f"{count_text(len(old), 'run')} started, one after the other."
+            self.ask_service(lambda project: run_actions.launch_runs(project, old), lambda _: self.say(text))
 
     def show_folder(self: Any) -> None:
         """Open the folder of the run, or of the project."""

@@ -1,0 +1,56 @@
+"""What comes after an output: the protocols that take it, the usual one first, as the walkthroughs go."""
+
+from pyworkflow.protocol.params import PointerParam
+
+from emtomo.engine.parameters import protocol_named
+from emtomo.gui.core.catalogue import Entry, entries
+from emtomo.gui.core.runs import Output
+
+# by class of the output; the first that fits is the usual one
+USUAL: dict[str, tuple[str, ...]] = {
+    "SetOfTiltSeries": ("reconstruct-tomograms",),
+    "SetOfMeshes": ("model-workflow", "pick-vectorial", "export-coordinates"),
+    "SetOfSubtomograms": ("reconstruct-average", "initial-model", "refine-poses", "select-subset"),
+    "SetOfCoordinates3D": ("extract-subtomograms", "clean-coordinates", "consensus-picks", "export-coordinates"),
+    "SetOfTomograms": ("bin-tomograms", "denoise-tomograms", "pick-vectorial", "pick-manually"),
+    "Average": ("postprocess", "create-mask", "refine-poses", "match-template"),
+    "Mask": ("postprocess", "refine-poses"),
+    "Volume": ("match-template", "create-mask", "symmetrize"),
+}
+# after these the first of the usual ones was done already
+AFTER: dict[str, tuple[str, ...]] = {
+    "bin-tomograms": ("denoise-tomograms", "pick-vectorial", "pick-manually"),
+    "denoise-tomograms": ("pick-vectorial", "pick-manually", "pick-convnet", "match-template"),
+    "match-template": ("extract-subtomograms", "pick-again", "clean-coordinates"),
+    "reconstruct-average": ("refine-poses", "create-mask", "postprocess"),
+    "initial-model": ("refine-poses", "align-symmetry", "create-mask"),
+    "refine-poses": ("postprocess", "create-mask", "apply-alignment"),
+}
+
+
+def takes(protocol: str, kinds: tuple[str, ...]) -> bool:
+    """Return whether a protocol has an input for an output of these classes."""
+    for _, param in protocol_named(protocol)().getDefinition().iterParams():
+        if isinstance(param, PointerParam):
+            wanted = str(param.pointerClass).strip("[]").replace("'", "").split(",")
+            if {w.strip() for w in wanted} & set(kinds):
+                return True
+    return False
+
+
+def next_protocols(output: Output, protocol: str) -> list[Entry]:
+    """Return the protocols that take an output of a run of `protocol`, the usual ones first, then as in the tree."""
+    usual = next((USUAL[k] for k in output.kinds if k in USUAL), ())
+    order = {name: k for k, name in enumerate(dict.fromkeys([*AFTER.get(protocol, ()), *usual]))}
+    found = [e for e in entries() if _takes(e.name, output.kinds)]
+    return sorted(found, key=lambda e: order.get(e.name, len(order)))
+
+
+_known: dict[tuple[str, tuple[str, ...]], bool] = {}
+
+
+def _takes(protocol: str, kinds: tuple[str, ...]) -> bool:
+    key = protocol, kinds
+    if key not in _known:
+        _known[key] = takes(protocol, kinds)
+    return _known[key]
