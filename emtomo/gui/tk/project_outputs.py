@@ -98,26 +98,27 @@ class ProjectOutputs:
             menu.add_command(label=viewer._name, command=lambda v=viewer: self.view(output, v))  # type: ignore[misc]
         return menu
 
-    def view(self: Any, output: Output, viewer: Any = None, then: Callable[[Any], object] | None = None) -> None:
+    def view(self, output: Output, viewer: Any = None, then: Callable[[Any], object] | None = None) -> None:
         """Show an output in a viewer, the first that fits by default."""
-        self.say(f"Opening {output.title} …")
+        host: Any = self
+        host.say(f"Opening {output.title} …")
 
         def show(shown: Shown) -> None:
             found = [viewer] if viewer is not None else viewers_of_kinds(output.kinds)
             if not found:
-                self.say(f"There is no viewer for {output.kinds[0]}.")
+                host.say(f"There is no viewer for {output.kinds[0]}.")
                 return
             prepare = getattr(found[0], "prepare", lambda _: None)
-            self.work(lambda _: prepare(shown), lambda _: opened(found[0], shown))
+            host.work(lambda _: prepare(shown), lambda _: opened(found[0], shown))
 
         def opened(chosen: Any, shown: Shown) -> None:
-            self.say("Ready")
+            host.say("Ready")
             try:
-                window = chosen.open_window(self, shown)
+                window = chosen.open_window(host, shown)
             except (EmtomoError, OSError) as error:
-                self.report_failure(sentence(error))
+                host.report_failure(sentence(error))
                 return
             if then is not None:
                 then(window)
 
-        self.service.ask(lambda project: load(project, output.target), show, self.report_failure)
+        host.service.ask(lambda project: load(project, output.target), show, host.report_failure)
