@@ -48,7 +48,11 @@ class LogOptions:
         ),
     ] = None
     white: Annotated[
-        bool, Param("Particles white?", "Brighter than their surroundings; raw tomograms have dark ones.")
+        bool,
+        Param(
+            "Particles white?",
+            "Brighter than their surroundings; raw tomograms have dark ones. Those imported as white are taken so.",
+        ),
     ] = False
 
 

@@ -9,6 +9,7 @@ from emtomo.compute.fourier.resampling import resample, resampled_size
 from emtomo.errors import EmtomoError
 from emtomo.options import Param, check_options
 
+FARTHEST = 2**30  # voxels from the first one, beyond which no position can be
 BATCH_BYTES = 256 * 2**20
 
 
@@ -83,8 +84,19 @@ def box_starts(centres: np.ndarray, box_size: int) -> tuple[np.ndarray, np.ndarr
     starts : (n, 3) int array
     rest : (n, 3) array
         Centre less centre voxel of the box, z, y, x; from -0.5 to 0.5.
+
+    Raises
+    ------
+    EmtomoError
+        If a centre is no finite number, or farther away than any tomogram reaches.
     """
-    nearest = np.floor(np.asarray(centres, float) + 0.5).astype(np.int64)
+    centres = np.asarray(centres, float)
+    impossible = ~(np.abs(centres) < FARTHEST).all(axis=1)
+    if impossible.any():
+        row = int(np.argmax(impossible))
+        told = ", ".join(f"{v:g}" for v in centres[row, ::-1])
+        raise EmtomoError(f"Particle {row + 1} lies at x, y, z {told} voxels, where no tomogram can be.")
+    nearest = np.floor(centres + 0.5).astype(np.int64)
     return nearest - box_size // 2, centres - nearest
 
 
@@ -100,6 +112,12 @@ def order_of_place(starts: np.ndarray, box_size: int) -> np.ndarray:
 def fits(starts: np.ndarray, box_size: int, shape: tuple[int, ...]) -> np.ndarray:
     """Return which boxes lie wholly within a volume of `shape`."""
     return np.all((starts >= 0) & (starts + box_size <= np.array(shape)), axis=1)
+
+
+def touches(starts: np.ndarray, box_size: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Return which boxes have their centre voxel within a volume of `shape`."""
+    middle = starts + box_size // 2
+    return np.all((middle >= 0) & (middle < np.array(shape)), axis=1)
 
 
 def extract(volume: np.ndarray, starts: np.ndarray, options: ExtractOptions, out: np.ndarray) -> None:
@@ -118,7 +136,7 @@ def extract(volume: np.ndarray, starts: np.ndarray, options: ExtractOptions, out
     Raises
     ------
     EmtomoError
-        If an option is out of bounds or `out` has another shape.
+        If an option is out of bounds, `out` has another shape, or a box begins where no tomogram can be.
     """
     from emtomo.compute.kernels.boxes_cpu import crop_cpu, normalise_cpu
 
@@ -129,6 +147,8 @@ def extract(volume: np.ndarray, starts: np.ndarray, options: ExtractOptions, out
     if not volume.dtype.isnative or volume.dtype == np.float16:
         volume = np.asarray(volume, np.float32)
     starts = np.ascontiguousarray(starts, np.int64)
+    if len(starts) and not (np.abs(starts) <= FARTHEST).all():
+        raise EmtomoError("Boxes begin where no tomogram can be.")
     sign = np.float32(-1.0 if options.invert else 1.0)
     radius = _background_radius(options)
     step = max(1, BATCH_BYTES // (4 * b**3))

@@ -157,6 +157,8 @@ def _report_losses(series: list[Tilts], to: str, report: ConversionReport) -> No
         if len(series) == 1:
             report.lines.append(f"Written: {len(tilts)} images as {known.label}.")
         has = {c for c in COLUMNS if c in tilts.table and (c == "name" or np.any(tilts.column(c)))}
+        if "rotation" in known.holds and "rotation" not in tilts.table:
+            report.lines.append(f"The angle of the tilt axis of {tilts.name} is not known; 0° was written.")
         lost = sorted(has - known.holds)
         if lost:
             report.lines.append(f"Not held by this format: {', '.join(lost)}.")

@@ -14,7 +14,7 @@ from emtomo.io.tilts import Tilts, accumulate_dose, format_of_one_series
 _SECTION = re.compile(r"^\[\s*(ZValue|FrameSet|MontSection)\s*=\s*(.*?)\s*\]$")
 _TITLE = re.compile(r"^\[?T = (.*?)\]?$")
 _TIMES = ("%d-%b-%y %H:%M:%S", "%d-%b-%Y %H:%M:%S", "%Y-%m-%d %H:%M:%S")
-_AXIS = re.compile(r"Tilt axis angle = (-?\d+(?:\.\d+)?)")
+_AXIS = re.compile(r"Tilt ?axis ?angle\s*=\s*([-+]?\d+(?:\.\d+)?)", re.IGNORECASE)
 
 
 def read_sections(path: str | Path) -> tuple[dict[str, str], list[dict[str, str]], list[str]]:
@@ -47,9 +47,9 @@ def read_sections(path: str | Path) -> tuple[dict[str, str], list[dict[str, str]
 
 
 def read_mdoc(path: str | Path) -> Tilts:
-    """Read the images of a tilt series: angle, file, dose, order by time; the axis as the title gives it.
+    """Read the images of a tilt series: angle, file, dose, order by time, tilt axis.
 
-    The dose before an image is the sum of ExposureDose of those taken earlier.
+    The dose before an image is PriorRecordDose, else the sum of ExposureDose of those taken earlier.
     """
     whole, sections, titles = read_sections(path)
     images = [s for s in sections if s["Section"] != "MontSection"]
@@ -63,7 +63,7 @@ def read_mdoc(path: str | Path) -> Tilts:
             "name": [re.split(r"[/\\]", s.get("SubFramePath", ""))[-1] for s in images],
             "angle": angle,
             "acquisition_order": order,
-            "dose": accumulate_dose(np.array(dose), order),
+            "dose": _dose(path, images, np.array(dose), order),
         }
     )
     tilts = Tilts(table, name=re.sub(r"(\.(mrc|st|tif|tiff|eer))*\.mdoc$", "", Path(path).name), format="mdoc")
@@ -75,10 +75,31 @@ def read_mdoc(path: str | Path) -> Tilts:
     size = whole.get("ImageSize", "").split()
     if len(size) == 2 and all(w.isdecimal() and len(w) < 7 for w in size):
         tilts.image_size = (int(size[0]), int(size[1]))
-    axis = next((m.group(1) for m in map(_AXIS.search, titles) if m), None)
-    if axis is not None and is_number(axis):
-        tilts.table["rotation"] = float(axis)
+    axis = _axes(path, whole, images, titles)
+    if axis is not None:
+        tilts.table["rotation"] = axis
+    else:
+        tilts.notes.append("The file does not say the angle of the tilt axis.")
     return tilts
+
+
+def _axes(
+    path: str | Path, whole: dict[str, str], images: list[dict[str, str]], titles: list[str]
+) -> np.ndarray | float | None:
+    """Return the angle of the tilt axis: of every image, of the header (both Tomo5), or of a title; None if nowhere."""
+    if all("TiltAxisAngle" in section for section in images):
+        return np.array([_number(path, section, "TiltAxisAngle") for section in images])
+    axis = whole.get("TiltAxisAngle") or next((m.group(1) for m in map(_AXIS.search, titles) if m), "")
+    if axis and not (is_number(axis) and np.isfinite(float(axis))):
+        raise FormatError(path, f"TiltAxisAngle must be a finite number, got {axis[:40]!r}.")
+    return float(axis) if axis else None
+
+
+def _dose(path: str | Path, images: list[dict[str, str]], exposure: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Return the dose before every image: PriorRecordDose where all have it, else the sum of earlier exposures."""
+    if all("PriorRecordDose" in section for section in images):
+        return np.array([_number(path, section, "PriorRecordDose") for section in images])
+    return accumulate_dose(exposure, order)
 
 
 def _order(times: list[str]) -> np.ndarray:

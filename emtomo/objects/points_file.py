@@ -10,6 +10,7 @@ from emtomo.errors import FormatError
 from emtomo.io import names
 from emtomo.io.particles import ParticleList
 from emtomo.io.points import read_points
+from emtomo.objects.position_check import check_positions
 from emtomo.objects.tomogram import SetOfTomograms
 
 UNITS = ("angstrom", "voxel")
@@ -44,6 +45,13 @@ def points_of_file(path: str | Path, tomograms: SetOfTomograms, unit: str) -> tu
         raise FormatError(path, "there is no point in it.")
     frame = pd.DataFrame({"tomogram_id": [found[name] for name in given]})
     frame[["x", "y", "z"]] = picks.positions if unit == "angstrom" else _in_angstrom(picks, frame, tomograms)
+    picks.notes += check_positions(
+        frame,
+        tomograms,
+        numbers=picks.positions,
+        pixel_size=float(tomograms.pixel_size.get()) if unit == "voxel" else None,
+        source=Path(path).name,
+    )
     return frame, picks
 
 

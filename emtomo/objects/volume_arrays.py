@@ -9,6 +9,7 @@ from emtomo.compute.fourier.filters import fit_to_box
 from emtomo.compute.fourier.shell_correlation import FscCurves
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
+from emtomo.io.mrc_header import SIZES_AGREE
 
 CURVES = ("corrected", "unmasked", "masked", "randomised")
 
@@ -24,11 +25,19 @@ def halves_of(average: Any) -> tuple[np.ndarray, np.ndarray]:
     Raises
     ------
     EmtomoError
-        If it has none.
+        If it has none, or their headers say another pixel size than the average's.
     """
     paths = average.half1_file.get(), average.half2_file.get()
     if not all(paths):
         raise EmtomoError("The average has no half maps; those of reconstruct-average and refine-poses have.")
+    size = float(average.pixel_size.get())
+    for path in paths:
+        header = mrc.read_header(path).pixel_size
+        if header > 0 and abs(header / size - 1) > SIZES_AGREE:
+            raise EmtomoError(
+                f"The half map {path} has a pixel size of {header:.4g} Å, the average {size:.4g} Å; import them again "
+                "with the pixel size that is right."
+            )
     return mrc.read_volume(paths[0]), mrc.read_volume(paths[1])
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from pyworkflow.protocol.params import Form
 
-from emtomo.compute.extraction import ExtractOptions, box_starts, extract, fits, order_of_place
+from emtomo.compute.extraction import ExtractOptions, box_starts, extract, fits, order_of_place, touches
 from emtomo.compute.positions import to_voxels
 from emtomo.engine.lineage import upstream
 from emtomo.engine.protocol import EmtomoProtocol
@@ -77,9 +77,11 @@ class ExtractSubtomograms(EmtomoProtocol):
         size = tomograms.pixel_size.get()
         frame = self._particles(tomogram_id)
         starts, rest = box_starts(to_voxels(positions_of(frame), volume.shape, size), options.box_size)
-        kept = np.ones(len(frame), bool)
+        kept = touches(starts, options.box_size, volume.shape)  # a box of repeated edge alone has no particle
+        blank = int((~kept).sum())
         if options.border == "drop":
             kept = fits(starts, options.box_size, volume.shape)
+            blank = 0
         starts, rest, frame = starts[kept], rest[kept], frame[kept].reset_index(drop=True)
         order = order_of_place(starts, options.box_size)  # of the stack; rows keep the order of the particles
         if len(frame):
@@ -97,7 +99,7 @@ class ExtractSubtomograms(EmtomoProtocol):
             frame[f"shift_{axis}"] = shift[:, k]
         frame["file"], frame["index"] = self._stack(tomogram_id), np.argsort(order)
         frame["tilt_min"], frame["tilt_max"] = row["tilt_min"], row["tilt_max"]
-        write_json(Path(f"{self._table(tomogram_id)}.json"), int((~kept).sum()))
+        write_json(Path(f"{self._table(tomogram_id)}.json"), [int((~kept).sum()) - blank, blank])
         SetOfSubtomograms.save(self._table(tomogram_id), frame)
 
     def output_step(self, names: list[str]) -> None:
@@ -109,13 +111,16 @@ class ExtractSubtomograms(EmtomoProtocol):
         out.pixel_size.set(tomograms.pixel_size.get() * options.downsampling)
         out.box_size.set(options.final_box)
         out.white.set(bool(tomograms.white.get()) != options.invert)
-        dropped = 0
+        dropped = blank = 0
         for name in names:
-            dropped += json.loads(Path(f"{self._table(name)}.json").read_text(encoding="utf8"))
+            left_out = json.loads(Path(f"{self._table(name)}.json").read_text(encoding="utf8"))
+            dropped, blank = dropped + left_out[0], blank + left_out[1]
             out.extend(SetOfSubtomograms.open(self._table(name)).frame())
         missing = [name for name in self.input_coordinates.get().tomogram_ids() if name not in names]
         if dropped:
             self.remark(f"{dropped} particles were left out: their boxes do not fit into the tomogram.")
+        if blank:
+            self.remark(f"{blank} particles were left out: their boxes lie wholly outside the tomogram.")
         if missing:
             self.remark(f"No tomogram for the particles of {', '.join(missing)}.")
         if len(out) == 0:

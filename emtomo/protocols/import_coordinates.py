@@ -15,6 +15,7 @@ from emtomo.io.formats import FORMATS, read
 from emtomo.io.particles import ParticleList, convert_frame
 from emtomo.objects import SetOfCoordinates3D, coordinates_frame
 from emtomo.objects.exchange import sizes_of
+from emtomo.objects.position_check import check_positions
 from emtomo.options import Param
 
 
@@ -118,8 +119,26 @@ class ImportCoordinates(EmtomoProtocol):
             found, missing, _ = names.match_names(list(dict.fromkeys(tomogram_of)), known)
             for name in missing:
                 unmatched[name] = unmatched.get(name, 0) + int((tomogram_of == name).sum())
+            first = len(frames)
+            numbers: list[np.ndarray] = []
+            lengths: list[float] = []
             for name, tomogram_id in found.items():
-                frames.append(self._frame(picks.select(tomogram_of == name), tomogram_id, options, path))
+                mine = picks.select(tomogram_of == name)
+                counted = mine.unit in ("voxel", "angstrom") and mine.origin == "corner"
+                numbers.append(mine.positions.copy() if counted else np.full((len(mine), 3), np.nan))
+                lengths += [] if mine.unit != "voxel" else mine.pixel_size[np.isfinite(mine.pixel_size)].tolist()[:1]
+                frames.append(self._frame(mine, tomogram_id, options, path))
+            if len(frames) > first:
+                voxel = options.pixel_size or (lengths[0] if lengths else tomograms.pixel_size.get())
+                self.remark(
+                    *check_positions(
+                        pd.concat(frames[first:], ignore_index=True),
+                        tomograms,
+                        numbers=np.concatenate(numbers),
+                        pixel_size=voxel if picks.unit == "voxel" else None,
+                        source=path.name,
+                    )
+                )
         total = sum(len(frame) for frame in frames)
         if unmatched:
             listed = ", ".join(f"{name} ({n})" for name, n in unmatched.items())

@@ -16,6 +16,7 @@ from emtomo.io.particles_star import Subtomograms, read_subtomograms
 from emtomo.objects import SetOfSubtomograms, SetOfTomograms, coordinates_frame
 from emtomo.objects.exchange import sizes_of
 from emtomo.objects.particle_source import open_boxes
+from emtomo.objects.position_check import check_positions
 from emtomo.options import Param
 
 _COLUMNS = {"half", "class_number", "group", "score"}
@@ -179,4 +180,11 @@ class ImportSubtomograms(EmtomoProtocol):
                 f"{', '.join(tomograms.tomogram_ids())}."
             )
         particles.tomograms = np.array([found[name] for name in particles.tomograms], object)
-        return convert_frame(particles, "angstrom", "centre", volumes=sizes_of(tomograms))
+        numbers = particles.positions.copy() if particles.origin == "corner" and particles.unit == "voxel" else None
+        known = particles.pixel_size[np.isfinite(particles.pixel_size)]
+        here = convert_frame(particles, "angstrom", "centre", volumes=sizes_of(tomograms))
+        frame = pd.DataFrame(here.centres, columns=list("xyz")).assign(tomogram_id=here.tomograms)
+        length = float(known[0]) if len(known) else float(tomograms.pixel_size.get())
+        source = Path(self.files.get()).name
+        self.remark(*check_positions(frame, tomograms, numbers=numbers, pixel_size=length, source=source))
+        return here

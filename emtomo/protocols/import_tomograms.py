@@ -42,6 +42,14 @@ class ImportTomogramsOptions:
     tilt_axis_angle: Annotated[
         float | None, Param("Tilt axis angle", "From the vertical, counter-clockwise.", unit="°")
     ] = None
+    white: Annotated[
+        str,
+        Param(
+            "Particles white?",
+            "auto: what the program that wrote the files does (those of EMAN2 are white on dark), else dark.",
+            choices=("auto", "yes", "no"),
+        ),
+    ] = "auto"
     voltage: Annotated[float, Param("Voltage", "Of the microscope.", unit="kV", gt=0, le=2000)] = 300.0
     cs: Annotated[float, Param("Spherical aberration", "Of the objective.", unit="mm", ge=0, le=100)] = 2.7
     amplitude_contrast: Annotated[float, Param("Amplitude contrast", "As a fraction.", ge=0, le=1)] = 0.1
@@ -106,7 +114,7 @@ class ImportTomograms(EmtomoProtocol):
         try:
             files = self._found()
             for path in files.values():
-                images.describe(path)
+                images.describe_volume(path, options.pixel_size)
             self._tilts(list(files))
         except EmtomoError as error:
             return [str(error)]
@@ -123,8 +131,9 @@ class ImportTomograms(EmtomoProtocol):
 
     def import_step(self, tomogram_id: str, path: str) -> None:
         """Link, copy or convert one file, after a look at its voxels."""
-        info = images.describe(path)
-        size = self.options(ImportTomogramsOptions).pixel_size or info.pixel_size
+        given = self.options(ImportTomogramsOptions).pixel_size
+        info = images.describe_volume(path, given)
+        size = given or info.pixel_size
         if not size:
             raise EmtomoError(f"{path}: the file does not say its pixel size; give it in the form.")
         voxels = images.read_any(path)
@@ -142,7 +151,8 @@ class ImportTomograms(EmtomoProtocol):
         """Register the set, with what the headers say that the form does not."""
         self.forget_remarks()
         options, files = self.options(ImportTomogramsOptions), self._found()
-        infos = {name: images.describe(path) for name, path in files.items()}
+        infos = {name: images.describe_volume(path, options.pixel_size) for name, path in files.items()}
+        self._remark_notes(infos)
         size = options.pixel_size or self._common_size(infos)
         off = [n for n, i in infos.items() if i.pixel_size and abs(i.pixel_size / size - 1) > PIXEL_TOLERANCE]
         if off:
@@ -155,6 +165,7 @@ class ImportTomograms(EmtomoProtocol):
             voltage=options.voltage,
             cs=options.cs,
             amplitude_contrast=options.amplitude_contrast,
+            white=self._white(options, infos),
             **{f"origin_{axis}": value for axis, value in zip("xyz", origin, strict=True)},
         )
         frame = pd.DataFrame(
@@ -204,6 +215,29 @@ class ImportTomograms(EmtomoProtocol):
             return read_acquisition(self.acquisition.get(), tomogram_ids)[columns]
         row = [np.nan if getattr(options, name) is None else getattr(options, name) for name in columns]
         return pd.DataFrame([row] * len(tomogram_ids), columns=columns, index=tomogram_ids)
+
+    def _white(self, options: ImportTomogramsOptions, infos: dict[str, images.ImageInfo]) -> bool:
+        """Return whether particles are white: the form's word, else that of the program that wrote the files."""
+        if options.white != "auto":
+            return options.white == "yes"
+        white = [name for name, info in infos.items() if info.white]
+        if white and len(white) < len(infos):
+            raise EmtomoError(
+                f"Particles are white in {', '.join(white[:5])} (written by EMAN2), perhaps not in the others; "
+                "say whether they are white, or import them separately."
+            )
+        if white:
+            self.remark("The files were written by EMAN2: particles are taken as white.")
+        return bool(white)
+
+    def _remark_notes(self, infos: dict[str, images.ImageInfo]) -> None:
+        """Say what had to be guessed about the files, once for all that share it."""
+        notes: dict[str, list[str]] = {}
+        for name, info in infos.items():
+            for note in info.notes:
+                notes.setdefault(note, []).append(name)
+        for note, having in notes.items():
+            self.remark(f"{', '.join(having[:5])}{' …' if len(having) > 5 else ''}: {note}")
 
     @staticmethod
     def _common_size(infos: dict[str, images.ImageInfo]) -> float:

@@ -10,6 +10,7 @@ from pyworkflow.protocol.params import Form, PathParam
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError, FormatError
 from emtomo.io import images, mrc
+from emtomo.io.mrc_header import SIZES_AGREE
 from emtomo.objects import Average, Mask, Volume
 from emtomo.options import Param
 
@@ -23,6 +24,14 @@ class ImportVolumeOptions:
         Param("Kind", "An average may bring its half maps.", choices=("volume", "mask", "average")),
     ] = "volume"
     pixel_size: Annotated[float | None, Param("Pixel size", "Empty: what the file says.", unit="Å", gt=0)] = None
+    white: Annotated[
+        str,
+        Param(
+            "Density white?",
+            "References and averages have white density; no turns a dark one to white. auto: yes. Masks stay.",
+            choices=("auto", "yes", "no"),
+        ),
+    ] = "auto"
 
 
 class ImportVolume(EmtomoProtocol):
@@ -62,8 +71,10 @@ class ImportVolume(EmtomoProtocol):
 
     def import_step(self) -> None:
         """Copy the volumes as MRC and register them."""
+        self.forget_remarks()
         options = self.options(ImportVolumeOptions)
         infos = self._volumes()
+        self.remark(*self._differing_sizes(infos))
         size = infos["file"].shape[0]
         pixel_size = self._pixel_size()
         paths = {}
@@ -77,7 +88,12 @@ class ImportVolume(EmtomoProtocol):
                 raise FormatError(
                     source, f"a mask has values from 0 to 1, this one from {volume.min():g} to {volume.max():g}."
                 )
+            if options.white == "no" and options.kind != "mask":
+                volume = -volume
+            self.remark(*(f"{Path(source).name}: {note}" for note in info.notes))
             mrc.write_volume(paths[name], volume.reshape(info.shape), pixel_size)
+        if options.white == "no" and options.kind != "mask":
+            self.remark("Dark density was turned to white.")
         values = {"file": paths["file"], "pixel_size": pixel_size, "box_size": size}
         if options.kind == "average":
             halves = {f"half{h}_file": paths[f"half{h}"] for h in (1, 2) if f"half{h}" in paths}
@@ -99,7 +115,8 @@ class ImportVolume(EmtomoProtocol):
             if len(given) == 1:
                 raise EmtomoError("Give both half maps or none.")
             names += given
-        infos = {name: images.describe(Path(getattr(self, name).get())) for name in names}
+        given_size = self.options(ImportVolumeOptions).pixel_size
+        infos = {name: images.describe_volume(Path(getattr(self, name).get()), given_size) for name in names}
         for name, info in infos.items():
             if len(set(info.shape)) != 1:
                 shape = "×".join(str(n) for n in info.shape[::-1])
@@ -107,7 +124,18 @@ class ImportVolume(EmtomoProtocol):
             if info.shape != infos["file"].shape:
                 raise FormatError(getattr(self, name).get(), "a half map must have the average's size.")
         self._pixel_size()
+        differing = self._differing_sizes(infos)
+        if differing and given_size is None:
+            raise EmtomoError(f"{differing[0]} Give the pixel size.")
         return infos
+
+    def _differing_sizes(self, infos: dict[str, images.ImageInfo]) -> list[str]:
+        """Return a sentence where the headers of average and half maps say different pixel sizes."""
+        sizes = {name: info.pixel_size for name, info in infos.items() if info.pixel_size > 0}
+        if len(sizes) < 2 or max(sizes.values()) <= min(sizes.values()) * (1 + SIZES_AGREE):
+            return []
+        listed = ", ".join(f"{Path(getattr(self, name).get()).name} {size:.4g} Å" for name, size in sizes.items())
+        return [f"The headers say different pixel sizes: {listed}."]
 
     def _pixel_size(self) -> float:
         given = self.options(ImportVolumeOptions).pixel_size

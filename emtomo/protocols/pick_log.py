@@ -1,6 +1,6 @@
 """Protocol: pick balls of a range of diameters."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
@@ -63,7 +63,7 @@ class PickLog(EmtomoProtocol):
         row = tomograms.frame(tomogram_id=tomogram_id).iloc[0]
         size = tomograms.pixel_size.get()
         volume = mrc.open_volume(row["file"])
-        found = pick_blobs(volume, size, self.options(LogOptions))
+        found = pick_blobs(volume, size, self._options())
         most = self.options(PickLogOptions).number_of_particles or len(found.scores)
         positions = from_voxels(found.places[:most], volume.shape, size)
         frame = coordinates_frame(tomogram_id, positions, score=found.scores[:most], picker="log")
@@ -91,3 +91,8 @@ class PickLog(EmtomoProtocol):
 
     def _part(self, tomogram_id: str) -> str:
         return self._getExtraPath(f"{tomogram_id}.sqlite")
+
+    def _options(self) -> LogOptions:
+        """Return how to pick: particles are white where the form says so or the tomograms do."""
+        options = self.options(LogOptions)
+        return replace(options, white=options.white or bool(self.input_tomograms.get().white.get()))

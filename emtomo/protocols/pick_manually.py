@@ -101,7 +101,9 @@ class PickManually(EmtomoProtocol):
         self.forget_remarks()
         outputs, kept = {}, self._previous()
         for number, path in enumerate(self._files() or [None], 1):
-            frame, removed = (kept, 0) if path is None else self._modified(kept, self._picked(path))
+            picked = None if path is None else self._picked(path)
+            self.remark(*(picked.attrs["notes"] if picked is not None else []))
+            frame, removed = (kept, 0) if picked is None else self._modified(kept, picked)
             name = "coordinates" if number == 1 else f"coordinates_{number}"
             out = SetOfCoordinates3D.create(
                 self._getPath(f"{name}.sqlite"),
@@ -167,7 +169,9 @@ class PickManually(EmtomoProtocol):
         wrong = sorted({str(text) for text in label} - {"", REMOVE})
         if wrong:
             raise FormatError(path, f"label must be empty or {REMOVE}; got {', '.join(wrong)}.")
-        return frame.assign(tomogram_id=places["tomogram_id"].to_numpy(), label=label)
+        frame = frame.assign(tomogram_id=places["tomogram_id"].to_numpy(), label=label)
+        frame.attrs["notes"] = picks.notes
+        return frame
 
     def _modified(self, kept: pd.DataFrame, picked: pd.DataFrame) -> tuple[pd.DataFrame, int]:
         """Return earlier coordinates less those to be removed, with the new ones, and how many were removed."""

@@ -95,6 +95,7 @@ class PickVectorial(EmtomoProtocol):
             frames.append(self.input_meshes.get().frame())
         if self.points.get():
             new = self._points()
+            self.remark(*new.attrs.get("notes", []))
             if frames and len(frames[0]):
                 new["group"] += int(frames[0]["group"].max())
             frames.append(new)
@@ -126,6 +127,7 @@ class PickVectorial(EmtomoProtocol):
             role=picks.columns.get("role", np.full(n, "point", object)),
         )
         frame["role"] = frame["role"].replace("", "point")
+        frame.attrs["notes"] = picks.notes
         for column, allowed in (("role", ROLES), ("model", MODELS)):
             wrong = sorted(set(frame[column]) - set(allowed))
             if wrong:

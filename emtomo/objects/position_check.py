@@ -1,0 +1,140 @@
+"""Whether positions can be: how many lie outside their tomogram, and which other unit would bring them in."""
+
+from collections.abc import Iterator
+from itertools import islice
+
+import numpy as np
+import pandas as pd
+
+from emtomo.compute.positions import to_voxels
+from emtomo.errors import EmtomoError
+from emtomo.objects.tomogram import SetOfTomograms
+
+_LIKELY, _FACTORS = (1 / 2, 2.0), (1 / 4, 4.0, 1 / 3, 3.0, 1 / 8, 8.0, 1 / 6, 6.0)
+_OFFERED = 2  # explanations in one sentence
+_CENTRAL = 0.25  # of a tomogram; whole lists that lie closer to the centre look like voxels taken for Å
+
+
+def outside(frame: pd.DataFrame, tomograms: SetOfTomograms) -> np.ndarray:
+    """Return which positions lie outside their tomogram, (n,) bool.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        tomogram_id, x, y, z in Å from the centre.
+    tomograms : SetOfTomograms
+
+    Raises
+    ------
+    EmtomoError
+        If a position is no finite number.
+    """
+    positions = frame[["x", "y", "z"]].to_numpy(float)
+    if not np.isfinite(positions).all():
+        row = int(np.argmin(np.isfinite(positions).all(axis=1))) + 1
+        raise EmtomoError(f"Position {row} is no finite number.")
+    size = float(tomograms.pixel_size.get())
+    out = np.zeros(len(frame), bool)
+    ids = frame["tomogram_id"].to_numpy()
+    for name in dict.fromkeys(ids):
+        shape = tomograms.shape(str(name))
+        mine = ids == name
+        out[mine] = ~_within(to_voxels(positions[mine], shape, size), shape)
+    return out
+
+
+def _within(voxels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    return np.all((voxels >= -0.5) & (voxels <= np.array(shape) - 0.5), axis=1)
+
+
+def check_positions(
+    frame: pd.DataFrame,
+    tomograms: SetOfTomograms,
+    *,
+    numbers: np.ndarray | None = None,
+    pixel_size: float | None = None,
+    source: str = "",
+) -> list[str]:
+    """Return a remark when positions lie outside their tomograms, with the unit that would bring them in.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        tomogram_id, x, y, z in Å from the centre, refined centres included.
+    tomograms : SetOfTomograms
+    numbers : (n, 3) array, optional
+        x, y, z as the file has them.
+    pixel_size : float, optional
+        Å in which `numbers` were counted; ``None`` where they were taken for Å.
+    source : str
+        The file, for the sentence.
+
+    Raises
+    ------
+    EmtomoError
+        If more than half lie outside.
+    """
+    if len(frame) == 0:
+        return []
+    bad = int(outside(frame, tomograms).sum())
+    start = f"{source}: " if source else ""
+    if not bad:
+        if numbers is not None and pixel_size is None and _look_like_voxels(frame, tomograms, numbers):
+            return [f"{start}all positions lie close to the centre and would fit as voxels: are they in voxels?"]
+        return []
+    text = f"{start}{bad} of {len(frame)} positions lie outside their tomogram"
+    better = list(islice(_explanations(frame, tomograms, numbers, pixel_size), _OFFERED))
+    text += f"; all lie inside if {', or if '.join(better)}." if better else "."
+    if 2 * bad > len(frame):
+        raise EmtomoError(text)
+    return [text]
+
+
+def _look_like_voxels(frame: pd.DataFrame, tomograms: SetOfTomograms, numbers: np.ndarray) -> bool:
+    if len(frame) < 3 or (numbers < 0).any() or not _all_inside(frame, tomograms, numbers, None):
+        return False
+    size = float(tomograms.pixel_size.get())
+    ids = frame["tomogram_id"].to_numpy()
+    half = np.array([tomograms.shape(str(name))[::-1] for name in ids]) * size / 2
+    return bool((np.abs(numbers) < _CENTRAL * half).all())
+
+
+def _all_inside(
+    frame: pd.DataFrame, tomograms: SetOfTomograms, numbers: np.ndarray, length: float | None, centred: bool = False
+) -> bool:
+    """Return whether `numbers` lie inside when a unit is `length` Å (``None``: a voxel of the tomogram)."""
+    size = float(tomograms.pixel_size.get())
+    ids = frame["tomogram_id"].to_numpy()
+    for name in dict.fromkeys(ids):
+        shape = tomograms.shape(str(name))
+        voxels = numbers[ids == name][:, ::-1] * ((length or size) / size)
+        voxels = voxels + (np.array(shape) // 2 if centred else 0)
+        if not _within(voxels, shape).all():
+            return False
+    return True
+
+
+def _explanations(
+    frame: pd.DataFrame, tomograms: SetOfTomograms, numbers: np.ndarray | None, pixel_size: float | None
+) -> Iterator[str]:
+    """Yield the units in which all positions would lie inside, the likeliest first."""
+    size = float(tomograms.pixel_size.get())
+    if numbers is None or not np.isfinite(numbers).all():
+        ids = frame["tomogram_id"].to_numpy()
+        middle = np.array([np.array(tomograms.shape(str(name))[::-1]) // 2 for name in ids])
+        numbers, pixel_size = frame[["x", "y", "z"]].to_numpy(float) / size + middle, size
+    if pixel_size is None and _all_inside(frame, tomograms, numbers, None):
+        yield "these are voxels"
+    own = pixel_size or size
+    for factor in _LIKELY:
+        if _all_inside(frame, tomograms, numbers, own * factor):
+            yield f"the pixel size is {own * factor:.4g} Å"
+    if pixel_size is not None and np.abs(numbers).max() > 50 and _all_inside(frame, tomograms, numbers, 1.0):
+        yield "these are Å from the first voxel (a pixel size of 1 Å)"
+    if pixel_size is None and _all_inside(frame, tomograms, numbers, 1.0):
+        yield "these are Å from the first voxel instead of the centre"
+    for factor in _FACTORS:
+        if _all_inside(frame, tomograms, numbers, own * factor):
+            yield f"the pixel size is {own * factor:.4g} Å"
+    if pixel_size is not None and _all_inside(frame, tomograms, numbers, own, centred=True):
+        yield "they count from the centre"

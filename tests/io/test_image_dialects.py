@@ -1,0 +1,204 @@
+"""MRC files as many programs write them, and TIFF volumes however their pages are grouped."""
+
+import gzip
+
+import numpy as np
+import pytest
+import tifffile
+from numpy.testing import assert_allclose, assert_array_equal
+
+from emtomo.errors import FormatError
+from emtomo.io import images, mrc
+
+SHAPE = (24, 36, 40)
+
+
+def blob(shape=SHAPE):
+    """Return a dark blob on noise around 200, in grey values of a byte."""
+    z, y, x = np.indices(shape)
+    noise = np.random.default_rng(1).normal(200, 4, shape)
+    return noise - 150 * np.exp(-((x - 12) ** 2 + (y - 20) ** 2 + (z - 9) ** 2) / 12)
+
+
+def header(data, mode, order="<", **words):
+    """Return an MRC header: sizes, cell of 10 Å voxels, axes, statistics, stamp; `words` overrides by word number."""
+    raw = bytearray(1024)
+    nz, ny, nx = data.shape
+
+    def put(word, values, kind):
+        raw[4 * (word - 1) : 4 * (word - 1) + 4 * len(values)] = np.array(values, order + kind).tobytes()
+
+    put(1, [nx, ny, nz, mode], "i4")
+    put(8, [nx, ny, nz], "i4")
+    put(11, [10.0 * nx, 10.0 * ny, 10.0 * nz], "f4")
+    put(17, [1, 2, 3], "i4")
+    put(20, [float(data.min()), float(data.max()), float(data.mean())], "f4")
+    raw[208:212] = b"MAP "
+    raw[212:214] = b"DD" if order == "<" else b"\x11\x11"
+    for name, (kind, values) in words.items():
+        put(int(name[1:]), values, kind)
+    return raw
+
+
+def save(folder, data, mode, kind, order="<", name="a.mrc", imod=None, **words):
+    raw = header(data, mode, order, **words)
+    if imod is not None:
+        raw[152:156] = b"IMOD"
+        raw[156:160] = np.array([imod], order + "i4").tobytes()
+    path = folder / name
+    path.write_bytes(bytes(raw) + np.ascontiguousarray(data).astype(order + kind).tobytes())
+    return path
+
+
+def test_bytes_of_imod_have_no_sign_unless_its_flag_says_so(tmp_path):
+    truth = np.round(blob()).astype(np.uint8)
+    assert_array_equal(mrc.read_volume(save(tmp_path, truth, 0, "u1", imod=0)), truth)
+    signed = (truth.astype(int) - 128).astype(np.int8)
+    assert_array_equal(mrc.read_volume(save(tmp_path, signed, 0, "i1", imod=1)), signed)
+
+
+def test_bytes_without_flag_go_by_the_header_and_it_is_said(tmp_path):
+    truth = np.round(blob()).astype(np.uint8)
+    path = save(tmp_path, truth, 0, "u1")
+    assert_array_equal(mrc.read_volume(path), truth)
+    assert "0 to 255" in images.describe(path).notes[0]
+    signed = (truth.astype(int) - 128).astype(np.int8)
+    path = save(tmp_path, signed, 0, "i1")
+    assert_array_equal(mrc.read_volume(path), signed)
+    assert not images.describe(path).notes
+
+
+@pytest.mark.parametrize("how", ["plain", "gz"])
+def test_bytes_of_which_the_header_says_nothing_go_by_their_values(how, tmp_path):
+    truth = np.round(blob() * 0.6).astype(np.uint8)  # around 120
+    nothing = {"w20": ("f4", [0.0, -1.0, -2.0])}
+
+    def stored(data, kind):
+        path = save(tmp_path, data, 0, kind, **nothing)
+        if how == "gz":
+            path = tmp_path / "a.mrc.gz"
+            path.write_bytes(gzip.compress((tmp_path / "a.mrc").read_bytes()))
+        return path
+
+    assert_array_equal(mrc.read_volume(stored(truth, "u1")), truth)
+    signed = (truth.astype(int) - 128).astype(np.int8)
+    path = stored(signed, "i1")
+    assert_array_equal(mrc.read_volume(path), signed)
+    assert "sign" in images.describe(path).notes[0]
+    mask = np.where(truth > 115, 255, 0).astype(np.uint8)
+    assert_array_equal(np.unique(mrc.read_volume(stored(mask, "u1"))), [0, 255])
+
+
+def test_big_endian_bytes_whose_sizes_divide_by_256(tmp_path):
+    truth = np.arange(256 * 256, dtype=np.uint8).reshape(1, 256, 256)
+    path = save(tmp_path, truth, 0, "u1", order=">")
+    assert mrc.read_header(path).shape == (1, 256, 256)
+    raw = bytearray(path.read_bytes())
+    raw[212:214] = b"\0\0"  # older files have no stamp
+    path.write_bytes(bytes(raw))
+    assert mrc.read_header(path).shape == (1, 256, 256)
+    assert_array_equal(mrc.read_volume(path), truth)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(("mode", "kind"), [(1, "i2"), (2, "f4"), (6, "u2"), (12, "f2")])
+def test_every_mode_in_both_byte_orders(mode, kind, order, tmp_path):
+    truth = np.round(blob()).astype(np.float32)
+    assert_array_equal(mrc.read_volume(save(tmp_path, truth, mode, kind, order)), truth)
+
+
+@pytest.mark.parametrize(("mode", "name"), [(3, "transform"), (4, "transform"), (16, "colour"), (99, "no mode")])
+def test_modes_that_are_no_density_are_named(mode, name, tmp_path):
+    with pytest.raises(FormatError, match=rf"mode {mode} .*{name}"):
+        mrc.read_header(save(tmp_path, blob(), mode, "f4"))
+
+
+@pytest.mark.parametrize("nx", [8, 7])
+def test_four_bits_a_voxel(nx, tmp_path):
+    truth = np.random.default_rng(0).integers(0, 16, (3, 5, nx))
+    padded = np.concatenate([truth, np.zeros((3, 5, nx % 2), int)], axis=2)
+    packed = (padded[:, :, ::2] | padded[:, :, 1::2] << 4).astype(np.uint8)
+    raw = header(truth, 101)
+    path = tmp_path / "a.mrc"
+    path.write_bytes(bytes(raw) + packed.tobytes())
+    assert_array_equal(mrc.read_volume(path), truth)
+
+
+@pytest.mark.parametrize("axes", [(3, 2, 1), (2, 1, 3), (3, 1, 2), (1, 3, 2), (2, 3, 1)])
+def test_axes_are_those_that_the_header_says(axes, tmp_path):
+    truth = blob()
+    order = [2 - (axis - 1) for axis in axes][::-1]  # sections, rows, columns as axes of z, y, x
+    stored = truth.transpose(order)
+    nz, ny, nx = truth.shape
+    path = save(
+        tmp_path, stored, 2, "f4",
+        w8=("i4", [nx, ny, nz]), w11=("f4", [10.0 * nx, 10.0 * ny, 10.0 * nz]), w17=("i4", list(axes)),
+    )  # fmt: skip
+    info = images.describe(path)
+    assert (info.shape, info.pixel_size, info.plain) == (SHAPE, 10.0, False)
+    assert_allclose(mrc.read_volume(path), truth.astype(np.float32))
+
+
+def test_a_stack_of_volumes_is_no_tall_tomogram(tmp_path):
+    stack = np.concatenate([blob(), blob()])
+    path = save(tmp_path, stack, 2, "f4", w10=("i4", [24]), w13=("f4", [240.0]), w23=("i4", [401]))
+    assert images.describe(path).volumes == 2
+    with pytest.raises(FormatError, match="a stack of 2 volumes of 40×36×24 voxels"):
+        images.describe_volume(path)
+
+
+def test_voxels_that_are_no_cubes_are_said(tmp_path):
+    path = save(tmp_path, blob(), 2, "f4", w13=("f4", [480.0]))
+    with pytest.raises(FormatError, match="voxels of 10 × 10 × 20 Å"):
+        images.describe_volume(path)
+    assert images.describe_volume(path, pixel_size=10.0).shape == SHAPE
+
+
+@pytest.mark.parametrize(
+    ("imod", "words"),
+    [
+        (None, {"w50": ("f4", [100.0, 0, 0])}),
+        (None, {"w5": ("i4", [10, 0, 0])}),
+        (0, {"w50": ("f4", [-100.0, 0, 0])}),
+        (4, {"w50": ("f4", [100.0, 0, 0])}),
+    ],
+)
+def test_the_origin_is_where_the_first_voxel_lies(imod, words, tmp_path):
+    assert images.describe(save(tmp_path, blob(), 2, "f4", imod=imod, **words)).origin == (100.0, 0.0, 0.0)
+
+
+def test_files_of_eman_are_white(tmp_path):
+    import h5py
+
+    path = save(tmp_path, blob(), 2, "f4")
+    assert images.describe(path).white is None
+    raw = bytearray(path.read_bytes())
+    raw[224:240] = b"EMAN 1/1/2024 12"
+    path.write_bytes(bytes(raw))
+    assert images.describe(path).white is True
+    with h5py.File(tmp_path / "b.hdf", "w") as file:
+        for k in range(2):
+            file[f"MDF/images/{k}/image"] = blob().astype(np.float32)
+    info = images.describe(tmp_path / "b.hdf")
+    assert info.white is True and info.volumes == 2
+
+
+@pytest.mark.parametrize("how", ["one series", "pages", "compressed", "preview first", "imagej"])
+def test_all_pages_of_a_tiff_are_read(how, tmp_path):
+    truth = np.round(blob()).astype(np.uint8)
+    path = tmp_path / "a.tif"
+    if how == "one series":
+        tifffile.imwrite(path, truth, photometric="minisblack")
+    elif how == "imagej":
+        tifffile.imwrite(path, truth, imagej=True, metadata={"axes": "ZYX", "unit": "nm"}, resolution=(1.0, 1.0))
+    else:
+        with tifffile.TiffWriter(path) as file:
+            if how == "preview first":
+                file.write(truth[0, ::4, ::4], metadata=None, contiguous=False)
+            for page in truth:
+                file.write(page, metadata=None, contiguous=False, compression="zlib" if how == "compressed" else None)
+    info = images.describe(path)
+    assert info.shape == SHAPE
+    assert_array_equal(images.read_any(path), truth)
+    assert ("left out" in " ".join(info.notes)) == (how == "preview first")
+    assert info.pixel_size == (10.0 if how == "imagej" else 0.0)

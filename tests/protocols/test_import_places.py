@@ -1,0 +1,158 @@
+"""Imported particles lie where their files say, in the unit that their files say, within their tomograms."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from emtomo.compute.extraction import box_starts, fits
+from emtomo.errors import EmtomoError
+from emtomo.io import mrc
+from tests.engine.helpers import Bench
+
+pytestmark = pytest.mark.workflow
+XYZ = "_rlnCoordinateX _rlnCoordinateY _rlnCoordinateZ"
+
+
+def blob(shape=(24, 36, 40), value=-1.0):
+    z, y, x = np.indices(shape)
+    return (value * np.exp(-((x - 12) ** 2 + (y - 20) ** 2 + (z - 9) ** 2) / 8)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    made = Bench(tmp_path_factory.mktemp("places") / "project")
+    folder = made.project.path_of("in") if hasattr(made.project, "path_of") else tmp_path_factory.mktemp("in")
+    for name in ("TS_01", "TS_02"):
+        mrc.write_volume(folder / f"{name}.mrc", blob(), 10.0)
+    made.folder = folder
+    made.run("import-tomograms", "tomos", files=folder, pattern="*.mrc", tilt_min=-60, tilt_max=60)
+    return made
+
+
+def star(folder, name, columns, *rows, optics=""):
+    path = folder / name
+    head = f"data_optics\n\nloop_\n{optics}\n\n" if optics else ""
+    loop = "\n".join(columns.split()) + "\n" + "\n".join(rows)
+    path.write_text(f"{head}data_particles\n\nloop_\n{loop}\n")
+    return path
+
+
+def boxes(folder):
+    for k in range(2):
+        mrc.write_volume(folder / f"p{k}.mrc", np.ones((16, 16, 16), np.float32), 5.0)
+
+
+def test_boxes_lie_where_their_own_pixel_size_says(bench, tmp_path):
+    boxes(tmp_path)
+    columns = f"_rlnMicrographName {XYZ} _rlnOriginXAngst _rlnOriginYAngst _rlnOriginZAngst _rlnOpticsGroup "
+    columns += "_rlnImageName _rlnAngleRot _rlnAngleTilt _rlnAnglePsi"
+    optics = "_rlnOpticsGroup\n_rlnImagePixelSize\n1 5.0"
+    rows = ("TS_01.tomostar 24 40 18 0 0 0 1 p0.mrc 0 0 0", "TS_02.tomostar 26 42 20 10 0 0 1 p1.mrc 10 20 30")
+    path = star(tmp_path, "warp.star", columns, *rows, optics=optics)
+    found = bench.run("import-subtomograms", "warp", files=path, tomograms="tomos.tomograms").subtomograms
+    assert_allclose(found.frame()[["x", "y", "z"]], [[-80, 20, -30], [-70, 30, -20]], atol=1e-4)
+    assert_allclose(found.frame()["shift_x"], [0, -10], atol=1e-4)
+    alone = bench.run("import-subtomograms", "alone", files=path).subtomograms.frame()
+    assert_allclose(alone[["x", "y", "z"]].iloc[0], [120, 200, 90], atol=1e-4)
+    optics = "_rlnOpticsGroup\n_rlnImagePixelSize\n_rlnTomoTiltSeriesPixelSize\n1 20.0 2.5"
+    four = star(tmp_path, "four.star", columns.replace("rlnMicrographName", "rlnTomoName"),
+                "TS_01 48 80 36 0 0 0 1 p0.mrc 0 0 0", optics=optics)  # fmt: skip
+    alone = bench.run("import-subtomograms", "relion 4", files=four).subtomograms
+    assert_allclose(alone.frame()[["x", "y", "z"]], [[120, 200, 90]], atol=1e-4)
+    assert alone.pixel_size.get() == 20.0
+
+
+def test_voxel_origins_take_the_forms_size(bench, tmp_path):
+    boxes(tmp_path)
+    columns = f"_rlnMicrographName {XYZ} _rlnOriginX _rlnOriginY _rlnOriginZ _rlnImageName"
+    path = star(tmp_path, "r30.star", columns, "TS_01.tomostar 24 40 18 2 0 -3 p0.mrc")
+    for label, given in (("given", {"pixel_size": 5}), ("from headers", {})):
+        found = bench.run("import-subtomograms", label, files=path, tomograms="tomos.tomograms", **given).subtomograms
+        row = found.frame().iloc[0]
+        assert_allclose(row[["shift_x", "shift_y", "shift_z"]].astype(float), [-10, 0, 15], atol=1e-4)
+        assert_allclose(row[["x", "y", "z"]].astype(float), [-80, 20, -30], atol=1e-4)
+
+
+@pytest.mark.parametrize("downsampling", [1, 2])
+def test_boxes_that_go_out_come_back_to_their_places(bench, downsampling, tmp_path):
+    points = tmp_path / "picks.csv"
+    points.write_text("tomogram_id,x,y,z,rot,tilt,psi\nTS_01,12,20,9,10,20,30\nTS_02,25,17,12,0,0,0\n")
+    label = f"by {downsampling}"
+    bench.run("import-coordinates", f"{label} picks", tomograms="tomos.tomograms", files=points)
+    bench.run(
+        "extract-subtomograms", f"{label} boxes", coordinates=f"{label} picks.coordinates", box_size=8,
+        downsampling=downsampling, border="pad",
+    )  # fmt: skip
+    target = tmp_path / "out.star"
+    bench.run("export-particles-star", f"{label} out", subtomograms=f"{label} boxes.subtomograms", file=target)
+    back = bench.run(
+        "import-subtomograms", f"{label} back", files=target, tomograms="tomos.tomograms"
+    ).subtomograms.frame()
+    there = bench.project.find(f"{label} boxes").subtomograms.frame()
+    for column in ("x", "y", "z", "shift_x", "shift_y", "shift_z", "r11", "r23"):
+        assert_allclose(back[column], there[column], atol=1e-3, err_msg=column)
+
+
+def test_positions_outside_are_told_with_the_unit_that_would_fit(bench, tmp_path):
+    run = lambda label, text, **given: bench.fails(  # noqa: E731
+        "import-coordinates", label, tomograms="tomos.tomograms", files=_text(tmp_path, label, text), **given
+    )
+    said = run("unbinned", "tomogram_id,x,y,z\nTS_01,60,70,40\nTS_01,70,30,40\nTS_02,44,50,40\n")
+    assert "3 of 3 positions lie outside" in said and "all lie inside if the pixel size is 5 Å" in said
+    said = run("angstrom", "tomogram_id,x,y,z\nTS_01,300,200,90\nTS_01,390,350,200\n")
+    assert "all lie inside if these are Å from the first voxel" in said
+    said = run("nowhere", "tomogram_id,x,y,z\nTS_01,9999999,1,1\n")
+    assert "1 of 1 positions lie outside" in said
+    rows = "TS_01,12,20,9\n" * 3 + "TS_01,45,20,9\n"
+    path = _text(tmp_path, "one", f"tomogram_id,x,y,z\n{rows}")
+    done = bench.run("import-coordinates", "one", tomograms="tomos.tomograms", files=path)
+    assert "1 of 4 positions lie outside their tomogram" in " ".join(done.summary())
+
+
+def test_clicks_in_voxels_taken_for_angstrom_are_told(bench, tmp_path):
+    path = _text(
+        tmp_path, "clicks", "tomogram_id,group,x,y,z\n" + "TS_01,1,12,20,9\nTS_01,1,13,21,10\nTS_01,1,14,19,9\n"
+    )
+    done = bench.run("pick-manually", "clicks", tomograms="tomos.tomograms", points=path, unit="angstrom")
+    assert "are they in voxels?" in " ".join(done.summary())
+    far = _text(tmp_path, "far", "tomogram_id,x,y,z\nTS_01,300,250,100\nTS_01,380,20,10\n")
+    said = bench.fails("pick-manually", "far", tomograms="tomos.tomograms", points=far, unit="angstrom")
+    assert "Å from the first voxel instead of the centre" in said
+
+
+def _text(folder, name, text):
+    path = folder / f"{name}.csv"
+    path.write_text(text)
+    return path
+
+
+def test_positions_that_cannot_be_reach_no_kernel():
+    for bad in (np.nan, np.inf, 1e19, -1e19):
+        with pytest.raises(EmtomoError, match="Particle 2 lies at"):
+            box_starts(np.array([[1.0, 2, 3], [bad, 2, 3]]), 8)
+    starts, _ = box_starts(np.array([[1e6, 2, 3]]), 8)
+    assert not fits(starts, 8, (10, 10, 10)).any()
+
+
+def test_white_tomograms_stay_white(bench, tmp_path):
+    folder = tmp_path / "white"
+    folder.mkdir()
+    mrc.write_volume(folder / "TS_01.mrc", blob(value=1.0), 10.0)
+    raw = bytearray((folder / "TS_01.mrc").read_bytes())
+    raw[224:228] = b"EMAN"
+    (folder / "TS_01.mrc").write_bytes(bytes(raw))
+    for label, given, white in (("auto", {}, True), ("dark", {"white": "no"}, False)):
+        found = bench.run("import-tomograms", f"white {label}", files=folder / "TS_01.mrc", **given).tomograms
+        assert bool(found.white.get()) is white
+    binned = bench.run("bin-tomograms", "white binned", tomograms="white auto.tomograms", factor=2).tomograms
+    assert bool(binned.white.get())
+
+
+def test_half_maps_of_another_pixel_size_are_refused(bench, tmp_path):
+    for name, size in (("full", 1.0), ("h1", 2.0), ("h2", 2.0)):
+        mrc.write_volume(tmp_path / f"{name}.mrc", np.random.default_rng(0).normal(size=(8, 8, 8)), size)
+    files = {"file": tmp_path / "full.mrc", "half1": tmp_path / "h1.mrc", "half2": tmp_path / "h2.mrc"}
+    said = bench.fails("import-volume", "halves", kind="average", **files)
+    assert "different pixel sizes: full.mrc 1 Å, h1.mrc 2 Å" in said
+    done = bench.run("import-volume", "halves given", kind="average", pixel_size=2, **files)
+    assert done.average.pixel_size.get() == 2.0 and "different pixel sizes" in " ".join(done.summary())
