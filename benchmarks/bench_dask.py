@@ -12,7 +12,8 @@ import numpy as np
 from timing import machine, row, seconds
 
 from emtomo.compute.device import cores
-from emtomo.compute.likelihood.views import Particles, Poses, assign_halves
+from emtomo.compute.likelihood.poses import Poses, assign_halves
+from emtomo.compute.likelihood.views import BoxParticles
 from emtomo.compute.map_reduce import MapReduce, in_threads
 from emtomo.compute.refinement.options import RefineOptions
 from emtomo.compute.refinement.refine import Refinement
@@ -25,7 +26,7 @@ from emtomo.objects.particle_source import KeyedWeights, StackedBoxes
 SIZE, PIXEL, COUNT = 64, 5.0, 200
 
 
-def particles(folder: Path) -> tuple[Particles, Poses, np.ndarray]:
+def particles(folder: Path) -> tuple[BoxParticles, Poses, np.ndarray]:
     """Return noisy boxes with a missing wedge in a file, poses, and a reference."""
     rng = np.random.default_rng(1)
     axis = np.arange(SIZE) - SIZE // 2
@@ -38,11 +39,11 @@ def particles(folder: Path) -> tuple[Particles, Poses, np.ndarray]:
     mrc.write_volume(path, boxes.reshape(-1, SIZE, SIZE), PIXEL)
     box = StackedBoxes([path] * COUNT, np.arange(COUNT), SIZE, 1)
     weights = KeyedWeights("wedge", SIZE, str(folder))
-    source = Particles(SIZE, PIXEL, box, [(-60.0, 60.0)] * COUNT, weights, "wedge")
+    source = BoxParticles(SIZE, PIXEL, box, [(-60.0, 60.0)] * COUNT, weights, "wedge")
     return source, Poses(random_rotations(COUNT, 1), np.zeros((COUNT, 3)), assign_halves(COUNT, 1)), reference
 
 
-def iteration(map_reduce: MapReduce, made: tuple[Particles, Poses, np.ndarray]) -> tuple[float, np.ndarray]:
+def iteration(map_reduce: MapReduce, made: tuple[BoxParticles, Poses, np.ndarray]) -> tuple[float, np.ndarray]:
     """Return the seconds of a local iteration, and a half's sums."""
     source, poses, reference = made
     options = RefineOptions(angular_step=1.8, local_from=1.8, initial_lowpass=30, offset_range=3)  # local searches

@@ -15,7 +15,8 @@ from timing import machine, row, seconds
 from emtomo.compute.averaging import turn_boxes, wedge_weights
 from emtomo.compute.denoise import DenoiseOptions, denoise
 from emtomo.compute.device import threads
-from emtomo.compute.likelihood.views import Particles, Poses, assign_halves
+from emtomo.compute.likelihood.poses import Poses, assign_halves
+from emtomo.compute.likelihood.views import BoxParticles
 from emtomo.compute.matching.match import Matcher
 from emtomo.compute.matching.model import Model
 from emtomo.compute.matching.options import ScanOptions
@@ -120,7 +121,7 @@ def refinement() -> None:
         stack = simulate_subtomograms(blobs(n), turns, np.zeros((distinct, 3)), 3.0, 1)
         turns = turns[np.arange(count) % distinct]
         weights = wedge_weights(n, np.eye(3)[None], np.array([-60.0]), np.array([60.0]))
-        source = Particles(
+        source = BoxParticles(
             n, 10.0, lambda i, s=stack: s[i % distinct].copy(), [0] * count, lambda key, w=weights: w, "wedge"
         )
         start = Poses(turns, np.zeros((count, 3)), assign_halves(count, 1))

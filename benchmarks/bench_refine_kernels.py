@@ -14,8 +14,9 @@ from emtomo.compute.fourier.coefficients import FourierCoefficients
 from emtomo.compute.fourier.padded_reference import PAD, transform_padded
 from emtomo.compute.fourier.reconstruction import empty_sums
 from emtomo.compute.kernels import fourier_cpu
+from emtomo.compute.likelihood.poses import Poses, assign_halves
 from emtomo.compute.likelihood.posterior import Prior, initial_poses
-from emtomo.compute.likelihood.views import Particles, Poses, assign_halves
+from emtomo.compute.likelihood.views import BoxParticles
 from emtomo.compute.refinement.options import RefineOptions
 from emtomo.compute.refinement.refine import Refinement
 from emtomo.compute.refinement.schedule import Progress, global_search
@@ -98,7 +99,7 @@ def scale(n: int, counts: tuple[int, ...]) -> None:
         mapped = mrc.open_volume(path).reshape(-1, n, n, n)
         for count in counts:
             which = np.arange(count) % distinct
-            source = Particles(n, 10.0, lambda i: np.array(mapped[i]), [0] * count, lambda key: weights, "wedge")
+            source = BoxParticles(n, 10.0, lambda i: np.array(mapped[i]), [0] * count, lambda key: weights, "wedge")
             start = Poses(rotations[which], np.zeros((count, 3)), assign_halves(count, 1))
             options = RefineOptions(initial_lowpass=40.0, angular_step=1.8, mask_diameter=0.6 * n * 10)
             refinement = Refinement(source, start, volume(n), options)

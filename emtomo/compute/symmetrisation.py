@@ -8,6 +8,7 @@ from emtomo.compute.averaging import turn_boxes
 from emtomo.compute.fourier.coefficients import FourierCoefficients
 from emtomo.compute.fourier.padded_reference import PAD, transform_padded
 from emtomo.compute.kernels import fourier_cpu
+from emtomo.compute.kernels.newton_cpu import rotate
 from emtomo.compute.orientations import orientation_grid
 from emtomo.compute.rotations import from_directions
 from emtomo.compute.symmetry import generators, parse_symmetry, symmetry_rotations
@@ -48,7 +49,7 @@ class _Spectrum:
         self.size, self.coefficients = n, FourierCoefficients(n, shells)
         self.transform = transform_padded(volume, shells)
         # in an oblique frame nothing lies on voxels, so that no orientation is interpolated better than another
-        self.oblique = fourier_cpu.rotate(np.eye(3), np.array([0.41, 0.32, 0.23]))
+        self.oblique = rotate(np.eye(3), np.array([0.41, 0.32, 0.23]))
         self.plain = self.section(self.oblique[None])[0]
         self.power = float((np.abs(self.plain) ** 2).sum())
 
@@ -176,7 +177,7 @@ def _polished(
     from scipy.optimize import minimize
 
     def place(p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return fourier_cpu.rotate(rotation, np.deg2rad(p[:3])), centre + (p[3:] if recentre else 0)
+        return rotate(rotation, np.deg2rad(p[:3])), centre + (p[3:] if recentre else 0)
 
     def loss(p: np.ndarray) -> float:
         turn, middle = place(p)

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from emtomo.compute.likelihood.views import Poses, assign_halves
+from emtomo.compute.likelihood.poses import Poses, assign_halves
 from emtomo.objects.rotation import rotation_columns, rotations_of
 
 DUPLICATE = 10.0  # Å within which two particles of a tomogram are one, and belong into one half

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from emtomo.compute.averaging import wedge_weights
-from emtomo.compute.likelihood.views import Particles
+from emtomo.compute.likelihood.views import BoxParticles
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.io.weights import read_weights
@@ -79,7 +79,7 @@ class KeyedWeights:
         return self._read(key)
 
 
-def particles_of(boxes: SetOfSubtomograms, frame: pd.DataFrame) -> Particles:
+def particles_of(boxes: SetOfSubtomograms, frame: pd.DataFrame) -> BoxParticles:
     """Return the particles of some rows of a set, white whatever the set is.
 
     Raises
@@ -104,4 +104,4 @@ def particles_of(boxes: SetOfSubtomograms, frame: pd.DataFrame) -> Particles:
         if "" in keys:
             raise EmtomoError(f"Particle {keys.index('') + 1} has no file of weights, though the set has {kind}.")
     weight = KeyedWeights(kind, size, str(Path.cwd()))
-    return Particles(size, float(boxes.pixel_size.get()), box, keys, weight, kind, bool(boxes.premultiplied.get()))
+    return BoxParticles(size, float(boxes.pixel_size.get()), box, keys, weight, kind, bool(boxes.premultiplied.get()))

@@ -10,8 +10,9 @@ from pyworkflow.protocol.params import Form, StringParam
 
 from emtomo.compute.device import check_device
 from emtomo.compute.fourier.resampling import resample
-from emtomo.compute.likelihood.views import Particles, Poses
-from emtomo.compute.refinement.stochastic_gradient import SMALLEST, InitialModelOptions, StochasticModel
+from emtomo.compute.likelihood.poses import Poses
+from emtomo.compute.likelihood.views import BoxParticles
+from emtomo.compute.refinement.stochastic_gradient import SMALLEST_BOX, InitialModelOptions, StochasticModel
 from emtomo.compute.symmetry import parse_symmetry
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
@@ -70,9 +71,9 @@ class InitialModel(EmtomoProtocol):
             parse_symmetry(self.options(InitialModelOptions).symmetry)
         except EmtomoError as error:
             errors.append(str(error))
-        if n // options.shrink < SMALLEST:
+        if n // options.shrink < SMALLEST_BOX:
             errors.append(
-                f"Boxes of {n} voxels shrunk by {options.shrink} have {n // options.shrink}; {SMALLEST} are needed."
+                f"Boxes of {n} voxels shrunk by {options.shrink} have {n // options.shrink}; {SMALLEST_BOX} are needed."
             )
         finest = 2 * float(boxes.pixel_size.get()) * options.shrink
         if self.options(InitialModelOptions).filter_to < finest:
@@ -150,7 +151,7 @@ class InitialModel(EmtomoProtocol):
             )
         }
         if self.options(ShrinkOptions).return_aligned:
-            chosen, poses = model.aligned()
+            chosen, poses = model.align_all()
             kept = Poses(**{name: values[chosen] for name, values in vars(poses).items()})
             aligned = SetOfSubtomograms.create(self._getPath("subtomograms.sqlite"))
             aligned.copy_fields(boxes)
@@ -160,7 +161,7 @@ class InitialModel(EmtomoProtocol):
         self._register(self.input_subtomograms, **outputs)
 
 
-def shrunk(particles: Particles, factor: int) -> Particles:
+def shrunk(particles: BoxParticles, factor: int) -> BoxParticles:
     """Return particles whose boxes are binned, about the same centre, by a factor that divides the box."""
     if factor == 1:
         return particles

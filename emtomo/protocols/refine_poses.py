@@ -11,8 +11,8 @@ from pyworkflow.protocol.params import Form, StringParam
 
 from emtomo.compute.device import check_device
 from emtomo.compute.fourier.shell_correlation import resolution_text
-from emtomo.compute.likelihood.pose_estimator import HalfSet
-from emtomo.compute.likelihood.views import Poses
+from emtomo.compute.likelihood.plan import HalfSet
+from emtomo.compute.likelihood.poses import Poses
 from emtomo.compute.refinement.options import RefineOptions
 from emtomo.compute.refinement.refine import Metrics, Refinement, Result, State
 from emtomo.compute.refinement.schedule import Progress

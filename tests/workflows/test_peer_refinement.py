@@ -11,7 +11,8 @@ from scipy.spatial.transform import Rotation
 
 from emtomo.compute.fourier.filters import ball
 from emtomo.compute.fourier.shell_correlation import fourier_shell_correlation
-from emtomo.compute.likelihood.views import Particles, Poses
+from emtomo.compute.likelihood.poses import Poses
+from emtomo.compute.likelihood.views import BoxParticles
 from emtomo.compute.masks import MaskOptions, create_mask
 from emtomo.compute.postprocess import PostprocessOptions, postprocess
 from emtomo.compute.refinement.reconstruct import reconstruct
@@ -193,7 +194,7 @@ def test_relion_refines_the_particles_that_we_write(exported):
 
 def test_particles_without_ctf_are_taken_as_measured_everywhere(exported):
     folder, source, poses = exported
-    whole = Particles(N, PIXEL, source.box, source.weight_key, source.weight, "none")
+    whole = BoxParticles(N, PIXEL, source.box, source.weight_key, source.weight, "none")
     relion("relion_reconstruct --i particles.star --o plain.mrc --3d_rot", folder)
     theirs = mrc.read_volume(folder / "plain.mrc")
     inside = ball(N, N / 2 - 4, 3)

@@ -15,7 +15,8 @@ from emtomo.compute.fourier.padded_reference import PAD
 from emtomo.compute.fourier.reconstruction import Sums, empty_sums, solve
 from emtomo.compute.fourier.shell_correlation import fourier_shell_correlation
 from emtomo.compute.kernels import fourier_cpu
-from emtomo.compute.likelihood.views import Particles, Poses, assign_halves
+from emtomo.compute.likelihood.poses import Poses, assign_halves
+from emtomo.compute.likelihood.views import BoxParticles
 from emtomo.compute.optics.ctf import wavelength
 from emtomo.compute.refinement.options import RefineOptions
 from emtomo.compute.refinement.reconstruct import reconstruct
@@ -89,7 +90,7 @@ def ribosomes():
         weights.append(weight)
         angles = [row["rlnAngleRot"], row["rlnAngleTilt"], row["rlnAnglePsi"]]
         rotations.append(MIRROR @ Rotation.from_euler("ZYZ", angles, degrees=True).inv().as_matrix() @ MIRROR)
-    source = Particles(N, PIXEL, lambda i: boxes[i], list(range(40)), lambda i: weights[i], "ctf_squared", True)
+    source = BoxParticles(N, PIXEL, lambda i: boxes[i], list(range(40)), lambda i: weights[i], "ctf_squared", True)
     poses = Poses(np.array(rotations), np.zeros((40, 3)), assign_halves(40, 1))
     return source, poses, mrc.read_volume(folder / "warptools_test_box-32_angpix-12_reconstruct.mrc")
 

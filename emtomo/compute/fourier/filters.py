@@ -1,5 +1,7 @@
 """Filters of volumes by frequency, and fitting a volume to another box."""
 
+from types import ModuleType
+
 import numpy as np
 
 from emtomo.compute.device import threads
@@ -47,13 +49,40 @@ def fit_to_box(volume: np.ndarray, pixel_size: float, size: int, new_pixel_size:
     return out
 
 
+def soft_masks(
+    size: int, centres: np.ndarray, radius: float, edge: float, dimension: int = 3, xp: ModuleType = np
+) -> np.ndarray:
+    """Return balls (or, in images, discs) of ones whose raised-cosine edge begins at `radius` voxels.
+
+    Parameters
+    ----------
+    size : int
+        Edge of the boxes or images.
+    centres : (m, 3) array
+        x, y, z in voxels from the centre voxel ``n // 2``; z does not count in images.
+    radius, edge : float
+        Voxels.
+    dimension : {3, 2}
+    xp : module
+        numpy or cupy, whose arrays are returned.
+
+    Returns
+    -------
+    (m, n, n, n) or (m, n, n) float32 array
+    """
+    off = np.arange(size) - size // 2 - np.asarray(centres)[:, :, None]
+    along = xp.asarray((off**2).astype(np.float32))
+    if dimension == 2:
+        r = along[:, 1, :, None] + along[:, 0, None, :]
+    else:
+        r = along[:, 2, :, None, None] + along[:, 1, None, :, None] + along[:, 0, None, None, :]
+    t = xp.clip((xp.sqrt(r) - np.float32(radius)) / np.float32(max(edge, 1e-6)), 0, 1)
+    return (np.float32(0.5) + np.float32(0.5) * xp.cos(np.float32(np.pi) * t)).astype(np.float32)
+
+
 def ball(size: int, radius: float, edge: float, centre: np.ndarray | None = None) -> np.ndarray:
     """Return a ball of ones whose raised-cosine edge begins at `radius` voxels.
 
     `centre` is x, y, z in voxels from the centre voxel ``n // 2``.
     """
-    off = np.zeros(3) if centre is None else np.asarray(centre)
-    along = [((np.arange(size) - size // 2 - c) ** 2).astype(np.float32) for c in off[::-1]]
-    r = np.sqrt(along[0][:, None, None] + along[1][None, :, None] + along[2][None, None, :])
-    t = np.clip((r - radius) / max(edge, 1e-6), 0, 1)
-    return (0.5 + 0.5 * np.cos(np.pi * t)).astype(np.float32)
+    return soft_masks(size, (np.zeros(3) if centre is None else np.asarray(centre))[None], radius, edge)[0]

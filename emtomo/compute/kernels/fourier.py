@@ -84,3 +84,45 @@ def value_and_gradient(ref, m, kx, ky, kz):
         sign * (r1 - r0),
         m1 - m0,
     )
+
+
+@register_jitable
+def to_particle(v, x, y, z):
+    """Return a frequency of a view, whose rotation from the particle's frame is `v`, in the particle's frame."""
+    return (
+        v[0, 0] * x + v[1, 0] * y + v[2, 0] * z,
+        v[0, 1] * x + v[1, 1] * y + v[2, 1] * z,
+        v[0, 2] * x + v[1, 2] * y + v[2, 2] * z,
+    )
+
+
+@register_jitable
+def residual(ref, pad, x, y, z, explained, data, weight, rotation, shift, phase_per_voxel):
+    """Return the power that is left of a datum without weight times the reference, which stands in a pose.
+
+    Parameters
+    ----------
+    x, y, z : float32
+        Frequency in the particle's frame.
+    explained : bool
+        Whether the reference reaches it.
+    data, weight : complex64 and float32
+    rotation, shift : (3, 3) and (3,) float32 arrays
+    phase_per_voxel : float32
+        2 pi / size.
+    """
+    re, im = data.real, data.imag
+    if explained:
+        r = rotation
+        vr, vi = value(
+            ref,
+            ref.shape[0] // 2,
+            pad * (r[0, 0] * x + r[1, 0] * y + r[2, 0] * z),
+            pad * (r[0, 1] * x + r[1, 1] * y + r[2, 1] * z),
+            pad * (r[0, 2] * x + r[1, 2] * y + r[2, 2] * z),
+        )
+        phase = phase_per_voxel * (x * shift[0] + y * shift[1] + z * shift[2])
+        co, si = math.cos(phase), math.sin(phase)
+        re -= weight * (vr * co + vi * si)
+        im -= weight * (vi * co - vr * si)
+    return re * re + im * im

@@ -5,7 +5,8 @@ import math
 import numpy as np
 from numba import njit, prange
 
-from emtomo.compute.kernels.fourier import place, value, value_and_gradient
+from emtomo.compute.kernels.fourier import place, residual, value, value_and_gradient
+from emtomo.compute.kernels.newton_cpu import take_step
 
 F = np.float32
 U = np.uintp
@@ -69,7 +70,7 @@ def apply_phase_shift(k, data, table, out):
 
 
 @njit(nogil=True, cache=True, fastmath=True)
-def _slopes(ref, pad, k, data, weight, r, turn, g):
+def _slopes(ref, pad, k, data, weight, r, phase_per_voxel, g):
     """Return the log likelihood of some points; fill their weighted residual (rows 0, 1) and six derivatives."""
     m = ref.shape[0] // 2
     total = F(0)
@@ -83,14 +84,14 @@ def _slopes(ref, pad, k, data, weight, r, turn, g):
         er, ei = data[i].real, data[i].imag
         total += F(2) * (er * vr + ei * vi) - w * (vr * vr + vi * vi)
         g[0, i], g[1, i] = er - w * vr, ei - w * vi
-        # a turn omega moves the point by q x omega
+        # a rotation omega moves the point by q x omega
         g[2, i], g[3, i] = yr * qz - zr * qy, yi * qz - zi * qy
         g[4, i], g[5, i] = zr * qx - xr * qz, zi * qx - xi * qz
         g[6, i], g[7, i] = xr * qy - yr * qx, xi * qy - yi * qx
         # a shift multiplies the value by -2 pi i k / size
-        g[8, i], g[9, i] = turn * x * vi, -turn * x * vr
-        g[10, i], g[11, i] = turn * y * vi, -turn * y * vr
-        g[12, i], g[13, i] = turn * z * vi, -turn * z * vr
+        g[8, i], g[9, i] = phase_per_voxel * x * vi, -phase_per_voxel * x * vr
+        g[10, i], g[11, i] = phase_per_voxel * y * vi, -phase_per_voxel * y * vr
+        g[12, i], g[13, i] = phase_per_voxel * z * vi, -phase_per_voxel * z * vr
     return total
 
 
@@ -115,19 +116,19 @@ def _products(g, weight, n, gradient, hessian):
 def likelihood(ref, pad, k, data, weight, rotation, size, gradient, hessian):
     """Return the log likelihood of an orientation for data already moved by minus the shift.
 
-    Fills the gradient (6) and the Fisher information (6, 6) by a turn about the reference's axes
-    (radians) and a shift along the box's axes (voxels). Points go in runs, which float64 adds up.
+    Fills the gradient (6) and the Fisher information (6, 6) by a rotation about the reference's
+    axes (radians) and a shift along the box's axes (voxels). Points go in runs, which float64 adds up.
     """
     run = 512
     g = np.empty((14, run), np.float32)
     gradient[:] = 0.0
     hessian[:, :] = 0.0
     total = 0.0
-    turn = F(2 * math.pi / size)
+    phase_per_voxel = F(2 * math.pi / size)
     for start in range(0, k.shape[0], run):
         stop = min(start + run, k.shape[0])
         w = weight[start:stop]
-        total += _slopes(ref, pad, k[start:stop], data[start:stop], w, rotation, turn, g)
+        total += _slopes(ref, pad, k[start:stop], data[start:stop], w, rotation, phase_per_voxel, g)
         _products(g, w, stop - start, gradient, hessian)
     for a in range(6):
         for b in range(a):
@@ -136,116 +137,70 @@ def likelihood(ref, pad, k, data, weight, rotation, size, gradient, hessian):
 
 
 @njit(nogil=True, cache=True)
-def rotate(rotation, omega):
-    """Return rotation @ exp([omega]x) as float64 (Rodrigues' formula)."""
-    angle = math.sqrt(omega[0] ** 2 + omega[1] ** 2 + omega[2] ** 2)
-    out = rotation.astype(np.float64)
-    if angle < 1e-12:
-        return out
-    x, y, z = omega[0] / angle, omega[1] / angle, omega[2] / angle
-    c, s = math.cos(angle), math.sin(angle)
-    e = np.empty((3, 3))
-    e[0, 0], e[0, 1], e[0, 2] = c + x * x * (1 - c), x * y * (1 - c) - z * s, x * z * (1 - c) + y * s
-    e[1, 0], e[1, 1], e[1, 2] = y * x * (1 - c) + z * s, c + y * y * (1 - c), y * z * (1 - c) - x * s
-    e[2, 0], e[2, 1], e[2, 2] = z * x * (1 - c) - y * s, z * y * (1 - c) + x * s, c + z * z * (1 - c)
-    return out @ e
+def shift_views(k, data, shifts, size, out):
+    """Fill `out` (v, n) with views' data (v, n) moved by minus the views' shifts (v, 3).
 
-
-@njit(nogil=True, cache=True)
-def log_prior(rotation, shift, centre_rotation, centre_shift, precision, gradient, hessian):
-    """Return the log prior of a pose and add its derivatives.
-
-    `precision` holds 1 / variance of a turn (radians) and of a shift (voxels).
+    `k` (n, 3) are the whole-numbered frequencies of one view.
     """
-    total = 0.0
-    for a in range(3):
-        off = shift[a] - centre_shift[a]
-        total -= 0.5 * precision[1] * off * off
-        gradient[3 + a] -= precision[1] * off
-        hessian[3 + a, 3 + a] += precision[1]
-    if precision[0] > 0:
-        d = centre_rotation.T @ rotation
-        # the turn from the prior's centre, exact to third order of the angle
-        omega = np.array([d[2, 1] - d[1, 2], d[0, 2] - d[2, 0], d[1, 0] - d[0, 1]]) * 0.5
-        sine = math.sqrt((omega**2).sum())
-        angle = math.atan2(sine, 0.5 * (d[0, 0] + d[1, 1] + d[2, 2] - 1.0))
-        if sine > 1e-9:
-            omega *= angle / sine
-        for a in range(3):
-            total -= 0.5 * precision[0] * omega[a] * omega[a]
-            gradient[a] -= precision[0] * omega[a]
-            hessian[a, a] += precision[0]
-    return total
-
-
-@njit(nogil=True, cache=True)
-def newton_ascent(
-    ref, pad, k, data, weight, size, rotation, shift, centre_rotation, centre_shift, precision, limits, most
-):
-    """Find the pose of largest posterior density near a start, by Newton steps with the Fisher information.
-
-    Returns the log posterior density, the pose (rotation, shift) and its information matrix (6, 6).
-    `limits` are the longest turn (radians) and shift (voxels) of one step, `most` the number of steps.
-    """
-    reach = int(k.max()) + 1
-    reach = max(reach, int(-k.min()) + 1)
+    reach = max(int(k.max()), int(-k.min())) + 1
     table = np.empty((3, 2 * reach + 1), np.complex64)
-    here = np.empty(k.shape[0], np.complex64)
-    gradient, hessian = np.empty(6), np.empty((6, 6))
-    best_gradient, best_hessian = np.zeros(6), np.eye(6)
-    best_rotation, best_shift = rotation.astype(np.float64), shift.astype(np.float64)
-    best = -np.inf
-    at_rotation, at_shift = best_rotation.copy(), best_shift.copy()
-    step = np.zeros(6)
-    for _ in range(most + 1):
-        phases(at_shift, size, reach, table)
-        apply_phase_shift(k, data, table, here)
-        density = likelihood(ref, pad, k, here, weight, at_rotation.astype(np.float32), size, gradient, hessian)
-        density += log_prior(at_rotation, at_shift, centre_rotation, centre_shift, precision, gradient, hessian)
-        if density > best:
-            gain = density - best
-            best = density
-            best_rotation, best_shift = at_rotation.copy(), at_shift.copy()
-            best_gradient[:], best_hessian[:, :] = gradient, hessian
-            for a in range(6):
-                hessian[a, a] += 1e-6 * hessian[a, a] + 1e-12
-            step = np.linalg.solve(hessian, gradient)
-            promise = 0.5 * (step * best_gradient).sum()
-            turn = math.sqrt((step[:3] ** 2).sum())
-            move = math.sqrt((step[3:] ** 2).sum())
-            step *= min(1.0, min(limits[0] / max(turn, 1e-12), limits[1] / max(move, 1e-12)))
-            if promise < 1e-3 or gain < 1e-3:
-                break
-        else:
-            step *= 0.4
-        at_rotation = rotate(best_rotation, step[:3])
-        at_shift = best_shift + step[3:]
-    return best, best_rotation, best_shift, best_hessian
+    for v in range(len(data)):
+        phases(shifts[v], size, reach, table)
+        apply_phase_shift(k, data[v], table, out[v])
 
 
 @njit(nogil=True, cache=True)
-def distinct(rotations, shifts, information, group, new):
-    """Fill `new` (n): whether no earlier new peak, or an equivalent of it, lies within one standard deviation."""
-    step = np.empty(6)
-    for i in range(len(rotations)):
-        new[i] = True
-        for j in range(i):
-            if not new[j]:
-                continue
-            between = rotations[j].T.copy() @ rotations[i]
-            most = -2.0
-            for g in range(len(group)):
-                t = between @ group[g]
-                trace = t[0, 0] + t[1, 1] + t[2, 2]
-                if trace > most:
-                    most = trace
-                    step[0], step[1], step[2] = t[2, 1] - t[1, 2], t[0, 2] - t[2, 0], t[1, 0] - t[0, 1]
-            step[:3] *= 0.5
-            step[3:] = shifts[i] - shifts[j]
-            # not on the far side of the sphere, where the sine is small too
-            if most > 1.0 and (step @ information[j] @ step) < 1.0:
-                new[i] = False
+def newton_ascents(
+    ref, pad, k, points, views, data, weight, size, centre_rotation, centre_shift, precision, limits, steps, ascents
+):  # fmt: skip
+    """Move one particle's poses (:class:`.newton_cpu.Ascents`) to the posterior density's modes near them.
+
+    Parameters
+    ----------
+    ref, pad
+        The padded reference.
+    k : (n, 3) float32 array
+        Whole-numbered frequencies of a view.
+    points : (v n, 3) float32 array
+        The same of all views in the particle's frame, where they need not be whole numbers.
+    views : (v, 3, 3) float64 array
+        Rotations from the particle's frame into the views'.
+    data, weight : (v, n) complex64 and float32 arrays
+        Divided by the noise's variance.
+    size : int
+        Edge of the boxes or images.
+    centre_rotation, centre_shift, precision, limits
+        See :func:`.newton_cpu.take_step`.
+    steps : int
+        At most.
+    """
+    here, moved = np.empty(data.shape, np.complex64), np.empty((len(views), 3))
+    flat, flat_weight = here.reshape(-1), weight.reshape(-1)
+    gradient, information = np.empty(6), np.empty((6, 6))
+    for p in range(len(ascents.density)):
+        for _ in range(steps + 1):
+            for v in range(len(views)):
+                moved[v] = views[v] @ ascents.shift[p]
+            shift_views(k, data, moved, size, here)
+            rotation = ascents.rotation[p].astype(np.float32)
+            value = likelihood(ref, pad, points, flat, flat_weight, rotation, size, gradient, information)
+            if take_step(
+                ascents, p, value, gradient, information, centre_rotation, centre_shift, precision, limits
+            ):  # fmt: skip
                 break
+
+
+@njit(nogil=True, cache=True)
+def residual_power(ref, pad, points, explained, data, weight, rotation, shift, size, power):
+    """Fill `power` (n) with what the reference leaves of a particle's data at points of its frame.
+
+    Only points that are `explained` are compared with the reference; data and weights are not divided by the noise.
+    """
+    phase = F(2 * math.pi / size)
+    for i in range(points.shape[0]):
+        power[i] = residual(
+            ref, pad, points[i, 0], points[i, 1], points[i, 2], explained[i], data[i], weight[i], rotation, shift, phase
+        )
 
 
 @njit(nogil=True, cache=True, fastmath=True)
@@ -258,7 +213,7 @@ def _add(sums, k, j, i, f, re, im, w):
 
 @njit(nogil=True, cache=True, fastmath=True)
 def insert(k, pad, data, weight, rotation, factor, sums):
-    """Add a particle's data and weights at R.T k to the eight voxels about each point (the adjoint of a section)."""
+    """Add a view's data and weights at R.T k to the eight voxels about each point (the adjoint of a section)."""
     m = sums.shape[0] // 2
     r = rotation
     for i in range(k.shape[0]):

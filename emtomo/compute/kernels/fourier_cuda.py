@@ -1,8 +1,10 @@
 """CUDA drivers: sections, the likelihood with its derivatives, insertion; the same bodies as on the CPU.
 
-They work on many particles at a time. Where a sum is the nature of the thing there are two bodies: each thread of the
-likelihood keeps 28 sums of its own in registers, which are added up in a fixed order afterwards; insertion uses atomic
-additions, so that its last digits depend on their order.
+They work on many particles at a time. A particle's views are rows of the data, ``first[b]`` to ``first[b + 1]``; the
+whole-numbered frequencies of a view are brought into the particle's frame, in which everything is computed. Where
+a sum is the nature of the thing there are two bodies: each thread of the likelihood keeps 28 sums of its own in
+registers, which are added up in a fixed order afterwards; insertion uses atomic additions, so that its last digits
+depend on their order.
 """
 
 import math
@@ -10,7 +12,7 @@ import math
 import numpy as np
 from numba import cuda
 
-from emtomo.compute.kernels.fourier import place, value, value_and_gradient
+from emtomo.compute.kernels.fourier import place, residual, to_particle, value, value_and_gradient
 
 THREADS = 128
 SUMS = 28  # log likelihood, six derivatives, 21 products
@@ -41,7 +43,7 @@ def sections_cuda(ref, pad, k, rotations, out):
 
 
 @cuda.jit
-def likelihoods_cuda(ref, pad, k, chosen, data, weight, owner, rotations, shifts, turn, out):  # noqa: PLR0915 each sum is a statement
+def likelihoods_cuda(ref, pad, k, chosen, views, first, data, weight, owner, rotations, shifts, phase_per_voxel, out):  # noqa: PLR0915 each sum is a statement
     """Fill `out` (p, lanes, 28) with the log likelihoods of p poses, their gradients and information.
 
     Pose p is one of particle ``owner[p]``; only the frequencies `chosen` count. Every lane adds up some of them.
@@ -53,30 +55,33 @@ def likelihoods_cuda(ref, pad, k, chosen, data, weight, owner, rotations, shifts
         return
     m = ref.shape[0] // 2
     r, b, shift = rotations[p], owner[p], shifts[p]
+    count = chosen.shape[0]
     total, g0, g1, g2, g3, g4, g5 = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
     h00, h10, h11, h20, h21, h22, h30, h31, h32, h33 = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
     h40, h41, h42, h43, h44, h50, h51, h52, h53, h54 = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
     h55 = ZERO
-    for j in range(t, chosen.shape[0], lanes):
-        i = chosen[j]
-        x, y, z = k[i, 0], k[i, 1], k[i, 2]
+    for j in range(t, (first[b + 1] - first[b]) * count, lanes):
+        v = j // count
+        i = chosen[j - v * count]
+        v += first[b]
+        x, y, z = to_particle(views[v], k[i, 0], k[i, 1], k[i, 2])
         qx = pad * (r[0, 0] * x + r[1, 0] * y + r[2, 0] * z)
         qy = pad * (r[0, 1] * x + r[1, 1] * y + r[2, 1] * z)
         qz = pad * (r[0, 2] * x + r[1, 2] * y + r[2, 2] * z)
         vr, vi, xr, xi, yr, yi, zr, zi = value_and_gradient(ref, m, qx, qy, qz)
-        phase = turn * (x * shift[0] + y * shift[1] + z * shift[2])
+        phase = phase_per_voxel * (x * shift[0] + y * shift[1] + z * shift[2])
         co, si = math.cos(phase), math.sin(phase)
-        d, w = data[b, i], weight[b, i]
+        d, w = data[v, i], weight[v, i]
         er = d.real * co - d.imag * si
         ei = d.imag * co + d.real * si
         total += TWO * (er * vr + ei * vi) - w * (vr * vr + vi * vi)
         er -= w * vr
         ei -= w * vi
-        # by a turn, which moves the point by q x omega, and by a shift, which multiplies by -2 pi i k / size
+        # by a rotation, which moves the point by q x omega, and by a shift, which multiplies by -2 pi i k / size
         ar, ai = yr * qz - zr * qy, yi * qz - zi * qy
         br, bi = zr * qx - xr * qz, zi * qx - xi * qz
         cr, ci = xr * qy - yr * qx, xi * qy - yi * qx
-        tx, ty, tz = turn * x, turn * y, turn * z
+        tx, ty, tz = phase_per_voxel * x, phase_per_voxel * y, phase_per_voxel * z
         g0 += er * ar + ei * ai
         g1 += er * br + ei * bi
         g2 += er * cr + ei * ci
@@ -116,65 +121,54 @@ def likelihoods_cuda(ref, pad, k, chosen, data, weight, owner, rotations, shifts
 
 
 @cuda.jit
-def inserts_cuda(k, pad, data, weight, owner, rotations, shifts, turn, factors, sums):
-    """Add particles' data, moved by minus their shifts, and weights at R.T k; one thread a pose and point."""
+def inserts_cuda(k, pad, views, first, data, weight, owner, rotations, shifts, phase_per_voxel, factors, sums):
+    """Add particles' data, moved by minus their shifts, and weights at R.T k; one thread a pose and frequency."""
     task = cuda.grid(1)
     n = k.shape[0]
     p, i = task // n, task % n
     if p >= owner.shape[0]:
         return
     r, b, shift, factor = rotations[p], owner[p], shifts[p], factors[p]
-    x, y, z = k[i, 0], k[i, 1], k[i, 2]
-    phase = turn * (x * shift[0] + y * shift[1] + z * shift[2])
-    co, si = math.cos(phase), math.sin(phase)
-    d = data[b, i]
-    re = factor * (d.real * co - d.imag * si)
-    im = factor * (d.imag * co + d.real * si)
-    w = factor * weight[b, i]
-    kx = pad * (r[0, 0] * x + r[1, 0] * y + r[2, 0] * z)
-    ky = pad * (r[0, 1] * x + r[1, 1] * y + r[2, 1] * z)
-    kz = pad * (r[0, 2] * x + r[1, 2] * y + r[2, 2] * z)
-    sign, px, py, pz, a, b1, c = place(sums.shape[0] // 2, kx, ky, kz)
-    im *= sign
-    for dz in range(2):
-        fz = c if dz else ONE - c
-        for dy in range(2):
-            fy = fz * (b1 if dy else ONE - b1)
-            for dx in range(2):
-                f = fy * (a if dx else ONE - a)
-                cuda.atomic.add(sums, (pz + dz, py + dy, px + dx, 0), f * re)
-                cuda.atomic.add(sums, (pz + dz, py + dy, px + dx, 1), f * im)
-                cuda.atomic.add(sums, (pz + dz, py + dy, px + dx, 2), f * w)
+    for v in range(first[b], first[b + 1]):
+        x, y, z = to_particle(views[v], k[i, 0], k[i, 1], k[i, 2])
+        phase = phase_per_voxel * (x * shift[0] + y * shift[1] + z * shift[2])
+        co, si = math.cos(phase), math.sin(phase)
+        d = data[v, i]
+        re = factor * (d.real * co - d.imag * si)
+        im = factor * (d.imag * co + d.real * si)
+        w = factor * weight[v, i]
+        kx = pad * (r[0, 0] * x + r[1, 0] * y + r[2, 0] * z)
+        ky = pad * (r[0, 1] * x + r[1, 1] * y + r[2, 1] * z)
+        kz = pad * (r[0, 2] * x + r[1, 2] * y + r[2, 2] * z)
+        sign, px, py, pz, a, b1, c = place(sums.shape[0] // 2, kx, ky, kz)
+        im *= sign
+        for dz in range(2):
+            fz = c if dz else ONE - c
+            for dy in range(2):
+                fy = fz * (b1 if dy else ONE - b1)
+                for dx in range(2):
+                    f = fy * (a if dx else ONE - a)
+                    cuda.atomic.add(sums, (pz + dz, py + dy, px + dx, 0), f * re)
+                    cuda.atomic.add(sums, (pz + dz, py + dy, px + dx, 1), f * im)
+                    cuda.atomic.add(sums, (pz + dz, py + dy, px + dx, 2), f * w)
 
 
 @cuda.jit
-def residuals_cuda(ref, pad, k, inside, data, weight, rotations, shifts, turn, power, measured):
-    """Add to `power` and `measured` (n) what the reference leaves of all particles' data, and their weights.
+def residuals_cuda(
+    ref, pad, k, explained, views, owner, group, data, weight, rotations, shifts, phase_per_voxel, power, measured
+):
+    """Add to `power` and `measured` (g, n) what the reference leaves of all views' data, and their weights.
 
-    Only frequencies `inside` are explained; one thread a frequency.
+    Rows of `data` and `weight` are views, of particle ``owner[v]`` in noise group ``group[v]``. Only frequencies that
+    are `explained` are compared; one thread a frequency.
     """
     i = cuda.grid(1)
     if i >= k.shape[0]:
         return
-    x, y, z = k[i, 0], k[i, 1], k[i, 2]
-    left, had = ZERO, ZERO
-    for b in range(data.shape[0]):
-        d, w = data[b, i], weight[b, i]
-        re, im = d.real, d.imag
-        if inside[i]:
-            r, shift = rotations[b], shifts[b]
-            vr, vi = value(
-                ref,
-                ref.shape[0] // 2,
-                pad * (r[0, 0] * x + r[1, 0] * y + r[2, 0] * z),
-                pad * (r[0, 1] * x + r[1, 1] * y + r[2, 1] * z),
-                pad * (r[0, 2] * x + r[1, 2] * y + r[2, 2] * z),
-            )
-            phase = turn * (x * shift[0] + y * shift[1] + z * shift[2])
-            co, si = math.cos(phase), math.sin(phase)
-            re -= w * (vr * co + vi * si)
-            im -= w * (vi * co - vr * si)
-        left += re * re + im * im
-        had += w
-    power[i] += left
-    measured[i] += had
+    for v in range(data.shape[0]):
+        b, g = owner[v], group[v]
+        x, y, z = to_particle(views[v], k[i, 0], k[i, 1], k[i, 2])
+        power[g, i] += residual(
+            ref, pad, x, y, z, explained[i], data[v, i], weight[v, i], rotations[b], shifts[b], phase_per_voxel
+        )
+        measured[g, i] += weight[v, i]

@@ -1,117 +1,159 @@
 """Particles one by one on the CPU; a caller's threads work side by side."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 
 from emtomo.compute.device import threads
 from emtomo.compute.fourier.padded_reference import PAD
 from emtomo.compute.kernels import fourier_cpu
-from emtomo.compute.likelihood.pose_estimator import (
-    MAX_CACHED_WEIGHTS,
-    HalfSet,
-    IterationPlan,
-    PartialSums,
-    PoseEstimator,
-)
-from emtomo.compute.likelihood.posterior import Grid, Peaks, initial_poses, newton_ascent, waves
-from emtomo.compute.likelihood.views import Particles, Poses
-from emtomo.compute.map_reduce import OnProgress
+from emtomo.compute.kernels.newton_cpu import Ascents, begin_ascents
+from emtomo.compute.likelihood.grid_search import points_in_particle
+from emtomo.compute.likelihood.measurement import Measurement
+from emtomo.compute.likelihood.newton import MAX_STEPS
+from emtomo.compute.likelihood.plan import HalfSet, IterationPlan, PartialSums
+from emtomo.compute.likelihood.pose_estimator import MAX_CACHED_WEIGHTS, PoseEstimator
+from emtomo.compute.likelihood.poses import Poses
+from emtomo.compute.likelihood.posterior import Pose, best_shifts
+from emtomo.compute.likelihood.views import ParticleSource
 
 _PAD = np.float32(PAD)
-FEW = 2000  # sections that one thread takes by itself
+SECTIONS_OF_A_THREAD = 2000  # not worth sharing out
 
 
 class CpuPoseEstimator(PoseEstimator):
-    """Locates particles with the compiled drivers."""
+    """Estimates poses with the compiled drivers."""
 
-    def __init__(self, particles: Particles, half: HalfSet, plan: IterationPlan) -> None:
-        super().__init__(particles, half, plan)
+    def __init__(self, source: ParticleSource, half: HalfSet, plan: IterationPlan) -> None:
+        super().__init__(source, half, plan)
         coefficients = self.coefficients
-        self.used = coefficients.within(plan.radius)
-        self.k_used = coefficients.k[self.used]
-        self.stages = [[(c, coefficients.k[c]) for c in map(coefficients.within, s.stages)] for s in plan.searches]
+        self._explained = np.zeros(len(coefficients), np.bool_)
+        self._explained[coefficients.within(plan.radius)] = True
+        self._stages = [[(c, coefficients.k[c]) for c in map(coefficients.within, s.stages)] for s in plan.searches]
+        self._sections = [
+            self.search_sections(which, search.grid.rotations) if search.absolute else None
+            for which, search in enumerate(plan.searches)
+        ]
         self._norms: dict[object, np.ndarray] = {}
-        self.searches = self.prepared()
 
-    def sections(self, k: np.ndarray, rotations: np.ndarray) -> np.ndarray:
+    def search_sections(self, which: int, rotations: np.ndarray) -> np.ndarray:
         """See :class:`PoseEstimator`; many are shared out to threads."""
+        k, transform = self.plan.searches[which].grid.k, self.search_transform(which)
         out = np.empty((len(rotations), 2 * len(k)), np.float32)
-        turns = np.ascontiguousarray(rotations, np.float32)
+        wanted = np.ascontiguousarray(rotations, np.float32)
 
         def fill(part: np.ndarray) -> None:
-            fourier_cpu.sections(self.reference, _PAD, k, turns[part], out[part[0] : part[-1] + 1])
+            fourier_cpu.sections(transform, _PAD, k, wanted[part], out[part[0] : part[-1] + 1])
 
-        if len(rotations) < FEW:
+        if len(rotations) < SECTIONS_OF_A_THREAD:
             fill(np.arange(len(rotations)))
             return out
         with ThreadPoolExecutor(threads()) as pool:
             list(pool.map(fill, np.array_split(np.arange(len(rotations)), threads() * 4)))
         return out
 
-    def ascend(self, k: np.ndarray, *arguments: Any) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
-        """Return log posterior density, rotation, shift and information at the top of the nearest peak."""
-        return fourier_cpu.newton_ascent(self.reference, _PAD, k, *arguments)
+    def grid_sections(self, which: int, rotation: np.ndarray) -> np.ndarray:
+        """See :class:`PoseEstimator`; those of an absolute grid are kept."""
+        sections = self._sections[which]
+        return super().grid_sections(which, rotation) if sections is None else sections
 
-    def partial(self, members: np.ndarray, poses: Poses, on_progress: OnProgress) -> PartialSums:
-        """See :class:`PoseEstimator`."""
-        out = self.no_particles()
+    def batches(self, members: np.ndarray, shifts: np.ndarray) -> Iterator[Measurement]:
+        """See :class:`PoseEstimator`; a batch is one particle."""
         for i in members:
-            peaks, data, weight = self.locate(int(i), poses)
-            half = int(poses.half[i])
-            self.insert(peaks, data, weight, half, out.sums)
-            self.accumulate_residual(peaks, data, weight, out)
-            out.found[int(i)] = self.found(peaks, half)
-            on_progress(1)
-        return out
+            yield self.measure(int(i), shifts[i])
 
-    def norms(self, i: int, grid: Grid, w: np.ndarray) -> np.ndarray | None:
-        """Return the weighted squares of the shared sections, once for all particles with the same weights."""
-        if grid.sections is None:
-            return None
-        key = self.particles.weight_key[i]
-        norms = self._norms.get(key)
-        if norms is None:
-            norms = np.empty(len(grid.sections), np.float32)
-            fourier_cpu.norms(grid.sections, w[grid.chosen], norms)
+    def points(self, batch: Measurement, k: np.ndarray) -> np.ndarray:
+        """Return frequencies `k` (n, 3) of all views of a batch in the particle's frame, `(v n, 3)`."""
+        return k if self.source.dimension == 3 else points_in_particle(k, batch.rotations)
+
+    def _section_norms(self, which: int, batch: Measurement, sections: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        """Return the weighted squares of sections; shared ones' once for all particles with the same weights."""
+        key = self.source.weight_key(int(batch.members[0]))
+        shared = self.plan.searches[which].absolute and (key is not None or self.source.kind == "none")
+        if shared and (which, key) in self._norms:
+            return self._norms[which, key]
+        norms = np.empty(len(sections), np.float32)
+        fourier_cpu.norms(sections, weight, norms)
+        if shared:
             if len(self._norms) >= MAX_CACHED_WEIGHTS:
                 self._norms.clear()
-            self._norms[key] = norms
+            self._norms[which, key] = norms
         return norms
 
-    def locate(self, i: int, poses: Poses) -> tuple[Peaks, np.ndarray, np.ndarray]:
-        """Return the peaks of particle `i`, and its data and weights for the average."""
-        plan = self.plan
-        which = int(plan.which[i])
-        search, grid = self.searches[which], self.searches[which].grid
-        masked, data, square = self.measured(i, poses.shifts[i])
-        d, w = masked / self.noise, square / self.noise
-        here, prior, size = (poses.rotations[i], poses.shifts[i]), self.prior(i), self.coefficients.size
-        candidates = initial_poses(grid, self.sections, d, w, *here, prior, size, search.peaks, self.norms(i, grid, w))
-        limits = np.deg2rad(grid.angle_step), max(1.0, size / (4 * search.stages[0]))
-        peaks = newton_ascent(candidates, self.ascend, self.stages[which], d, w, prior, size, limits, plan.group)
-        return peaks, data, square
+    def score_grid(
+        self, which: int, batch: Measurement, places: np.ndarray, poses: Poses, penalty: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """See :class:`PoseEstimator`."""
+        i, grid = int(batch.members[0]), self.plan.searches[which].grid
+        sections = self.grid_sections(which, poses.rotations[i])
+        data, weight = self.grid_data(which, batch, poses.shifts[i])
+        norms = self._section_norms(which, batch, sections, weight)
+        return best_shifts(sections[None], norms[None], grid.phases, data[None], penalty)
 
-    def insert(self, peaks: Peaks, data: np.ndarray, weight: np.ndarray, half: int, sums: np.ndarray) -> None:
-        """Add the particle at its peaks to the sums, in the frame of the first reference."""
-        coefficients, size, reach = self.coefficients, self.coefficients.size, self.coefficients.size // 2
-        d, w = (data / self.noise).astype(np.complex64), (weight / self.noise).astype(np.float32)
-        table, apply_phase_shift = np.empty((3, 2 * reach + 1), np.complex64), np.empty(len(coefficients), np.complex64)
-        for mass, rotation, shift in self.poses_to_add(peaks, half):
-            fourier_cpu.phases(shift, size, reach, table)
-            fourier_cpu.apply_phase_shift(coefficients.k, d, table, apply_phase_shift)
-            fourier_cpu.insert(
-                coefficients.k, _PAD, apply_phase_shift, w, rotation.astype(np.float32), np.float32(mass), sums
-            )
+    def ascend(
+        self, which: int, stage: int, batch: Measurement, owner: np.ndarray, starts: Pose, priors: Pose
+    ) -> Ascents:
+        """See :class:`PoseEstimator`."""
+        chosen, k = self._stages[which][stage]
+        ascents = begin_ascents(*starts)
+        fourier_cpu.newton_ascents(
+            self.reference, _PAD, k, self.points(batch, k), batch.rotations,
+            np.ascontiguousarray(batch.d[:, chosen]), np.ascontiguousarray(batch.w[:, chosen]), self.source.size,
+            priors[0][0].astype(float), priors[1][0].astype(float), self.prior(int(batch.members[0])).precision,
+            np.array(self.step_limits(which)), MAX_STEPS, ascents,
+        )  # fmt: skip
+        return ascents
 
-    def accumulate_residual(self, peaks: Peaks, data: np.ndarray, weight: np.ndarray, out: PartialSums) -> None:
-        """Add up, per shell, what the reference does not explain of the particle."""
-        coefficients, k = self.coefficients, self.k_used
-        section = self.sections(k, peaks.rotations[:1])
-        expected = section.view(np.complex64)[0] * waves(k, -peaks.shifts[:1], coefficients.size)[0]
-        rest = data.copy()
-        rest[self.used] -= weight[self.used] * expected
-        power = rest.real**2 + rest.imag**2
-        out.residual += np.bincount(coefficients.band, power, minlength=len(out.residual))
-        out.measured += np.bincount(coefficients.band, weight, minlength=len(out.measured))
+    def insert(self, batch: Measurement, owner: np.ndarray, factors: np.ndarray, poses: Pose, out: PartialSums) -> None:
+        """See :class:`PoseEstimator`."""
+        k, noise = self.coefficients.k, self.noise[batch.group]
+        data, weight = (batch.data / noise).astype(np.complex64), (batch.square / noise).astype(np.float32)
+        insert_views(k, data, weight, batch.rotations, self.source.size, factors, poses, out.sums)
+
+    def accumulate_residual(self, batch: Measurement, poses: Pose, out: PartialSums) -> None:
+        """See :class:`PoseEstimator`."""
+        k, count = self.coefficients.k, len(batch.rotations)
+        power = np.empty(batch.data.shape, np.float32)
+        fourier_cpu.residual_power(
+            self.reference, _PAD, self.points(batch, k), np.tile(self._explained, count), batch.data.ravel(),
+            batch.square.ravel(), poses[0][0].astype(np.float32), poses[1][0].astype(np.float32), self.source.size,
+            power.reshape(-1),
+        )  # fmt: skip
+        index = self.source.noise_index(batch.group, self.coefficients.band).ravel()
+        out.residual += np.bincount(index, power.ravel(), minlength=len(out.residual))
+        out.measured += np.bincount(index, batch.square.ravel(), minlength=len(out.measured))
+
+
+def insert_views(
+    k: np.ndarray,
+    data: np.ndarray,
+    weight: np.ndarray,
+    rotations: np.ndarray,
+    size: int,
+    factors: np.ndarray,
+    poses: Pose,
+    sums: np.ndarray,
+) -> None:
+    """Add the views of one particle to sums on the padded grid, in every pose with its factor.
+
+    Parameters
+    ----------
+    k : (n, 3) array
+        Frequencies of a view.
+    data, weight : (v, n) complex64 and float32 arrays
+    rotations : (v, 3, 3) array
+        From the particle's frame into the view's.
+    size : int
+        Edge of the boxes or images.
+    factors : (p,) array
+    poses : (p, 3, 3) and (p, 3) arrays
+    sums : array
+        See :func:`~emtomo.compute.fourier.reconstruction.empty_sums`.
+    """
+    moved = np.empty_like(data)
+    for factor, rotation, shift in zip(factors, *poses, strict=True):
+        fourier_cpu.shift_views(k, data, rotations @ shift, size, moved)
+        turned = (rotations @ rotation).astype(np.float32)
+        for view, values, weights in zip(turned, moved, weight, strict=True):
+            fourier_cpu.insert(k, _PAD, values, weights, view, np.float32(factor), sums)

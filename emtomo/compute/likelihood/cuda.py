@@ -1,234 +1,234 @@
 """Particles many at a time on a CUDA device: one launch does for a batch what the CPU's threads do one by one."""
 
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from emtomo.compute.device import threads
-from emtomo.compute.likelihood.cuda_arrays import Cuda
-from emtomo.compute.likelihood.newton import newton_ascent_batch
-from emtomo.compute.likelihood.pose_estimator import EDGE, HalfSet, IterationPlan, PartialSums, PoseEstimator
-from emtomo.compute.likelihood.posterior import MAX_NEWTON_STEPS, Grid, Peaks, distinct, laplace_modes, separate_maxima
-from emtomo.compute.likelihood.views import Particles, Poses
+from emtomo.compute.fourier.filters import soft_masks
+from emtomo.compute.fourier.padded_reference import margin
+from emtomo.compute.kernels.newton_cpu import Ascents
+from emtomo.compute.likelihood.cuda_arrays import Cuda, CudaViews
+from emtomo.compute.likelihood.grid_search import pick_sums
+from emtomo.compute.likelihood.measurement import Measurement
+from emtomo.compute.likelihood.newton import newton_ascents
+from emtomo.compute.likelihood.plan import HalfSet, IterationPlan, PartialSums
+from emtomo.compute.likelihood.pose_estimator import EDGE, PoseEstimator
+from emtomo.compute.likelihood.poses import Poses
+from emtomo.compute.likelihood.posterior import Pose, best_shifts
+from emtomo.compute.likelihood.views import ParticleSource, Views
 from emtomo.compute.map_reduce import OnProgress
 
 DEVICE_BYTES = 2**31  # of a batch's boxes and data, and again of its scores
-MOST = 64  # particles of a batch
-
-Start = tuple[np.ndarray, np.ndarray]
-
-
-@dataclass
-class Batch:
-    """Some particles on the device; data and weights are `(b, n)`.
-
-    Attributes
-    ----------
-    members : int array
-        Their numbers.
-    data, square : arrays
-        Whole data and weights.
-    d, w : arrays
-        Masked data and weights, divided by the noise's variance.
-    """
-
-    members: np.ndarray
-    data: Any
-    square: Any
-    d: Any
-    w: Any
+MAX_BATCH = 64  # particles
 
 
 class CudaPoseEstimator(PoseEstimator):
-    """Locates particles with the CUDA kernels."""
+    """Estimates poses with the CUDA kernels."""
 
-    def __init__(self, particles: Particles, half: HalfSet, plan: IterationPlan) -> None:
-        super().__init__(particles, half, plan)
+    def __init__(self, source: ParticleSource, half: HalfSet, plan: IterationPlan) -> None:
+        super().__init__(source, half, plan)
         coefficients, n = self.coefficients, self.coefficients.size
-        self.cuda = Cuda(self.reference, coefficients.k, n, plan.device)
+        self.cuda = Cuda(coefficients.k, n, plan.device)
         self.xp = xp = self.cuda.xp
-        self.searches = self.prepared()
+        self._transform = xp.asarray(self.reference)
         self._noise, self._index, self._centre = (
             xp.asarray(a) for a in (self.noise, coefficients.index, coefficients.centre)
         )
-        inside = np.zeros(len(coefficients), np.bool_)
-        inside[coefficients.within(plan.radius)] = True
-        self._inside = xp.asarray(inside)
+        explained = np.zeros(len(coefficients), np.bool_)
+        explained[coefficients.within(plan.radius)] = True
+        self._explained = xp.asarray(explained)
         self._stages = [[xp.asarray(coefficients.within(s), np.int32) for s in one.stages] for one in plan.searches]
-        self._grids = [_DeviceGrid(self.cuda, search.grid) for search in self.searches]
-        self.most = int(np.clip(DEVICE_BYTES // (40 * n**3 + 60 * len(coefficients)), 1, MOST))
+        self._grids = [_DeviceGrid(self, which) for which in range(len(plan.searches))]
+        views = max(1, source.usual_views)
+        bytes_of_one = views * (40 * n**source.dimension + 60 * len(coefficients))
+        self.batch_size = int(np.clip(DEVICE_BYTES // bytes_of_one, 1, MAX_BATCH))
 
-    def sections(self, k: np.ndarray, rotations: np.ndarray) -> np.ndarray:
+    def search_sections(self, which: int, rotations: np.ndarray) -> np.ndarray:
         """See :class:`PoseEstimator`."""
-        return self.cuda.host(self.cuda.sections(self.cuda.float32(k), rotations))
+        return self.cuda.host(self._grids[which].sections_at(rotations))
 
-    def partial(self, members: np.ndarray, poses: Poses, on_progress: OnProgress) -> PartialSums:
-        """See :class:`PoseEstimator`; boxes are read while the device works on those before them."""
-        out = self.no_particles()
+    def estimate(self, members: np.ndarray, poses: Poses, on_progress: OnProgress) -> PartialSums:
+        """See :class:`PoseEstimator`; the sums stay on the device until all particles are in them."""
+        out = super().estimate(members, poses, on_progress)
+        out.sums = self.cuda.host(out.sums)
+        return out
+
+    def empty_sums(self) -> PartialSums:
+        """See :class:`PoseEstimator`."""
+        out = super().empty_sums()
+        out.sums = self.xp.asarray(out.sums)
+        return out
+
+    def batches(self, members: np.ndarray, shifts: np.ndarray) -> Iterator[Measurement]:
+        """See :class:`PoseEstimator`; views are read while the device works on those before them."""
         if not len(members):
-            return out
-        sums = self.xp.zeros(out.sums.shape, np.float32)
-        batches = np.array_split(np.asarray(members, int), -(-len(members) // self.most))
+            return
+        parts = np.array_split(np.asarray(members, int), -(-len(members) // self.batch_size))
         with ThreadPoolExecutor(threads()) as pool:
 
-            def asked(batch: np.ndarray) -> list[Future[np.ndarray]]:
-                return [pool.submit(self.box, int(i)) for i in batch]
+            def submit(part: np.ndarray) -> list[Future[tuple[Views, np.ndarray | None]]]:
+                return [pool.submit(self._read_with_weight, int(i)) for i in part]
 
-            coming = asked(batches[0])
-            for members_here, after in zip(batches, [*batches[1:], np.zeros(0, int)], strict=True):
-                boxes, coming = np.stack([box.result() for box in coming]), asked(after)
-                batch = self.on_device(members_here, boxes, poses.shifts[members_here])
-                peaks = self.peaks(batch, poses)
-                self._add(batch, peaks, poses, sums, out)
-                on_progress(len(members_here))
-        out.sums = self.cuda.host(sums)
-        return out
+            coming = submit(parts[0])
+            for part, after in zip(parts, [*parts[1:], np.zeros(0, int)], strict=True):
+                here, coming = [one.result() for one in coming], submit(after)
+                yield self._measure_batch(part, here, shifts[part])
 
-    def on_device(self, members: np.ndarray, boxes: np.ndarray, shifts: np.ndarray) -> Batch:
-        """Return what :meth:`PoseEstimator.measured` does, of a batch."""
-        xp = self.xp
-        whole = xp.asarray(boxes)
-        weights = [self.weight(int(i)) for i in members]
-        weight = None if weights[0] is None else xp.asarray(np.stack(weights))  # type: ignore[arg-type]
-        masked, squares = self.particles.statistics(self._transform(whole * self._balls(shifts)), weight)
-        data, _ = self.particles.statistics(self._transform(whole), weight)
-        square = xp.empty(data.shape, np.float32)
-        square[...] = xp.asarray(squares)
-        d, w = (masked / self._noise).astype(np.complex64), square / self._noise
-        return Batch(members, data.astype(np.complex64), square, d, w.astype(np.float32))
+    def _read_with_weight(self, i: int) -> tuple[Views, np.ndarray | None]:
+        views = self.read(i)
+        return views, self.weight(i, views)
 
-    def _balls(self, shifts: np.ndarray) -> Any:
-        """Return the masks about particles' centres; see :func:`~emtomo.compute.fourier.filters.ball`."""
-        xp, n = self.xp, self.coefficients.size
-        along = self.cuda.float32((np.arange(n) - n // 2 - np.asarray(shifts)[:, :, None]) ** 2)
-        r = along[:, 2, :, None, None] + along[:, 1, None, :, None] + along[:, 0, None, None, :]
-        t = xp.clip((xp.sqrt(r) - np.float32(self.plan.mask_radius)) / np.float32(EDGE), 0, 1)
-        return np.float32(0.5) + np.float32(0.5) * xp.cos(np.float32(np.pi) * t)
+    def _measure_batch(
+        self, members: np.ndarray, read: list[tuple[Views, np.ndarray | None]], shifts: np.ndarray
+    ) -> Measurement:
+        """Return what :meth:`PoseEstimator.measure` does, of several particles on the device."""
+        xp, source = self.xp, self.source
+        views = [one for one, _ in read]
+        first = np.concatenate([[0], np.cumsum([len(one) for one in views])])
+        rotations, offsets = (
+            np.concatenate([getattr(one, name) for one in views]) for name in ("rotations", "offsets")
+        )
+        group = np.concatenate([one.noise_group for one in views])
+        owner = np.repeat(np.arange(len(members)), np.diff(first))
+        centres = np.einsum("vij,vj->vi", rotations, shifts[owner]) + offsets
+        whole = xp.asarray(np.concatenate([one.values for one in views]))
+        weight = None
+        if source.kind != "none":
+            weight = xp.asarray(np.concatenate([one for _, one in read if one is not None]))
+        masks = soft_masks(source.size, centres, self.plan.mask_radius, EDGE, source.dimension, xp)
+        masked, square = source.statistics(self._pack(whole * masks, offsets), weight)
+        data, _ = source.statistics(self._pack(whole, offsets), weight)
+        full = xp.empty(data.shape, np.float32)
+        full[...] = xp.asarray(square)
+        noise = self._noise[xp.asarray(group)]
+        d, w = (masked / noise).astype(np.complex64), (full / noise).astype(np.float32)
+        return Measurement(members, first, rotations, group, masked, data.astype(np.complex64), full, d, w)
 
-    def _transform(self, boxes: Any) -> Any:
-        """Return packed transforms, their origin at voxel ``n // 2``."""
-        spectra = self.xp.fft.rfftn(boxes, axes=(1, 2, 3)).reshape(len(boxes), -1)
-        return spectra[:, self._index] * self._centre
+    def _pack(self, values: Any, offsets: np.ndarray) -> Any:
+        """Return packed transforms of views, their origin at the particle's projected centre."""
+        spectra = self.xp.fft.rfftn(values, axes=self.coefficients.axes).reshape(len(values), -1)
+        packed = spectra[:, self._index] * self._centre
+        return packed * self.cuda.phases(self.cuda.k, offsets) if offsets.any() else packed
 
-    def peaks(self, batch: Batch, poses: Poses) -> list[Peaks]:
-        """Return the peaks of every particle of a batch."""
-        which = self.plan.which[batch.members]
-        found: list[Peaks | None] = [None] * len(batch.members)
-        for search in np.unique(which):
-            places = np.flatnonzero(which == search)
-            begun = self._starts(int(search), batch, places, poses)
-            for place, peaks in zip(places, self._climbed(int(search), batch, places, begun), strict=True):
-                found[place] = peaks
-        return [peaks for peaks in found if peaks is not None]
+    def _views(self, batch: Measurement) -> CudaViews:
+        return CudaViews(self.cuda, batch.rotations, batch.first, batch.group)
 
-    def _starts(self, which: int, batch: Batch, places: np.ndarray, poses: Poses) -> list[list[Start]]:
-        """Return for every particle at `places` what :func:`.posterior.initial_poses` does."""
-        search, grid = self.searches[which], self._grids[which]
-        members = batch.members[places]
-        shifts, priors = poses.shifts[members], [self.prior(int(i)) for i in members]
-        rotations = poses.rotations[members]
-        off = shifts[:, None] + search.grid.shifts - np.array([prior.shift for prior in priors])[:, None]
-        penalty = 0.5 * priors[0].per_shift * (off**2).sum(axis=2)
-        out = []
+    def _grid_data(self, which: int, batch: Measurement, places: np.ndarray, shifts: np.ndarray) -> tuple[Any, Any]:
+        """Return what :meth:`PoseEstimator.grid_data` does, `(b, n)`, for the particles at `places` of a batch."""
+        xp, grid = self.xp, self._grids[which]
+        rows = np.concatenate([np.arange(batch.first[p], batch.first[p + 1]) for p in places])
+        owner = np.repeat(np.arange(len(places)), np.diff(batch.first)[places])
+        moves = np.einsum("vij,vj->vi", batch.rotations[rows], shifts[owner])
+        d, w = (a[xp.asarray(rows)][:, grid.chosen] for a in (batch.d, batch.w))
+        d = (d * self.cuda.phases(grid.k_of_views, moves)).astype(np.complex64)
+        if grid.factor is None:
+            return d.reshape(len(places), -1), w.reshape(len(places), -1)
+        m = margin(grid.radius, 1)
+        sums = xp.zeros((len(places), 2 * m + 1, 2 * m + 1, m + 2, 4), np.float32)
+        pose = np.eye(3)[None], np.zeros((1, 3))
+        for b in range(len(places)):
+            here = np.flatnonzero(owner == b)
+            part = xp.asarray(here)
+            views = CudaViews(self.cuda, batch.rotations[rows[here]], np.array([0, len(here)]), batch.group[rows[here]])
+            self.cuda.insert(
+                views, d[part], w[part], np.zeros(1, int), *pose, np.ones(1), sums[b], k=grid.k_of_views, pad=1
+            )
+        data, weight = pick_sums(sums, grid.k_host, xp)
+        return data, weight * grid.factor
+
+    def score_grid(
+        self, which: int, batch: Measurement, places: np.ndarray, poses: Poses, penalty: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """See :class:`PoseEstimator`."""
+        grid, members = self._grids[which], batch.members[places]
         at_once = max(1, DEVICE_BYTES // grid.bytes_of_one)
+        parts = []
         for first in range(0, len(places), at_once):
             some = slice(first, first + at_once)
-            d, w = (a[places[some]][:, grid.chosen] for a in (batch.d, batch.w))
-            height, best = grid.heights(d, w, rotations[some], shifts[some], penalty[some])
-            for j, prior in enumerate(priors[some]):
-                turns = search.grid.rotations if search.absolute else rotations[first + j] @ search.grid.rotations
-                moves = shifts[first + j] + search.grid.shifts[best[j]]
-                out.append(separate_maxima(height[j], turns, moves, prior, search.grid.angle_step, search.peaks))
-        return out
+            data, weight = self._grid_data(which, batch, places[some], poses.shifts[members[some]])
+            parts.append(grid.score(data, weight, poses.rotations[members[some]], penalty[some]))
+        heights, best = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return heights, best
 
-    def _climbed(self, which: int, batch: Batch, places: np.ndarray, begun: list[list[Start]]) -> list[Peaks]:
-        """Return the peaks that Newton steps lead to, their resolution rising stage by stage."""
-        search, size = self.plan.searches[which], self.coefficients.size
-        priors = [self.prior(int(i)) for i in batch.members]
-        centres = np.array([prior.rotation for prior in priors]), np.array([prior.shift for prior in priors])
-        limits = float(np.deg2rad(search.grid.angle_step)), max(1.0, size / (4 * search.stages[0]))
-        owner = np.repeat(places, [len(one) for one in begun])
-        rotations, shifts = (np.array([start[part] for one in begun for start in one]) for part in (0, 1))
-        for chosen in self._stages[which]:
+    def ascend(
+        self, which: int, stage: int, batch: Measurement, owner: np.ndarray, starts: Pose, priors: Pose
+    ) -> Ascents:
+        """See :class:`PoseEstimator`."""
+        chosen, views = self._stages[which][stage], self._views(batch)
 
-            def likelihoods(*poses: np.ndarray, chosen: Any = chosen) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-                return self.cuda.likelihoods(chosen, batch.d, batch.w, *poses)
+        def likelihoods(*poses: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            return self.cuda.likelihoods(self._transform, chosen, views, batch.d, batch.w, *poses)
 
-            density, rotations, shifts, curvature = newton_ascent_batch(
-                likelihoods, owner, rotations, shifts, centres, priors[0].precision, limits, MAX_NEWTON_STEPS
-            )
-            kept = []
-            for part in (np.flatnonzero(owner == place) for place in places):
-                some = density[part], rotations[part], shifts[part], curvature[part]
-                kept.append(part[distinct(*some, self.plan.group)])
-            last, every = (density, rotations, shifts, curvature), np.concatenate(kept)
-            owner, rotations, shifts = owner[every], rotations[every], shifts[every]
-        density, rotations, shifts, curvature = last
-        return [laplace_modes(density[part], rotations[part], shifts[part], curvature[part]) for part in kept]
+        precision = self.prior(int(batch.members[0])).precision
+        return newton_ascents(likelihoods, owner, *starts, priors, precision, self.step_limits(which))
 
-    def _add(self, batch: Batch, peaks: list[Peaks], poses: Poses, sums: Any, out: PartialSums) -> None:
-        """Insert a batch, and add up what the reference does not explain of it."""
-        halves = poses.half[batch.members]
-        added = [self.poses_to_add(one, int(half)) for one, half in zip(peaks, halves, strict=True)]
-        owner = np.repeat(np.arange(len(peaks)), [len(one) for one in added])
-        factors, rotations, shifts = (np.array([pose[part] for one in added for pose in one]) for part in range(3))
-        data = (batch.data / self._noise).astype(np.complex64)
-        self.cuda.insert(data, batch.w, owner, rotations, shifts, factors, sums)
-        first = np.array([one.rotations[0] for one in peaks]), np.array([one.shifts[0] for one in peaks])
-        power, measured = self.cuda.residuals(self._inside, batch.data, batch.square, *first)
-        band = self.coefficients.band
-        out.residual += np.bincount(band, power, minlength=len(out.residual))
-        out.measured += np.bincount(band, measured, minlength=len(out.measured))
-        for i, one, half in zip(batch.members, peaks, halves, strict=True):
-            out.found[int(i)] = self.found(one, int(half))
+    def insert(self, batch: Measurement, owner: np.ndarray, factors: np.ndarray, poses: Pose, out: PartialSums) -> None:
+        """See :class:`PoseEstimator`."""
+        data = (batch.data / self._noise[self.xp.asarray(batch.group)]).astype(np.complex64)
+        weight = batch.square / self._noise[self.xp.asarray(batch.group)]
+        self.cuda.insert(self._views(batch), data, weight, owner, *poses, factors, out.sums)
+
+    def accumulate_residual(self, batch: Measurement, poses: Pose, out: PartialSums) -> None:
+        """See :class:`PoseEstimator`."""
+        groups = self.source.noise_groups
+        power, measured = self.cuda.residuals(
+            self._transform, self._explained, self._views(batch), groups, batch.data, batch.square, *poses
+        )
+        index = self.source.noise_index(np.arange(groups), self.coefficients.band).ravel()
+        out.residual += np.bincount(index, power.ravel(), minlength=len(out.residual))
+        out.measured += np.bincount(index, measured.ravel(), minlength=len(out.measured))
 
 
 class _DeviceGrid:
     """A search's grid on the device."""
 
-    def __init__(self, cuda: Cuda, grid: Grid) -> None:
-        self.cuda, self.xp, self.rotations = cuda, cuda.xp, grid.rotations
-        self.chosen, self.k, self.waves = (cuda.xp.asarray(a) for a in (grid.chosen, grid.k, grid.waves))
+    def __init__(self, estimator: CudaPoseEstimator, which: int) -> None:
+        self.cuda, self.xp, search = estimator.cuda, estimator.xp, estimator.plan.searches[which]
+        grid, coefficients, xp = search.grid, estimator.coefficients, estimator.xp
+        chosen = coefficients.within(grid.radius)
+        self.rotations, self.radius, self.k_host = grid.rotations, grid.radius, grid.k
+        self.chosen, self.phases = xp.asarray(chosen), xp.asarray(grid.phases)
+        self.k, self.k_of_views = (self.cuda.float32(k) for k in (grid.k, coefficients.k[chosen]))
+        factor = estimator.grid_weight_factor(which)
+        self.factor = None if factor is None else xp.asarray(factor)
+        self.transform = xp.asarray(estimator.search_transform(which))
         self.sections = self.squares = None
         many, few, points = len(grid.rotations), len(grid.shifts), len(grid.k)
         self.bytes_of_one = 8 * (2 * few * points + many * few)
-        if grid.sections is not None:
-            self.sections = cuda.xp.asarray(grid.sections)
-            self.squares = self.sections**2
+        if search.absolute:
+            self.sections = self.sections_at(grid.rotations)[None]
+            self.squares = self.sections[0] ** 2
         else:
             self.bytes_of_one += 16 * many * points
 
-    def heights(
-        self, d: Any, w: Any, rotations: np.ndarray, shifts: np.ndarray, penalty: np.ndarray
+    def sections_at(self, rotations: np.ndarray) -> Any:
+        """Return `(o, 2 n)` sections of the reference that the grid compares."""
+        return self.cuda.sections(self.transform, self.k, rotations)
+
+    def score(
+        self, data: Any, weight: Any, rotations: np.ndarray, penalty: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return for every particle and orientation the best log likelihood of all shifts, and whose it is.
+        """Return what :func:`.posterior.best_shifts` does, of b particles.
 
         Parameters
         ----------
-        d, w : (b, n) arrays
-            Data and weights of the grid's frequencies.
-        rotations, shifts : (b, 3, 3) and (b, 3) arrays
-            Poses that the grid is laid around.
+        data, weight : (b, n) arrays
+            Of the grid's frequencies, moved by minus the particles' shifts.
+        rotations : (b, 3, 3) array
+            Orientations that the grid is laid around.
         penalty : (b, s) array
             Taken off every shift.
         """
-        xp, count = self.xp, len(d)
-        turns = self.cuda.float32(shifts) @ self.k.T * self.cuda.turn
-        here = d * (xp.cos(turns) + 1j * xp.sin(turns)).astype(np.complex64)
-        apply_phase_shift = (self.waves[None] * here[:, None]).view(np.float32)  # (b, s, 2 n)
-        double = xp.repeat(w, 2, axis=1)
-        if self.sections is not None:
-            scores = (self.sections @ apply_phase_shift.reshape(-1, apply_phase_shift.shape[2]).T).reshape(
-                len(self.sections), count, -1
-            )
-            scores, norms = scores.transpose(1, 0, 2), (self.squares @ double.T).T
+        double = self.xp.repeat(weight, 2, axis=1)
+        sections = self.sections
+        if sections is not None:
+            norms = (self.squares @ double.T).T
         else:
             wanted = (rotations[:, None] @ self.rotations).reshape(-1, 3, 3)
-            sections = self.cuda.sections(self.k, wanted).reshape(count, len(self.rotations), -1)
-            scores = sections @ apply_phase_shift.transpose(0, 2, 1)
+            sections = self.sections_at(wanted).reshape(len(data), len(self.rotations), -1)
             norms = ((sections**2) @ double[:, :, None])[:, :, 0]
-        scores = 2 * scores - self.cuda.float32(penalty)[:, None, :]
-        best = scores.argmax(axis=2)
-        return self.cuda.host(scores.max(axis=2) - norms), self.cuda.host(best)
+        height, best = best_shifts(sections, norms, self.phases, data, self.xp.asarray(penalty))
+        return self.cuda.host(height), self.cuda.host(best)

@@ -1,4 +1,4 @@
-"""A reference on a CUDA device, and the kernels that work on it; arrays are CuPy's, in numba's simulator numpy's."""
+"""Launches of the kernels on a CUDA device; arrays are CuPy's, in numba's simulator numpy's."""
 
 import math
 from typing import Any
@@ -8,29 +8,26 @@ import numpy as np
 from emtomo.compute.device import device_arrays
 from emtomo.compute.fourier.padded_reference import PAD
 
-_PAD = np.float32(PAD)
 LANES = 256  # at most, that add up one pose's likelihood
 
 
 class Cuda:
-    """Launches the kernels for particles whose frequencies are `k`.
+    """Launches the kernels for views whose frequencies are `k`.
 
     Parameters
     ----------
-    reference : array
-        As :func:`~emtomo.compute.fourier.padded_reference.transform_padded` returns it.
     k : (n, 3) array
-        Of the packed data.
+        Of a view's packed data.
     size : int
-        Edge of the boxes.
+        Edge of the boxes or images.
     device : str
         cuda or cuda:N.
     """
 
-    def __init__(self, reference: np.ndarray, k: np.ndarray, size: int, device: str) -> None:
+    def __init__(self, k: np.ndarray, size: int, device: str) -> None:
         self.xp = device_arrays(device)
-        self.reference, self.k = self.xp.asarray(reference), self.float32(k)
-        self.turn = np.float32(2 * math.pi / size)
+        self.k = self.float32(k)
+        self.phase_per_voxel = np.float32(2 * math.pi / size)
 
     def float32(self, values: Any) -> Any:
         """Return values as contiguous float32 on the device."""
@@ -40,25 +37,41 @@ class Cuda:
         """Return a device's array as numpy's."""
         return values if self.xp is np else self.xp.asnumpy(values)
 
-    def sections(self, k: Any, rotations: np.ndarray) -> Any:
-        """Return `(o, 2 n)` real and imaginary parts of the reference at R.T k."""
+    def phases(self, k: Any, shifts: np.ndarray) -> Any:
+        """Return exp(2 pi i k shift / size), `(v, n)` complex64, which moves views by minus their shifts (v, 3)."""
+        angle = self.float32(shifts) @ k.T * self.phase_per_voxel
+        return (self.xp.cos(angle) + 1j * self.xp.sin(angle)).astype(np.complex64)
+
+    def sections(self, reference: Any, k: Any, rotations: np.ndarray) -> Any:
+        """Return `(o, 2 n)` real and imaginary parts of a padded reference at R.T k."""
         from emtomo.compute.kernels.fourier_cuda import THREADS, sections_cuda
 
         out = self.xp.empty((len(rotations), 2 * len(k)), np.float32)
         blocks = -(-len(rotations) * len(k) // THREADS)
-        sections_cuda[blocks, THREADS](self.reference, _PAD, k, self.float32(rotations), out)
+        sections_cuda[blocks, THREADS](reference, np.float32(PAD), k, self.float32(rotations), out)
         return out
 
     def likelihoods(
-        self, chosen: Any, data: Any, weight: Any, owner: np.ndarray, rotations: np.ndarray, shifts: np.ndarray
+        self,
+        reference: Any,
+        chosen: Any,
+        views: "CudaViews",
+        data: Any,
+        weight: Any,
+        owner: np.ndarray,
+        rotations: np.ndarray,
+        shifts: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return log likelihoods (p), gradients (p, 6) and information (p, 6, 6) of poses.
 
         Parameters
         ----------
+        reference : array
+            As :func:`~emtomo.compute.fourier.padded_reference.transform_padded` returns it.
         chosen : (m,) int array
             Frequencies that count.
-        data, weight : (b, n) arrays
+        views : CudaViews
+        data, weight : (v, n) arrays
             Divided by the noise.
         owner : (p,) int array
             Whose pose it is.
@@ -68,9 +81,12 @@ class Cuda:
 
         lanes = int(np.clip(len(chosen) // 8, 1, LANES))
         out = self.xp.empty((len(owner), lanes, SUMS), np.float32)
-        place = self.xp.asarray(owner, np.int32), self.float32(rotations), self.float32(shifts)
+        poses = self.xp.asarray(owner, np.int32), self.float32(rotations), self.float32(shifts)
         blocks = -(-len(owner) * lanes // THREADS)
-        likelihoods_cuda[blocks, THREADS](self.reference, _PAD, self.k, chosen, data, weight, *place, self.turn, out)
+        likelihoods_cuda[blocks, THREADS](
+            reference, np.float32(PAD), self.k, chosen, views.rotations, views.first, data, weight, *poses,
+            self.phase_per_voxel, out,
+        )  # fmt: skip
         sums = self.host(out.sum(axis=1, dtype=np.float64))
         rows, columns = np.tril_indices(6)
         information = np.empty((len(owner), 6, 6))
@@ -79,6 +95,7 @@ class Cuda:
 
     def insert(
         self,
+        views: "CudaViews",
         data: Any,
         weight: Any,
         owner: np.ndarray,
@@ -86,27 +103,52 @@ class Cuda:
         shifts: np.ndarray,
         factors: np.ndarray,
         sums: Any,
+        *,
+        k: Any = None,
+        pad: int = PAD,
     ) -> None:
-        """Add particles in poses to sums, each with its factor."""
+        """Add particles in poses to sums, each with its factor; `k` are the data's frequencies where not all."""
         from emtomo.compute.kernels.fourier_cuda import THREADS, inserts_cuda
 
-        place = self.xp.asarray(owner, np.int32), self.float32(rotations), self.float32(shifts)
-        blocks = -(-len(owner) * len(self.k) // THREADS)
-        inserts_cuda[blocks, THREADS](self.k, _PAD, data, weight, *place, self.turn, self.float32(factors), sums)
+        k = self.k if k is None else k
+        poses = self.xp.asarray(owner, np.int32), self.float32(rotations), self.float32(shifts)
+        blocks = -(-len(owner) * len(k) // THREADS)
+        inserts_cuda[blocks, THREADS](
+            k, np.float32(pad), views.rotations, views.first, data, weight, *poses, self.phase_per_voxel,
+            self.float32(factors), sums,
+        )  # fmt: skip
 
     def residuals(
-        self, inside: Any, data: Any, weight: Any, rotations: np.ndarray, shifts: np.ndarray
+        self,
+        reference: Any,
+        explained: Any,
+        views: "CudaViews",
+        groups: int,
+        data: Any,
+        weight: Any,
+        rotations: np.ndarray,
+        shifts: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return for every frequency the power that the reference leaves of all particles, and their weights.
+        """Return `(groups, n)` the power that the reference leaves of all particles, and their weights.
 
-        `inside` says which frequencies the reference explains; data and weights are not divided by the noise.
+        `explained` says which frequencies the reference reaches; data and weights are not divided by the noise.
         """
         from emtomo.compute.kernels.fourier_cuda import THREADS, residuals_cuda
 
-        power, measured = (self.xp.zeros(len(self.k), np.float32) for _ in range(2))
-        place = self.float32(rotations), self.float32(shifts)
+        power, measured = (self.xp.zeros((groups, len(self.k)), np.float32) for _ in range(2))
+        poses = self.float32(rotations), self.float32(shifts)
         blocks = -(-len(self.k) // THREADS)
         residuals_cuda[blocks, THREADS](
-            self.reference, _PAD, self.k, inside, data, weight, *place, self.turn, power, measured
-        )
+            reference, np.float32(PAD), self.k, explained, views.rotations, views.owner, views.group, data, weight,
+            *poses, self.phase_per_voxel, power, measured,
+        )  # fmt: skip
         return self.host(power), self.host(measured)
+
+
+class CudaViews:
+    """The views of some particles on the device: of particle b, rows ``first[b]`` to ``first[b + 1]``."""
+
+    def __init__(self, cuda: Cuda, rotations: np.ndarray, first: np.ndarray, group: np.ndarray) -> None:
+        owner = np.repeat(np.arange(len(first) - 1), np.diff(first))
+        self.rotations = cuda.float32(rotations)
+        self.first, self.owner, self.group = (cuda.xp.asarray(a, np.int32) for a in (first, owner, group))

@@ -1,13 +1,19 @@
-"""Newton steps of many poses at a time, in step with each other; as ``fourier_cpu.newton_ascent`` does them for one."""
+"""Newton ascents: of many poses in step with each other, for a device that takes them in one launch; of one box."""
 
 from collections.abc import Callable
 
 import numpy as np
 
+from emtomo.compute.fourier.padded_reference import PAD
+from emtomo.compute.kernels import fourier_cpu
+from emtomo.compute.kernels.newton_cpu import Ascents, begin_ascents, take_steps
+
+MAX_STEPS = 8
+
 Likelihoods = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 
-def newton_ascent_batch(
+def newton_ascents(
     likelihoods: Likelihoods,
     owner: np.ndarray,
     rotations: np.ndarray,
@@ -15,9 +21,9 @@ def newton_ascent_batch(
     centres: tuple[np.ndarray, np.ndarray],
     precision: np.ndarray,
     limits: tuple[float, float],
-    most: int,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return log posterior densities, rotations, shifts and information at the tops of the nearest peaks.
+    steps: int = MAX_STEPS,
+) -> Ascents:
+    """Return the ends of ascents: the posterior density's modes nearest to the poses.
 
     Parameters
     ----------
@@ -29,85 +35,62 @@ def newton_ascent_batch(
     centres : (b, 3, 3) and (b, 3) arrays
         Of every owner's prior.
     precision : (2,) array
-        1 / variance of a turn (radians) and of a shift (voxels).
+        1 / variance of a rotation (radians) and of a shift (voxels).
     limits : (float, float)
-        Longest turn (radians) and shift (voxels) of one step.
-    most : int
-        Number of steps.
+        Longest rotation (radians) and shift (voxels) of one step.
+    steps : int
+        At most.
     """
-    count = len(owner)
-    best, information = np.full(count, -np.inf), np.tile(np.eye(6), (count, 1, 1))
-    at_rotation, at_shift = rotations.astype(float), shifts.astype(float)
-    best_rotation, best_shift, steps = at_rotation.copy(), at_shift.copy(), np.zeros((count, 6))
-    active = np.arange(count)
-    for _ in range(most + 1):
-        here = at_rotation[active], at_shift[active]
-        density, gradient, curvature = likelihoods(owner[active], *here)
-        centre = centres[0][owner[active]], centres[1][owner[active]]
-        density = density + add_priors(*here, *centre, precision, gradient, curvature)
-        gain = density - best[active]
-        up = gain > 0
-        risen = active[up]
-        best[risen], best_rotation[risen], best_shift[risen] = density[up], here[0][up], here[1][up]
-        information[risen] = curvature[up]
-        steps[risen], promise = _newton(gradient[up], curvature[up], limits)
-        steps[active[~up]] *= 0.4
-        ended = np.zeros(len(active), bool)
-        ended[up] = (promise < 1e-3) | (gain[up] < 1e-3)
+    ascents = begin_ascents(rotations, shifts)
+    active = np.arange(len(owner))
+    centre_rotations, centre_shifts = (np.ascontiguousarray(centre, np.float64) for centre in centres)
+    for _ in range(steps + 1):
+        found = likelihoods(owner[active], ascents.rotation[active], ascents.shift[active])
+        ended = np.empty(len(active), np.bool_)
+        take_steps(
+            ascents, active, owner, *map(np.ascontiguousarray, found), centre_rotations, centre_shifts,
+            np.asarray(precision, float), np.array(limits), ended,
+        )  # fmt: skip
         active = active[~ended]
         if not len(active):
             break
-        at_rotation[active] = rotate_batch(best_rotation[active], steps[active, :3])
-        at_shift[active] = best_shift[active] + steps[active, 3:]
-    return best, best_rotation, best_shift, information
+    return ascents
 
 
-def _newton(
-    gradient: np.ndarray, information: np.ndarray, limits: tuple[float, float]
+def ascend_box(
+    reference: np.ndarray,
+    k: np.ndarray,
+    data: np.ndarray,
+    weight: np.ndarray,
+    size: int,
+    start: tuple[np.ndarray, np.ndarray],
+    prior: tuple[np.ndarray, np.ndarray, np.ndarray],
+    limits: tuple[float, float],
+    steps: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return steps no longer than the limits, and by how much the whole steps promise to rise."""
-    damped = information.copy()
-    damped[:, np.arange(6), np.arange(6)] *= 1 + 1e-6
-    damped[:, np.arange(6), np.arange(6)] += 1e-12
-    step = np.linalg.solve(damped, gradient[..., None])[..., 0]
-    promise = 0.5 * (step * gradient).sum(axis=1)
-    lengths = np.linalg.norm(step.reshape(-1, 2, 3), axis=2)
-    shorter = (np.array(limits) / np.maximum(lengths, 1e-12)).min(axis=1)
-    return step * np.minimum(1.0, shorter)[:, None], promise
+    """Return the rotation and shift of largest posterior density near a start, of one box on the CPU.
 
-
-def rotate_batch(rotations: np.ndarray, omega: np.ndarray) -> np.ndarray:
-    """Return rotation @ exp([omega]x) of all (Rodrigues' formula)."""
-    angle = np.linalg.norm(omega, axis=1)
-    axis = omega / np.maximum(angle, 1e-12)[:, None]
-    x, y, z = axis.T
-    zero = np.zeros_like(x)
-    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=1).reshape(-1, 3, 3)
-    sine, cosine = np.sin(angle)[:, None, None], np.cos(angle)[:, None, None]
-    return rotations @ (np.eye(3) + sine * cross + (1 - cosine) * (cross @ cross))
-
-
-def add_priors(
-    rotations: np.ndarray,
-    shifts: np.ndarray,
-    centre_rotations: np.ndarray,
-    centre_shifts: np.ndarray,
-    precision: np.ndarray,
-    gradient: np.ndarray,
-    information: np.ndarray,
-) -> np.ndarray:
-    """Return the log priors of poses and add their derivatives; see ``fourier_cpu.log_prior``."""
-    off = shifts - centre_shifts
-    total = -0.5 * precision[1] * (off**2).sum(axis=1)
-    gradient[:, 3:] -= precision[1] * off
-    information[:, np.arange(3, 6), np.arange(3, 6)] += precision[1]
-    if precision[0] > 0:
-        d = centre_rotations.transpose(0, 2, 1) @ rotations
-        omega = 0.5 * np.stack([d[:, 2, 1] - d[:, 1, 2], d[:, 0, 2] - d[:, 2, 0], d[:, 1, 0] - d[:, 0, 1]], axis=1)
-        sine = np.linalg.norm(omega, axis=1)
-        angle = np.arctan2(sine, 0.5 * (np.trace(d, axis1=1, axis2=2) - 1))
-        omega *= np.where(sine > 1e-9, angle / np.maximum(sine, 1e-12), 1.0)[:, None]
-        total -= 0.5 * precision[0] * (omega**2).sum(axis=1)
-        gradient[:, :3] -= precision[0] * omega
-        information[:, np.arange(3), np.arange(3)] += precision[0]
-    return total
+    Parameters
+    ----------
+    reference : array
+        As :func:`~emtomo.compute.fourier.padded_reference.transform_padded` returns it.
+    k : (n, 3) array
+        Whole-numbered frequencies.
+    data, weight : (n,) complex64 and float32 arrays
+        Divided by the noise's variance.
+    size : int
+        Edge of the box.
+    start : (3, 3) and (3,) arrays
+    prior : (3, 3), (3,) and (2,) arrays
+        Centre, and precisions of a rotation (radians) and a shift (voxels).
+    limits : (float, float)
+        Longest rotation (radians) and shift (voxels) of one step.
+    steps : int
+        At most.
+    """
+    ascents = begin_ascents(start[0][None], start[1][None])
+    fourier_cpu.newton_ascents(
+        reference, np.float32(PAD), k, k, np.eye(3)[None], data[None], weight[None], size, *prior, np.array(limits),
+        steps, ascents,
+    )  # fmt: skip
+    return ascents.best_rotation[0], ascents.best_shift[0]

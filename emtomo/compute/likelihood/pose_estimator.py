@@ -1,184 +1,194 @@
-"""What every worker of a half set does, wherever it computes: boxes, weights, priors, what is found."""
+"""What every estimator of a half set's poses does, wherever it computes: views, weights, priors, search, ascents."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
 
 import numpy as np
 
-from emtomo.compute.fourier.coefficients import FourierCoefficients, count_bands
-from emtomo.compute.fourier.filters import ball
+from emtomo.compute.fourier.filters import soft_masks
 from emtomo.compute.fourier.padded_reference import transform_padded
 from emtomo.compute.fourier.reconstruction import empty_sums
-from emtomo.compute.likelihood.posterior import Grid, Peaks, Prior, expand_modes
-from emtomo.compute.likelihood.views import Particles, Poses
+from emtomo.compute.kernels import fourier_cpu
+from emtomo.compute.kernels.newton_cpu import Ascents
+from emtomo.compute.likelihood.grid_search import SearchReference, pick_sums, searches_views, sum_views
+from emtomo.compute.likelihood.measurement import Measurement, centre_views, normalise, pack_weights
+from emtomo.compute.likelihood.plan import HalfSet, IterationPlan, PartialSums, PoseEstimate
+from emtomo.compute.likelihood.poses import Poses
+from emtomo.compute.likelihood.posterior import (
+    Pose,
+    PosteriorModes,
+    Prior,
+    distinct_modes,
+    expand_modes,
+    laplace_modes,
+    separate_maxima,
+)
+from emtomo.compute.likelihood.views import ParticleSource, Views
 from emtomo.compute.map_reduce import OnProgress
-from emtomo.errors import EmtomoError
 
 EDGE = 3.0  # voxels of a soft sphere's edge
 MIN_POSE_MASS = 0.01
 MAX_CACHED_WEIGHTS = 64  # kept at a time, beside their norms
 
 
-@dataclass(frozen=True)
-class Search:
-    """How poses are searched in one iteration.
-
-    Attributes
-    ----------
-    grid : Grid
-    peaks : int
-        Starts taken from the grid.
-    stages : list of float
-        Shells of the climbs, rising to all that take part.
-    absolute : bool
-        The grid covers all orientations, whatever the particle's pose.
-    """
-
-    grid: Grid
-    peaks: int
-    stages: list[float]
-    absolute: bool
-
-
-@dataclass(frozen=True)
-class IterationPlan:
-    """What all particles of an iteration share.
-
-    Attributes
-    ----------
-    coefficients : FourierCoefficients
-        Frequencies that are added to the volume.
-    radius : float
-        Shells in which poses are compared.
-    searches : tuple of Search
-        What :attr:`which` chooses from.
-    which : (n,) int array
-        Search of every particle.
-    start : Poses
-        The poses given at first, about which priors lie.
-    prior_angle, prior_shift : float
-        Standard deviations of the priors (degrees, voxels); 0 for none.
-    mask_radius : float
-        Voxels.
-    frame : dict
-        For each half the turn and shift that bring its reference onto the first one.
-    group : (m, 3, 3) array
-        The symmetry's rotations.
-    device : str
-        cpu, cuda or cuda:N.
-    """
-
-    coefficients: FourierCoefficients
-    radius: float
-    searches: tuple[Search, ...]
-    which: np.ndarray
-    start: Poses
-    prior_angle: float
-    prior_shift: float
-    mask_radius: float
-    frame: dict[int, tuple[np.ndarray, np.ndarray]]
-    group: np.ndarray
-    device: str = "cpu"
-
-
-@dataclass
-class HalfSet:
-    """One half set's reference and noise.
-
-    Attributes
-    ----------
-    reference : (n, n, n) array
-    noise : array
-        Variance of a frequency's noise, for every :attr:`FourierCoefficients.band`.
-    """
-
-    reference: np.ndarray
-    noise: np.ndarray
-
-
-@dataclass
-class PartialSums:
-    """What one block of particles gives."""
-
-    sums: np.ndarray
-    residual: np.ndarray
-    measured: np.ndarray
-    found: dict[int, tuple] = field(default_factory=dict)
-
-    def combine(self, other: "PartialSums") -> "PartialSums":
-        """Return what both blocks give together."""
-        sums = np.add(self.sums, other.sums, dtype=float)  # one block is few enough for float32, all are not
-        found = self.found | other.found
-        return PartialSums(sums, self.residual + other.residual, self.measured + other.measured, found)
-
-
 class PoseEstimator(ABC):
-    """Locates particles against one half's reference.
+    """Estimates particles' poses against one half's reference, and adds them up.
 
     Attributes
     ----------
-    searches : list of Search
-        Those over all orientations have the reference's sections in them.
+    source, plan, coefficients
+        The particles and what they share in this iteration.
+    noise : (g, n) float32 array
+        Variances of the packed frequencies for every noise group.
+    reference : complex64 array
+        Padded transform.
     """
 
-    searches: list[Search]
-
-    def __init__(self, particles: Particles, half: HalfSet, plan: IterationPlan) -> None:
-        self.particles, self.plan, self.coefficients = particles, plan, plan.coefficients
-        coefficients = self.coefficients
-        self.noise = half.noise[coefficients.band].astype(np.float32)
+    def __init__(self, source: ParticleSource, half: HalfSet, plan: IterationPlan) -> None:
+        self.source, self.plan, self.coefficients = source, plan, plan.coefficients
+        groups = np.arange(source.noise_groups)
+        self.noise = half.noise[source.noise_index(groups, self.coefficients.band)].astype(np.float32)
         self.reference = transform_padded(half.reference, plan.radius)
-        self._weights: dict[object, np.ndarray] = {}
-        outside = ball(coefficients.size, min(plan.mask_radius, coefficients.size / 2 - 1), 0.0) == 0
-        self._outside = np.flatnonzero(outside)
+        self.in_views = [searches_views(source, search.grid.radius) for search in plan.searches]
+        self._chosen = [self.coefficients.within(search.grid.radius) for search in plan.searches]
+        self.for_sums = None if all(self.in_views) else SearchReference.for_sums(half.reference, plan.radius)
+        self._weight_factors = [self.grid_weight_factor(which) for which in range(len(plan.searches))]
+        self._weights: dict[object, np.ndarray | None] = {}
+        size, radius = source.size, min(plan.mask_radius, source.size / 2 - 1)
+        inside = soft_masks(size, np.zeros((1, 3)), radius, 0.0, source.dimension)
+        self._outside = np.flatnonzero(inside == 0)
 
-    def prepared(self) -> list[Search]:
-        """Return the setting's searches for :attr:`searches`."""
-
-        def one(search: Search) -> Search:
-            grid = search.grid
-            return replace(search, grid=replace(grid, sections=self.sections(grid.k, grid.rotations)))
-
-        return [one(search) if search.absolute else search for search in self.plan.searches]
+    # --- what a backend computes ---
 
     @abstractmethod
-    def sections(self, k: np.ndarray, rotations: np.ndarray) -> np.ndarray:
-        """Return `(o, 2 n)` real and imaginary parts of the reference at R.T k."""
+    def search_sections(self, which: int, rotations: np.ndarray) -> np.ndarray:
+        """Return `(o, 2 n)` real and imaginary parts of the reference at the frequencies of search `which`'s grid."""
+
+    def grid_sections(self, which: int, rotation: np.ndarray) -> np.ndarray:
+        """Return the sections of search `which`'s grid about an orientation; the same for all where it is absolute."""
+        search = self.plan.searches[which]
+        rotations = search.grid.rotations
+        return self.search_sections(which, rotations if search.absolute else rotation @ rotations)
 
     @abstractmethod
-    def partial(self, members: np.ndarray, poses: Poses, on_progress: OnProgress) -> PartialSums:
-        """Locate some particles and add them up."""
+    def batches(self, members: np.ndarray, shifts: np.ndarray) -> Iterator[Measurement]:
+        """Return particles with shifts `(n, 3)`, some at a time, where the backend works on them."""
 
-    def no_particles(self) -> PartialSums:
-        """Return what no particles give."""
-        shells = count_bands(self.coefficients.size)
-        return PartialSums(empty_sums(self.coefficients.radius), np.zeros(shells), np.zeros(shells))
+    @abstractmethod
+    def score_grid(
+        self, which: int, batch: Measurement, places: np.ndarray, poses: Poses, penalty: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return for the particles at `places` of a batch what :func:`.posterior.best_shifts` does.
 
-    def weight(self, i: int) -> np.ndarray | None:
-        """Return the packed weights of particle `i`."""
-        if self.particles.kind == "none":
+        `poses` are those that the grid of search `which` is laid around, `penalty` what the prior takes off its shifts.
+        """
+
+    @abstractmethod
+    def ascend(
+        self, which: int, stage: int, batch: Measurement, owner: np.ndarray, starts: Pose, priors: Pose
+    ) -> Ascents:
+        """Return the ends of Newton ascents.
+
+        Parameters
+        ----------
+        which, stage : int
+            Search and its stage.
+        batch : Measurement
+        owner : (p,) int array
+            Place in the batch of the particle whose pose it is.
+        starts : (p, 3, 3) and (p, 3) arrays
+        priors : (b, 3, 3) and (b, 3) arrays
+            The priors' centres, for all places of the batch.
+        """
+
+    @abstractmethod
+    def insert(self, batch: Measurement, owner: np.ndarray, factors: np.ndarray, poses: Pose, out: PartialSums) -> None:
+        """Add particles of a batch, each with its factor, in poses (p, 3, 3) and (p, 3)."""
+
+    @abstractmethod
+    def accumulate_residual(self, batch: Measurement, poses: Pose, out: PartialSums) -> None:
+        """Add up, per noise band, what the reference does not explain of particles in poses (b, 3, 3) and (b, 3)."""
+
+    # --- what is the same everywhere ---
+
+    def search_transform(self, which: int) -> np.ndarray:
+        """Return the padded transform of the reference that the grid of search `which` compares."""
+        return self.reference if self.in_views[which] or self.for_sums is None else self.for_sums.transform
+
+    def grid_weight_factor(self, which: int) -> np.ndarray | None:
+        """Return what the weights of a grid's frequencies are multiplied with; None where views are compared."""
+        if self.in_views[which] or self.for_sums is None:
             return None
-        key = self.particles.weight_key[i]
-        weights = self._weights.get(key)
-        if weights is None:
-            weights = self.coefficients.pick(self.particles.weight(key)).astype(np.float32)
+        shell = np.rint(np.linalg.norm(self.plan.searches[which].grid.k, axis=1)).astype(int)
+        return self.for_sums.weight_factor[shell]
+
+    def estimate(self, members: np.ndarray, poses: Poses, on_progress: OnProgress) -> PartialSums:
+        """Estimate the poses of some particles and add them up."""
+        out = self.empty_sums()
+        for batch in self.batches(np.asarray(members, int), poses.shifts):
+            modes = self.find_modes(batch, poses)
+            halves = poses.half[batch.members]
+            added = [self.poses_to_add(one, int(half)) for one, half in zip(modes, halves, strict=True)]
+            owner = np.repeat(np.arange(len(modes)), [len(one) for one in added])
+            factors, rotations, shifts = (np.array([pose[part] for one in added for pose in one]) for part in range(3))
+            self.insert(batch, owner, factors, (rotations, shifts), out)
+            first = np.array([one.rotations[0] for one in modes]), np.array([one.shifts[0] for one in modes])
+            self.accumulate_residual(batch, first, out)
+            for i, one, half in zip(batch.members, modes, halves, strict=True):
+                out.estimates[int(i)] = self.summarise(one, int(half))
+            on_progress(len(batch))
+        return out
+
+    def empty_sums(self) -> PartialSums:
+        """Return what no particles give."""
+        zeros = np.zeros(self.source.noise_length), np.zeros(self.source.noise_length)
+        return PartialSums(empty_sums(self.coefficients.radius), *zeros)
+
+    def read(self, i: int) -> Views:
+        """Return the views of particle `i`, their grey values with mean 0 and deviation 1 outside the mask."""
+        return normalise(self.source.read(i), i, self.source, self._outside)
+
+    def weight(self, i: int, views: Views) -> np.ndarray | None:
+        """Return the packed weights of the views of particle `i`, `(v, n)`; shared ones are kept."""
+        key = self.source.weight_key(i)
+        if key is None:
+            return pack_weights(views, i, self.source, self.coefficients)
+        if key not in self._weights:
             if len(self._weights) >= MAX_CACHED_WEIGHTS:
                 self._weights.clear()  # every particle may have a file of its own
-            self._weights[key] = weights
-        return weights
+            self._weights[key] = pack_weights(views, i, self.source, self.coefficients)
+        return self._weights[key]
 
-    def box(self, i: int) -> np.ndarray:
-        """Return the box of particle `i` with mean 0 and deviation 1 outside the mask."""
-        return normalised(self.particles.box(i), i, self.coefficients.size, self._outside)
+    def measure(self, i: int, shift: np.ndarray) -> Measurement:
+        """Return particle `i`, masked about where its shift puts it."""
+        views, coefficients = self.read(i), self.coefficients
+        values, count = views.values, len(views)
+        centres = views.rotations @ shift + views.offsets
+        masks = soft_masks(coefficients.size, centres, self.plan.mask_radius, EDGE, self.source.dimension)
+        both = coefficients.transform(np.concatenate([values * masks, values]))
+        inside, whole = (centre_views(part, views, coefficients) for part in (both[:count], both[count:]))
+        weight = self.weight(i, views)
+        masked, square = self.source.statistics(inside, weight)
+        data, _ = self.source.statistics(whole, weight)
+        square = np.broadcast_to(square, data.shape)
+        noise = self.noise[views.noise_group]
+        return Measurement(
+            np.array([i]), np.array([0, count]), views.rotations, views.noise_group, masked, data, square,
+            (masked / noise).astype(np.complex64, copy=False), (square / noise).astype(np.float32, copy=False),
+        )  # fmt: skip
 
-    def measured(self, i: int, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return masked data, whole data and weights of particle `i`."""
-        box = self.box(i)
-        mask = ball(self.coefficients.size, self.plan.mask_radius, EDGE, shift)
-        both = self.coefficients.transform(np.stack([box * mask, box]))
-        weight = self.weight(i)
-        masked, square = self.particles.statistics(both[0], weight)
-        return masked, self.particles.statistics(both[1], weight)[0], square
+    def grid_data(self, which: int, batch: Measurement, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return data, moved by minus a shift, and weights of one particle at the frequencies of a search's grid."""
+        chosen = self._chosen[which]
+        k = self.coefficients.k[chosen]
+        d, w = np.ascontiguousarray(batch.d[:, chosen]), batch.w[:, chosen]
+        moved = np.empty_like(d)
+        fourier_cpu.shift_views(k, d, batch.rotations @ shift, self.source.size, moved)
+        factor, grid = self._weight_factors[which], self.plan.searches[which].grid
+        if factor is None:
+            return moved.ravel(), w.ravel()
+        data, weight = pick_sums(sum_views(k, moved, w, batch.rotations, grid.radius), grid.k)
+        return data, weight * factor
 
     def prior(self, i: int) -> Prior:
         """Return what is known of the pose of particle `i` beforehand."""
@@ -190,46 +200,81 @@ class PoseEstimator(ABC):
             1 / shift**2 if shift else 0.0,
         )
 
-    def poses_to_add(self, peaks: Peaks, half: int) -> list[tuple[float, np.ndarray, np.ndarray]]:
+    def step_limits(self, which: int) -> tuple[float, float]:
+        """Return the longest rotation (radians) and shift (voxels) of one Newton step."""
+        search = self.plan.searches[which]
+        return float(np.deg2rad(search.grid.angle_step)), max(1.0, self.source.size / (4 * search.stages[0]))
+
+    def find_modes(self, batch: Measurement, poses: Poses) -> list[PosteriorModes]:
+        """Return the modes of the posterior of every particle of a batch."""
+        which = self.plan.which[batch.members]
+        found: dict[int, PosteriorModes] = {}
+        for search in np.unique(which):
+            places = np.flatnonzero(which == search)
+            starts = self._initial_poses(int(search), batch, places, poses)
+            found |= self._ascend_stages(int(search), batch, places, starts)
+        return [found[place] for place in range(len(batch))]
+
+    def _initial_poses(self, which: int, batch: Measurement, places: np.ndarray, poses: Poses) -> list[list[Pose]]:
+        """Return for every particle at `places` the best poses of the grid, no two of them neighbours."""
+        search, members = self.plan.searches[which], batch.members[places]
+        grid, priors = search.grid, [self.prior(int(i)) for i in members]
+        off = poses.shifts[members][:, None] + grid.shifts - np.array([prior.shift for prior in priors])[:, None]
+        penalty = (0.5 * priors[0].per_shift * (off**2).sum(axis=2)).astype(np.float32)
+        heights, best = self.score_grid(which, batch, places, poses, penalty)
+        out = []
+        for i, height, shift, prior in zip(members, heights, best, priors, strict=True):
+            rotations = grid.rotations if search.absolute else poses.rotations[i] @ grid.rotations
+            shifts = poses.shifts[i] + grid.shifts[shift]
+            out.append(separate_maxima(height, rotations, shifts, prior, grid.angle_step, search.starts))
+        return out
+
+    def _ascend_stages(
+        self, which: int, batch: Measurement, places: np.ndarray, starts: list[list[Pose]]
+    ) -> dict[int, PosteriorModes]:
+        """Return for every place the modes that Newton steps lead to, their resolution rising stage by stage."""
+        priors = [self.prior(int(i)) for i in batch.members]
+        centres = np.array([prior.rotation for prior in priors]), np.array([prior.shift for prior in priors])
+        owner = np.repeat(places, [len(one) for one in starts])
+        rotations, shifts = (np.array([start[part] for one in starts for start in one]) for part in (0, 1))
+        for stage in range(len(self.plan.searches[which].stages)):
+            ends = self.ascend(which, stage, batch, owner, (rotations, shifts), centres)
+            density, information = ends.density, ends.information
+            rotations, shifts = ends.best_rotation, ends.best_shift
+            kept = []
+            for place in places:
+                part = np.flatnonzero(owner == place)
+                some = density[part], rotations[part], shifts[part], information[part]
+                kept.append(part[distinct_modes(*some, self.plan.group)])
+            every = np.concatenate(kept)
+            owner, density, information = owner[every], density[every], information[every]
+            rotations, shifts = rotations[every], shifts[every]
+        modes = {}
+        for place in places:
+            part = owner == place
+            modes[int(place)] = laplace_modes(density[part], rotations[part], shifts[part], information[part])
+        return modes
+
+    def poses_to_add(self, modes: PosteriorModes, half: int) -> list[tuple[float, np.ndarray, np.ndarray]]:
         """Return weight, rotation and shift of the poses to add a particle in, in the first reference's frame."""
-        # a turn that moves the rim by a twelfth of the finest wave
+        # a rotation that moves the rim by a twelfth of the finest wave
         least = self.coefficients.size / (12 * self.plan.radius * self.plan.mask_radius)
         frame = self.plan.frame[half]
-        return [(mass, *express_in_frame(r, s, frame)) for mass, r, s in expand_modes(peaks, least, MIN_POSE_MASS)]
+        return [(mass, *express_in_frame(r, s, frame)) for mass, r, s in expand_modes(modes, least, MIN_POSE_MASS)]
 
-    def found(self, peaks: Peaks, half: int) -> tuple:
-        """Return what :attr:`PartialSums.found` keeps of a particle."""
-        map_reduce = peaks.covariance[0].diagonal()
-        return (
-            *express_in_frame(peaks.rotations[0], peaks.shifts[0], self.plan.frame[half]),
-            peaks.density,
-            np.rad2deg(np.sqrt(map_reduce[:3].mean())),
-            np.sqrt(map_reduce[3:].mean()),
-            peaks.mass[0],
+    def summarise(self, modes: PosteriorModes, half: int) -> PoseEstimate:
+        """Return the best pose of a particle."""
+        variance = modes.covariance[0].diagonal()
+        return PoseEstimate(
+            *express_in_frame(modes.rotations[0], modes.shifts[0], self.plan.frame[half]),
+            modes.density,
+            float(np.rad2deg(np.sqrt(variance[:3].mean()))),
+            float(np.sqrt(variance[3:].mean())),
+            float(modes.mass[0]),
         )
 
 
-def normalised(box: np.ndarray, i: int, size: int, outside: np.ndarray) -> np.ndarray:
-    """Return a box with mean 0 and deviation 1 in the flat indices `outside`.
-
-    Raises
-    ------
-    EmtomoError
-        If the box has another size, or a voxel is no number.
-    """
-    box = np.asarray(box, np.float32)
-    if box.shape != (size,) * 3:
-        raise EmtomoError(f"Particle {i + 1}: the box must be {size} voxels wide, got shape {box.shape}.")
-    around = box.reshape(-1)[outside]
-    mean, deviation = float(around.mean(dtype=float)), float(around.std(dtype=float))
-    if not np.isfinite(mean + deviation) or not np.isfinite(box).all():
-        raise EmtomoError(f"Particle {i + 1}: there are voxels that are no numbers (NaN or infinite).")
-    return (box - np.float32(mean)) / np.float32(deviation if deviation > 1e-12 else 1.0)
-
-
-def express_in_frame(
-    rotation: np.ndarray, shift: np.ndarray, frame: tuple[np.ndarray, np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return a pose for the reference as it stands after `frame`, a turn and a shift, moved it."""
-    rotate = rotation @ frame[0].T
-    return rotate, shift - rotate @ frame[1]
+def express_in_frame(rotation: np.ndarray, shift: np.ndarray, frame: Pose) -> Pose:
+    """Return a pose for the reference as it stands after `frame`, a rotation and a shift, moved it."""
+    rotated = rotation @ frame[0].T
+    return rotated, shift - rotated @ frame[1]

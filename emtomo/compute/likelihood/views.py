@@ -1,51 +1,116 @@
-"""What refinement needs to know of particles: boxes read when needed, weights, poses."""
+"""Particles as lists of views: a box is one 3D view, an image one 2D view, a tilt series one 2D view per tilt.
 
+A view is a rotation from the particle's frame into the view's, a measurement (box or image), its weights, and the group
+whose noise it shares. With the particle's pose (R, s) the model of a view V is the reference at ``(V R)^T k``, moved by
+``V s``; of a 2D view k has no z, and of the shift x and y show. The log likelihood of a particle is the sum over its
+views.
+"""
+
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
 import numpy as np
 
+from emtomo.compute.fourier.coefficients import FourierCoefficients, count_bands
 from emtomo.errors import EmtomoError
 
 KINDS = ("none", "wedge", "ctf", "ctf_squared")
 
 
 @dataclass(frozen=True)
-class Particles:
-    """Boxes of one size, with their weights in Fourier space.
+class Views:
+    """The views of one particle, as they were measured.
+
+    Attributes
+    ----------
+    values : (v, n, n, n) or (v, n, n) float32 array
+        Boxes or images, particles white.
+    rotations : (v, 3, 3) float64 array
+        From the particle's frame into the view's.
+    offsets : (v, 3) array
+        x, y, z in voxels of the particle's (projected) centre from the centre voxel ``n // 2`` when its shift is 0.
+    noise_group : (v,) int array
+        Views of one group share a noise spectrum.
+    weights : (v, n, n // 2 + 1) array, optional
+        In the order of ``rfft2``, where they are this particle's own; see :meth:`ParticleSource.weight_key`.
+    """
+
+    values: np.ndarray
+    rotations: np.ndarray
+    offsets: np.ndarray
+    noise_group: np.ndarray
+    weights: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+class ParticleSource(ABC):
+    """Particles to be compared with a reference; read when needed.
 
     Attributes
     ----------
     size : int
-        Edge of the boxes in voxels.
+        Edge of the boxes or images in voxels.
     pixel_size : float
         Å per voxel.
-    box : callable
-        Number of a particle to its `(size, size, size)` box, particles white.
-    weight_key : sequence
-        For every particle what its weights are known by; particles with one key share them.
-    weight : callable
-        Key to weights, `(size, size, size // 2 + 1)` in the order of ``rfftn``; not called for kind none.
     kind : {"none", "wedge", "ctf", "ctf_squared"}
-        What the weights are: nothing, 1 where measured, the CTF, its square.
+        What the weights are: nothing, 1 where measured, the CTF (with dose weights), its square.
     premultiplied : bool
-        The boxes were multiplied with their CTF.
+        The boxes or images were multiplied with their CTF.
+    dimension : {3, 2}
+        Of the views.
+    noise_groups : int
+        Number of noise spectra.
+    common_rotations : (v, 3, 3) array or None
+        Rotations of the views, where all particles have the same ones.
     """
 
     size: int
     pixel_size: float
-    box: Callable[[int], np.ndarray]
-    weight_key: Sequence[Hashable]
-    weight: Callable[[Hashable], np.ndarray]
-    kind: str = "none"
-    premultiplied: bool = False
+    kind: str
+    premultiplied: bool
+    dimension: int
+    noise_groups: int = 1
+    common_rotations: np.ndarray | None = None
 
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise EmtomoError(f"Weights must be one of {', '.join(KINDS)}, got {self.kind!r}.")
+    @abstractmethod
+    def __len__(self) -> int: ...
 
-    def __len__(self) -> int:
-        return len(self.weight_key)
+    @abstractmethod
+    def count_views(self, i: int) -> int:
+        """Return the number of views of particle `i`."""
+
+    @property
+    def usual_views(self) -> int:
+        """Return the number of views that most particles have."""
+        return 1
+
+    @abstractmethod
+    def read(self, i: int) -> Views:
+        """Return the views of particle `i`."""
+
+    def weight_key(self, i: int) -> Hashable | None:
+        """Return what the weights of particle `i` are known by where several particles share them, else None."""
+        return None
+
+    def shared_weights(self, key: Hashable) -> np.ndarray:
+        """Return the weights known by a key, in the order of ``rfftn``."""
+        raise KeyError(key)
+
+    def coefficients(self, radius: float) -> FourierCoefficients:
+        """Return the frequencies of a view within `radius` shells."""
+        return FourierCoefficients(self.size, radius, self.dimension)
+
+    @property
+    def noise_length(self) -> int:
+        """Return the length of the noise spectra, one after the other."""
+        return self.noise_groups * count_bands(self.size, self.dimension)
+
+    def noise_index(self, groups: np.ndarray, band: np.ndarray) -> np.ndarray:
+        """Return where views' frequencies stand in the noise spectra: `(v, n)` for groups (v) and bands (n)."""
+        return groups[:, None] * count_bands(self.size, self.dimension) + band[None]
 
     def statistics(self, values: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """Return data D and weights W of packed values X: X = C V + noise gives D = C X, W = C^2.
@@ -60,67 +125,168 @@ class Particles:
         return values * (np.sqrt(weight) if self.kind == "ctf_squared" else weight), square
 
 
+def check_kind(kind: str) -> None:
+    """Raise an error if weights of this kind are unknown."""
+    if kind not in KINDS:
+        raise EmtomoError(f"Weights must be one of {', '.join(KINDS)}, got {kind!r}.")
+
+
 @dataclass(frozen=True)
-class Poses:
-    """Where particles are and how they stand.
+class BoxParticles(ParticleSource):
+    """Boxes of one size, with their weights in Fourier space: particles of one 3D view.
 
     Attributes
     ----------
-    rotations : (n, 3, 3) array
-        tomogram = R @ reference, on x, y, z.
-    shifts : (n, 3) array
-        x, y, z of the particle's centre from the box's centre voxel, in voxels.
-    half : (n,) array of 1 and 2
-    score : (n,) array
-        Log likelihood ratio of the particle against noise alone, per measured frequency.
-    angle_spread, shift_spread : (n,) arrays
-        Standard deviation of the posterior: degrees (about any axis, the root mean square), voxels.
-    certainty : (n,) array
-        Posterior probability of the best pose's peak.
+    size : int
+        Edge of the boxes in voxels.
+    pixel_size : float
+        Å per voxel.
+    box : callable
+        Number of a particle to its `(size, size, size)` box, particles white.
+    keys : sequence
+        For every particle what its weights are known by; particles with one key share them.
+    weight : callable
+        Key to weights, `(size, size, size // 2 + 1)` in the order of ``rfftn``; not called for kind none.
+    kind : {"none", "wedge", "ctf", "ctf_squared"}
+        What the weights are: nothing, 1 where measured, the CTF, its square.
+    premultiplied : bool
+        The boxes were multiplied with their CTF.
     """
 
-    rotations: np.ndarray
-    shifts: np.ndarray
-    half: np.ndarray
-    score: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    angle_spread: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    shift_spread: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    certainty: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    size: int
+    pixel_size: float
+    box: Callable[[int], np.ndarray]
+    keys: Sequence[Hashable]
+    weight: Callable[[Hashable], np.ndarray]
+    kind: str = "none"
+    premultiplied: bool = False
+
+    dimension = 3
+    common_rotations = np.eye(3)[None]
 
     def __post_init__(self) -> None:
-        n = len(self.rotations)
-        for name in ("score", "angle_spread", "shift_spread", "certainty"):
-            if len(getattr(self, name)) != n:
-                object.__setattr__(self, name, np.zeros(n))
+        check_kind(self.kind)
 
     def __len__(self) -> int:
-        return len(self.rotations)
+        return len(self.keys)
 
-    def copy(self) -> "Poses":
-        """Return poses with arrays of their own."""
-        return replace(self, **{name: np.array(value) for name, value in vars(self).items()})
+    def count_views(self, i: int) -> int:
+        """See :class:`ParticleSource`."""
+        return 1
+
+    def read(self, i: int) -> Views:
+        """See :class:`ParticleSource`."""
+        return Views(np.asarray(self.box(i), np.float32)[None], np.eye(3)[None], np.zeros((1, 3)), np.zeros(1, int))
+
+    def weight_key(self, i: int) -> Hashable | None:
+        """See :class:`ParticleSource`."""
+        return self.keys[i]
+
+    def shared_weights(self, key: Hashable) -> np.ndarray:
+        """See :class:`ParticleSource`."""
+        return self.weight(key)
 
 
-def assign_halves(n: int, seed: int, given: np.ndarray | None = None, together: np.ndarray | None = None) -> np.ndarray:
-    """Return 1 or 2 for every particle: kept where given, else at random in halves of equal size.
+@dataclass(frozen=True)
+class ImageViews:
+    """What a source of images knows of one particle.
 
-    Parameters
+    Attributes
     ----------
-    n : int
-    seed : int
-    given : (n,) array, optional
-        1 and 2 stay; 0 is assigned.
-    together : (n,) int array, optional
-        Particles with one label (duplicates) come into one half.
+    images : (t, n, n) array
+        Particles white.
+    rotations : (t, 3, 3) array
+        From the particle's frame (a tomogram's axes, for one) into the image's, whose z is the beam.
+    weights : (t, n, n // 2 + 1) array or None
+        In the order of ``rfft2``: the CTF, positive at low frequency for white particles, times the dose weights.
+    offsets : (t, 2) array
+        x, y in pixels of the particle's projected centre from the centre pixel ``n // 2`` when its shift is 0.
+    noise_group : (t,) int array, optional
+        Which noise spectrum an image has: by tilt, for one. All have the same by default.
     """
-    label = np.arange(n) if together is None else np.unique(together, return_inverse=True)[1]
-    groups = int(label.max()) + 1 if n else 0
-    chosen = np.zeros(groups, int)
-    if given is not None:
-        chosen[label[given > 0]] = np.asarray(given)[given > 0]
-    free = np.flatnonzero(chosen == 0)
-    order = np.random.default_rng(seed).permutation(len(free))
-    # the smaller half first, so that both end equal
-    first = 1 if (chosen == 1).sum() <= (chosen == 2).sum() else 2
-    chosen[free[order]] = np.where(np.arange(len(free)) % 2 == 0, first, 3 - first)
-    return chosen[label]
+
+    images: np.ndarray
+    rotations: np.ndarray
+    weights: np.ndarray | None
+    offsets: np.ndarray
+    noise_group: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class ImageParticles(ParticleSource):
+    """Images cut out of a tilt series or of micrographs: particles of one 2D view per tilt, or of a single one.
+
+    Attributes
+    ----------
+    size : int
+        Edge of the images in pixels.
+    pixel_size : float
+        Å per pixel.
+    counts : sequence of int
+        Images of every particle; at least one each.
+    views : callable
+        Number of a particle to its :class:`ImageViews`.
+    kind : {"ctf", "none", "ctf_squared"}
+        What the weights are.
+    premultiplied : bool
+        The images were multiplied with their CTF.
+    noise_groups : int
+        Number of noise spectra that :attr:`ImageViews.noise_group` tells apart.
+    common_rotations : (t, 3, 3) array, optional
+        Where all particles' views have the same rotations: the identity, of single-particle images. Searches over
+        all orientations then share their sections.
+    """
+
+    size: int
+    pixel_size: float
+    counts: Sequence[int]
+    views: Callable[[int], ImageViews]
+    kind: str = "ctf"
+    premultiplied: bool = False
+    noise_groups: int = 1
+    common_rotations: np.ndarray | None = None
+
+    dimension = 2
+
+    def __post_init__(self) -> None:
+        check_kind(self.kind)
+        if any(count < 1 for count in self.counts):
+            number = next(i for i, count in enumerate(self.counts) if count < 1)
+            raise EmtomoError(f"Particle {number + 1} has no image; every particle needs at least one.")
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def count_views(self, i: int) -> int:
+        """See :class:`ParticleSource`."""
+        return int(self.counts[i])
+
+    @property
+    def usual_views(self) -> int:
+        """See :class:`ParticleSource`."""
+        return int(np.median(self.counts)) if len(self.counts) else 1
+
+    def read(self, i: int) -> Views:
+        """See :class:`ParticleSource`."""
+        views, t, n = self.views(i), self.count_views(i), self.size
+        group = np.zeros(t, int) if views.noise_group is None else np.asarray(views.noise_group, int)
+        parts = [
+            ("images", np.asarray(views.images, np.float32), (t, n, n)),
+            ("rotations", np.asarray(views.rotations, float), (t, 3, 3)),
+            ("offsets", np.asarray(views.offsets, float), (t, 2)),
+            ("noise groups", group, (t,)),
+        ]
+        weights = None
+        if self.kind != "none":
+            weights = np.asarray(views.weights, np.float32)
+            parts.append(("weights", weights, (t, n, n // 2 + 1)))
+        for what, array, shape in parts:
+            if array.shape != shape:
+                raise EmtomoError(f"Particle {i + 1}: the {what} must have shape {shape}, got {array.shape}.")
+        if group.min() < 0 or group.max() >= self.noise_groups:
+            raise EmtomoError(
+                f"Particle {i + 1}: noise groups must lie between 0 and {self.noise_groups - 1}, "
+                f"got {group.min()} to {group.max()}."
+            )
+        offsets = np.column_stack([parts[2][1], np.zeros(t)])
+        return Views(parts[0][1], parts[1][1], offsets, group, weights)

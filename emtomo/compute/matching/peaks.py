@@ -8,11 +8,12 @@ import numpy as np
 from emtomo.compute.device import threads
 from emtomo.compute.fourier.padded_reference import PAD
 from emtomo.compute.kernels import fourier_cpu
-from emtomo.compute.likelihood.posterior import waves
+from emtomo.compute.likelihood.newton import ascend_box
+from emtomo.compute.likelihood.posterior import phase_factors
 from emtomo.compute.matching.template import Template
 
-STEPS = 12  # of a climb, at most
-LONGEST = np.array([0.2, 1.0])  # radians and voxels of one step
+STEPS = 12  # of an ascent, at most
+LONGEST_STEP = (0.2, 1.0)  # radians and voxels
 AROUND = 0.7  # voxels
 DISTINCT = 25.0  # degrees between orientations that are climbed apart
 BATCH = 64  # places in one matrix product
@@ -91,7 +92,7 @@ def climbed(volume: np.ndarray, template: Template, places: Places) -> Places:
     k, weight, n = coefficients.k, template.weight, template.size
     scale = 2.0 / n**3  # both halves of the transform, and its normalisation
     noise = np.sqrt(scale / template.factor**3)
-    unit, none = np.eye(3), np.zeros(3)
+    no_prior = np.eye(3), np.zeros(3), np.zeros(2)
 
     def score(data: np.ndarray, rotation: np.ndarray, shift: np.ndarray) -> tuple[float, float]:
         gradient, hessian = np.empty(6), np.empty((6, 6))
@@ -112,9 +113,9 @@ def climbed(volume: np.ndarray, template: Template, places: Places) -> Places:
         rotation, shift = places.rotations[i], (places.positions[i] - start)[::-1].copy()
         correlation, mass = score(data, rotation, shift)
         a = max(correlation, 1e-12) / mass
-        _, rotation, shift, _ = fourier_cpu.newton_ascent(
-            template.transform, _PAD, k, (a * data).astype(np.complex64), (a * a * weight).astype(np.float32), n,
-            rotation, shift, unit, none, np.zeros(2), LONGEST, STEPS,
+        rotation, shift = ascend_box(
+            template.transform, k, (a * data).astype(np.complex64), (a * a * weight).astype(np.float32), n,
+            (rotation, shift), no_prior, LONGEST_STEP, STEPS,
         )  # fmt: skip
         correlation, mass = score(data, rotation, shift)
         return start + shift[::-1], rotation, scale * correlation / (noise * np.sqrt(mass))
@@ -151,14 +152,14 @@ def reoriented(volume: np.ndarray, template: Template, places: Places, rotations
     fourier_cpu.sections_parallel(template.transform, _PAD, k, np.ascontiguousarray(rotations, np.float32), sections)
     sections /= np.maximum(template.norms(rotations), 1e-30)[:, None].astype(np.float32)
     moves = AROUND * np.concatenate([np.zeros((1, 3)), np.eye(3), -np.eye(3)])
-    turns = waves(k, moves, n)
+    turns = phase_factors(k, moves, n)
     near = np.einsum("aij,bij->ab", rotations, rotations) > 1 + 2 * np.cos(np.deg2rad(DISTINCT))
     positions, found, scores = [], [], []
     for first in range(0, len(places), BATCH):
         part = places.positions[first : first + BATCH]
         starts = np.rint(part).astype(int)
         boxes = np.array([cut_box(volume, at, n) for at in starts])
-        rest = waves(k, (part - starts)[:, ::-1], n)
+        rest = phase_factors(k, (part - starts)[:, ::-1], n)
         data = (coefficients.transform(boxes) * rest)[:, None, :] * turns[None]
         flat = np.ascontiguousarray(data.reshape(-1, len(k)), np.complex64).view(np.float32)
         score = (sections @ flat.T).reshape(len(rotations), len(part), len(moves))

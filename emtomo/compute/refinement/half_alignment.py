@@ -5,20 +5,27 @@ import numpy as np
 from emtomo.compute.fourier.coefficients import FourierCoefficients
 from emtomo.compute.fourier.padded_reference import PAD, transform_padded
 from emtomo.compute.kernels import fourier_cpu
-from emtomo.compute.kernels.fourier_cpu import rotate
+from emtomo.compute.likelihood.newton import ascend_box
 from emtomo.compute.symmetry import drift_axes
 
-LARGEST_TURN = 10.0  # degrees; a drift does not come in such leaps
+LARGEST_DRIFT = 10.0  # degrees; a drift does not come in such leaps
+STEPS = 12  # of the ascent, at most
 IDENTITY = (np.eye(3), np.zeros(3))
-# both volumes are compared in this orientation: in their own one, no frequency lies between voxels,
-# interpolation does not weaken noise there, and any turn away would look like a gain
-OBLIQUE = rotate(np.eye(3), np.array([0.4, 0.3, 0.2]))
+# both volumes are compared in this orientation (exp of the rotation vector 0.4, 0.3, 0.2): in their own one, no
+# frequency lies between voxels, interpolation does not weaken noise there, and any rotation away would look like a gain
+OBLIQUE = np.array(
+    [
+        [0.9365557269934556, -0.13190859175670216, 0.32475143364814213],
+        [0.24903648038416887, 0.9023934261437778, -0.35166309998400436],
+        [-0.24666617456316434, 0.4102270442977377, 0.8779917826797222],
+    ]
+)
 
 
 def align_half(reference: np.ndarray, first: np.ndarray, radius: float, symmetry: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the turn and the shift (voxels) that bring `reference` onto `first`.
+    """Return the rotation and the shift (voxels) that bring `reference` onto `first`.
 
-    first(x) = reference(turn.T (x - shift)). Identity where the symmetry fixes the frame, or
+    first(x) = reference(rotation.T (x - shift)). Identity where the symmetry fixes the frame, or
     where the volumes are too unlike to tell.
 
     Parameters
@@ -43,15 +50,13 @@ def align_half(reference: np.ndarray, first: np.ndarray, radius: float, symmetry
     noise = max(float(rest.mean()), 1e-6 * float((np.abs(data) ** 2).mean()), 1e-30)
     d = (scale * data / noise).astype(np.complex64)
     w = np.full(len(coefficients), scale**2 / noise, np.float32)
-    _, pose, apply_phase_shift, _ = fourier_cpu.newton_ascent(
-        transform, np.float32(PAD), coefficients.k, d, w, size, OBLIQUE, np.zeros(3), OBLIQUE, np.zeros(3),
-        np.array([1 / np.deg2rad(LARGEST_TURN) ** 2, 1.0]), np.array([0.1, 1.0]), 12,
-    )  # fmt: skip
+    prior = OBLIQUE, np.zeros(3), np.array([1 / np.deg2rad(LARGEST_DRIFT) ** 2, 1.0])
+    pose = ascend_box(transform, coefficients.k, d, w, size, (OBLIQUE, np.zeros(3)), prior, (0.1, 1.0), STEPS)
     from scipy.spatial.transform import Rotation
 
-    turn, shift = OBLIQUE.T @ pose, OBLIQUE.T @ apply_phase_shift
-    vector = Rotation.from_matrix(turn).as_rotvec() * free
-    if np.rad2deg(np.linalg.norm(vector)) > LARGEST_TURN:
+    rotation, shift = OBLIQUE.T @ pose[0], OBLIQUE.T @ pose[1]
+    vector = Rotation.from_matrix(rotation).as_rotvec() * free
+    if np.rad2deg(np.linalg.norm(vector)) > LARGEST_DRIFT:
         return IDENTITY
     return Rotation.from_rotvec(vector).as_matrix(), shift * free
 

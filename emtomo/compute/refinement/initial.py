@@ -2,18 +2,20 @@
 
 import numpy as np
 
-from emtomo.compute.fourier.coefficients import count_bands
-from emtomo.compute.likelihood.pose_estimator import HalfSet, PoseEstimator
-from emtomo.compute.likelihood.posterior import Grid, waves
-from emtomo.compute.likelihood.views import Poses
+from emtomo.compute.kernels import fourier_cpu
+from emtomo.compute.likelihood.measurement import Measurement
+from emtomo.compute.likelihood.plan import HalfSet
+from emtomo.compute.likelihood.pose_estimator import PoseEstimator
+from emtomo.compute.likelihood.poses import Poses
+from emtomo.compute.likelihood.views import ParticleSource
 
-SAMPLE = 400  # particles of a half set that the first noise spectrum is taken from
-FEWEST, MOSTLY = 5, 0.9  # particles, and their share, that show that contrast is inverted
+NOISE_SAMPLE = 400  # particles of a half set that the first noise spectrum is taken from
+SCALE_SAMPLE = 32  # particles of a half set that the grey scale is taken from
+MIN_FOR_INVERSION, INVERTED_SHARE = 5, 0.9  # particles, and their share, that show that contrast is inverted
 SILENT = 1e-4  # of the median power
-SCALED = 32  # particles of a half set that the grey scale is taken from
 
 
-def some_of(members: np.ndarray, most: int) -> np.ndarray:
+def sample_evenly(members: np.ndarray, most: int) -> np.ndarray:
     """Return at most `most` of the members, evenly spread."""
     return members[np.unique(np.linspace(0, len(members) - 1, min(most, len(members))).astype(int))]
 
@@ -35,16 +37,17 @@ def smooth_gaps(spectrum: np.ndarray, measured: np.ndarray) -> np.ndarray:
 
 
 def first_noise(estimator: PoseEstimator, members: np.ndarray, poses: Poses) -> np.ndarray:
-    """Return the mean power of particles in every shell as a first guess of the noise.
+    """Return the mean power of particles in every noise band as a first guess of the noise.
 
     It holds the particles' own power as well, which is little beside the noise.
     """
-    shell, size = estimator.coefficients.band, count_bands(estimator.coefficients.size)
+    source, size = estimator.source, estimator.source.noise_length
     power, measured = np.zeros(size), np.zeros(size)
-    for i in some_of(members, SAMPLE):
-        _, data, square = estimator.measured(int(i), poses.shifts[i])
-        power += np.bincount(shell, np.abs(data) ** 2, minlength=size)
-        measured += np.bincount(shell, square, minlength=size)
+    for i in sample_evenly(members, NOISE_SAMPLE):
+        one = estimator.measure(int(i), poses.shifts[i])
+        index = source.noise_index(one.group, estimator.coefficients.band).ravel()
+        power += np.bincount(index, np.abs(one.data.ravel()) ** 2, minlength=size)
+        measured += np.bincount(index, one.square.ravel(), minlength=size)
     return smooth_gaps(power / np.maximum(measured, 1e-30), measured)
 
 
@@ -55,41 +58,30 @@ def grey_scale(estimator: PoseEstimator, members: np.ndarray, poses: Poses, whic
     the grid; there the factor is that of least squares. The median of its size is returned; inverted means
     that it is negative for nearly all of them.
     """
-    search, size = estimator.searches[which], estimator.coefficients.size
-    grid = search.grid
     factors = []
-    for i in some_of(members, SCALED):
-        masked, _, square = estimator.measured(int(i), poses.shifts[i])
-        d, w = masked / estimator.noise, square / estimator.noise
-        cross, norm = _cross(estimator, grid, d, w, poses.rotations[i], poses.shifts[i], size)
+    for i in sample_evenly(members, SCALE_SAMPLE):
+        sections = estimator.grid_sections(which, poses.rotations[i])
+        one = estimator.measure(int(i), poses.shifts[i])
+        cross, norm = _cross(estimator, which, one, sections, poses.shifts[i])
         best = np.unravel_index(np.argmax(np.abs(cross) / np.sqrt(norm)[:, None]), cross.shape)
         factors.append(float(cross[best] / norm[best[0]]))
     if not factors or not np.median(np.abs(factors)) > 0:
         return 1.0, False
-    inverted = len(factors) >= FEWEST and np.mean(np.array(factors) < 0) >= MOSTLY
+    inverted = len(factors) >= MIN_FOR_INVERSION and np.mean(np.array(factors) < 0) >= INVERTED_SHARE
     return float(np.median(np.abs(factors))), bool(inverted)
 
 
 def _cross(
-    estimator: PoseEstimator,
-    grid: Grid,
-    d: np.ndarray,
-    w: np.ndarray,
-    rotation: np.ndarray,
-    shift: np.ndarray,
-    size: int,
+    estimator: PoseEstimator, which: int, one: Measurement, sections: np.ndarray, shift: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    from emtomo.compute.kernels import fourier_cpu
-
-    sections = grid.sections
-    if sections is None:
-        sections = estimator.sections(grid.k, rotation @ grid.rotations)
+    """Return the correlation of every section and shift with a particle's data, and the sections' weighted squares."""
+    data, weight = estimator.grid_data(which, one, shift)
     norm = np.empty(len(sections), np.float32)
-    fourier_cpu.norms(sections, w[grid.chosen], norm)
-    here = d[grid.chosen] * waves(grid.k, shift[None, :], size)[0]
-    return sections @ (grid.waves * here).view(np.float32).T, np.maximum(norm, 1e-30)
+    fourier_cpu.norms(sections, weight, norm)
+    grid = estimator.plan.searches[which].grid
+    return sections @ (grid.phases * data).view(np.float32).T, np.maximum(norm, 1e-30)
 
 
-def flat_half(reference: np.ndarray) -> HalfSet:
+def flat_half(reference: np.ndarray, source: ParticleSource) -> HalfSet:
     """Return a half with a reference and noise of one everywhere."""
-    return HalfSet(reference, np.ones(count_bands(reference.shape[0])))
+    return HalfSet(reference, np.ones(source.noise_length))

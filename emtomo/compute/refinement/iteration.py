@@ -1,4 +1,4 @@
-"""One iteration for one half set: locate every particle, add it to the new volume, measure the noise."""
+"""One iteration: estimate the pose of every particle, add it to its half's new volume, measure the noise."""
 
 import threading
 from collections.abc import Callable
@@ -10,8 +10,10 @@ import numpy as np
 from emtomo.compute.fourier.reconstruction import Sums
 from emtomo.compute.likelihood.cpu import CpuPoseEstimator
 from emtomo.compute.likelihood.cuda import CudaPoseEstimator
-from emtomo.compute.likelihood.pose_estimator import HalfSet, IterationPlan, PartialSums, PoseEstimator
-from emtomo.compute.likelihood.views import Particles, Poses
+from emtomo.compute.likelihood.plan import HalfSet, IterationPlan, PartialSums
+from emtomo.compute.likelihood.pose_estimator import PoseEstimator
+from emtomo.compute.likelihood.poses import Poses
+from emtomo.compute.likelihood.views import ParticleSource
 from emtomo.compute.map_reduce import MapReduce, OnProgress, in_threads
 
 BLOCK_BYTES = 2**29
@@ -19,16 +21,16 @@ BLOCK_BYTES = 2**29
 
 @dataclass
 class IterationSums:
-    """What a half set gives: sums, and per shell what the references leave and how much was measured."""
+    """What a half set gives: sums, and for every noise band the power that is not explained and the weights."""
 
     sums: Sums
     residual: np.ndarray
     measured: np.ndarray
 
 
-def create_estimator(particles: Particles, half: HalfSet, plan: IterationPlan) -> PoseEstimator:
-    """Return the worker of the setting's device."""
-    return CpuPoseEstimator(particles, half, plan) if plan.device == "cpu" else CudaPoseEstimator(particles, half, plan)
+def create_estimator(source: ParticleSource, half: HalfSet, plan: IterationPlan) -> PoseEstimator:
+    """Return the pose estimator of the plan's device."""
+    return CpuPoseEstimator(source, half, plan) if plan.device == "cpu" else CudaPoseEstimator(source, half, plan)
 
 
 def count_blocks(size: int) -> int:
@@ -60,22 +62,22 @@ class Block:
 
 
 class Iteration:
-    """What all blocks of an iteration share; workers are made where and when they are first needed."""
+    """What all blocks of an iteration share; estimators are made where and when they are first needed."""
 
-    def __init__(self, particles: Particles, halves: dict[int, HalfSet], poses: Poses, plan: IterationPlan) -> None:
-        self.particles, self.halves, self.poses, self.plan = particles, halves, poses, plan
-        self._prepare()
+    def __init__(self, source: ParticleSource, halves: dict[int, HalfSet], poses: Poses, plan: IterationPlan) -> None:
+        self.source, self.halves, self.poses, self.plan = source, halves, poses, plan
+        self._reset()
 
-    def _prepare(self) -> None:
+    def _reset(self) -> None:
         self._lock, self._one_at_a_time = threading.Lock(), threading.Lock()
-        self._workers: dict[int, PoseEstimator] = {}
+        self._estimators: dict[int, PoseEstimator] = {}
 
-    def __getstate__(self) -> tuple[Particles, dict[int, HalfSet], Poses, IterationPlan]:
-        return self.particles, self.halves, self.poses, self.plan
+    def __getstate__(self) -> tuple[ParticleSource, dict[int, HalfSet], Poses, IterationPlan]:
+        return self.source, self.halves, self.poses, self.plan
 
-    def __setstate__(self, state: tuple[Particles, dict[int, HalfSet], Poses, IterationPlan]) -> None:
-        self.particles, self.halves, self.poses, self.plan = state
-        self._prepare()
+    def __setstate__(self, state: tuple[ParticleSource, dict[int, HalfSet], Poses, IterationPlan]) -> None:
+        self.source, self.halves, self.poses, self.plan = state
+        self._reset()
 
     @property
     def parallel(self) -> bool:
@@ -83,32 +85,32 @@ class Iteration:
         return self.plan.device == "cpu"
 
     def estimator(self, h: int) -> PoseEstimator:
-        """Return the one worker of half `h` in this process."""
+        """Return the one estimator of half `h` in this process."""
         with self._lock:
-            if h not in self._workers:
-                self._workers[h] = create_estimator(self.particles, self.halves[h], self.plan)
-            return self._workers[h]
+            if h not in self._estimators:
+                self._estimators[h] = create_estimator(self.source, self.halves[h], self.plan)
+            return self._estimators[h]
 
-    def turn(self) -> AbstractContextManager[object]:
+    def lock(self) -> AbstractContextManager[object]:
         """Return what a block must hold while it is worked on."""
         return nullcontext() if self.parallel else self._one_at_a_time
 
 
 def estimate_block(shared: Iteration, block: Block, on_progress: OnProgress) -> PartialSums:
-    """Locate the particles of a block and add them up."""
-    with shared.turn():
-        return shared.estimator(block.half).partial(block.members, shared.poses, on_progress)
+    """Estimate the poses of a block's particles and add them up."""
+    with shared.lock():
+        return shared.estimator(block.half).estimate(block.members, shared.poses, on_progress)
 
 
 def run_iteration(
-    particles: Particles,
+    source: ParticleSource,
     halves: dict[int, HalfSet],
     poses: Poses,
     plan: IterationPlan,
     progress: Callable[[int], None] = lambda done: None,
     map_reduce: MapReduce = in_threads,
 ) -> tuple[Poses, dict[int, IterationSums]]:
-    """Locate all particles against their own half's reference.
+    """Estimate the poses of all particles against their own half's reference.
 
     Returns the new poses and, for each half, the sums for its new volume. `map_reduce` says where the blocks are
     worked on.
@@ -122,13 +124,15 @@ def run_iteration(
         done[0] += more
         progress(done[0])
 
-    outcomes = map_reduce(estimate_block, Iteration(particles, halves, poses, plan), blocks, on_progress)
+    totals = map_reduce(estimate_block, Iteration(source, halves, poses, plan), blocks, on_progress)
     new = poses.copy()
     results: dict[int, IterationSums] = {}
-    for h, partial in zip(halves, outcomes, strict=True):
-        for i, (rotation, shift, density, angle, move, mass) in partial.found.items():
-            new.rotations[i], new.shifts[i], new.score[i] = rotation, shift, density
-            new.angle_spread[i], new.shift_spread[i], new.certainty[i] = angle, move, mass
+    for h, partial in zip(halves, totals, strict=True):
+        for i, one in partial.estimates.items():
+            new.rotations[i], new.shifts[i], new.score[i] = one.rotation, one.shift, one.score
+            new.angle_spread[i], new.shift_spread[i], new.certainty[i] = (
+                one.angle_spread, one.shift_spread, one.certainty,
+            )  # fmt: skip
         sums = Sums.of(coefficients.size, coefficients.radius, [partial.sums])
         results[h] = IterationSums(sums, partial.residual, partial.measured)
     return new, results

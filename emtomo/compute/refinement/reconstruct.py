@@ -6,13 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from emtomo.compute.fourier.coefficients import FourierCoefficients
-from emtomo.compute.fourier.filters import ball
-from emtomo.compute.fourier.padded_reference import PAD
+from emtomo.compute.fourier.filters import ball, soft_masks
 from emtomo.compute.fourier.reconstruction import Sums, empty_sums, solve
 from emtomo.compute.fourier.shell_correlation import fourier_shell_correlation
-from emtomo.compute.kernels import fourier_cpu
-from emtomo.compute.likelihood.pose_estimator import EDGE, normalised
-from emtomo.compute.likelihood.views import Particles, Poses
+from emtomo.compute.likelihood.cpu import insert_views
+from emtomo.compute.likelihood.measurement import centre_views, normalise, pack_weights
+from emtomo.compute.likelihood.pose_estimator import EDGE
+from emtomo.compute.likelihood.poses import Poses
+from emtomo.compute.likelihood.views import ParticleSource
 from emtomo.compute.map_reduce import MapReduce, OnProgress, in_threads
 from emtomo.compute.refinement.iteration import Block, count_blocks
 
@@ -27,49 +28,45 @@ class Reconstruction:
 
 
 @dataclass(frozen=True)
-class Known:
+class ReconstructionTask:
     """What all blocks of a reconstruction share."""
 
-    particles: Particles
+    source: ParticleSource
     poses: Poses
     coefficients: FourierCoefficients
     parallel: bool = True
 
 
 @dataclass(frozen=True)
-class Inserted:
+class InsertedSums:
     """What a block of particles adds to the volume."""
 
     sums: np.ndarray
 
-    def combine(self, other: "Inserted") -> "Inserted":
+    def combine(self, other: "InsertedSums") -> "InsertedSums":
         """Return what both blocks add."""
-        return Inserted(np.add(self.sums, other.sums, dtype=float))
+        return InsertedSums(np.add(self.sums, other.sums, dtype=float))
 
 
-def inserted(shared: Known, block: Block, on_progress: OnProgress) -> Inserted:
+def insert_block(shared: ReconstructionTask, block: Block, on_progress: OnProgress) -> InsertedSums:
     """Add up the particles of a block in their poses."""
-    particles, poses, coefficients = shared.particles, shared.poses, shared.coefficients
-    size, pad = particles.size, np.float32(PAD)
-    reach, outside = size // 2, np.flatnonzero(ball(size, size / 2 - 1, 0.0) == 0)
+    source, poses, coefficients = shared.source, shared.poses, shared.coefficients
+    size, dimension, one = source.size, source.dimension, np.ones(1)
+    outside = np.flatnonzero(soft_masks(size, np.zeros((1, 3)), size / 2 - 1, 0.0, dimension) == 0)
     out = empty_sums(coefficients.radius)
-    table, here = np.empty((3, 2 * reach + 1), np.complex64), np.empty(len(coefficients), np.complex64)
     for i in block.members:
-        weight = None
-        if particles.kind != "none":
-            weight = coefficients.pick(particles.weight(particles.weight_key[i])).astype(np.float32)
-        box = normalised(particles.box(int(i)), int(i), size, outside)
-        data, square = particles.statistics(coefficients.transform(box), weight)
-        fourier_cpu.phases(poses.shifts[i], size, reach, table)
-        fourier_cpu.apply_phase_shift(coefficients.k, data.astype(np.complex64), table, here)
-        rotation = poses.rotations[i].astype(np.float32)
-        fourier_cpu.insert(coefficients.k, pad, here, square.astype(np.float32), rotation, np.float32(1), out)
+        views = normalise(source.read(int(i)), int(i), source, outside)
+        values = centre_views(coefficients.transform(views.values), views, coefficients)
+        data, square = source.statistics(values, pack_weights(views, int(i), source, coefficients))
+        weight = np.ascontiguousarray(np.broadcast_to(square, data.shape), np.float32)
+        pose = poses.rotations[i][None], poses.shifts[i][None]
+        insert_views(coefficients.k, data.astype(np.complex64), weight, views.rotations, size, one, pose, out)
         on_progress(1)
-    return Inserted(out)
+    return InsertedSums(out)
 
 
 def sum_half_sets(
-    particles: Particles,
+    source: ParticleSource,
     poses: Poses,
     symmetry: str = "C1",
     radius: float | None = None,
@@ -80,18 +77,18 @@ def sum_half_sets(
 
     Parameters
     ----------
-    particles : Particles
+    source : ParticleSource
     poses : Poses
     symmetry : str
     radius : float, optional
         Shells; all of them by default.
     progress : callable
         Called with the number of particles done.
-    map_reduce : Spread
+    map_reduce : MapReduce
         Where particles are added up.
     """
-    size = particles.size
-    coefficients = FourierCoefficients(size, radius or size / 2)
+    size = source.size
+    coefficients = source.coefficients(radius or size / 2)
     halves = [h for h in (1, 2) if (poses.half == h).any()]
     blocks = [Block(h, np.flatnonzero(poses.half == h)).parts(count_blocks(size)) for h in halves]
     done = [0]
@@ -100,7 +97,7 @@ def sum_half_sets(
         done[0] += more
         progress(done[0])
 
-    totals = map_reduce(inserted, Known(particles, poses, coefficients), blocks, on_progress)
+    totals = map_reduce(insert_block, ReconstructionTask(source, poses, coefficients), blocks, on_progress)
     return {
         h: Sums.of(size, coefficients.radius, [total.sums]).completed(symmetry)
         for h, total in zip(halves, totals, strict=True)
@@ -108,7 +105,7 @@ def sum_half_sets(
 
 
 def reconstruct(
-    particles: Particles,
+    source: ParticleSource,
     poses: Poses,
     symmetry: str = "C1",
     radius: float | None = None,
@@ -117,11 +114,11 @@ def reconstruct(
 ) -> Reconstruction:
     """Return the average of particles in known poses, every frequency divided by how much was measured of it.
 
-    Boxes are brought to mean 0 and deviation 1 outside the inscribed sphere first. As in
+    Boxes and images are brought to mean 0 and deviation 1 outside the inscribed sphere or circle first. As in
     ``relion_reconstruct --3d_rot --ctf --ctf3d_not_squared``: sum of C X over sum of C^2.
     """
-    size = particles.size
-    sums = sum_half_sets(particles, poses, symmetry, radius, progress, map_reduce)
+    size = source.size
+    sums = sum_half_sets(source, poses, symmetry, radius, progress, map_reduce)
     edge = ball(size, size / 2 - EDGE, EDGE)
     halves = {h: solve(s) * edge for h, s in sums.items()}
     first = next(iter(sums.values()))

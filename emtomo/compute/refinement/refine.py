@@ -16,8 +16,10 @@ from emtomo.compute.fourier.shell_correlation import (
     fourier_shell_correlation,
     solvent_corrected_fsc,
 )
-from emtomo.compute.likelihood.pose_estimator import EDGE, HalfSet, IterationPlan
-from emtomo.compute.likelihood.views import Particles, Poses
+from emtomo.compute.likelihood.plan import HalfSet, IterationPlan
+from emtomo.compute.likelihood.pose_estimator import EDGE
+from emtomo.compute.likelihood.poses import Poses
+from emtomo.compute.likelihood.views import ParticleSource
 from emtomo.compute.map_reduce import MapReduce, in_threads
 from emtomo.compute.refinement.alternative_settings import find_common_setting, rotate_sums
 from emtomo.compute.refinement.half_alignment import IDENTITY, align_half
@@ -27,20 +29,20 @@ from emtomo.compute.refinement.options import RefineOptions
 from emtomo.compute.refinement.schedule import (
     GLOBAL,
     LOCAL,
-    MOST_GLOBAL,
-    REACH,
+    LOCAL_REACH,
+    MAX_GLOBAL_ITERATIONS,
     Progress,
     advance,
     global_search,
     local_search,
-    shells_still_joined,
+    shells_to_share,
 )
 from emtomo.compute.symmetry import parse_symmetry, symmetric_angle, symmetry_rotations
 from emtomo.errors import EmtomoError
 
-CUT = 0.143
-COARSEST = 4  # shells before it may be empty
-SETTLING = 6  # iterations in which a half may still take another setting of the symmetry
+FSC_THRESHOLD = 0.143
+FIRST_SHELL = 4  # shells before it may be empty
+SETTING_ITERATIONS = 6  # iterations in which a half may still take another setting of the symmetry
 
 
 @dataclass
@@ -55,7 +57,7 @@ class State:
 
 @dataclass(frozen=True)
 class Metrics:
-    """What is told of an iteration; resolutions in Å, angles in degrees, shifts in voxels."""
+    """Per-iteration metrics; resolutions in Å, angles in degrees, shifts in voxels."""
 
     iteration: int
     resolution: float
@@ -107,7 +109,7 @@ class Refinement:
 
     Parameters
     ----------
-    particles : Particles
+    source : ParticleSource
     start : Poses
         With halves assigned.
     reference : (n, n, n) array
@@ -116,8 +118,8 @@ class Refinement:
     mask : (n, n, n) array, optional
         0 to 1; the reference is zero where it is 0. By default a ball of the mask diameter.
     device : {"cpu", "cuda", "cuda:N"}
-    map_reduce : Spread
-        Where particles are located: in the threads of this process, or on other machines.
+    map_reduce : MapReduce
+        Where poses are estimated: in the threads of this process, or on other machines.
 
     Raises
     ------
@@ -127,7 +129,7 @@ class Refinement:
 
     def __init__(
         self,
-        particles: Particles,
+        source: ParticleSource,
         start: Poses,
         reference: np.ndarray,
         options: RefineOptions,
@@ -135,44 +137,44 @@ class Refinement:
         device: str = "cpu",
         map_reduce: MapReduce = in_threads,
     ) -> None:
-        n = particles.size
+        n = source.size
         for what, volume in (("reference", reference), ("mask", mask)):
             if volume is not None and volume.shape != (n, n, n):
                 raise EmtomoError(f"The {what} must be {n} voxels wide as the particles are, got {volume.shape}.")
         if not all((start.half == h).any() for h in (1, 2)):
             raise EmtomoError("Refinement needs at least two particles, one in each half set.")
-        self.particles, self.start, self.options, self.device = particles, start, options, check_device(device)
+        self.source, self.start, self.options, self.device = source, start, options, check_device(device)
         self.map_reduce = map_reduce
         self.symmetry = parse_symmetry(options.symmetry)
         self.group = symmetry_rotations(self.symmetry)
-        diameter = options.mask_diameter or n * particles.pixel_size
-        self.mask_radius = min(diameter / 2 / particles.pixel_size, n / 2)
+        diameter = options.mask_diameter or n * source.pixel_size
+        self.mask_radius = min(diameter / 2 / source.pixel_size, n / 2)
         self.mask = ball(n, min(self.mask_radius, n / 2 - EDGE), EDGE) if mask is None else np.asarray(mask, np.float32)
-        shells = n * particles.pixel_size / max(options.initial_lowpass, 2 * particles.pixel_size)
-        self.first = cut_off(np.asarray(reference, np.float32) * self.mask, shells)
+        shells = n * source.pixel_size / max(options.initial_lowpass, 2 * source.pixel_size)
+        self.first = remove_fine_detail(np.asarray(reference, np.float32) * self.mask, shells)
         self.searches_all = options.angular_step > options.local_from
         self.remarks: list[str] = []
-        self._packings: dict[float, FourierCoefficients] = {}
+        self._coefficients: dict[float, FourierCoefficients] = {}
 
     def coefficients(self, radius: float) -> FourierCoefficients:
         """Return the frequencies within `radius` shells, worked out once."""
-        key = min(float(np.ceil(radius)), self.particles.size / 2)
-        if key not in self._packings:
-            self._packings = {key: FourierCoefficients(self.particles.size, key)}
-        return self._packings[key]
+        key = min(float(np.ceil(radius)), self.source.size / 2)
+        if key not in self._coefficients:
+            self._coefficients = {key: self.source.coefficients(key)}
+        return self._coefficients[key]
 
     def begin(self) -> State:
         """Return the state before the first iteration: noise measured, reference on the particles' grey scale."""
-        p, options = self.particles, self.options
+        p, options = self.source, self.options
         shells = p.size * p.pixel_size / options.initial_lowpass
         combine = min(shells, p.size * p.pixel_size / options.join_halves) if options.join_halves else 0.0
         radius = float(np.clip(shells + 1, 4.0, p.size / 2))
-        progress = Progress(0, radius, REACH * options.local_from, options.offset_range, combine=combine)
+        progress = Progress(0, radius, LOCAL_REACH * options.local_from, options.offset_range, combine=combine)
         local = np.full(len(self.start), not self.searches_all)
         whole = self.coefficients(p.size / 2)
         halves = {}
         for h in (1, 2):
-            half = flat_half(self.first)
+            half = flat_half(self.first, p)
             members = np.flatnonzero(self.start.half == h)
             plan = self._plan(progress, local, whole)
             half.noise = first_noise(create_estimator(p, half, plan), members, self.start)
@@ -190,7 +192,7 @@ class Refinement:
         self, progress: Progress, local: np.ndarray, coefficients: FourierCoefficients, frame: dict | None = None
     ) -> IterationPlan:
         options = self.options
-        arguments = options, progress, coefficients, self.mask_radius
+        arguments = options, progress, self.source, coefficients, self.mask_radius
         near = local_search(*arguments)
         searches = (near if local.all() else global_search(*arguments), near)
         return IterationPlan(
@@ -209,14 +211,14 @@ class Refinement:
 
     def _reach(self, progress: Progress) -> float:
         """Return how many shells are added to the volume: those compared, and some to see the resolution grow."""
-        return min(self.particles.size / 2, progress.radius + max(4.0, 0.1 * self.particles.size))
+        return min(self.source.size / 2, progress.radius + max(4.0, 0.1 * self.source.size))
 
     def step(
         self, state: State, progress: Callable[[int], None] = lambda done: None, *, last: bool = False
     ) -> tuple[State, Metrics, dict[int, Sums], FscCurves]:
         """Run one iteration; `last` adds all frequencies up to Nyquist to the volumes."""
         began = time.monotonic()
-        p, n = self.particles, self.particles.size
+        p, n = self.source, self.source.size
         coefficients = self.coefficients(n / 2 if last else self._reach(state.progress))
         shells = n * p.pixel_size / self.options.initial_lowpass
         frame = {1: IDENTITY, 2: IDENTITY}
@@ -226,19 +228,19 @@ class Refinement:
                 h: align_half(half.reference, self.first, radius, self.symmetry) for h, half in state.halves.items()
             }
         plan = self._plan(state.progress, state.local, coefficients, frame)
-        poses, outcomes = run_iteration(p, state.halves, state.poses, plan, progress, self.map_reduce)
-        sums = {h: partial.sums.completed(self.symmetry) for h, partial in outcomes.items()}
+        poses, totals = run_iteration(p, state.halves, state.poses, plan, progress, self.map_reduce)
+        sums = {h: total.sums.completed(self.symmetry) for h, total in totals.items()}
         if (
-            state.progress.iteration < SETTLING
-            and (turn := find_common_setting(sums, self.mask, self.symmetry)) is not None
+            state.progress.iteration < SETTING_ITERATIONS
+            and (setting := find_common_setting(sums, self.mask, self.symmetry)) is not None
         ):
-            sums[2] = rotate_sums(sums[2], turn)
+            sums[2] = rotate_sums(sums[2], setting)
             second = poses.half == 2
-            poses.rotations[second] = poses.rotations[second] @ turn
+            poses.rotations[second] = poses.rotations[second] @ setting
         curves, used = self._correlation(sums)
         most = n * p.pixel_size / self.options.join_halves if self.options.join_halves else 0.0
-        combine = shells_still_joined(state.progress.combine, used, most)
-        halves = self._new_halves(state.halves, sums, outcomes, used, combine)
+        combine = shells_to_share(state.progress.combine, used, most)
+        halves = self._new_halves(state.halves, sums, totals, used, combine)
         angle = symmetric_angle(state.poses.rotations, poses.rotations, self.symmetry)
         shift = np.linalg.norm(poses.shifts - state.poses.shifts, axis=1)
         changes = float(np.median(angle)), float(np.median(shift))
@@ -247,7 +249,7 @@ class Refinement:
         resolution = n * p.pixel_size / shell
         now = advance(state.progress, shell, n, changes, spreads, bool(state.local.all()), combine)
         near = (angle < self.options.angular_step) & (poses.certainty > 0.5)
-        local = state.local | ((near | (now.iteration >= MOST_GLOBAL)) & (now.iteration >= 2))
+        local = state.local | ((near | (now.iteration >= MAX_GLOBAL_ITERATIONS)) & (now.iteration >= 2))
         search = plan.searches[LOCAL if state.local.all() else GLOBAL]
         metrics = Metrics(
             now.iteration, resolution, n * p.pixel_size / state.progress.radius, search.grid.angle_step,
@@ -258,16 +260,16 @@ class Refinement:
 
     def _first_shell(self) -> int:
         """Return the shell from which on the curve counts: high-passed images lack the coarsest ones."""
-        n, size = self.particles.size, self.particles.pixel_size
-        return int(np.clip(n * size / self.options.initial_lowpass / 2, 1, COARSEST))
+        n, size = self.source.size, self.source.pixel_size
+        return int(np.clip(n * size / self.options.initial_lowpass / 2, 1, FIRST_SHELL))
 
     def _agree_to(self, curve: np.ndarray) -> float:
         """Return the shell to which the halves agree, at most Nyquist."""
-        return min(first_shell_below(curve, CUT, self._first_shell()), self.particles.size / 2)
+        return min(first_shell_below(curve, FSC_THRESHOLD, self._first_shell()), self.source.size / 2)
 
     def _correlation(self, sums: dict[int, Sums]) -> tuple[FscCurves, np.ndarray]:
         """Return the half maps' FSC curves, and the one that counts, zero beyond what was added up."""
-        n = self.particles.size
+        n = self.source.size
         maps = {h: solve(s) for h, s in sums.items()}
         if self.options.solvent_correct_fsc:
             curves = solvent_corrected_fsc(maps[1], maps[2], self.mask, seed=self.options.seed)
@@ -282,28 +284,28 @@ class Refinement:
         self,
         old: dict[int, HalfSet],
         sums: dict[int, Sums],
-        outcomes: dict[int, IterationSums],
+        totals: dict[int, IterationSums],
         curve: np.ndarray,
         combine: float,
     ) -> dict[int, HalfSet]:
-        """Return the halves' next references and noise; low shells of both are joined after the FSC was measured."""
+        """Return the halves' next references and noise; low shells of both are shared after the FSC was measured."""
         correlation = np.clip(curve, 1e-3, 0.999)
         ratio = self.options.regularisation * correlation / (1 - correlation)
         reached = self._agree_to(curve)
         inverse = {h: s.mean_weight() / ratio for h, s in sums.items()}
         if combine > 0:
-            join(sums, combine)
+            share_low_shells(sums, combine)
         halves = {}
-        for h, partial in outcomes.items():
-            reference = cut_off(solve(sums[h], inverse[h]) * self.mask, reached)
-            noise = partial.residual / np.maximum(partial.measured, 1e-30)
-            noise = np.where((partial.measured > 0) & (noise > 0), noise, old[h].noise)
+        for h, total in totals.items():
+            reference = remove_fine_detail(solve(sums[h], inverse[h]) * self.mask, reached)
+            noise = total.residual / np.maximum(total.measured, 1e-30)
+            noise = np.where((total.measured > 0) & (noise > 0), noise, old[h].noise)
             halves[h] = HalfSet(reference, smooth_gaps(noise, noise))
         return halves
 
     def finish(self, state: State, metrics: list[Metrics]) -> Result:
         """Run the last iteration with all frequencies and return half maps, average and resolution."""
-        n = self.particles.size
+        n = self.source.size
         state, last, sums, curves = self.step(state, last=True)
         edge = ball(n, n / 2 - EDGE, EDGE)
         maps = {h: solve(s) * edge for h, s in sums.items()}
@@ -313,7 +315,7 @@ class Refinement:
         weight = np.append(np.sqrt(2 * correlation / (1 + correlation)), 0.0)
         whole = Sums(n, n / 2, sums[1].data + sums[2].data, sums[1].weights + sums[2].weights)
         average = radial_filter(solve(whole) * edge, weight)
-        resolution = curves.resolution(n, self.particles.pixel_size, CUT, self._first_shell())
+        resolution = curves.resolution(n, self.source.pixel_size, FSC_THRESHOLD, self._first_shell())
         why = curves.why_no_resolution(n)
         remarks = [*self.remarks, *([why] if why else [])]
         return Result(state.poses, average, maps, curves, resolution, self.mask, [*metrics, last], remarks)
@@ -328,7 +330,7 @@ class Refinement:
         return self.finish(state, metrics)
 
 
-def cut_off(volume: np.ndarray, shells: float) -> np.ndarray:
+def remove_fine_detail(volume: np.ndarray, shells: float) -> np.ndarray:
     """Return a volume without what is finer than `shells`, falling off over the two shells before.
 
     Nothing passes beyond: a mask spreads what the halves share to finer shells, and particles aligned to that
@@ -338,7 +340,7 @@ def cut_off(volume: np.ndarray, shells: float) -> np.ndarray:
     return radial_filter(volume, 0.5 + 0.5 * np.cos(np.pi * np.clip((shell - shells + 2) / 2, 0, 1)))
 
 
-def join(sums: dict[int, Sums], shell: float) -> None:
+def share_low_shells(sums: dict[int, Sums], shell: float) -> None:
     """Replace the data and weights of both halves up to `shell` by their mean, in place."""
     near = sums[1].shells() <= shell
     for name in ("data", "weights"):

@@ -5,20 +5,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from emtomo.compute.fourier.coefficients import FourierCoefficients
-from emtomo.compute.likelihood.pose_estimator import Search
-from emtomo.compute.likelihood.posterior import Grid, waves
+from emtomo.compute.likelihood.grid_search import grid_frequencies
+from emtomo.compute.likelihood.plan import PoseSearch
+from emtomo.compute.likelihood.posterior import PoseGrid, phase_factors
+from emtomo.compute.likelihood.views import ParticleSource
 from emtomo.compute.orientations import ball_lattice, local_rotations, orientation_grid, random_turn
 from emtomo.compute.refinement.options import RefineOptions
 
 # a grid step must not move the particle's rim by more than this part of the finest wave compared
-RIM = 1.4
+RIM_MOVEMENT = 1.4
 GLOBAL, LOCAL = 0, 1
-REACH = 8.0  # local searches reach so many steps to every side
-MOST_SECTIONS = 400 * 2**20  # bytes of the sections of a search over all orientations
-MOST_GLOBAL = 8  # iterations after which every particle is searched locally
-MOST_SHIFTS = 1200
-GUARD = 2  # shells over which a mask smears what is shared
-AGREE = 0.5  # FSC that counts as agreement
+LOCAL_REACH = 8.0  # local searches reach so many steps to every side
+MAX_SECTION_BYTES = 400 * 2**20  # of the sections of a search over all orientations
+MAX_GLOBAL_ITERATIONS = 8  # iterations after which every particle is searched locally
+MAX_SHIFTS = 1200
+MASK_SMEAR = 2  # shells over which a mask smears what is shared
+AGREEING_FSC = 0.5
 
 
 @dataclass
@@ -68,29 +70,33 @@ class Progress:
 
 def coarse_radius(step: float, mask_radius: float, size: int, most: float) -> float:
     """Return the shells that a grid of `step` degrees can tell apart for a particle of this radius in voxels."""
-    return float(np.clip(size / (RIM * np.deg2rad(step) * mask_radius), 3.0, most))
+    return float(np.clip(size / (RIM_MOVEMENT * np.deg2rad(step) * mask_radius), 3.0, most))
 
 
 def shift_grid(reach: float, radius: float, size: int, coarsest: float) -> np.ndarray:
     """Return shifts within `reach` voxels, at most half a wave of the finest shell apart."""
-    step = min(coarsest, size / (2 * RIM * radius))
-    step = max(step, reach * (4 / 3 * np.pi / MOST_SHIFTS) ** (1 / 3))
+    step = min(coarsest, size / (2 * RIM_MOVEMENT * radius))
+    step = max(step, reach * (4 / 3 * np.pi / MAX_SHIFTS) ** (1 / 3))
     return ball_lattice(reach, step)
 
 
 def global_search(
-    options: RefineOptions, progress: Progress, coefficients: FourierCoefficients, mask_radius: float
-) -> Search:
+    options: RefineOptions,
+    progress: Progress,
+    source: ParticleSource,
+    coefficients: FourierCoefficients,
+    mask_radius: float,
+) -> PoseSearch:
     """Return a search over all orientations of the asymmetric unit."""
     step = 2 * options.angular_step
     radius = coarse_radius(step, mask_radius, coefficients.size, progress.radius)
     turn = random_turn(np.random.default_rng([options.seed, progress.iteration]))
     rotations = orientation_grid(step, options.symmetry, turn)
-    while radius > 4 and len(rotations) * 8 * _frequencies(radius) > MOST_SECTIONS:
+    while radius > 4 and len(rotations) * 8 * _frequencies(radius) > MAX_SECTION_BYTES:
         radius *= 0.9
     middle = float(np.sqrt(radius * progress.radius))
-    return Search(
-        _grid(rotations, progress.reach_shift, radius, step, coefficients, options.offset_step),
+    return PoseSearch(
+        _grid(rotations, progress.reach_shift, radius, step, source, coefficients, options.offset_step),
         12,
         [radius, middle, progress.radius],
         True,
@@ -98,32 +104,41 @@ def global_search(
 
 
 def local_search(
-    options: RefineOptions, progress: Progress, coefficients: FourierCoefficients, mask_radius: float
-) -> Search:
+    options: RefineOptions,
+    progress: Progress,
+    source: ParticleSource,
+    coefficients: FourierCoefficients,
+    mask_radius: float,
+) -> PoseSearch:
     """Return a search about the last poses; of one start alone where Newton steps reach all others from it."""
-    basin = np.rad2deg(coefficients.size / (RIM * progress.radius * mask_radius))
+    basin = np.rad2deg(coefficients.size / (RIM_MOVEMENT * progress.radius * mask_radius))
     step = max(progress.reach_angle / 1.3, basin)
     radius = coarse_radius(step, mask_radius, coefficients.size, progress.radius)
     rotations = local_rotations(progress.reach_angle, step)
-    grid = _grid(rotations, progress.reach_shift, radius, step, coefficients, options.offset_step)
+    grid = _grid(rotations, progress.reach_shift, radius, step, source, coefficients, options.offset_step)
     stages = [progress.radius] if radius > 0.9 * progress.radius else [radius, progress.radius]
-    return Search(grid, 6, stages, False)
+    return PoseSearch(grid, 6, stages, False)
 
 
 def _grid(
-    rotations: np.ndarray, reach: float, radius: float, step: float, coefficients: FourierCoefficients, coarsest: float
-) -> Grid:
+    rotations: np.ndarray,
+    reach: float,
+    radius: float,
+    step: float,
+    source: ParticleSource,
+    coefficients: FourierCoefficients,
+    coarsest: float,
+) -> PoseGrid:
     shifts = shift_grid(reach, radius, coefficients.size, coarsest)
-    chosen = coefficients.within(radius)
-    k = coefficients.k[chosen]
-    return Grid(rotations, shifts, chosen, k, waves(k, shifts, coefficients.size), step)
+    k = grid_frequencies(source, coefficients, radius)
+    return PoseGrid(rotations, shifts, radius, k, phase_factors(k, shifts, coefficients.size), step)
 
 
 def _frequencies(radius: float) -> float:
     return 2 * np.pi / 3 * radius**3
 
 
-def shells_still_joined(combine: float, curve: np.ndarray, most: float) -> float:
+def shells_to_share(combine: float, curve: np.ndarray, most: float) -> float:
     """Return up to which shell the halves' next references are shared.
 
     Halves aligned to what they share agree on it, noise or not; that proves nothing. Only where they
@@ -138,9 +153,9 @@ def shells_still_joined(combine: float, curve: np.ndarray, most: float) -> float
     most : float
         Shells that are shared at most.
     """
-    first = int(np.ceil(combine)) + GUARD
+    first = int(np.ceil(combine)) + MASK_SMEAR
     good = first
-    while good < len(curve) and curve[good] >= AGREE:
+    while good < len(curve) and curve[good] >= AGREEING_FSC:
         good += 1
     return float(max(combine, min(most, good - 1))) if good > first else combine
 

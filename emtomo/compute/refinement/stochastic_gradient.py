@@ -7,11 +7,13 @@ from typing import Annotated
 import numpy as np
 
 from emtomo.compute.device import check_device
-from emtomo.compute.fourier.coefficients import FourierCoefficients
 from emtomo.compute.fourier.filters import ball, lowpass_curve, radial_filter
 from emtomo.compute.fourier.reconstruction import Sums, solve
-from emtomo.compute.likelihood.pose_estimator import EDGE, HalfSet, IterationPlan
-from emtomo.compute.likelihood.views import Particles, Poses
+from emtomo.compute.likelihood.plan import HalfSet, IterationPlan
+from emtomo.compute.likelihood.pose_estimator import EDGE
+from emtomo.compute.likelihood.poses import Poses
+from emtomo.compute.likelihood.views import ParticleSource
+from emtomo.compute.map_reduce import MapReduce, in_threads
 from emtomo.compute.refinement.initial import first_noise, flat_half, grey_scale, smooth_gaps
 from emtomo.compute.refinement.iteration import create_estimator, run_iteration
 from emtomo.compute.refinement.options import SYMMETRY, RefineOptions
@@ -23,9 +25,9 @@ from emtomo.errors import EmtomoError
 from emtomo.options import Param
 
 IDENTITY = (np.eye(3), np.zeros(3))
-SMALLEST = 16  # voxels of a box
-GUARD = 1.0  # shells compared beyond the filter
-SMALL = 0.05  # of a shell's mean weight: what hardly any particle measured stays small
+SMALLEST_BOX = 16  # voxels
+SHELLS_BEYOND_FILTER = 1.0  # that are compared
+DAMPING = 0.05  # of a shell's mean weight: what hardly any particle measured stays small
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +74,7 @@ class StochasticModel:
 
     Parameters
     ----------
-    particles : Particles
+    source : ParticleSource
     poses : Poses
         Their shifts say where they lie; their rotations are not used.
     options : InitialModelOptions
@@ -80,6 +82,8 @@ class StochasticModel:
         To begin with, of any grey scale; by default a batch in random orientations.
     mask : (n, n, n) array, optional
     device : {"cpu", "cuda", "cuda:N"}
+    map_reduce : MapReduce
+        Where batches are aligned: in the threads of this process, or on other machines.
 
     Raises
     ------
@@ -95,34 +99,36 @@ class StochasticModel:
 
     def __init__(
         self,
-        particles: Particles,
+        source: ParticleSource,
         poses: Poses,
         options: InitialModelOptions,
         reference: np.ndarray | None = None,
         mask: np.ndarray | None = None,
         device: str = "cpu",
+        map_reduce: MapReduce = in_threads,
     ) -> None:
-        n, pixel = particles.size, particles.pixel_size
-        if n < SMALLEST:
-            raise EmtomoError(f"The boxes must have at least {SMALLEST} voxels after shrinking, they have {n}.")
-        if len(particles) < 2:
-            raise EmtomoError(f"An initial model needs at least two particles, there is {len(particles)}.")
+        n, pixel = source.size, source.pixel_size
+        if n < SMALLEST_BOX:
+            raise EmtomoError(f"The boxes must have at least {SMALLEST_BOX} voxels after shrinking, they have {n}.")
+        if len(source) < 2:
+            raise EmtomoError(f"An initial model needs at least two particles, there is {len(source)}.")
         for what, volume in (("reference", reference), ("mask", mask)):
             if volume is not None and volume.shape != (n, n, n):
                 raise EmtomoError(f"The {what} must be {n} voxels wide as the particles are, got {volume.shape}.")
-        self.particles, self.options, self.device = particles, options, check_device(device)
+        self.source, self.options, self.device = source, options, check_device(device)
+        self.map_reduce = map_reduce
         named = parse_symmetry(options.symmetry)
         self.symmetry = named if options.apply_symmetry else "C1"
-        count = len(particles)
+        count = len(source)
         self.start = Poses(np.tile(np.eye(3), (count, 1, 1)), poses.shifts.copy(), np.zeros(count, int))
         diameter = options.mask_diameter or n * pixel
         self.mask_radius = min(diameter / 2 / pixel, n / 2)
         self.mask = ball(n, min(self.mask_radius, n / 2 - EDGE), EDGE) if mask is None else np.asarray(mask, np.float32)
-        self.shell = float(np.clip(n * pixel / options.filter_to, 3.0, n / 2 - GUARD))
-        self.radius = min(self.shell + GUARD, n / 2)
-        self.coefficients = FourierCoefficients(n, float(np.ceil(self.radius)))
+        self.shell = float(np.clip(n * pixel / options.filter_to, 3.0, n / 2 - SHELLS_BEYOND_FILTER))
+        self.radius = min(self.shell + SHELLS_BEYOND_FILTER, n / 2)
+        self.coefficients = source.coefficients(float(np.ceil(self.radius)))
         self.poses = self.start.copy()
-        self.touched = np.zeros(len(particles), bool)
+        self.touched = np.zeros(len(source), bool)
         self.rng = np.random.default_rng(options.seed)
         self.order: list[int] = []
         self.sums: Sums | None = None
@@ -131,12 +137,12 @@ class StochasticModel:
         self._begin(reference)
 
     def _plan(self) -> IterationPlan:
-        o, n = self.options, len(self.particles)
+        o, n = self.options, len(self.source)
         search = RefineOptions(
             symmetry=self.symmetry, offset_range=o.offset_range, seed=o.seed, angular_step=min(30.0, self._step())
         )
         progress = Progress(self.steps, self.radius, 90.0, o.offset_range)
-        found = global_search(search, progress, self.coefficients, self.mask_radius)
+        found = global_search(search, progress, self.source, self.coefficients, self.mask_radius)
         return IterationPlan(
             self.coefficients, self.radius, (found,), np.zeros(n, int), self.start, 0.0, o.offset_range,
             self.mask_radius,
@@ -145,35 +151,37 @@ class StochasticModel:
 
     def _step(self) -> float:
         """Return half the step of the grid of orientations: what the filter's resolution can tell apart."""
-        return float(np.rad2deg(self.particles.size / (self.radius * self.mask_radius)) / 2)
+        return float(np.rad2deg(self.source.size / (self.radius * self.mask_radius)) / 2)
 
     def _begin(self, reference: np.ndarray | None) -> None:
-        batch = self._batch()
+        batch = self._next_batch()
         if reference is None:
             random = self.start.copy()
             random.rotations[batch] = random_rotations(len(batch), self.options.seed)
             random.half[batch] = 1
-            volume = solve(sum_half_sets(self.particles, random, "C1", self.coefficients.radius)[1])
+            volume = solve(
+                sum_half_sets(self.source, random, "C1", self.coefficients.radius, map_reduce=self.map_reduce)[1]
+            )
         else:
             volume = np.asarray(reference, np.float32)
-        volume = self._filtered(volume)
-        half, plan = flat_half(volume), self._plan()
-        half.noise = first_noise(create_estimator(self.particles, half, plan), batch, self.start)
+        volume = self._filter(volume)
+        half, plan = flat_half(volume, self.source), self._plan()
+        half.noise = first_noise(create_estimator(self.source, half, plan), batch, self.start)
         if reference is not None:
-            scale, _ = grey_scale(create_estimator(self.particles, half, plan), batch, self.start, 0)
+            scale, _ = grey_scale(create_estimator(self.source, half, plan), batch, self.start, 0)
             half.reference = volume * np.float32(scale)
         self.half = half
 
-    def _filtered(self, volume: np.ndarray) -> np.ndarray:
-        curve = lowpass_curve(self.particles.size, self.particles.pixel_size, self.options.filter_to)
+    def _filter(self, volume: np.ndarray) -> np.ndarray:
+        curve = lowpass_curve(self.source.size, self.source.pixel_size, self.options.filter_to)
         return (radial_filter(volume * self.mask, curve) * self.mask).astype(np.float32)
 
-    def _batch(self) -> np.ndarray:
+    def _next_batch(self) -> np.ndarray:
         """Return the next particles of a random order in which each comes once before any comes again."""
         chosen: list[int] = []
-        while len(chosen) < min(self.options.batch_size, len(self.particles)):
+        while len(chosen) < min(self.options.batch_size, len(self.source)):
             if not self.order:
-                self.order = list(self.rng.permutation(len(self.particles)))
+                self.order = list(self.rng.permutation(len(self.source)))
             one = int(self.order.pop())
             if one not in chosen:
                 chosen.append(one)
@@ -181,49 +189,51 @@ class StochasticModel:
 
     def step(self) -> float:
         """Align a batch to the model and let it learn from them; return how far it moved (1 - correlation)."""
-        batch = self._batch()
-        asked = self.poses.copy()
-        asked.rotations[:], asked.shifts[:] = self.start.rotations, self.start.shifts
-        asked.half[:] = 0
-        asked.half[batch] = 1
-        found, totals = run_iteration(self.particles, {1: self.half}, asked, self._plan())
+        batch = self._next_batch()
+        current = self.poses.copy()
+        current.rotations[:], current.shifts[:] = self.start.rotations, self.start.shifts
+        current.half[:] = 0
+        current.half[batch] = 1
+        found, totals = run_iteration(self.source, {1: self.half}, current, self._plan(), map_reduce=self.map_reduce)
         for name in ("rotations", "shifts", "score", "angle_spread", "shift_spread", "certainty"):
             getattr(self.poses, name)[batch] = getattr(found, name)[batch]
         self.touched[batch] = True
         before, total = self.half.reference, totals[1]
-        self.half = HalfSet(self._filtered(self._learned(total.sums)), self._noise(total.residual, total.measured))
+        self.half = HalfSet(
+            self._filter(self._update_model(total.sums)), self._update_noise(total.residual, total.measured)
+        )
         self.steps += 1
         a, b = before.ravel() - before.mean(), self.half.reference.ravel() - self.half.reference.mean()
         return float(1 - a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-30))
 
-    def _learned(self, sums: Sums) -> np.ndarray:
+    def _update_model(self, sums: Sums) -> np.ndarray:
         """Return the model after a batch."""
         if not self.options.fourier:
             rate = self.options.learning_rate
-            return (1 - rate) * self.half.reference + rate * solved(sums.completed(self.symmetry))
+            return (1 - rate) * self.half.reference + rate * solve_damped(sums.completed(self.symmetry))
         if self.sums is not None:
             new, old = max(self.options.learning_rate, 1 / (self.steps + 1)), self.sums
             data = (1 - new) * old.data + new * sums.data
             sums = Sums(sums.size, sums.radius, data, (1 - new) * old.weights + new * sums.weights)
         self.sums = sums
-        return solved(sums.completed(self.symmetry))
+        return solve_damped(sums.completed(self.symmetry))
 
-    def _noise(self, residual: np.ndarray, measured: np.ndarray) -> np.ndarray:
+    def _update_noise(self, residual: np.ndarray, measured: np.ndarray) -> np.ndarray:
         """Return the noise after a batch left so much unexplained."""
         keep = 1 - self.options.learning_rate
         self.residual = residual if not self.residual.size else keep * self.residual + residual
         self.measured = measured if not self.measured.size else keep * self.measured + measured
         return smooth_gaps(self.residual / np.maximum(self.measured, 1e-30), self.measured)
 
-    def aligned(self) -> tuple[np.ndarray, Poses]:
+    def align_all(self) -> tuple[np.ndarray, Poses]:
         """Return which particles were in a batch, and the poses of all, those aligned once more to the last model.
 
         Particles that were in no batch keep no orientation of their own.
         """
         chosen = np.flatnonzero(self.touched)
-        asked = self.start.copy()
-        asked.half[chosen] = 1
-        found, _ = run_iteration(self.particles, {1: self.half}, asked, self._plan())
+        current = self.start.copy()
+        current.half[chosen] = 1
+        found, _ = run_iteration(self.source, {1: self.half}, current, self._plan(), map_reduce=self.map_reduce)
         return chosen, found
 
     def run(self, on_progress: Callable[[int, int, float], None] = lambda done, total, change: None) -> np.ndarray:
@@ -235,6 +245,6 @@ class StochasticModel:
         return self.half.reference
 
 
-def solved(sums: Sums) -> np.ndarray:
+def solve_damped(sums: Sums) -> np.ndarray:
     """Return the volume of completed sums, little-measured frequencies held small."""
-    return solve(sums, SMALL * sums.mean_weight())
+    return solve(sums, DAMPING * sums.mean_weight())

@@ -10,7 +10,8 @@ from emtomo.compute.fourier.padded_reference import PAD, transform_padded
 from emtomo.compute.fourier.reconstruction import Sums, empty_sums, solve
 from emtomo.compute.fourier.shell_correlation import fourier_shell_correlation
 from emtomo.compute.kernels import fourier_cpu
-from emtomo.compute.likelihood.views import Particles
+from emtomo.compute.kernels.newton_cpu import rotate
+from emtomo.compute.likelihood.views import BoxParticles
 from emtomo.compute.refinement.reconstruct import reconstruct
 from emtomo.compute.rotations import random_rotations
 from emtomo.synthetic.subtomograms import simulate_subtomograms
@@ -27,7 +28,7 @@ def section(volume, coefficients, rotation):
 
 
 @pytest.mark.parametrize("n", [16, 17])
-def test_packing_holds_every_frequency_once(n):
+def test_coefficients_hold_every_frequency_once(n):
     coefficients = FourierCoefficients(n, n / 2)
     found = {tuple(k) for k in coefficients.k.astype(int).tolist()}
     assert len(found) == len(coefficients)
@@ -94,8 +95,8 @@ def test_the_likelihood_is_that_of_a_loop_in_float64(rng):
     model = section(volume, coefficients, rotation).astype(complex)
     exact = 0.0
     for k, d, w, s in zip(coefficients.k.astype(float), data, weight, model, strict=True):
-        apply_phase_shift = s * np.exp(-2j * np.pi * (k @ shift) / n)
-        exact += 2 * (np.conj(d) * apply_phase_shift).real - w * abs(apply_phase_shift) ** 2
+        shifted = s * np.exp(-2j * np.pi * (k @ shift) / n)
+        exact += 2 * (np.conj(d) * shifted).real - w * abs(shifted) ** 2
     table, here = np.empty((3, n + 1), np.complex64), np.empty(len(coefficients), np.complex64)
     fourier_cpu.phases(shift, n, n // 2, table)
     fourier_cpu.apply_phase_shift(coefficients.k, data, table, here)
@@ -122,7 +123,7 @@ def test_the_gradient_is_the_slope_of_the_likelihood(rng):
         table, here = np.empty((3, n + 1), np.complex64), np.empty(len(coefficients), np.complex64)
         fourier_cpu.phases(shift + p[3:], n, n // 2, table)
         fourier_cpu.apply_phase_shift(coefficients.k, data, table, here)
-        rotation = fourier_cpu.rotate(start, p[:3]).astype(np.float32)
+        rotation = rotate(start, p[:3]).astype(np.float32)
         return fourier_cpu.likelihood(reference, P, coefficients.k, here, weight, rotation, n, gradient, hessian)
 
     gradient, hessian = np.empty(6), np.empty((6, 6))
@@ -186,7 +187,7 @@ def test_premultiplied_and_squared_weights_are_the_same_measurement():
     def average(times, kind, premultiplied):
         made = [filtered(simulate(i), times) for i in range(20)]
         weight = ctf if kind == "ctf" else ctf**2
-        p = Particles(n, PIXEL, lambda i: made[i], [0] * 20, lambda k: weight, kind, premultiplied)
+        p = BoxParticles(n, PIXEL, lambda i: made[i], [0] * 20, lambda k: weight, kind, premultiplied)
         return reconstruct(p, poses).average
 
     def simulate(i):

@@ -6,14 +6,15 @@ from scipy.spatial.transform import Rotation
 
 from emtomo.compute.device import use_threads
 from emtomo.compute.fourier.shell_correlation import fourier_shell_correlation, shells_of
-from emtomo.compute.likelihood.pose_estimator import PartialSums
-from emtomo.compute.likelihood.views import Particles, Poses, assign_halves
+from emtomo.compute.likelihood.plan import PartialSums
+from emtomo.compute.likelihood.poses import Poses, assign_halves
+from emtomo.compute.likelihood.views import BoxParticles
 from emtomo.compute.refinement.alternative_settings import find_common_setting, other_settings, rotate_sums
 from emtomo.compute.refinement.half_alignment import align_half
 from emtomo.compute.refinement.options import RefineOptions
-from emtomo.compute.refinement.reconstruct import Inserted, sum_half_sets
+from emtomo.compute.refinement.reconstruct import InsertedSums, sum_half_sets
 from emtomo.compute.refinement.refine import Refinement
-from emtomo.compute.refinement.schedule import Progress, advance, shells_still_joined
+from emtomo.compute.refinement.schedule import Progress, advance, shells_to_share
 from emtomo.compute.rotations import angle_between
 from emtomo.compute.symmetry import symmetric_angle, symmetry_rotations
 from emtomo.errors import EmtomoError
@@ -70,12 +71,12 @@ def test_a_prior_holds_particles_back():
     volume = blobs(20)
     source, truth, _ = particles(volume, 16, 12.0)
     start = away(truth)
-    apply_phase_shift = []
+    moved = []
     for width in (0.0, 1.0):
         options = RefineOptions(**LOCAL, prior_width=width, max_iterations=2)
         poses = Refinement(source, start, volume, options).run().poses
-        apply_phase_shift.append(np.median(angle_between(poses.rotations, start.rotations)))
-    assert apply_phase_shift[1] < 0.5 * apply_phase_shift[0]
+        moved.append(np.median(angle_between(poses.rotations, start.rotations)))
+    assert moved[1] < 0.5 * moved[0]
 
 
 def test_global_refinement_needs_no_poses_and_no_grey_scale():
@@ -94,7 +95,7 @@ def test_global_refinement_needs_no_poses_and_no_grey_scale():
 def test_noise_shows_no_resolution_beyond_the_filter_of_the_reference():
     n = 28
     boxes = np.random.default_rng(0).normal(size=(40, n, n, n)).astype(np.float32)
-    source = Particles(n, PIXEL, lambda i: boxes[i], [0] * 40, lambda k: np.ones((n, n, n // 2 + 1)), "none")
+    source = BoxParticles(n, PIXEL, lambda i: boxes[i], [0] * 40, lambda k: np.ones((n, n, n // 2 + 1)), "none")
     start = Poses(np.repeat(np.eye(3)[None], 40, 0), np.zeros((40, 3)), assign_halves(40, 1))
     options = RefineOptions(initial_lowpass=60.0, mask_diameter=200.0, angular_step=10.0, max_iterations=4)
     result = Refinement(source, start, blobs(n), options).run()
@@ -131,7 +132,7 @@ def test_a_constant_and_a_factor_of_particles_change_nothing():
     volume = blobs(20)
     source, truth, boxes = particles(volume, 12, 1.0)
     changed = 7.0 * boxes[:] + np.arange(12)[:, None, None, None]
-    other = Particles(20, PIXEL, lambda i: changed[i], source.weight_key, source.weight, "wedge")
+    other = BoxParticles(20, PIXEL, lambda i: changed[i], source.weight_key, source.weight, "wedge")
     options = RefineOptions(**LOCAL, max_iterations=2)
     first, second = (Refinement(s, away(truth), volume, options).run() for s in (source, other))
     assert angle_between(first.poses.rotations, second.poses.rotations).max() < 0.2
@@ -183,10 +184,10 @@ def test_other_settings_map_the_group_onto_itself(symmetry):
 
 def test_what_halves_share_is_no_evidence_for_sharing_more():
     agree_on_shared = np.array([1, 1, 1, 1, 0.9, 0.3, 0.0, 0.0, 0.0])
-    assert shells_still_joined(4.0, agree_on_shared, 8.0) == 4.0
+    assert shells_to_share(4.0, agree_on_shared, 8.0) == 4.0
     agree_beyond = np.array([1, 1, 1, 1, 0.9, 0.9, 0.9, 0.8, 0.2])
-    assert shells_still_joined(4.0, agree_beyond, 8.0) == 7.0
-    assert shells_still_joined(4.0, agree_beyond, 6.0) == 6.0
+    assert shells_to_share(4.0, agree_beyond, 8.0) == 7.0
+    assert shells_to_share(4.0, agree_beyond, 6.0) == 6.0
 
 
 def test_inverted_contrast_is_said():
@@ -202,7 +203,7 @@ def test_identical_particles_and_particles_without_weights_do_no_harm():
     source, truth, boxes = particles(volume, 8, 1.0)
     no_particles = np.zeros((n, n, n // 2 + 1), np.float32)
     keys = [0, 0, 0, 0, 1, 1, 0, 0]
-    mixed = Particles(n, PIXEL, lambda i: boxes[0], keys, lambda k: no_particles if k else source.weight(0), "wedge")
+    mixed = BoxParticles(n, PIXEL, lambda i: boxes[0], keys, lambda k: no_particles if k else source.weight(0), "wedge")
     start = Poses(np.repeat(truth.rotations[:1], 8, 0), np.repeat(truth.shifts[:1], 8, 0), truth.half)
     result = Refinement(mixed, start, volume, RefineOptions(**LOCAL, max_iterations=2)).run()
     assert np.isfinite(result.average).all()
@@ -225,7 +226,7 @@ def test_bad_input_is_told_in_a_sentence():
     with pytest.raises(EmtomoError, match="Particle 3: .*NaN"):
         Refinement(source, truth, volume, RefineOptions(max_iterations=1)).run()
     with pytest.raises(EmtomoError, match="Weights must be one of"):
-        Particles(16, 1.0, lambda i: boxes[i], [0], lambda k: k, "squared")
+        BoxParticles(16, 1.0, lambda i: boxes[i], [0], lambda k: k, "squared")
 
 
 def test_halves_are_equal_kept_and_shared_by_duplicates():
@@ -259,6 +260,6 @@ def test_blocks_are_added_up_in_float64():
             PartialSums(large, no_particles, no_particles, {1: ()}),
             PartialSums(small, no_particles, no_particles, {2: ()}),
         ),
-        (Inserted(large), Inserted(small)),
+        (InsertedSums(large), InsertedSums(small)),
     ):
         assert (first.combine(second).sums == 1e8 + 1).all()

@@ -12,7 +12,7 @@ from emtomo.compute.matching.match import Matcher
 from emtomo.compute.matching.model import Model
 from emtomo.compute.matching.options import ScanOptions
 from emtomo.compute.matching.weighting import wedge_transfer
-from emtomo.compute.refinement.stochastic_gradient import SMALLEST, InitialModelOptions, StochasticModel
+from emtomo.compute.refinement.stochastic_gradient import SMALLEST_BOX, InitialModelOptions, StochasticModel
 from emtomo.errors import EmtomoError
 from tests.compute.refinement.data import PIXEL, blobs, particles
 
@@ -42,12 +42,12 @@ def test_a_model_grows_from_random_orientations(fourier):
     model = made.run()
     shell = int(32 * PIXEL / 60)
     assert against(model, TRUTH)[shell] > 0.8 > against(first, TRUTH)[shell]
-    chosen, poses = made.aligned()
+    chosen, poses = made.align_all()
     assert len(chosen) == 40 == made.touched.sum()
     # all particles are turned from their true orientations by the same rotation
     turn = Rotation.from_matrix(poses.rotations[chosen]).inv() * Rotation.from_matrix(POSES.rotations[chosen])
-    map_reduce = (turn * turn.mean().inv()).magnitude()
-    assert np.rad2deg(np.median(map_reduce)) < 12
+    spread = (turn * turn.mean().inv()).magnitude()
+    assert np.rad2deg(np.median(spread)) < 12
 
 
 def test_the_seed_decides_and_the_model_is_the_same_again():
@@ -61,7 +61,7 @@ def test_the_seed_decides_and_the_model_is_the_same_again():
 @pytest.mark.skipif(not cuda_available(), reason="no CUDA device and no simulator")
 def test_a_gpu_grows_the_same_model():
     # tiny: numba's simulator runs one thread after the other
-    source, poses, _ = particles(blobs(SMALLEST, count=4), 3, 0.3)
+    source, poses, _ = particles(blobs(SMALLEST_BOX, count=4), 3, 0.3)
     options = InitialModelOptions(filter_to=60.0, iterations=1, batches=1, batch_size=3, mask_diameter=90.0)
     here, there = (StochasticModel(source, poses, options, device=device) for device in ("cpu", "cuda"))
     start = here.half.reference.copy()
@@ -78,8 +78,8 @@ def test_symmetry_can_be_applied_from_the_beginning():
     model = StochasticModel(
         source, poses, InitialModelOptions(symmetry="C4", apply_symmetry=True, batches=8, **OPTIONS)
     ).run()
-    rotate = np.rot90(model[:, 1:, 1:], axes=(1, 2))
-    assert np.corrcoef(rotate.ravel(), model[:, 1:, 1:].ravel())[0, 1] > 0.98
+    rotated = np.rot90(model[:, 1:, 1:], axes=(1, 2))
+    assert np.corrcoef(rotated.ravel(), model[:, 1:, 1:].ravel())[0, 1] > 0.98
     assert against(model, truth)[5] > 0.7
 
 

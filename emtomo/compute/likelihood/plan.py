@@ -1,0 +1,136 @@
+"""What the particles of an iteration share, and what a block of them gives."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from emtomo.compute.fourier.coefficients import FourierCoefficients
+from emtomo.compute.likelihood.poses import Poses
+from emtomo.compute.likelihood.posterior import Pose, PoseGrid
+
+
+@dataclass(frozen=True)
+class PoseSearch:
+    """How poses are searched in one iteration.
+
+    Attributes
+    ----------
+    grid : PoseGrid
+    starts : int
+        Poses of the grid from which ascents begin.
+    stages : list of float
+        Shells of the ascents, rising to all that take part.
+    absolute : bool
+        The grid covers all orientations, whatever the particle's pose.
+    """
+
+    grid: PoseGrid
+    starts: int
+    stages: list[float]
+    absolute: bool
+
+
+@dataclass(frozen=True)
+class IterationPlan:
+    """What all particles of an iteration share.
+
+    Attributes
+    ----------
+    coefficients : FourierCoefficients
+        Frequencies of a view that are added to the volume.
+    radius : float
+        Shells in which poses are compared.
+    searches : tuple of PoseSearch
+        What :attr:`which` chooses from.
+    which : (n,) int array
+        Search of every particle.
+    start : Poses
+        The poses given at first, about which priors lie.
+    prior_angle, prior_shift : float
+        Standard deviations of the priors (degrees, voxels); 0 for none.
+    mask_radius : float
+        Voxels.
+    frame : dict
+        For each half the rotation and shift that bring its reference onto the first one.
+    group : (m, 3, 3) array
+        The symmetry's rotations.
+    device : str
+        cpu, cuda or cuda:N.
+    """
+
+    coefficients: FourierCoefficients
+    radius: float
+    searches: tuple[PoseSearch, ...]
+    which: np.ndarray
+    start: Poses
+    prior_angle: float
+    prior_shift: float
+    mask_radius: float
+    frame: dict[int, Pose]
+    group: np.ndarray
+    device: str = "cpu"
+
+
+@dataclass
+class HalfSet:
+    """One half set's reference and noise.
+
+    Attributes
+    ----------
+    reference : (n, n, n) array
+    noise : array
+        Variance of a frequency's noise, for every :attr:`FourierCoefficients.band`, one noise group after the other.
+    """
+
+    reference: np.ndarray
+    noise: np.ndarray
+
+
+@dataclass(frozen=True)
+class PoseEstimate:
+    """The best pose of a particle, in the first reference's frame, and how certain it is.
+
+    Attributes
+    ----------
+    rotation, shift : arrays
+    score : float
+        Log of the posterior's mass.
+    angle_spread, shift_spread : float
+        Standard deviations about and along any axis, degrees and voxels.
+    certainty : float
+        Mass of the mode.
+    """
+
+    rotation: np.ndarray
+    shift: np.ndarray
+    score: float
+    angle_spread: float
+    shift_spread: float
+    certainty: float
+
+
+@dataclass
+class PartialSums:
+    """What one block of particles gives.
+
+    Attributes
+    ----------
+    sums : array
+        See :func:`~emtomo.compute.fourier.reconstruction.empty_sums`.
+    residual, measured : arrays
+        Power that the reference does not explain, and weights, for every entry of the noise spectra.
+    estimates : dict
+        Of every particle by its number.
+    """
+
+    sums: Any
+    residual: np.ndarray
+    measured: np.ndarray
+    estimates: dict[int, PoseEstimate] = field(default_factory=dict)
+
+    def combine(self, other: "PartialSums") -> "PartialSums":
+        """Return what both blocks give together."""
+        sums = np.add(self.sums, other.sums, dtype=float)  # one block is few enough for float32, all are not
+        estimates = self.estimates | other.estimates
+        return PartialSums(sums, self.residual + other.residual, self.measured + other.measured, estimates)

@@ -1,0 +1,69 @@
+"""A refinement's state and metrics as named arrays, which a caller may keep, and back."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+
+import numpy as np
+
+from emtomo.compute.likelihood.plan import HalfSet
+from emtomo.compute.likelihood.poses import Poses
+from emtomo.compute.refinement.refine import Metrics, State
+from emtomo.compute.refinement.schedule import Progress
+from emtomo.errors import EmtomoError
+
+
+def pack_state(state: State, metrics: list[Metrics], stamp: str) -> dict[str, np.ndarray]:
+    """Return all that the next iteration needs, as arrays without objects.
+
+    Parameters
+    ----------
+    state : State
+    metrics : list of Metrics
+        Of all iterations so far.
+    stamp : str
+        What the state depends on: inputs and parameters.
+    """
+    arrays = {f"poses_{name}": value for name, value in vars(state.poses).items()}
+    for h, half in state.halves.items():
+        arrays |= {f"reference_{h}": half.reference, f"noise_{h}": half.noise}
+    record = {"stamp": stamp, "progress": asdict(state.progress), "metrics": [asdict(m) for m in metrics]}
+    return arrays | {"local": state.local, "record": np.array(json.dumps(record))}
+
+
+def stamp_of(arrays: Mapping[str, np.ndarray]) -> str:
+    """Return what a packed state depends on.
+
+    Raises
+    ------
+    EmtomoError
+        If the arrays are no packed state.
+    """
+    return str(_record(arrays)["stamp"])
+
+
+def unpack_state(arrays: Mapping[str, np.ndarray]) -> tuple[State, list[Metrics]]:
+    """Return the state and metrics that :func:`pack_state` packed.
+
+    Raises
+    ------
+    EmtomoError
+        If the arrays are no packed state.
+    """
+    record = _record(arrays)
+    try:
+        names = [name.removeprefix("poses_") for name in arrays if name.startswith("poses_")]
+        poses = Poses(**{name: arrays[f"poses_{name}"] for name in names})
+        halves = {h: HalfSet(arrays[f"reference_{h}"], arrays[f"noise_{h}"]) for h in (1, 2)}
+        state = State(poses, halves, Progress(**record["progress"]), arrays["local"])
+        return state, [Metrics(**m) for m in record["metrics"]]
+    except (KeyError, TypeError) as error:
+        raise EmtomoError(f"Not an iteration of this version's refinement: {error}.") from error
+
+
+def _record(arrays: Mapping[str, np.ndarray]) -> dict:
+    try:
+        record = json.loads(str(arrays["record"]))
+        return {name: record[name] for name in ("stamp", "progress", "metrics")}
+    except (KeyError, TypeError, ValueError) as error:
+        raise EmtomoError(f"Not an iteration of this version's refinement: {error}.") from error
