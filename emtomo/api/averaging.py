@@ -7,7 +7,8 @@ import numpy as np
 
 from emtomo.api.keywords import accept_options, merge_options
 from emtomo.compute.averaging import wedge_weights
-from emtomo.compute.likelihood.views import Particles, Poses, assign_halves
+from emtomo.compute.likelihood.poses import Poses, assign_halves
+from emtomo.compute.likelihood.views import BoxParticles
 from emtomo.compute.refinement.options import RefineOptions
 from emtomo.compute.refinement.reconstruct import Reconstruction
 from emtomo.compute.refinement.reconstruct import reconstruct as reconstruct_average
@@ -141,7 +142,7 @@ def _particles(
     weights: np.ndarray | None,
     weights_kind: str,
     premultiplied: bool,
-) -> Particles:
+) -> BoxParticles:
     """Return boxes and weights as the refinement reads them."""
     if np.ndim(boxes) != 4 or len(boxes) == 0 or len(set(np.shape(boxes)[1:])) != 1:
         raise EmtomoError(f"Boxes must be an array (m, n, n, n) of at least one cube, got {np.shape(boxes)}.")
@@ -158,7 +159,7 @@ def _particles(
         if np.shape(weights) != expected:
             raise EmtomoError(f"Weights of boxes of {n} voxels must have shape {expected}, got {np.shape(weights)}.")
     keys = list(range(m)) if each else [0] * m
-    return Particles(n, float(pixel_size), _Boxes(boxes), keys, _Weights(weights, each), kind, premultiplied)
+    return BoxParticles(n, float(pixel_size), _Boxes(boxes), keys, _Weights(weights, each), kind, premultiplied)
 
 
 class _Boxes:

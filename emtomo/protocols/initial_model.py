@@ -1,6 +1,6 @@
 """Protocol: an initial model from subtomograms alone."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -9,9 +9,8 @@ import pandas as pd
 from pyworkflow.protocol.params import Form, StringParam
 
 from emtomo.compute.device import check_device
-from emtomo.compute.fourier.resampling import resample
 from emtomo.compute.likelihood.poses import Poses
-from emtomo.compute.likelihood.views import BoxParticles
+from emtomo.compute.likelihood.shrinking import ShrunkParticles
 from emtomo.compute.refinement.stochastic_gradient import SMALLEST_BOX, InitialModelOptions, StochasticModel
 from emtomo.compute.symmetry import parse_symmetry
 from emtomo.engine.protocol import EmtomoProtocol
@@ -47,6 +46,7 @@ class InitialModel(EmtomoProtocol):
     _label = "initial model"
     _possibleOutputs = {"average": Average, "subtomograms": SetOfSubtomograms}
     OPTIONS = (InitialModelOptions, ShrinkOptions)
+    PIECES = True
 
     # --- form ---
 
@@ -103,21 +103,22 @@ class InitialModel(EmtomoProtocol):
                 volumes[name], change = resample_to_box(pointer.get(), n, pixel, name)
                 sentences.append(change)
         model = StochasticModel(
-            shrunk(particles_of(boxes, frame), factor),
+            ShrunkParticles(particles_of(boxes, frame), factor),
             poses,
             options,
             volumes.get("reference"),
-            np.clip(volumes["mask"], 0, 1) if "mask" in volumes else None,
+            volumes.get("mask"),
             self.device.get(),
+            self.map_reduce,
         )
         changes: list[dict[str, float]] = []
 
-        def told_of(done: int, total: int, change: float) -> None:
+        def keep_change(done: int, total: int, change: float) -> None:
             changes.append({"batch": done, "change": change})
             self._write_changes(changes)
             self.progress(done, total, f"batch {done} of {total}")
 
-        average = model.run(told_of)
+        average = model.run(keep_change)
         last = np.mean([row["change"] for row in changes[-options.batches :]])
         sentences.append(
             f"{int(model.touched.sum())} of {len(frame)} particles were in a batch; in the last iteration a batch "
@@ -159,24 +160,3 @@ class InitialModel(EmtomoProtocol):
             aligned.extend(with_poses(rows, kept, pixel).assign(half=rows["half"]))
             outputs["subtomograms"] = aligned
         self._register(self.input_subtomograms, **outputs)
-
-
-def shrunk(particles: BoxParticles, factor: int) -> BoxParticles:
-    """Return particles whose boxes are binned, about the same centre, by a factor that divides the box."""
-    if factor == 1:
-        return particles
-    n = particles.size // factor
-
-    def weight(key: object) -> np.ndarray:
-        full = np.fft.fftshift(particles.weight(key), axes=(0, 1))
-        low = particles.size // 2 - n // 2
-        part = full[low : low + n, low : low + n, : n // 2 + 1]
-        return np.fft.ifftshift(part, axes=(0, 1))
-
-    return replace(
-        particles,
-        size=n,
-        pixel_size=particles.pixel_size * factor,
-        box=lambda i: resample(particles.box(i), (n,) * 3, factor),
-        weight=weight,
-    )

@@ -11,12 +11,9 @@ from pyworkflow.protocol.params import Form, StringParam
 
 from emtomo.compute.device import check_device
 from emtomo.compute.fourier.shell_correlation import resolution_text
-from emtomo.compute.likelihood.plan import HalfSet
-from emtomo.compute.likelihood.poses import Poses
+from emtomo.compute.refinement.checkpoint import pack_state, stamp_of, unpack_state
 from emtomo.compute.refinement.options import RefineOptions
 from emtomo.compute.refinement.refine import Metrics, Refinement, Result, State
-from emtomo.compute.refinement.schedule import Progress
-from emtomo.compute.symmetrisation import symmetry_score
 from emtomo.compute.symmetry import parse_symmetry
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
@@ -27,7 +24,6 @@ from emtomo.objects.particle_source import particles_of
 from emtomo.objects.volume_arrays import resample_to_box, write_curves
 from emtomo.options import Param
 
-LOW_SYMMETRY = 0.5
 EXPECTED = 8  # iterations of a usual run, for the time left
 
 
@@ -87,7 +83,7 @@ class RefinePoses(EmtomoProtocol):
         if len(frame) < 2:
             errors.append(f"Refinement needs at least two particles, one in each half; there is {len(frame)}.")
         unknown = int(frame["r11"].isna().sum())
-        if unknown and options.angular_step <= options.local_from:
+        if unknown and options.needs_orientations:
             errors.append(
                 f"{unknown} of {len(frame)} subtomograms have no orientation: local searches start from one. Choose an "
                 f"initial angular sampling above {options.local_from:g}°."
@@ -118,26 +114,20 @@ class RefinePoses(EmtomoProtocol):
         mask = None
         if not self.input_mask.pointsNone():
             mask, remark = resample_to_box(self.input_mask.get(), n, size, "mask")
-            mask = np.clip(mask, 0, 1)
             sentences.append(remark)
-        score = symmetry_score(reference, options.symmetry)
-        if score < LOW_SYMMETRY:
-            sentences.append(
-                f"The reference hardly has the symmetry {options.symmetry}: shells correlate {score:.2f} with their "
-                "copies. Are its axes aligned (align-symmetry)?"
-            )
-        self.remark(*(s for s in sentences if s))
         particles, poses = particles_of(boxes, frame), poses_of(frame, size, options.seed)
         refinement = Refinement(particles, poses, reference, options, mask, self.device.get(), self.map_reduce)
+        self.remark(*(s for s in sentences if s), *refinement.remarks)
+        said = len(refinement.remarks)
         state, metrics = self._last_state(refinement)
-        while not state.progress.converged and state.progress.iteration < options.max_iterations - 1:
+        while not refinement.has_ended(state):
             done = state.progress.iteration
             state, one, *_ = refinement.step(state, self._counter(done, len(frame)))
             metrics.append(one)
             self._keep(state, metrics)
         result = refinement.finish(state, metrics)
         self._write_metrics(result.metrics)
-        self.remark(*result.remarks)
+        self.remark(*result.remarks[said:])
         self._output(boxes, frame, result, size)
 
     # --- helpers ---
@@ -198,15 +188,7 @@ class RefinePoses(EmtomoProtocol):
         path = self._state_path(state.progress.iteration)
         path.parent.mkdir(exist_ok=True)
         part = path.with_name("part_" + path.name)
-        arrays = {f"poses_{k}": v for k, v in vars(state.poses).items()}
-        for h, half in state.halves.items():
-            arrays |= {f"reference_{h}": half.reference, f"noise_{h}": half.noise}
-        record = {
-            "stamp": self._stamp(),
-            "progress": asdict(state.progress),
-            "metrics": [asdict(m) for m in metrics],
-        }
-        np.savez(part, local=state.local, record=np.array(json.dumps(record)), **arrays)
+        np.savez(part, **pack_state(state, metrics, self._stamp()))
         part.replace(path)
         self._write_metrics(metrics)
 
@@ -223,11 +205,6 @@ class RefinePoses(EmtomoProtocol):
         paths = [self._state_path(wanted)] if wanted else kept
         for path in paths:
             with np.load(path, allow_pickle=False) as data:
-                record = json.loads(str(data["record" if "record" in data else "told"]))  # told: of an older emtomo
-                if not wanted and record["stamp"] != self._stamp():
-                    continue
-                poses = Poses(**{k: data[f"poses_{k}"] for k in vars(refinement.start)})
-                halves = {h: HalfSet(data[f"reference_{h}"], data[f"noise_{h}"]) for h in (1, 2)}
-                state = State(poses, halves, Progress(**record["progress"]), data["local"])
-                return state, [Metrics(**m) for m in record["metrics"]]
+                if wanted or stamp_of(data) == self._stamp():
+                    return unpack_state(data)
         return refinement.begin(), []

@@ -143,6 +143,13 @@ def test_a_refinement_on_a_cluster_gives_the_same(bench):
     assert not here.out_of_date() and here.fingerprint()["parameters"] == away.fingerprint()["parameters"]
 
 
+def test_an_initial_model_on_a_cluster_gives_the_same(bench):
+    options = {"subtomograms": "boxes.subtomograms", "iterations": 1, "batches": 2, "batch_size": 4, "filter_to": 80}
+    here = bench.run("initial-model", "model here", **options)
+    away = bench.run("initial-model", "model away", **options, **TWO_WORKERS)
+    assert np.array_equal(voxels(here, "average.mrc"), voxels(away, "average.mrc"))
+
+
 def test_a_step_that_fails_on_a_worker_is_told_by_its_own_sentence(bench):
     run = bench.project.find("boxes")
     i = bench.add("apply-alignment", "broken", subtomograms="boxes.subtomograms", **TWO_WORKERS)
@@ -162,7 +169,11 @@ def test_steps_that_are_carried_out_elsewhere_are_named_and_exist():
     for cls in protocols_by_name().values():
         for name in cls.STEPS_APART:
             assert callable(getattr(cls, name)), (cls, name)
-    assert {n for n, c in protocols_by_name().items() if c.PIECES} == {"refine-poses", "reconstruct-average"}
+    assert {n for n, c in protocols_by_name().items() if c.PIECES} == {
+        "refine-poses",
+        "reconstruct-average",
+        "initial-model",
+    }
 
 
 def test_a_step_of_another_name_is_not_carried_out(bench):

@@ -64,7 +64,7 @@ def subtomogram(images, matrices, weights, k, keep):
         data = (np.fft.rfft2(image).ravel()[keep] * centre).astype(np.complex64)
         rotation = matrix.astype(np.float32)
         fourier_cpu.insert(k, np.float32(PAD), data, weight.astype(np.float32), rotation, np.float32(1), sums)
-    whole = Sums.of(N, N / 2, [sums]).completed()
+    whole = Sums.of(N, N / 2, [sums]).complete()
     one = np.ones_like(whole.weights)
     kernel = solve(Sums(N, N / 2, whole.weights.astype(complex), one))
     half = np.fft.rfftn(np.fft.ifftshift(kernel)).real.clip(0).astype(np.float32)

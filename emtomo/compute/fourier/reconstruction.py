@@ -42,7 +42,7 @@ class Sums:
             weights += part[..., 2]
         return cls(size, radius, data, weights)
 
-    def completed(self, symmetry: str = "C1") -> "Sums":
+    def complete(self, symmetry: str = "C1") -> "Sums":
         """Return the sums with both halves of the plane x = 0 added, and summed over the equivalents."""
         from emtomo.compute.kernels.fourier_cpu import symmetrise
 

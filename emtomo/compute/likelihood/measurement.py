@@ -74,7 +74,7 @@ def pack_weights(views: Views, i: int, source: ParticleSource, coefficients: Fou
         return None
     if views.weights is not None:
         return coefficients.pick(views.weights)
-    return coefficients.pick(source.shared_weights(source.weight_key(i))).astype(np.float32)[None]
+    return coefficients.pick(source.weights_of_key(source.weight_key(i))).astype(np.float32)[None]
 
 
 def centre_views(values: np.ndarray, views: Views, coefficients: FourierCoefficients) -> np.ndarray:

@@ -56,9 +56,9 @@ class ShrunkParticles(ParticleSource):
         """See :class:`ParticleSource`."""
         return self.source.weight_key(i)
 
-    def shared_weights(self, key: Hashable) -> np.ndarray:
+    def weights_of_key(self, key: Hashable) -> np.ndarray:
         """See :class:`ParticleSource`."""
-        return self._crop(self.source.shared_weights(key))
+        return self._crop(self.source.weights_of_key(key))
 
     def _crop(self, weights: np.ndarray) -> np.ndarray:
         """Return the low frequencies of weights in the order of ``rfftn``."""

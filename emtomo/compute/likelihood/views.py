@@ -95,7 +95,7 @@ class ParticleSource(ABC):
         """Return what the weights of particle `i` are known by where several particles share them, else None."""
         return None
 
-    def shared_weights(self, key: Hashable) -> np.ndarray:
+    def weights_of_key(self, key: Hashable) -> np.ndarray:
         """Return the weights known by a key, in the order of ``rfftn``."""
         raise KeyError(key)
 
@@ -182,7 +182,7 @@ class BoxParticles(ParticleSource):
         """See :class:`ParticleSource`."""
         return self.keys[i]
 
-    def shared_weights(self, key: Hashable) -> np.ndarray:
+    def weights_of_key(self, key: Hashable) -> np.ndarray:
         """See :class:`ParticleSource`."""
         return self.weight(key)
 

@@ -63,7 +63,7 @@ def unpack_state(arrays: Mapping[str, np.ndarray]) -> tuple[State, list[Metrics]
 
 def _record(arrays: Mapping[str, np.ndarray]) -> dict:
     try:
-        record = json.loads(str(arrays["record"]))
+        record = json.loads(str(arrays["record" if "record" in arrays else "told"]))  # told: of an older emtomo
         return {name: record[name] for name in ("stamp", "progress", "metrics")}
     except (KeyError, TypeError, ValueError) as error:
         raise EmtomoError(f"Not an iteration of this version's refinement: {error}.") from error

@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from emtomo.compute.fourier.filters import ball
 from emtomo.compute.kernels import fourier_cpu
 from emtomo.compute.likelihood.measurement import Measurement
 from emtomo.compute.likelihood.plan import HalfSet
-from emtomo.compute.likelihood.pose_estimator import PoseEstimator
+from emtomo.compute.likelihood.pose_estimator import EDGE, PoseEstimator
 from emtomo.compute.likelihood.poses import Poses
 from emtomo.compute.likelihood.views import ParticleSource
 
@@ -13,6 +14,13 @@ NOISE_SAMPLE = 400  # particles of a half set that the first noise spectrum is t
 SCALE_SAMPLE = 32  # particles of a half set that the grey scale is taken from
 MIN_FOR_INVERSION, INVERTED_SHARE = 5, 0.9  # particles, and their share, that show that contrast is inverted
 SILENT = 1e-4  # of the median power
+
+
+def reference_mask(size: int, radius: float, given: np.ndarray | None) -> np.ndarray:
+    """Return what a reference is multiplied with: the given mask within 0 to 1, else a ball of `radius` voxels."""
+    if given is not None:
+        return np.clip(given, 0, 1).astype(np.float32)
+    return ball(size, min(radius, size / 2 - EDGE), EDGE)
 
 
 def sample_evenly(members: np.ndarray, most: int) -> np.ndarray:

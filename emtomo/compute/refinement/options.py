@@ -102,6 +102,11 @@ class RefineOptions:
     ] = 20
     seed: Annotated[int, Param("Random seed", "The same seed gives the same halves and the same result.", ge=0)] = 1
 
+    @property
+    def needs_orientations(self) -> bool:
+        """Whether only the neighbourhood of given orientations is searched."""
+        return self.angular_step <= self.local_from
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReconstructOptions:

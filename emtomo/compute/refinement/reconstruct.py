@@ -99,7 +99,7 @@ def sum_half_sets(
 
     totals = map_reduce(insert_block, ReconstructionTask(source, poses, coefficients), blocks, on_progress)
     return {
-        h: Sums.of(size, coefficients.radius, [total.sums]).completed(symmetry)
+        h: Sums.of(size, coefficients.radius, [total.sums]).complete(symmetry)
         for h, total in zip(halves, totals, strict=True)
     }
 

@@ -23,7 +23,7 @@ from emtomo.compute.likelihood.views import ParticleSource
 from emtomo.compute.map_reduce import MapReduce, in_threads
 from emtomo.compute.refinement.alternative_settings import find_common_setting, rotate_sums
 from emtomo.compute.refinement.half_alignment import IDENTITY, align_half
-from emtomo.compute.refinement.initial import first_noise, flat_half, grey_scale, smooth_gaps
+from emtomo.compute.refinement.initial import first_noise, flat_half, grey_scale, reference_mask, smooth_gaps
 from emtomo.compute.refinement.iteration import IterationSums, create_estimator, run_iteration
 from emtomo.compute.refinement.options import RefineOptions
 from emtomo.compute.refinement.schedule import (
@@ -37,10 +37,13 @@ from emtomo.compute.refinement.schedule import (
     local_search,
     shells_to_share,
 )
+from emtomo.compute.symmetrisation import symmetry_score
 from emtomo.compute.symmetry import parse_symmetry, symmetric_angle, symmetry_rotations
 from emtomo.errors import EmtomoError
 
 FSC_THRESHOLD = 0.143
+LOW_SYMMETRY = 0.5  # mean shell correlation of a reference with its symmetric copies
+INVERTED = "The reference looks inverted against the particles"
 FIRST_SHELL = 4  # shells before it may be empty
 SETTING_ITERATIONS = 6  # iterations in which a half may still take another setting of the symmetry
 
@@ -149,11 +152,17 @@ class Refinement:
         self.group = symmetry_rotations(self.symmetry)
         diameter = options.mask_diameter or n * source.pixel_size
         self.mask_radius = min(diameter / 2 / source.pixel_size, n / 2)
-        self.mask = ball(n, min(self.mask_radius, n / 2 - EDGE), EDGE) if mask is None else np.asarray(mask, np.float32)
+        self.mask = reference_mask(n, self.mask_radius, mask)
         shells = n * source.pixel_size / max(options.initial_lowpass, 2 * source.pixel_size)
         self.first = remove_fine_detail(np.asarray(reference, np.float32) * self.mask, shells)
-        self.searches_all = options.angular_step > options.local_from
+        self.searches_all = not options.needs_orientations
         self.remarks: list[str] = []
+        score = symmetry_score(np.asarray(reference, np.float32), self.symmetry)
+        if score < LOW_SYMMETRY:
+            self.remarks.append(
+                f"The reference hardly has the symmetry {self.symmetry}: shells correlate {score:.2f} with their "
+                "copies. Are its axes aligned (align-symmetry)?"
+            )
         self._coefficients: dict[float, FourierCoefficients] = {}
 
     def coefficients(self, radius: float) -> FourierCoefficients:
@@ -180,10 +189,9 @@ class Refinement:
             half.noise = first_noise(create_estimator(p, half, plan), members, self.start)
             which = LOCAL if local.all() else GLOBAL
             scale, inverted = grey_scale(create_estimator(p, half, plan), members, self.start, which)
-            if inverted and not self.remarks:
+            if inverted and not any(INVERTED in remark for remark in self.remarks):
                 self.remarks.append(
-                    "The reference looks inverted against the particles: its best fit to nearly all of them has the "
-                    "opposite sign. Both must be white."
+                    f"{INVERTED}: its best fit to nearly all of them has the opposite sign. Both must be white."
                 )
             halves[h] = HalfSet(self.first * np.float32(scale), half.noise)
         return State(self.start.copy(), halves, progress, local)
@@ -229,7 +237,7 @@ class Refinement:
             }
         plan = self._plan(state.progress, state.local, coefficients, frame)
         poses, totals = run_iteration(p, state.halves, state.poses, plan, progress, self.map_reduce)
-        sums = {h: total.sums.completed(self.symmetry) for h, total in totals.items()}
+        sums = {h: total.sums.complete(self.symmetry) for h, total in totals.items()}
         if (
             state.progress.iteration < SETTING_ITERATIONS
             and (setting := find_common_setting(sums, self.mask, self.symmetry)) is not None
@@ -303,6 +311,10 @@ class Refinement:
             halves[h] = HalfSet(reference, smooth_gaps(noise, noise))
         return halves
 
+    def has_ended(self, state: State) -> bool:
+        """Return whether only :meth:`finish` is left, the last of at most `max_iterations` iterations."""
+        return state.progress.converged or state.progress.iteration >= self.options.max_iterations - 1
+
     def finish(self, state: State, metrics: list[Metrics]) -> Result:
         """Run the last iteration with all frequencies and return half maps, average and resolution."""
         n = self.source.size
@@ -323,7 +335,7 @@ class Refinement:
     def run(self, on_progress: Callable[[State, Metrics], None] = lambda state, metrics: None) -> Result:
         """Iterate until nothing changes any more; the last of at most `max_iterations` takes all frequencies."""
         state, metrics = self.begin(), []
-        while not state.progress.converged and state.progress.iteration < self.options.max_iterations - 1:
+        while not self.has_ended(state):
             state, one, *_ = self.step(state)
             metrics.append(one)
             on_progress(state, one)

@@ -7,14 +7,13 @@ from typing import Annotated
 import numpy as np
 
 from emtomo.compute.device import check_device
-from emtomo.compute.fourier.filters import ball, lowpass_curve, radial_filter
+from emtomo.compute.fourier.filters import lowpass_curve, radial_filter
 from emtomo.compute.fourier.reconstruction import Sums, solve
 from emtomo.compute.likelihood.plan import HalfSet, IterationPlan
-from emtomo.compute.likelihood.pose_estimator import EDGE
 from emtomo.compute.likelihood.poses import Poses
 from emtomo.compute.likelihood.views import ParticleSource
 from emtomo.compute.map_reduce import MapReduce, in_threads
-from emtomo.compute.refinement.initial import first_noise, flat_half, grey_scale, smooth_gaps
+from emtomo.compute.refinement.initial import first_noise, flat_half, grey_scale, reference_mask, smooth_gaps
 from emtomo.compute.refinement.iteration import create_estimator, run_iteration
 from emtomo.compute.refinement.options import SYMMETRY, RefineOptions
 from emtomo.compute.refinement.reconstruct import sum_half_sets
@@ -123,7 +122,7 @@ class StochasticModel:
         self.start = Poses(np.tile(np.eye(3), (count, 1, 1)), poses.shifts.copy(), np.zeros(count, int))
         diameter = options.mask_diameter or n * pixel
         self.mask_radius = min(diameter / 2 / pixel, n / 2)
-        self.mask = ball(n, min(self.mask_radius, n / 2 - EDGE), EDGE) if mask is None else np.asarray(mask, np.float32)
+        self.mask = reference_mask(n, self.mask_radius, mask)
         self.shell = float(np.clip(n * pixel / options.filter_to, 3.0, n / 2 - SHELLS_BEYOND_FILTER))
         self.radius = min(self.shell + SHELLS_BEYOND_FILTER, n / 2)
         self.coefficients = source.coefficients(float(np.ceil(self.radius)))
@@ -210,13 +209,13 @@ class StochasticModel:
         """Return the model after a batch."""
         if not self.options.fourier:
             rate = self.options.learning_rate
-            return (1 - rate) * self.half.reference + rate * solve_damped(sums.completed(self.symmetry))
+            return (1 - rate) * self.half.reference + rate * solve_damped(sums.complete(self.symmetry))
         if self.sums is not None:
             new, old = max(self.options.learning_rate, 1 / (self.steps + 1)), self.sums
             data = (1 - new) * old.data + new * sums.data
             sums = Sums(sums.size, sums.radius, data, (1 - new) * old.weights + new * sums.weights)
         self.sums = sums
-        return solve_damped(sums.completed(self.symmetry))
+        return solve_damped(sums.complete(self.symmetry))
 
     def _update_noise(self, residual: np.ndarray, measured: np.ndarray) -> np.ndarray:
         """Return the noise after a batch left so much unexplained."""

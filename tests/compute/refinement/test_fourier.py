@@ -200,5 +200,5 @@ def test_premultiplied_and_squared_weights_are_the_same_measurement():
 
 
 def test_empty_weights_give_an_empty_volume():
-    sums = Sums.of(16, 8.0, [empty_sums(8.0)]).completed("C2")
+    sums = Sums.of(16, 8.0, [empty_sums(8.0)]).complete("C2")
     assert np.abs(solve(sums)).max() < 1e-6
