@@ -15,7 +15,7 @@ from emtomo.compute.fourier.padded_reference import PAD, transform_padded
 from emtomo.compute.fourier.reconstruction import empty_sums
 from emtomo.compute.kernels import fourier_cpu
 from emtomo.compute.likelihood.poses import Poses, assign_halves
-from emtomo.compute.likelihood.posterior import Prior, initial_poses
+from emtomo.compute.likelihood.posterior import Prior, best_shifts, separate_maxima
 from emtomo.compute.likelihood.views import BoxParticles
 from emtomo.compute.refinement.options import RefineOptions
 from emtomo.compute.refinement.refine import Refinement
@@ -59,21 +59,26 @@ def kernels(radius: float, n: int) -> None:
 def exhaustive() -> None:
     """Print what the search over all orientations takes beside the bare matrix product of its size."""
     n, options = 32, RefineOptions(mask_diameter=200.0)
-    coefficients = FourierCoefficients(n, 16.0)
-    search = global_search(options, Progress(0, 11.0, 14.0, 5.0), coefficients, 10.0)
-    grid = search.grid
+    source = BoxParticles(n, 10.0, lambda i: np.zeros((n, n, n)), [0], lambda key: np.zeros(0))
+    coefficients = source.coefficients(16.0)
+    search = global_search(options, Progress(0, 11.0, 14.0, 5.0), source, coefficients, 10.0)
+    grid, chosen = search.grid, coefficients.within(search.grid.radius)
     reference = transform_padded(volume(n), 11.0)
     sections = np.empty((len(grid.rotations), 2 * len(grid.k)), np.float32)
     fourier_cpu.sections_parallel(reference, P, grid.k, grid.rotations.astype(np.float32), sections)
-    shared = type(grid)(**{**vars(grid), "sections": sections})
-    data, weight = np.ones(len(coefficients), np.complex64), np.ones(len(coefficients), np.float32)
-    prior, norms = Prior(np.eye(3), np.zeros(3), 0.0, 0.04), np.ones(len(sections), np.float32)
+    data, moved = np.ones((1, len(coefficients)), np.complex64), np.empty((1, len(chosen)), np.complex64)
+    prior, norms = Prior(np.eye(3), np.zeros(3), 0.0, 0.04), np.ones((1, len(sections)), np.float32)
     columns = np.ones((len(grid.shifts), sections.shape[1]), np.float32)
+    penalty = (0.02 * (grid.shifts**2).sum(axis=1)).astype(np.float32)[None]
+
+    def one_particle() -> None:
+        fourier_cpu.shift_views(grid.k, np.ascontiguousarray(data[:, chosen]), np.zeros((1, 3)), n, moved)
+        height, best = best_shifts(sections[None], norms, grid.phases, moved, penalty)
+        separate_maxima(height[0], grid.rotations, grid.shifts[best[0]], prior, grid.angle_step, search.starts)
+
     with threadpool_limits(1, "blas"):
         bare, _ = seconds(lambda: sections @ columns.T)
-        whole, _ = seconds(
-            lambda: initial_poses(shared, reference, data, weight, np.eye(3), np.zeros(3), prior, n, 12, norms)
-        )
+        whole, _ = seconds(one_particle)
         big = np.ones((2048, 2048), np.float32)
         peak, _ = seconds(lambda: big @ big)
     work = 2.0 * sections.size * len(grid.shifts)
