@@ -132,7 +132,7 @@ def test_a_constant_and_a_factor_of_particles_change_nothing():
     volume = blobs(20)
     source, truth, boxes = particles(volume, 12, 1.0)
     changed = 7.0 * boxes[:] + np.arange(12)[:, None, None, None]
-    other = BoxParticles(20, PIXEL, lambda i: changed[i], source.weight_key, source.weight, "wedge")
+    other = BoxParticles(20, PIXEL, lambda i: changed[i], source.keys, source.weight, "wedge")
     options = RefineOptions(**LOCAL, max_iterations=2)
     first, second = (Refinement(s, away(truth), volume, options).run() for s in (source, other))
     assert angle_between(first.poses.rotations, second.poses.rotations).max() < 0.2
