@@ -135,7 +135,7 @@ def test_a_set_of_boxes_is_read_as_it_is(bench, data):
     source = particles_of(boxes, frame)
     stored = mrc.read_volume(folder / "boxes.mrc").reshape(COUNT, N, N, N)
     assert np.array_equal(source.box(5), stored[5])
-    assert np.allclose(source.weight(source.weight_key[0]), wedge(N), atol=1e-6)
+    assert np.allclose(source.weight(source.keys[0]), wedge(N), atol=1e-6)
 
 
 def test_a_reference_of_another_size_is_fitted_and_said(bench, data, tmp_path):

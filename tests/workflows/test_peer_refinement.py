@@ -194,7 +194,7 @@ def test_relion_refines_the_particles_that_we_write(exported):
 
 def test_particles_without_ctf_are_taken_as_measured_everywhere(exported):
     folder, source, poses = exported
-    whole = BoxParticles(N, PIXEL, source.box, source.weight_key, source.weight, "none")
+    whole = BoxParticles(N, PIXEL, source.box, source.keys, source.weight, "none")
     relion("relion_reconstruct --i particles.star --o plain.mrc --3d_rot", folder)
     theirs = mrc.read_volume(folder / "plain.mrc")
     inside = ball(N, N / 2 - 4, 3)
