@@ -58,9 +58,9 @@ def test_the_seed_decides_and_the_model_is_the_same_again():
 
 
 @pytest.mark.cuda
+@pytest.mark.slow  # numba's simulator runs one thread after the other
 @pytest.mark.skipif(not cuda_available(), reason="no CUDA device and no simulator")
 def test_a_gpu_grows_the_same_model():
-    # tiny: numba's simulator runs one thread after the other
     source, poses, _ = particles(blobs(SMALLEST_BOX, count=4), 2, 0.3)
     options = InitialModelOptions(filter_to=60.0, iterations=1, batches=1, batch_size=2, mask_diameter=90.0)
     here, there = (StochasticModel(source, poses, options, device=device) for device in ("cpu", "cuda"))
