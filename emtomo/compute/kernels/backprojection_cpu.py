@@ -151,3 +151,28 @@ def sample_spline(coefficients, nodes, step, out):
                 + h2 * (w0 * r2[p - 1] + w1 * r2[p] + w2 * r2[p + 1] + w3 * r2[p + 2])
                 + h3 * (w0 * r3[p - 1] + w1 * r3[p] + w2 * r3[p + 1] + w3 * r3[p + 2])
             )
+
+
+@njit(cache=True, fastmath=True)
+def _look_up(table, at):
+    """Return a table's value between its entries, the last one beyond its end."""
+    i = int(at)
+    if i >= len(table) - 1:
+        return table[len(table) - 1]
+    return table[i] + (at - F(i)) * (table[i + 1] - table[i])
+
+
+@njit(parallel=True, cache=True, fastmath=True)
+def weigh_spectrum(values, kx, ky, directions, radial, directional, steps, out):
+    """Fill `out` with a spectrum times weights by radius and by the distances along two directions.
+
+    `directions` (2, 2) float32 are unit vectors x, y; `radial` (n) and `directional` (2, n) float32 tables, whose
+    entries lie `steps` (1/Å: radial, directional) apart.
+    """
+    for row in prange(values.shape[0]):
+        for column in range(values.shape[1]):
+            x, y = kx[column], ky[row]
+            w = _look_up(radial, np.sqrt(x * x + y * y) / steps[0])
+            for d in range(2):
+                w *= _look_up(directional[d], abs(x * directions[d, 0] + y * directions[d, 1]) / steps[1])
+            out[row, column] = values[row, column] * w

@@ -208,14 +208,14 @@ def sample_grid(spectrum: Spectrum, pixel_size: float) -> tuple[tuple[int, int],
 
 
 def filter_image(
-    spectrum: Spectrum, weights: np.ndarray, shape: tuple[int, int], *, spline: bool = False
+    spectrum: Spectrum, weights: np.ndarray | float, shape: tuple[int, int], *, spline: bool = False
 ) -> np.ndarray:
     """Return a filtered image at another sampling, or the coefficients of the cubic B-spline through it.
 
     Parameters
     ----------
     spectrum : Spectrum
-    weights : array
+    weights : array or float
         Broadcast against the spectrum's values.
     shape : (2,) tuple
         Rows and columns, both even, of :func:`sample_grid`.
@@ -236,9 +236,9 @@ def filter_image(
     out = np.zeros((rows, columns // 2 + 1), np.complex64)
     have_rows, have_columns = spectrum.values.shape
     half, most = min(rows, have_rows) // 2, min(columns // 2, have_columns - 1)
-    filtered = spectrum.values * weights
-    out[:half, :most] = filtered[:half, :most]
-    out[rows - half + 1 :, :most] = filtered[have_rows - half + 1 :, :most]
+    weights = np.broadcast_to(weights, spectrum.values.shape)
+    for to, here in ((slice(half), slice(half)), (slice(rows - half + 1, None), slice(have_rows - half + 1, None))):
+        np.multiply(spectrum.values[here, :most], weights[here, :most], out=out[to, :most], casting="same_kind")
     factor = rows * columns / (spectrum.shape[0] * spectrum.shape[1])
     out *= np.float32(factor)
     if spline:

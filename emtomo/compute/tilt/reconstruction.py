@@ -1,7 +1,7 @@
 """Tomograms from tilt series: weighted back-projection and SIRT, with dose and CTF, streamed tilt by tilt."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
@@ -20,6 +20,7 @@ from emtomo.errors import EmtomoError
 from emtomo.options import Param, check_options
 
 IMAGE_BYTES = 2**30  # of filtered images that are back-projected together
+TABLE = 1024  # entries of a table of weights
 NODES = 4  # samples between the nodes at which places in the images are worked out
 NO_CTF, PHASE_FLIP, FULL_CTF = "none", "phase_flip", "full"
 
@@ -280,42 +281,40 @@ class FilteredSeries:
         size = (self.columns, self.grid.shape[1]) if self.aligned else self.shape
         out = np.zeros((len(tilts), slabs, *size), np.float32)
         for place, t in enumerate(tilts):
-            spectrum = self._spectrum(int(t))
-            weights = self._weights(spectrum, int(t))
+            spectrum = self._weigh(self._spectrum(int(t)), int(t))
             for k in range(int(self.heights.count[t])):
-                self._sample(spectrum, weights * self._ctf(spectrum, int(t), k), int(t), out[place, k])
+                self._sample(spectrum, self._ctf(spectrum, int(t), k), int(t), out[place, k])
         return out
 
     def _spectrum(self, t: int) -> filtering.Spectrum:
         return filtering.transform_image(self.images(t), self.geometry.pixel_size, t, normalise=self.options.normalise)
 
-    def _weights(self, spectrum: filtering.Spectrum, t: int) -> np.ndarray:
-        """Return what weighs a spectrum whatever the height: ramp, window, low-pass, dose."""
-        options, nyquist = self.options, 0.5 / self.grid.pixel_size
-        across = np.abs(spectrum.kx * self.across[t, 0] + spectrum.ky * self.across[t, 1]).astype(np.float32)
-        radius = np.sqrt(spectrum.kx**2 + spectrum.ky**2).astype(np.float32) / np.float32(nyquist)
-        weights = np.clip((1 - radius) / filtering.EDGE + 0.5, 0, 1)
-        cycles = across * self.grid.pixel_size
-        weights *= filtering.window_weights(radius, options.window)
-        if self.ramp:
-            depth = float(self.grid.depth or self.grid.shape[0])
-            weights *= filtering.ramp_weights(cycles, self.angles, t, depth, options.weighting)
-            if options.sirt_like:
-                weights *= filtering.sirt_like_weights(cycles, options.sirt_like, depth)
-            weights *= self._interpolation(spectrum, across, t)
-        if options.dose_weights:
-            frequency = np.linspace(0, 1.05 * nyquist, 512)
-            left = self.geometry.take(np.array([t])).weights(frequency)[0] / self.geometry.scale[t]
-            weights *= np.interp(radius * nyquist, frequency, left)
-        return weights.astype(np.float32)
+    def _weigh(self, spectrum: filtering.Spectrum, t: int) -> filtering.Spectrum:
+        """Return a spectrum with what weighs it whatever the height: ramp, window, low-pass, dose."""
+        from emtomo.compute.kernels.backprojection_cpu import weigh_spectrum
 
-    def _interpolation(self, spectrum: filtering.Spectrum, across: np.ndarray, t: int) -> np.ndarray:
-        """Return what makes good for the linear interpolation between columns (or pixels), which weakens the finest."""
-        out = 1 / np.sinc(np.minimum(across * self.sample, 0.5)) ** 2
-        if not self.aligned:
-            along = np.abs(spectrum.kx * self.along[t, 0] + spectrum.ky * self.along[t, 1])
-            out /= np.sinc(np.minimum(along * self.sample, 0.5)) ** 2
-        return out
+        options, nyquist = self.options, 0.5 / self.grid.pixel_size
+        frequency = np.linspace(0, nyquist * (1 + filtering.EDGE), TABLE)
+        radial = np.clip((1 - frequency / nyquist) / filtering.EDGE + 0.5, 0, 1)
+        radial *= filtering.window_weights(frequency / nyquist, options.window)
+        if options.dose_weights:
+            radial *= self.geometry.take(np.array([t])).weights(frequency)[0] / self.geometry.scale[t]
+        directional = np.ones((2, TABLE))
+        if self.ramp:
+            cycles, depth = frequency * self.grid.pixel_size, float(self.grid.depth or self.grid.shape[0])
+            directional[0] = filtering.ramp_weights(cycles, self.angles, t, depth, options.weighting)
+            if options.sirt_like:
+                directional[0] *= filtering.sirt_like_weights(cycles, options.sirt_like, depth)
+            # linear interpolation between columns (or pixels) weakens the finest
+            interpolation = np.sinc(np.minimum(frequency * self.sample, 0.5)) ** 2
+            directional[: 1 if self.aligned else 2] /= interpolation
+        step = np.full(2, frequency[1], np.float32)
+        tables = radial.astype(np.float32), directional.astype(np.float32)
+        directions = np.stack([self.across[t], self.along[t]]).astype(np.float32)
+        kx, ky = spectrum.kx[0].astype(np.float32), spectrum.ky[:, 0].astype(np.float32)
+        out = np.empty_like(spectrum.values)
+        weigh_spectrum(spectrum.values, kx, ky, directions, *tables, step, out)
+        return replace(spectrum, values=out)
 
     def _ctf(self, spectrum: filtering.Spectrum, t: int, k: int) -> np.ndarray | float:
         """Return what corrects the CTF of a slab; the particles stay as dark as they are in the images."""
@@ -333,7 +332,7 @@ class FilteredSeries:
         floor = filtering.SNR_FLOOR * float(power[1:].mean())
         return values / (np.interp(radius, frequency, power) + floor).astype(np.float32)
 
-    def _sample(self, spectrum: filtering.Spectrum, weights: np.ndarray, t: int, out: np.ndarray) -> None:
+    def _sample(self, spectrum: filtering.Spectrum, weights: np.ndarray | float, t: int, out: np.ndarray) -> None:
         """Fill `out` with the filtered image, sampled across and along the tilt axis where aligned."""
         if not self.aligned:
             out[...] = filtering.filter_image(spectrum, weights, self.shape)
