@@ -18,7 +18,6 @@ from emtomo.engine.identity import stored_path
 from emtomo.engine.parameters import INTERNAL, attribute_name, protocol_named
 from emtomo.engine.project import EmtomoProject, clear_messages
 from emtomo.errors import FormatError, ProjectError, one_line
-from emtomo.io.text import read_text
 
 SUFFIX = ".json.template"
 _VARIABLE = re.compile(r"~([^|~]*)\|([^|~]*)\|([0-6])\|([^|~]+)~")
@@ -94,6 +93,8 @@ def read_template(name: str | Path) -> Template:
         path = known[str(name)]
     elif not path.is_file():
         raise ProjectError(f"There is no template {name!s}; shipped ones: {', '.join(known)}.")
+    from emtomo.io.text import read_text
+
     lines = read_text(path).split("\n")
     first = next((k for k, line in enumerate(lines) if line.strip().startswith("[")), None)
     if first is None:
