@@ -55,10 +55,12 @@ def _open_hdf(path: str | Path) -> Iterator[Any]:
         with h5py.File(path, "r") as file:
             check_links(path, file)
             yield file
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, MemoryError) as error:
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, MemoryError, SystemError) as error:
         if isinstance(error, FormatError):
             raise
-        raise FormatError(path, f"not an HDF5 file that can be read: {str(error)[:100]}.") from None
+        # an error within a visit of h5py's becomes a SystemError, which says less
+        reason = str(error.__cause__ or error)[:100]
+        raise FormatError(path, f"not an HDF5 file that can be read: {reason}.") from None
 
 
 def _datasets(path: str | Path, file: Any, index: int | None) -> tuple[list[Any], float]:
