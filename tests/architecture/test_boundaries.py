@@ -32,7 +32,7 @@ def test_importing_emtomo_loads_no_engine():
 
 
 def test_the_command_line_starts_without_what_takes_long_to_load():
-    """Tables, kernels, clusters and terminal colours are loaded by what uses them: 0.3 s of processor time are saved."""
+    """Tables, kernels, clusters and terminal colours are loaded by what uses them."""
     code = (
         "import emtomo.cli, sys\n"
         "bad = [m for m in ('pandas', 'numba', 'scipy', 'dask', 'distributed', 'rich.progress') if m in sys.modules]\n"
