@@ -237,7 +237,7 @@ class GraphView(ttk.Frame):
         c.itemconfigure(f"bar{i}", fill=colour)
         message = run.status_line if len(run.status_line) < 36 else run.status_line[:35] + "…"
         c.itemconfigure(f"status{i}", text=message, fill=theme.blend(colour, theme.colour("fg"), 0.35))
-        result, room = run.result_line, 31 - len(run.card_button)
+        result, room = run.result_line, 26 - len(run.card_button)
         c.itemconfigure(f"result{i}", text=result if len(result) <= room else result[: room - 1] + "…")
         c.itemconfigure(f"button{i}", text=run.card_button)
         x, y = self.places[i]

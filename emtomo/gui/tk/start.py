@@ -1,15 +1,19 @@
 """Which project? The ones opened last, another, or a new one."""
 
+import subprocess
 from pathlib import Path
 
 import ttkbootstrap as ttk
 
 from emtomo.engine.project import EmtomoProject
+from emtomo.gui.core.recent import demo_command, describe_project
 from emtomo.gui.core.settings import Settings
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.app import App
 from emtomo.gui.tk.dialogs import choose_file
 from emtomo.gui.tk.window import busy_label
+
+DEMO_LOOK = 200  # ms between two looks whether the demo has begun
 
 
 class StartWindow(App):
@@ -18,7 +22,8 @@ class StartWindow(App):
     def __init__(self, settings: Settings | None = None, factor: float | None = None) -> None:
         super().__init__("emtomo", settings, factor)
         self.chosen: Path | None = None
-        self.geometry(f"{theme.px(self, 620)}x{theme.px(self, 420)}")
+        self._demo: subprocess.Popen[bytes] | None = None
+        self.geometry(f"{theme.px(self, 760)}x{theme.px(self, 420)}")
         pad = theme.px(self, theme.PAD)
         body = ttk.Frame(self, padding=2 * pad)
         body.pack(fill="both", expand=True)
@@ -26,20 +31,24 @@ class StartWindow(App):
         busy_label(body, "From tomograms to oriented particles, their average and an honest resolution.").pack(
             anchor="w", pady=(0, pad)
         )
-        self.tree = ttk.Treeview(body, columns=("where",), show="tree headings", selectmode="browse", height=8)
+        self.tree = ttk.Treeview(
+            body, columns=("runs", "changed", "where"), show="tree headings", selectmode="browse", height=8
+        )
         self.tree.heading("#0", text="Project", anchor="w")
-        self.tree.heading("where", text="Folder", anchor="w")
+        for name, heading, width in (("runs", "Runs", 60), ("changed", "Last change", 140), ("where", "Folder", 340)):
+            self.tree.heading(name, text=heading, anchor="w")
+            self.tree.column(name, width=theme.px(self, width), anchor="w", stretch=name == "where")
         self.tree.column("#0", width=theme.px(self, 170))
-        self.tree.column("where", width=theme.px(self, 380))
         self.tree.pack(fill="both", expand=True)
         for path in self.settings.recent():
-            self.tree.insert("", "end", iid=path, text=Path(path).name, values=(path,))
+            self.tree.insert("", "end", iid=path, text=Path(path).name, values=(*describe_project(Path(path)), path))
         row = ttk.Frame(body)
         row.pack(fill="x", pady=(pad, 0))
         self.message = ttk.Label(row, text="", bootstyle="danger")
         self.message.pack(side="left", fill="x", expand=True)
         self.buttons = {}
         for name, text, style, call in (
+            ("demo", "Try the demo …", "info-outline", self.demo),
             ("new", "New project …", "success", self.new),
             ("other", "Open …", "secondary-outline", self.other),
             ("open", "Open", "primary", self.open_selected),
@@ -72,6 +81,33 @@ class StartWindow(App):
         path = choose_file(self, "Open a project", folder=True)
         if path is not None:
             self.take(path, new=False)
+
+    def demo(self) -> None:
+        """Ask for a folder and let the demonstration run in it."""
+        path = choose_file(self, "Name a folder for the demo", save="emtomo-demo")
+        if path is not None:
+            self.start_demo(path)
+
+    def start_demo(self, path: Path) -> None:
+        """Start the demonstration in a process of its own, and open its project once it is there."""
+        if path.exists():
+            self.message.configure(text=f"{path} exists already; the demo needs a new folder.")
+            return
+        self.message.configure(text="Starting the demo …", bootstyle="default")
+        self._demo = subprocess.Popen(
+            demo_command(path), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )  # fmt: skip
+        self.after(DEMO_LOOK, lambda: self._follow_demo(path))
+
+    def _follow_demo(self, path: Path) -> None:
+        if (path / "settings.sqlite").exists():  # the last that a new project writes
+            self.chosen = path
+            self.destroy()
+        elif self._demo is not None and self._demo.poll() not in (None, 0):
+            self.message.configure(text="The demo could not be started: try emtomo demo.", bootstyle="danger")
+        else:
+            self.after(DEMO_LOOK, lambda: self._follow_demo(path))
 
     def take(self, path: Path, *, new: bool) -> None:
         """Open a project, or make one; a path that cannot be one is refused with a sentence."""

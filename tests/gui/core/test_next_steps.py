@@ -4,6 +4,7 @@ import pytest
 
 from emtomo.gui.core.next_steps import next_protocols, takes
 from emtomo.gui.core.picking import PickingSession
+from emtomo.gui.core.recent import demo_command, describe_project
 from emtomo.gui.core.runs import Output, Run
 from emtomo.gui.core.unregistered import count_unregistered
 
@@ -73,3 +74,13 @@ def test_picks_that_wait_are_counted_without_touching_the_journals(tmp_path):
     assert count_unregistered(tmp_path, 5, "models") == 1 and path.read_bytes() == before
     (tmp_path / "Picking" / "5" / "bad.jsonl").write_text("rubbish\n")
     assert count_unregistered(tmp_path, 5, "models") == 1
+
+
+def test_recent_projects_say_their_runs_and_their_last_change(tmp_path):
+    assert describe_project(tmp_path / "gone") == ("", "")
+    (tmp_path / "Runs" / "000002_A").mkdir(parents=True)
+    (tmp_path / "Runs" / "000007_B").mkdir()
+    (tmp_path / "project.sqlite").write_text("")
+    runs, changed = describe_project(tmp_path)
+    assert runs == "2" and len(changed) == 16
+    assert demo_command(tmp_path / "a b")[1:] == ["-m", "emtomo", "demo", "--project", str(tmp_path / "a b")]
