@@ -1,26 +1,41 @@
-"""The ``emtomo`` command: thin verbs over engine, io and viewers.
+"""The ``emtomo`` command: thin commands over engine, io and viewers.
 
 Exit status: 0 done, 1 a run failed, 2 bad usage. Messages go to stderr, results to stdout.
 """
 
 import sys
+from typing import Annotated
 
 import typer
 
-import emtomo.engine  # noqa: F401  the environment must be prepared before pyworkflow is imported
-from emtomo.cli import demo, doctor, files, protocols, results, runs, windows
+import emtomo.engine
+from emtomo.cli import demo, doctor, files, logs, manage, protocols, results, runs, windows
 from emtomo.errors import EmtomoError, one_line
 
 app = typer.Typer(
     name="emtomo",
     help="From tomograms to oriented particles and their average.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (demo, runs, protocols, files, results, windows, doctor):
+for module in (demo, runs, manage, logs, protocols, files, results, windows, doctor):
     module.add_to(app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"emtomo {emtomo.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """From tomograms to oriented particles and their average."""
 
 
 def main() -> None:

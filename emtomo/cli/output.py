@@ -1,7 +1,9 @@
 """What the command line writes: results to stdout, messages and progress to stderr."""
 
+import contextlib
 import functools
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -41,6 +43,44 @@ def say(text: str) -> None:
     messages().print(plain_text(text))
 
 
+def duration(seconds: float) -> str:
+    """Return seconds as people say them: ``"42 s"``, ``"3 min"``, ``"2 h 05 min"``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = int(round(seconds / 60))
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+class Interrupt:
+    """Ctrl-C while runs are watched: never lost in a library that catches it, told at the next look.
+
+    Use as a context manager; a second Ctrl-C stops at once.
+    """
+
+    def __init__(self) -> None:
+        self._pressed = 0
+        self._before: Any = None
+
+    def __enter__(self) -> "Interrupt":
+        with contextlib.suppress(ValueError):  # not the main thread
+            self._before = signal.signal(signal.SIGINT, self._press)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _press(self, *_: object) -> None:
+        self._pressed += 1
+        if self._pressed > 1:
+            raise KeyboardInterrupt
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if Ctrl-C was pressed."""
+        if self._pressed:
+            raise KeyboardInterrupt
+
+
 class Watcher:
     """Shows how runs go on: bars with the time left on a terminal, plain lines elsewhere.
 
@@ -51,6 +91,7 @@ class Watcher:
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
         self.ids = ids
+        self.reported: set[int] = set()
         self._told: dict[int, str] = {}
         self._tasks: dict[int, TaskID] = {}
         self._started: dict[int, float] = {}
@@ -72,10 +113,12 @@ class Watcher:
         self._bars.stop()
 
     def look(self, runs: dict[int, Protocol]) -> None:
-        """Show the state of the runs."""
+        """Show the state of the runs; how an earlier try ended is not how this one does."""
         for i in self.ids:
             run = runs[i]
             status = run.getStatus()
+            if i not in self._told and status in ("failed", "aborted"):
+                self._told[i] = status
             if run.isActive():
                 self._started.setdefault(i, time.time())
                 self._bar(i, run)
@@ -106,4 +149,5 @@ class Watcher:
             for line in run._summary():
                 say(f"    {one_line(line)}")
         else:
-            say(f"{one_line(run.getObjLabel())}: {status}: {error_of(run)}")
+            self.reported.add(i)
+            say(f"emtomo: run {one_line(run.getObjLabel())} {status}: {error_of(run)}")

@@ -1,42 +1,32 @@
 """Verbs on projects and runs."""
 
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from pyworkflow.protocol import Protocol
 
+from emtomo.cli.arguments import Json, ProjectFolder, RunName, key_values
 from emtomo.cli.executors import QUEUE, Executor, QueueName, QueueSettings, check_executor, set_executor
-from emtomo.cli.output import Watcher, result, result_json, say
+from emtomo.cli.output import Interrupt, Watcher, duration, result, result_json, say
 from emtomo.engine.cluster import trust
 from emtomo.engine.damage import damage_of_run, mend
 from emtomo.engine.parameters import protocol_named, set_parameters
-from emtomo.engine.project import EmtomoProject, error_of, progress_of
-from emtomo.engine.queues import NewProject, check_queue, launch_log, said_by_queue
+from emtomo.engine.project import EmtomoProject, error_of, progress_of, without_bold
+from emtomo.engine.provenance import read_provenance
+from emtomo.engine.queues import NewProject, check_queue, said_by_queue
 from emtomo.engine.runner import out_of_date, run_all
 from emtomo.engine.templates import add_workflow, check_template, export_workflow, read_template
 from emtomo.errors import EmtomoError, ProjectError, one_line
 
-ProjectFolder = Annotated[Path, typer.Argument(metavar="PROJECT", help="Folder of the project.")]
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="Id or label of a run.")]
-Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
-
-
-def key_values(pairs: list[str]) -> dict[str, str]:
-    """Return ``key=value`` arguments as a dictionary."""
-    values = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or not key:
-            raise EmtomoError(f"Parameters are written key=value, got {pair!r}.")
-        values[key] = value
-    return values
-
 
 def new(project: ProjectFolder) -> None:
     """Make a new, empty project."""
-    EmtomoProject.start(project)
-    say(f"New project in {project.absolute()}.")
+    opened = EmtomoProject.start(project)
+    say(f"New project in {opened.path}.")
 
 
 def run(
@@ -62,7 +52,7 @@ def run(
     set_executor(opened, made, executor, queue, key_values(queue_settings or []))
     errors = made.validate()
     if errors:
-        raise ProjectError(" ".join(str(e).replace("*", "") for e in errors))
+        raise ProjectError(" ".join(without_bold(str(e)) for e in errors))
     opened.saveProtocol(made)
     _carry_out(opened, [made.getObjId()], wait)
 
@@ -117,10 +107,14 @@ def status(project: ProjectFolder, as_json: Json = False) -> None:
         result_json(rows)
         return
     for row in rows:
-        told = f"  {row['progress']:.0%}" if row["progress"] is not None and row["status"] == "running" else ""
-        told += "  (out of date)" if row["out_of_date"] else ""
-        told += f"  ({row['queue']})" if row["queue"] else ""
-        result(f"{row['id']:>5}  {row['status']:<10}{told}  {one_line(row['label'])}  ({one_line(row['protocol'])})")
+        parts = [f"{row['id']:>5}  {row['status']:<10}"]
+        if row["status"] == "running" and row["progress"] is not None:
+            parts.append(f"{row['progress']:.0%}" + (f", {duration(row['left'])} left" if row["left"] else ""))
+        parts.append(f"{one_line(row['label'])}  ({one_line(row['protocol'])})")
+        parts += [f"({note})" for note in ("out of date" if row["out_of_date"] else "", row["queue"]) if note]
+        if row["started"]:
+            parts.append(f"{row['started']}, {duration(row['seconds'])}" if row["seconds"] else row["started"])
+        result("  ".join(parts))
         for sentence in [row["error"]] if row["error"] else row["damage"]:
             result(f"       {one_line(sentence)}")
 
@@ -130,7 +124,7 @@ def outputs(project: ProjectFolder, as_json: Json = False) -> None:
     opened = EmtomoProject.open(project)
     rows = [
         {"run": one.getObjLabel(), "id": one.getObjId(), "output": name, "type": type(value).__name__,
-         "summary": str(value)}
+         "summary": _summary(value)}
         for one in opened.runs_now() if hasattr(one, "outputs") for name, value in one.outputs().items()
     ]  # fmt: skip
     if as_json:
@@ -138,15 +132,6 @@ def outputs(project: ProjectFolder, as_json: Json = False) -> None:
         return
     for row in rows:
         result(f"{one_line(row['run'])}.{row['output']}  {one_line(row['summary'])}")
-
-
-def log(project: ProjectFolder, name: RunName) -> None:
-    """Print the log of a run."""
-    opened = EmtomoProject.open(project)
-    found = opened.find(name)
-    for path in (found.getStdoutLog(), found.getStderrLog(), launch_log(found)):
-        if Path(path).is_file():
-            result(Path(path).read_text(encoding="utf8", errors="replace").rstrip())
 
 
 def stop(project: ProjectFolder, name: RunName) -> None:
@@ -220,35 +205,82 @@ def _carry_out(
             opened.launch(opened.find(str(i)), restart=restart)
         say("Started; emtomo status tells how it goes.")
         return
+    watcher = Watcher(ids)
     try:
-        with Watcher(ids) as look:
-            states = run_all(opened, ids, restart=restart, wait_for_picks=wait_for_picks, on_change=look)
+        with only_starter(opened, ids), Interrupt() as interrupt, watcher as look:
+
+            def look_or_stop(runs: dict[int, Protocol]) -> None:
+                look(runs)
+                interrupt.check()
+
+            states = run_all(opened, ids, restart=restart, wait_for_picks=wait_for_picks, on_change=look_or_stop)
     except KeyboardInterrupt:
         say("emtomo: stopped watching; runs that have started go on, emtomo resume starts the rest.")
         raise typer.Exit(130) from None
     bad = [i for i, state in states.items() if state != "finished"]
+    for i in bad:
+        if i not in watcher.reported:
+            run = opened.find(str(i))
+            say(f"emtomo: run {run.getObjLabel()} {states[i]}: {error_of(run)}")
     if bad:
-        first = opened.find(str(bad[0]))
-        say(f"emtomo: run {first.getObjLabel()} {states[bad[0]]}: {error_of(first)}")
         raise typer.Exit(1)
 
 
+@contextmanager
+def only_starter(opened: EmtomoProject, ids: list[int]) -> Iterator[None]:
+    """Hold the right to start these runs: a second command is told instead of starting them again.
+
+    Raises
+    ------
+    ProjectError
+        If another process holds it.
+    """
+    import fcntl
+
+    folder = Path(opened.path, "Logs")
+    folder.mkdir(exist_ok=True)
+    with ExitStack() as stack:
+        for i in ids:
+            stream = stack.enter_context((folder / f"start_{i}.lock").open("a"))
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                label = opened.find(str(i)).getObjLabel()
+                raise ProjectError(f"Another emtomo command is carrying out {label}; emtomo status tells.") from None
+        yield
+
+
 def _row(one: Protocol) -> dict[str, Any]:
-    state = progress_of(one)
+    state, record = progress_of(one), read_provenance(one._getPath())
+    share = state["done"] / state["total"] if state.get("total") else None
+    seconds = record.get("seconds") if one.isFinished() else None
+    if seconds is None and one.initTime.hasValue() and (one.isActive() or one.endTime.hasValue()):
+        seconds = one.getElapsedTime().total_seconds()
+    running = one.getStatus() == "running" and share and seconds
     return {
         "id": one.getObjId(),
         "label": one.getObjLabel(),
         "protocol": getattr(one, "NAME", one.getClassName()),
         "status": one.getStatus(),
-        "progress": state["done"] / state["total"] if state.get("total") else None,
+        "progress": share,
         "queue": said_by_queue(one),
-        "seconds": one.getElapsedTime().total_seconds() if one.initTime.hasValue() else None,
+        "started": str(one.initTime.get() or "")[:19],
+        "seconds": seconds,
+        "left": seconds * (1 - share) / share if running and share and seconds else None,
         "error": error_of(one) if one.isFailed() else "",
     }
 
 
+def _summary(value: object) -> str:
+    """Return what an output says of itself, or that its files are gone."""
+    try:
+        return str(value)
+    except (EmtomoError, OSError, sqlite3.Error) as error:
+        return f"(cannot be read: {error})"
+
+
 def add_to(app: typer.Typer) -> None:
-    """Add the commands of this module."""
-    for verb in (new, run, workflow, status, outputs, log, stop, resume):
+    """Add the commands of this module to the command."""
+    for verb in (new, run, workflow, status, outputs, stop, resume):
         app.command()(verb)
     app.command("workflow-export")(workflow_export)

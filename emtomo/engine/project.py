@@ -27,6 +27,7 @@ from emtomo.errors import ProjectError, one_line
 
 ENDING_SECONDS = 20.0
 START_SECONDS = 20.0  # between a run's launch and the first word of its process
+_BOLD = re.compile(r"\*\*([^*\n]+)\*\*")
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -275,6 +276,11 @@ class EmtomoProject(Project):
             if lines:
                 return f"its log ends with: {one_line(_ANSI.sub('', lines[-1]))[:300]}"
         return "it was killed or the machine stopped."
+
+
+def without_bold(text: str) -> str:
+    """Return a sentence of the engine without its marks for bold print; other asterisks are the user's."""
+    return _BOLD.sub(r"\1", text)
 
 
 def error_of(run: Protocol) -> str:

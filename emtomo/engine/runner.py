@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pyworkflow.protocol import Protocol
 
 from emtomo.engine.launcher import reap
-from emtomo.engine.project import EmtomoProject, error_of
+from emtomo.engine.project import EmtomoProject, error_of, without_bold
 from emtomo.errors import ProjectError
 
 POLL_SECONDS = 0.1
@@ -104,7 +104,7 @@ def _to_be_picked(i: int, runs: dict[int, Protocol], wanted: list[int]) -> bool:
 def _start(project: EmtomoProject, run: Protocol, active: list[int], restart: bool) -> None:
     errors = run.validate()
     if errors:
-        project.fail(run, " ".join(errors))
+        project.fail(run, " ".join(without_bold(str(e)) for e in errors))
         return
     try:
         project.launch(run, restart=restart)

@@ -111,7 +111,9 @@ def export_output(run: Protocol, name: str, target: Path, kind: str = "auto") ->
     EmtomoError
         If it can be written in no way, or not under this name.
     """
-    found = getattr(run, name)
+    found = getattr(run, name, None)
+    if found is None:
+        raise EmtomoError(f"{run.getObjLabel()} is {run.getStatus()} and has not made {name}; resume it first.")
     if isinstance(found, SetOfCoordinates3D | SetOfSubtomograms | SetOfMeshes):
         tomograms = found if isinstance(found, SetOfTomograms) else _tomograms_of(run, name)
         return export_set(found, tomograms, target, kind)

@@ -17,6 +17,8 @@ from emtomo.options import Param
 
 PIXEL_TOLERANCE = 0.01
 
+SAME_SIZE = 1e-3  # headers hold lengths in single precision, of rounded pixel sizes
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImportTomogramsOptions:
@@ -113,8 +115,9 @@ class ImportTomograms(EmtomoProtocol):
             return [f"The smallest tilt ({options.tilt_min:g}°) must be below the largest ({options.tilt_max:g}°)."]
         try:
             files = self._found()
-            for path in files.values():
-                images.describe_volume(path, options.pixel_size)
+            infos = {name: images.describe_volume(path, options.pixel_size) for name, path in files.items()}
+            if not options.pixel_size:
+                self._common_size(infos)
             self._tilts(list(files))
         except EmtomoError as error:
             return [str(error)]
@@ -241,11 +244,11 @@ class ImportTomograms(EmtomoProtocol):
 
     @staticmethod
     def _common_size(infos: dict[str, images.ImageInfo]) -> float:
-        sizes = {round(i.pixel_size, 4) for i in infos.values()}
-        if len(sizes) > 1 or 0 in sizes:
-            listed = ", ".join(f"{n} {i.pixel_size:.4g}" for n, i in list(infos.items())[:5])
-            raise EmtomoError(f"The headers do not agree on a pixel size ({listed}); give it in the form.")
-        return next(iter(infos.values())).pixel_size
+        sizes = np.array([info.pixel_size for info in infos.values()])
+        if not (sizes > 0).all() or sizes.max() / sizes.min() - 1 > SAME_SIZE:
+            listed = ", ".join(f"{n} {i.pixel_size:.6g}" for n, i in list(infos.items())[:5])
+            raise EmtomoError(f"The headers do not agree on a pixel size ({listed} Å); give it in the form.")
+        return float(np.median(sizes))
 
     @staticmethod
     def _origin(options: ImportTomogramsOptions, info: images.ImageInfo, size: float) -> tuple[float, ...]:

@@ -1,0 +1,167 @@
+"""Commands on runs: copied, compared, renamed, deleted, cleaned; their logs and states."""
+
+import contextlib
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emtomo.cli.logs import iteration_lines
+from emtomo.cli.manage import intermediate_files
+from emtomo.cli.output import Interrupt
+from emtomo.cli.runs import only_starter
+from emtomo.engine.project import EmtomoProject, without_bold
+from emtomo.errors import ProjectError
+from emtomo.io import mrc
+from tests.command import emtomo
+
+pytestmark = [pytest.mark.workflow]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("manage")
+    for k in range(2):
+        mrc.write_volume(folder / f"t{k}.mrc", np.zeros((8, 10, 12), np.float32), 10.0)
+    assert emtomo("new", folder / "my p").returncode == 0
+    done = emtomo("run", folder / "my p", "import-tomograms", f"files={folder}", "pattern=*.mrc", "--label", "import")
+    assert done.returncode == 0, done.stderr
+    return folder / "my p"
+
+
+def test_a_new_project_says_where_it_is(tmp_path):
+    done = emtomo("new", "here", cwd=tmp_path)
+    assert str(tmp_path / "here") in done.stderr
+    assert "here/here" not in done.stderr
+
+
+def test_a_run_is_copied_compared_renamed_and_deleted(project):
+    done = emtomo("copy", project, "import", "--set", "pixel_size=20", "--label", "other")
+    assert done.returncode == 0, done.stderr
+    differences = emtomo("compare", project, "import", "other").stdout
+    assert "→ 20" in differences
+    assert len(differences.splitlines()) == 1
+    assert json.loads(emtomo("parameters", project, "other", "--json").stdout)["pixel_size"] == "20"
+    assert emtomo("resume", project, "other").returncode == 0
+    assert "at 20.00 Å/px" in emtomo("outputs", project).stdout
+    assert emtomo("rename", project, "other", "second one").returncode == 0
+    assert emtomo("run", project, "bin-tomograms", "tomograms=second one.tomograms", "--label", "bin").returncode == 0
+    kept = emtomo("delete", project, "second one")
+    assert kept.returncode == 2 and "bin would lose an input" in kept.stderr
+    assert emtomo("delete", project, "second one", "bin").returncode == 0
+    assert [r["label"] for r in json.loads(emtomo("status", project, "--json").stdout)] == ["import"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["copy", "P", "import", "--set", "no=1"], "no parameter 'no'"),
+        (["copy", "P", "import", "--label", "import"], "a run labelled 'import' already"),
+        (["rename", "P", "import", "1"], "must not be empty, a number"),
+        (["delete", "P", "nobody"], "no run 'nobody'"),
+        (["run", "P", "import-tomograms", "files=a", "files=b"], "files is given twice"),
+    ],
+)
+def test_what_cannot_be_is_told_and_changes_nothing(project, arguments, message):
+    done = emtomo(*[project if a == "P" else a for a in arguments])
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert [r["label"] for r in json.loads(emtomo("status", project, "--json").stdout)] == ["import"]
+
+
+def test_a_finished_run_took_as_long_as_it_took(project):
+    first = json.loads(emtomo("status", project, "--json").stdout)[0]
+    time.sleep(0.05)
+    again = json.loads(emtomo("status", project, "--json").stdout)[0]
+    assert first["seconds"] == again["seconds"] > 0
+    assert first["started"][:2] == "20"
+    assert first["left"] is None
+
+
+def test_the_log_leaves_out_what_the_engine_says_of_itself(project):
+    short = emtomo("log", project, "import", "--follow").stdout
+    assert "STARTED" in short
+    assert "pyworkflow:" not in short
+    assert "pyworkflow:" in emtomo("log", project, "import", "--all").stdout
+
+
+def test_failures_are_told_once_and_not_before_the_run_is_tried_again(project, tmp_path):
+    (tmp_path / "p.csv").write_text("tomogram_id,x,y,z\nnobody,1,2,3\n")
+    done = emtomo("run", project, "import-coordinates", "tomograms=import.tomograms", f"files={tmp_path / 'p.csv'}",
+                  "--label", "wrong")  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.count("No position belongs") == 1
+    exported = emtomo("export", project, "wrong.coordinates", tmp_path / "a.star")
+    assert exported.returncode == 2
+    assert "has not made coordinates" in exported.stderr
+    (tmp_path / "p.csv").write_text("tomogram_id,x,y,z\nt0,1,2,3\n")
+    again = emtomo("resume", project, "wrong")
+    assert again.returncode == 0, again.stderr
+    assert "failed" not in again.stderr
+    assert emtomo("delete", project, "wrong").returncode == 0
+
+
+def test_two_commands_do_not_start_one_run(project):
+    before = Path.cwd()
+    try:
+        opened = EmtomoProject.open(project)
+        with only_starter(opened, [7]), only_starter(opened, [8]):
+            pass
+        run = opened.find("import").getObjId()
+        told = pytest.raises(ProjectError, match="carrying out import")
+        with only_starter(opened, [run]), told, only_starter(opened, [run]):
+            raise AssertionError
+    finally:
+        os.chdir(before)
+
+
+def test_an_interrupt_is_never_lost():
+    with Interrupt() as interrupt:
+        interrupt.check()
+        with contextlib.suppress(BaseException):  # as libraries do
+            os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            interrupt.check()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+
+
+def test_the_users_asterisks_stay():
+    assert without_bold("**Input** cannot be EMPTY; no file matches *.mrc or a*b*") == (
+        "Input cannot be EMPTY; no file matches *.mrc or a*b*"
+    )
+
+
+def test_a_table_of_iterations_is_a_line_each(tmp_path):
+    (tmp_path / "metrics.csv").write_text("iteration,resolution,angle_change\n1,30.5,12\n2,20.1,3\n3,")
+    assert list(iteration_lines(tmp_path / "metrics.csv", "iteration")) == [
+        "iteration 1: resolution 30.5, angle change 12",
+        "iteration 2: resolution 20.1, angle change 3",
+    ]
+    (tmp_path / "losses.csv").write_text("loss\n0.5\n")
+    assert list(iteration_lines(tmp_path / "losses.csv", "iteration")) == ["iteration 1: loss 0.5"]
+    assert list(iteration_lines(tmp_path / "none.csv", "iteration")) == []
+
+
+def test_only_what_nothing_needs_is_intermediate(tmp_path):
+    for name in (
+        "extra/iterations/it_001.npz",
+        "extra/iterations/it_002.npz",
+        "tmp/a.mrc",
+        "extra/b.part",
+        "extra/c.mrc",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    spare = {str(p.relative_to(tmp_path)) for p in intermediate_files(tmp_path)}
+    assert spare == {"extra/iterations/it_001.npz", "tmp/a.mrc", "extra/b.part"}
+
+
+def test_versions_and_wrong_commands():
+    assert emtomo("--version").stdout.startswith("emtomo ")
+    assert "Did you mean 'delete'" in emtomo("delet").stderr
