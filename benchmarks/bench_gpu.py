@@ -18,7 +18,7 @@ from emtomo.compute.device import threads
 from emtomo.compute.likelihood.poses import Poses, assign_halves
 from emtomo.compute.likelihood.views import BoxParticles
 from emtomo.compute.matching.match import Matcher
-from emtomo.compute.matching.model import Model
+from emtomo.compute.matching.model import MaskedReference
 from emtomo.compute.matching.options import ScanOptions
 from emtomo.compute.matching.weighting import wedge_transfer
 from emtomo.compute.refinement.options import RefineOptions
@@ -100,7 +100,7 @@ def matching() -> None:
     """Print what an orientation takes at every voxel of a tomogram."""
     tomogram = np.random.default_rng(0).normal(size=(128, 400, 400)).astype(np.float32)
     reference = np.pad(blobs(32), 4)
-    model = Model.of(reference, (reference > 0.1 * reference.max()).astype(np.float32))
+    model = MaskedReference.of(reference, (reference > 0.1 * reference.max()).astype(np.float32))
     options = ScanOptions(exhaustive=True, angular_step=20, other_objects=False)
 
     def scanned(device: str) -> tuple[float, np.ndarray]:

@@ -23,17 +23,17 @@ MOLECULES = ("4v4r", "3j9i", "6qzp")
 OURS = """
 import json, sys, time, numpy as np, mrcfile
 start = time.perf_counter()
-from emtomo.compute.matching.match import Matcher, chosen, cut_for
-from emtomo.compute.matching.model import Model
+from emtomo.compute.matching.match import Matcher, select_candidates, cut_for
+from emtomo.compute.matching.model import MaskedReference
 from emtomo.compute.matching.options import PeakOptions, ScanOptions
 from emtomo.compute.matching.weighting import wedge_transfer
 folder, exhaustive, step = sys.argv[1], sys.argv[2] == "1", float(sys.argv[3])
 read = lambda name: mrcfile.read(f"{folder}/{name}.mrc").astype("f4")
-m = Matcher(read("tomo"), 10.0, True, Model.of(read("template"), read("mask")), wedge_transfer(-60, 60),
+m = Matcher(read("tomo"), 10.0, True, MaskedReference.of(read("template"), read("mask")), wedge_transfer(-60, 60),
             ScanOptions(exhaustive=exhaustive, angular_step=step))
 scan = time.perf_counter()
 found = m.locate()
-best = found.places.take(chosen(found.places, found.cells, 13.0, PeakOptions(false_alarms=0))[:60])
+best = found.places.take(select_candidates(found.places, found.cells, 13.0, PeakOptions(false_alarms=0))[:60])
 rows = np.column_stack([best.positions[:, ::-1], best.scores, best.rotations.reshape(-1, 9)])
 header = "x,y,z,score," + ",".join(f"r{i}{j}" for i in range(3) for j in range(3))
 np.savetxt(sys.argv[4], rows, delimiter=",", header=header, comments="", fmt="%.6f")

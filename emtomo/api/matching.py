@@ -9,8 +9,8 @@ import pandas as pd
 
 from emtomo.api.keywords import accept_options, split_options
 from emtomo.api.volumes import as_volume
-from emtomo.compute.matching.match import Matcher, chosen
-from emtomo.compute.matching.model import Model, automatic_mask
+from emtomo.compute.matching.match import Matcher, select_candidates
+from emtomo.compute.matching.model import MaskedReference, automatic_mask
 from emtomo.compute.matching.options import PeakOptions, ScanOptions
 from emtomo.compute.matching.weighting import wedge_transfer
 from emtomo.compute.positions import from_voxels
@@ -141,7 +141,7 @@ def match_template(
     matcher = Matcher(volume, size, white, model, transfer, scan_options, device=device)
     match = matcher.locate(None, peak_options.number_of_particles, progress)
     distance = (peak_options.min_distance or model.radius * size) / size
-    best = match.places.take(chosen(match.places, match.cells, distance, peak_options))
+    best = match.places.take(select_candidates(match.places, match.cells, distance, peak_options))
     remarks = [INVERTED] if match.inverted else []
     return TemplateMatches(best.positions, best.rotations, best.scores, volume.shape, size, remarks)
 
@@ -153,11 +153,11 @@ def _checked_range(tilt_range: tuple[float, float]) -> tuple[float, float]:
     return low, high
 
 
-def _model(reference: np.ndarray, mask: np.ndarray | None) -> Model:
+def _model(reference: np.ndarray, mask: np.ndarray | None) -> MaskedReference:
     """Return what is searched for, by default within a sphere around its density."""
     density = np.asarray(as_volume(reference, "reference"), np.float32)
     if len(set(density.shape)) != 1:
         raise EmtomoError(f"The reference must be a cube, got {density.shape}.")
     if mask is None:
-        return Model.of(density, automatic_mask(density))
-    return Model.of(density, np.clip(as_volume(mask, "mask"), 0, 1).astype(np.float32))
+        return MaskedReference.of(density, automatic_mask(density))
+    return MaskedReference.of(density, np.clip(as_volume(mask, "mask"), 0, 1).astype(np.float32))

@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from emtomo.compute.matching.match import chosen
+from emtomo.compute.matching.match import select_candidates
 from emtomo.compute.matching.options import PeakOptions
-from emtomo.compute.matching.peaks import Places
+from emtomo.compute.matching.peaks import Candidates
 from emtomo.compute.matching.template import cut_for
 from emtomo.objects.coordinates import SetOfCoordinates3D
 from emtomo.objects.rotation import positions_of, rotations_of
@@ -55,8 +55,8 @@ def choose(
     for name in tomogram_ids:
         about = json.loads((Path(folder) / f"{name}.candidates.json").read_text(encoding="utf8"))
         frame = SetOfCoordinates3D.open(str(Path(folder) / f"{name}.sqlite")).frame()
-        places = Places(positions_of(frame), rotations_of(frame), frame["score"].to_numpy(float))
-        index = chosen(places, about["cells"], options.min_distance or about["radius"], options)
+        places = Candidates(positions_of(frame), rotations_of(frame), frame["score"].to_numpy(float))
+        index = select_candidates(places, about["cells"], options.min_distance or about["radius"], options)
         sentences += [line for line in about["sentences"] if line not in sentences]
         if options.false_alarms:
             cuts.append(cut_for(options.false_alarms, about["cells"]))

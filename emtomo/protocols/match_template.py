@@ -9,7 +9,7 @@ from pyworkflow.protocol.params import Form, StringParam
 
 from emtomo.compute.device import check_device
 from emtomo.compute.matching.match import TILE, Match, Matcher
-from emtomo.compute.matching.model import Model, automatic_mask
+from emtomo.compute.matching.model import MaskedReference, automatic_mask
 from emtomo.compute.matching.options import PeakOptions, ScanOptions
 from emtomo.compute.matching.scan import tile_of_memory
 from emtomo.compute.matching.weighting import Transfer, wedge_transfer
@@ -172,18 +172,18 @@ class MatchTemplate(EmtomoProtocol):
         ratio = reference.pixel_size.get() / self.input_tomograms.get().pixel_size.get()
         return self.options(MatchOptions).box_size or int(np.ceil(reference.box_size.get() * ratio))
 
-    def _model(self) -> tuple[Model, list[str]]:
+    def _model(self) -> tuple[MaskedReference, list[str]]:
         """Return what is looked for, at the tomograms' pixel size, and what was done to it."""
         reference, pixel = self.input_reference.get(), self.input_tomograms.get().pixel_size.get()
         size = int(np.ceil(reference.box_size.get() * reference.pixel_size.get() / pixel - 1e-3))
         array, changed = resample_to_box(reference, size, pixel, "reference")
         sentences = [changed] if changed else []
         if self.input_mask.pointsNone():
-            return Model.of(array, automatic_mask(array)), sentences
+            return MaskedReference.of(array, automatic_mask(array)), sentences
         mask, changed = resample_to_box(self.input_mask.get(), size, pixel, "mask")
-        return Model.of(array, np.clip(mask, 0, 1)), sentences + ([changed] if changed else [])
+        return MaskedReference.of(array, np.clip(mask, 0, 1)), sentences + ([changed] if changed else [])
 
-    def _transfer(self, row: pd.Series, model: Model) -> Transfer:
+    def _transfer(self, row: pd.Series, model: MaskedReference) -> Transfer:
         """Return what the tilts of a tomogram pass on."""
         series = None if self.input_tilt_series.pointsNone() else self.input_tilt_series.get()
         name = str(row["tomogram_id"])

@@ -67,7 +67,7 @@ def picks(
     """Return places (z, y, x in voxels) and answers of the maxima above the threshold, the best first."""
     from scipy.ndimage import gaussian_filter, maximum_filter
 
-    from emtomo.compute.matching.peaks import Places, apart
+    from emtomo.compute.matching.peaks import Candidates, separate
 
     smooth = gaussian_filter(answer, 0.7)
     top = (smooth >= maximum_filter(smooth, 3)) & (smooth > options.threshold)
@@ -78,7 +78,7 @@ def picks(
     inside = ((places[:, 1:] >= edge) & (places[:, 1:] <= np.array(slabs.volume.shape[1:]) - 1 - edge)).all(axis=1)
     places, scores = places[inside], smooth[top][inside].astype(float)
     distance = slabs.box / 2 if options.min_distance is None else options.min_distance / pixel_size
-    kept = apart(Places(places, np.zeros((len(places), 3, 3)), scores), distance)
+    kept = separate(Candidates(places, np.zeros((len(places), 3, 3)), scores), distance)
     kept = kept[: options.number_of_particles or None]
     return places[kept], scores[kept]
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emtomo.compute.matching.weighting import standardised
+from emtomo.compute.matching.weighting import standardise
 
 CHANNELS = 5  # slabs above each other
 SLAB = 0.13  # thickness of one, as part of the box
@@ -62,7 +62,7 @@ def slabs_of(volume: np.ndarray, white: bool, box: int) -> Slabs:
     """
     from scipy.ndimage import gaussian_filter, uniform_filter1d
 
-    out, _ = standardised(volume, white)
+    out, _ = standardise(volume, white)
     out.clip(-CLIP, CLIP, out=out)
     for plane in out:
         plane -= gaussian_filter(plane, BACKGROUND * box / 2, mode="nearest")

@@ -1,4 +1,4 @@
-"""Find copies of a reference in a tomogram: filter, scan, climb, cut."""
+"""Find copies of a reference in a tomogram: filter, scan, refine the best candidates, cut."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,29 +8,36 @@ import numpy as np
 from emtomo.compute.device import check_device
 from emtomo.compute.fourier.resampling import bin_volume
 from emtomo.compute.matching.guide import surface_guide
-from emtomo.compute.matching.model import Model
+from emtomo.compute.matching.model import MaskedReference
 from emtomo.compute.matching.options import PeakOptions, ScanOptions
-from emtomo.compute.matching.peaks import Places, apart, best_of, climbed, maxima, reoriented
+from emtomo.compute.matching.peaks import (
+    Candidates,
+    best_of,
+    find_maxima,
+    refine_candidates,
+    reorient_candidates,
+    separate,
+)
 from emtomo.compute.matching.scan import Guide, scan
 from emtomo.compute.matching.scores import background, forbid, gold_places, local_deviation, probe
-from emtomo.compute.matching.template import Template, coarser, cut_for, masked_template, random_phased
+from emtomo.compute.matching.template import MatchingTemplate, coarsen, cut_for, masked_template, randomise_phases
 from emtomo.compute.matching.unknown_object import rescore_against_unknown_object
-from emtomo.compute.matching.weighting import CLIP, Transfer, filtered, standardised
+from emtomo.compute.matching.weighting import CLIP, Transfer, apply_matched_filter, standardise
 from emtomo.compute.orientations import orientation_grid
 from emtomo.compute.symmetry import symmetry_rotations
 from emtomo.errors import EmtomoError
 
-GRID = 1.3  # edge of a grid's cells over the distance to the nearest orientation
+GRID_SPACING = 1.3  # edge of a grid's cells over the distance to the nearest orientation
 COARSE_RADIUS = 8.0  # voxels of the template's radius, at which it is scanned
-LEAST_BINNING = 1.2  # less is not worth it
-COARSE_STEP = 18.0  # degrees: near enough at that radius; finer angles are the climbs' work
-STARTS, FINALISTS = 5, 2  # orientations climbed from at coarse, and of their tops at full sampling
-LEAST = 3.5  # deviations: lower maxima are not looked at
-MOST = 250  # maxima that are looked at in full, or
-PER_PARTICLE = 10  # times the number of particles, or
-VOLUME = 10.0  # one for so many cubes of the template's radius
-PROBES = 24  # orientations that tell what noise does
-SAME = 2.0  # voxels: tops nearer than this are one
+MIN_BINNING = 1.2  # less is not worth it
+COARSE_STEP = 18.0  # degrees: near enough at that radius; finer angles are found by refining candidates
+STARTS, FINALISTS = 5, 2  # orientations refined at coarse sampling, and of those at full sampling
+MIN_SCORE = 3.5  # deviations of noise: lower maxima are no candidates
+MAX_CANDIDATES = 250  # maxima that are refined, or
+CANDIDATES_PER_PARTICLE = 10  # times the number of particles, or
+VOLUME_PER_CANDIDATE = 10.0  # one for so many cubes of the template's radius
+PROBE_ORIENTATIONS = 24  # orientations that noise is measured with
+SAME_POSITION = 2.0  # voxels: candidates nearer than this are one
 TILE = 48 * 2**20  # voxels of a tile's transform at most
 
 Progress = Callable[[float, float], None]
@@ -42,7 +49,7 @@ class Match:
 
     Attributes
     ----------
-    places : Places
+    places : Candidates
         All candidates, the best first; positions z, y, x in voxels of the tomogram.
     cells : float
         Size of the search (:func:`cut_for`).
@@ -56,7 +63,7 @@ class Match:
         The tomogram with inverted contrast matches clearly better.
     """
 
-    places: Places
+    places: Candidates
     cells: float
     scores: np.ndarray
     which: np.ndarray
@@ -65,7 +72,7 @@ class Match:
     inverted: bool
 
 
-def chosen(places: Places, cells: float, distance: float, options: PeakOptions) -> np.ndarray:
+def select_candidates(places: Candidates, cells: float, distance: float, options: PeakOptions) -> np.ndarray:
     """Return which candidates are particles: above the cut, apart from each other, the best so many; best first.
 
     Parameters
@@ -76,7 +83,7 @@ def chosen(places: Places, cells: float, distance: float, options: PeakOptions) 
         In the unit of the positions.
     """
     cut = cut_for(options.false_alarms, cells) if options.false_alarms else -np.inf
-    kept = apart(places, max(distance, 1e-3))
+    kept = separate(places, max(distance, 1e-3))
     kept = kept[places.scores[kept] > cut]
     return kept[: options.number_of_particles or None]
 
@@ -91,7 +98,7 @@ class Matcher:
         Å.
     white : bool
         Particles of the tomogram are bright.
-    model : Model
+    model : MaskedReference
     transfer : Transfer
         How a particle's amplitudes reach the tomogram.
     options : ScanOptions
@@ -112,7 +119,7 @@ class Matcher:
     """
 
     def __init__(
-        self, volume: np.ndarray, pixel_size: float, white: bool, model: Model, transfer: Transfer,
+        self, volume: np.ndarray, pixel_size: float, white: bool, model: MaskedReference, transfer: Transfer,
         options: ScanOptions, tile: int = TILE, device: str = "cpu",
     ) -> None:  # fmt: skip
         self.model, self.options, self.tile, self.device = model, options, tile, check_device(device)
@@ -121,30 +128,30 @@ class Matcher:
             size = " × ".join(str(n) for n in volume.shape[::-1])
             raise EmtomoError(f"The template, {extent:.0f} voxels across, does not fit into {size} voxels.")
         band = _band(options, pixel_size)
-        bright, spread = standardised(volume, white)
+        bright, spread = standardise(volume, white)
         if not np.isfinite(spread) or spread <= 0:
             raise EmtomoError("The tomogram holds no signal: its values are all the same, or some are no numbers.")
         self.gold = gold_places(bright, options.gold) if options.gold else np.zeros((0, 3))
         bright.clip(-CLIP, CLIP, out=bright)
-        self.fine, weighting = filtered(bright, transfer, band, options.whiten, 2 * int(model.radius) + 2)
+        self.fine, weighting = apply_matched_filter(bright, transfer, band, options.whiten, 2 * int(model.radius) + 2)
         del bright
-        self.full = Template(masked_template(model.reference, model.mask), 1.0, weighting)
+        self.full = MatchingTemplate(masked_template(model.reference, model.mask), 1.0, weighting)
         coarse = model.radius / COARSE_RADIUS
         self.small, self.template, self.coarse = self.fine, self.full, 1.0
-        if coarse >= LEAST_BINNING:
-            self.small, self.template = bin_volume(self.fine, coarse), coarser(self.full, coarse)
+        if coarse >= MIN_BINNING:
+            self.small, self.template = bin_volume(self.fine, coarse), coarsen(self.full, coarse)
             self.coarse = coarse
         self.scanned, self.scanning, self.binning = self.small, self.template, self.coarse
         if options.exhaustive:
             self.scanned, self.scanning, self.binning = self.fine, self.full, 1.0
         step = max(options.angular_step, COARSE_STEP)
-        self.retried = orientation_grid(step * GRID, options.symmetry)
+        self.retried = orientation_grid(step * GRID_SPACING, options.symmetry)
         self.rotations = self.retried
         if options.exhaustive:
-            self.rotations = orientation_grid(options.angular_step * GRID, options.symmetry)
+            self.rotations = orientation_grid(options.angular_step * GRID_SPACING, options.symmetry)
         edge = model.radius / 2 if options.border is None else options.border / pixel_size
         self.edge, self.radius = int(np.ceil(edge / self.binning)), model.radius / self.binning
-        some = self.rotations[:: max(1, len(self.rotations) // PROBES)]
+        some = self.rotations[:: max(1, len(self.rotations) // PROBE_ORIENTATIONS)]
         self.unit, self.inverted = probe(self.small, self.template, some)
         self.roughness = self.full.roughness(some)
         self.local = local_deviation(self.small, model.radius / self.coarse) if options.local_contrast else None
@@ -171,13 +178,13 @@ class Matcher:
         """Return the best score of every voxel of the scan, in deviations of noise, and whose it is."""
         scores, which = self._scan(self.scanning, guide, progress)
         if self.options.random_phases:
-            scores -= background(self._scan(random_phased(self.scanning), guide, None)[0], self.radius)
+            scores -= background(self._scan(randomise_phases(self.scanning), guide, None)[0], self.radius)
         if len(self.gold):
             forbid(scores, (self.gold - middle(self.fine)) / self.binning + middle(self.scanned), self.radius)
         return scores, which
 
     def _scan(
-        self, template: Template, guide: Guide | None, progress: Progress | None
+        self, template: MatchingTemplate, guide: Guide | None, progress: Progress | None
     ) -> tuple[np.ndarray, np.ndarray]:
         reach = int(np.ceil(self.radius)) + 1
         most = max(self.tile, (3 * reach) ** 3)
@@ -198,7 +205,7 @@ class Matcher:
         return np.clip(np.rint(place).astype(int), 0, small - 1)
 
     def locate(self, guide: Guide | None = None, wanted: int = 0, progress: Progress | None = None) -> Match:
-        """Scan, and climb to the top of the best maxima.
+        """Scan, and refine the highest maxima.
 
         Parameters
         ----------
@@ -213,12 +220,13 @@ class Matcher:
         if guide is not None and searched.any():
             turns *= float(guide.allowed[:, np.unique(guide.kind[searched])].mean())
         cells = voxels * turns * self.roughness
-        most = max(MOST, PER_PARTICLE * wanted, int(voxels / (VOLUME * self.model.radius**3)))
-        places = self._climbed(maxima(scores, which, self.rotations, LEAST, most, 2), cells, guide is None)
+        by_volume = int(voxels / (VOLUME_PER_CANDIDATE * self.model.radius**3))
+        most = max(MAX_CANDIDATES, CANDIDATES_PER_PARTICLE * wanted, by_volume)
+        places = self._refine(find_maxima(scores, which, self.rotations, MIN_SCORE, most, 2), cells, guide is None)
         return Match(places, cells, scores, which, self.rotations, self.binning, self.inverted)
 
-    def _climbed(self, places: Places, cells: float, free: bool) -> Places:
-        """Return the tops near some maxima, in voxels of the tomogram, weighed against other objects.
+    def _refine(self, places: Candidates, cells: float, free: bool) -> Candidates:
+        """Return the highest scores near some maxima, in voxels of the tomogram, rescored against other objects.
 
         If `free`, orientations that the scan did not find best are tried too.
         """
@@ -229,28 +237,28 @@ class Matcher:
         if self.local is not None:
             local = self.local[tuple(self._in_small(places.positions[:, axis], axis) for axis in range(3))]
         there = (places.positions - middle(self.scanned)) * (self.binning / self.coarse) + middle(self.small)
-        places = climbed(self.small, self.template, Places(there, places.rotations, places.scores))
+        places = refine_candidates(self.small, self.template, Candidates(there, places.rotations, places.scores))
         if free:
             starts = min(STARTS, len(self.retried))
-            turned = reoriented(self.small, self.template, places, self.retried, starts)
-            places = best_of(climbed(self.small, self.template, turned), count, FINALISTS)
+            turned = reorient_candidates(self.small, self.template, places, self.retried, starts)
+            places = best_of(refine_candidates(self.small, self.template, turned), count, FINALISTS)
         if self.coarse > 1:
             there = (places.positions - middle(self.small)) * self.coarse + middle(self.fine)
-            places = climbed(self.fine, self.full, Places(there, places.rotations, places.scores))
+            places = refine_candidates(self.fine, self.full, Candidates(there, places.rotations, places.scores))
         places = best_of(places, count, 1)
         # a whitened tomogram is in units of its noise; what its particles add to the deviation counts for the cut alone
         noise = 1.0 if self.options.whiten else self.unit
-        places = Places(places.positions, places.rotations, places.scores / noise)
+        places = Candidates(places.positions, places.rotations, places.scores / noise)
         inside = ((places.positions >= 0) & (places.positions <= np.array(self.fine.shape) - 1)).all(axis=1)
         kept = np.flatnonzero(inside & np.isfinite(places.scores))
-        kept = kept[apart(places.take(kept), SAME)]
+        kept = kept[separate(places.take(kept), SAME_POSITION)]
         places, local = places.take(kept), local[kept]
         scores = places.scores
         if self.options.other_objects:
             scores = rescore_against_unknown_object(
                 self.fine, self.full, places, self.model.radius, cut_for(1.0, cells), noise
             )
-        places = Places(places.positions, places.rotations, scores * noise / self.unit / local)
+        places = Candidates(places.positions, places.rotations, scores * noise / self.unit / local)
         return places.take(np.argsort(-places.scores, kind="stable"))
 
 

@@ -10,7 +10,7 @@ from emtomo.errors import EmtomoError
 
 
 @dataclass(frozen=True)
-class Model:
+class MaskedReference:
     """What is looked for.
 
     Attributes
@@ -27,7 +27,7 @@ class Model:
     radius: float
 
     @classmethod
-    def of(cls, reference: np.ndarray, mask: np.ndarray) -> "Model":
+    def of(cls, reference: np.ndarray, mask: np.ndarray) -> "MaskedReference":
         """Check a reference and its mask and crop both to what the mask leaves.
 
         Raises

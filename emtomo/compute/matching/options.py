@@ -101,7 +101,7 @@ class PeakOptions:
         float,
         Param(
             "False alarms",
-            "Places that pure noise would give in each tomogram: sets the cut. 0: no cut, the "
+            "Candidates that pure noise would give in each tomogram: sets the cut. 0: no cut, the "
             "number of particles decides alone.",
             ge=0,
         ),

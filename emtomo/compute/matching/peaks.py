@@ -1,4 +1,4 @@
-"""From scores to places: maxima, climbs to the top of each, places apart from each other."""
+"""From scores to candidates: maxima, refinement of each, candidates apart from each other."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ from emtomo.compute.fourier.padded_reference import PAD
 from emtomo.compute.kernels import fourier_cpu
 from emtomo.compute.likelihood.newton import ascend_box
 from emtomo.compute.likelihood.posterior import phase_factors
-from emtomo.compute.matching.template import Template
+from emtomo.compute.matching.template import MatchingTemplate
 
-STEPS = 12  # of an ascent, at most
+MAX_STEPS = 12  # of Newton's method, at most
 LONGEST_STEP = (0.2, 1.0)  # radians and voxels
-AROUND = 0.7  # voxels
-DISTINCT = 25.0  # degrees between orientations that are climbed apart
+OFFSET_TRIED = 0.7  # voxels
+DISTINCT_ANGLE = 25.0  # degrees between orientations that are refined apart
 BATCH = 64  # places in one matrix product
 _PAD = np.float32(PAD)
 
 
 @dataclass(frozen=True)
-class Places:
+class Candidates:
     """Where the template may be.
 
     Attributes
@@ -40,14 +40,14 @@ class Places:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def take(self, index: np.ndarray) -> "Places":
+    def take(self, index: np.ndarray) -> "Candidates":
         """Return some of them."""
-        return Places(self.positions[index], self.rotations[index], self.scores[index])
+        return Candidates(self.positions[index], self.rotations[index], self.scores[index])
 
 
-def maxima(
+def find_maxima(
     scores: np.ndarray, which: np.ndarray, rotations: np.ndarray, least: float, most: int, radius: int
-) -> Places:
+) -> Candidates:
     """Return the highest local maxima of a score volume, best first.
 
     Parameters
@@ -69,24 +69,24 @@ def maxima(
     order = np.argsort(-values, kind="stable")[:most]
     places = places[order]
     turns = rotations[which[tuple(places.T)]].reshape(-1, 3, 3)
-    return Places(places.astype(float), turns.astype(float), values[order].astype(float))
+    return Candidates(places.astype(float), turns.astype(float), values[order].astype(float))
 
 
-def climbed(volume: np.ndarray, template: Template, places: Places) -> Places:
+def refine_candidates(volume: np.ndarray, template: MatchingTemplate, places: Candidates) -> Candidates:
     """Return the nearest highest score of every place, by Newton's steps in position and orientation.
 
     Parameters
     ----------
     volume : (z, y, x) array
         Multiplied by its matched filter, at the template's sampling.
-    template : Template
-    places : Places
+    template : MatchingTemplate
+    places : Candidates
         In voxels of this volume.
 
     Notes
     -----
     At a score ``c / sqrt(n)`` of a correlation c and a norm n, the slopes of ``2 a c - a^2 n`` at ``a = c / n`` are
-    those of ``c^2 / n``: the climb of refinement finds the top when the template is scaled by a.
+    those of ``c^2 / n``: the optimiser of refinement finds the maximum when the template is scaled by a.
     """
     coefficients = template.coefficients
     k, weight, n = coefficients.k, template.weight, template.size
@@ -115,7 +115,7 @@ def climbed(volume: np.ndarray, template: Template, places: Places) -> Places:
         a = max(correlation, 1e-12) / mass
         rotation, shift = ascend_box(
             template.transform, k, (a * data).astype(np.complex64), (a * a * weight).astype(np.float32), n,
-            (rotation, shift), no_prior, LONGEST_STEP, STEPS,
+            (rotation, shift), no_prior, LONGEST_STEP, MAX_STEPS,
         )  # fmt: skip
         correlation, mass = score(data, rotation, shift)
         return start + shift[::-1], rotation, scale * correlation / (noise * np.sqrt(mass))
@@ -125,25 +125,27 @@ def climbed(volume: np.ndarray, template: Template, places: Places) -> Places:
     if not found:
         return places
     positions, rotations, scores = zip(*found, strict=True)
-    return Places(np.array(positions), np.array(rotations), np.array(scores))
+    return Candidates(np.array(positions), np.array(rotations), np.array(scores))
 
 
-def reoriented(volume: np.ndarray, template: Template, places: Places, rotations: np.ndarray, keep: int) -> Places:
+def reorient_candidates(
+    volume: np.ndarray, template: MatchingTemplate, places: Candidates, rotations: np.ndarray, keep: int
+) -> Candidates:
     """Return, for every place one after the other, its `keep` best orientations that differ clearly.
 
-    All orientations are tried at the place and `AROUND` voxels about it, in one matrix product.
+    All orientations are tried at the place and `OFFSET_TRIED` voxels about it, in one matrix product.
 
     Parameters
     ----------
     volume, template, places
-        As for :func:`climbed`.
+        As for :func:`refine_candidates`.
     rotations : (m, 3, 3) array
         At least `keep`.
     keep : int
 
     Returns
     -------
-    Places
+    Candidates
         `keep` for each place; scores are relative.
     """
     coefficients = template.coefficients
@@ -151,9 +153,9 @@ def reoriented(volume: np.ndarray, template: Template, places: Places, rotations
     sections = np.empty((len(rotations), 2 * len(k)), np.float32)
     fourier_cpu.sections_parallel(template.transform, _PAD, k, np.ascontiguousarray(rotations, np.float32), sections)
     sections /= np.maximum(template.norms(rotations), 1e-30)[:, None].astype(np.float32)
-    moves = AROUND * np.concatenate([np.zeros((1, 3)), np.eye(3), -np.eye(3)])
+    moves = OFFSET_TRIED * np.concatenate([np.zeros((1, 3)), np.eye(3), -np.eye(3)])
     turns = phase_factors(k, moves, n)
-    near = np.einsum("aij,bij->ab", rotations, rotations) > 1 + 2 * np.cos(np.deg2rad(DISTINCT))
+    near = np.einsum("aij,bij->ab", rotations, rotations) > 1 + 2 * np.cos(np.deg2rad(DISTINCT_ANGLE))
     positions, found, scores = [], [], []
     for first in range(0, len(places), BATCH):
         part = places.positions[first : first + BATCH]
@@ -172,10 +174,10 @@ def reoriented(volume: np.ndarray, template: Template, places: Places, rotations
                 found.append(rotations[o])
                 scores.append(top[o, c])
                 left[near[o]] = -np.inf
-    return Places(np.array(positions).reshape(-1, 3), np.array(found).reshape(-1, 3, 3), np.array(scores))
+    return Candidates(np.array(positions).reshape(-1, 3), np.array(found).reshape(-1, 3, 3), np.array(scores))
 
 
-def best_of(places: Places, groups: int, keep: int) -> Places:
+def best_of(places: Candidates, groups: int, keep: int) -> Candidates:
     """Return the `keep` best of each of `groups` runs of equal length, run after run."""
     order = np.argsort(-places.scores.reshape(groups, -1), axis=1, kind="stable")[:, :keep]
     each = len(places) // max(groups, 1)
@@ -192,7 +194,7 @@ def cut_box(volume: np.ndarray, centre: np.ndarray, size: int) -> np.ndarray:
     return out
 
 
-def apart(places: Places, distance: float) -> np.ndarray:
+def separate(places: Candidates, distance: float) -> np.ndarray:
     """Return the indices, best first, of places that have none better within a distance.
 
     Parameters

@@ -11,10 +11,10 @@ import numpy as np
 from emtomo.compute.device import threads
 from emtomo.compute.fourier.padded_reference import PAD
 from emtomo.compute.kernels.matching_cpu import keep_best, keep_best_guided, product
-from emtomo.compute.matching.template import Template
+from emtomo.compute.matching.template import MatchingTemplate
 from emtomo.compute.matching.weighting import frequencies
 
-SHARE = 0.5  # of the memory that is free now
+MEMORY_SHARE = 0.5  # of the memory that is free now
 SMEAR = 3.0  # frequencies
 SLAB_BYTES = 2**21  # of a transform turned back at a time: stays in a core's cache
 
@@ -23,7 +23,7 @@ def tile_of_memory(most: int) -> int:
     """Return how many voxels a tile's transform may have, `most` unless the free memory is too small for that."""
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     per_voxel = 16 + 4 * threads()  # padded tile, spectrum, scores and orientations; a product for every thread
-    return max(1, min(most, int(SHARE * free / per_voxel)))
+    return max(1, min(most, int(MEMORY_SHARE * free / per_voxel)))
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def tiles(shape: tuple[int, ...], edge: int, reach: int, most: int) -> Iterator[
         yield Tile(start, stop, tuple(sizes()))
 
 
-def _spectrum(volume: np.ndarray, tile: Tile, reach: int, template: Template) -> tuple[np.ndarray, np.ndarray]:
+def _spectrum(volume: np.ndarray, tile: Tile, reach: int, template: MatchingTemplate) -> tuple[np.ndarray, np.ndarray]:
     """Return a tile's transform without what the template lacks, and where its rows are not zero."""
     from scipy.fft import rfftn
 
@@ -121,7 +121,7 @@ def _spectrum(volume: np.ndarray, tile: Tile, reach: int, template: Template) ->
 class Scanner:
     """Scores of many orientations in one tile, in `threads` threads."""
 
-    def __init__(self, volume: np.ndarray, tile: Tile, template: Template, reach: int) -> None:
+    def __init__(self, volume: np.ndarray, tile: Tile, template: MatchingTemplate, reach: int) -> None:
         self.tile, self.template = tile, template
         self.spectrum, self.spans = _spectrum(volume, tile, reach, template)
         self.scale = np.array([PAD * template.size / n for n in tile.size[::-1]], np.float32)
@@ -179,7 +179,7 @@ class Scanner:
 
 def scan(
     volume: np.ndarray,
-    template: Template,
+    template: MatchingTemplate,
     rotations: np.ndarray,
     edge: int,
     reach: int,
@@ -193,8 +193,8 @@ def scan(
     Parameters
     ----------
     volume : (z, y, x) float32 array
-        Multiplied by its matched filter (:func:`filtered`), at the template's sampling.
-    template : Template
+        Multiplied by its matched filter (:func:`apply_matched_filter`), at the template's sampling.
+    template : MatchingTemplate
     rotations : (n, 3, 3) array
     edge : int
         Voxels at the faces that are left out.

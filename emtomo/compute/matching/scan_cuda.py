@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from emtomo.compute.device import device_arrays, is_simulated, threads
-from emtomo.compute.matching.template import Template
+from emtomo.compute.matching.template import MatchingTemplate
 
 
 def inverse_of(shape: tuple[int, ...]) -> Callable[[Any], Any]:
@@ -29,7 +29,7 @@ def run_cuda(
     spans: np.ndarray,
     shape: tuple[int, ...],
     offset: tuple[int, ...],
-    template: Template,
+    template: MatchingTemplate,
     scale: np.ndarray,
     rotations: np.ndarray,
     factors: np.ndarray,

@@ -6,13 +6,15 @@ from emtomo.compute.device import threads
 from emtomo.compute.fourier.filters import ball
 from emtomo.compute.fourier.padded_reference import PAD
 from emtomo.compute.kernels.matching_cpu import product
-from emtomo.compute.matching.template import Template
+from emtomo.compute.matching.template import MatchingTemplate
 
 MAD = 1.4826
 FLATTEST = 0.5  # a place of less contrast than this part of the median counts as if it had it
 
 
-def correlation(volume: np.ndarray, template: Template, rotation: np.ndarray, spectrum: np.ndarray) -> np.ndarray:
+def correlation(
+    volume: np.ndarray, template: MatchingTemplate, rotation: np.ndarray, spectrum: np.ndarray
+) -> np.ndarray:
     """Return the circular correlation of a volume, whose ``rfftn`` is given, with a turned template."""
     from scipy.fft import irfftn
 
@@ -29,14 +31,14 @@ def correlation(volume: np.ndarray, template: Template, rotation: np.ndarray, sp
     return irfftn(out, volume.shape, workers=threads(), overwrite_x=True)
 
 
-def probe(volume: np.ndarray, template: Template, rotations: np.ndarray) -> tuple[float, bool]:
+def probe(volume: np.ndarray, template: MatchingTemplate, rotations: np.ndarray) -> tuple[float, bool]:
     """Return the deviation of scores over what pure noise would give, and whether inverted contrast matches better.
 
     Parameters
     ----------
     volume : (z, y, x) array
         Multiplied by its matched filter.
-    template : Template
+    template : MatchingTemplate
     rotations : (n, 3, 3) array
         Some that are spread over all.
     """

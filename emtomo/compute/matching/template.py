@@ -17,7 +17,7 @@ _PAD = np.float32(PAD)
 
 
 @dataclass(frozen=True)
-class Template:
+class MatchingTemplate:
     """A masked reference of zero mean at some sampling.
 
     Attributes
@@ -92,13 +92,13 @@ def masked_template(reference: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray((reference - mean) * mask, np.float32)
 
 
-def coarser(template: Template, factor: float) -> Template:
+def coarsen(template: MatchingTemplate, factor: float) -> MatchingTemplate:
     """Return the template at `factor` times larger voxels."""
     n = int(np.ceil(template.size / factor)) | 1
-    return Template(resample(template.box, (n,) * 3, factor), template.factor * factor, template.weighting)
+    return MatchingTemplate(resample(template.box, (n,) * 3, factor), template.factor * factor, template.weighting)
 
 
-def random_phased(template: Template, seed: int = 0) -> Template:
+def randomise_phases(template: MatchingTemplate, seed: int = 0) -> MatchingTemplate:
     """Return a template of the same amplitudes within the same ball, of random phases."""
     from scipy.fft import irfftn, rfftn
 
@@ -107,7 +107,7 @@ def random_phased(template: Template, seed: int = 0) -> Template:
     mixed = np.abs(rfftn(template.box)) * noise / np.maximum(np.abs(noise), 1e-20)
     extent = np.sqrt(((np.argwhere(template.box != 0) - n // 2) ** 2).sum(axis=1).max())
     mask = ball(n, float(extent) - 1, 1.0)
-    return Template(masked_template(irfftn(mixed, (n,) * 3), mask), template.factor, template.weighting)
+    return MatchingTemplate(masked_template(irfftn(mixed, (n,) * 3), mask), template.factor, template.weighting)
 
 
 def expected_maxima(cut: float, cells: float) -> float:
@@ -117,7 +117,8 @@ def expected_maxima(cut: float, cells: float) -> float:
     ----------
     cut : float
     cells : float
-        Voxels, times the volume of orientations in radians cubed (all are 8 pi^2), times :meth:`Template.roughness`.
+        Voxels, times the volume of orientations in radians cubed (all are 8 pi^2), times
+        :meth:`MatchingTemplate.roughness`.
 
     References
     ----------

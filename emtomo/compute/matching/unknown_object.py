@@ -3,16 +3,16 @@
 import numpy as np
 
 from emtomo.compute.fourier.filters import ball
-from emtomo.compute.matching.peaks import Places, cut_box
-from emtomo.compute.matching.template import Template
+from emtomo.compute.matching.peaks import Candidates, cut_box
+from emtomo.compute.matching.template import MatchingTemplate
 from emtomo.compute.matching.weighting import frequencies
 
-FINEST = 8  # shells of the template's box: beyond them an unknown object is lost in the noise
-PRIOR = -4.0  # log of how often such an object is met where one looks
+FINEST_SHELL = 8  # shells of the template's box: beyond them an unknown object is lost in the noise
+LOG_PRIOR = -4.0  # log of how often such an object is met where one looks
 
 
 def rescore_against_unknown_object(
-    volume: np.ndarray, template: Template, places: Places, radius: float, cut: float, noise: float
+    volume: np.ndarray, template: MatchingTemplate, places: Candidates, radius: float, cut: float, noise: float
 ) -> np.ndarray:
     """Return scores that count only as far as the reference explains more than an unknown object would.
 
@@ -23,9 +23,9 @@ def rescore_against_unknown_object(
     ----------
     volume : (z, y, x) array
         Multiplied by its matched filter.
-    template : Template
+    template : MatchingTemplate
         At the volume's sampling.
-    places : Places
+    places : Candidates
     radius : float
         Of the particle, in voxels.
     cut : float
@@ -46,12 +46,12 @@ def rescore_against_unknown_object(
     kx, ky, kz = frequencies((n,) * 3)
     shell = np.rint(np.sqrt(kx**2 + ky**2 + kz**2) * n).astype(int)
     weight = template.weighting.template(kx, ky, kz) ** 2
-    inside = (shell > 0) & (shell <= FINEST) & (weight > 0)
+    inside = (shell > 0) & (shell <= FINEST_SHELL) & (weight > 0)
     index = shell[inside]
     twice = np.broadcast_to(np.where(np.arange(n // 2 + 1) == 0, 1.0, 2.0), shape=shell.shape)[inside]
 
     def sums(values: np.ndarray) -> np.ndarray:
-        return np.bincount(index, values * twice, FINEST + 1)[1:]
+        return np.bincount(index, values * twice, FINEST_SHELL + 1)[1:]
 
     there = np.maximum(sums(weight[inside]), 1e-30)
     spectrum = np.abs(rfftn(template.box)[inside]) ** 2
@@ -66,5 +66,5 @@ def rescore_against_unknown_object(
         part = rfftn(cut_box(volume, np.rint(position).astype(int), n) * sphere)[inside]
         power = sums(part.real**2 + part.imag**2) / there / mass / noise**2
         ratio = 0.5 * float((independent * (power * t / (1 + t) - np.log1p(t))).sum())
-        out[i] = np.sqrt(max(0.0, score**2 - 2 * np.logaddexp(0, PRIOR + ratio)))
+        out[i] = np.sqrt(max(0.0, score**2 - 2 * np.logaddexp(0, LOG_PRIOR + ratio)))
     return out

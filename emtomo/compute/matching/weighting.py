@@ -119,7 +119,7 @@ def noise_spectrum(volume: np.ndarray, transfer: Transfer, patch: int) -> np.nda
     return np.interp(np.arange(SHELLS + 1), np.flatnonzero(known), total[known] / count[known])
 
 
-def standardised(volume: np.ndarray, white: bool) -> tuple[np.ndarray, float]:
+def standardise(volume: np.ndarray, white: bool) -> tuple[np.ndarray, float]:
     """Return the volume with mean 0, deviation 1 and particles bright; and its deviation before."""
     out = np.array(volume, np.float32)
     mean = np.mean([plane.mean(dtype=np.float64) for plane in out])
@@ -130,7 +130,7 @@ def standardised(volume: np.ndarray, white: bool) -> tuple[np.ndarray, float]:
     return out, spread
 
 
-def filtered(
+def apply_matched_filter(
     volume: np.ndarray, transfer: Transfer, band: tuple[float, float], whiten: bool, patch: int
 ) -> tuple[np.ndarray, Weighting]:
     """Return a tomogram multiplied by its matched filter, and the filter.

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from emtomo.compute.matching.match import Matcher, chosen
-from emtomo.compute.matching.model import Model, automatic_mask
+from emtomo.compute.matching.match import Matcher, select_candidates
+from emtomo.compute.matching.model import MaskedReference, automatic_mask
 from emtomo.compute.matching.options import PeakOptions, ScanOptions
 from emtomo.compute.matching.weighting import frequencies, noise_spectrum, wedge_transfer
 from emtomo.compute.symmetry import symmetric_angle
@@ -17,7 +17,7 @@ from tests.compute.refinement.data import blobs
 
 SHAPE = (52, 88, 79)
 WEDGE = wedge_transfer(-60, 60)
-MODEL = Model.of(MOLECULE, mask())
+MODEL = MaskedReference.of(MOLECULE, mask())
 PLACES, TURNS = spread(SHAPE, 9, 4, 20)
 
 
@@ -31,7 +31,7 @@ def found_in(volume, model=MODEL, peaks=None, white=True, **options):
     """Return the places that are taken, and the match."""
     matcher = Matcher(volume, 10.0, white, model, WEDGE, ScanOptions(**options))
     match = matcher.locate()
-    return match.places.take(chosen(match.places, match.cells, model.radius, peaks or PeakOptions())), match
+    return match.places.take(select_candidates(match.places, match.cells, model.radius, peaks or PeakOptions())), match
 
 
 @pytest.mark.parametrize("exhaustive", [False, pytest.param(True, marks=pytest.mark.slow)])
@@ -75,7 +75,7 @@ def test_another_molecule_falls_behind():
 def test_symmetry_searches_less_and_finds_the_same():
     molecule = blobs(25, "C4", seed=2, count=5)
     volume = tomogram(SHAPE, PLACES, TURNS, 0.08, 7, molecule=molecule)
-    found, match = found_in(volume, Model.of(molecule, mask()), symmetry="C4")
+    found, match = found_in(volume, MaskedReference.of(molecule, mask()), symmetry="C4")
     assert len(match.rotations) < 500
     distance, index = cKDTree(PLACES).query(found.positions)
     assert sorted(index[distance < 3]) == list(range(9))
@@ -122,7 +122,7 @@ def test_numbers_and_distances_are_kept():
     volume = tomogram(SHAPE, PLACES, TURNS, 0.3, 7)
     found, match = found_in(volume, peaks=PeakOptions(number_of_particles=4))
     assert len(found) == 4 and (np.diff(found.scores) <= 0).all()
-    far = match.places.take(chosen(match.places, match.cells, 60.0, PeakOptions(false_alarms=0)))
+    far = match.places.take(select_candidates(match.places, match.cells, 60.0, PeakOptions(false_alarms=0)))
     assert cKDTree(far.positions).query_pairs(59.9) == set()
 
 
@@ -132,7 +132,7 @@ def test_tiles_do_not_change_the_picks():
     found = []
     for tile in (10**9, 80_000):
         match = Matcher(volume, 10.0, True, MODEL, WEDGE, ScanOptions(), tile).locate()
-        found.append(match.places.take(chosen(match.places, match.cells, RADIUS, PeakOptions())))
+        found.append(match.places.take(select_candidates(match.places, match.cells, RADIUS, PeakOptions())))
     # a maximum at the cut may be climbed from another side
     found = [places.take(np.flatnonzero(places.scores > 7.5)) for places in found]
     assert len(found[0]) == len(found[1]) == 9
@@ -149,7 +149,7 @@ def test_edges_and_odd_sizes():
     even[2:27, 2:27, 2:27] = MOLECULE  # centre 12 + 2 = 28 // 2
     around = np.zeros((28,) * 3, np.float32)
     around[2:27, 2:27, 2:27] = mask()
-    found, _ = found_in(volume, Model.of(even, around))
+    found, _ = found_in(volume, MaskedReference.of(even, around))
     assert np.linalg.norm(found.positions[0] - [20, 30, 28]) < 0.5
 
 
@@ -161,13 +161,13 @@ def test_bad_models_and_tomograms_are_told():
     with pytest.raises(EmtomoError, match="no signal"):
         found_in(np.full((40, 60, 60), np.nan, np.float32))
     with pytest.raises(EmtomoError, match="mask is empty"):
-        Model.of(MOLECULE, np.zeros_like(MOLECULE))
+        MaskedReference.of(MOLECULE, np.zeros_like(MOLECULE))
     with pytest.raises(EmtomoError, match="no contrast"):
-        Model.of(np.ones((25,) * 3, np.float32), mask())
+        MaskedReference.of(np.ones((25,) * 3, np.float32), mask())
     with pytest.raises(EmtomoError, match="mask must have"):
-        Model.of(MOLECULE, mask(23))
+        MaskedReference.of(MOLECULE, mask(23))
     with pytest.raises(EmtomoError, match="no numbers"):
-        Model.of(np.full((25,) * 3, np.nan, np.float32), mask())
+        MaskedReference.of(np.full((25,) * 3, np.nan, np.float32), mask())
     with pytest.raises(EmtomoError, match="coarser"):
         found_in(np.random.default_rng(0).random((40, 60, 60), np.float32), highpass=10.0)
 

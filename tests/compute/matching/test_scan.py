@@ -6,8 +6,8 @@ import pytest
 from emtomo.compute import device
 from emtomo.compute.matching.guide import surface_guide
 from emtomo.compute.matching.scan import scan, tile_of_memory, tiles
-from emtomo.compute.matching.template import Template, cut_for, expected_maxima, masked_template
-from emtomo.compute.matching.weighting import filtered, wedge_transfer
+from emtomo.compute.matching.template import MatchingTemplate, cut_for, expected_maxima, masked_template
+from emtomo.compute.matching.weighting import apply_matched_filter, wedge_transfer
 from emtomo.compute.rotations import random_rotations
 from tests.compute.matching.data import MOLECULE, RADIUS, mask, spread, tomogram
 from tests.compute.refinement.data import blobs
@@ -21,8 +21,8 @@ def prepared():
     """A filtered tomogram, its template, some orientations."""
     places, turns = spread(SHAPE, 3, 1)
     volume = tomogram(SHAPE, places, turns, 1.0, 1)
-    fine, weighting = filtered(volume / volume.std(), wedge_transfer(-60, 60), (0.0, 0.5), True, 20)
-    template = Template(masked_template(MOLECULE, mask()), 1.0, weighting)
+    fine, weighting = apply_matched_filter(volume / volume.std(), wedge_transfer(-60, 60), (0.0, 0.5), True, 20)
+    template = MatchingTemplate(masked_template(MOLECULE, mask()), 1.0, weighting)
     return fine, template, random_rotations(7, 3)
 
 
@@ -84,8 +84,8 @@ def test_the_gpu_gives_the_same_scores(guided):
     # tiny: numba's simulator runs one thread after the other
     shape, small = (15, 16, 14), blobs(9, seed=2, count=3)
     volume = np.random.default_rng(1).standard_normal(shape, np.float32)
-    fine, weighting = filtered(volume, wedge_transfer(-60, 60), (0.0, 0.5), True, 8)
-    template = Template(masked_template(small, mask(9, 3.0)), 1.0, weighting)
+    fine, weighting = apply_matched_filter(volume, wedge_transfer(-60, 60), (0.0, 0.5), True, 8)
+    template = MatchingTemplate(masked_template(small, mask(9, 3.0)), 1.0, weighting)
     turns = random_rotations(3, 3)
     guide = surface_guide(np.array([[7, 8, 7.0]]), np.array([[0, 0, 1.0]]), shape, turns, 4.0, 100) if guided else None
     here = scan(fine, template, turns, 2, 4, 10**9, guide)
@@ -127,8 +127,8 @@ def test_a_guide_allows_only_its_places_and_orientations(prepared):
 def test_norms_are_the_deviation_of_scores_in_noise(prepared):
     _, template, turns = prepared
     noise = np.random.default_rng(3).standard_normal((60, 90, 90), np.float32)
-    fine, weighting = filtered(noise, wedge_transfer(-60, 60), (0.0, 0.5), True, 30)
-    own = Template(template.box, 1.0, weighting)
+    fine, weighting = apply_matched_filter(noise, wedge_transfer(-60, 60), (0.0, 0.5), True, 30)
+    own = MatchingTemplate(template.box, 1.0, weighting)
     scores, _ = scan(fine, own, turns[:1], 5, REACH, 10**9)
     assert scores[np.isfinite(scores)].std() == pytest.approx(1, abs=0.08)
 
@@ -140,5 +140,5 @@ def test_the_cut_falls_with_false_alarms_and_rises_with_the_search():
 
 def test_a_blurred_template_is_less_rough(prepared):
     _, template, turns = prepared
-    smooth = Template(masked_template(blobs(25, seed=5, count=1), mask(25, RADIUS)), 1.0, template.weighting)
+    smooth = MatchingTemplate(masked_template(blobs(25, seed=5, count=1), mask(25, RADIUS)), 1.0, template.weighting)
     assert smooth.roughness(turns) < template.roughness(turns)

@@ -9,7 +9,7 @@ from emtomo.compute.device import cuda_available
 from emtomo.compute.fourier.filters import ball
 from emtomo.compute.fourier.shell_correlation import fourier_shell_correlation
 from emtomo.compute.matching.match import Matcher
-from emtomo.compute.matching.model import Model
+from emtomo.compute.matching.model import MaskedReference
 from emtomo.compute.matching.options import ScanOptions
 from emtomo.compute.matching.weighting import wedge_transfer
 from emtomo.compute.refinement.stochastic_gradient import SMALLEST_BOX, InitialModelOptions, StochasticModel
@@ -28,7 +28,7 @@ def against(model: np.ndarray, truth: np.ndarray) -> np.ndarray:
     wide[16 : 16 + n, 16 : 16 + n, 16 : 16 + n] = model
     wide += 0.02 * model.std() * np.random.default_rng(0).standard_normal(wide.shape, np.float32)
     options = ScanOptions(whiten=False, other_objects=False, local_contrast=False, gold=0, lowpass=40.0)
-    template = Model.of(truth, ball(n, 12, 2.0))
+    template = MaskedReference.of(truth, ball(n, 12, 2.0))
     found = Matcher(wide, PIXEL, True, template, wedge_transfer(-90, 90), options).locate().places
     shift = (found.positions[0] - (16 + n // 2))[::-1]
     return fourier_shell_correlation(turn_boxes(model[None], found.rotations[:1], shift[None])[0], truth)
