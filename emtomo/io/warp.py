@@ -106,6 +106,13 @@ def read_xml(path: str | Path) -> Tilts:
             tilts.optics[key] = float(ctf[name])
     if is_number(ctf.get("PixelSize") or ""):
         tilts.pixel_size = float(ctf["PixelSize"])
+    if np.isfinite(tilts.pixel_size):
+        image, volume = _size(root, "ImageDimensionsAngstrom", 2), _size(root, "VolumeDimensionsAngstrom", 3)
+        if image is not None:
+            tilts.image_size = (round(image[0] / tilts.pixel_size), round(image[1] / tilts.pixel_size))
+        if volume is not None:
+            x, y, z = (round(v / tilts.pixel_size) for v in volume)
+            tilts.volume_size = (x, y, z)
     for axis in "XYZ":
         turns = _by_tilt(path, root, f"GridAngle{axis}", n)
         if turns is not None and turns.any():

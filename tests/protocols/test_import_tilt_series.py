@@ -195,3 +195,18 @@ def test_tilts_are_excluded_when_asked_for_and_suggested_when_out_of_line(bench,
 def _all(folder, n):
     (folder / "all.csv").write_text("tomogram_id,tilt\n" + "".join(f"a,{k}\n" for k in range(1, n + 1)))
     return folder / "all.csv"
+
+
+def test_a_picture_and_the_slices_of_images_in_files_of_their_own(bench, tmp_path):
+    from emtomo.gui.core.output_volumes import load_tilts, tilt_tables
+    from emtomo.gui.core.shown import load
+    from emtomo.viewers.pictures import picture_of_output
+
+    given = write("warp", tmp_path)
+    run = bench.run("import-tilt-series", "picture", files=tmp_path, pixel_size=2)
+    picture_of_output(run, "tilt_series", tmp_path / "series.png")
+    assert (tmp_path / "series.png").read_bytes()[:4] == b"\x89PNG"
+    shown = load(bench.project, "picture.tilt_series")
+    assert load_tilts(shown, given.name).data.shape == (N, 20, 24)
+    captions = tilt_tables(shown)[given.name]
+    assert captions[2].startswith("0.0°, 0.0 e/Å² before, defocus 2.9") and len(captions) == N

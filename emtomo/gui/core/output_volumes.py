@@ -1,7 +1,7 @@
 """Volumes of an output, load in a thread: a compressed one is read whole, and a disk may be slow."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -75,9 +75,16 @@ def tomogram_rows(shown: Shown) -> list[tuple[str, str]]:
     return [(r.tomogram_id, f"{r.size_x} × {r.size_y} × {r.size_z}") for r in shown.value.frame(columns).itertuples()]
 
 
-def tilt_tables(shown: Shown) -> dict[str, np.ndarray]:
-    """Return the angles of every tilt series by its name."""
-    return {str(s.tomogram_id.get()): s.table()["angle"].to_numpy(float) for s in shown.value.items()}
+def tilt_tables(shown: Shown) -> dict[str, list[str]]:
+    """Return angle, dose, defocus and exclusion of every tilt of every series in words, by the series' name."""
+    return {str(s.tomogram_id.get()): [_caption(row) for row in s.table().itertuples()] for s in shown.value.items()}
+
+
+def _caption(row: Any) -> str:
+    parts = [f"{row.angle:.1f}°", f"{row.dose:.1f} e/Å² before"]
+    if np.isfinite(row.defocus_u) and np.isfinite(row.defocus_v):
+        parts.append(f"defocus {(row.defocus_u + row.defocus_v) / 2e4:.2f} µm")
+    return ", ".join([*parts, *(["excluded"] if row.excluded else [])])
 
 
 def prepare_slices(shown: Shown, load: Callable[[Shown, str], T]) -> None:

@@ -186,7 +186,7 @@ def open_tilts(master: Any, shown: Shown) -> Any:
     tables = shown.prepared.get("tables") or tilt_tables(shown)
 
     def make(name: str, source: VolumeSource) -> Any:
-        angles = tables[name]
+        captions = tables[name]
         window = SliceWindow(
             master,
             source,
@@ -197,7 +197,7 @@ def open_tilts(master: Any, shown: Shown) -> Any:
 
         def follow() -> None:
             k = window.state_.place[0]
-            window.say(f"tilt {k + 1} of {len(angles)}: {angles[k]:g}°" if k < len(angles) else "")
+            window.say(f"tilt {k + 1} of {len(captions)}: {captions[k]}" if k < len(captions) else "")
 
         window.state_.listeners.append(follow)
         follow()
@@ -206,7 +206,7 @@ def open_tilts(master: Any, shown: Shown) -> Any:
     return _choose(
         master,
         shown,
-        [(name, f"{len(angles)} tilts") for name, angles in tables.items()],
+        [(name, f"{len(captions)} tilts") for name, captions in tables.items()],
         "Tilts",
         lambda name: slices_of(shown, name, load_tilts),
         make,

@@ -50,6 +50,20 @@ def test_positions_defocus_and_weights_are_those_of_warp(case):
     assert_allclose(-b_factor[tilt], truth["ctf_bfactor"], atol=1e-3)
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_written_for_warp_says_the_same(case, tmp_path):
+    given = warp.read_xml(shared("warp_oracle", "geometry", f"{case}.xml"))
+    warp.write_xml(tmp_path / "again.xml", given)
+    mine, theirs = warp.read_xml(tmp_path / "again.xml").geometry(), given.geometry()
+    points = np.random.default_rng(0).uniform(-0.4, 0.4, (20, 3)) * VOLUME
+    assert_allclose(mine.project(points), theirs.project(points), atol=1e-4)
+    assert_allclose(mine.sections, theirs.sections, atol=1e-7)
+    assert_allclose(mine.weights(np.array([0.05, 0.2])), theirs.weights(np.array([0.05, 0.2])), rtol=1e-5)
+    assert_allclose(mine.ctf.defocus, theirs.ctf.defocus, atol=1e-3)
+    assert (mine.hand, mine.image_size, mine.volume_size) == (theirs.hand, tuple(IMAGE), tuple(VOLUME))
+    assert mine.excluded.tolist() == theirs.excluded.tolist()
+
+
 def whole_geometry(n=5, seed=0):
     """Everything that a geometry can have, at random."""
     rng = np.random.default_rng(seed)
