@@ -90,6 +90,9 @@ class DenoiseOptions:
         return self.time_step if self.time_step is not None else {"eed": 0.1, "bflow": 0.15}[self.method]
 
 
+FAINT, HUGE = 1e-12, 1e12  # between them, squares are far from the ends of float32
+
+
 def denoise(
     volume: np.ndarray, options: DenoiseOptions, *, device: str = "cpu", progress: Progress | None = None
 ) -> np.ndarray:
@@ -126,6 +129,11 @@ def denoise(
         raise EmtomoError(f"A tomogram has three axes and at least one voxel, got shape {values.shape}.")
     if not np.isfinite(values).all():
         raise EmtomoError("The tomogram holds NaN or infinity; mend it before denoising.")
+    # squares of very large or small values are no float32: a power of two changes no digit
+    largest = float(np.abs(values).max())
+    unit = 2.0 ** np.floor(np.log2(largest)) if largest > 0 and not FAINT < largest < HUGE else 1.0
+    if unit != 1.0:
+        values = (values.astype(np.float64) / unit).astype(np.float32)
     level = noise_level(values) or float(values.std()) or 1.0
     mean, scale = float(values.mean()), (options.grey_scale if options.method == "bflow" else 1.0) / level
     values -= np.float32(mean)
@@ -136,7 +144,7 @@ def denoise(
     values = flow(values, options, device, progress)
     values /= np.float32(scale)
     values += np.float32(mean)
-    return values
+    return values if unit == 1.0 else (values.astype(np.float64) * unit).astype(np.float32)
 
 
 def _flow_cpu(values: np.ndarray, options: DenoiseOptions, device: str, progress: Progress | None) -> np.ndarray:

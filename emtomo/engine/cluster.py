@@ -142,6 +142,7 @@ def opened(options: ClusterOptions, threads: int, folder: Path) -> Iterator["Cli
         raise ProjectError(told)
     for chatty in ("distributed", "distributed.worker", "distributed.scheduler", "distributed.nanny"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    _serve_no_pages()
     name = options.cluster.strip()
     with ExitStack() as stack:
         try:
@@ -157,6 +158,13 @@ def opened(options: ClusterOptions, threads: int, folder: Path) -> Iterator["Cli
         where = client.scheduler.address if client.scheduler else "a cluster"
         log.info("Dask: %s, so far %d workers with %d threads", where, len(threads_of), sum(threads_of.values()))
         yield client
+
+
+def _serve_no_pages() -> None:
+    """Let schedulers and workers that are started here serve no pages: those need no keys."""
+    import dask
+
+    dask.config.set({"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []})
 
 
 def _client(name: str, options: ClusterOptions, threads: int, folder: Path, stack: ExitStack) -> "Client":
@@ -216,7 +224,8 @@ def _here(options: ClusterOptions, threads: int, folder: Path) -> Any:
         host="127.0.0.1",
         protocol="tls://",
         security=Security.temporary(),
-        dashboard_address="127.0.0.1:0",  # its pages need no keys
+        dashboard_address="127.0.0.1:0",
+        scheduler_kwargs={"dashboard": False},  # its pages need no keys
         local_directory=str(folder),
         silence_logs=logging.WARNING,
     )
@@ -258,12 +267,14 @@ def _jobs(kind: str, scratch: Path) -> Any:
                 "~/.config/dask/jobqueue.yaml must say how many cores and how much memory a job has (jobqueue: "
                 f"{kind}: cores: 16, memory: 32GB); {needed} is missing."
             )
+    prologue = dask.config.get(f"jobqueue.{kind}.job-script-prologue", None) or []
     return getattr(dask_jobqueue, JOBQUEUE[kind])(
+        job_script_prologue=[*prologue, "export PYTHONSAFEPATH=1"],  # no modules of the folder that a job starts in
         security=True,
         protocol="tls://",
         shared_temp_directory=str(scratch),
         log_directory=str(scratch),
-        scheduler_options={"dashboard_address": "127.0.0.1:0"},
+        scheduler_options={"dashboard_address": "127.0.0.1:0", "dashboard": False},
     )
 
 

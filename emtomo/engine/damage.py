@@ -9,7 +9,7 @@ from typing import Any
 from pyworkflow.object import Set
 from pyworkflow.protocol import Protocol
 
-from emtomo.errors import EmtomoError, ProjectError
+from emtomo.errors import ProjectError
 
 DATABASE, SETTINGS = "project.sqlite", "settings.sqlite"
 _SQLITE = b"SQLite format 3\x00"
@@ -76,23 +76,13 @@ def damage_of_output(name: str, value: Any) -> Iterator[str]:
     """Yield what is wrong with the files of an output."""
     if isinstance(value, Set):
         path = Path(value.getFileName() or "")
-        problem = damage_of_file(path)
+        problem = damage_of_file(path) or _damage_inside(path)
         if problem:
             yield f"{name}: {path} {problem}"
-            return
-        try:
-            len(value)
-            value.frame(["file"]) if hasattr(value, "frame") and "file" in _columns(value) else None
-        except (EmtomoError, sqlite3.Error) as error:
-            yield f"{name}: {error}"
         return
     file = getattr(value, "file", None)
     if file is not None and file.get() and not Path(file.get()).exists():
         yield f"{name}: {file.get()} is missing"
-
-
-def _columns(value: Any) -> set[str]:
-    return {field.name for field in value.ITEM_TYPE.FIELDS}
 
 
 def _outputs(run: Protocol) -> list[tuple[str, Any]]:

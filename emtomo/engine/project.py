@@ -1,9 +1,10 @@
 """A project: a folder with runs, opened by one process at a time for writing."""
 
 import re
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -84,9 +85,20 @@ class EmtomoProject(Project):
         known = ", ".join(f"{run.strId()} ({run.getObjLabel()})" for run in runs) or "none"
         raise ProjectError(f"There is no run {name!r} in this project; its runs are: {known}.")
 
+    def labels(self) -> set[str]:
+        """Return the labels of all runs, from the database alone: to read every run would take ever longer."""
+        with clear_messages(self.path), closing(sqlite3.connect(self.getDbPath())) as db:
+            return {str(row[0]) for row in db.execute("SELECT label FROM Objects WHERE parent_id IS NULL")}
+
+    def update(self, run: Protocol) -> None:
+        """Read the present state of one active run into `run`."""
+        with clear_messages(self.path):
+            self._updateProtocol(run)
+            self.mapper.commit()
+
     def free_label(self, label: str) -> str:
         """Return `label`, with a number behind it if the project has it already."""
-        taken = {run.getObjLabel() for run in self.runs_now()}
+        taken = self.labels()
         number, free = 1, label
         while free in taken:
             number += 1
@@ -103,7 +115,7 @@ class EmtomoProject(Project):
         """
         if label.isdigit() or "." in label or not label.strip() or one_line(label) != label.strip():
             raise ProjectError(f"A label must not be empty, a number, several lines, or hold a dot; got {label!r}.")
-        if label in {run.getObjLabel() for run in self.runs_now()}:
+        if label in self.labels():
             raise ProjectError(f"This project has a run labelled {label!r} already; labels are unique.")
         run = self.newProtocol(protocol_class)
         run.setObjLabel(label)  # the engine drops the label given to newProtocol

@@ -23,6 +23,7 @@ from emtomo.engine.dask_map import DaskMapReduce
 from emtomo.engine.executor import EventStepExecutor
 from emtomo.engine.form import INPUT, add_options, input_classes, option_errors, plain_type, read_options
 from emtomo.engine.identity import content_digest, files_in, note
+from emtomo.engine.output_checks import remarks_on
 from emtomo.engine.provenance import PROVENANCE, parameters_of, write_provenance
 from emtomo.engine.remote_steps import PULSE, RemoteSteps, beating
 from emtomo.engine.run_folder import check_run_folder, path_in_run
@@ -345,8 +346,7 @@ class EmtomoProtocol(Protocol):
                 output.write()
                 output.close()
         for name, output in outputs.items():
-            if isinstance(output, Set) and len(output) == 0:
-                self.remark(f"The output {name} is empty.")
+            self.remark(*remarks_on(name, output))
         self._defineOutputs(**outputs)
         sources = source if isinstance(source, PointerList) else [source] if source is not None else []
         for output in outputs.values():
@@ -356,11 +356,13 @@ class EmtomoProtocol(Protocol):
 
     def remark(self, *sentences: str) -> None:
         """Keep sentences for the summary and the report, and write them to the log."""
+        if not sentences:
+            return
         for sentence in sentences:
             log.info(sentence)
         path = Path(self._getExtraPath("remarks.json"))
         old = read_json(path, [])
-        write_json(path, [*old, *(s for s in sentences if s not in old)])
+        write_json(path, [*old, *(s for s in sentences if s not in old)], sync=False)
 
     def forget_remarks(self) -> None:
         """Drop the sentences of an earlier try."""

@@ -54,7 +54,7 @@ def write_provenance(protocol: Protocol, started: float, ended: float) -> None:
         "started": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(started)),
         "seconds": round(ended - started, 3),
     }
-    write_json(Path(protocol._getPath(PROVENANCE)), record)
+    write_json(Path(protocol._getPath(PROVENANCE)), record, sync=False)
 
 
 def read_provenance(run_folder: str | Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Run several runs in the order of their inputs, from one process."""
 
+import math
 import time
 from collections.abc import Callable, Iterable
 
@@ -10,6 +11,7 @@ from emtomo.engine.project import EmtomoProject, error_of, without_bold
 from emtomo.errors import ProjectError
 
 POLL_SECONDS = 0.1
+READ_SECONDS = 5.0  # between two readings of all runs, while those that are active are looked at alone
 
 
 def parents_of(run: Protocol) -> set[int]:
@@ -66,9 +68,15 @@ def run_all(
     wanted = list(ids)
     pending = list(wanted)
     active: list[int] = []
+    runs: dict[int, Protocol] = {}
+    read = -math.inf
     while True:
         reap()
-        runs = {run.getObjId(): run for run in project.runs_now()}
+        for i in active:
+            project.update(runs[i])
+        if not active or time.monotonic() - read > READ_SECONDS or not all(runs[i].isActive() for i in active):
+            runs = {run.getObjId(): run for run in project.runs_now()}
+            read = time.monotonic()
         active = [i for i in active if runs[i].isActive()]
         for i in list(pending):
             run = runs[i]

@@ -11,12 +11,27 @@ from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.io.mrc_header import SIZES_AGREE
 
+SMALLEST_BOX = 4
 CURVES = ("corrected", "unmasked", "masked", "randomised")
 
 
 def volume_of(result: Any) -> np.ndarray:
     """Return the voxels of a volume, average or mask."""
     return mrc.read_volume(result.file.get())
+
+
+def box_problem(result: Any) -> str:
+    """Return in a sentence why the voxels of a volume are no box that can be turned; empty where they are.
+
+    A box is a cube of at least ``SMALLEST_BOX`` voxels along each axis.
+    """
+    try:
+        z, y, x = mrc.read_header(result.file.get()).shape
+    except EmtomoError as error:
+        return str(error)
+    if x == y == z and x >= SMALLEST_BOX:
+        return ""
+    return f"A volume to be turned must be a cube of at least {SMALLEST_BOX} voxels along each axis, got {x}×{y}×{z}."
 
 
 def halves_of(average: Any) -> tuple[np.ndarray, np.ndarray]:

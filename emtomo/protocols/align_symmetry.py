@@ -13,7 +13,7 @@ from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.objects import SetOfSubtomograms, Volume, rotation_columns, rotations_of
-from emtomo.objects.volume_arrays import volume_of
+from emtomo.objects.volume_arrays import box_problem, volume_of
 from emtomo.options import Param
 
 LOW = 0.5
@@ -61,6 +61,9 @@ class AlignSymmetry(EmtomoProtocol):
         )
 
     def _check(self) -> list[str]:
+        problem = box_problem(self.input_volume.get())
+        if problem:
+            return [problem]
         name = self.options(AlignSymmetryOptions).symmetry
         if name.lower() == "auto":
             return []

@@ -32,6 +32,9 @@ class ComparePicks(EmtomoProtocol):
         self._add_input(form, "coordinates", "SetOfCoordinates3D", "Picks", "One or more sets.", many=True)
         self._add_input(form, "truth", "SetOfCoordinates3D", "True places", "All of them in the tomograms they are in.")
 
+    def _check(self) -> list[str]:
+        return [] if len(self.input_truth.get()) else ["There is no true place to compare with: the set is empty."]
+
     # --- steps ---
 
     def _insertAllSteps(self) -> None:

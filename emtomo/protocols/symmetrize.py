@@ -12,7 +12,7 @@ from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.objects import Volume
-from emtomo.objects.volume_arrays import volume_of
+from emtomo.objects.volume_arrays import box_problem, volume_of
 
 LOW = 0.5
 
@@ -42,7 +42,7 @@ class Symmetrize(EmtomoProtocol):
             parse_symmetry(self.options(SymmetrizeOptions).symmetry)
         except EmtomoError as error:
             return [str(error)]
-        return []
+        return [sentence for sentence in [box_problem(self.input_volume.get())] if sentence]
 
     # --- steps ---
 

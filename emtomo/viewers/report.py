@@ -1,16 +1,20 @@
 """A project as one HTML file that opens without a network."""
 
 import base64
+import contextlib
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
 from markupsafe import Markup
+from pyworkflow.object import Set
 from pyworkflow.protocol import Protocol
 
 from emtomo.engine.damage import damage_of_run
 from emtomo.engine.project import EmtomoProject, error_of
+from emtomo.engine.protocol import FINGERPRINT
 from emtomo.engine.provenance import parameters_of, read_provenance
 from emtomo.errors import EmtomoError, one_line
 from emtomo.version import __version__
@@ -75,9 +79,33 @@ def _run_rows(run: Protocol, folder: Path) -> dict[str, Any]:
 
 def _picture(run: Protocol, name: str, folder: Path) -> dict[str, str]:
     """Return name and data of a picture; a picture that cannot be drawn tells why instead."""
-    png = folder / f"{run.getObjId()}_{name}.png"
     try:
-        picture_of_output(run, name, png)
+        kept = Path(run._getPath("pictures", f"{name}.png"))
+        if not _is_newer(kept, run, name):
+            png = folder / f"{run.getObjId()}_{name}.png"
+            picture_of_output(run, name, png)
+            _keep(png, kept)
+        data = kept.read_bytes() if kept.exists() else png.read_bytes()
     except (EmtomoError, OSError) as error:
         return {"name": name, "data": "", "problem": str(error)}
-    return {"name": name, "data": base64.b64encode(png.read_bytes()).decode("ascii"), "problem": ""}
+    return {"name": name, "data": base64.b64encode(data).decode("ascii"), "problem": ""}
+
+
+def _is_newer(picture: Path, run: Protocol, name: str) -> bool:
+    """Return whether a picture that was kept is newer than all that the run has made, and the program that drew it."""
+    if not picture.is_file():
+        return False
+    output = getattr(run, name)
+    file = output.getFileName() if isinstance(output, Set) else getattr(getattr(output, "file", None), "get", str)()
+    made = [run.getDbPath(), run._getExtraPath(FINGERPRINT), __file__, *([file] if file else [])]
+    drawn = picture.stat().st_mtime_ns
+    return all(Path(one).stat().st_mtime_ns <= drawn for one in made if Path(one).exists())
+
+
+def _keep(drawn: Path, picture: Path) -> None:
+    """Keep a picture in the run's folder for the next report; without room, or leave to write, it is drawn again."""
+    with contextlib.suppress(OSError):
+        picture.parent.mkdir(exist_ok=True)
+        part = picture.with_name(f"{picture.name}.part")
+        shutil.copyfile(drawn, part)
+        part.replace(picture)

@@ -23,7 +23,7 @@ from emtomo.engine.cluster import ClusterOptions, joined, opened, problem_of, tr
 from emtomo.engine.dask_map import DaskMapReduce
 from emtomo.engine.parameters import protocol_named, protocols_by_name
 from emtomo.engine.project import error_of
-from emtomo.engine.remote_steps import beating
+from emtomo.engine.remote_steps import RemoteSteps, StepKilled, beating, signal_words
 from emtomo.engine.step_main import LOOK_SECONDS, SILENT_SECONDS, watch
 from emtomo.errors import EmtomoError, FormatError, ProjectError
 from emtomo.gui.core.run_actions import FormValues, save_form, texts_of
@@ -374,3 +374,58 @@ def test_the_cluster_on_this_machine_talks_by_tls_on_loopback_alone(tmp_path, mo
         with pytest.raises((OSError, TimeoutError)):
             joined(address.replace("tls", "tcp"))
         assert not left_behind()
+
+
+class KilledSteps:
+    """A client whose workers' steps are killed a number of times; what it is asked is kept."""
+
+    def __init__(self, times: int) -> None:
+        self.times, self.asked = times, []
+
+    def nthreads(self):
+        return {"tcp://a:1": 1, "tcp://b:2": 1}
+
+    def submit(self, *_, **how):
+        self.asked.append(how.get("workers"))
+        return self
+
+    def result(self):
+        if len(self.asked) <= self.times:
+            raise pickle.loads(pickle.dumps(StepKilled(signal_words(signal.SIGKILL), "tcp://a:1")))
+        return "done"
+
+
+@pytest.mark.parametrize("times", [0, 1, 2])
+def test_a_step_whose_process_is_killed_is_given_to_another_worker_once(times, bench):
+    steps = RemoteSteps(KilledSteps(times), bench.project.find("boxes"))
+    if times < 2:
+        steps("extract_step", ["sim_01"])
+    else:
+        with pytest.raises(EmtomoError, match="extract_step sim_01: Its process was killed .SIGKILL., probably out of"):
+            steps("extract_step", ["sim_01"])
+    assert steps.client.asked == [None, ["tcp://b:2"]][: times + 1]
+
+
+def test_the_process_of_a_step_that_is_killed_is_told_from_one_that_fails(client, bench, monkeypatch):
+    task = [bench.project.path, "no.db", "1", "step", "[]", "pulse"]
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+
+    def killed(task):
+        from emtomo.engine import remote_steps
+
+        remote_steps.python_command = lambda *_: [sys.executable, "-c", code]
+        return remote_steps.carry_out(task, 1, 1)
+
+    with pytest.raises(StepKilled, match="probably out of memory"):
+        client.submit(killed, task, pure=False).result()
+
+
+def test_no_dashboard_is_served(tmp_path):
+    import urllib.error
+    import urllib.request
+
+    with opened(ClusterOptions(executor="dask", workers=1), 1, tmp_path) as client:
+        port = client.scheduler_info()["services"].get("dashboard")
+        if port:
+            with pytest.raises(urllib.error.HTTPError, match="404"):
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=5)
