@@ -10,6 +10,7 @@ _EXTENSIONS = re.compile(
     r"(\.(mrc|mrcs|rec|st|ali|tomostar|em|tif|tiff|hdf|gz|bz2|xml|star|mdoc|map|mod|tbl|csv|txt|json|box|cbox|zarr)|_\d+(\.\d+)?Apx)+$",
     re.IGNORECASE,
 )
+_RECONSTRUCTED = re.compile(r"^rec_|(_full)?_(rec|Vol|ali)$", re.IGNORECASE)
 _MARK = re.compile(r"\{TS\}")
 
 
@@ -59,8 +60,31 @@ def stem(name: str) -> str:
     return _EXTENSIONS.sub("", base) or base
 
 
+def series_name(name: str) -> str:
+    """Return the stem without what reconstruction programs add to a series' name: rec_ (RELION), _Vol (AreTomo), _rec.
+
+    Examples
+    --------
+    >>> [series_name(n) for n in ("rec_TS_01.mrc", "TS_01_Vol.mrc", "TS_01_full_rec.mrc", "TS_01")]
+    ['TS_01', 'TS_01', 'TS_01', 'TS_01']
+    """
+    return _RECONSTRUCTED.sub("", stem(name)) or stem(name)
+
+
+def find_name(name: str, known: Iterable[str]) -> str | None:
+    """Return which of `known` a name belongs to: of the same stem, else the only one of the same series."""
+    listed = list(known)
+    if name in listed:
+        return name
+    same = [other for other in listed if stem(other) == stem(name)]
+    if same:
+        return same[-1]
+    series = [other for other in listed if series_name(other) == series_name(name)]
+    return series[0] if len(series) == 1 else None
+
+
 def match_names(wanted: list[str], known: list[str]) -> tuple[dict[str, str], list[str], list[str]]:
-    """Match names by their stems.
+    """Match names by their stems, see :func:`find_name`.
 
     Returns
     -------
@@ -70,7 +94,11 @@ def match_names(wanted: list[str], known: list[str]) -> tuple[dict[str, str], li
         Names of either side without a partner.
     """
     by_stem = {stem(name): name for name in known}
-    found = {name: by_stem[stem(name)] for name in wanted if stem(name) in by_stem}
+    found = {}
+    for name in wanted:
+        other = by_stem.get(stem(name)) or find_name(name, known)
+        if other is not None:
+            found[name] = other
     used = set(found.values())
     return found, [n for n in wanted if n not in found], [n for n in known if n not in used]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from emtomo.errors import EmtomoError
-from emtomo.io.names import stem
+from emtomo.io.names import find_name, stem
 from emtomo.io.tags import Tags
 
 
@@ -335,8 +335,8 @@ _PLACES = {"corner": "first voxel", "centre": "centre", "half": "centre"}
 def _volume_of(particles: ParticleList, volumes: Mapping[str, VolumeGeometry]) -> tuple[np.ndarray, np.ndarray]:
     """Return size (n, 3) and pixel size (n,) of every particle's tomogram, NaN where not known."""
     names, place = np.unique(particles.tomograms.astype(str), return_inverse=True)
-    by_stem = {stem(name): volume for name, volume in volumes.items()}
-    found = [volumes.get(name, by_stem.get(stem(name))) if name else None for name in names]
+    matches = [find_name(name, volumes) if name else None for name in names]
+    found = [volumes[match] if match is not None else None for match in matches]
     if len(volumes) == 1 and list(names) == [""]:
         found = [next(iter(volumes.values()))]
     sizes = np.array([v.size if v else (np.nan,) * 3 for v in found], float).reshape(-1, 3)

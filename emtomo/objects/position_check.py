@@ -138,3 +138,32 @@ def _explanations(
             yield f"the pixel size is {own * factor:.4g} Å"
     if pixel_size is not None and _all_inside(frame, tomograms, numbers, own, centred=True):
         yield "they count from the centre"
+
+
+def check_binning(pixel_size: float, tomograms: SetOfTomograms) -> list[str]:
+    """Return a remark when voxels counted in tomograms binned further lie elsewhere in these: odd sizes have no half.
+
+    Binning keeps the centre voxel ``n // 2`` where it is; the first voxel moves where ``n // 2`` is not the factor
+    times the binned centre. A file that counts from the first voxel does not say in which of the two.
+
+    Parameters
+    ----------
+    pixel_size : float
+        Å per voxel of the positions.
+    tomograms : SetOfTomograms
+    """
+    size = float(tomograms.pixel_size.get())
+    factor = round(pixel_size / size)
+    if factor < 2 or abs(pixel_size / size / factor - 1) > 1e-3:
+        return []
+    sizes = tomograms.frame(["size_x", "size_y", "size_z"]).to_numpy(int)
+    moved = np.unique(sizes // 2 - factor * ((sizes // factor) // 2), axis=0)
+    moved = moved[moved.any(axis=1)]
+    if not len(moved):
+        return []
+    listed = "; ".join(", ".join(str(v) for v in row) for row in moved[:3])
+    return [
+        f"Positions count in voxels of {pixel_size:g} Å. If they were picked in these tomograms binned by {factor}, "
+        f"whose first voxel lies {listed} voxels (x, y, z) further in, they are off by as much: import them into the "
+        "binned tomograms, from which emtomo takes them over exactly."
+    ]

@@ -15,7 +15,7 @@ from emtomo.io.formats import FORMATS, read
 from emtomo.io.particles import ParticleList, convert_frame
 from emtomo.objects import SetOfCoordinates3D, coordinates_frame
 from emtomo.objects.exchange import sizes_of
-from emtomo.objects.position_check import check_positions
+from emtomo.objects.position_check import check_binning, check_positions
 from emtomo.options import Param
 
 
@@ -130,6 +130,8 @@ class ImportCoordinates(EmtomoProtocol):
                 frames.append(self._frame(mine, tomogram_id, options, path))
             if len(frames) > first:
                 voxel = options.pixel_size or (lengths[0] if lengths else tomograms.pixel_size.get())
+                if picks.unit == "voxel" and picks.origin == "corner":
+                    self.remark(*check_binning(voxel, tomograms))
                 self.remark(
                     *check_positions(
                         pd.concat(frames[first:], ignore_index=True),

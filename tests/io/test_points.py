@@ -206,3 +206,11 @@ def test_meshes_round_trip(tmp_path, rng):
     v, f = read_obj(tmp_path / "m.obj")
     assert_allclose(v, vertices, atol=1e-4)
     assert f.tolist() == faces.tolist()
+
+
+def test_names_that_reconstruction_programs_change_match():
+    known = ["TS_01", "TS_02", "lamella.1_ts.003_rec"]
+    asked = ["rec_TS_01.mrc", "TS_02_Vol.mrc", "lamella.1_ts.003.mrc", "TS_03"]
+    found, missing, _ = match_names(asked, known)
+    assert found == dict(zip(asked[:3], known, strict=True)) and missing == ["TS_03"]
+    assert match_names(["TS_01"], ["rec_TS_01", "TS_01_Vol"])[1] == ["TS_01"]  # either could be meant

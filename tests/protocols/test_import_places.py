@@ -156,3 +156,16 @@ def test_half_maps_of_another_pixel_size_are_refused(bench, tmp_path):
     assert "different pixel sizes: full.mrc 1 Å, h1.mrc 2 Å" in said
     done = bench.run("import-volume", "halves given", kind="average", pixel_size=2, **files)
     assert done.average.pixel_size.get() == 2.0 and "different pixel sizes" in " ".join(done.summary())
+
+
+def test_an_odd_binned_size_is_told(bench, tmp_path):
+    """110 slices binned by 2 are 55, whose centre 27 is slice 54 of the 110, not 55."""
+    mrc.write_volume(tmp_path / "TS_odd.mrc", np.zeros((10, 12, 16), np.float32), 10.0)  # 10 -> 5, centre 2, not 2.5
+    bench.run("import-tomograms", "odd", files=tmp_path / "TS_odd.mrc")
+    path = _text(tmp_path, "odd", "tomogram_id,x,y,z,pixel_size\nTS_odd,4,3,2,20\n")
+    done = bench.run("import-coordinates", "odd picks", tomograms="odd.tomograms", files=path)
+    assert "whose first voxel lies 0, 0, 1 voxels (x, y, z) further in" in " ".join(done.summary())
+    bench.run("bin-tomograms", "odd binned", tomograms="odd.tomograms", factor=2)
+    there = bench.run("import-coordinates", "binned picks", tomograms="odd binned.tomograms", files=path)
+    assert_allclose(there.coordinates.frame()[["x", "y", "z"]], [[0, 0, 0]], atol=1e-6)  # the centre, of both
+    assert "further in" not in " ".join(there.summary())
