@@ -84,13 +84,14 @@ class EmtomoProtocol(Protocol):
                 help="Threads for the computation; 0 takes all that this machine has.",
             )
         if self.THREADS and self.STEPS_PER:
+            many = self.STEPS_PER if self.STEPS_PER.endswith("series") else f"{self.STEPS_PER}s"
             form.addParam(
                 "numberOfThreads",
                 IntParam,
                 default=1,
-                label=f"{self.STEPS_PER.capitalize()}s at the same time",
+                label=f"{many.capitalize()} at the same time",
                 help="Steps that run side by side, each with its share of the threads; more than 1 pays for many "
-                f"small {self.STEPS_PER}s.",
+                f"small {many}.",
             )
         if self.can_distribute():
             add_options(form, ClusterOptions)

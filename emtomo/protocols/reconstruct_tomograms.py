@@ -65,6 +65,7 @@ class ReconstructTomograms(EmtomoProtocol):
     _possibleOutputs = {"tomograms": SetOfTomograms}
     OPTIONS = (TomogramSizeOptions, ReconstructTomogramOptions)
     STEPS_APART = ("reconstruct_step",)
+    STEPS_PER = "tomogram"
 
     # --- form ---
 
