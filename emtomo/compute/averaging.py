@@ -6,6 +6,7 @@ from typing import Annotated
 import numpy as np
 
 from emtomo.compute.device import check_device, select_cuda, threads
+from emtomo.compute.fourier.transforms import irfftn, rfftn
 from emtomo.compute.rotations import zyx
 from emtomo.options import Param
 
@@ -122,8 +123,6 @@ def fourier_average(total: np.ndarray, weights: np.ndarray, n: int) -> np.ndarra
     Frequencies that fewer than a tenth of the mean number of particles measured are
     divided by that tenth, so that noise there is not blown up.
     """
-    from scipy.fft import irfftn, rfftn
-
     floor = max(0.1 * float(weights.mean()), 1e-6)
     spectrum = rfftn(total, workers=threads())
     mean = spectrum.flat[0] / max(n, 1)

@@ -6,6 +6,7 @@ from typing import Annotated
 import numpy as np
 
 from emtomo.compute.device import threads
+from emtomo.compute.fourier.transforms import irfftn, next_fast_len, rfftn
 from emtomo.errors import EmtomoError
 from emtomo.options import Param
 
@@ -158,8 +159,6 @@ def diameters_tested(low: float, high: float) -> list[float]:
 
 def _responses(image: np.ndarray, pixel_size: float, low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the greatest response of every voxel and its diameter in Å; 0 where that is out of the range."""
-    from scipy.fft import irfftn, next_fast_len, rfftn
-
     widest = high * 2
     pad = [next_fast_len(n + int(widest / pixel_size), real=True) for n in image.shape]
     workers = threads()

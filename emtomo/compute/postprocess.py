@@ -15,6 +15,7 @@ from emtomo.compute.fourier.shell_correlation import (
     shells_of,
     solvent_corrected_fsc,
 )
+from emtomo.compute.fourier.transforms import irfftn, rfftn
 from emtomo.errors import EmtomoError
 from emtomo.options import Param
 
@@ -122,8 +123,6 @@ class Postprocessed:
 
 def mean_amplitude(volume: np.ndarray) -> np.ndarray:
     """Return the mean Fourier amplitude in every shell up to Nyquist."""
-    from scipy.fft import rfftn
-
     n = volume.shape[0]
     shell = shells_of(n)
     spectrum = np.abs(rfftn(np.asarray(volume, np.float32), workers=threads()))
@@ -241,8 +240,6 @@ def local_resolution(
     Cardone et al., One number does not fit all: mapping local variations in resolution in cryo-EM
     reconstructions, JSB 184 (2013), section 2; the window is Gaussian instead of a box.
     """
-    from scipy.fft import irfftn, rfftn
-
     n = half1.shape[0]
     if not window > 4 * pixel_size:
         raise EmtomoError(f"The local window must be more than 4 voxels ({4 * pixel_size:g} Å), got {window:g} Å.")

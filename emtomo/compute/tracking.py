@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from emtomo.compute.fourier.transforms import irfft, rfft
 from emtomo.errors import ModelError
 
 ANGLES = 128
@@ -186,9 +187,9 @@ def _refine(
     score = np.einsum("apw,w->ap", windows - windows.mean(axis=2, keepdims=True), shape)
     score /= np.abs(score).max() or 1.0
     offset = (_closed_path(score) - (score.shape[1] - 1) / 2) * 0.5
-    moved = np.fft.rfft(offset)
+    moved = rfft(offset)
     moved[HARMONICS + 1 :] = 0  # no finer than the picked contours themselves
-    return predicted + np.fft.irfft(moved, ANGLES)
+    return predicted + irfft(moved, ANGLES)
 
 
 def _closed_path(score: np.ndarray) -> np.ndarray:

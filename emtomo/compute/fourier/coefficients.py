@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from emtomo.compute.device import threads
+from emtomo.compute.fourier.transforms import rfftn
 from emtomo.errors import EmtomoError
 
 SECTORS = 6  # parts of a box's shell whose noise is measured apart
@@ -106,8 +107,6 @@ class FourierCoefficients:
 
     def transform(self, box: np.ndarray) -> np.ndarray:
         """Return the packed transform of a box or image (or of several), its origin at voxel ``n // 2``."""
-        from scipy.fft import rfftn
-
         alone = box.ndim == self.dimension
         spectrum = rfftn(np.asarray(box, np.float32), axes=self.axes, workers=1 if alone else threads())
         return self.pick(spectrum) * self.centre

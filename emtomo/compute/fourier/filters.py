@@ -7,12 +7,11 @@ import numpy as np
 from emtomo.compute.device import threads
 from emtomo.compute.fourier.resampling import resample
 from emtomo.compute.fourier.shell_correlation import shells_of
+from emtomo.compute.fourier.transforms import irfftn, rfftn
 
 
 def radial_filter(volume: np.ndarray, curve: np.ndarray) -> np.ndarray:
     """Return a cubic volume whose shell ``s`` was multiplied with ``curve[s]``; the last entry holds beyond it."""
-    from scipy.fft import irfftn, rfftn
-
     spectrum = rfftn(np.asarray(volume, np.float32), workers=threads())
     curve = np.asarray(curve, np.float32)
     spectrum *= curve[np.minimum(shells_of(volume.shape[0]), len(curve) - 1)]

@@ -3,6 +3,7 @@
 import numpy as np
 
 from emtomo.compute.device import threads
+from emtomo.compute.fourier.transforms import rfftn
 
 PAD = 2
 
@@ -33,8 +34,6 @@ def transform_padded(volume: np.ndarray, radius: float, pad: int = PAD) -> np.nd
     (2 m + 1, 2 m + 1, m + 2) complex64 array
         Origin at ``[m, m, 0]``, with all neighbours of the sphere's points.
     """
-    from scipy.fft import rfftn
-
     n = volume.shape[0]
     wide = pad * n
     padded = np.zeros((wide, wide, wide), np.float32)

@@ -7,6 +7,7 @@ import numpy as np
 
 from emtomo.compute.device import threads
 from emtomo.compute.fourier.padded_reference import PAD, gridding_correction, margin
+from emtomo.compute.fourier.transforms import irfftn
 from emtomo.compute.symmetry import symmetry_rotations
 
 FLOOR = 1e-3  # of the shell's mean weight: what less than this measured is not blown up
@@ -107,8 +108,6 @@ def solve(sums: Sums, inverse_prior: np.ndarray | None = None) -> np.ndarray:
     ----------
     Scheres, RELION: implementation of a Bayesian approach, JSB 180 (2012), Eq. 3.
     """
-    from scipy.fft import irfftn
-
     n, wide = sums.size, PAD * sums.size
     shell = np.minimum(sums.shells(), n // 2)
     count = np.bincount(shell.ravel(), minlength=n // 2 + 1)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from emtomo.compute.device import threads
+from emtomo.compute.fourier.transforms import irfftn, rfftn
 from emtomo.errors import EmtomoError
 
 LEAST_BOX = 6  # voxels: smaller boxes have two shells at most, too few for a curve
@@ -73,8 +74,6 @@ def _spectra_correlation(fa: np.ndarray, fb: np.ndarray, shell: np.ndarray, size
 
 
 def _transform(volume: np.ndarray) -> np.ndarray:
-    from scipy.fft import rfftn
-
     wide = volume.dtype == np.float64
     return rfftn(np.asarray(volume, np.float64 if wide else np.float32), workers=threads())
 
@@ -127,8 +126,6 @@ def solvent_corrected_fsc(
     Chen et al., High-resolution noise substitution to measure overfitting and validate
     resolution in 3D structure determination, Ultramicroscopy 135 (2013), Eq. 4.
     """
-    from scipy.fft import irfftn
-
     if mask.shape != a.shape:
         raise EmtomoError(f"The mask must have the maps' size {a.shape}, got {mask.shape}.")
     unmasked = fourier_shell_correlation(a, b)

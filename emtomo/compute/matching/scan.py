@@ -10,6 +10,7 @@ import numpy as np
 
 from emtomo.compute.device import threads
 from emtomo.compute.fourier.padded_reference import PAD
+from emtomo.compute.fourier.transforms import ifft, irfft, next_fast_len, rfftn
 from emtomo.compute.kernels.matching_cpu import keep_best, keep_best_guided, product
 from emtomo.compute.matching.template import MatchingTemplate
 from emtomo.compute.matching.weighting import frequencies
@@ -62,8 +63,6 @@ def tiles(shape: tuple[int, ...], edge: int, reach: int, most: int) -> Iterator[
         Radius of the template in voxels.
     most : int
     """
-    from scipy.fft import next_fast_len
-
     inner = [max(0, n - 2 * edge) for n in shape]
     if min(inner) == 0:
         return
@@ -92,8 +91,6 @@ def tiles(shape: tuple[int, ...], edge: int, reach: int, most: int) -> Iterator[
 
 def _spectrum(volume: np.ndarray, tile: Tile, reach: int, template: MatchingTemplate) -> tuple[np.ndarray, np.ndarray]:
     """Return a tile's transform without what the template lacks, and where its rows are not zero."""
-    from scipy.fft import rfftn
-
     padded = np.zeros(tile.size, np.float32)
     source, target = [], []
     for a, b, n, size in zip(tile.start, tile.stop, volume.shape, tile.size, strict=True):
@@ -145,8 +142,6 @@ class Scanner:
         place = (tile.start[1], tile.stop[1], tile.start[2], tile.stop[2])
 
         def work(first: int) -> None:
-            from scipy.fft import ifft, irfft
-
             out = np.empty_like(self.spectrum)
             floats = out.view(np.float32)
             for o in range(first, len(rotations), count):

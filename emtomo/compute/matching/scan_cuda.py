@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from emtomo.compute.device import device_arrays, is_simulated, threads
+from emtomo.compute.fourier.transforms import irfftn
 from emtomo.compute.matching.template import MatchingTemplate
 
 
@@ -15,8 +16,6 @@ def inverse_of(shape: tuple[int, ...]) -> Callable[[Any], Any]:
     The half transform may be overwritten.
     """
     if is_simulated():
-        from scipy.fft import irfftn
-
         return lambda out: np.ascontiguousarray(irfftn(out.view(np.complex64), shape, workers=threads()), np.float32)
     from cupyx.scipy.fft import irfftn as irfftn_cuda
 

@@ -5,6 +5,7 @@ import numpy as np
 from emtomo.compute.device import threads
 from emtomo.compute.fourier.filters import ball
 from emtomo.compute.fourier.padded_reference import PAD
+from emtomo.compute.fourier.transforms import irfftn, next_fast_len, rfftn
 from emtomo.compute.kernels.matching_cpu import product
 from emtomo.compute.matching.template import MatchingTemplate
 
@@ -16,8 +17,6 @@ def correlation(
     volume: np.ndarray, template: MatchingTemplate, rotation: np.ndarray, spectrum: np.ndarray
 ) -> np.ndarray:
     """Return the circular correlation of a volume, whose ``rfftn`` is given, with a turned template."""
-    from scipy.fft import irfftn
-
     nz, ny, nx = spectrum.shape
     k2 = [np.fft.fftfreq(n).astype(np.float32) ** 2 for n in volume.shape[:2]]
     kx = np.arange(nx) / volume.shape[2]
@@ -42,8 +41,6 @@ def probe(volume: np.ndarray, template: MatchingTemplate, rotations: np.ndarray)
     rotations : (n, 3, 3) array
         Some that are spread over all.
     """
-    from scipy.fft import rfftn
-
     spectrum = rfftn(volume, workers=threads())
     norms = template.norms(rotations)
     spread, high, low = [], [], []
@@ -66,8 +63,6 @@ def local_deviation(volume: np.ndarray, radius: float) -> np.ndarray:
     radius : float
         Voxels.
     """
-    from scipy.fft import irfftn, next_fast_len, rfftn
-
     reach = int(np.ceil(radius)) + 1
     shape = tuple(next_fast_len(n + reach, real=True) for n in volume.shape)
     near = ball(2 * reach + 1, radius, 1.0)

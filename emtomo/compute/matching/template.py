@@ -9,6 +9,7 @@ from emtomo.compute.fourier.coefficients import FourierCoefficients
 from emtomo.compute.fourier.filters import ball
 from emtomo.compute.fourier.padded_reference import PAD, transform_padded
 from emtomo.compute.fourier.resampling import resample
+from emtomo.compute.fourier.transforms import irfftn, rfftn
 from emtomo.compute.kernels import fourier_cpu
 from emtomo.compute.kernels.matching_cpu import norm
 from emtomo.compute.matching.weighting import Weighting
@@ -100,8 +101,6 @@ def coarsen(template: MatchingTemplate, factor: float) -> MatchingTemplate:
 
 def randomise_phases(template: MatchingTemplate, seed: int = 0) -> MatchingTemplate:
     """Return a template of the same amplitudes within the same ball, of random phases."""
-    from scipy.fft import irfftn, rfftn
-
     n = template.size
     noise = rfftn(np.random.default_rng(seed).standard_normal((n,) * 3, np.float32))
     mixed = np.abs(rfftn(template.box)) * noise / np.maximum(np.abs(noise), 1e-20)

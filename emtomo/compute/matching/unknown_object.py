@@ -3,6 +3,7 @@
 import numpy as np
 
 from emtomo.compute.fourier.filters import ball
+from emtomo.compute.fourier.transforms import rfftn
 from emtomo.compute.matching.peaks import Candidates, cut_box
 from emtomo.compute.matching.template import MatchingTemplate
 from emtomo.compute.matching.weighting import frequencies
@@ -38,8 +39,6 @@ def rescore_against_unknown_object(
     With Gaussian amplitudes of variance t in noise of variance 1, the log likelihood ratio of a shell of n independent
     values with mean power E is n / 2 (E t / (1 + t) - log(1 + t)).
     """
-    from scipy.fft import rfftn
-
     n = template.size
     sphere = ball(n, radius, 1.0)
     mass = float((sphere**2).sum())

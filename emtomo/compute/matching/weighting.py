@@ -8,6 +8,7 @@ import numpy as np
 
 from emtomo.compute.averaging import ROUNDING
 from emtomo.compute.device import threads
+from emtomo.compute.fourier.transforms import irfftn, rfftn
 
 # (kx, ky, kz) in cycles per voxel, any shape -> how a particle's amplitude is passed on, 0 where nothing was measured
 Transfer = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -93,8 +94,6 @@ def noise_spectrum(volume: np.ndarray, transfer: Transfer, patch: int) -> np.nda
     ----------
     Welch, The use of fast Fourier transform for the estimation of power spectra, IEEE Trans. AU-15 (1967).
     """
-    from scipy.fft import rfftn
-
     shape = tuple(min(patch, n) for n in volume.shape)
     kx, ky, kz = frequencies(shape)
     shell = np.rint(np.sqrt(kx**2 + ky**2 + kz**2) * 2 * SHELLS).astype(int)
@@ -153,8 +152,6 @@ def apply_matched_filter(
     ----------
     Rickgauer, Grigorieff & Denk, eLife 6:e25648 (2017), Eq. 1 and 2.
     """
-    from scipy.fft import irfftn, rfftn
-
     power = noise_spectrum(volume, transfer, patch)
     spectrum = rfftn(volume, workers=threads())
     if not whiten:

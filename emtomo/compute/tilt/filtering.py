@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from emtomo.compute.device import threads
+from emtomo.compute.fourier.transforms import irfft2, next_fast_len, rfft2
 from emtomo.compute.optics.ctf import wavelength
 from emtomo.compute.tilt.geometry import TiltGeometry
 from emtomo.errors import EmtomoError
@@ -66,8 +67,6 @@ def transform_image(image: np.ndarray, pixel_size: float, tilt: int, *, normalis
     EmtomoError
         If a pixel is no finite number, or all are equal where they are to be normalised.
     """
-    from scipy.fft import next_fast_len, rfft2
-
     image = np.asarray(image, np.float32)
     mean, deviation = float(image.mean(dtype=float)), float(image.std(dtype=float))
     if not np.isfinite(mean + deviation):
@@ -197,8 +196,6 @@ def ctf_power(geometry: TiltGeometry, frequency: np.ndarray, dose: bool) -> np.n
 
 def sample_grid(spectrum: Spectrum, pixel_size: float) -> tuple[tuple[int, int], np.ndarray]:
     """Return rows and columns of a spline with about `pixel_size` Å a sample, and its exact Å per sample along x, y."""
-    from scipy.fft import next_fast_len
-
     wide = [n * spectrum.pixel_size / pixel_size for n in spectrum.shape]
     rows, columns = (next_fast_len(int(np.ceil(n)), real=True) for n in wide)
     columns += columns % 2
@@ -230,8 +227,6 @@ def filter_image(
     ----------
     Unser, Splines: a perfect fit for signal and image processing, IEEE Signal Process. Mag. 16 (1999), Box 1.
     """
-    from scipy.fft import irfft2
-
     rows, columns = shape
     out = np.zeros((rows, columns // 2 + 1), np.complex64)
     have_rows, have_columns = spectrum.values.shape

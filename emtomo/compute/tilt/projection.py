@@ -3,6 +3,7 @@
 import numpy as np
 
 from emtomo.compute.device import threads
+from emtomo.compute.fourier.transforms import irfft, rfft
 
 
 def _angles(tilt_angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -41,8 +42,6 @@ def filter_ramp(images: np.ndarray) -> np.ndarray:
     ----------
     Radermacher, Weighted back-projection methods, in Electron Tomography (2006), section 2.
     """
-    from scipy.fft import irfft, rfft
-
     n = images.shape[2]
     frequency = np.fft.rfftfreq(2 * n)
     window = frequency * (0.5 + 0.5 * np.cos(2 * np.pi * frequency)) * np.pi

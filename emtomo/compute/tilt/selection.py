@@ -6,6 +6,7 @@ from typing import Annotated
 
 import numpy as np
 
+from emtomo.compute.fourier.transforms import irfft2, rfft2
 from emtomo.options import Param
 
 SIZE = 128  # pixels to which images are binned for their statistics
@@ -99,7 +100,7 @@ def tilt_statistics(
     correlation = np.full(n, -1.0)
     place = np.argsort(angle, kind="stable")
     for a, b in zip(place[:-1], place[1:], strict=True):
-        found = float(np.fft.irfft2(spectra[a] * spectra[b].conj(), (SIZE, SIZE)).max())
+        found = float(irfft2(spectra[a] * spectra[b].conj(), (SIZE, SIZE)).max())
         correlation[a], correlation[b] = max(correlation[a], found), max(correlation[b], found)
     return TiltStatistics(mean, deviation, correlation if n > 1 else np.ones(n))
 
@@ -159,4 +160,4 @@ def _small_spectrum(image: np.ndarray) -> np.ndarray:
     window = np.hanning(SIZE + 2)[1:-1]
     small = small * window[:, None] * window[None, :]
     small -= small.mean()
-    return np.fft.rfft2(small / max(float(np.linalg.norm(small)), 1e-30))
+    return rfft2(small / max(float(np.linalg.norm(small)), 1e-30))
