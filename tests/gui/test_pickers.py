@@ -146,7 +146,7 @@ def test_every_click_on_every_tile_of_the_montage_counts(robot):
     assert session.models[1].points[-1].z == montage.panels[1].at == before + 2
     assert f"z {before + 2}" in montage.place_label.cget("text")
     montage.panels[1].zoom(0.5)
-    robot.pump(0.3)
+    assert robot.pump(until=lambda: len({round(p.camera.zoom, 6) for p in montage.panels}) == 1, timeout=5)
     robot.click_at(*tile(1, -20, 45))
     assert session.count == 25 and "outside the tomogram" in montage.w["message"].cget("text")
     montage.close()

@@ -254,7 +254,7 @@ def test_five_hundred_runs_are_shown_and_a_change_of_status_touches_one_node(rob
         runs[i] = Run(i, f"run {i}", "bin-tomograms", "bin", "finished", parents, outputs, folder="Runs/x")
     graph.show(runs)
     robot.pump(0.3)
-    assert len(graph.places) == 500 and graph.map.winfo_viewable()
+    assert len(graph.places) == 500 and robot.pump(until=graph.map.winfo_viewable, timeout=10)
     items = len(graph.canvas.find_all())
     changed = {**runs, 7: Run(7, "run 7", "bin-tomograms", "bin", "running", runs[7].parents, progress=0.5)}
     graph.show(changed)

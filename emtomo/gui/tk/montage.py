@@ -168,7 +168,7 @@ class MontageWindow(Window):
         """Give all panels the zoom and place of one."""
         for other in self.panels:
             if other is not panel:
-                c = other.camera
+                c, other.zoomed = other.camera, panel.zoomed
                 if (c.zoom, c.horizontal, c.vertical) != (
                     panel.camera.zoom,
                     panel.camera.horizontal,

@@ -62,7 +62,7 @@ class SlicePanel(ttk.Frame):
         super().__init__(master)
         self.view, self.axis, self.owner = state, axis, owner
         self.camera = Camera()
-        self._placed_by_user = False
+        self.zoomed = False
         self.canvas = tk.Canvas(
             self,
             highlightthickness=2,
@@ -130,14 +130,14 @@ class SlicePanel(ttk.Frame):
 
     def _resized(self, event: "tk.Event[Any]") -> None:
         self.camera.width, self.camera.height = max(1, event.width), max(1, event.height)
-        if not self._placed_by_user and event.width > 20:
+        if not self.zoomed and event.width > 20:
             self.fit()  # again with every size, until the user zooms or moves the picture
         self.redraw()
 
     def fit(self) -> None:
         """Show the whole slice."""
         self.camera.fit(*self.view.size(self.axis))
-        self._placed_by_user = False
+        self.zoomed = False
         self.redraw()
 
     def _wheel(self, event: "tk.Event[Any]", by: int) -> str:
@@ -151,7 +151,7 @@ class SlicePanel(ttk.Frame):
 
     def zoom(self, factor: float, x: float | None = None, y: float | None = None) -> None:
         """Zoom about a pixel, the middle by default."""
-        self._placed_by_user = True
+        self.zoomed = True
         self.camera.zoom_at(
             factor, self.camera.width / 2 if x is None else x, self.camera.height / 2 if y is None else y
         )
@@ -177,7 +177,7 @@ class SlicePanel(ttk.Frame):
             self.owner.dragged(self, button, self.place_of(event.x, event.y), int(event.state))
         else:
             self.camera.pan(event.x - x, event.y - y)
-            self._placed_by_user = True
+            self.zoomed = True
             self._down = (button, event.x, event.y)
             self.redraw()
 
