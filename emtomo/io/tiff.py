@@ -109,10 +109,11 @@ def _check_strips(path: Path, file: Any, series: Any) -> None:
 
 def _pixel_size(file: Any) -> float:
     """Return the length of a pixel where ImageJ wrote it in Å, nm or µm, else 0."""
-    units = {"angstrom": 1.0, "\\u00C5": 1.0, "Å": 1.0, "nm": 10.0, "micron": 1e4, "µm": 1e4, "\\u00B5m": 1e4}
+    units = {"a": 1.0, "å": 1.0, "angstrom": 1.0, "angstroms": 1.0, "\\u00c5": 1.0, "nm": 10.0, "nanometer": 10.0}
+    units |= dict.fromkeys(("micron", "microns", "um", "µm", "μm", "\\u00b5m"), 1e4)
     try:
         tag = file.pages[0].tags.get("XResolution")
-        unit = units.get(str((file.imagej_metadata or {}).get("unit", "")))
+        unit = units.get(str((file.imagej_metadata or {}).get("unit", "")).lower())
         ratio = tag.value if tag is not None else (0, 1)
         size = unit * ratio[1] / ratio[0] if unit and ratio[0] else 0.0
     except Exception:  # noqa: BLE001  a size that cannot be read is none
