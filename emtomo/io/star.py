@@ -126,7 +126,7 @@ def _rows(path: str | Path, raw: bytes, start: int, end: int, names: list[str], 
             pass
         else:
             last = frame[names[-1]]  # a short row ends in a cell without value
-            if not last.isna().any() and not (last.dtype == object and last.eq("").any()):
+            if not last.isna().any() and (pd.api.types.is_numeric_dtype(last) or not last.eq("").any()):
                 return frame
     return _convert_numbers(pd.DataFrame(_split_quoted(path, body, len(names), first), columns=names, dtype=object))
 
@@ -240,7 +240,7 @@ def write_blocks(path: str | Path, blocks: dict[str, Any], comment: str = "") ->
 
 
 def _check_words(path: str | Path, column: pd.Series) -> None:
-    if column.dtype != object:
+    if pd.api.types.is_numeric_dtype(column):  # text is of dtype object, or str from pandas 3 on
         return
     bad = next((str(name) for name in column.dropna().unique() if set("'\"\n") & set(str(name))), None)
     if bad is not None:

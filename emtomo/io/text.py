@@ -124,7 +124,7 @@ def crashes_parser(body: bytes) -> bool:
 
 def as_numbers(column: pd.Series) -> np.ndarray:
     """Return a column as floats, NaN where a cell is no number (or one that no float can hold)."""
-    if column.dtype == object:
+    if not pd.api.types.is_numeric_dtype(column):
         column = column.where(np.array([not crashes_parser(str(cell).encode()) for cell in column], bool))
     with np.errstate(all="ignore"):
         return pd.to_numeric(column, errors="coerce").to_numpy(float, na_value=np.nan)
