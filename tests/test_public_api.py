@@ -197,6 +197,17 @@ def test_volumes_are_written_and_read_in_both_formats(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["b.tif", "it's a volume.mrc"]
 
 
+def test_a_pixel_size_is_taken_where_particles_have_none(tmp_path):
+    picks = tmp_path / "picks.csv"
+    picks.write_text("tomogram_id,x,y,z\nTS_01,10,20,30\n")
+    [file] = emtomo.io.write_particles(
+        tmp_path / "a.star", emtomo.io.read_particles(picks), format="relion4", pixel_size=5.0
+    )
+    again = emtomo.io.read_particles(file)
+    assert again.pixel_size.tolist() == [5.0]
+    assert again.positions.tolist() == [[10.0, 20.0, 30.0]]
+
+
 PROJECT = """
 import os, sys
 from pathlib import Path

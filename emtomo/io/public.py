@@ -164,7 +164,7 @@ def write_particles(
     format : str
         A name from the table of formats; by default by the ending of `path`.
     pixel_size : float, optional
-        Å per voxel of the positions in the file; by default as they are.
+        Å per voxel of the positions in the file, by default as they are; also of `particles`, where they have none.
     tomograms : str or Path, optional
         As in :func:`read_particles`; needed where the format counts from another origin.
     box_size : int
@@ -191,6 +191,9 @@ def write_particles(
     """
     sizes = volumes.read_volumes(tomograms) if tomograms is not None else None
     kind = formats.format_of(Path(path), particles) if format == "auto" else format
+    if pixel_size is not None and np.isnan(particles.pixel_size).any():
+        particles = particles.select(np.arange(len(particles)))
+        particles.pixel_size = np.where(np.isnan(particles.pixel_size), pixel_size, particles.pixel_size)
     return formats.write(path, particles, kind, pixel_size=pixel_size, sizes=sizes, box_size=box_size)
 
 

@@ -108,7 +108,9 @@ def test_a_quarter_turn_about_z_takes_x_to_y():
     """out(r) = box(R r): with R = Rz(90°), what stands at y in the box stands at x in the result."""
     box = np.zeros((1, 9, 9, 9), np.float32)
     box[0, 4, 4 + 3, 4] = 1.0
-    turned = turn_boxes(box, Rotation.from_euler("z", [90], degrees=True).as_matrix(), np.zeros((1, 3)))
+    turned = turn_boxes(
+        box, Rotation.from_euler("z", [90], degrees=True).as_matrix().reshape(1, 3, 3), np.zeros((1, 3))
+    )
     assert turned[0, 4, 4, 4 + 3] == pytest.approx(1.0, abs=1e-5)
 
 
@@ -136,7 +138,9 @@ def test_wedge_counts_frequencies_within_the_tilt_range(size):
     assert weights[0, 0, 3] == 1 and weights[0, 3, 0] == 1  # along x and y: measured
     assert weights[3, 0, 0] == 0  # along z, the beam: not measured
     assert weights.mean() == pytest.approx(2 / 3, abs=0.08)
-    turned = wedge_weights(size, Rotation.from_euler("x", [90], degrees=True).as_matrix(), [-60.0], [60.0])
+    turned = wedge_weights(
+        size, Rotation.from_euler("x", [90], degrees=True).as_matrix().reshape(1, 3, 3), [-60.0], [60.0]
+    )
     assert turned[0, 3, 0] == 0 and turned[3, 0, 0] == 1  # y of the reference lies along the beam
 
 
