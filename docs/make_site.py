@@ -152,7 +152,7 @@ def pages() -> dict[str, str]:
     found = {}
     for name, target in FROM_ROOT.items():
         text = (ROOT / name).read_text(encoding="utf8")
-        text = re.sub(r"(?<=[(\"'])docs/", "", text)
+        text = re.sub(r"(?<=[(\"'])docs/", "", text).replace("](examples)", "](examples.md)")
         found[target] = re.sub(r"\]\((LICENSE|CITATION.cff|requirements.lock)\)", r"", text)
     for file in sorted(DOCS.rglob("*.md")):
         path = file.relative_to(DOCS)
