@@ -22,7 +22,9 @@ def main(arguments: list[str]) -> None:
     project, database, run, stdout, stderr = arguments
     install()
     os.chdir(project)  # the paths in a project are relative to it
-    check_run_folder(project, os.path.relpath(Path(stdout).parent.parent, project))
+    folder = Path(stdout).parent.parent
+    inside = folder.is_relative_to(project)  # not where the project is opened by a link: then it has its real name
+    check_run_folder(project, os.path.relpath(folder, project if inside else Path.cwd()))
     # who wins a reused process id is told by the time of the start
     said = Path(stderr).stat().st_size if Path(stderr).exists() else 0  # by earlier tries
     me = {"pid": os.getpid(), "started": psutil.Process().create_time(), "host": getHostFullName(), "stderr": said}

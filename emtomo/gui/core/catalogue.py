@@ -7,8 +7,8 @@ from pyworkflow.protocol import Protocol
 from emtomo.engine.parameters import protocols_by_name
 
 STAGES: dict[str, tuple[str, ...]] = {
-    "Import": ("import-tomograms", "import-coordinates", "import-subtomograms", "import-volume"),
-    "Tomograms": ("reconstruct-tomograms", "bin-tomograms", "denoise-tomograms", "simulate-tomograms"),
+    "Import": ("import-tilt-series", "import-tomograms", "import-coordinates", "import-subtomograms", "import-volume"),
+    "Tomograms": ("select-tilts", "reconstruct-tomograms", "bin-tomograms", "denoise-tomograms", "simulate-tomograms"),
     "Directional picking": ("pick-vectorial", "model-workflow"),
     "Picking": ("pick-manually", "pick-convnet", "match-template", "pick-again", "pick-log"),
     "Particle sets": ("consensus-picks", "clean-coordinates", "select-subset", "compare-picks"),
@@ -25,6 +25,9 @@ ALIASES: dict[str, str] = {
     "import-subtomograms": "import subtomograms tbl star dynamo relion particles",
     "import-volume": "import reference map mask half maps emdb",
     "bin-tomograms": "dynamo bin binvol resize downsample",
+    "import-tilt-series": "import tilt series stack mdoc tlt xf aln etomo aretomo tomostar",
+    "reconstruct-tomograms": "tomogram reconstruction backprojection wbp sirt tilt imod aretomo tomo3d",
+    "select-tilts": "exclude dark bad tilts views",
     "denoise-tomograms": "tomo3d tomoeed tomobflow eed bflow nad anisotropic diffusion filter",
     "simulate-tomograms": "phantom polnet synthetic",
     "pick-vectorial": "dynamo vectorial picking boxing membrane vesicle surface filament dtmslice",

@@ -114,7 +114,7 @@ def test_without_opengl_or_pyvista_it_is_told_in_one_sentence():
     code = (
         "import sys; sys.modules['pyvista'] = None\n"
         "from emtomo.gui.core import opengl\n"
-        "opengl.sys.executable = '/bin/false'\n"
+        "sys.executable = '/bin/false'\n"
         "try: opengl.opengl()\n"
         "except ValueError as error: print(error)\n"
     )
