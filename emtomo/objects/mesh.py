@@ -31,4 +31,5 @@ class SetOfMeshes(TableSet):
         frame = self.frame(["tomogram_id", "group", "model"])
         models = frame.drop_duplicates(["tomogram_id", "group"])
         kinds = ", ".join(f"{n} {kind}" for kind, n in models["model"].value_counts().items())
-        return f"{len(models)} models ({kinds or 'none'}) from {len(frame)} points"
+        noun = "model" if len(models) == 1 else "models"
+        return f"{len(models)} {noun} ({kinds or 'none'}) from {len(frame)} points"
