@@ -204,11 +204,12 @@ def test_all_pages_of_a_tiff_are_read(how, tmp_path):
     assert info.pixel_size == (10.0 if how == "imagej" else 0.0)
 
 
-@pytest.mark.parametrize(
-    ("unit", "size"), [("A", 10.0), ("\u00c5", 10.0), ("angstrom", 10.0), ("nm", 100.0), ("px", 0.0)]
-)
+UNITS = {"A": 10.0, "\\u00C5": 10.0, "angstrom": 10.0, "nm": 100.0, "px": 0.0}
+
+
+@pytest.mark.parametrize(("unit", "size"), list(UNITS.items()))
 def test_imagej_says_the_pixel_size_in_many_units(unit, size, tmp_path):
     path = tmp_path / "a.tif"
-    metadata = {"axes": "ZYX", "unit": unit.encode("ascii", "backslashreplace").decode()}
+    metadata = {"axes": "ZYX", "unit": unit}
     tifffile.imwrite(path, np.zeros((3, 4, 5), np.float32), imagej=True, metadata=metadata, resolution=(0.1, 0.1))
     assert images.describe(path).pixel_size == pytest.approx(size)
