@@ -28,6 +28,7 @@ from emtomo.protocols.postprocess import PostProcess
 from emtomo.protocols.reconstruct_average import ReconstructAverage
 from emtomo.protocols.reconstruct_tomograms import ReconstructTomograms
 from emtomo.protocols.refine_poses import RefinePoses
+from emtomo.protocols.refine_surface import RefineSurface
 from emtomo.protocols.select_subset import SelectSubset
 from emtomo.protocols.select_tilts import SelectTilts
 from emtomo.protocols.simulate_tomograms import SimulateTomograms
@@ -62,6 +63,7 @@ __all__ = [
     "ReconstructAverage",
     "ReconstructTomograms",
     "RefinePoses",
+    "RefineSurface",
     "SelectSubset",
     "SelectTilts",
     "SimulateTomograms",

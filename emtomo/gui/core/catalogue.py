@@ -9,7 +9,7 @@ from emtomo.engine.parameters import protocols_by_name
 STAGES: dict[str, tuple[str, ...]] = {
     "Import": ("import-tilt-series", "import-tomograms", "import-coordinates", "import-subtomograms", "import-volume"),
     "Tomograms": ("select-tilts", "reconstruct-tomograms", "bin-tomograms", "denoise-tomograms", "simulate-tomograms"),
-    "Directional picking": ("pick-vectorial", "model-workflow"),
+    "Directional picking": ("pick-vectorial", "model-workflow", "refine-surface"),
     "Picking": ("pick-manually", "pick-convnet", "match-template", "pick-again", "pick-log"),
     "Particle sets": ("consensus-picks", "clean-coordinates", "select-subset", "compare-picks"),
     "Subtomograms": ("extract-subtomograms", "apply-alignment"),
@@ -30,6 +30,7 @@ ALIASES: dict[str, str] = {
     "select-tilts": "exclude dark bad tilts views",
     "denoise-tomograms": "tomo3d tomoeed tomobflow eed bflow nad anisotropic diffusion filter",
     "simulate-tomograms": "phantom polnet synthetic",
+    "refine-surface": "membrane segmentation mesh refine surface snap normals membranorama",
     "pick-vectorial": "dynamo vectorial picking boxing membrane vesicle surface filament dtmslice",
     "model-workflow": "dynamo model workflow crop points mesh geometry oversampling",
     "pick-manually": "emantomo tomo boxer manual picking e2spt_boxer boxing",
