@@ -12,6 +12,8 @@ from emtomo.io import mrc
 from emtomo.io.mrc_header import SIZES_AGREE
 
 SMALLEST_BOX = 4
+SMALLEST_REFINED = 6  # voxels
+LARGEST_VALUE = 1e15  # its square is far from the end of float32
 CURVES = ("corrected", "unmasked", "masked", "randomised")
 
 
@@ -32,6 +34,17 @@ def box_problem(result: Any) -> str:
     if x == y == z and x >= SMALLEST_BOX:
         return ""
     return f"A volume to be turned must be a cube of at least {SMALLEST_BOX} voxels along each axis, got {x}×{y}×{z}."
+
+
+def unusable_for_refinement(boxes: Any, reference: Any) -> str:
+    """Return in a sentence why boxes cannot be refined against a reference; empty if nothing is known against it."""
+    edge = int(boxes.box_size.get())
+    if edge < SMALLEST_REFINED:
+        return f"Boxes to be refined must have at least {SMALLEST_REFINED} voxels along an edge, got {edge}."
+    volume = volume_of(reference)
+    if not np.isfinite(volume).all() or float(np.abs(volume).max()) > LARGEST_VALUE:
+        return f"The reference holds values that are no numbers, or larger than {LARGEST_VALUE:g}."
+    return ""
 
 
 def halves_of(average: Any) -> tuple[np.ndarray, np.ndarray]:

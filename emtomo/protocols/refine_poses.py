@@ -21,7 +21,7 @@ from emtomo.io import mrc
 from emtomo.objects import FSC, Average, Mask, SetOfSubtomograms
 from emtomo.objects.particle_poses import poses_of, with_poses
 from emtomo.objects.particle_source import particles_of
-from emtomo.objects.volume_arrays import resample_to_box, write_curves
+from emtomo.objects.volume_arrays import resample_to_box, unusable_for_refinement, write_curves
 from emtomo.options import Param
 
 EXPECTED = 8  # iterations of a usual run, for the time left
@@ -77,6 +77,9 @@ class RefinePoses(EmtomoProtocol):
         form.addParam("device", StringParam, default="cpu", label="Device", help="cpu, cuda or cuda:N.")
 
     def _check(self) -> list[str]:
+        unusable = unusable_for_refinement(self.input_subtomograms.get(), self.input_reference.get())
+        if unusable:
+            return [unusable]
         options = self.options(RefineOptions)
         frame = self.input_subtomograms.get().frame(["r11"])
         errors = []
