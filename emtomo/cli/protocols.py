@@ -33,6 +33,21 @@ def protocols(as_json: Json = False) -> None:
         result(f"{one['name']:<24}{one['description'].splitlines()[0]}")
 
 
+def templates(as_json: Json = False) -> None:
+    """List the shipped templates and the variables that each needs."""
+    rows = []
+    for name, path in shipped().items():
+        template = read_template(path)
+        needed = [v.alias for v in template.variables.values() if not v.default]
+        rows.append({"name": name, "description": template.description, "needs": needed})
+    if as_json:
+        result_json(rows)
+        return
+    for row in rows:
+        result(f"{row['name']:<24}{str(row['description']).splitlines()[0]}")
+        result(f"{'':<24}needs: {', '.join(row['needs']) or 'nothing'}")
+
+
 def describe(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Protocol or template.")], as_json: Json = False
 ) -> None:
@@ -117,4 +132,5 @@ def _kind(param: Any) -> str:
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.command()(protocols)
+    app.command()(templates)
     app.command()(describe)

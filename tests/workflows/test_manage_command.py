@@ -165,3 +165,9 @@ def test_only_what_nothing_needs_is_intermediate(tmp_path):
 def test_versions_and_wrong_commands():
     assert emtomo("--version").stdout.startswith("emtomo ")
     assert "Did you mean 'delete'" in emtomo("delet").stderr
+
+
+def test_templates_say_what_they_need():
+    rows = {row["name"]: row["needs"] for row in json.loads(emtomo("templates", "--json").stdout)}
+    assert "tomograms" in rows["directional_picking"]
+    assert "needs: " in emtomo("templates").stdout
