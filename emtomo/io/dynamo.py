@@ -19,6 +19,7 @@ COLUMNS = (
     "daxis", "dnarot", "dcc", "otag", "npar", "undefined", "ref", "sref", "apix", "def", "undefined38", "undefined39",
     "undefined40", "eig1", "eig2",
 )  # fmt: skip
+UNNAMED = "unknown"  # in a table map, for particles that name no tomogram
 _UNDERSTOOD = {"tag", "dx", "dy", "dz", "tdrot", "tilt", "narot", "cc", "tomo", "reg", "class", "x", "y", "z", "apix"}
 
 
@@ -152,12 +153,23 @@ def write_doc(path: str | Path, names: dict[int, str]) -> None:
     write_text(path, "".join(f"{number} {name}\n" for number, name in sorted(names.items())))
 
 
-def number_tomograms(particles: ParticleList) -> dict[str, int]:
-    """Return a number for every tomogram's name: its own where all names are numbers, else by first appearance."""
+def number_tomograms(particles: ParticleList, known: dict[str, str] | None = None) -> dict[str, int]:
+    """Return a number for every tomogram's name: its own where all names are numbers, else by first appearance.
+
+    Parameters
+    ----------
+    particles : ParticleList
+    known : dict, optional
+        Number → name of a table map that other files rely on; its names keep their numbers, new ones follow.
+    """
     names = [str(name) for name in dict.fromkeys(particles.tomograms)]
     if all(name.isdecimal() and len(name) < 10 for name in names):
         return {name: int(name) for name in names}
-    return {name: k for k, name in enumerate(names, 1)}
+    numbers = {name: int(number) for number, name in (known or {}).items()}
+    first = max(numbers.values(), default=0) + 1
+    added = [name for name in names if (name or UNNAMED) not in numbers]
+    numbers |= {name: k for k, name in enumerate(added, first)}
+    return {name: numbers[name] if name in numbers else numbers[UNNAMED] for name in names}
 
 
 @dataclass
@@ -216,14 +228,26 @@ def write_numbered(
     options: WriteOptions,
     write: Callable[[Path, ParticleList, dict[str, int]], None],
 ) -> list[Path]:
-    """Write a format that numbers tomograms, in voxels from the first one; their names go to a table map beside it."""
+    """Write a format that numbers tomograms, in voxels from the first one; their names go to a table map beside it.
+
+    A table map that is there already, of another file of that name, is kept and extended.
+
+    Raises
+    ------
+    FormatError
+        If a file of the table map's name is there that is none.
+    """
     here = convert_frame(particles, "voxel", "corner", pixel_size=options.pixel_size, volumes=options.sizes)
     numbers = number_tomograms(here)
-    write(path, here, numbers)
     if all(str(number) == name for name, number in numbers.items()):
+        write(path, here, numbers)
         return [path]
     table_map = path.with_suffix(".doc")
-    write_doc(table_map, {number: name or "unknown" for name, number in numbers.items()})
+    known = read_doc(table_map) if table_map.exists() else {}
+    numbers = number_tomograms(here, known)
+    write(path, here, numbers)
+    listed = {int(number): name for number, name in known.items()}
+    write_doc(table_map, listed | {number: name or UNNAMED for name, number in numbers.items()})
     return [path, table_map]
 
 

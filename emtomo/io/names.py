@@ -4,13 +4,14 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from emtomo.errors import FormatError
+from emtomo.errors import EmtomoError, FormatError
 
 _EXTENSIONS = re.compile(
     r"(\.(mrc|mrcs|rec|st|ali|tomostar|em|tif|tiff|hdf|gz|bz2|xml|star|mdoc|map|mod|tbl|csv|txt|json|box|cbox|zarr)|_\d+(\.\d+)?Apx)+$",
     re.IGNORECASE,
 )
 _RECONSTRUCTED = re.compile(r"^rec_|(_full)?_(rec|Vol|ali)$", re.IGNORECASE)
+_FILE_ENDING = re.compile(r"\.[A-Za-z]\w{0,7}$")
 _MARK = re.compile(r"\{TS\}")
 
 
@@ -115,6 +116,26 @@ def expand(pattern: str) -> tuple[str, re.Pattern[str] | None]:
     parts = re.escape(name).replace(r"\{TS\}", "\0", 1).replace(r"\{TS\}", ".*")
     parts = parts.replace(r"\*", ".*").replace(r"\?", ".").replace(r"\#", r"\d")
     return glob, re.compile(parts.replace("\0", "(.+?)") + "$")
+
+
+def folder_for_several(path: Path, what: str) -> Path:
+    """Return `path` as a folder for files of one item each, made where it is not there.
+
+    Parameters
+    ----------
+    path : Path
+    what : str
+        What there are several of, and what a file holds, e.g. ``"There are 3 tomograms, and a model holds one"``.
+
+    Raises
+    ------
+    EmtomoError
+        If its name is that of a file: no folder is called ``ts.star``.
+    """
+    if not path.is_dir() and (path.exists() or _FILE_ENDING.search(path.name)):
+        raise EmtomoError(f"{what}; give the name of a folder instead of {path.name}.")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def is_file(path: Path) -> bool:

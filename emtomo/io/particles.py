@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from emtomo.errors import EmtomoError
-from emtomo.io.names import find_name, stem
+from emtomo.io.names import find_name, folder_for_several, stem
 from emtomo.io.tags import Tags
 
 
@@ -362,6 +362,11 @@ def write_for_each_tomogram(
 ) -> list[Path]:
     """Write one file for each tomogram: `path` itself for one, else files in the folder `path`.
 
+    Raises
+    ------
+    EmtomoError
+        If there are several, and `path` is the name of a file.
+
     Parameters
     ----------
     path : Path
@@ -374,7 +379,7 @@ def write_for_each_tomogram(
     names = [str(n) for n in dict.fromkeys(particles.tomograms)] or [""]
     written = []
     if len(names) > 1:
-        path.mkdir(parents=True, exist_ok=True)
+        folder_for_several(path, f"The particles are of {len(names)} tomograms, and a file of this format holds one")
     for name in names:
         target = path / f"{stem(name) or 'unknown'}{suffix}" if len(names) > 1 else path
         write(target, particles.select(particles.tomograms.astype(str) == name), name)

@@ -13,6 +13,7 @@ from emtomo.errors import EmtomoError
 from emtomo.io import formats
 from emtomo.io.convert import ConversionReport
 from emtomo.io.convert_tilts import write_series
+from emtomo.io.names import folder_for_several
 from emtomo.io.particles import ParticleList, VolumeGeometry
 from emtomo.io.particles_star import box_columns, box_optics
 from emtomo.io.tags import Tags
@@ -144,7 +145,7 @@ def _tomograms(found: SetOfTomograms, target: Path, kind: str) -> ConversionRepo
     frame = found.frame(["tomogram_id", "file"])
     if len(frame) == 1:
         return _volume(Path(frame["file"].iloc[0]), target, found.pixel_size.get())
-    target.mkdir(parents=True, exist_ok=True)
+    folder_for_several(target, f"There are {len(frame)} tomograms, and a file holds one")
     ending = "mrc" if kind == "auto" else kind.removeprefix(".")
     done = ConversionReport()
     for name, file in zip(frame["tomogram_id"], frame["file"], strict=True):

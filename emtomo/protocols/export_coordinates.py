@@ -46,7 +46,8 @@ class ExportCoordinates(EmtomoProtocol):
             default="",
             allowsNull=True,
             label="File",
-            help="Where to write. Empty: particles in the run, with the format's ending.",
+            help="Where to write; a folder where the format holds one tomogram and there are several. Empty: "
+            "particles in the run, with the format's ending.",
         )
 
     def _check(self) -> list[str]:
@@ -63,9 +64,12 @@ class ExportCoordinates(EmtomoProtocol):
         """Write the file."""
         self.forget_remarks()
         kind = self.options(ExportCoordinatesOptions).format
-        path = Path(self.file.get() or self._getExtraPath(f"particles{FORMATS[kind].suffix}"))
+        found = self.input_particles.get()
+        several = FORMATS[kind].one_tomogram and found.frame(["tomogram_id"])["tomogram_id"].nunique() > 1
+        own = "particles" if several else f"particles{FORMATS[kind].suffix}"
+        path = Path(self.file.get() or self._getExtraPath(own))
         tomograms = upstream(self.input_particles, SetOfTomograms)
-        done = export_set(self.input_particles.get(), tomograms, path, kind)
+        done = export_set(found, tomograms, path, kind)
         for line in done.lines:
             self.remark(line)
         self.remark(f"Files: {', '.join(str(file) for file in done.files)}.")

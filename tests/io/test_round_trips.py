@@ -27,6 +27,8 @@ def there(kind, given, folder):
     folder.mkdir(exist_ok=True, parents=True)
     name = given.tomograms[0] if len(set(given.tomograms)) == 1 else "several"
     path = folder / f"{name}{'_info.json' if kind == 'eman' else FORMATS[kind].suffix}"
+    if FORMATS[kind].one_tomogram and name == "several":
+        path = folder / name
     files = write(path, given, kind, sizes=SIZES)
     maps = [f for f in files if f.suffix == ".doc"]
     parts = []
