@@ -7,6 +7,7 @@ import numpy as np
 
 from emtomo.compute.device import check_device, select_cuda, threads
 from emtomo.compute.fourier.transforms import irfftn, rfftn
+from emtomo.compute.positions import check_finite
 from emtomo.compute.rotations import zyx
 from emtomo.options import Param
 
@@ -52,11 +53,18 @@ def turn_boxes(
         Keys' cubic convolution instead of trilinear interpolation.
     device : {"cpu", "cuda", "cuda:N"}
 
+    Raises
+    ------
+    EmtomoError
+        If a rotation or shift is no finite number.
+
     References
     ----------
     Keys, Cubic convolution interpolation, IEEE TASSP 29 (1981), Eq. 15.
     """
     check_device(device)
+    check_finite(rotations, "The rotation of box")
+    check_finite(shifts, "The shift of box")
     boxes = np.ascontiguousarray(boxes, np.float32)
     matrices = np.ascontiguousarray(zyx(rotations), np.float32)
     offsets = np.ascontiguousarray(np.asarray(shifts)[:, ::-1], np.float32)

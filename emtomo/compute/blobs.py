@@ -109,7 +109,7 @@ def pick_blobs(image: np.ndarray, pixel_size: float, options: LogOptions) -> Blo
     if high > min(size):
         raise EmtomoError(f"Particles of {high:g} Å do not fit into {' × '.join(f'{s:g}' for s in size[::-1])} Å.")
     shrink = max(1.0, low / pixel_size / VOXELS)
-    small, step = _shrunk(_normalised(image, options.white), shrink), pixel_size * shrink
+    small, step = _shrink(_normalise(image, options.white), shrink), pixel_size * shrink
     best, diameter = _responses(small, step, low, high)
     valid = diameter > 0
     if not valid.any():
@@ -122,7 +122,7 @@ def pick_blobs(image: np.ndarray, pixel_size: float, options: LogOptions) -> Blo
     return Blobs((places - middle_in) * shrink + middle_out, values, sizes, options.adjust_threshold)
 
 
-def _shrunk(image: np.ndarray, factor: float) -> np.ndarray:
+def _shrink(image: np.ndarray, factor: float) -> np.ndarray:
     """Return the image binned about its centre voxel."""
     from emtomo.compute.fourier.resampling import bin_volume, resample, resampled_size
 
@@ -133,7 +133,7 @@ def _shrunk(image: np.ndarray, factor: float) -> np.ndarray:
     return resample(np.asarray(image, np.float32), tuple(resampled_size(n, factor) for n in image.shape), factor)
 
 
-def _normalised(image: np.ndarray, white: bool) -> np.ndarray:
+def _normalise(image: np.ndarray, white: bool) -> np.ndarray:
     """Return the image with mean 0, deviation 1, outliers set to the mean, and particles bright."""
     out = np.array(image, np.float32)
     if image.ndim == 2:
@@ -215,10 +215,10 @@ def _peaks(
         alive[near[near > k]] = False
     if options.upper_threshold is not None:
         alive &= values <= options.upper_threshold
-    return _refined(scores, places[alive]), values[alive], sizes[alive]
+    return _refine(scores, places[alive]), values[alive], sizes[alive]
 
 
-def _refined(scores: np.ndarray, places: np.ndarray) -> np.ndarray:
+def _refine(scores: np.ndarray, places: np.ndarray) -> np.ndarray:
     """Return peaks to a fraction of a voxel: the top of the parabola through three values along each axis."""
     out = places.astype(float)
     for axis in range(scores.ndim):

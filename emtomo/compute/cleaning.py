@@ -6,6 +6,7 @@ from typing import Annotated
 import numpy as np
 
 from emtomo.compute.geometry.spacing import CLOSEST, evenly_spaced
+from emtomo.compute.positions import check_finite
 from emtomo.compute.rotations import angle_of_vectors
 from emtomo.options import Param, check_options
 
@@ -72,10 +73,11 @@ def clean(positions: np.ndarray, rotations: np.ndarray | None, score: np.ndarray
     Raises
     ------
     EmtomoError
-        If an option is out of bounds.
+        If an option is out of bounds, or a position is no finite number.
     """
     check_options(options)
     positions = np.asarray(positions, float).reshape(-1, 3)
+    check_finite(positions)
     keep = np.ones(len(positions), bool)
     if options.min_distance > 0 and len(positions):
         order = np.lexsort((positions[:, 2], positions[:, 1], positions[:, 0], -np.asarray(score, float)))
@@ -103,8 +105,8 @@ def _fits_neighbours(positions: np.ndarray, normals: np.ndarray | None, options:
         a, b = a[alike], b[alike]
     fits = np.bincount(a, minlength=n) >= options.neighbours
     if options.max_normal_angle is not None:
-        on_progress = known[b]
-        mean = np.stack([np.bincount(a[on_progress], normals[b[on_progress], k], n) for k in range(3)], axis=1)
+        oriented = known[b]
+        mean = np.stack([np.bincount(a[oriented], normals[b[oriented], k], n) for k in range(3)], axis=1)
         judged = known & (np.linalg.norm(mean, axis=1) > 0)
         agrees = np.zeros(n, bool)
         agrees[judged] = angle_of_vectors(normals[judged], mean[judged]) <= options.max_normal_angle

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import numpy as np
 
+from emtomo.compute.positions import check_finite
 from emtomo.compute.rotations import angle_between, mean_rotations
 from emtomo.errors import EmtomoError
 from emtomo.options import Param, check_options
@@ -95,7 +96,8 @@ def consensus(
     Raises
     ------
     EmtomoError
-        If an option is out of bounds, shapes disagree, or more votes are asked for than there are pickers.
+        If an option is out of bounds, shapes disagree, a position is no finite number, or more votes are asked for than
+        there are pickers.
     """
     check_options(options)
     positions = np.asarray(positions, float).reshape(-1, 3)
@@ -103,16 +105,17 @@ def consensus(
     n = len(positions)
     if picker.shape != (n,):
         raise EmtomoError(f"picker must be ({n},), got {picker.shape}.")
+    check_finite(positions)
     wanted = pickers if options.votes == -1 else options.votes
     if not 1 <= wanted <= pickers:
         raise EmtomoError(f"Consensus asks for {options.votes} votes, but there are {pickers} sets of picks.")
     rotations = np.full((n, 3, 3), np.nan) if rotations is None else np.asarray(rotations, float)
     score = np.zeros(n) if score is None else np.asarray(score, float)
-    label = _joined(positions, rotations, options)
-    return _summarised(positions, rotations, score, picker, label, wanted, exactly=options.mode == "=")
+    label = _join(positions, rotations, options)
+    return _summarise(positions, rotations, score, picker, label, wanted, exactly=options.mode == "=")
 
 
-def _joined(positions: np.ndarray, rotations: np.ndarray, options: ConsensusOptions) -> np.ndarray:
+def _join(positions: np.ndarray, rotations: np.ndarray, options: ConsensusOptions) -> np.ndarray:
     """Return the number of the particle that each pick belongs to."""
     from scipy.spatial import cKDTree
 
@@ -130,7 +133,7 @@ def _joined(positions: np.ndarray, rotations: np.ndarray, options: ConsensusOpti
     return join_pairs(positions, pairs[np.argsort(distance, kind="stable")], options.radius)
 
 
-def _summarised(
+def _summarise(
     positions: np.ndarray,
     rotations: np.ndarray,
     score: np.ndarray,

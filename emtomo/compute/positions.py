@@ -2,10 +2,35 @@
 
 import numpy as np
 
+from emtomo.errors import EmtomoError
+
 
 def centre(shape: tuple[int, ...]) -> np.ndarray:
     """Return the index of the centre along every axis of `shape`: ``n // 2``."""
     return np.array([n // 2 for n in shape], dtype=float)
+
+
+def check_finite(values: np.ndarray, what: str = "Position") -> None:
+    """Refuse what is no finite number, before it becomes an index.
+
+    Parameters
+    ----------
+    values : (n, …) array
+        One row per thing that is counted.
+    what : str
+        Its name at the beginning of the sentence.
+
+    Raises
+    ------
+    EmtomoError
+        With the number of the first that is not, from 1.
+    """
+    finite = np.isfinite(values)
+    if finite.all():
+        return
+    row = int(np.argmin(finite.reshape(len(finite), -1).all(axis=1)))
+    shown = ", ".join(f"{v:g}" for v in np.ravel(np.asarray(values)[row])[:9])
+    raise EmtomoError(f"{what} {row + 1} must be finite numbers, got {shown}.")
 
 
 def to_voxels(positions: np.ndarray, shape: tuple[int, ...], pixel_size: float) -> np.ndarray:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from emtomo.compute.fourier.transforms import irfft, rfft
+from emtomo.compute.positions import check_finite
 from emtomo.errors import ModelError
 
 ANGLES = 128
@@ -70,6 +71,7 @@ def track_membrane(
     """
     options = options or TrackOptions()
     points = np.asarray(points, float).reshape(-1, 3)
+    check_finite(points, "Point")
     known_slices = np.unique(np.rint(points[:, 0]).astype(int))
     if len(known_slices) < 2:
         raise ModelError("To follow a membrane, pick it on at least 2 slices.")

@@ -4,16 +4,26 @@ import numpy as np
 import pandas as pd
 
 from emtomo.compute.likelihood.poses import Poses, assign_halves
+from emtomo.compute.positions import check_finite
 from emtomo.objects.rotation import rotation_columns, rotations_of
 
 DUPLICATE = 10.0  # Å within which two particles of a tomogram are one, and belong into one half
 
 
 def poses_of(frame: pd.DataFrame, pixel_size: float, seed: int) -> Poses:
-    """Return the rows' poses; given halves are kept, others assigned, unknown orientations are the identity."""
+    """Return the rows' poses; given halves are kept, others assigned, unknown orientations are the identity.
+
+    Raises
+    ------
+    EmtomoError
+        If a position, shift or rotation is infinite, or a position or shift is no number.
+    """
     rotations = rotations_of(frame)
     rotations = np.where(np.isnan(rotations).any(axis=(1, 2))[:, None, None], np.eye(3), rotations)
     shifts = frame[["shift_x", "shift_y", "shift_z"]].to_numpy(float) / pixel_size
+    check_finite(frame[["x", "y", "z"]].to_numpy(float), "The position of particle")
+    check_finite(shifts, "The shift of particle")
+    check_finite(rotations, "The rotation of particle")
     half = assign_halves(len(frame), seed, frame["half"].fillna(0).to_numpy(int), duplicates(frame))
     return Poses(rotations, shifts, half)
 

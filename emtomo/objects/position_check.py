@@ -6,7 +6,7 @@ from itertools import islice
 import numpy as np
 import pandas as pd
 
-from emtomo.compute.positions import to_voxels
+from emtomo.compute.positions import check_finite, to_voxels
 from emtomo.errors import EmtomoError
 from emtomo.objects.tomogram import SetOfTomograms
 
@@ -30,9 +30,7 @@ def outside(frame: pd.DataFrame, tomograms: SetOfTomograms) -> np.ndarray:
         If a position is no finite number.
     """
     positions = frame[["x", "y", "z"]].to_numpy(float)
-    if not np.isfinite(positions).all():
-        row = int(np.argmin(np.isfinite(positions).all(axis=1))) + 1
-        raise EmtomoError(f"Position {row} is no finite number.")
+    check_finite(positions)
     size = float(tomograms.pixel_size.get())
     out = np.zeros(len(frame), bool)
     ids = frame["tomogram_id"].to_numpy()
@@ -54,6 +52,7 @@ def check_positions(
     numbers: np.ndarray | None = None,
     pixel_size: float | None = None,
     source: str = "",
+    tolerated: float = 0.5,
 ) -> list[str]:
     """Return a remark when positions lie outside their tomograms, with the unit that would bring them in.
 
@@ -68,11 +67,13 @@ def check_positions(
         Å in which `numbers` were counted; ``None`` where they were taken for Å.
     source : str
         The file, for the sentence.
+    tolerated : float
+        Share of the positions that may lie outside.
 
     Raises
     ------
     EmtomoError
-        If more than half lie outside.
+        If a larger share lies outside.
     """
     if len(frame) == 0:
         return []
@@ -85,7 +86,7 @@ def check_positions(
     text = f"{start}{bad} of {len(frame)} positions lie outside their tomogram"
     better = list(islice(_explanations(frame, tomograms, numbers, pixel_size), _OFFERED))
     text += f"; all lie inside if {', or if '.join(better)}." if better else "."
-    if 2 * bad > len(frame):
+    if bad > tolerated * len(frame):
         raise EmtomoError(text)
     return [text]
 

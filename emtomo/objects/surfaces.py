@@ -3,6 +3,7 @@
 import numpy as np
 
 from emtomo.compute.geometry.models import ModelOptions, build
+from emtomo.compute.positions import check_finite
 from emtomo.errors import EmtomoError
 from emtomo.objects.coordinates import SetOfCoordinates3D
 from emtomo.objects.mesh import SetOfMeshes
@@ -25,7 +26,7 @@ def surface_of(
     Raises
     ------
     EmtomoError
-        If a coordinate has no orientation.
+        If a coordinate has no orientation, or is no finite number.
     ModelError
         If a model cannot be built.
     """
@@ -34,6 +35,7 @@ def surface_of(
         rotations = rotations_of(frame)
         if np.isnan(rotations).any():
             raise EmtomoError(f"{tomogram_id}: coordinates without orientation make no surface; take model-workflow's.")
+        check_finite(positions_of(frame))
         return positions_of(frame), rotations[:, :, 2]
     size = float(source.pixel_size.get())
     options = ModelOptions(cropping=spacing / size).scaled(size)

@@ -17,9 +17,11 @@ from emtomo.engine.table import TableSet
 from emtomo.errors import EmtomoError, ModelError
 from emtomo.io.meshes import write_obj
 from emtomo.objects import SetOfCoordinates3D, SetOfMeshes, SetOfTomograms, coordinates_frame, positions_of
+from emtomo.objects.position_check import check_positions
 from emtomo.options import Param
 
 MOST_WARNINGS = 5
+OUTSIDE = 0.9  # of the positions; more cannot be where the points were picked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +120,7 @@ class ModelWorkflow(EmtomoProtocol):
         )
         for frame in made:
             out.extend(frame)
+        self.remark(*self._outside(pd.concat(made, ignore_index=True)))
         outputs = {"coordinates": out}
         if len(bad):
             self.remark(f"{len(reasons)} models could not be built: {' '.join(reasons)}")
@@ -138,6 +141,14 @@ class ModelWorkflow(EmtomoProtocol):
         if tomogram_id not in set(tomograms.frame(["tomogram_id"])["tomogram_id"]):
             return np.inf
         return float(np.linalg.norm(tomograms.shape(tomogram_id)) * tomograms.pixel_size.get())
+
+    def _outside(self, frame: pd.DataFrame) -> list[str]:
+        """Return how many positions lie outside their tomograms; a model that a border cuts has some."""
+        tomograms = upstream(self.input_meshes, SetOfTomograms)
+        if tomograms is None:
+            return []
+        known = frame["tomogram_id"].isin(tomograms.tomogram_ids())
+        return check_positions(frame[known], tomograms, tolerated=OUTSIDE)
 
     def _certainty_path(self, tomogram_id: str) -> str:
         return self._getExtraPath(f"{tomogram_id}_certainty.json")

@@ -165,7 +165,9 @@ class PickConvnet(EmtomoProtocol):
             pixel_size=self.input_tomograms.get().pixel_size.get(),
             box_size=self.options(PickConvnetOptions).box_size,
         )
-        out.extend(self._corrected())
+        corrected = self._corrected()
+        self.remark(*corrected.attrs["notes"])
+        out.extend(corrected)
         self._register(self.input_tomograms, coordinates=out)
 
     def output_step(self, tomogram_ids: list[str]) -> None:
@@ -181,6 +183,7 @@ class PickConvnet(EmtomoProtocol):
         empty = [name for name, frame in zip(tomogram_ids, frames, strict=True) if len(frame) == 0]
         if empty:
             self.remark(f"Nothing was found in {', '.join(empty)}: lower the threshold or add references.")
+        self.remark(*self._references().attrs["notes"])
         losses = Path(self._getExtraPath("losses.csv"))
         if losses.exists():
             loss = pd.read_csv(losses)["loss"]
@@ -201,10 +204,13 @@ class PickConvnet(EmtomoProtocol):
             picker="convnet",
             group=self.options(PickConvnetOptions).group,
         )
-        return frame.assign(tomogram_id=places["tomogram_id"].to_numpy())
+        frame = frame.assign(tomogram_id=places["tomogram_id"].to_numpy())
+        frame.attrs["notes"] = points.notes
+        return frame
 
     def _references(self) -> pd.DataFrame:
-        """Return tomogram_id, x, y, z and label of all references."""
+        """Return tomogram_id, x, y, z and label of all references; what is to be said of them in ``attrs``."""
+        notes: list[str] = []
         frames = [pd.DataFrame({name: [] for name in ("tomogram_id", "x", "y", "z", "label")})]
         tomograms = self.input_tomograms.get()
         for name, label in (("coordinates", "positive"), ("negatives", "negative")):
@@ -213,6 +219,7 @@ class PickConvnet(EmtomoProtocol):
                 frames.append(pointer.get().frame(["tomogram_id", "x", "y", "z"]).assign(label=label))
         if self.references.get():
             places, points = points_of_file(self.references.get(), tomograms, "angstrom")
+            notes += points.notes
             labels = points.columns.get("label")
             wrong = sorted({str(text) for text in labels} - set(LABELS)) if labels is not None else ["none"]
             if wrong:
@@ -220,7 +227,12 @@ class PickConvnet(EmtomoProtocol):
             frames.append(places.assign(label=labels))
         known = set(tomograms.tomogram_ids())
         joined = pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
-        return joined[joined["tomogram_id"].isin(known)].reset_index(drop=True)
+        here = joined["tomogram_id"].isin(known)
+        if not here.all():
+            notes.append(f"{int((~here).sum())} of {len(joined)} references lie in other tomograms and are left out.")
+        chosen = joined[here].reset_index(drop=True)
+        chosen.attrs["notes"] = notes
+        return chosen
 
     def _slabs(self, tomogram_id: str, box: float) -> tuple[Slabs, tuple[int, ...], float]:
         """Return a tomogram as the network sees it, its shape and pixel size."""

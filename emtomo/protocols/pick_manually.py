@@ -15,6 +15,7 @@ from emtomo.errors import EmtomoError, FormatError
 from emtomo.io import mrc
 from emtomo.objects import SetOfCoordinates3D, coordinates_frame, positions_of
 from emtomo.objects.points_file import UNITS, points_of_file
+from emtomo.objects.position_check import outside
 from emtomo.options import Param
 
 MOST_SAVES = 9
@@ -111,11 +112,9 @@ class PickManually(EmtomoProtocol):
                 box_size=self.options(PickManuallyOptions).box_size,
             )
             out.extend(frame)
-            outside = self._outside(frame)
-            if outside:
-                self.remark(
-                    f"{name}: {outside} particles lie outside their tomograms; is the unit of the points right?"
-                )
+            number_outside = int(outside(frame, self.input_tomograms.get()).sum())
+            if number_outside:
+                self.remark(f"{name}: {number_outside} particles lie outside their tomograms.")
             if removed:
                 self.remark(f"{name}: {removed} previous coordinates were removed.")
             if self.options(PickManuallyOptions).thumbnails:
@@ -187,15 +186,6 @@ class PickManually(EmtomoProtocol):
         return pd.concat([part for part in (kept[~gone], new) if len(part)] or [new], ignore_index=True), int(
             gone.sum()
         )
-
-    def _outside(self, frame: pd.DataFrame) -> int:
-        """Return how many particles lie outside their tomograms."""
-        tomograms, count = self.input_tomograms.get(), 0
-        for name, mine in frame.groupby("tomogram_id"):
-            shape = tomograms.shape(str(name))
-            where = to_voxels(positions_of(mine), shape, tomograms.pixel_size.get())
-            count += int(((where < 0) | (where > np.array(shape) - 1)).any(axis=1).sum())
-        return count
 
     def _draw(self, output: str, frame: pd.DataFrame) -> None:
         """Write a stack of pictures for every tomogram: the mean of the middle slices of each box."""

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from pyworkflow.protocol.params import Form, PathParam
 
+from emtomo.compute.geometry.clusters import count_clusters
 from emtomo.compute.geometry.models import MODELS, ROLES
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError, FormatError
@@ -127,9 +128,26 @@ class PickVectorial(EmtomoProtocol):
             role=picks.columns.get("role", np.full(n, "point", object)),
         )
         frame["role"] = frame["role"].replace("", "point")
-        frame.attrs["notes"] = picks.notes
+        notes = list(picks.notes)
+        if "group" not in picks.columns:
+            notes += _missing_groups(frame)
         for column, allowed in (("role", ROLES), ("model", MODELS)):
             wrong = sorted(set(frame[column]) - set(allowed))
             if wrong:
                 raise FormatError(path, f"{column} must be one of {', '.join(allowed)}; got {', '.join(wrong)}.")
+        frame.attrs["notes"] = notes
         return frame
+
+
+def _missing_groups(frame: pd.DataFrame) -> list[str]:
+    """Return what a file without groups is taken for, and where its points look like several models."""
+    models = " and ".join(dict.fromkeys(frame["model"]))
+    text = f"There is no column group: all points of a tomogram are one {models}."
+    apart = []
+    for name, mine in frame[frame["role"] == "point"].groupby("tomogram_id", sort=True):
+        clusters = count_clusters(mine[["x", "y"]].to_numpy(float))  # slices of one model lie above each other
+        if clusters > 1:
+            apart.append(f"{name} ({clusters})")
+    if not apart:
+        return [text]
+    return [f"{text} They lie in clusters apart in {', '.join(apart)}: give every model its number in a column group."]

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from emtomo.compute.positions import check_finite
 from emtomo.errors import ModelError
 
 MAX_CELLS = 30_000_000
@@ -44,12 +45,20 @@ def evenly_spaced(candidates: np.ndarray, spacing: float) -> np.ndarray:
     Returns
     -------
     (m,) int array
+
+    Raises
+    ------
+    EmtomoError
+        If a candidate is no finite number, or the spacing not above 0.
     """
     from emtomo.compute.kernels.spacing_cpu import keep_distance
 
     points = np.ascontiguousarray(candidates, float)
     if len(points) == 0:
         return np.empty(0, int)
+    check_finite(points, "Candidate")
+    if not spacing > 0:
+        raise ModelError(f"The distance between neighbours must be above 0, got {spacing:g}.")
     closest = CLOSEST * spacing
     low = points.min(axis=0)
     extent = points.max(axis=0) - low

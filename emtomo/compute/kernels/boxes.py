@@ -9,7 +9,7 @@ from numba.extending import register_jitable
 def trilinear(v, z, y, x, outside):
     """Return the value at a point between voxels; `outside` where the point lies beyond the border."""
     nz, ny, nx = v.shape
-    if z < 0 or y < 0 or x < 0 or z > nz - 1 or y > ny - 1 or x > nx - 1:
+    if not (z >= 0 and y >= 0 and x >= 0 and z <= nz - 1 and y <= ny - 1 and x <= nx - 1):  # so is what is no number
         return outside
     k, j, i = int(z), int(y), int(x)
     k1, j1, i1 = min(k + 1, nz - 1), min(j + 1, ny - 1), min(i + 1, nx - 1)
@@ -36,7 +36,7 @@ def keys(t):
 def cubic(v, z, y, x, outside):
     """Return the value at a point between voxels by cubic convolution; edges repeat their voxels."""
     nz, ny, nx = v.shape
-    if z < 0 or y < 0 or x < 0 or z > nz - 1 or y > ny - 1 or x > nx - 1:
+    if not (z >= 0 and y >= 0 and x >= 0 and z <= nz - 1 and y <= ny - 1 and x <= nx - 1):
         return outside
     k, j, i = int(math.floor(z)), int(math.floor(y)), int(math.floor(x))
     wz, wy, wx = keys(z - k), keys(y - j), keys(x - i)

@@ -22,7 +22,7 @@ def project_cpu(volume, cosines, sines, out):
             for w in range(-reach, reach + 1):
                 x = u * co - w * si + cx
                 z = u * si + w * co + cz
-                if x < 0 or z < 0 or x > nx - 1 or z > nz - 1:
+                if not (x >= 0 and z >= 0 and x <= nx - 1 and z <= nz - 1):
                     continue
                 x0, z0 = int(x), int(z)
                 x1, z1 = min(x0 + 1, nx - 1), min(z0 + 1, nz - 1)

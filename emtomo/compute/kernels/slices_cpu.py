@@ -19,7 +19,7 @@ def magnify(plane, top, left, step, gain, offset, background, out):
             ix = int(np.floor(x))
             tx = np.float32(x - ix)
             # a pixel reaches half a pixel beyond its centre
-            if x < -0.5 or y < -0.5 or x > nx - 0.5 or y > ny - 0.5:
+            if not (x >= -0.5 and y >= -0.5 and x <= nx - 0.5 and y <= ny - 0.5):
                 out[j, i] = background
                 continue
             xa, xb, ya, yb = max(ix, 0), min(ix + 1, nx - 1), max(iy, 0), min(iy + 1, ny - 1)

@@ -4,9 +4,11 @@ import numpy as np
 
 from emtomo.compute.device import threads
 from emtomo.compute.fourier.transforms import irfft, rfft
+from emtomo.compute.positions import check_finite
 
 
 def _angles(tilt_angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    check_finite(tilt_angles, "Tilt angle")
     radians = np.deg2rad(np.asarray(tilt_angles, float))
     return np.cos(radians), np.sin(radians)
 
