@@ -108,18 +108,37 @@ def solve(sums: Sums, inverse_prior: np.ndarray | None = None) -> np.ndarray:
     ----------
     Scheres, RELION: implementation of a Bayesian approach, JSB 180 (2012), Eq. 3.
     """
-    n, wide = sums.size, PAD * sums.size
+    n = sums.size
     shell = np.minimum(sums.shells(), n // 2)
     count = np.bincount(shell.ravel(), minlength=n // 2 + 1)
     mean = np.bincount(shell.ravel(), sums.weights.ravel(), minlength=n // 2 + 1) / np.maximum(count, 1)
     weight = np.maximum(sums.weights, np.maximum(FLOOR * mean, 1e-30)[shell])
     if inverse_prior is not None:
         weight = weight + (np.asarray(inverse_prior, float) / PAD**3)[shell]
-    m = sums.data.shape[0] // 2
+    return invert_padded(sums.data / weight, n, sums.radius)
+
+
+def invert_padded(values: np.ndarray, size: int, radius: float) -> np.ndarray:
+    """Return the volume whose transform on the padded grid is given, corrected for trilinear insertion.
+
+    Parameters
+    ----------
+    values : (2 m + 1, 2 m + 1, m + 2) complex array
+        As in :class:`Sums`, completed.
+    size : int
+        Edge of the volume.
+    radius : float
+        In shells of the volume; what lies beyond is left out.
+
+    Returns
+    -------
+    (size, size, size) float32 array
+    """
+    n, wide, m = size, PAD * size, values.shape[0] // 2
     full, half = np.arange(-m, m + 1), np.arange(m + 2)
     k2 = full[:, None, None] ** 2 + full[None, :, None] ** 2 + half[None, None, :] ** 2
-    inside = (k2 < (PAD * n / 2) ** 2) & (k2 <= (PAD * sums.radius) ** 2)
-    values = np.where(inside, sums.data / weight, 0).astype(np.complex64)
+    inside = (k2 < (PAD * n / 2) ** 2) & (k2 <= (PAD * radius) ** 2)
+    values = np.where(inside, values, 0).astype(np.complex64)
     spectrum = np.zeros((wide, wide, wide // 2 + 1), np.complex64)
     rows = np.flatnonzero(np.abs(full) <= wide // 2)
     columns = min(m + 2, wide // 2 + 1)

@@ -1,0 +1,323 @@
+"""Images of particles cut out of a tilt series at any pixel size, with their CTF and dose weights, free of aliasing."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+import numpy as np
+
+from emtomo.compute.fourier.transforms import irfft2, next_fast_len, rfft2
+from emtomo.compute.optics.ctf import Ctf, image_frequencies, wavelength
+from emtomo.compute.tilt.geometry import TiltGeometry
+from emtomo.compute.tilt.image_sampling import SampledImage, sample_image
+from emtomo.errors import EmtomoError
+from emtomo.options import Param, check_options
+
+MARGIN = 1.1  # of the distance to which the CTF spreads a particle
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParticleImageOptions:
+    """How images of particles are cut out of tilt series."""
+
+    pixel_size: Annotated[
+        float,
+        Param(
+            "Pixel size", "Of the particles; need not be a multiple of the images'. 0: that of the images.",
+            unit="Å", ge=0,
+        ),
+    ] = 0.0  # fmt: skip
+    box_size: Annotated[
+        int, Param("Box size", "Edge of the box at the particles' pixel size.", unit="voxel", ge=8, le=1024)
+    ] = 64
+    diameter: Annotated[
+        float,
+        Param(
+            "Particle diameter",
+            "What lies outside counts as background; images that do not show all of it are left out. "
+            "0: 75 % of the box.",
+            unit="Å",
+            ge=0,
+        ),
+    ] = 0.0
+    first_tilts: Annotated[
+        int, Param("First tilts only", "The tilts with the least dose; 0: all that are not excluded.", ge=0)
+    ] = 0
+    missing_tilts: Annotated[
+        int,
+        Param(
+            "Missing tilts at most",
+            "Particles that lie outside more images than this are left out and counted.",
+            ge=0,
+            expert=True,
+        ),
+    ] = 5
+    invert: Annotated[
+        bool, Param("Invert contrast?", "Averaging and refinement want white particles; raw images have dark ones.")
+    ] = True
+    normalise: Annotated[
+        bool,
+        Param(
+            "Normalise",
+            "Every tilt image to mean 0 (a plane is subtracted) and deviation 1, and every box by what lies outside "
+            "the particle's diameter.",
+        ),
+    ] = True
+    premultiply: Annotated[
+        bool,
+        Param(
+            "Premultiply with the CTF",
+            "On: boxes are sums of the images times their CTF, and weights sums of the squared CTF. Off: both are "
+            "divided by the sum of |CTF|, as Warp writes them.",
+        ),
+    ] = True
+
+    @property
+    def particle_diameter(self) -> float:
+        """Diameter in Å for a pixel size that is known."""
+        return self.diameter or 0.75 * self.box_size * self.pixel_size
+
+
+def count_alias_free(ctf: Ctf, pixel_size: float, width: float) -> int:
+    """Return how many pixels an image needs, so that its CTF does not alias within `width` Å about its centre.
+
+    The phase of the CTF may advance by at most half a turn for every pixel of the transform; 10 % are added.
+
+    Parameters
+    ----------
+    ctf : Ctf
+        Of any number of images; the one that spreads farthest counts.
+    pixel_size : float
+        Å.
+    width : float
+        Of the particle in Å.
+    """
+    length = np.asarray(wavelength(ctf.voltage), float)[..., None]
+    k = np.linspace(0, 0.5 / pixel_size, 1001)
+    steps = 0.0
+    for defocus in (ctf.defocus_u, ctf.defocus_v):
+        turns = length * np.asarray(defocus, float)[..., None] * k**2
+        turns = turns - 0.5e7 * np.asarray(ctf.cs, float)[..., None] * length**3 * k**4
+        steps = max(steps, float(np.abs(np.diff(turns, axis=-1)).max(initial=0)) * 1000)
+    return int(np.ceil(2 * MARGIN * steps + width / pixel_size))
+
+
+@dataclass(frozen=True)
+class TiltView:
+    """One tilt's window of a particle in Fourier space, its centre at pixel 0.
+
+    Attributes
+    ----------
+    tilt : int
+        Its number in the series, from 0.
+    rotation : (3, 3) array
+        From the tomogram to the section that it measures.
+    values : (s, s // 2 + 1) complex64 array
+        In the order of ``rfft2``.
+    ctf : float32 array of that shape
+        At the particle's height, positive at low frequency where particles are white.
+    dose : float32 array of that shape
+        What dose and thickness leave.
+    """
+
+    tilt: int
+    rotation: np.ndarray
+    values: np.ndarray
+    ctf: np.ndarray
+    dose: np.ndarray
+
+
+@dataclass(frozen=True)
+class ParticleImages:
+    """Images of a particle, one for every tilt that shows it.
+
+    Attributes
+    ----------
+    images : (t, n, n) float32 array
+        The particle's centre at pixel ``n // 2``.
+    weights : (t, n, n // 2 + 1) float32 array
+        In the order of ``rfft2``: CTF times dose weights, or their square of premultiplied images.
+    rotations : (t, 3, 3) array
+        From the tomogram to the sections that the images measure.
+    tilts : (t,) int array
+        Numbers of the tilts, from 0.
+    """
+
+    images: np.ndarray
+    weights: np.ndarray
+    rotations: np.ndarray
+    tilts: np.ndarray
+
+
+@dataclass(frozen=True)
+class PreparedSeries:
+    """A tilt series from which particles are cut.
+
+    Attributes
+    ----------
+    geometry : TiltGeometry
+        Of the tilts that take part.
+    tilts : (t,) int array
+        Their numbers in the series.
+    images : list of SampledImage
+    reach : (t, 2, 2) array
+        x, y in Å of the first and last pixel from the image's centre.
+    options : ParticleImageOptions
+        Its pixel size is known.
+    """
+
+    geometry: TiltGeometry
+    tilts: np.ndarray
+    images: list[SampledImage]
+    reach: np.ndarray
+    options: ParticleImageOptions
+
+    def visible(self, points: np.ndarray) -> np.ndarray:
+        """Return (t, p): which tilts show all of the particles at (p, 3) points in Å from the volume's centre."""
+        seen, radius = self.geometry.project(points)[:, :, :2], self.options.particle_diameter / 2
+        low, high = self.reach[:, None, 0], self.reach[:, None, 1]
+        return np.asarray(((seen - radius >= low) & (seen + radius <= high)).all(axis=2))
+
+    def kept(self, points: np.ndarray) -> np.ndarray:
+        """Return (p,): which particles enough tilts show."""
+        visible = self.visible(points)
+        missing = len(visible) - visible.sum(axis=0)
+        return np.asarray((missing <= self.options.missing_tilts) & (missing < len(visible)))
+
+    def window_size(self, at_least: int) -> int:
+        """Return the edge of windows in pixels in which the CTF does not alias within the box."""
+        assert self.geometry.ctf is not None
+        pixel, depth = self.options.pixel_size, np.linalg.norm(self.geometry.volume_size or (0.0, 0.0, 0.0)) / 2
+        ctf = self.geometry.ctf
+        sign = np.where(ctf.defocus < 0, -1, 1)
+        width = max(self.options.box_size * pixel, self.options.particle_diameter)
+        height = min(depth, 5000.0)
+        size = max(at_least, count_alias_free(ctf.with_defocus_added(sign * height), pixel, width))
+        size = next_fast_len(size + size % 2, real=True)
+        while size % 2:
+            size = next_fast_len(size + 1, real=True)
+        return size
+
+    def views(self, point: np.ndarray, size: int) -> Iterator[TiltView]:
+        """Yield windows of `size` pixels about a particle at a point, of the tilts that show it."""
+        pixel = self.options.pixel_size
+        seen = self.geometry.project(np.asarray(point, float)[None])[:, 0]
+        visible = self.visible(np.asarray(point, float)[None])[:, 0]
+        kx, ky = image_frequencies((size, size), pixel)
+        radial = np.hypot(kx, ky)
+        local = self.geometry.local_ctf(seen[:, None, 2])
+        for t in np.flatnonzero(visible):
+            window, rest = self.images[t].window(seen[t, :2], size)
+            x, y = size // 2 + rest
+            ramp = np.exp(2j * np.pi * pixel * x * kx) * np.exp(2j * np.pi * pixel * y * ky)
+            ctf = local[t, 0].values(kx, ky)
+            dose = self.geometry.take(np.array([t])).weights(radial)[0]
+            values = rfft2(window) * ramp.astype(np.complex64)
+            yield TiltView(int(self.tilts[t]), self.geometry.sections[t], values, ctf, dose)
+
+    def cut(self, point: np.ndarray) -> ParticleImages:
+        """Return the images of a particle at a point (Å from the volume's centre).
+
+        Premultiplied images are multiplied in windows that hold what the CTF spreads, and cut afterwards.
+
+        Raises
+        ------
+        EmtomoError
+            If no tilt shows the particle.
+        """
+        n, premultiply = self.options.box_size, self.options.premultiply
+        images, weights, rotations, tilts = [], [], [], []
+        for view in self.views(point, self.window_size(n)):
+            transfer = view.ctf * view.dose
+            values = view.values * transfer if premultiply else view.values
+            images.append(np.fft.fftshift(crop_window(values, n)))
+            weights.append(crop_transfer(transfer * transfer if premultiply else transfer, n))
+            rotations.append(view.rotation)
+            tilts.append(view.tilt)
+        if not images:
+            raise EmtomoError("no tilt shows the particle.")
+        return ParticleImages(np.stack(images), np.stack(weights), np.stack(rotations), np.array(tilts))
+
+
+def prepare_series(
+    images: Callable[[int], np.ndarray],
+    geometry: TiltGeometry,
+    options: ParticleImageOptions,
+    on_progress: Callable[[int], None] = lambda done: None,
+) -> PreparedSeries:
+    """Return a tilt series with the images that take part, sampled at the particles' pixel size.
+
+    Parameters
+    ----------
+    images : callable
+        Number of a tilt from 0 to its (y, x) image.
+    geometry : TiltGeometry
+        Of all tilts, with pixel size and CTF.
+    options : ParticleImageOptions
+    on_progress : callable
+        Called with the number of images done.
+
+    Raises
+    ------
+    EmtomoError
+        If the series has no defocus or pixel size, all its tilts are excluded, or the pixel size is too fine.
+    """
+    check_options(options)
+    if geometry.ctf is None:
+        raise EmtomoError("the tilt series has no defocus: estimate its CTF, or import it with its CTF files.")
+    if not geometry.pixel_size > 0:
+        raise EmtomoError("the pixel size of the tilt images is not known.")
+    tilts = choose_tilts(geometry, options.first_tilts)
+    wanted = options.pixel_size or geometry.pixel_size
+    if wanted < geometry.pixel_size / 2:
+        raise EmtomoError(
+            f"Pixel size must be at least half that of the images ({geometry.pixel_size:g} Å), got {wanted:g} Å."
+        )
+    sampled, reach = [], []
+    for done, t in enumerate(tilts):
+        image = images(int(t))
+        n = np.array([image.shape[1], image.shape[0]])
+        reach.append(np.stack([-(n // 2), n - 1 - n // 2]) * geometry.pixel_size)
+        try:
+            one = sample_image(
+                image, geometry.pixel_size, wanted, normalise=options.normalise, invert=options.invert
+            )  # fmt: skip
+        except EmtomoError as error:
+            raise EmtomoError(f"tilt {t + 1}: {error}") from None
+        sampled.append(one)
+        on_progress(done + 1)
+    used = geometry.take(tilts)
+    return PreparedSeries(used, tilts, sampled, np.stack(reach), replace(options, pixel_size=wanted))
+
+
+def choose_tilts(geometry: TiltGeometry, first: int = 0) -> np.ndarray:
+    """Return the numbers of the tilts that take part: those that are not excluded, or the `first` of them by dose.
+
+    Raises
+    ------
+    EmtomoError
+        If none is left.
+    """
+    left = np.flatnonzero(~geometry.excluded)
+    if not len(left):
+        raise EmtomoError("all tilts are excluded; no image is left.")
+    if first:
+        left = np.sort(left[np.lexsort((geometry.order[left], geometry.dose[left]))[:first]])
+    return left
+
+
+def crop_window(spectrum: np.ndarray, size: int) -> np.ndarray:
+    """Return the `size` pixels about pixel 0 of an image whose transform is given, pixel 0 first."""
+    whole = spectrum.shape[0]
+    image = irfft2(np.asarray(spectrum, np.complex64), (whole, whole))
+    if whole == size:
+        return image
+    place = np.rint(np.fft.fftfreq(size) * size).astype(int) % whole
+    return np.ascontiguousarray(image[np.ix_(place, place)])
+
+
+def crop_transfer(transfer: np.ndarray, size: int) -> np.ndarray:
+    """Return a transfer function, in the order of ``rfft2``, at `size` pixels: what it is after cropping images."""
+    if transfer.shape[0] == size:
+        return np.asarray(transfer, np.float32)
+    return np.ascontiguousarray(rfft2(crop_window(transfer, size)).real, np.float32)

@@ -1,0 +1,99 @@
+"""3D subtomograms and their CTF volumes from the images of a tilt series."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from emtomo.compute.fourier.reconstruction import Sums, empty_sums, invert_padded
+from emtomo.compute.fourier.transforms import rfft2, rfftn
+from emtomo.compute.tilt.particle_images import PreparedSeries, TiltView, crop_transfer, crop_window
+from emtomo.errors import EmtomoError
+
+SMALLEST = 1e-6  # of the sums of |CTF| that are divided by, as Warp has it
+
+
+@dataclass(frozen=True)
+class Subtomogram:
+    """A particle's box with the weights that belong to it.
+
+    Attributes
+    ----------
+    box : (n, n, n) float32 array
+        Axes of the tomogram; the particle's centre at voxel ``n // 2``.
+    weights : (n, n, n // 2 + 1) float32 array
+        In the order of ``rfftn``: the CTF, or its square of premultiplied boxes.
+    tilts : int
+        Images that show the particle.
+    """
+
+    box: np.ndarray
+    weights: np.ndarray
+    tilts: int
+
+
+def reconstruct_subtomogram(series: PreparedSeries, point: np.ndarray) -> Subtomogram:
+    """Return the subtomogram of a particle at a point in Å from the volume's centre.
+
+    Images are multiplied with CTF and dose weights in windows that hold what the CTF spreads, cut to twice the box and
+    inserted into its transform; box and weights are cut in real space, so that the CTF does not alias. Premultiplied:
+    the sum of the images times their CTF, and the sum of the squared CTF. Else both are divided by the sum of |CTF|,
+    which is what Warp does.
+
+    Raises
+    ------
+    EmtomoError
+        If no tilt shows the particle.
+
+    References
+    ----------
+    Tegunov et al., Nat. Methods 18 (2021), subtomograms with a 3D CTF; Zivanov et al., eLife 11:e83724 (2022), Eq. 2,
+    for the sums.
+    """
+    n, premultiply = series.options.box_size, series.options.premultiply
+    size = 2 * n
+    index, k = _half_disc(size)
+    data, weights = empty_sums(n / 2), empty_sums(n / 2)
+    tilts = 0
+    for view in series.views(point, series.window_size(size)):
+        _insert(view, size, index, k, data, weights)
+        tilts += 1
+    if not tilts:
+        raise EmtomoError("no tilt shows the particle.")
+    data_sums, weight_sums = (Sums.of(n, n / 2, [part]).complete() for part in (data, weights))
+    values, transfer = data_sums.data, weight_sums.data.real
+    if not premultiply:
+        divisor = np.maximum(data_sums.weights, SMALLEST) / np.minimum(weight_sums.weights, 1.0).clip(1e-30)
+        values, transfer = values / divisor, transfer / divisor
+    box = invert_padded(values, n, n / 2)
+    spread = np.fft.ifftshift(invert_padded(transfer.astype(complex), n, n / 2))
+    return Subtomogram(box, np.ascontiguousarray(rfftn(spread).real, np.float32), tilts)
+
+
+def _half_disc(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return places in the flattened ``rfft2`` and (n, 3) frequencies of half of a disc, zero included."""
+    x, y = np.arange(size // 2 + 1)[None, :], np.rint(np.fft.fftfreq(size) * size).astype(int)[:, None]
+    index = np.flatnonzero((x * x + y * y < (size / 2) ** 2) & ((x > 0) | (y >= 0)))
+    rows, columns = np.unravel_index(index, (size, size // 2 + 1))
+    return index, np.stack([columns, y[rows, 0], np.zeros_like(rows)], axis=1).astype(np.float32)
+
+
+def _insert(
+    view: TiltView,
+    size: int,
+    index: np.ndarray,
+    k: np.ndarray,
+    data: np.ndarray,
+    weights: np.ndarray,
+) -> None:
+    """Add one tilt: its images with |CTF|, its transfer with 1 for every frequency."""
+    from emtomo.compute.kernels.fourier_cpu import insert
+
+    measured = view.ctf * view.dose
+    # frequency zero is its own mate, and mates are added afterwards
+    once = np.where(index == 0, 0.5, 1.0).astype(np.float32)
+    values = rfft2(crop_window(view.values * measured, size)).ravel()[index] * once
+    transfer = crop_transfer(measured * measured, size).ravel()[index] * once
+    absolute = crop_transfer(np.abs(measured), size).ravel()[index] * once
+    rotation, one = np.asarray(view.rotation, np.float32), np.float32(1)
+    insert(k, one, values, absolute, rotation, one, data)
+    insert(k, one, transfer.astype(np.complex64), once, rotation, one, weights)
