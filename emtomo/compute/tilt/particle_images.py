@@ -178,7 +178,7 @@ class PreparedSeries:
         low, high = self.reach[:, None, 0], self.reach[:, None, 1]
         return np.asarray(((seen - radius >= low) & (seen + radius <= high)).all(axis=2))
 
-    def kept(self, points: np.ndarray) -> np.ndarray:
+    def select_particles(self, points: np.ndarray) -> np.ndarray:
         """Return (p,): which particles enough tilts show."""
         visible = self.visible(points)
         missing = len(visible) - visible.sum(axis=0)

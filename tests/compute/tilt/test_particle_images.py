@@ -140,7 +140,7 @@ def test_tilts_and_particles_that_are_left_out():
     assert all(abs(one.values.std() - 1) < 1e-3 for one in series.images)
     points = np.array([[0, 0, 0], [0, 0, 500.0], [3000, 0, 0]])
     assert series.visible(points).sum(axis=0).tolist() == [4, 2, 0]
-    assert series.kept(points).tolist() == [True, False, False]
+    assert series.select_particles(points).tolist() == [True, False, False]
     assert series.cut(points[0]).tilts.tolist() == [0, 1, 2, 4]
     with pytest.raises(EmtomoError, match="no tilt shows the particle"):
         reconstruct_subtomogram(series, points[2])
