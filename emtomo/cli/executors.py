@@ -44,7 +44,7 @@ def set_executor(
         For an executor or a queue that there is not; where `strict`, for dask with a run that is in one piece.
     """
     check_executor(executor)
-    spreads = hasattr(run, "can_spread") and run.can_distribute()
+    spreads = hasattr(run, "can_distribute") and run.can_distribute()
     if executor == DASK and not spreads and strict:
         raise EmtomoError(f"{getattr(run, 'NAME', run.getClassName())} works in one piece: Dask has nothing to spread.")
     if executor in (LOCAL, DASK) and spreads:

@@ -133,7 +133,7 @@ class EmtomoProject(Project):
         """
         self._check_folder(run)
         self._await_end(run)
-        unknown = untrusted_address(run.options(ClusterOptions)) if getattr(run, "can_spread", bool)() else ""
+        unknown = untrusted_address(run.options(ClusterOptions)) if getattr(run, "can_distribute", bool)() else ""
         if unknown:
             raise ProjectError(
                 f"{run.getObjLabel()} is to work on the Dask cluster {unknown}, which was never given on this machine; "
