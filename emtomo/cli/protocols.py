@@ -38,7 +38,7 @@ def templates(as_json: Json = False) -> None:
     rows = []
     for name, path in shipped().items():
         template = read_template(path)
-        needed = [v.alias for v in template.variables.values() if not v.default]
+        needed = [v.alias for v in template.variables.values() if v.needed]
         rows.append({"name": name, "description": template.description, "needs": needed})
     if as_json:
         result_json(rows)
@@ -54,13 +54,14 @@ def describe(
     """Tell every parameter of a protocol, or every variable of a template."""
     if name in shipped():
         template = read_template(name)
-        rows = [asdict(v) for v in template.variables.values()]
+        rows = [{**asdict(v), "needed": v.needed} for v in template.variables.values()]
         if as_json:
             result_json({"name": name, "description": template.description, "variables": rows})
             return
         result(template.description + "\n")
         for row in rows:
-            result(f"  {row['alias']:<20}{row['title']} (default: {row['default'] or 'none, must be set'})")
+            default = row["default"] or ("must be set" if row["needed"] else "none")
+            result(f"  {row['alias']:<20}{row['title']} (default: {default})")
         return
     cls = protocol_named(name)
     told = description(cls)

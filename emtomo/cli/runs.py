@@ -19,7 +19,14 @@ from emtomo.engine.project import EmtomoProject, error_of, progress_of, without_
 from emtomo.engine.provenance import read_provenance
 from emtomo.engine.queues import NewProject, check_queue, said_by_queue
 from emtomo.engine.runner import out_of_date, run_all
-from emtomo.engine.templates import add_workflow, check_template, export_workflow, read_template
+from emtomo.engine.templates import (
+    add_workflow,
+    check_template,
+    export_workflow,
+    read_template,
+    runs_of_template,
+    update_workflow,
+)
 from emtomo.errors import EmtomoError, ProjectError, one_line
 
 
@@ -64,8 +71,11 @@ def workflow(
     executor: Executor = "",
     queue: QueueName = "",
     queue_settings: QueueSettings = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Add the runs a second time; by default those that are there are updated.")
+    ] = False,
 ) -> None:
-    """Add the runs of a template to a project and run them."""
+    """Add the runs of a template to a project and run them; those that it has already are updated."""
     parsed, folder = read_template(template), Path.cwd()
     values = key_values(settings or [])
     parsed.filled(values, folder)  # complain before a project is made
@@ -77,7 +87,12 @@ def workflow(
     if executor == QUEUE or queue or queue_values:
         check_queue(opened or NewProject(), queue, queue_values)
     opened = opened or EmtomoProject.start(project)
-    made = add_workflow(opened, parsed, values, folder)
+    there = [] if again else runs_of_template(opened, parsed)
+    if there:
+        made = update_workflow(opened, parsed, values, folder, there)
+        say(f"The {len(there)} runs of {parsed.name} are updated; --again adds them a second time.")
+    else:
+        made = add_workflow(opened, parsed, values, folder)
     for one in made:
         set_executor(opened, one, executor, queue, queue_values, strict=False)
         opened.amend(one)

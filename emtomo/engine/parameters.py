@@ -23,7 +23,7 @@ from emtomo.errors import ProjectError
 # public name -> attribute of a parameter that the engine itself has
 ALIASES = {"steps_at_once": "numberOfThreads"}
 INTERNAL = {"runName", "runMode", "hostName", "numberOfMpi"}
-_TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
+TRUE, FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 
 
 def protocols_by_name() -> dict[str, type[Protocol]]:
@@ -125,9 +125,9 @@ def output_target(project: EmtomoProject, text: str) -> tuple[Protocol, str]:
 
 def _value(name: str, param: Any, text: str) -> Any:
     if isinstance(param, BooleanParam):
-        if text.lower() not in _TRUE | _FALSE:
+        if text.lower() not in TRUE | FALSE:
             raise ProjectError(f"{name} must be yes or no, got {text!r}.")
-        return text.lower() in _TRUE
+        return text.lower() in TRUE
     for kind, cast, what in ((IntParam, int, "a whole number"), (FloatParam, float, "a number")):
         if isinstance(param, kind):
             if text == "":

@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from pyworkflow.protocol import Protocol
-from pyworkflow.protocol.params import PathParam
+from pyworkflow.protocol.params import PathParam, PointerParam
 
 from emtomo.engine.identity import stored_path
-from emtomo.engine.parameters import INTERNAL, attribute_name, protocol_named
+from emtomo.engine.parameters import FALSE, INTERNAL, TRUE, attribute_name, protocol_named, set_parameters
 from emtomo.engine.project import EmtomoProject, clear_messages
 from emtomo.errors import FormatError, ProjectError, one_line
 
 SUFFIX = ".json.template"
+OPTIONAL = "(optional)"  # at the end of a variable's title
 _VARIABLE = re.compile(r"~([^|~]*)\|([^|~]*)\|([0-6])\|([^|~]+)~")
 _TYPES: dict[str, type] = {"0": str, "1": bool, "2": str, "3": int, "4": float, "5": str, "6": str}
 _PATH_TYPES = {"2", "5", "6"}
@@ -27,12 +28,17 @@ _PATH_TYPES = {"2", "5", "6"}
 
 @dataclass
 class Variable:
-    """One value that the user of a template may set."""
+    """One value that the user of a template may set; one whose title ends with ``(optional)`` may be empty."""
 
     alias: str
     title: str
     default: str
     code: str
+
+    @property
+    def needed(self) -> bool:
+        """Whether a value must be given."""
+        return self.default == "" and not self.title.rstrip().endswith(OPTIONAL)
 
 
 @dataclass
@@ -55,7 +61,7 @@ class Template:
                 f"The template {self.name} has no variable {', '.join(unknown)}; "
                 f"its variables are {', '.join(self.variables) or 'none'}."
             )
-        missing = [v for v in self.variables.values() if v.alias not in values and v.default == ""]
+        missing = [v for v in self.variables.values() if v.alias not in values and v.needed]
         if missing:
             told = ", ".join(f"{v.alias} ({v.title})" for v in missing)
             raise ProjectError(f"The template {self.name} needs {told}: give --set NAME=VALUE.")
@@ -68,10 +74,14 @@ class Template:
         variable = self.variables[match.group(4)]
         text = values.get(variable.alias, variable.default)
         kind = _TYPES[variable.code]
+        if text == "" and not variable.needed:
+            return None
         if variable.code in _PATH_TYPES and variable.alias in values:
             return str(folder / Path(text).expanduser())
         if kind is bool:
-            return text.lower() in ("true", "yes", "1")
+            if text.lower() not in TRUE | FALSE:
+                raise ProjectError(f"{variable.alias} must be yes or no, got {text!r}.")
+            return text.lower() in TRUE
         try:
             return kind(text)
         except ValueError:
@@ -151,7 +161,7 @@ def add_workflow(project: EmtomoProject, template: Template, values: dict[str, s
         blank = project.newProtocol(cls)
         for key in [k for k in one if "." not in k and not k.startswith("_")]:
             value = one.pop(key)
-            if key not in INTERNAL:  # how a run was carried out stays with that run
+            if key not in INTERNAL and value is not None:  # how a run was carried out stays with that run
                 attribute = attribute_name(blank, key)
                 path = isinstance(blank.getDefinition().getParam(attribute), PathParam) and isinstance(value, str)
                 one[attribute] = stored_path(project.path, Path(project.path, value)) if path and value else value
@@ -167,6 +177,55 @@ def add_workflow(project: EmtomoProject, template: Template, values: dict[str, s
             run.setObjLabel(project.free_label(label))
             project.saveProtocol(run)
     return runs
+
+
+def runs_of_template(project: EmtomoProject, template: Template) -> list[Protocol]:
+    """Return the runs that this template gave `project` before, in its order; none unless all of them are there."""
+    known = {run.getObjLabel(): run for run in project.runs_now()}
+    found = []
+    for one in template.protocols:
+        cls = protocol_named(str(one["object.className"]))
+        run = known.get(str(one.get("object.label", cls._label)))
+        if run is None or run.getClassName() != cls.__name__:
+            return []
+        found.append(run)
+    return found
+
+
+def update_workflow(
+    project: EmtomoProject, template: Template, values: dict[str, str], folder: Path, runs: list[Protocol]
+) -> list[Protocol]:
+    """Give the runs of :func:`runs_of_template` the template's parameters again, and return them.
+
+    Raises
+    ------
+    ProjectError
+        If one of them is active, or a value cannot be.
+    """
+    check_template(template)
+    filled = template.filled(values, folder)
+    active = [run.getObjLabel() for run in runs if run.isActive()]
+    if active:
+        raise ProjectError(f"{', '.join(active)} is running; stop it first, or add the runs a second time (--again).")
+    ids = {str(one["object.id"]): run.strId() for one, run in zip(filled, runs, strict=True)}
+    for one, run in zip(filled, runs, strict=True):
+        given = {k: v for k, v in one.items() if "." not in k and not k.startswith("_") and k not in INTERNAL}
+        set_parameters(project, run, {k: _text(run, k, v, ids) for k, v in given.items()}, Path(project.path))
+    for run in runs:
+        project.amend(run)
+    return runs
+
+
+def _text(run: Protocol, key: str, value: Any, ids: dict[str, str]) -> str:
+    """Return a template's value as the command line has it; inputs point at the runs `ids` of the template's."""
+    param = run.getDefinition().getParam(attribute_name(run, key))
+    if isinstance(param, PointerParam) and value:
+        targets = value if isinstance(value, list) else [value]
+        parts = [str(target).partition(".") for target in targets]
+        return ",".join(f"{ids.get(parent, parent)}.{output}" for parent, _, output in parts)
+    if value is None:
+        return ""
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
 
 
 def export_workflow(project: EmtomoProject, runs: list[Protocol], path: Path) -> None:

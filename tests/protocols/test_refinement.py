@@ -245,3 +245,15 @@ def test_reconstruction_from_the_set_equals_that_from_arrays(bench, data):
     boxes = bench.project.find("boxes").subtomograms
     result = reconstruct(particles_of(boxes, boxes.frame()), truth, "C3")
     assert np.corrcoef(result.average.ravel(), volume.ravel())[0, 1] > 0.9
+
+
+def test_the_template_that_starts_from_boxes(bench, data, tmp_path):
+    """The runs of refine_imported_subtomograms up to the mask; the refinement itself is tested above."""
+    from emtomo.engine.templates import add_workflow, read_template
+
+    values = {"subtomograms": str(data[0] / "particles.star"), "diameter": "60"}
+    made = add_workflow(bench.project, read_template("refine_imported_subtomograms"), values, tmp_path)
+    states = bench.go(*[run.getObjId() for run in made[:3]])
+    assert set(states.values()) == {"finished"}
+    mask = bench.project.find(made[2].strId()).mask
+    assert mask.pixel_size.get() == PIXEL and mask.box_size.get() == N

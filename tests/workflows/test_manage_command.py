@@ -15,6 +15,7 @@ from emtomo.cli.manage import intermediate_files
 from emtomo.cli.output import Interrupt
 from emtomo.cli.runs import only_starter
 from emtomo.engine.project import EmtomoProject, without_bold
+from emtomo.engine.templates import check_template, read_template, shipped
 from emtomo.errors import ProjectError
 from emtomo.io import mrc
 from tests.command import emtomo
@@ -171,3 +172,44 @@ def test_templates_say_what_they_need():
     rows = {row["name"]: row["needs"] for row in json.loads(emtomo("templates", "--json").stdout)}
     assert "tomograms" in rows["directional_picking"]
     assert "needs: " in emtomo("templates").stdout
+
+
+def test_a_template_that_runs_twice_updates_its_runs(tmp_path):
+    for k in range(2):
+        mrc.write_volume(tmp_path / f"t{k}.mrc", np.ones((8, 10, 12), np.float32), 10.0)
+    (tmp_path / "two.json.template").write_text(
+        'Words.\n[{"object.className": "ImportTomograms", "object.id": "7", "object.label": "import", '
+        '"files": "~Folder||2|in~", "pattern": "*.mrc", "pixel_size": "~Pixel size (optional)||4|size~"},'
+        '{"object.className": "BinTomograms", "object.id": "3", "object.label": "bin", '
+        '"tomograms": "7.tomograms", "factor": "~Factor|2|4|factor~"}]'
+    )
+    start = ("workflow", tmp_path / "two.json.template", "--project", tmp_path / "p", "--set", f"in={tmp_path}")
+    assert emtomo(*start).returncode == 0
+    again = emtomo(*start, "--set", "factor=4", "--set", "size=12")
+    assert again.returncode == 0, again.stderr
+    assert "The 2 runs of two are updated" in again.stderr
+    rows = json.loads(emtomo("status", tmp_path / "p", "--json").stdout)
+    assert [(r["label"], r["status"]) for r in rows] == [("import", "finished"), ("bin", "finished")]
+    assert "at 48.00 Å/px" in emtomo("outputs", tmp_path / "p").stdout
+    bad = emtomo(*start, "--set", "factor=none")
+    assert bad.returncode == 2 and "factor must be a number" in bad.stderr
+    assert emtomo(*start, "--again").returncode == 0
+    rows = json.loads(emtomo("status", tmp_path / "p", "--json").stdout)
+    assert [r["label"] for r in rows] == ["import", "bin", "import (2)", "bin (2)"]
+
+
+def test_shipped_templates_say_what_may_be_left_out(tmp_path):
+    template = read_template("refine_subtomograms")
+    values = {v.alias: "5" for v in template.variables.values() if v.needed}
+    assert {"tomograms", "pixel_size", "coordinates", "diameter", "unit_diameter"} == set(values)
+    read = template.filled(values, tmp_path)[1]
+    assert read["table_map"] is None and read["pixel_size"] is None
+    read = template.filled({**values, "table_map": "a.doc", "coordinates_pixel_size": "12"}, tmp_path)[1]
+    assert read["table_map"] == str(tmp_path / "a.doc") and read["pixel_size"] == 12
+    dark = read_template("directional_picking")
+    given = {"tomograms": "t", "points": "p", "pixel_size": "10"}
+    assert [dark.filled({**given, "invert": w}, tmp_path)[5]["invert"] for w in ("no", "yes")] == [False, True]
+    with pytest.raises(ProjectError, match="invert must be yes or no, got 'maybe'"):
+        dark.filled({**given, "invert": "maybe"}, tmp_path)
+    for name in shipped():
+        check_template(read_template(name))
