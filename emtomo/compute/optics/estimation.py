@@ -1,0 +1,247 @@
+"""Estimate the CTF of a tilt series: all images together, the defocus of every tile known from the tilt geometry.
+
+The power of rings is CTF² = (1 - cos 2γ) / 2, and a tile at height h has 2π λ h k² more of phase 2γ. The spectra of all
+tiles of an image are multiplied by exp(± i 2π λ h k²), one sign for each hand, and added; after that the score of a
+defocus, astigmatism and phase shift is the real part of one sum over rings and sectors, so that the whole range of
+defocus can be tried for every tilt.
+
+References
+----------
+Mindell & Grigorieff, J. Struct. Biol. 142 (2003); Tegunov & Cramer, Nat. Methods 16 (2019); Zheng et al., J. Struct.
+Biol. X 6 (2022) for tilt series.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from emtomo.compute.optics.ctf import Ctf, wavelength
+from emtomo.compute.optics.estimation_options import CtfEstimationOptions
+from emtomo.compute.optics.power_spectra import PolarGrid, background_projection, polar_grid, tile_spectra
+from emtomo.compute.optics.ring_fit import RingFit, RingSpectra, curve_correlation
+from emtomo.compute.tilt.geometry import TiltGeometry, tilt_angles
+from emtomo.errors import EmtomoError
+
+LEAST_SIGNIFICANCE = 4.5  # standard deviations of a tilt's score, below which it shows no rings
+LEAST_HAND = 4.0  # standard deviations between the hands, below which neither is certain
+HEIGHTS = 15  # that stand for those of all tiles of an image where the norm of the model is computed
+
+
+@dataclass(frozen=True)
+class CtfEstimate:
+    """The CTF of every tilt, and how well it fits.
+
+    Attributes
+    ----------
+    ctf : Ctf
+        Of shape (n,); tilts that are not `fitted` have values between those of their neighbours in angle.
+    fitted : (n,) bool array
+        False for excluded tilts and those without rings.
+    significance : (n,) array
+        The score in standard deviations of the scores of all defoci; 0 where the tilt is excluded.
+    correlation : (n,) array
+        Of the measured rings, brought to equal phase, with the fitted ones; NaN where excluded.
+    resolution : (n,) array
+        Å to which rings fit; NaN where they do not.
+    hand : int
+        1 or -1.
+    hand_certainty : float
+        Standard deviations by which the hand 1 fits better (negative: -1).
+    frequency : (k,) array
+        1/Å of the curves.
+    measured, model : (n, k) arrays
+        Rings at equal phase without background, and those of the CTF.
+    """
+
+    ctf: Ctf
+    fitted: np.ndarray
+    significance: np.ndarray
+    correlation: np.ndarray
+    resolution: np.ndarray
+    hand: int
+    hand_certainty: float
+    frequency: np.ndarray
+    measured: np.ndarray
+    model: np.ndarray
+
+    @property
+    def hand_is_certain(self) -> bool:
+        """Whether one hand fits clearly better than the other."""
+        return abs(self.hand_certainty) >= LEAST_HAND
+
+
+def estimate_ctf(
+    images: Callable[[int], np.ndarray],
+    geometry: TiltGeometry,
+    options: CtfEstimationOptions,
+    *,
+    voltage: float = 300.0,
+    cs: float = 2.7,
+    amplitude_contrast: float = 0.1,
+    on_progress: Callable[[int], None] | None = None,
+) -> CtfEstimate:
+    """Estimate the CTF of the images of a tilt series.
+
+    Parameters
+    ----------
+    images : callable
+        Number of a tilt, from 0, to its (y, x) image; those that are excluded are not read.
+    geometry : TiltGeometry
+        With a pixel size. Its CTF is not used, its hand where neither hand is certain.
+    options : CtfEstimationOptions
+    voltage, cs, amplitude_contrast : float
+        kV, mm, fraction.
+    on_progress : callable, optional
+        Called with the number of images that were read.
+
+    Raises
+    ------
+    EmtomoError
+        If no tilt is used, an image is flat, not finite or of another size, too few rings lie between the
+        resolutions, or no image shows rings.
+    """
+    used = np.flatnonzero(~geometry.excluded)
+    if not len(used):
+        raise EmtomoError("all tilts are excluded; nothing is left to estimate the CTF from.")
+    if not np.isfinite(geometry.pixel_size) or geometry.pixel_size <= 0:
+        raise EmtomoError("the pixel size of the tilt images is not known.")
+    if options.max_defocus <= options.min_defocus:
+        raise EmtomoError(
+            f"Maximum defocus must be larger than the minimum ({options.min_defocus:g} Å), "
+            f"got {options.max_defocus:g} Å."
+        )
+    optics = Ctf.of_defocus(
+        0.0, cs=cs, amplitude_contrast=amplitude_contrast, voltage=voltage, phase_shift=options.phase_shift
+    )
+    spectra = _spectra(images, geometry, used, options, optics, on_progress)
+    fits = {hand: RingFit(spectra, hand, options).fit() for hand in (1, -1)}
+    scores = {hand: fit.significance for hand, fit in fits.items()}
+    certainty = float((scores[1] - scores[-1]).sum() / np.sqrt(2 * len(used)))
+    if options.hand == "estimate" and abs(certainty) >= LEAST_HAND:
+        hand = 1 if certainty > 0 else -1
+    else:
+        hand = geometry.hand
+    return _estimate(fits[hand], spectra, geometry, used, options, hand, certainty)
+
+
+def _spectra(
+    images: Callable[[int], np.ndarray],
+    geometry: TiltGeometry,
+    used: np.ndarray,
+    options: CtfEstimationOptions,
+    optics: Ctf,
+    on_progress: Callable[[int], None] | None,
+) -> RingSpectra:
+    """Return the spectra of all used images, without background, at equal phase for either hand."""
+    grid: PolarGrid | None = None
+    shape: tuple[int, ...] = ()
+    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    for count, t in enumerate(used, 1):
+        image = np.asarray(images(int(t)))
+        if grid is None:
+            shape = image.shape
+            tile = min(options.tile_size, *shape) // 2 * 2
+            grid = polar_grid(tile, geometry.pixel_size, options.low_resolution, options.high_resolution)
+            subtract = background_projection(grid)
+        if image.shape != shape:
+            raise EmtomoError(
+                f"tilt {t + 1}: the image has {image.shape[1]} × {image.shape[0]} pixels, "
+                f"others have {shape[1]} × {shape[0]}."
+            )
+        power, centres = tile_spectra(image, grid, int(t))
+        if not len(power):
+            raise EmtomoError(f"tilt {t + 1}: the image has no signal in any tile; exclude this tilt.")
+        slope = section_slope(geometry, int(t))
+        heights = (centres - geometry.shifts[t]) @ slope
+        profile = np.log(np.maximum(power.mean(axis=(0, 1)), 1e-12))
+        rings = (power / np.exp(profile - profile @ subtract) - 1) @ subtract
+        phase = 2 * np.pi * wavelength(optics.voltage) * heights[:, None] * grid.frequency**2
+        mean = np.einsum("nak,nk->ak", rings, np.exp(1j * phase)) / len(power)
+        blur = _slope_attenuation(grid, optics, float(np.hypot(*slope)))
+        parts.append((mean, np.quantile(heights, (np.arange(HEIGHTS) + 0.5) / HEIGHTS), blur))
+        if on_progress:
+            on_progress(count)
+    assert grid is not None
+    sums, heights, blurs = (np.stack(p) for p in zip(*parts, strict=True))
+    angles = tilt_angles(geometry.rotations[used])[:, 1]
+    return RingSpectra(grid, optics, sums, heights, blurs, subtract, np.argsort(angles, kind="stable"))
+
+
+def section_slope(geometry: TiltGeometry, tilt: int) -> np.ndarray:
+    """Return (2,) height of the tomogram's middle plane for every Å along x and y of an image.
+
+    Tilts beyond 84° count as 84°.
+    """
+    across = geometry.rotations[tilt][:2, :2]
+    determinant = across[0, 0] * across[1, 1] - across[0, 1] * across[1, 0]
+    limit = 0.1 if determinant >= 0 else -0.1
+    safe = determinant if abs(determinant) > 0.1 else limit
+    adjugate = np.array([[across[1, 1], -across[0, 1]], [-across[1, 0], across[0, 0]]])
+    return np.asarray(geometry.rotations[tilt][2, :2] @ adjugate / safe)
+
+
+def _slope_attenuation(grid: PolarGrid, optics: Ctf, slope: float) -> np.ndarray:
+    """Return (k,) what is left of the rings of a tile whose section is inclined: the mean over its heights."""
+    place = (np.arange(grid.tile) - (grid.tile - 1) / 2) * grid.pixel_size
+    phase = 2 * np.pi * wavelength(optics.voltage) * slope * place[:, None] * grid.frequency**2
+    weight = grid.window.astype(float) ** 2
+    return np.asarray(weight @ np.cos(phase) / weight.sum())
+
+
+def _estimate(
+    fit: RingFit,
+    spectra: RingSpectra,
+    geometry: TiltGeometry,
+    used: np.ndarray,
+    options: CtfEstimationOptions,
+    hand: int,
+    certainty: float,
+) -> CtfEstimate:
+    """Return the result for all tilts: those without rings, and excluded ones, from their neighbours in angle."""
+    n, good = len(geometry), fit.significance >= LEAST_SIGNIFICANCE
+    if not good.any():
+        raise EmtomoError(
+            f"no image shows rings of the CTF between {options.low_resolution:g} and {options.high_resolution:g} Å at "
+            f"{options.min_defocus:g} to {options.max_defocus:g} Å defocus."
+        )
+    fitted = np.zeros(n, bool)
+    fitted[used[good]] = True
+    angles = tilt_angles(geometry.rotations)[:, 1]
+    known = used[good][np.argsort(angles[used[good]], kind="stable")]
+    place = np.searchsorted(used, known)
+
+    def complete(values: np.ndarray) -> np.ndarray:
+        out = np.interp(angles, angles[known], values[place])
+        out[used[good]] = values[good]
+        return out
+
+    def whole(values: np.ndarray, empty: float) -> np.ndarray:
+        out = np.full((n, *values.shape[1:]), empty)
+        out[used] = values
+        return out
+
+    defocus, ax, ay = (complete(v) for v in (fit.defocus, *fit.astigmatism.T))
+    difference = np.hypot(ax, ay)
+    ctf = Ctf(
+        defocus + difference / 2,
+        defocus - difference / 2,
+        angle=np.rad2deg(np.arctan2(ay, ax)) / 2 % 180,
+        phase_shift=np.full(n, fit.phase_shift),
+        cs=spectra.optics.cs,
+        amplitude_contrast=spectra.optics.amplitude_contrast,
+        voltage=spectra.optics.voltage,
+    )
+    measured, model = fit.curves()
+    return CtfEstimate(
+        ctf=ctf,
+        fitted=fitted,
+        significance=whole(fit.significance, 0.0),
+        correlation=whole(curve_correlation(measured, model, spectra), np.nan),
+        resolution=whole(fit.resolution(), np.nan),
+        hand=hand,
+        hand_certainty=certainty,
+        frequency=spectra.grid.frequency,
+        measured=whole(measured, np.nan),
+        model=whole(model, np.nan),
+    )
