@@ -23,7 +23,9 @@ from emtomo.compute.optics.ring_fit import RingFit, RingSpectra, curve_correlati
 from emtomo.compute.tilt.geometry import TiltGeometry, tilt_angles
 from emtomo.errors import EmtomoError
 
-LEAST_SIGNIFICANCE = 4.5  # standard deviations of a tilt's score, below which it shows no rings
+CLEAR = 5.5  # standard deviations of a tilt's score, at which it shows rings whatever its neighbours show
+WEAK = 3.5  # and at which it does where the defocus is near that of its neighbours
+NEAR = 2.0  # typical changes of defocus that are near
 LEAST_HAND = 4.0  # standard deviations between the hands, below which neither is certain
 HEIGHTS = 15  # that stand for those of all tiles of an image where the norm of the model is computed
 
@@ -116,8 +118,7 @@ def estimate_ctf(
     )
     spectra = _spectra(images, geometry, used, options, optics, on_progress)
     fits = {hand: RingFit(spectra, hand, options).fit() for hand in (1, -1)}
-    scores = {hand: fit.significance for hand, fit in fits.items()}
-    certainty = float((scores[1] - scores[-1]).sum() / np.sqrt(2 * len(used)))
+    certainty = _hand_certainty(fits[1].significance, fits[-1].significance, spectra.hand_overlap())
     if options.hand == "estimate" and abs(certainty) >= LEAST_HAND:
         hand = 1 if certainty > 0 else -1
     else:
@@ -168,6 +169,24 @@ def _spectra(
     return RingSpectra(grid, optics, sums, heights, blurs, subtract, np.argsort(angles, kind="stable"))
 
 
+def _interpolate(angles: np.ndarray, known: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return values at angles between those of known ones, beyond them the nearest."""
+    place = np.argsort(known, kind="stable")
+    return np.interp(angles, known[place], values[place])
+
+
+def _hand_certainty(plus: np.ndarray, minus: np.ndarray, overlap: np.ndarray) -> float:
+    """Return by how many standard deviations (n,) scores with the hand 1 are higher than those with -1.
+
+    Every tilt counts by the difference that its rings and heights make one expect; the noise of both scores is the same
+    as far as they overlap.
+    """
+    differ = 1 - overlap
+    weight = np.maximum(np.maximum(plus, minus) - WEAK, 0) * differ
+    noise = np.sqrt((weight**2 * 2 * differ).sum())
+    return float((weight * (plus - minus)).sum() / noise) if noise > 0 else 0.0
+
+
 def section_slope(geometry: TiltGeometry, tilt: int) -> np.ndarray:
     """Return (2,) height of the tomogram's middle plane for every Å along x and y of an image.
 
@@ -199,20 +218,21 @@ def _estimate(
     certainty: float,
 ) -> CtfEstimate:
     """Return the result for all tilts: those without rings, and excluded ones, from their neighbours in angle."""
-    n, good = len(geometry), fit.significance >= LEAST_SIGNIFICANCE
+    n, angles = len(geometry), tilt_angles(geometry.rotations)[:, 1]
+    good = fit.significance >= CLEAR
     if not good.any():
         raise EmtomoError(
             f"no image shows rings of the CTF between {options.low_resolution:g} and {options.high_resolution:g} Å at "
             f"{options.min_defocus:g} to {options.max_defocus:g} Å defocus."
         )
+    expected = _interpolate(angles[used], angles[used[good]], fit.defocus[good])
+    near = np.abs(fit.defocus - expected) <= NEAR * options.defocus_change
+    good |= (fit.significance >= WEAK) & near
     fitted = np.zeros(n, bool)
     fitted[used[good]] = True
-    angles = tilt_angles(geometry.rotations)[:, 1]
-    known = used[good][np.argsort(angles[used[good]], kind="stable")]
-    place = np.searchsorted(used, known)
 
     def complete(values: np.ndarray) -> np.ndarray:
-        out = np.interp(angles, angles[known], values[place])
+        out = _interpolate(angles, angles[used[good]], values[good])
         out[used[good]] = values[good]
         return out
 

@@ -16,9 +16,9 @@ class CtfEstimationOptions:
     min_defocus: Annotated[
         float, Param("Minimum defocus", "Where the search begins; underfocus is positive.", unit="Å", ge=500)
     ] = 3000.0
-    max_defocus: Annotated[
-        float, Param("Maximum defocus", "Where the search ends.", unit="Å", gt=500, le=200000)
-    ] = 80000.0
+    max_defocus: Annotated[float, Param("Maximum defocus", "Where the search ends.", unit="Å", gt=500, le=200000)] = (
+        80000.0
+    )
     low_resolution: Annotated[
         float, Param("Lowest resolution", "Rings at larger spacings are not fitted.", unit="Å", gt=0, le=200)
     ] = 30.0

@@ -12,6 +12,7 @@ from emtomo.errors import EmtomoError
 
 SECTORS = 18  # of half a turn
 SAMPLES = 16  # along the arc of a ring in one sector
+NOISE_FLOOR = 0.03  # of the variance of a spectrum's noise, left at every lag
 DEGREE = 6  # of the polynomial that is the background of a spectrum
 
 
@@ -72,13 +73,22 @@ class PolarGrid:
         flat = power.reshape(len(power), -1).T
         return np.asarray(self._gather @ flat).T.reshape(len(power), SECTORS, len(self.rings))
 
-    def tile_attenuation(self, lag: np.ndarray) -> np.ndarray:
+    def window_factors(self, lag: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return what the window leaves of oscillations of the spectrum whose correlation lies at `lag` Å.
 
-        The spectrum of a windowed tile is blurred; its inverse transform is multiplied by the window's autocorrelation.
+        The spectrum of a windowed tile is blurred: the signal's inverse transform is multiplied by the autocorrelation
+        of the window, and the variance of the noise's by that of the window's square.
+
+        Returns
+        -------
+        signal, noise : arrays of the shape of `lag`
+            1 at lag 0; the noise at least ``NOISE_FLOOR``.
         """
-        full = np.correlate(self.window.astype(float), self.window.astype(float), "full")[self.tile - 1 :]
-        return np.interp(lag / self.pixel_size, np.arange(self.tile), full / full[0], right=0.0)
+        window, place = self.window.astype(float), lag / self.pixel_size
+        signal, noise = (np.correlate(w, w, "full")[self.tile - 1 :] for w in (window, window**2))
+        whole = np.arange(self.tile)
+        left = np.interp(place, whole, noise / noise[0], right=0.0)
+        return np.interp(place, whole, signal / signal[0], right=0.0), NOISE_FLOOR + (1 - NOISE_FLOOR) * left
 
 
 def tile_spectra(image: np.ndarray, grid: PolarGrid, tilt: int) -> tuple[np.ndarray, np.ndarray]:

@@ -54,11 +54,23 @@ class RingSpectra:
         cosine = replace(ctf, phase_shift=phase_shift + 90.0).values(k, 0.0, dtype=np.float64)
         return np.asarray((cosine + 1j * sine) ** 2)
 
-    def ring_weights(self, defocus: np.ndarray) -> np.ndarray:
-        """Return (*defocus, k) what the window of the tiles leaves of rings, which high defocus puts close together."""
+    def window_factors(self, defocus: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return (*defocus, k) what the tiles' window leaves of rings, which high defocus puts close, and of noise."""
         k = self.grid.frequency
-        lag = 2 * wavelength(self.optics.voltage) * np.abs(np.asarray(defocus, float))[..., None] * k
-        return self.grid.tile_attenuation(lag)
+        return self.grid.window_factors(
+            2 * wavelength(self.optics.voltage) * np.abs(np.asarray(defocus, float))[..., None] * k
+        )
+
+    def ring_filter(self, defocus: np.ndarray, phase_shift: float) -> np.ndarray:
+        """Return (*defocus, k) phase factors exp(2iγ) with the weights of signal over noise."""
+        signal, noise = self.window_factors(defocus)
+        return self.phase_factor(defocus, phase_shift) * (signal / noise)
+
+    def hand_overlap(self) -> np.ndarray:
+        """Return (n,) from 0 to 1: how much of the score is left when the other hand is taken."""
+        turn = 4 * np.pi * wavelength(self.optics.voltage) * self.heights[:, :, None] * self.grid.frequency**2
+        weight = self.grid.rings * self.attenuation**2
+        return np.asarray(np.abs((weight * np.exp(1j * turn).mean(axis=1)).sum(axis=1)) / weight.sum(axis=1))
 
 
 class RingFit:
@@ -104,9 +116,9 @@ class RingFit:
         if self.options.estimate_phase_shift:
             self._search_phase_shift()
         self._search()
-        for _ in range(ROUNDS if self.options.astigmatism != "none" else 0):
+        for left in reversed(range(ROUNDS if self.options.astigmatism != "none" else 0)):
             self._refine_defocus()
-            self._fit_astigmatism()
+            self._fit_astigmatism(per_tilt=self.options.astigmatism == "per_tilt" and left == 0)
             self._search()
         self._refine_defocus()
         return self
@@ -130,8 +142,9 @@ class RingFit:
         step = self._grid[1] - self._grid[0]
         more = int(np.ceil(reach / step))
         wide = self._grid[0] + step * np.arange(-more, len(self._grid) + more)
-        rings = (s.phase_factor(wide, self.phase_shift).real * s.ring_weights(wide)) @ s.subtract
-        square = rings**2 @ (self._weights * s.attenuation).T
+        signal, noise = s.window_factors(wide)
+        rings = (s.phase_factor(wide, self.phase_shift).real * signal) @ s.subtract
+        square = (rings**2 / noise) @ (self._weights * s.attenuation).T
         out = np.zeros((len(s.sums), len(self._grid)))
         for h in s.heights.T:
             for t in range(len(out)):
@@ -141,7 +154,7 @@ class RingFit:
     def _score(self) -> np.ndarray:
         """Return (n, d) scores of the defoci that are tried, in standard deviations."""
         s, norms = self.spectra, self._norms()
-        model = s.phase_factor(self._grid, self.phase_shift) * s.ring_weights(self._grid)
+        model = s.ring_filter(self._grid, self.phase_shift)
         scores = -(self._profiles() @ model.T).real / np.maximum(norms, LEAST_NORM * norms.max(axis=1, keepdims=True))
         middle = np.median(scores, axis=1, keepdims=True)
         spread = 1.4826 * np.median(np.abs(scores - middle), axis=1, keepdims=True)
@@ -177,7 +190,7 @@ class RingFit:
         width = self._grid[1] - self._grid[0]
         for width_now in (width, width / 8):
             tried = self.defocus[:, None] + np.linspace(-1, 1, 17) * width_now
-            model = s.phase_factor(tried, self.phase_shift) * s.ring_weights(tried)
+            model = s.ring_filter(tried, self.phase_shift)
             norm = np.stack([np.interp(d, self._grid, m) for d, m in zip(tried, self._norm, strict=True)])
             floor = LEAST_NORM * self._norm.max(axis=1, keepdims=True)
             scores = -np.einsum("nk,ndk->nd", profiles, model).real / np.maximum(norm, floor)
@@ -187,16 +200,16 @@ class RingFit:
 
     # --- astigmatism and phase shift ---
 
-    def _fit_astigmatism(self) -> None:
+    def _fit_astigmatism(self, per_tilt: bool) -> None:
         """Set the astigmatism of all tilts together, and where it is wanted that of each."""
         s = self.spectra
-        phase = s.phase_factor(self.defocus, self.phase_shift) * s.ring_weights(self.defocus)
+        phase = s.ring_filter(self.defocus, self.phase_shift)
         norm = np.array([np.interp(d, self._grid, m) for d, m in zip(self.defocus, self._norm, strict=True)])
         parts = self._data * phase[:, None, :] / (self._spread * np.maximum(norm, 1e-30)[:, None])[:, :, None]
         trust = np.maximum(self.significance, 0.0)
         shared = self._best_astigmatism(np.einsum("nak,n->ak", parts, trust) / max(float(trust.sum()), 1e-30))
         self.astigmatism[:] = shared
-        if self.options.astigmatism == "per_tilt":
+        if per_tilt:
             for t, part in enumerate(parts):
                 self.astigmatism[t] = self._best_astigmatism(part * trust[t], shared)
 
@@ -238,7 +251,7 @@ class RingFit:
         """Return (n, k) rings at equal phase without background, and those of the CTF, both around 0."""
         s = self.spectra
         measured = (self._profiles() / np.maximum(self._weights, 1e-12)).real / len(s.grid.angle)
-        model = -s.phase_factor(self.defocus, self.phase_shift).real * s.ring_weights(self.defocus) * s.attenuation
+        model = -s.phase_factor(self.defocus, self.phase_shift).real * s.window_factors(self.defocus)[0] * s.attenuation
         return measured, model @ s.subtract
 
     def resolution(self) -> np.ndarray:
@@ -269,6 +282,4 @@ def curve_correlation(measured: np.ndarray, model: np.ndarray, spectra: RingSpec
     def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.asarray((weight * a * b).sum(axis=1))
 
-    return product(measured, model) / np.sqrt(
-        np.maximum(product(measured, measured) * product(model, model), 1e-30)
-    )
+    return product(measured, model) / np.sqrt(np.maximum(product(measured, measured) * product(model, model), 1e-30))
