@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import emtomo.engine
-from emtomo.cli import demo, doctor, files, logs, manage, protocols, results, runs, windows
+from emtomo.cli import demo, doctor, files, logs, manage, measure, protocols, results, runs, windows
 from emtomo.errors import EmtomoError, one_line
 
 app = typer.Typer(
@@ -19,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (demo, runs, manage, logs, protocols, files, results, windows, doctor):
+for module in (demo, runs, manage, logs, protocols, files, results, measure, windows, doctor):
     module.add_to(app)
 
 

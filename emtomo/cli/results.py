@@ -8,6 +8,7 @@ import typer
 from emtomo.cli.output import result, say
 from emtomo.engine.parameters import output_target
 from emtomo.engine.project import EmtomoProject
+from emtomo.errors import EmtomoError
 
 
 def view(
@@ -17,9 +18,11 @@ def view(
     on: Annotated[Path | None, typer.Option(metavar="TOMOGRAM", help="Draw the points of FILE on this.")] = None,
     viewer: Annotated[str, typer.Option(help="How to draw an output of a run, e.g. 3d, scores, table.")] = "",
     pixel_size: Annotated[float | None, typer.Option(help="With --on: Å per voxel of the positions in FILE.")] = None,
+    tomogram: Annotated[str, typer.Option(metavar="NAME", help="In a project: which one; the first if empty.")] = "",
+    index: Annotated[int | None, typer.Option("--slice", metavar="N", help="Which xy slice, counted from 0.")] = None,
 ) -> None:
     """Draw a picture of a volume, of an output of a run, or of a file of points on a tomogram."""
-    from emtomo.viewers.pictures import picture_of_file, picture_of_output
+    from emtomo.viewers.pictures import picture_of_file, picture_of_output, picture_of_slice
 
     target = png.absolute()
     if on is not None:
@@ -29,9 +32,16 @@ def view(
     elif what.is_dir():
         opened = EmtomoProject.open(what)
         run, name = output_target(opened, output)
-        picture_of_output(run, name, target, viewer)
+        if (tomogram or index is not None) and viewer:
+            raise EmtomoError("A slice of a tomogram (--tomogram, --slice) is drawn without --viewer.")
+        if tomogram or index is not None:
+            picture_of_slice(run, name, target, tomogram, index)
+        else:
+            picture_of_output(run, name, target, viewer)
+    elif tomogram:
+        raise EmtomoError("--tomogram names one of a project's tomograms; a file is one of its own.")
     else:
-        picture_of_file(what, target)
+        picture_of_file(what, target, index)
     say("Picture written.")
     result(str(target))
 

@@ -161,3 +161,58 @@ def create_mask(volume: np.ndarray, pixel_size: float, options: MaskOptions) -> 
             f"voxels of {pixel_size:g} Å)."
         )
     return mask
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApplyMaskOptions:
+    """What stays of a volume, and what takes the place of the rest."""
+
+    background: Annotated[
+        str,
+        Param(
+            "Background",
+            "What fills the rest: zero, or the mean of the density there, which leaves no step at the mask's edge.",
+            choices=("zero", "mean"),
+        ),
+    ] = "zero"
+    keep: Annotated[
+        str,
+        Param(
+            "Keep",
+            "inside: what lies within the mask; outside: everything else, e.g. to take a membrane away.",
+            choices=("inside", "outside"),
+        ),
+    ] = "inside"
+
+
+def apply_mask(volume: np.ndarray, mask: np.ndarray, options: ApplyMaskOptions) -> np.ndarray:
+    """Return ``volume * mask + background * (1 - mask)``.
+
+    Parameters
+    ----------
+    volume, mask : (z, y, x) arrays
+        The mask from 0 to 1; values beyond are cut off.
+    options : ApplyMaskOptions
+
+    Raises
+    ------
+    EmtomoError
+        If the sizes differ, a voxel is no number, or the mask leaves nothing.
+    """
+    if volume.shape != mask.shape:
+        sizes = ["×".join(str(n) for n in one.shape[::-1]) for one in (volume, mask)]
+        raise EmtomoError(f"The mask must have the volume's size {sizes[0]}, got {sizes[1]}.")
+    for what, values in (("volume", volume), ("mask", mask)):
+        if not np.isfinite(values).all():
+            raise EmtomoError(f"The {what} holds values that are no numbers (NaN or infinite).")
+    kept = np.clip(mask, 0, 1).astype(np.float32)
+    if options.keep == "outside":
+        kept = 1 - kept
+    if not kept.any():
+        raise EmtomoError("The mask leaves nothing of the volume.")
+    rest = 1 - kept
+    total = float(rest.sum(dtype=float))
+    background = 0.0
+    if options.background == "mean" and total > 0:
+        background = float((volume.astype(float) * rest).sum() / total)
+    return (volume * kept + np.float32(background) * rest).astype(np.float32)

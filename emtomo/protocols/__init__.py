@@ -2,6 +2,7 @@
 
 from emtomo.protocols.align_symmetry import AlignSymmetry
 from emtomo.protocols.apply_alignment import ApplyAlignment
+from emtomo.protocols.apply_mask import ApplyMask
 from emtomo.protocols.bin_tomograms import BinTomograms
 from emtomo.protocols.clean_coordinates import CleanCoordinates
 from emtomo.protocols.compare_picks import ComparePicks
@@ -37,6 +38,7 @@ from emtomo.protocols.symmetrize import Symmetrize
 __all__ = [
     "AlignSymmetry",
     "ApplyAlignment",
+    "ApplyMask",
     "BinTomograms",
     "CleanCoordinates",
     "ComparePicks",

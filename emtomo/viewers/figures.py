@@ -102,16 +102,67 @@ def points_on(
         if volume is not None:
             show(a, slab(volume, axis, min(max(at, 0), shape[axis] - 1)), f"{name} {plane} slice {at}", size)
         near = np.abs(voxels[:, axis] - at) <= NEAR
-        x, y = voxels[near, h], voxels[near, v]
-        a.scatter(x, y, s=10, c=group_colours(groups[near]), zorder=3)
-        across = {2: 0, 1: 1, 0: 2}  # zyx axis to xyz column
-        known = ~np.isnan(normals[near, 0])
-        length = ARROW * max(shape[h] or 100, 1)
-        a.quiver(
-            x[known], y[known], normals[near][known, across[h]], normals[near][known, across[v]],
-            angles="xy", scale_units="xy", scale=1 / length, color="cyan", width=0.003, zorder=4,
-        )  # fmt: skip
+        _draw_points(a, voxels[near], normals[near], groups[near], (h, v), shape)
     return figure
+
+
+def slice_with_points(
+    volume: np.ndarray,
+    size: float,
+    name: str,
+    index: int,
+    points: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None,
+) -> Figure:
+    """Return one xy slice of a volume, with the points within a few voxels of it and their z axes.
+
+    Parameters
+    ----------
+    volume : (z, y, x) array
+    size : float
+        Å per voxel; 0 where it is not known.
+    name : str
+    index : int
+        Of the slice, counted from 0.
+    points : tuple, optional
+        Positions (z, y, x in voxels), z axes (x, y, z; NaN where unknown) and groups.
+
+    Raises
+    ------
+    EmtomoError
+        If there is no such slice.
+    """
+    if not 0 <= index < volume.shape[0]:
+        raise EmtomoError(f"The slice of {name} must be from 0 to {volume.shape[0] - 1}, got {index}.")
+    figure, axes = figure_of(1, 7, 7)
+    title = f"{name} slice {index}"
+    if points is None:
+        show(axes[0], np.asarray(volume[index], np.float32), title, size)
+        return figure
+    voxels, normals, groups = points
+    near = np.abs(voxels[:, 0] - index) <= NEAR
+    show(axes[0], np.asarray(volume[index], np.float32), f"{title}: {int(near.sum())} of {len(voxels)} particles", size)
+    _draw_points(axes[0], voxels[near], normals[near], groups[near], (2, 1), volume.shape)
+    return figure
+
+
+def _draw_points(
+    axes: Any,
+    voxels: np.ndarray,
+    normals: np.ndarray,
+    groups: np.ndarray,
+    across: tuple[int, int],
+    shape: tuple[int, ...],
+) -> None:
+    """Draw points and their z axes on a slice; `across` are the axes (of z, y, x) of the picture."""
+    h, v = across
+    axes.scatter(voxels[:, h], voxels[:, v], s=10, c=group_colours(groups), zorder=3)
+    column = {2: 0, 1: 1, 0: 2}  # zyx axis to xyz column
+    known = ~np.isnan(normals[:, 0])
+    length = ARROW * max(shape[h] or 100, 1)
+    axes.quiver(
+        voxels[known, h], voxels[known, v], normals[known, column[h]], normals[known, column[v]],
+        angles="xy", scale_units="xy", scale=1 / length, color="cyan", width=0.003, zorder=4,
+    )  # fmt: skip
 
 
 def meshes(shown: Shown) -> Figure:

@@ -14,7 +14,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "Particle sets": ("consensus-picks", "clean-coordinates", "select-subset", "compare-picks"),
     "Subtomograms": ("extract-subtomograms", "apply-alignment"),
     "Averaging": ("initial-model", "reconstruct-average", "refine-poses", "postprocess"),
-    "Volumes": ("create-mask", "align-symmetry", "symmetrize"),
+    "Volumes": ("create-mask", "apply-mask", "align-symmetry", "symmetrize"),
     "Export": ("export-coordinates", "export-particles-star"),
 }
 OTHER = "Other"
@@ -49,6 +49,7 @@ ALIASES: dict[str, str] = {
     "refine-poses": "relion 3d auto-refine refine3d dynamo alignment project gold standard e2spt_refine",
     "postprocess": "relion post-processing sharpen b-factor fsc local resolution",
     "create-mask": "relion_mask_create create 3d mask cylinder dynamo_mask",
+    "apply-mask": "relion_image_handler multiply mask volume subtract xmipp",
     "align-symmetry": "relion_align_symmetry symmetry axes",
     "symmetrize": "relion symmetrize volume relion_image_handler sym",
     "export-coordinates": "export 3d coordinates star tbl dynamo imod",

@@ -14,7 +14,7 @@ USUAL: dict[str, tuple[str, ...]] = {
     "SetOfCoordinates3D": ("extract-subtomograms", "clean-coordinates", "consensus-picks", "export-coordinates"),
     "SetOfTomograms": ("bin-tomograms", "denoise-tomograms", "pick-vectorial", "pick-manually"),
     "Average": ("postprocess", "create-mask", "refine-poses", "match-template"),
-    "Mask": ("postprocess", "refine-poses"),
+    "Mask": ("postprocess", "refine-poses", "apply-mask"),
     "Volume": ("match-template", "create-mask", "symmetrize"),
 }
 # after these the first of the usual ones was done already
