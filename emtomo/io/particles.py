@@ -120,6 +120,9 @@ class ParticleList:
         if not (np.isfinite(size) and size > 0):
             raise EmtomoError(f"The pixel size must be above 0 Å, got {size:g}.")
         given = np.full(len(self), float(size))
+        known = np.isfinite(self.pixel_size)
+        if self.tags.centre is not None and not np.allclose(self.pixel_size[known], size, rtol=1e-6):
+            self.tags = replace(self.tags, centre=None)  # it was of the size that the file says
         if of == "positions":
             self.pixel_size = given
             if self.counts_in_boxes:
@@ -190,13 +193,20 @@ def concatenate(parts: list[ParticleList]) -> ParticleList:
         pd.concat([p.other for p in parts], ignore_index=True) if same else pd.DataFrame(),
         first.family if same else "",
         first.optics if len(parts) == 1 else None,
-        first.tags if all(p.tags == first.tags for p in parts) else Tags(),
+        _common_tags([p.tags for p in parts]),
         first.format,
         list(dict.fromkeys(note for p in parts for note in p.notes)),
         first.shift_unit,
         np.concatenate([p.box_pixel_size for p in parts]),
         all(p.counts_in_boxes for p in parts),
     )
+
+
+def _common_tags(tags: list[Tags]) -> Tags:
+    """Return the tags of all parts; the centre only where it is the same, all others only together."""
+    centre = tags[0].centre if len({one.centre for one in tags}) == 1 else None
+    first = replace(tags[0], centre=None)
+    return replace(first if all(replace(one, centre=None) == first for one in tags) else Tags(), centre=centre)
 
 
 def shifts_in(particles: ParticleList, unit: str, pixel_size: np.ndarray) -> np.ndarray:
@@ -291,7 +301,8 @@ def convert_frame(
     if unit == particles.unit and not crossing and pixel_size is None and particles.origin == origin:
         return particles if not particles.shift_unit else _convert_shifts(particles, volumes or {})
     sizes, steps = _volume_of(particles, volumes or {})
-    if (crossing or "fraction" in (particles.unit, unit)) and np.isnan(sizes).any():
+    known_centre = particles.tags.centre if particles.origin == "corner" and origin == "centre" else None
+    if ((crossing and known_centre is None) or "fraction" in (particles.unit, unit)) and np.isnan(sizes).any():
         missing = [str(t) or "(no name)" for t in dict.fromkeys(particles.tomograms[np.isnan(sizes[:, 0])])]
         raise EmtomoError(
             f"Positions from the {_PLACES[particles.origin]} cannot be counted from the {_PLACES[origin]} without the "
@@ -302,12 +313,14 @@ def convert_frame(
     new = old if pixel_size is None else np.full(len(particles), pixel_size, float)
     needed = [old] if particles.unit == "voxel" else []
     needed += [new] if unit == "voxel" else []
-    needed += [steps] if "fraction" in (particles.unit, unit) or crossing else []
+    needed += [steps] if "fraction" in (particles.unit, unit) or (crossing and known_centre is None) else []
     if any(not np.isfinite(sort).all() for sort in needed):
         raise EmtomoError("The length of a voxel of the positions is needed, and is not known; give the pixel size.")
     result = particles.select(np.arange(len(particles)))
     scale = _in_angstrom(particles.unit, sizes, steps, old) / _in_angstrom(unit, sizes, steps, new)
     moved = (_middle(particles.origin, sizes) - _middle(origin, sizes)) * steps[:, None]
+    if known_centre is not None:
+        moved = np.broadcast_to(-np.array(known_centre), moved.shape)
     offset = np.where(np.isfinite(moved), moved, 0.0) / _in_angstrom(unit, sizes, steps, new)
     result.positions = particles.positions * scale + offset
     if particles.shift_unit:
@@ -316,7 +329,15 @@ def convert_frame(
         result.shifts = particles.shifts * scale
     result.shift_unit = ""
     result.unit, result.origin, result.pixel_size = unit, origin, np.asarray(new, float)
+    if crossing:
+        result.tags = replace(particles.tags, centre=_common_centre(sizes, steps) if origin == "corner" else None)
     return result
+
+
+def _common_centre(sizes: np.ndarray, steps: np.ndarray) -> tuple[float, float, float] | None:
+    """Return the way in Å from the first voxel to the centre, where it is the same in all tomograms."""
+    centres = np.unique(np.round(_middle("centre", sizes) * steps[:, None], 6), axis=0)
+    return (float(centres[0, 0]), float(centres[0, 1]), float(centres[0, 2])) if len(centres) == 1 else None
 
 
 def _convert_shifts(particles: ParticleList, volumes: Mapping[str, VolumeGeometry]) -> ParticleList:

@@ -1,5 +1,6 @@
 """What particles are, where a file says so: contrast, weights, hand; carried in one comment line."""
 
+import math
 from dataclasses import dataclass, fields
 from urllib.parse import quote, unquote
 
@@ -22,6 +23,9 @@ class Tags:
         1 or -1: RELION's rlnTomoHand, which way the defocus changes with z.
     reconstruction : str
         The tomogram's file or program that the positions belong to.
+    centre : tuple of three floats
+        x, y, z in Å from the first voxel to the centre of the tomograms in which positions count. Tomograms binned by
+        a whole number have another first voxel where their odd size has no half; the centre is the same.
     """
 
     white: bool | None = None
@@ -30,6 +34,7 @@ class Tags:
     premultiplied: bool | None = None
     hand: int | None = None
     reconstruction: str | None = None
+    centre: tuple[float, float, float] | None = None
 
     def known(self) -> dict[str, object]:
         """Return the tags that are known, by name."""
@@ -38,20 +43,32 @@ class Tags:
     def as_text(self) -> str:
         """Return ``emtomo: white=1 hand=-1``, the comment in which text files carry tags; empty when none is known."""
         known = {k: int(v) if isinstance(v, bool) else v for k, v in self.known().items()}
-        told = " ".join(f"{k}={quote(str(v), safe='/')}" for k, v in known.items())
-        return f"emtomo: {told}" if told else ""
+        if self.centre is not None:
+            known["centre"] = ",".join(f"{v:.10g}" for v in self.centre)
+        words = " ".join(f"{k}={quote(str(v), safe='/,')}" for k, v in known.items())
+        return f"emtomo: {words}" if words else ""
 
     def take_text(self, comment: str) -> None:
         """Set the tags that a comment of :meth:`as_text` holds; anything else in it is passed over."""
         if not comment.startswith("emtomo:"):
             return
-        told = dict(word.split("=", 1) for word in comment[7:].split() if "=" in word)
+        words = dict(word.split("=", 1) for word in comment[7:].split() if "=" in word)
         for name in ("white", "multiplicity", "premultiplied"):
-            if told.get(name) in ("0", "1"):
-                setattr(self, name, told[name] == "1")
-        if told.get("hand") in ("1", "-1"):
-            self.hand = int(told["hand"])
-        if told.get("weights") in ("ctf", "ctf_squared"):
-            self.weights = told["weights"]
-        if "reconstruction" in told:
-            self.reconstruction = unquote(told["reconstruction"])
+            if words.get(name) in ("0", "1"):
+                setattr(self, name, words[name] == "1")
+        if words.get("hand") in ("1", "-1"):
+            self.hand = int(words["hand"])
+        if words.get("weights") in ("ctf", "ctf_squared"):
+            self.weights = words["weights"]
+        if "reconstruction" in words:
+            self.reconstruction = unquote(words["reconstruction"])
+        if "centre" in words:
+            self.centre = _three_numbers(words["centre"])
+
+
+def _three_numbers(text: str) -> tuple[float, float, float] | None:
+    try:
+        x, y, z = (float(word) for word in text.split(","))
+    except ValueError:
+        return None
+    return (x, y, z) if all(math.isfinite(v) and v >= 0 for v in (x, y, z)) else None

@@ -130,7 +130,7 @@ class ImportCoordinates(EmtomoProtocol):
                 frames.append(self._frame(mine, tomogram_id, options, path))
             if len(frames) > first:
                 voxel = options.pixel_size or (lengths[0] if lengths else tomograms.pixel_size.get())
-                if picks.unit == "voxel" and picks.origin == "corner":
+                if picks.unit == "voxel" and picks.origin == "corner" and picks.tags.centre is None:
                     self.remark(*check_binning(voxel, tomograms))
                 self.remark(
                     *check_positions(

@@ -119,6 +119,7 @@ def test_models_of_the_whole_tomogram_are_not_moved(bench, tmp_path):
     """MINX of an image of the tomogram's own size is the header's origin, not a part of a larger volume."""
     given = particles(4, tomograms=1)
     given.rotations = None
+    given.positions *= np.array([126, 127, 63]) / 200  # within the tomogram
     path = formats.write(tmp_path / "sim_01.mod", given, "imod", sizes={"TS_01": VolumeGeometry((127, 128, 64), 10.0)})[
         0
     ]
