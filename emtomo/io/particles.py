@@ -9,7 +9,7 @@ import pandas as pd
 
 from emtomo.errors import EmtomoError
 from emtomo.io.names import find_name, folder_for_several, stem
-from emtomo.io.tags import Tags
+from emtomo.io.tags import Tags, common_tags
 
 
 @dataclass(frozen=True)
@@ -193,20 +193,13 @@ def concatenate(parts: list[ParticleList]) -> ParticleList:
         pd.concat([p.other for p in parts], ignore_index=True) if same else pd.DataFrame(),
         first.family if same else "",
         first.optics if len(parts) == 1 else None,
-        _common_tags([p.tags for p in parts]),
+        common_tags([p.tags for p in parts]),
         first.format,
         list(dict.fromkeys(note for p in parts for note in p.notes)),
         first.shift_unit,
         np.concatenate([p.box_pixel_size for p in parts]),
         all(p.counts_in_boxes for p in parts),
     )
-
-
-def _common_tags(tags: list[Tags]) -> Tags:
-    """Return the tags of all parts; the centre only where it is the same, all others only together."""
-    centre = tags[0].centre if len({one.centre for one in tags}) == 1 else None
-    first = replace(tags[0], centre=None)
-    return replace(first if all(replace(one, centre=None) == first for one in tags) else Tags(), centre=centre)
 
 
 def shifts_in(particles: ParticleList, unit: str, pixel_size: np.ndarray) -> np.ndarray:

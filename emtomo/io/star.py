@@ -14,6 +14,7 @@ from emtomo.io.text import _BOMS, LARGEST_NUMBER, as_numbers, crashes_parser
 
 _WORD = re.compile(rb"'[^'\n]*'(?=\s|$)|\"[^\"\n]*\"(?=\s|$)|[^\s]+")
 _COMMENT = re.compile(rb"^[ \t]*#.*$", re.MULTILINE)
+_OF_FILES = ("Name", "Image", "File")  # endings of columns that hold names of files
 _NOTHING = ["nan", "NaN", "<NA>"]
 
 
@@ -114,7 +115,7 @@ def _rows(path: str | Path, raw: bytes, start: int, end: int, names: list[str], 
     if not names:
         raise FormatError(path, "a loop has rows but no column names.", first)
     if b"'" in body or b'"' in body:
-        return _convert_numbers(pd.DataFrame(_split_quoted(path, body, len(names), first), columns=names, dtype=object))
+        return _convert_numbers(pd.DataFrame(_split_quoted(path, body, names, first), columns=names, dtype=object))
     line = body.lstrip().split(b"\n", 1)[0]
     if len(line.split()) == len(names) and not crashes_parser(body):
         try:
@@ -128,20 +129,35 @@ def _rows(path: str | Path, raw: bytes, start: int, end: int, names: list[str], 
             last = frame[names[-1]]  # a short row ends in a cell without value
             if not last.isna().any() and (pd.api.types.is_numeric_dtype(last) or not last.eq("").any()):
                 return frame
-    return _convert_numbers(pd.DataFrame(_split_quoted(path, body, len(names), first), columns=names, dtype=object))
+    return _convert_numbers(pd.DataFrame(_split_quoted(path, body, names, first), columns=names, dtype=object))
 
 
-def _split_quoted(path: str | Path, body: bytes, width: int, first: int) -> list[list[str]]:
-    """Return the rows' words one line after the other: for quotes, and to find the line that is wrong."""
-    rows = []
+def _split_quoted(path: str | Path, body: bytes, names: list[str], first: int) -> list[list[str]]:
+    """Return the rows' words one line after the other: for quotes, and to find the line that is wrong.
+
+    A name with spaces that stands without quotes is put together where only one column can hold it.
+    """
+    rows, width = [], len(names)
+    of_files = [k for k, name in enumerate(names) if name.endswith(_OF_FILES)]
     for n, line in enumerate(body.split(b"\n"), first):
         if not line.strip():
             continue
         words = _WORD.findall(line) if b"'" in line or b'"' in line else line.split()
+        if len(words) > width and len(of_files) == 1:
+            words = _join_name(words, of_files[0], len(words) - width)
         if len(words) != width:
-            raise FormatError(path, f"a row needs {width} values as the loop has columns, got {len(words)}.", n)
+            hint = " A name with spaces must stand in quotes." if len(words) > width and of_files else ""
+            raise FormatError(path, f"a row needs {width} values as the loop has columns, got {len(words)}.{hint}", n)
         rows.append([_plain(word) for word in words])
     return rows
+
+
+def _join_name(words: list[bytes], column: int, more: int) -> list[bytes]:
+    """Return the words of a row with those of one name in one, if its ends are no numbers."""
+    name = words[column : column + more + 1]
+    if any(np.isfinite(as_numbers(pd.Series([name[0].decode(), name[-1].decode()])))):
+        return words
+    return [*words[:column], b" ".join(name), *words[column + more + 1 :]]
 
 
 def _plain(word: bytes) -> str:

@@ -1,7 +1,7 @@
 """What particles are, where a file says so: contrast, weights, hand; carried in one comment line."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from urllib.parse import quote, unquote
 
 
@@ -64,6 +64,13 @@ class Tags:
             self.reconstruction = unquote(words["reconstruction"])
         if "centre" in words:
             self.centre = _three_numbers(words["centre"])
+
+
+def common_tags(tags: list[Tags]) -> Tags:
+    """Return the tags of several files: the centre where it is the same, all others only together."""
+    centre = tags[0].centre if len({one.centre for one in tags}) == 1 else None
+    first = replace(tags[0], centre=None)
+    return replace(first if all(replace(one, centre=None) == first for one in tags) else Tags(), centre=centre)
 
 
 def _three_numbers(text: str) -> tuple[float, float, float] | None:

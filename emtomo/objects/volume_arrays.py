@@ -22,6 +22,17 @@ def volume_of(result: Any) -> np.ndarray:
     return mrc.read_volume(result.file.get())
 
 
+def header_remarks(result: Any, what: str) -> list[str]:
+    """Return a sentence where the header of a volume's file says another pixel size than the project."""
+    size, header = float(result.pixel_size.get()), mrc.read_header(result.file.get()).pixel_size
+    if not header > 0 or abs(header / size - 1) <= SIZES_AGREE:
+        return []
+    return [
+        f"The header of the {what} {result.file.get()} says a pixel size of {header:.4g} Å; the project's, "
+        f"{size:.4g} Å, is taken."
+    ]
+
+
 def box_problem(result: Any) -> str:
     """Return in a sentence why the voxels of a volume are no box that can be turned; empty where they are.
 
@@ -70,7 +81,7 @@ def halves_of(average: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def resample_to_box(result: Any, size: int, pixel_size: float, what: str) -> tuple[np.ndarray, str]:
-    """Return a volume at another box and pixel size, and a sentence if that changed it.
+    """Return a volume at another box and pixel size, and in sentences what changed and what its header says.
 
     Raises
     ------
@@ -78,12 +89,16 @@ def resample_to_box(result: Any, size: int, pixel_size: float, what: str) -> tup
         If nothing of it is left.
     """
     own, n = float(result.pixel_size.get()), int(result.box_size.get())
+    sentences = header_remarks(result, what)
     volume = fit_to_box(volume_of(result), own, size, pixel_size)
     if not np.any(volume):
-        raise EmtomoError(f"The {what} is empty: every voxel of {result.file.get()} within the box is 0.")
-    if n == size and abs(own / pixel_size - 1) < 1e-4:
-        return volume, ""
-    return volume, (f"The {what} was resampled from {n} voxels of {own:.4g} Å to {size} voxels of {pixel_size:.4g} Å.")
+        empty = f"The {what} is empty: every voxel of {result.file.get()} within the box is 0."
+        raise EmtomoError(" ".join([empty, *sentences]))
+    if n != size or abs(own / pixel_size - 1) >= 1e-4:
+        sentences.append(
+            f"The {what} was resampled from {n} voxels of {own:.4g} Å to {size} voxels of {pixel_size:.4g} Å."
+        )
+    return volume, " ".join(sentences)
 
 
 def write_curves(path: str | Path, curves: FscCurves, size: int, pixel_size: float) -> None:

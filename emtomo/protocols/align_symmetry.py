@@ -13,7 +13,7 @@ from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.objects import SetOfSubtomograms, Volume, rotation_columns, rotations_of
-from emtomo.objects.volume_arrays import box_problem, volume_of
+from emtomo.objects.volume_arrays import box_problem, header_remarks, volume_of
 from emtomo.options import Param
 
 LOW = 0.5
@@ -82,6 +82,7 @@ class AlignSymmetry(EmtomoProtocol):
         """Find the axes, turn, symmetrize and register."""
         self.forget_remarks()
         options, source = self.options(AlignSymmetryOptions), self.input_volume.get()
+        self.remark(*header_remarks(source, "volume"))
         volume = volume_of(source)
         group, axes = self._axes(volume, options)
         size = source.pixel_size.get()

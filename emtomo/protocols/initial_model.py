@@ -18,7 +18,7 @@ from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.objects import Average, SetOfSubtomograms
 from emtomo.objects.particle_poses import poses_of, with_poses
-from emtomo.objects.particle_source import particles_of
+from emtomo.objects.particle_source import particles_of, stack_remarks
 from emtomo.objects.volume_arrays import resample_to_box
 from emtomo.options import Param
 
@@ -96,7 +96,7 @@ class InitialModel(EmtomoProtocol):
         frame, factor = boxes.frame(), self.options(ShrinkOptions).shrink
         pixel, n = float(boxes.pixel_size.get()) * factor, int(boxes.box_size.get()) // factor
         poses = poses_of(frame, pixel, options.seed)
-        sentences, volumes = [], {}
+        sentences, volumes = stack_remarks(boxes), {}
         for name in ("reference", "mask"):
             pointer = getattr(self, f"input_{name}")
             if not pointer.pointsNone():

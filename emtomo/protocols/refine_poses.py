@@ -20,7 +20,7 @@ from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.objects import FSC, Average, Mask, SetOfSubtomograms
 from emtomo.objects.particle_poses import poses_of, with_poses
-from emtomo.objects.particle_source import particles_of
+from emtomo.objects.particle_source import particles_of, stack_remarks
 from emtomo.objects.volume_arrays import resample_to_box, unusable_for_refinement, write_curves
 from emtomo.options import Param
 
@@ -113,7 +113,7 @@ class RefinePoses(EmtomoProtocol):
         frame = boxes.frame()
         size, n = float(boxes.pixel_size.get()), int(boxes.box_size.get())
         reference, remark = resample_to_box(self.input_reference.get(), n, size, "reference")
-        sentences = [remark]
+        sentences = [*stack_remarks(boxes), remark]
         mask = None
         if not self.input_mask.pointsNone():
             mask, remark = resample_to_box(self.input_mask.get(), n, size, "mask")
