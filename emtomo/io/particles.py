@@ -169,9 +169,7 @@ def concatenate(parts: list[ParticleList]) -> ParticleList:
     """
     first = parts[0]
     if len({(p.unit, p.origin) for p in parts}) > 1:
-        raise EmtomoError(
-            "The files count positions in different units or from different origins; convert them singly."
-        )
+        raise EmtomoError("The files count positions in different units or from different origins; convert each.")
     if len({p.shift_unit for p in parts}) > 1:
         parts = [p if p.unit == first.unit and not p.shift_unit else _with_shifts_in_unit(p) for p in parts]
         first = parts[0]
@@ -312,8 +310,7 @@ def convert_frame(
     result = particles.select(np.arange(len(particles)))
     scale = _in_angstrom(particles.unit, sizes, steps, old) / _in_angstrom(unit, sizes, steps, new)
     moved = (_middle(particles.origin, sizes) - _middle(origin, sizes)) * steps[:, None]
-    if known_centre is not None:
-        moved = np.broadcast_to(-np.array(known_centre), moved.shape)
+    moved = moved if known_centre is None else np.broadcast_to(-np.array(known_centre), moved.shape)
     offset = np.where(np.isfinite(moved), moved, 0.0) / _in_angstrom(unit, sizes, steps, new)
     result.positions = particles.positions * scale + offset
     if particles.shift_unit:

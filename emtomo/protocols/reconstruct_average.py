@@ -17,7 +17,7 @@ from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.objects import FSC, Average
 from emtomo.objects.particle_poses import poses_of
-from emtomo.objects.particle_source import particles_of
+from emtomo.objects.particle_source import particles_of, stack_remarks
 from emtomo.objects.volume_arrays import write_curves
 
 
@@ -59,6 +59,7 @@ class ReconstructAverage(EmtomoProtocol):
         """Insert all particles, divide by their weights, register."""
         self.forget_remarks()
         options, boxes = self.options(ReconstructOptions), self.input_subtomograms.get()
+        self.remark(*stack_remarks(boxes))
         frame = boxes.frame()
         if 0 < options.number < len(frame):
             chosen = np.random.default_rng(options.seed).choice(len(frame), options.number, replace=False)
