@@ -156,7 +156,8 @@ def _summarise(
     order = np.lexsort((positions[:, 2], positions[:, 1], positions[:, 0], -score, particle))
     best = order[np.r_[True, np.diff(particle[order]) > 0]]
     turned = rotations[best].copy()
-    known = np.flatnonzero(~np.isnan(rotations[:, 0, 0]))
+    several = np.bincount(particle, minlength=n)[particle] > 1  # one pick is its own mean
+    known = np.flatnonzero(several & ~np.isnan(rotations[:, 0, 0]))
     if len(known):
         present, means = mean_rotations(rotations[known], particle[known], weight[known])
         turned[present] = means

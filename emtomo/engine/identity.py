@@ -50,6 +50,12 @@ def note(paths: list[str]) -> dict[str, list[int | str]]:
     return found
 
 
+def name_time_size(file: str) -> list[str | int]:
+    """Return name, time and size of a file, as an older emtomo kept them."""
+    now = Path(file).stat() if file and Path(file).exists() else None
+    return [file, now.st_mtime_ns if now else 0, now.st_size if now else 0]
+
+
 def files_in(path: str | None) -> list[str]:
     """Return a file that is there, or the files in a folder."""
     here = Path(path) if path else None

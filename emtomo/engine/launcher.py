@@ -21,14 +21,17 @@ import psutil
 import pyworkflow as pw
 import pyworkflow.utils
 from pyworkflow.mapper.sqlite_db import SqliteDb
+from pyworkflow.utils import getHostFullName
 
 from emtomo.engine.queues import engine_launch, submit
 from emtomo.engine.run_server import RunServer
+from emtomo.engine.state import write_json
 from emtomo.errors import ProjectError
 from emtomo.isolation import python_command
 
 LOCK_SECONDS = 8.0
 PROCESS = "process.json"
+LAUNCH = "Logs/launch_{}.json"  # in the project's folder; {}: the run
 RUN_MODULE = "emtomo.engine.run_main"
 WAIT_SECONDS = 0.05
 _children: list[subprocess.Popen[bytes]] = []
@@ -96,9 +99,20 @@ def launch_local(protocol: Any, wait: bool = False, stdin: Any = None, stdout: A
         return
     Path(protocol._getLogsPath()).mkdir(parents=True, exist_ok=True)
     pid = start(command, Path(protocol._getLogsPath("launch.stderr")))
+    note_launch(protocol, pid)
     while wait and is_alive(pid):
         time.sleep(WAIT_SECONDS)
     protocol.setPid(pid)
+
+
+def note_launch(protocol: Any, pid: int) -> None:
+    """Note which process sees to it that a run begins: first the one that starts it, then the run's own."""
+    started = 0.0
+    with contextlib.suppress(psutil.Error):  # gone already
+        started = psutil.Process(pid).create_time()
+    path = Path(protocol.getProject().path, LAUNCH.format(protocol.strId()))
+    path.parent.mkdir(exist_ok=True)
+    write_json(path, {"pid": pid, "started": started, "host": getHostFullName()}, sync=False)
 
 
 def start(command: list[str], log: Path) -> int:

@@ -1,5 +1,6 @@
 """A project: a folder with runs, opened by one process at a time for writing."""
 
+import os
 import re
 import sqlite3
 import time
@@ -18,7 +19,7 @@ from pyworkflow.utils import getHostFullName
 import emtomo.engine  # noqa: F401  the environment must be prepared before pyworkflow is imported
 from emtomo.engine.cluster import ClusterOptions, untrusted_address
 from emtomo.engine.damage import check_databases, damage_of_file
-from emtomo.engine.launcher import PROCESS, install, is_alive, is_lock
+from emtomo.engine.launcher import LAUNCH, PROCESS, install, is_alive, is_lock, note_launch
 from emtomo.engine.plugin import Domain
 from emtomo.engine.protocol import PROGRESS
 from emtomo.engine.queues import in_queue, launch_log
@@ -27,7 +28,8 @@ from emtomo.engine.state import read_json
 from emtomo.errors import ProjectError, one_line
 
 ENDING_SECONDS = 20.0
-START_SECONDS = 20.0  # between a run's launch and the first word of its process
+START_SECONDS = 20.0  # between a launch on another machine and the first word of the run's process
+RECORD_SECONDS = 1.0  # between a process' start and its record
 _BOLD = re.compile(r"\*\*([^*\n]+)\*\*")
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -142,6 +144,8 @@ class EmtomoProject(Project):
         with clear_messages(self.path):
             self.getRunsGraph()
             run.runMode.set(MODE_RESTART if restart else MODE_RESUME)
+            note_launch(run, os.getpid())
+            Path(self.path, run._getLogsPath(PROCESS)).unlink(missing_ok=True)  # of a try that has ended
             self.launchProtocol(run, wait=False, force=True)
 
     def _check_folder(self, run: Protocol) -> None:
@@ -237,13 +241,27 @@ class EmtomoProject(Project):
 
         Who started it may have been killed before the run's process was noted.
         """
+        launch = Path(self.path, LAUNCH.format(protocol.strId()))
+        starter = _process_in(launch)
+        here = starter.get("host") == getHostFullName()
+        if here and is_alive(starter["pid"]) and not _another(starter["pid"], starter["started"]):
+            return True
+        if here:
+            self._await_record(protocol, launch)
         if self._process_record(protocol):
             return self.checkPid(protocol)
         database = Path(self.path, protocol.getDbPath())
-        if database.exists() and time.time() - database.stat().st_mtime < START_SECONDS:
+        if not here and database.exists() and time.time() - database.stat().st_mtime < START_SECONDS:
             return True
         protocol.setFailed("The run was to be started and never began: who started it has ended. Resume it.")
         return False
+
+    def _await_record(self, protocol: Protocol, launch: Path) -> None:
+        """Wait for the record of a process that was started just before its starter was killed, if there is one."""
+        log, end = Path(self.path, protocol._getLogsPath("launch.stderr")), time.monotonic() + RECORD_SECONDS
+        begun = log.exists() and log.stat().st_mtime >= launch.stat().st_mtime
+        while begun and not self._process_record(protocol) and time.monotonic() < end:
+            time.sleep(0.05)
 
     def _updateProtocol(self, protocol: Protocol, tries: int = 0, checkPid: bool = False) -> int:
         """Read the state of an active run from its own database; one whose database is gone or damaged has failed."""
@@ -274,9 +292,7 @@ class EmtomoProject(Project):
 
     def _process_record(self, protocol: Protocol) -> dict[str, Any]:
         """Return number, start and host of the run's process, as it wrote them; empty where it did not, or not so."""
-        found = read_json(Path(self.path, protocol._getLogsPath(PROCESS)), {})
-        good = type(found.get("pid")) is int and isinstance(found.get("started"), int | float) and "host" in found
-        return found if good else {}
+        return _process_in(Path(self.path, protocol._getLogsPath(PROCESS)))
 
     def _last_words(self, protocol: Protocol) -> str:
         for name in (launch_log(protocol), protocol._getLogsPath("run.stderr")):
@@ -327,6 +343,13 @@ def clear_messages(path: str | Path) -> Iterator[None]:
         if is_lock(error):
             raise ProjectError(f"Another program is writing to {path}; try again when it is done.") from error
         raise
+
+
+def _process_in(path: Path) -> dict[str, Any]:
+    """Return number, start and host of the process that a file of state names; empty where it names none."""
+    found = read_json(path, {})
+    good = type(found.get("pid")) is int and isinstance(found.get("started"), int | float) and "host" in found
+    return found if good else {}
 
 
 def _another(pid: int, started: float) -> bool:

@@ -22,7 +22,7 @@ from emtomo.engine.cluster import DASK, ClusterOptions, opened, problem_of, want
 from emtomo.engine.dask_map import DaskMapReduce
 from emtomo.engine.executor import EventStepExecutor
 from emtomo.engine.form import INPUT, add_options, input_classes, option_errors, plain_type, read_options
-from emtomo.engine.identity import content_digest, files_in, note
+from emtomo.engine.identity import content_digest, files_in, name_time_size, note
 from emtomo.engine.output_checks import remarks_on
 from emtomo.engine.provenance import PROVENANCE, parameters_of, write_provenance
 from emtomo.engine.remote_steps import PULSE, RemoteSteps, beating
@@ -65,6 +65,7 @@ class EmtomoProtocol(Protocol):
     PIECES: ClassVar[bool] = False
     THREADS = True
     _told_at = 0.0
+    _started = 0.0  # when the steps of this try began; 0 when the run has finished
     elsewhere = False  # this process carries out one step of a run that is in another
     stepsExecutionMode = STEPS_PARALLEL
 
@@ -221,12 +222,17 @@ class EmtomoProtocol(Protocol):
 
     def _run(self) -> None:
         self._share_threads()
-        started = time.time()
+        self._started = time.time()
         with ExitStack() as stack:
             self._open_cluster(stack)
             Protocol._run(self)
-        if self.isFinished() or not self.isFailed():
-            write_provenance(self, started, time.time())
+
+    def _store(self, *objs: Object) -> None:
+        """Store attributes in the run's database; provenance stands before that says that the run has finished."""
+        if self._started and self.isFinished():
+            write_provenance(self, self._started, time.time())
+            self._started = 0.0
+        Protocol._store(self, *objs)
 
     # --- a cluster ---
 
@@ -335,7 +341,7 @@ class EmtomoProtocol(Protocol):
         if old != now["parameters"]:
             return False
         if "noted" not in before:  # an older emtomo went by the files' times
-            return bool(before.get("inputs") == [_stamp(file) for file in self._input_files()])
+            return bool(before.get("inputs") == [name_time_size(file) for file in self._input_files()])
         return bool(before.get("inputs") == now["inputs"] and before.get("files") == now["files"])
 
     # --- results ---
@@ -379,12 +385,6 @@ class EmtomoProtocol(Protocol):
         state = {"done": done, "total": total, "what": what, "time": now, "pid": os.getpid()}
         with _progress_lock:  # steps may run side by side
             write_json(path, state, sync=False)
-
-
-def _stamp(file: str) -> list[Any]:
-    """Return name, time and size of a file, as an older emtomo kept them."""
-    now = Path(file).stat() if file and Path(file).exists() else None
-    return [file, now.st_mtime_ns if now else 0, now.st_size if now else 0]
 
 
 def _file_of(value: Any) -> str:

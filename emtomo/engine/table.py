@@ -22,7 +22,8 @@ from emtomo.engine.fields import Field, Fielded
 from emtomo.errors import EmtomoError, one_line
 from emtomo.io.names import check_identifiers
 
-CHUNK = 50_000
+CHUNK = 50_000  # rows written at once
+READ_ROWS = 500  # read at once: what stays in the cache of the processor is turned into columns faster
 IDENTIFIERS = {"tomogram_id", "micrograph_id"}  # they become parts of file names
 _SQL_TYPE = {bool: "INTEGER", int: "INTEGER", float: "REAL", str: "TEXT"}
 _CLASS_NAME = {bool: "Boolean", int: "Integer", float: "Float", str: "String"}
@@ -201,10 +202,8 @@ class TableSet(Fielded, Set):
         """Yield the columns `names` in chunks of rows."""
         kinds = {field.name: field.kind for field in self.ITEM_TYPE.FIELDS}
         with self._database() as db:
-            column = dict(db.execute("SELECT label_property, column_name FROM Classes"))
-            if not all(re.fullmatch(r"c\d+", str(name)) for name in column.values()):
-                raise EmtomoError(f"{self.getFileName()}: the names of its columns are not those of a set.")
-            known = [column.get(name, "NULL") for name in names]  # a set of an older version lacks newer columns
+            column = self._columns(db)
+            known = [column.get(name, "NULL") for name in names]
             query = f"SELECT {', '.join(known)} FROM Objects"
             arguments: tuple[str, ...] = ()
             if group is not None:
@@ -212,11 +211,18 @@ class TableSet(Fielded, Set):
                 arguments = (group,)
             cursor = db.execute(query + " ORDER BY id", arguments)
             checked = [k for k, name in enumerate(names) if name in IDENTIFIERS]
-            while rows := cursor.fetchmany(CHUNK):
+            while rows := cursor.fetchmany(READ_ROWS):
                 columns = list(zip(*rows, strict=True))
                 for k in checked:
                     check_identifiers(set(columns[k]), names[k], self.getFileName())
                 yield [_from_sql(kinds[n], c) for n, c in zip(names, columns, strict=True)]
+
+    def _columns(self, db: sqlite3.Connection) -> dict[str, str]:
+        """Return the name of each field's column; a set of an older version lacks newer ones."""
+        column = dict(db.execute("SELECT label_property, column_name FROM Classes"))
+        if not all(re.fullmatch(r"c\d+", str(name)) for name in column.values()):
+            raise EmtomoError(f"{self.getFileName()}: the names of its columns are not those of a set.")
+        return column
 
     @contextmanager
     def _database(self) -> Iterator[sqlite3.Connection]:
@@ -243,7 +249,19 @@ class TableSet(Fielded, Set):
 
     def group_ids(self) -> list[str]:
         """Return the ids of the tomograms or micrographs that the items belong to (``GROUP``); none: no id."""
-        return list(dict.fromkeys(self.frame([self.GROUP])[self.GROUP])) if self.GROUP else []
+        if not self.GROUP:
+            return []
+        with self._database() as db:
+            column = self._columns(db).get(self.GROUP, "NULL")
+            found = [row[0] for row in db.execute(f"SELECT {column} FROM Objects GROUP BY {column} ORDER BY MIN(id)")]
+        if self.GROUP in IDENTIFIERS:
+            check_identifiers(found, self.GROUP, self.getFileName())
+        return found
+
+    def count(self, name: str) -> int:
+        """Return how many items have a value of the field `name`."""
+        with self._database() as db:
+            return int(db.execute(f"SELECT COUNT({self._columns(db).get(name, 'NULL')}) FROM Objects").fetchone()[0])
 
     def summary(self) -> str:
         """Return one line for people."""

@@ -16,6 +16,8 @@ _NUMBERS = ("group", "score", "class_number", "half", "id")
 _WORDS = ("role", "label", "model", "image", "ctf_image")
 ANGLES = ("normals", "relion", "dynamo", "motl")
 _TOMOGRAM = ("tomogram_id", "tomogram", "ts", "tomo", "tsid")
+_SHIFTS, _NORMAL, _ANGLES = ("shift_x", "shift_y", "shift_z"), ("nx", "ny", "nz"), ("rot", "tilt", "psi")
+_NUMERIC = {"x", "y", "z", "pixel_size", *_NUMBERS, *_SHIFTS, *_NORMAL, *_ANGLES, *_ROTATION}
 
 
 def read_points(path: str | Path, angles: str = "normals") -> ParticleList:
@@ -45,7 +47,7 @@ def read_points(path: str | Path, angles: str = "normals") -> ParticleList:
     if len(words) in (3, 4, 6, 7) and not any(c.isalpha() and c not in "eE" for w in words for c in w):
         particles = _read_nameless_columns(matrix(path, text.replace(";", " "), (3, 7), "a list of points"), angles)
     else:
-        particles = _read_named_columns(path, read_table(path))
+        particles = _read_named_columns(path, read_table(path, _NUMERIC))
     for comment in comments(text):
         particles.tags.take_text(comment)
     return particles
@@ -94,9 +96,9 @@ def _read_named_columns(path: str | Path, frame: pd.DataFrame) -> ParticleList:
         if name in named:
             particles.columns[name] = frame[named[name]].to_numpy(object)
             used.add(named[name])
-    if {"shift_x", "shift_y", "shift_z"} <= set(named):
-        particles.shifts = values("shift_x", "shift_y", "shift_z")
-        used |= {named[f"shift_{a}"] for a in "xyz"}
+    if set(_SHIFTS) <= set(named):
+        particles.shifts = values(*_SHIFTS)
+        used |= {named[name] for name in _SHIFTS}
     if "pixel_size" in named:
         particles.pixel_size = values("pixel_size")[:, 0]
         if not (particles.pixel_size > 0).all():
@@ -124,7 +126,7 @@ def _orientation(
             row = int(np.argmin(is_rotation(rotations))) + 1
             raise FormatError(path, f"particle {row}: r11 to r33 are no rotation.")
         return rotations, _ROTATION
-    for columns, turn in ((["nx", "ny", "nz"], from_directions), (["rot", "tilt", "psi"], from_relion)):
+    for columns, turn in ((list(_NORMAL), from_directions), (list(_ANGLES), from_relion)):
         if set(columns) <= named:
             return turn(values(*columns)), columns
     return None

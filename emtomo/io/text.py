@@ -1,7 +1,8 @@
 """Text files of any encoding and line ending, and tables of numbers in them."""
 
 import re
-from io import StringIO
+from collections.abc import Collection
+from io import BytesIO, StringIO
 from pathlib import Path
 
 import numpy as np
@@ -56,14 +57,23 @@ def comments(text: str) -> list[str]:
     return found[:10]
 
 
-def read_table(path: str | Path) -> pd.DataFrame:
+def read_table(path: str | Path, numeric: Collection[str] = ()) -> pd.DataFrame:
     """Return a text table: first line with column names, comma, semicolon, tab or spaces between.
+
+    Parameters
+    ----------
+    path : str or Path
+    numeric : collection of str, optional
+        Names, in small letters, of columns that are wanted as numbers: they are read as such where they can be.
 
     Raises
     ------
     FormatError
         With the line, if rows differ in length or there is no row.
     """
+    quick = _read_regular(read_text(path), numeric) if numeric else None
+    if quick is not None:
+        return quick
     lines = [(n, line) for n, line in enumerate(read_text(path).split("\n"), 1) if line.strip()]
     lines = [(n, line) for n, line in lines if not line.lstrip().startswith("#")]
     if not lines:
@@ -81,6 +91,40 @@ def read_table(path: str | Path) -> pd.DataFrame:
     body = rows[1:] if has_names else rows
     frame = pd.DataFrame([row for _, row in body], columns=names, dtype=object)
     frame.index = pd.Index([n for n, _ in body], name="line")
+    return frame
+
+
+def _read_regular(text: str, numeric: Collection[str]) -> pd.DataFrame | None:
+    """Return a table in which nothing is unusual, read at once; None where rows must be looked at one by one."""
+    start, number = 0, 1
+    while text.startswith("#", start):
+        start, number = text.find("\n", start) + 1, number + 1
+        if not start:
+            return None
+    head, _, rest = text[start:].partition("\n")
+    body = rest.rstrip("\n").encode()
+    separator = next((s for s in _SEPARATORS if s in head), None)
+    names = [cell.strip() for cell in head.split(separator)]
+    if len(set(names)) != len(names) or all(map(is_number, names)) or not body or b"#" in body or crashes_parser(body):
+        return None
+    kinds = {name: float if name.lower() in numeric else str for name in names}
+    try:
+        frame = pd.read_csv(
+            BytesIO(body), sep=separator or r"\s+", header=None, names=names, dtype=kinds, index_col=False, engine="c",
+            quoting=3, keep_default_na=False, na_values=[], skip_blank_lines=False, low_memory=False, encoding="utf-8",
+        )  # fmt: skip
+    except (ValueError, OverflowError, pd.errors.ParserError):
+        return None
+    rows = body.count(b"\n") + 1
+    cells = body.count(separator.encode()) + rows if separator else len(body.split())
+    if len(frame) != rows or cells != rows * len(names):
+        return None
+    for name, kind in kinds.items():
+        if kind is float and not (np.abs(frame[name].to_numpy()) < LARGEST_NUMBER).all():
+            return None
+        if kind is str:
+            frame[name] = np.array([cell.strip() for cell in frame[name]], object)
+    frame.index = pd.RangeIndex(number + 1, number + 1 + rows, name="line")
     return frame
 
 
@@ -124,7 +168,7 @@ def crashes_parser(body: bytes) -> bool:
 
 def as_numbers(column: pd.Series) -> np.ndarray:
     """Return a column as floats, NaN where a cell is no number (or one that no float can hold)."""
-    if not pd.api.types.is_numeric_dtype(column):
+    if not pd.api.types.is_numeric_dtype(column) and crashes_parser("\n".join(map(str, column)).encode()):
         column = column.where(np.array([not crashes_parser(str(cell).encode()) for cell in column], bool))
     with np.errstate(all="ignore"):
         return pd.to_numeric(column, errors="coerce").to_numpy(float, na_value=np.nan)

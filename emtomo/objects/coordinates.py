@@ -46,10 +46,8 @@ class SetOfCoordinates3D(TableSet):
 
     def summary(self) -> str:
         """Return number, tomograms and how many have an orientation."""
-        frame = self.frame(["tomogram_id", "r11"])
-        oriented = int(frame["r11"].notna().sum())
-        where = frame["tomogram_id"].nunique()
-        how = "oriented" if oriented == len(frame) and len(frame) else f"{oriented} oriented"
+        oriented, where = self.count("r11"), len(self.tomogram_ids())
+        how = "oriented" if oriented == len(self) and len(self) else f"{oriented} oriented"
         noun = "tomogram" if where == 1 else "tomograms"
         return f"{len(self)} particles in {where} {noun}, {how}, box {self.box_size.get()}"
 

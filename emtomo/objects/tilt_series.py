@@ -159,7 +159,7 @@ class SetOfTiltSeries(TableSet):
         row = self._row(tomogram_id)
         if row["tilts"]:
             return _from_json(row["tilts"]).assign(file=row["file"])
-        with closing(sqlite3.connect(str(self.getFileName()))) as db:
+        with self._database() as db:
             query = "SELECT * FROM Images WHERE tomogram_id = ? ORDER BY rowid"
             return _typed(pd.read_sql_query(query, db, params=(tomogram_id,)).drop(columns="tomogram_id"))
 
@@ -197,7 +197,7 @@ class SetOfTiltSeries(TableSet):
 
     def summary(self) -> str:
         """Return number, tilts and pixel size."""
-        with closing(sqlite3.connect(str(self.getFileName()))) as db:
+        with self._database() as db:
             table = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'Images'").fetchone()
             tilts = db.execute("SELECT COUNT(*) FROM Images").fetchone()[0] if table else 0
         pixel = f" at {self.pixel_size.get():.4g} Å/px" if self.pixel_size.get() else ""

@@ -7,14 +7,18 @@ import shutil
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from pyworkflow.protocol import Protocol
 from typer.testing import CliRunner
 
 from emtomo.cli import app
 from emtomo.engine import state
+from emtomo.engine.launcher import LAUNCH, note_launch
 from emtomo.engine.project import START_SECONDS, EmtomoProject
 from emtomo.engine.state import read_json, write_json
 from emtomo.errors import EmtomoError, one_line, plain_text
+from emtomo.objects import SetOfTiltSeries
 from tests.engine.helpers import Bench
 
 pytestmark = pytest.mark.workflow
@@ -50,6 +54,12 @@ def emtomo(*arguments):
 
 def folder_of(project, label="first"):
     return next(project.glob("Runs/*Simulate*" if label == "first" else "Runs/*Bin*"))
+
+
+def forget_starter(project, run, **more):
+    """Let the process that a launch names be one that has ended (its number may be another's)."""
+    launch = project / LAUNCH.format(run.strId())
+    write_json(launch, {**json.loads(launch.read_text()), "started": 1.0, **more})
 
 
 def garbage(path):
@@ -128,12 +138,14 @@ def test_a_run_that_was_to_be_started_and_never_began_is_resumed(project, monkey
     (project / run.getDbPath()).unlink()
     opened._storeProtocol(run)
     (project / run._getLogsPath("process.json")).unlink()
+    forget_starter(project, run)
     assert opened.find("second").isFailed()
     run = opened.find("first")
     run.setStatus("launched")
     run.setPid(0)
     (project / run._getLogsPath("process.json")).unlink()
     opened._storeProtocol(run)
+    forget_starter(project, run, host="another machine")
     database = project / run.getDbPath()
     garbage(database)
     assert opened.find("first").isActive()  # just now
@@ -208,3 +220,68 @@ def test_a_file_does_not_take_the_place_of_a_shipped_template(tmp_path, monkeypa
     (tmp_path / "directional_picking").write_text("[]")
     monkeypatch.chdir(tmp_path)
     assert len(read_template("directional_picking").protocols) > 3
+
+
+# --- who starts runs is killed ---
+
+
+def test_a_run_whose_starter_was_killed_before_it_began_goes_on_at_once(project):
+    """The starter's process decides, not a time: a living one is waited for, a dead one is not."""
+    opened = EmtomoProject.open(project)
+    run = opened.find("second")
+    run.setStatus("launched")
+    run.setPid(0)
+    opened._storeProtocol(run)
+    (project / run._getLogsPath("process.json")).unlink()
+    garbage(project / run.getDbPath())  # of this moment
+    note_launch(run, os.getpid())
+    assert opened.find("second").isActive()
+    forget_starter(project, run)
+    os.utime(project / run._getLogsPath("launch.stderr"), (0, 0))  # its process was never started
+    found = opened.find("second")
+    assert found.isFailed() and "never began" in found.getErrorMessage()
+
+
+def test_a_process_started_just_before_its_starter_was_killed_is_found(project, monkeypatch):
+    opened = EmtomoProject.open(project)
+    run = opened.find("second")
+    run.setStatus("launched")
+    run.setPid(0)
+    opened._storeProtocol(run)
+    record = project / run._getLogsPath("process.json")
+    record.unlink()
+    note_launch(run, os.getpid())
+    mine = json.loads((project / LAUNCH.format(run.strId())).read_text())
+    forget_starter(project, run)
+    (project / run._getLogsPath("launch.stderr")).write_text("")
+    slept = []
+    monkeypatch.setattr("emtomo.engine.project.time.sleep", lambda s: slept.append(write_json(record, mine)))
+    assert opened._begins(run) and len(slept) == 1
+
+
+def test_provenance_stands_before_a_run_says_that_it_has_finished(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(Protocol, "_store", lambda self, *objs: said.append((self.getStatus(), record(self).exists())))
+
+    def record(run):
+        return Path(run._getPath("provenance.json"))
+
+    bench = Bench(tmp_path / "project")
+    run = bench.project.find(str(bench.add("bin-tomograms", "run")))
+    record(run).parent.mkdir(parents=True)
+    run._started = time.time()
+    for status in ("running", "finished", "finished"):
+        run.setStatus(status)
+        run._store(run.status)
+    assert said[-3:] == [("running", False), ("finished", True), ("finished", True)]
+    monkeypatch.undo()
+
+
+def test_a_missing_set_of_tilt_series_is_told_and_not_made(tmp_path):
+    SetOfTiltSeries.save(tmp_path / "series.sqlite", pd.DataFrame())
+    found = SetOfTiltSeries.open(tmp_path / "series.sqlite")
+    (tmp_path / "series.sqlite").unlink()
+    for read in (found.summary, lambda: found.images("TS_01"), found.tomogram_ids):
+        with pytest.raises(EmtomoError, match="the set's file is missing"):
+            read()
+    assert not list(tmp_path.iterdir())

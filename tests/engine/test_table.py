@@ -162,3 +162,21 @@ def test_a_set_of_an_older_version_lacks_newer_columns(tmp_path):
     frame = newer.open(tmp_path / "s.sqlite").frame()
     assert frame["score"].tolist() == [1.0, 2.0] and frame["half"].tolist() == [None, None]
     assert np.isnan(frame["sigma"]).all()
+
+
+def test_groups_are_in_order_of_appearance_and_values_are_counted(tmp_path):
+    parts = [coordinates_frame(n, np.zeros((700, 3)), random_rotations(700, 1)) for n in ("b", "a")]
+    parts += [coordinates_frame("b", np.zeros((3, 3)))]
+    SetOfCoordinates3D.save(tmp_path / "c.sqlite", pd.concat(parts, ignore_index=True), pixel_size=1.0, box_size=8)
+    found = SetOfCoordinates3D.open(tmp_path / "c.sqlite")
+    assert found.tomogram_ids() == ["b", "a"] and found.count("r11") == 1400 and found.count("x") == 1403
+    assert found.summary() == "1403 particles in 2 tomograms, 1400 oriented, box 8"
+    assert list(found.frame()["tomogram_id"]) == ["b"] * 700 + ["a"] * 700 + ["b"] * 3
+
+
+def test_group_ids_that_are_paths_are_refused(tmp_path):
+    SetOfCoordinates3D.save(tmp_path / "c.sqlite", coordinates_frame("here", np.zeros((1, 3))), pixel_size=1.0)
+    with sqlite3.connect(tmp_path / "c.sqlite") as db:
+        db.execute("UPDATE Objects SET c01 = '../../x'")
+    with pytest.raises(EmtomoError, match="tomogram_id must be a plain name"):
+        SetOfCoordinates3D.open(tmp_path / "c.sqlite").tomogram_ids()
