@@ -277,7 +277,7 @@ def _write_loop(stream: TextIO, name: str, frame: pd.DataFrame) -> None:
     stream.write("\n\n")
 
 
-def _cell(value: object) -> str:
+def _cell(value: Any) -> str:
     """Return a cell as it is written: empty ones and those with spaces in quotes, missing ones as <NA>."""
     if pd.isna(value):
         return "<NA>"
