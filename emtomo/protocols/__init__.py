@@ -9,6 +9,7 @@ from emtomo.protocols.compare_picks import ComparePicks
 from emtomo.protocols.consensus_picks import ConsensusPicks
 from emtomo.protocols.create_mask import CreateMask
 from emtomo.protocols.denoise_tomograms import DenoiseTomograms
+from emtomo.protocols.estimate_ctf import EstimateCtf
 from emtomo.protocols.export_coordinates import ExportCoordinates
 from emtomo.protocols.export_particles_star import ExportParticlesStar
 from emtomo.protocols.extract_subtomograms import ExtractSubtomograms
@@ -45,6 +46,7 @@ __all__ = [
     "ConsensusPicks",
     "CreateMask",
     "DenoiseTomograms",
+    "EstimateCtf",
     "ExportCoordinates",
     "ExportParticlesStar",
     "ExtractSubtomograms",

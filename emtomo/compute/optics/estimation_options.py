@@ -63,7 +63,6 @@ class CtfEstimationOptions:
             ge=0,
             lt=180,
             expert=True,
-            when=("estimate_phase_shift", False),
         ),
     ] = 0.0
     hand: Annotated[

@@ -8,7 +8,14 @@ from emtomo.engine.parameters import protocols_by_name
 
 STAGES: dict[str, tuple[str, ...]] = {
     "Import": ("import-tilt-series", "import-tomograms", "import-coordinates", "import-subtomograms", "import-volume"),
-    "Tomograms": ("select-tilts", "reconstruct-tomograms", "bin-tomograms", "denoise-tomograms", "simulate-tomograms"),
+    "Tomograms": (
+        "select-tilts",
+        "estimate-ctf",
+        "reconstruct-tomograms",
+        "bin-tomograms",
+        "denoise-tomograms",
+        "simulate-tomograms",
+    ),
     "Directional picking": ("pick-vectorial", "model-workflow", "refine-surface"),
     "Picking": ("pick-manually", "pick-convnet", "match-template", "pick-again", "pick-log"),
     "Particle sets": ("consensus-picks", "clean-coordinates", "select-subset", "compare-picks"),
@@ -26,6 +33,7 @@ ALIASES: dict[str, str] = {
     "import-volume": "import reference map mask half maps emdb",
     "bin-tomograms": "dynamo bin binvol resize downsample",
     "import-tilt-series": "import tilt series stack mdoc tlt xf aln etomo aretomo tomostar",
+    "estimate-ctf": "ctffind gctf warp aretomo defocus astigmatism hand phase plate thon rings",
     "reconstruct-tomograms": "tomogram reconstruction backprojection wbp sirt tilt imod aretomo tomo3d",
     "select-tilts": "exclude dark bad tilts views",
     "denoise-tomograms": "tomo3d tomoeed tomobflow eed bflow nad anisotropic diffusion filter",

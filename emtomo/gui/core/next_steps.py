@@ -8,7 +8,7 @@ from emtomo.gui.core.runs import Output
 
 # by class of the output; the first that fits is the usual one
 USUAL: dict[str, tuple[str, ...]] = {
-    "SetOfTiltSeries": ("reconstruct-tomograms",),
+    "SetOfTiltSeries": ("estimate-ctf", "reconstruct-tomograms"),
     "SetOfMeshes": ("model-workflow", "pick-vectorial", "export-coordinates"),
     "SetOfSubtomograms": ("reconstruct-average", "initial-model", "refine-poses", "select-subset"),
     "SetOfCoordinates3D": ("extract-subtomograms", "clean-coordinates", "consensus-picks", "export-coordinates"),
@@ -19,6 +19,7 @@ USUAL: dict[str, tuple[str, ...]] = {
 }
 # after these the first of the usual ones was done already
 AFTER: dict[str, tuple[str, ...]] = {
+    "estimate-ctf": ("reconstruct-tomograms",),
     "bin-tomograms": ("denoise-tomograms", "pick-vectorial", "pick-manually"),
     "denoise-tomograms": ("pick-vectorial", "pick-manually", "pick-convnet", "match-template"),
     "match-template": ("extract-subtomograms", "pick-again", "clean-coordinates"),

@@ -19,12 +19,15 @@ def simulate_tilts(
     phase_shift: float = 0.0,
     snr: float = 0.15,
     empty: tuple[int, ...] = (),
+    axis: float = -84.5,
+    x_tilt: float = 3.0,
+    shift: float = 20.0,
     seed: int = 0,
 ) -> tuple[np.ndarray, TiltGeometry]:
     """Return (n, y, x) images and their geometry; those of `empty` are noise. The astigmatism's angle is 32°."""
     rng, n = np.random.default_rng(seed), len(angles)
-    columns = {"angle": angles, "tilt_axis_angle": np.full(n, -84.5), "x_tilt": np.full(n, 3.0)}
-    shifts = {f"shift_{axis}": rng.normal(0, 20, n) for axis in "xy"}
+    columns = {"angle": angles, "tilt_axis_angle": np.full(n, axis), "x_tilt": np.full(n, x_tilt)}
+    shifts = {f"shift_{axis}": rng.normal(0, shift, n) for axis in "xy"}
     geometry = tilt_geometry({**columns, **shifts}, pixel_size=PIXEL, hand=1)
     kx, ky = image_frequencies(shape, PIXEL)
     envelope = np.exp(-B_FACTOR / 4 * (kx**2 + ky**2))
