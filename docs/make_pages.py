@@ -4,6 +4,7 @@
 """
 
 from pathlib import Path
+from typing import Any
 
 from emtomo.cli.protocols import description, type_in_words
 from emtomo.engine.form import plain_type
@@ -96,7 +97,53 @@ def with_tables(text: str) -> str:
     return text
 
 
+def command_line() -> str:
+    """Return the page of the command line: every command with its arguments and options, as typer has them."""
+    import typer
+
+    from emtomo.cli import app
+
+    group = typer.main.get_command(app)
+    intro = (
+        "Made from the commands themselves by `python docs/make_pages.py`; `emtomo COMMAND --help` prints the same.\n"
+        "Results go to stdout, messages to stderr; the exit status is 0 where all is done, 1 where a run failed,\n"
+        "2 for bad usage."
+    )
+    lines = ["# Command line", "", intro, ""]
+    commands = dict(sorted(group.commands.items()))  # type: ignore[attr-defined]
+    lines += ["| command | what it does |", "|---|---|"]
+    lines += [f"| [{name}](#{name}) | {_first_sentence(one.help)} |" for name, one in commands.items()]
+    for name, one in commands.items():
+        arguments = [p for p in one.params if p.param_type_name == "argument"]
+        usage = " ".join(["emtomo", name, *(f"[{_shown(p)}]" if not p.required else _shown(p) for p in arguments)])
+        lines += ["", f"## {name}", "", " ".join((one.help or "").split()), "", "```", f"{usage} [OPTIONS]", "```", ""]
+        rows = [(f"`{_shown(p)}`", p) for p in arguments]
+        rows += [
+            (", ".join(f"`{o}`" for o in [*p.opts, *p.secondary_opts]), p) for p in one.params if p not in arguments
+        ]
+        lines += ["| argument or option | default | meaning |", "|---|---|---|"]
+        lines += [f"| {text} | {_default_of(p)} | {getattr(p, 'help', '') or ''} |" for text, p in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _shown(param: Any) -> str:
+    return str(param.metavar or param.name.upper()).strip("[]").replace("|", " or ")
+
+
+def _default_of(param: Any) -> str:
+    if param.required:
+        return "must be given"
+    if isinstance(param.default, bool):
+        return "yes" if param.default else "no"
+    return "" if param.default is None or callable(param.default) else f"{param.default}"
+
+
+def _first_sentence(text: str | None) -> str:
+    return " ".join((text or "").split()).split(". ")[0].rstrip(".") + "."
+
+
 if __name__ == "__main__":
+    (FOLDER.parent / "command_line.md").write_text(command_line(), encoding="utf8")
     page_of_formats = FOLDER.parent / "formats.md"
     page_of_formats.write_text(with_tables(page_of_formats.read_text(encoding="utf8")), encoding="utf8")
     for name, text in pages().items():

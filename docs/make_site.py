@@ -32,7 +32,7 @@ _REMOTE_STYLE = re.compile(r"""(?:@import\s+["']|url\(\s*["']?)(?:https?:)?//"""
 API = """`import emtomo` loads nothing until it is used. Arrays are `(z, y, x)`, lengths Å, angles degrees
 ([conventions](conventions.md)); a mistake raises `EmtomoError` with one sentence."""
 API_IO = "Which programs' files are read and written: [formats](formats.md)."
-GUIDE = ["windows.md", "formats.md", "clusters.md", "conventions.md", "glossary.md"]
+GUIDE = ["windows.md", "command_line.md", "formats.md", "clusters.md", "conventions.md", "glossary.md"]
 SETTINGS = """\
 site_name: emtomo
 site_description: From tomograms to oriented particles, a refined subtomogram average and its resolution

@@ -1,8 +1,11 @@
 """Errors that a user can act upon: what must be, what was, and where."""
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 LONGEST = 500
+LIKE = 0.6  # share of common characters from which on a name is taken for a misspelt one
 # what moves a terminal's cursor, ends a line or turns the direction of writing
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
@@ -15,6 +18,13 @@ def one_line(text: object) -> str:
 def plain_text(text: str) -> str:
     """Return a text of several lines without codes that a terminal would obey."""
     return _CONTROL.sub(lambda found: found[0] if found[0] in "\n\t" else "\N{REPLACEMENT CHARACTER}", text)
+
+
+def hint(name: str, known: Iterable[str]) -> str:
+    """Return `` (did you mean 'x'?)`` for the known name that is most like a wrong one; empty if none is."""
+    listed = [str(one) for one in known]
+    near = get_close_matches(name.lower(), [one.lower() for one in listed], 1, LIKE)
+    return f" (did you mean {next(o for o in listed if o.lower() == near[0])!r}?)" if near else ""
 
 
 class EmtomoError(ValueError):

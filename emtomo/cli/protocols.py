@@ -1,6 +1,7 @@
 """Verbs that tell what there is to run."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -8,6 +9,7 @@ from pyworkflow.protocol import Protocol
 from pyworkflow.protocol.params import BooleanParam, FloatParam, IntParam, PathParam, PointerParam
 
 from emtomo.cli.output import result, result_json
+from emtomo.engine.cluster import ClusterOptions
 from emtomo.engine.form import INPUT, input_classes, plain_type
 from emtomo.engine.parameters import INTERNAL, protocol_named, protocols_by_name, public_name
 from emtomo.engine.templates import read_template, shipped
@@ -49,10 +51,12 @@ def templates(as_json: Json = False) -> None:
 
 
 def describe(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Protocol or template.")], as_json: Json = False
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Protocol or template.")],
+    as_json: Json = False,
+    everything: Annotated[bool, typer.Option("--all", help="With the parameters of Dask clusters.")] = False,
 ) -> None:
     """Tell every parameter of a protocol, or every variable of a template."""
-    if name in shipped():
+    if name in shipped() or Path(name).is_file():
         template = read_template(name)
         rows = [{**asdict(v), "needed": v.needed} for v in template.variables.values()]
         if as_json:
@@ -69,15 +73,32 @@ def describe(
         result_json(told)
         return
     result(f"{told['name']}: {told['label']}\n\n{told['help']}\n")
+    where = {field.name: field.param.label for field in option_fields(ClusterOptions)}
+    spread = [row["name"] for row in told["parameters"] if row["name"] in where]
     for row in told["parameters"]:
+        if row["name"] in where and not everything:
+            continue
         kind = " ".join(p for p in (type_in_words(row["type"]), row["unit"]) if p)
-        result(f"  {row['name']:<22}{row['label']} [{kind}] default: {row['default']}")
+        result(f"  {row['name']:<22}{row['label']} [{kind}] {_default(row)}")
         if row["bounds"]:
             result(f"  {'':<22}allowed: {row['bounds']}")
         if row["choices"]:
             result(f"  {'':<22}one of: {', '.join(row['choices'])}")
         result(f"  {'':<22}{row['help']}")
-    result("\nOutputs: " + ", ".join(f"{k} ({plain_type([v])})" for k, v in told["outputs"].items()))
+    if spread and not everything:
+        result(f"  {', '.join(spread)}: where the work is done (docs/clusters.md); --all describes them.")
+    outputs = told["outputs"]
+    if not outputs:
+        return
+    result("\nOutputs: " + ", ".join(f"{k} ({plain_type([v])})" for k, v in outputs.items()))
+
+
+def _default(row: dict[str, Any]) -> str:
+    """Return what a parameter is where nothing is given, in words."""
+    default = row["default"]
+    if default is None or default == "":
+        return "optional" if row["optional"] or row["default"] == "" else "must be given"
+    return "default: " + (("yes" if default else "no") if isinstance(default, bool) else str(default))
 
 
 def description(cls: type[Protocol]) -> dict[str, Any]:

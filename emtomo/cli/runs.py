@@ -14,7 +14,7 @@ from emtomo.cli.executors import QUEUE, Executor, QueueName, QueueSettings, chec
 from emtomo.cli.output import Interrupt, Watcher, duration, result, result_json, say
 from emtomo.engine.cluster import trust
 from emtomo.engine.damage import damage_of_run, mend
-from emtomo.engine.parameters import protocol_named, set_parameters
+from emtomo.engine.parameters import protocol_named, set_parameters, way_to_give
 from emtomo.engine.project import EmtomoProject, error_of, progress_of, without_bold
 from emtomo.engine.provenance import read_provenance
 from emtomo.engine.queues import NewProject, check_queue, said_by_queue
@@ -48,8 +48,8 @@ def run(
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the end, or return at once.")] = True,
 ) -> None:
     """Run one protocol."""
-    values = key_values(parameters or [])
     folder, cls = Path.cwd(), protocol_named(name)
+    values = key_values(parameters or [], lambda key: way_to_give(cls(), key))
     opened = EmtomoProject.open(project)
     made = opened.new_run(cls, label or opened.free_label(cls.NAME.split("-")[0]))
     if device:
@@ -77,7 +77,7 @@ def workflow(
 ) -> None:
     """Add the runs of a template to a project and run them; those that it has already are updated."""
     parsed, folder = read_template(template), Path.cwd()
-    values = key_values(settings or [])
+    values = key_values(settings or [], parsed.way_to_give)
     parsed.filled(values, folder)  # complain before a project is made
     check_executor(executor)
     queue_values = key_values(queue_settings or [])
@@ -103,12 +103,25 @@ def workflow_export(
     project: ProjectFolder,
     names: Annotated[list[str] | None, typer.Argument(metavar="RUN", help="Runs; all by default.")] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")] = Path("workflow.json.template"),
+    relative: Annotated[
+        bool, typer.Option("--relative", help="Names of files count from the template's folder; else whole names.")
+    ] = False,
+    variables: Annotated[
+        list[str] | None,
+        typer.Option("--variable", metavar="NAME=RUN.parameter", help="A parameter that --set NAME=VALUE changes."),
+    ] = None,
 ) -> None:
     """Write runs as a template that can be run again."""
-    target = output.absolute()
+    target, wanted = output.absolute(), key_values(variables or [])
     opened = EmtomoProject.open(project)
     chosen = [opened.find(name) for name in names] if names else opened.runs_now()
-    export_workflow(opened, chosen, target)
+    places = {}
+    for alias, text in wanted.items():
+        run, dot, parameter = text.rpartition(".")
+        if not dot:
+            raise ProjectError(f"A variable is written NAME=RUN.parameter, got {alias}={text}.")
+        places[alias] = opened.find(run), parameter
+    export_workflow(opened, chosen, target, relative=relative, variables=places)
     say(f"{len(chosen)} runs written to {target}.")
 
 

@@ -18,10 +18,15 @@ from emtomo.engine.form import INPUT
 from emtomo.engine.identity import stored_path
 from emtomo.engine.plugin import Domain
 from emtomo.engine.project import EmtomoProject
-from emtomo.errors import ProjectError
+from emtomo.errors import ProjectError, hint
 
 # public name -> attribute of a parameter that the engine itself has
 ALIASES = {"steps_at_once": "numberOfThreads"}
+# how several values of a parameter are given
+SEVERAL = "several inputs of one parameter are separated by commas"
+ONE_INPUT = "it takes one input"
+ONE_FILE = "it takes one file or folder: put the files into one folder and give that"
+ONE_VALUE = "it takes one value"
 INTERNAL = {"runName", "runMode", "hostName", "numberOfMpi"}
 TRUE, FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 
@@ -38,7 +43,7 @@ def protocol_named(name: str) -> type[Protocol]:
     for key, cls in known.items():
         if name in (key, cls.__name__):
             return cls
-    raise ProjectError(f"There is no protocol {name!r}; the protocols are {', '.join(known)}.")
+    raise ProjectError(f"There is no protocol {name!r}{hint(name, known)}; the protocols are {', '.join(known)}.")
 
 
 def set_parameters(project: EmtomoProject, run: Protocol, values: dict[str, str], folder: Path) -> None:
@@ -90,7 +95,8 @@ def attribute_name(run: Protocol, name: str) -> str:
     for attribute in (ALIASES.get(name, f"{INPUT}{name}"), name):
         if attribute in params:
             return attribute
-    raise ProjectError(f"{run.NAME} has no parameter {name!r}; it has {', '.join(public_names(run))}.")
+    known = public_names(run)
+    raise ProjectError(f"{run.NAME} has no parameter {name!r}{hint(name, known)}; it has {', '.join(known)}.")
 
 
 def public_names(run: Protocol) -> list[str]:
@@ -103,6 +109,22 @@ def public_name(attribute: str) -> str:
     """Return the name of a parameter as users write it."""
     by_attribute = {value: key for key, value in ALIASES.items()}
     return by_attribute.get(attribute, attribute.removeprefix(INPUT))
+
+
+def way_to_give(run: Protocol, name: str) -> str:
+    """Return how several values of the parameter `name` are given, in words.
+
+    Raises
+    ------
+    ProjectError
+        If the protocol has no such parameter.
+    """
+    param = run.getDefinition().getParam(attribute_name(run, name))
+    if isinstance(param, MultiPointerParam):
+        return SEVERAL
+    if isinstance(param, PathParam):
+        return ONE_FILE
+    return ONE_INPUT if isinstance(param, PointerParam) else ONE_VALUE
 
 
 def _point_all(attribute: PointerList, targets: list[tuple[Protocol, str]]) -> None:
@@ -119,7 +141,7 @@ def output_target(project: EmtomoProject, text: str) -> tuple[Protocol, str]:
     parent = project.find(name)
     outputs = sorted({*dict(parent.iterOutputAttributes()), *parent._possibleOutputs})
     if output not in outputs:
-        raise ProjectError(f"Run {name} has no output {output!r}; it has {', '.join(outputs)}.")
+        raise ProjectError(f"Run {name} has no output {output!r}{hint(output, outputs)}; it has {', '.join(outputs)}.")
     return parent, output
 
 

@@ -25,7 +25,7 @@ from emtomo.engine.protocol import PROGRESS
 from emtomo.engine.queues import in_queue, launch_log
 from emtomo.engine.run_folder import check_project_folder, check_run_folder
 from emtomo.engine.state import read_json
-from emtomo.errors import ProjectError, one_line
+from emtomo.errors import ProjectError, hint, one_line
 
 ENDING_SECONDS = 20.0
 START_SECONDS = 20.0  # between a launch on another machine and the first word of the run's process
@@ -85,7 +85,8 @@ class EmtomoProject(Project):
             if name in (run.strId(), run.getObjLabel()):
                 return run
         known = ", ".join(f"{run.strId()} ({run.getObjLabel()})" for run in runs) or "none"
-        raise ProjectError(f"There is no run {name!r} in this project; its runs are: {known}.")
+        like = hint(name, [run.getObjLabel() for run in runs])
+        raise ProjectError(f"There is no run {name!r} in this project{like}; its runs are: {known}.")
 
     def labels(self) -> set[str]:
         """Return the labels of all runs, from the database alone: to read every run would take ever longer."""

@@ -6,18 +6,30 @@ afterwards. Nothing in a template is evaluated.
 """
 
 import json
+import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pyworkflow.protocol import Protocol
-from pyworkflow.protocol.params import PathParam, PointerParam
+from pyworkflow.protocol.params import BooleanParam, FloatParam, IntParam, PathParam, PointerParam
 
+from emtomo.engine.form import INPUT
 from emtomo.engine.identity import stored_path
-from emtomo.engine.parameters import FALSE, INTERNAL, TRUE, attribute_name, protocol_named, set_parameters
+from emtomo.engine.parameters import (
+    FALSE,
+    INTERNAL,
+    ONE_FILE,
+    ONE_VALUE,
+    TRUE,
+    attribute_name,
+    protocol_named,
+    set_parameters,
+)
 from emtomo.engine.project import EmtomoProject, clear_messages
-from emtomo.errors import FormatError, ProjectError, one_line
+from emtomo.errors import FormatError, ProjectError, hint, one_line
 
 SUFFIX = ".json.template"
 OPTIONAL = "(optional)"  # at the end of a variable's title
@@ -43,24 +55,49 @@ class Variable:
 
 @dataclass
 class Template:
-    """A parsed template: what it does, its variables, its protocols as the engine's dictionaries."""
+    """A parsed template: what it does, its variables, its protocols as the engine's dictionaries.
+
+    Relative names of files in it count from its `folder`.
+    """
 
     name: str
     description: str
     protocols: list[dict[str, Any]]
     variables: dict[str, Variable] = field(default_factory=dict)
+    folder: Path = field(default_factory=Path.cwd)
+
+    def way_to_give(self, name: str) -> str:
+        """Return how several values of a variable are given, in words.
+
+        Raises
+        ------
+        ProjectError
+            If there is no such variable.
+        """
+        self.check_names([name])
+        return ONE_FILE if self.variables[name].code in _PATH_TYPES else ONE_VALUE
+
+    def check_names(self, names: Iterable[str]) -> None:
+        """Check that the template has these variables.
+
+        Raises
+        ------
+        ProjectError
+            If it has not.
+        """
+        unknown = sorted(set(names) - set(self.variables))
+        if unknown:
+            raise ProjectError(
+                f"The template {self.name} has no variable {', '.join(unknown)}{hint(unknown[0], self.variables)}; "
+                f"its variables are {', '.join(self.variables) or 'none'}."
+            )
 
     def filled(self, values: dict[str, str], folder: Path) -> list[dict[str, Any]]:
         """Return the protocols with `values` in the places of the variables.
 
         Relative file names among `values` are taken from `folder`.
         """
-        unknown = sorted(set(values) - set(self.variables))
-        if unknown:
-            raise ProjectError(
-                f"The template {self.name} has no variable {', '.join(unknown)}; "
-                f"its variables are {', '.join(self.variables) or 'none'}."
-            )
+        self.check_names(values)
         missing = [v for v in self.variables.values() if v.alias not in values and v.needed]
         if missing:
             told = ", ".join(f"{v.alias} ({v.title})" for v in missing)
@@ -102,7 +139,7 @@ def read_template(name: str | Path) -> Template:
     if str(name) in known:  # a file of that name may be anybody's
         path = known[str(name)]
     elif not path.is_file():
-        raise ProjectError(f"There is no template {name!s}; shipped ones: {', '.join(known)}.")
+        raise ProjectError(f"There is no template {name!s}{hint(str(name), known)}; shipped ones: {', '.join(known)}.")
     from emtomo.io.text import read_text
 
     lines = read_text(path).split("\n")
@@ -117,7 +154,9 @@ def read_template(name: str | Path) -> Template:
         raise FormatError(path, "not a template: brackets stand too deep, or a number is too long.") from None
     if not isinstance(protocols, list) or not all(isinstance(p, dict) for p in protocols):
         raise FormatError(path, "a template is a JSON list of protocols.", first + 1)
-    template = Template(path.name.removesuffix(SUFFIX), "\n".join(lines[:first]).strip(), protocols)
+    template = Template(
+        path.name.removesuffix(SUFFIX), "\n".join(lines[:first]).strip(), protocols, folder=path.absolute().parent
+    )
     for one in protocols:
         for needed in ("object.className", "object.id"):
             if needed not in one:
@@ -164,7 +203,7 @@ def add_workflow(project: EmtomoProject, template: Template, values: dict[str, s
             if key not in INTERNAL and value is not None:  # how a run was carried out stays with that run
                 attribute = attribute_name(blank, key)
                 path = isinstance(blank.getDefinition().getParam(attribute), PathParam) and isinstance(value, str)
-                one[attribute] = stored_path(project.path, Path(project.path, value)) if path and value else value
+                one[attribute] = stored_path(project.path, Path(template.folder, value)) if path and value else value
         one.setdefault("object.label", cls._label)
     labels = [one["object.label"] for one in filled]
     with clear_messages(project.path):
@@ -210,7 +249,7 @@ def update_workflow(
     ids = {str(one["object.id"]): run.strId() for one, run in zip(filled, runs, strict=True)}
     for one, run in zip(filled, runs, strict=True):
         given = {k: v for k, v in one.items() if "." not in k and not k.startswith("_") and k not in INTERNAL}
-        set_parameters(project, run, {k: _text(run, k, v, ids) for k, v in given.items()}, Path(project.path))
+        set_parameters(project, run, {k: _text(run, k, v, ids) for k, v in given.items()}, template.folder)
     for run in runs:
         project.amend(run)
     return runs
@@ -228,22 +267,70 @@ def _text(run: Protocol, key: str, value: Any, ids: dict[str, str]) -> str:
     return ("yes" if value else "no") if isinstance(value, bool) else str(value)
 
 
-def export_workflow(project: EmtomoProject, runs: list[Protocol], path: Path) -> None:
-    """Write `runs` as a template that :func:`read_template` reads."""
+def export_workflow(
+    project: EmtomoProject,
+    runs: list[Protocol],
+    path: Path,
+    *,
+    relative: bool = False,
+    variables: dict[str, tuple[Protocol, str]] | None = None,
+) -> None:
+    """Write `runs` as a template that :func:`read_template` reads.
+
+    Parameters
+    ----------
+    project : EmtomoProject
+    runs : list of Protocol
+    path : Path
+    relative : bool
+        Write files relative to the template's folder, so that both can be moved together; else their whole names.
+    variables : dict, optional
+        Name → run and parameter that become a variable of the template, with the present value as default.
+
+    Raises
+    ------
+    ProjectError
+        If a variable is no parameter of one of the runs, or an input.
+    """
     chosen = {run.strId() for run in runs}
     with clear_messages(project.path):
         mine = [run for run in project.runs_now() if run.strId() in chosen]
-        text = _with_whole_paths(project, project.getProtocolsJson(mine))
+        protocols = json.loads(project.getProtocolsJson(mine))
+    _take_paths(project, protocols, path.absolute().parent if relative else None)
+    for alias, (run, name) in (variables or {}).items():
+        if re.search(r"[~|\s]", alias) or not alias:
+            raise ProjectError(f"The name of a variable must be one word without ~ and |, got {alias!r}.")
+        if run.strId() not in chosen:
+            raise ProjectError(f"{run.getObjLabel()} is not among the runs that are written.")
+        one = next(p for p in protocols if str(p["object.id"]) == run.strId())
+        attribute = attribute_name(run, name)
+        one[attribute] = _variable(alias, run, attribute, one.get(attribute))
     part = path.with_name(path.name + ".part")
+    text = json.dumps(protocols, indent=4, ensure_ascii=False)
     part.write_text(f"Workflow of {project.getShortName()}\n{text}\n", encoding="utf8")
     part.replace(path)
 
 
-def _with_whole_paths(project: EmtomoProject, text: str) -> str:
-    """Return an export in which files of the project, which keeps them relative to itself, have their whole names."""
-    protocols = json.loads(text)
+def _take_paths(project: EmtomoProject, protocols: list[dict[str, Any]], folder: Path | None) -> None:
+    """Give files, which a project keeps relative to itself where it can, their whole names, or those from `folder`."""
     for one in protocols:
         for name, param in project.newProtocol(protocol_named(one["object.className"])).getDefinition().iterParams():
             if isinstance(param, PathParam) and isinstance(one.get(name), str) and one[name]:
-                one[name] = str(Path(project.path, one[name]))
-    return json.dumps(protocols, indent=4)
+                whole = Path(project.path, one[name])
+                one[name] = str(whole) if folder is None else os.path.relpath(whole, folder)
+
+
+def _variable(alias: str, run: Protocol, attribute: str, value: Any) -> str:
+    """Return a parameter as a variable of a template."""
+    param = run.getDefinition().getParam(attribute)
+    if isinstance(param, PointerParam):
+        raise ProjectError(f"{attribute.removeprefix(INPUT)} is an input of {run.getObjLabel()}, no value to be set.")
+    kinds = ((BooleanParam, "1"), (IntParam, "3"), (FloatParam, "4"), (PathParam, "2"))
+    code = next((code for kind, code in kinds if isinstance(param, kind)), "0")
+    title = re.sub(r"[~|]", " ", str(param.label))
+    text = ("yes" if value else "no") if isinstance(value, bool) or code == "1" else str("" if value is None else value)
+    if re.search(r"[~|]", text):
+        text = ""  # cannot be written as a default: it must be given
+    elif text == "" and bool(getattr(param, "allowsNull", False)):
+        title = f"{title} {OPTIONAL}"
+    return f"~{title}|{text}|{code}|{alias}~"

@@ -7,10 +7,12 @@ from typing import Any
 
 import pandas as pd
 
+from emtomo.compute.convnet.apply import select_maxima
 from emtomo.compute.matching.match import select_candidates
 from emtomo.compute.matching.options import PeakOptions
 from emtomo.compute.matching.peaks import Candidates
 from emtomo.compute.matching.template import cut_for
+from emtomo.errors import EmtomoError
 from emtomo.objects.coordinates import SetOfCoordinates3D
 from emtomo.objects.rotation import positions_of, rotations_of
 
@@ -25,7 +27,8 @@ def keep_candidates(folder: str | Path, tomogram_id: str, frame: pd.DataFrame, a
     frame : DataFrame
         Rows of :class:`SetOfCoordinates3D`, the best first.
     about : dict
-        ``cells``, the size of the search; ``radius`` of the particle in Å; ``sentences`` for the user.
+        Of matching: ``cells``, the size of the search; ``radius`` of the particle in Å; ``sentences`` for the user.
+        Of a network: ``threshold`` that was taken; ``lowest`` answer that is kept; ``radius``, the distance in Å.
     """
     SetOfCoordinates3D.save(str(Path(folder) / f"{tomogram_id}.sqlite"), frame)
     path = Path(folder) / f"{tomogram_id}.candidates.json"
@@ -37,6 +40,53 @@ def keep_candidates(folder: str | Path, tomogram_id: str, frame: pd.DataFrame, a
 def has_candidates(folder: str | Path) -> bool:
     """Return whether a search kept its candidates in a folder."""
     return any(Path(folder).glob("*.candidates.json"))
+
+
+def has_network_candidates(folder: str | Path) -> bool:
+    """Return whether the candidates in a folder are maxima of a network's answer, which a threshold cuts."""
+    files = Path(folder).glob("*.candidates.json")
+    return any("threshold" in json.loads(path.read_text(encoding="utf8")) for path in files)
+
+
+def choose_above(
+    folder: str | Path, tomogram_ids: Iterable[str], threshold: float, options: Any, out: SetOfCoordinates3D, group: int
+) -> list[str]:
+    """Add the maxima of a network's answer above a threshold to a set and return sentences about them.
+
+    Parameters
+    ----------
+    folder : path
+    tomogram_ids : iterable of str
+    threshold : float
+        Answer from 0 to about 1.
+    options : ApplyOptions or PeakOptions
+        ``min_distance`` in Å and ``number_of_particles``.
+    out : SetOfCoordinates3D
+    group : int
+
+    Raises
+    ------
+    EmtomoError
+        If the threshold is below the faintest maxima that were kept.
+    FileNotFoundError
+        If a tomogram's candidates are not there.
+    """
+    empty = []
+    for name in tomogram_ids:
+        about = json.loads((Path(folder) / f"{name}.candidates.json").read_text(encoding="utf8"))
+        if threshold < about["lowest"]:
+            raise EmtomoError(
+                f"Maxima of the network's answer below {about['lowest']:g} were not kept; the threshold must be at "
+                f"least that, got {threshold:g}."
+            )
+        frame = SetOfCoordinates3D.open(str(Path(folder) / f"{name}.sqlite")).frame()
+        distance = options.min_distance or about["radius"]
+        scores = frame["score"].to_numpy(float)
+        index = select_maxima(positions_of(frame), scores, threshold, distance, options.number_of_particles)
+        if len(index) == 0:
+            empty.append(f"{name} (best answer {scores.max():.2f})" if len(scores) else name)
+        out.extend(frame.iloc[index].assign(group=group).reset_index(drop=True))
+    return [f"Nothing was found in {', '.join(empty)}: lower the threshold or add references."] if empty else []
 
 
 def choose(

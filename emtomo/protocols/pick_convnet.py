@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from pyworkflow.protocol.params import Form, PathParam
 
-from emtomo.compute.convnet.apply import answers, picks
+from emtomo.compute.convnet.apply import answers, detect_maxima, distance_between
 from emtomo.compute.convnet.network import load, save, torch_module
 from emtomo.compute.convnet.options import FEWEST, ApplyOptions, TrainOptions
 from emtomo.compute.convnet.slabs import Slabs, slabs_of
@@ -19,10 +19,12 @@ from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError, FormatError
 from emtomo.io import mrc
 from emtomo.objects import SetOfCoordinates3D, coordinates_frame, positions_of
+from emtomo.objects.candidates import choose_above, keep_candidates
 from emtomo.objects.points_file import points_of_file
 from emtomo.options import Param
 
 HARDLY = 0.7  # of the first loss
+LOWEST = 0.1  # answer from which on maxima are kept, so that pick-again can lower the threshold
 LABELS = ("positive", "negative")
 
 
@@ -42,7 +44,8 @@ class PickConvnetOptions:
 class PickConvnet(EmtomoProtocol):
     """Train a small network on a few good and bad references and let it pick in all tomograms.
 
-    It sees slabs of slices, not single ones. Corrected picks make good references for another run that goes on from the
+    It sees slabs of slices, not single ones. All maxima of its answers are kept, so that pick-again changes threshold,
+    distance and number in a second. Corrected picks make good references for another run that goes on from the
     network of this one.
     """
 
@@ -144,9 +147,16 @@ class PickConvnet(EmtomoProtocol):
             training_box,
             lambda done, all_: self.progress(0.5 + 0.5 * (number + done / all_) / total, 1),
         )
-        places, scores = picks(answer, lattice, slabs, size, self.options(ApplyOptions))
+        use = self.options(ApplyOptions)
+        lowest = min(use.threshold, LOWEST)
+        places, scores = detect_maxima(answer, lattice, slabs, lowest)
         frame = coordinates_frame(tomogram_id, from_voxels(places, shape, size), score=scores, picker="convnet")
-        SetOfCoordinates3D.save(self._getExtraPath(f"{tomogram_id}.sqlite"), frame.assign(group=options.group))
+        about = {
+            "threshold": use.threshold,
+            "lowest": lowest,
+            "radius": distance_between(slabs, size, replace(use, min_distance=None)) * size,
+        }
+        keep_candidates(self._getExtraPath(), tomogram_id, frame.assign(group=options.group), about)
         if options.keep_answers:
             mrc.write_volume(self._getExtraPath(f"{tomogram_id}_answers.mrc"), answer, float(lattice[0, 1]) * size)
 
@@ -177,12 +187,8 @@ class PickConvnet(EmtomoProtocol):
         out = SetOfCoordinates3D.create(
             self._getPath("coordinates.sqlite"), pixel_size=tomograms.pixel_size.get(), box_size=options.box_size
         )
-        frames = [SetOfCoordinates3D.open(self._getExtraPath(f"{name}.sqlite")).frame() for name in tomogram_ids]
-        for frame in frames:
-            out.extend(frame)
-        empty = [name for name, frame in zip(tomogram_ids, frames, strict=True) if len(frame) == 0]
-        if empty:
-            self.remark(f"Nothing was found in {', '.join(empty)}: lower the threshold or add references.")
+        use = self.options(ApplyOptions)
+        self.remark(*choose_above(self._getExtraPath(), tomogram_ids, use.threshold, use, out, options.group))
         self.remark(*self._references().attrs["notes"])
         losses = Path(self._getExtraPath("losses.csv"))
         if losses.exists():

@@ -91,6 +91,7 @@ def test_pages_say_what_the_protocols_are_today():
         assert (DOCS / "protocols" / name).read_text(encoding="utf8") == text, name
     formats = (DOCS / "formats.md").read_text(encoding="utf8")
     assert module.with_tables(formats) == formats
+    assert (DOCS / "command_line.md").read_text(encoding="utf8") == module.command_line()
 
 
 def test_links_and_pictures_in_documents_exist():

@@ -111,3 +111,22 @@ def test_bad_input_is_told(bench):
         **{**QUICK, "box_size": 200},
     )
     assert "does not fit" in message
+
+
+def test_another_threshold_needs_no_network(bench, trained):
+    """The kept maxima above a threshold are what the network itself gives with it."""
+    path = Path(bench.project.path) / trained._getExtraPath("network.safetensors")
+    high = float(trained.coordinates.frame()["score"].median())
+    again = bench.run("pick-again", "high", coordinates="net.coordinates", threshold=high).coordinates
+    direct = bench.run(
+        "pick-convnet", "high net", tomograms="import.tomograms", network=path, threshold=high, box_size=26
+    ).coordinates
+    assert 0 < len(again) == len(direct) < len(trained.coordinates)
+    np.testing.assert_allclose(again.positions(), direct.positions(), atol=1e-3)
+    assert again.box_size.get() == 26
+    low = bench.run("pick-again", "low", coordinates="net.coordinates", threshold=0.2).coordinates
+    assert len(low) >= len(trained.coordinates)
+    missing = bench.project.find(str(bench.add("pick-again", "no threshold", coordinates="net.coordinates")))
+    assert any("threshold must be given" in error for error in missing.validate())
+    message = bench.fails("pick-again", "faint", coordinates="net.coordinates", threshold=0.05)
+    assert "Maxima of the network's answer below 0.1 were not kept" in message

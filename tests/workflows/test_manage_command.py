@@ -64,7 +64,16 @@ def test_a_run_is_copied_compared_renamed_and_deleted(project):
         (["copy", "P", "import", "--label", "import"], "a run labelled 'import' already"),
         (["rename", "P", "import", "1"], "must not be empty, a number"),
         (["delete", "P", "nobody"], "no run 'nobody'"),
-        (["run", "P", "import-tomograms", "files=a", "files=b"], "files is given twice"),
+        (
+            ["run", "P", "import-tomograms", "files=a", "files=b"],
+            "as 'a' and 'b'; it takes one file",
+        ),
+        (["run", "P", "extract-subtomograms", "coordinates=a.b", "coordinates=c.d"], "it takes one input"),
+        (["run", "P", "consensus-picks", "coordinates=a.b", "coordinates=c.d"], "commas: coordinates=a.b,c.d"),
+        (["run", "P", "bin-tomograms", "factor=2", "factor=3"], "it takes one value"),
+        (["run", "P", "bin-tomograms", "factr=2", "factr=3"], "did you mean 'factor'?"),
+        (["workflow", "average_particles", "--set", "tomograms=a", "--set", "tomograms=b"], "it takes one file"),
+        (["workflow", "average_particles", "--set", "tomogrm=a", "--set", "tomogrm=b"], "did you mean 'tomograms'?"),
     ],
 )
 def test_what_cannot_be_is_told_and_changes_nothing(project, arguments, message):

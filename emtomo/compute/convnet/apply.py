@@ -13,6 +13,7 @@ from emtomo.compute.fourier.resampling import resampling_matrix
 
 STEP = 0.06  # of the box: slices that are looked at
 BORDER = 0.5  # of the box: what is nearer to a side of the plane is not taken
+MOST = 50_000  # maxima of a tomogram that are looked at
 
 
 def answers(
@@ -61,25 +62,67 @@ def sampling(n: int, m: int, factor: float) -> np.ndarray:
     return matrix
 
 
-def picks(
-    answer: np.ndarray, lattice: np.ndarray, slabs: Slabs, pixel_size: float, options: ApplyOptions
+def detect_maxima(
+    answer: np.ndarray, lattice: np.ndarray, slabs: Slabs, lowest: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return places (z, y, x in voxels) and answers of the maxima above the threshold, the best first."""
+    """Return places (z, y, x in voxels) and answers of all maxima above `lowest`, the best first.
+
+    Parameters
+    ----------
+    answer, lattice : arrays
+        From :func:`answers`.
+    slabs : Slabs
+    lowest : float
+        Answer from 0 to about 1.
+    """
     from scipy.ndimage import gaussian_filter, maximum_filter
 
-    from emtomo.compute.matching.peaks import Candidates, separate
-
     smooth = gaussian_filter(answer, 0.7)
-    top = (smooth >= maximum_filter(smooth, 3)) & (smooth > options.threshold)
+    top = (smooth >= maximum_filter(smooth, 3)) & (smooth > lowest)
     index = np.argwhere(top)
     found = np.array([_sub_voxel(smooth, i) for i in index]).reshape(-1, 3)
     places = found * lattice[0] + lattice[1]
     edge = BORDER * slabs.box * 0.5
     inside = ((places[:, 1:] >= edge) & (places[:, 1:] <= np.array(slabs.volume.shape[1:]) - 1 - edge)).all(axis=1)
     places, scores = places[inside], smooth[top][inside].astype(float)
-    distance = slabs.box / 2 if options.min_distance is None else options.min_distance / pixel_size
-    kept = separate(Candidates(places, np.zeros((len(places), 3, 3)), scores), distance)
-    kept = kept[: options.number_of_particles or None]
+    order = np.argsort(-scores, kind="stable")[:MOST]
+    return places[order], scores[order]
+
+
+def select_maxima(
+    places: np.ndarray, scores: np.ndarray, threshold: float, distance: float, number: int = 0
+) -> np.ndarray:
+    """Return which maxima are particles: above the threshold, apart from each other, the best so many; best first.
+
+    Parameters
+    ----------
+    places : (n, 3) array
+    scores : (n,) array
+    threshold : float
+    distance : float
+        In the unit of the places.
+    number : int
+        0 takes all.
+    """
+    from emtomo.compute.matching.peaks import Candidates, separate
+
+    above = np.flatnonzero(scores > threshold)
+    kept = separate(Candidates(places[above], np.zeros((len(above), 3, 3)), scores[above]), distance)
+    return np.asarray(above[kept][: number or None])
+
+
+def distance_between(slabs: Slabs, pixel_size: float, options: ApplyOptions) -> float:
+    """Return the least distance between particles in voxels: half the box where the options give none."""
+    return slabs.box / 2 if options.min_distance is None else options.min_distance / pixel_size
+
+
+def picks(
+    answer: np.ndarray, lattice: np.ndarray, slabs: Slabs, pixel_size: float, options: ApplyOptions
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return places (z, y, x in voxels) and answers of the maxima above the threshold, the best first."""
+    places, scores = detect_maxima(answer, lattice, slabs, options.threshold)
+    distance = distance_between(slabs, pixel_size, options)
+    kept = select_maxima(places, scores, options.threshold, distance, options.number_of_particles)
     return places[kept], scores[kept]
 
 

@@ -23,6 +23,7 @@ AFTER: dict[str, tuple[str, ...]] = {
     "bin-tomograms": ("denoise-tomograms", "pick-vectorial", "pick-manually"),
     "denoise-tomograms": ("pick-vectorial", "pick-manually", "pick-convnet", "match-template"),
     "match-template": ("extract-subtomograms", "pick-again", "clean-coordinates"),
+    "pick-convnet": ("extract-subtomograms", "pick-again", "clean-coordinates"),
     "reconstruct-average": ("refine-poses", "create-mask", "postprocess"),
     "initial-model": ("refine-poses", "align-symmetry", "create-mask"),
     "refine-poses": ("postprocess", "create-mask", "apply-alignment"),
