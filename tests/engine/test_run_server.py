@@ -83,7 +83,7 @@ def test_two_runs_begin_with_different_random_numbers_and_leave_no_zombie(bench)
     server.fork([str(folder / "out3")], folder / "log", {**environment, "ANOTHER": "1"})
     assert wait_for(lambda: (folder / "out3").exists() and (folder / "out3").read_text().endswith(" 1"))
     assert server._process.pid == before
-    server.fork([str(folder / "out4")], folder / "log", {**environment, "OMP_NUM_THREADS": "1"})  # read at the start
+    server.fork([str(folder / "out4")], folder / "log", {**environment, "OMP_NUM_THREADS": "3"})  # read at the start
     assert server._process.pid != before and not psutil.pid_exists(before)
     server.close()
 

@@ -93,7 +93,8 @@ def test_relion_opens_converted_files_also_turned_and_shifted(exported, kind, sy
     move = np.array([1.5, -2.0, 1.0]) if symmetry == "C1" else np.array([0, 0, 2.0])
     rotations = poses.rotations @ frame
     shifts = poses.shifts + np.einsum("nij,j->ni", rotations, move)
-    found.rotations, found.shifts = rotations, shifts
+    assert found.shift_unit == "angstrom"
+    found.rotations, found.shifts = rotations, shifts * PIXEL
     name = f"converted_{kind}_{symmetry}"
     write(folder / f"{name}.star", found, kind)
     relion(

@@ -118,10 +118,17 @@ def _invoke(event: "tk.Event[Any]") -> str:
     return "break"
 
 
+class _Probe(tk.Tk):
+    """A window that is never shown."""
+
+    def readprofile(self, baseName: str, className: str) -> None:
+        """Run no profile; see :class:`App`."""
+
+
 def _screen_dpi() -> float:
     """Return what the screen says of itself; 96 where it says nothing."""
     try:
-        probe = tk.Tk()
+        probe = _Probe()
     except tk.TclError:
         return 96.0  # the window itself says that there is no display
     probe.withdraw()
