@@ -1,16 +1,17 @@
 """How a project of many runs, and sets of many coordinates, behave.
 
-``python -m benchmarks.bench_growth [RUNS] [POINTS]``. Runs: one real run is copied into a project RUNS times; then a
-new run, ``status`` and ``report`` (twice: the second takes the pictures that the first has kept) are timed, with few
-runs and with all of them. Coordinates: POINTS random positions in twenty tomograms are written and read as a set.
-Seconds of wall time, and of the processor.
+``python -m benchmarks.bench_growth [--runs 500] [--points 1000000]``. Runs: one real run is copied into a project so
+many times; then a new run, ``status`` and ``report`` (twice: the second takes the pictures that the first has kept) are
+timed, with few runs and with all of them. Coordinates: random positions with orientations in twenty tomograms are
+imported, cleaned, exported as STAR file, and two such sets vote. Seconds of wall time; of commands without a run of
+their own also of the processor.
 """
 
+import argparse
 import os
 import resource
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -18,10 +19,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from emtomo.compute.rotations import random_rotations
 from emtomo.engine.parameters import protocol_named, set_parameters
 from emtomo.engine.project import EmtomoProject
+from emtomo.io.mrc import write_volume
 from emtomo.isolation import python_command
 
+TOMOGRAMS, SHAPE, PIXEL = 20, (64, 256, 256), 40.0
 TINY = {"size_x": 40, "size_y": 40, "size_z": 24, "vesicles": 1, "vesicle_radius": 60, "soluble_proteins": 2}
 
 
@@ -76,35 +80,56 @@ def measure_project(folder: Path, runs: int) -> None:
             print(f"{count + 2:>6} runs  {name:<14}{wall:8.2f} s  {used:8.2f} s of the processor")
 
 
-def measure_coordinates(folder: Path, points: int) -> None:
-    """Print what writing and reading a set of coordinates takes, and the largest memory of this process."""
-    from emtomo.objects import SetOfCoordinates3D
-
+def write_picks(folder: Path, points: int) -> Path:
+    """Write a file of picks at random places with orientations, and the empty tomograms that they lie in."""
     rng = np.random.default_rng(1)
-    frame = pd.DataFrame({"tomogram_id": rng.choice([f"TS_{k:02d}" for k in range(20)], points)})
-    for axis in "xyz":
-        frame[axis] = rng.uniform(-5000, 5000, points)
-    for k, value in enumerate(np.eye(3).ravel()):
-        frame[f"r{k // 3 + 1}{k % 3 + 1}"] = value
-    frame["score"], frame["group"] = rng.random(points), 1
-    start = time.perf_counter()
-    SetOfCoordinates3D.save(folder / "set.sqlite", frame, pixel_size=5.0, box_size=32)
-    written = time.perf_counter()
-    SetOfCoordinates3D.open(folder / "set.sqlite").frame()
-    read = time.perf_counter()
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(
-        f"{points:>9} coordinates: written in {written - start:.1f} s, read in {read - written:.1f} s, {memory:.2f} GB"
-    )
+    (folder / "tomograms").mkdir()
+    for k in range(TOMOGRAMS):
+        write_volume(folder / "tomograms" / f"TS_{k:02d}.mrc", np.zeros(SHAPE, np.int8), PIXEL)
+    frame = pd.DataFrame({"tomogram_id": [f"TS_{k:02d}" for k in rng.integers(0, TOMOGRAMS, points)]})
+    for axis, size in zip("xyz", SHAPE[::-1], strict=True):
+        frame[axis] = rng.uniform(0, size - 1, points)
+    for k, column in enumerate(random_rotations(points, 1).reshape(-1, 9).T):
+        frame[f"r{k // 3 + 1}{k % 3 + 1}"] = column
+    frame["score"] = rng.random(points)
+    frame.to_csv(folder / "picks.csv", index=False, float_format="%.8g")
+    return folder / "picks.csv"
+
+
+def measure_coordinates(folder: Path, points: int) -> None:
+    """Print what the runs take that import, clean and export `points` coordinates and vote on two such sets."""
+    picks, project = write_picks(folder, points), folder / "coordinates"
+    emtomo("new", project)
+    emtomo("run", project, "import-tomograms", f"files={picks.parent / 'tomograms'}", "--label", "tomograms")
+    chosen = ("tomograms=tomograms.tomograms", f"files={picks}")
+    neighbours = ("min_distance=80", "neighbours=1", "neighbour_distance=200", "max_normal_angle=150")
+    rows = {
+        "import": timed("run", project, "import-coordinates", *chosen, "--label", "one"),
+        "import again": timed("run", project, "import-coordinates", *chosen, "--label", "two"),
+        "clean": timed("run", project, "clean-coordinates", "coordinates=one.coordinates", *neighbours),
+        "export": timed("run", project, "export-coordinates", "particles=one.coordinates"),
+        "consensus": timed(
+            "run", project, "consensus-picks", "coordinates=one.coordinates,two.coordinates", "votes=1", "radius=2"
+        ),
+    }
+    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6  # of the largest process
+    for name, (wall, _) in rows.items():
+        print(f"{points:>9} coordinates  {name:<14}{wall:8.2f} s")
+    print(f"{points:>9} coordinates  {memory:.2f} GB at most in one process")
 
 
 def main() -> None:
-    """Measure with the numbers of the command line."""
-    given = [int(word) for word in sys.argv[1:3]]
-    runs, points = [*given, *(500, 1_000_000)[len(given) :]]
+    """Measure what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=50, help="runs that are added; 0: none is measured")
+    parser.add_argument("--points", type=int, default=100_000, help="coordinates of a set; 0: none is measured")
+    asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        measure_project(Path(folder, "project"), runs)
-        measure_coordinates(Path(folder), points)
+        if asked.runs:
+            measure_project(Path(folder, "project"), asked.runs)
+        if asked.points:
+            os.chdir("/")
+            measure_coordinates(Path(folder), asked.points)
         os.chdir("/")
 
 

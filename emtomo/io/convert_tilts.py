@@ -9,7 +9,7 @@ from emtomo.errors import EmtomoError
 from emtomo.io import volumes
 from emtomo.io.convert import ConversionReport
 from emtomo.io.format import ReadOptions, WriteOptions
-from emtomo.io.names import stem
+from emtomo.io.names import check_file_names, stem
 from emtomo.io.particles import VolumeGeometry
 from emtomo.io.recognise import recognise
 from emtomo.io.tilt_formats import FORMATS, TILTS, WRITTEN
@@ -111,6 +111,7 @@ def write_series(
         If the target cannot be made from what is known.
     """
     to = _target_format(target, to)
+    check_file_names([tilts.name for tilts in series], "the name of a tilt series", target)
     report = ConversionReport()
     for tilts in series:
         if tilts.offsets is not None and (tilts.image_size is None or tilts.volume_size is None):

@@ -49,6 +49,21 @@ def check_identifiers(names: Iterable[object], what: str, where: object) -> None
             raise FormatError(where, f"{what} must have at most {LONGEST} bytes, got {len(text)}: {text[:40]!r} ….")
 
 
+def check_file_names(names: Iterable[str], what: str, where: object) -> None:
+    """Check that names can each be that of a file of its own; arguments and errors as :func:`check_identifiers`.
+
+    Raises
+    ------
+    FormatError
+        Also if two are the same: the second file would take the place of the first.
+    """
+    listed = list(names)
+    check_identifiers(listed, what, where)
+    twice = next((name for k, name in enumerate(listed) if name in listed[:k]), None)
+    if twice is not None:
+        raise FormatError(where, f"one file for each is written, but {what} is {twice[:80]!r} of more than one.")
+
+
 def stem(name: str) -> str:
     """Return the id of a tomogram from a file name of any program.
 

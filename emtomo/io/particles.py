@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from emtomo.errors import EmtomoError
-from emtomo.io.names import find_name, folder_for_several, stem
+from emtomo.io.names import check_file_names, find_name, folder_for_several, stem
 from emtomo.io.tags import Tags, common_tags
 
 
@@ -390,6 +390,7 @@ def write_for_each_tomogram(
     names = [str(n) for n in dict.fromkeys(particles.tomograms)] or [""]
     written = []
     if len(names) > 1:
+        check_file_names([stem(name) or "unknown" for name in names], "the name of a tomogram", path)
         folder_for_several(path, f"The particles are of {len(names)} tomograms, and a file of this format holds one")
     for name in names:
         target = path / f"{stem(name) or 'unknown'}{suffix}" if len(names) > 1 else path
