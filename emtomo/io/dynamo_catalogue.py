@@ -67,7 +67,7 @@ def read_catalogue(path: str | Path) -> ParticleList:
     """
     path = Path(path)
     folders = sorted(path.glob("tomograms/volume_*"), key=lambda f: (len(f.name), f.name))
-    parts, told = [], []
+    parts, failures = [], []
     for folder in folders:
         tables = sorted(folder.rglob("*.tbl"))
         models = sorted([*folder.rglob("*.omd"), *folder.rglob("*.mat")])
@@ -75,7 +75,7 @@ def read_catalogue(path: str | Path) -> ParticleList:
             try:
                 part = read_tbl(file) if tables else read_model(file)
             except FormatError as error:
-                told.append(str(error))
+                failures.append(str(error))
                 continue
             part.tomograms = np.full(len(part), folder.name.removeprefix("volume_"), object)
             part.family = "dynamo"
@@ -83,13 +83,13 @@ def read_catalogue(path: str | Path) -> ParticleList:
             parts.append(part)
     if not parts:
         raise EmtomoError(
-            told[0] if told else f"{path}: there is no table (.tbl) or model (.omd) under tomograms/volume_N."
+            failures[0] if failures else f"{path}: there is no table (.tbl) or model (.omd) under tomograms/volume_N."
         )
     particles = concatenate(parts)
     if particles.rotations is not None and np.isnan(particles.rotations).all():
         particles.rotations = None
     particles.format = "dynamo-catalogue"
-    particles.notes += [f"Not read: {sentence}" for sentence in told]
+    particles.notes += [f"Not read: {sentence}" for sentence in failures]
     return particles
 
 

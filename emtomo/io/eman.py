@@ -36,8 +36,8 @@ def read_json(path: str | Path) -> dict[str, Any]:
     try:
         found = json.loads(text)
     except (json.JSONDecodeError, RecursionError, ValueError) as error:
-        told = error.msg if isinstance(error, json.JSONDecodeError) else "a number is too long"
-        raise FormatError(path, f"not JSON: {told}.", getattr(error, "lineno", None)) from None
+        shown = error.msg if isinstance(error, json.JSONDecodeError) else "a number is too long"
+        raise FormatError(path, f"not JSON: {shown}.", getattr(error, "lineno", None)) from None
     if not isinstance(found, dict):
         raise FormatError(path, "an object { … } is needed at the top.")
     return found
@@ -186,11 +186,11 @@ def write_particle_list(path: str | Path, particles: ParticleList) -> None:
     for k, (image, values) in enumerate(zip(images, matrices, strict=True)):
         place, _, file = str(image).rpartition("@")
         index = int(place) - 1 if place.isdecimal() else k
-        told = ",".join(f"{v:.10g}" for v in values)
+        shown = ",".join(f"{v:.10g}" for v in values)
         entries[f"('{file}', {index})"] = {
             "score": -float(score[k]),
             "coverage": 1.0,
-            "xform.align3d": {"__class__": "Transform", "matrix": f"[{told}]"},
+            "xform.align3d": {"__class__": "Transform", "matrix": f"[{shown}]"},
         }
     write_text(path, json.dumps(entries, indent=1))
 

@@ -59,9 +59,10 @@ def describe_volume(path: str | Path, pixel_size: float | None = None) -> ImageI
         )
     known = [size for size in info.voxel_size if size > 0]
     if pixel_size is None and known and max(known) > min(known) * (1 + SIZES_AGREE):
-        told = " × ".join(f"{size:.4g}" for size in info.voxel_size)
+        shown = " × ".join(f"{size:.4g}" for size in info.voxel_size)
         raise FormatError(
-            path, f"the header says voxels of {told} Å; they must be cubes. Give the pixel size if the header is wrong."
+            path,
+            f"the header says voxels of {shown} Å; they must be cubes. Give the pixel size if the header is wrong.",
         )
     return info
 

@@ -90,8 +90,8 @@ def read_chunks(path: str | Path) -> ImodModel:
                 scale = np.where(minx[3] == 0, 1.0, minx[3])
                 model.offset = minx[4] / scale
         if length < 0 or body + length > len(raw):
-            told = name.decode("latin1")
-            raise FormatError(path, f"a part named {told!r} claims {length} bytes, more than the file holds.")
+            shown = name.decode("latin1")
+            raise FormatError(path, f"a part named {shown!r} claims {length} bytes, more than the file holds.")
         place = body + length
     if not closed:
         raise FormatError(path, "the model ends before its end mark (IEOF).")
@@ -147,8 +147,8 @@ def read_model(path: str | Path, size: tuple[int, int, int] | None = None) -> Pa
             "Contours of two points: the second says where the z axis looks; turns about it are lost."
         )
     if model.offset.any():
-        told = ", ".join(f"{v:g}" for v in model.offset)
-        particles.notes.append(f"The model was made on a part of a volume that starts at {told} (MINX).")
+        shown = ", ".join(f"{v:g}" for v in model.offset)
+        particles.notes.append(f"The model was made on a part of a volume that starts at {shown} (MINX).")
     return particles
 
 

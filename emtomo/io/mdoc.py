@@ -116,8 +116,8 @@ def _number(path: str | Path, section: dict[str, str], name: str, needed: bool =
     if value is None and not needed:
         return 0.0
     if value is None or not is_number(value) or not np.isfinite(float(value)):
-        told = "is missing" if value is None else f"must be a finite number, got {value[:40]!r}"
-        raise FormatError(path, f"{name} {told} in the section that starts here.", int(section["Line"]))
+        shown = "is missing" if value is None else f"must be a finite number, got {value[:40]!r}"
+        raise FormatError(path, f"{name} {shown} in the section that starts here.", int(section["Line"]))
     return float(value)
 
 

@@ -103,8 +103,8 @@ def _read_named_columns(path: str | Path, frame: pd.DataFrame) -> ParticleList:
         particles.pixel_size = values("pixel_size")[:, 0]
         if not (particles.pixel_size > 0).all():
             row = int(np.argmin(particles.pixel_size > 0))
-            told = frame[named["pixel_size"]].iloc[row]
-            raise FormatError(path, f"pixel_size must be above 0 Å, got {told}.", int(frame.index[row]))
+            shown = frame[named["pixel_size"]].iloc[row]
+            raise FormatError(path, f"pixel_size must be above 0 Å, got {shown}.", int(frame.index[row]))
         used.add(named["pixel_size"])
     oriented = _orientation(path, set(named), values)
     if oriented is not None:

@@ -210,8 +210,8 @@ def floats(path: str | Path, table: pd.DataFrame, columns: list[str]) -> np.ndar
         bad = ~(np.abs(values[:, k]) < LARGEST_NUMBER)
         if bad.any():
             row = int(np.argmax(bad))
-            told = str(table[name].iloc[row])[:40]
-            raise FormatError(path, f"{name} must be a finite number, got {told!r}.", line_of(path, table, row))
+            shown = str(table[name].iloc[row])[:40]
+            raise FormatError(path, f"{name} must be a finite number, got {shown!r}.", line_of(path, table, row))
     return values
 
 

@@ -142,8 +142,8 @@ def numbers(path: str | Path, frame: pd.DataFrame, columns: list[str]) -> np.nda
         bad = ~(np.abs(column) < LARGEST_NUMBER)
         if bad.any():
             row = int(np.argmax(bad))
-            told = str(frame[name].iloc[row])[:40]
-            raise FormatError(path, f"{name} must be a finite number, got {told!r}.", int(frame.index[row]))
+            shown = str(frame[name].iloc[row])[:40]
+            raise FormatError(path, f"{name} must be a finite number, got {shown!r}.", int(frame.index[row]))
         values[:, k] = column
     return values
 

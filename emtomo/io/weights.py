@@ -37,11 +37,11 @@ def read_weights(path: str | Path, size: int) -> np.ndarray:
     elif data.shape in ((size, size, half), (2 * size, size, half)):
         weights = data[:size]
     else:
-        told = "×".join(str(n) for n in data.shape[::-1])
+        shown = "×".join(str(n) for n in data.shape[::-1])
         raise FormatError(
             path,
             f"weights of boxes of {size} voxels must be {size}×{size}×{size}, {half}×{size}×{size} or "
-            f"{half}×{size}×{2 * size}, got {told}.",
+            f"{half}×{size}×{2 * size}, got {shown}.",
         )
     if not np.isfinite(data).all():
         raise FormatError(path, "there are values that are no numbers (NaN or infinite).")
