@@ -12,6 +12,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores; threads that
         os.environ.setdefault(_name, "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+# PyTorch loads Triton where it is installed; its LLVM and that of Mesa, which the 3D view draws with, crash in one process
+sys.modules.setdefault("triton", None)  # type: ignore[arg-type]
+
 import numpy as np
 import pytest
 from numba.core import event
