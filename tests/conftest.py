@@ -12,12 +12,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores; threads that
         os.environ.setdefault(_name, "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-# PyTorch loads Triton where it is installed; its LLVM and that of Mesa, which the 3D view draws with, crash in one process
-sys.modules.setdefault("triton", None)  # type: ignore[arg-type]
-
 import numpy as np
 import pytest
 from numba.core import event
+
+# PyTorch loads Triton where it is installed; its LLVM and that of Mesa, with which the 3D view draws, crash together
+sys.modules.setdefault("triton", None)  # type: ignore[arg-type]
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 CPU_SECONDS = float(os.environ.get("EMTOMO_TEST_CPU", "5"))  # of an unmarked test
