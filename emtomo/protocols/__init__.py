@@ -11,6 +11,7 @@ from emtomo.protocols.create_mask import CreateMask
 from emtomo.protocols.denoise_tomograms import DenoiseTomograms
 from emtomo.protocols.estimate_ctf import EstimateCtf
 from emtomo.protocols.export_coordinates import ExportCoordinates
+from emtomo.protocols.export_particles import ExportParticles
 from emtomo.protocols.export_particles_star import ExportParticlesStar
 from emtomo.protocols.extract_subtomograms import ExtractSubtomograms
 from emtomo.protocols.import_coordinates import ImportCoordinates
@@ -48,6 +49,7 @@ __all__ = [
     "DenoiseTomograms",
     "EstimateCtf",
     "ExportCoordinates",
+    "ExportParticles",
     "ExportParticlesStar",
     "ExtractSubtomograms",
     "ImportCoordinates",

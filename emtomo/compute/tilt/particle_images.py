@@ -70,7 +70,7 @@ class ParticleImageOptions:
             "On: boxes are sums of the images times their CTF, and weights sums of the squared CTF. Off: both are "
             "divided by the sum of |CTF|, as Warp writes them.",
         ),
-    ] = True
+    ] = False
 
     @property
     def particle_diameter(self) -> float:
@@ -260,19 +260,11 @@ def prepare_series(
     Raises
     ------
     EmtomoError
-        If the series has no defocus or pixel size, all its tilts are excluded, or the pixel size is too fine.
+        If the series has no defocus or pixel size, all its tilts are excluded, the pixel size is too fine, the
+        particle is wider than the box, or an image cannot be used.
     """
-    check_options(options)
-    if geometry.ctf is None:
-        raise EmtomoError("the tilt series has no defocus: estimate its CTF, or import it with its CTF files.")
-    if not geometry.pixel_size > 0:
-        raise EmtomoError("the pixel size of the tilt images is not known.")
+    wanted = check_series(geometry, options)
     tilts = choose_tilts(geometry, options.first_tilts)
-    wanted = options.pixel_size or geometry.pixel_size
-    if wanted < geometry.pixel_size / 2:
-        raise EmtomoError(
-            f"Pixel size must be at least half that of the images ({geometry.pixel_size:g} Å), got {wanted:g} Å."
-        )
     sampled, reach = [], []
     for done, t in enumerate(tilts):
         image = images(int(t))
@@ -288,6 +280,33 @@ def prepare_series(
         on_progress(done + 1)
     used = geometry.take(tilts)
     return PreparedSeries(used, tilts, sampled, np.stack(reach), replace(options, pixel_size=wanted))
+
+
+def check_series(geometry: TiltGeometry, options: ParticleImageOptions) -> float:
+    """Return the particles' pixel size in Å.
+
+    Raises
+    ------
+    EmtomoError
+        If the series has no defocus or pixel size, all its tilts are excluded, the pixel size is too fine, or the
+        particle is wider than the box.
+    """
+    check_options(options)
+    if geometry.ctf is None:
+        raise EmtomoError("the tilt series has no defocus: estimate its CTF, or import it with its CTF files.")
+    if not geometry.pixel_size > 0:
+        raise EmtomoError("the pixel size of the tilt images is not known.")
+    choose_tilts(geometry)
+    wanted = options.pixel_size or geometry.pixel_size
+    if wanted < geometry.pixel_size / 2:
+        raise EmtomoError(
+            f"Pixel size must be at least half that of the images ({geometry.pixel_size:g} Å), got {wanted:g} Å."
+        )
+    if options.diameter > options.box_size * wanted:
+        raise EmtomoError(
+            f"Particle diameter must be at most the box, {options.box_size} × {wanted:g} Å, got {options.diameter:g} Å."
+        )
+    return wanted
 
 
 def choose_tilts(geometry: TiltGeometry, first: int = 0) -> np.ndarray:

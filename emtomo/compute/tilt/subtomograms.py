@@ -37,7 +37,7 @@ def reconstruct_subtomogram(series: PreparedSeries, point: np.ndarray) -> Subtom
     Images are multiplied with CTF and dose weights in windows that hold what the CTF spreads, cut to twice the box and
     inserted into its transform; box and weights are cut in real space, so that the CTF does not alias. Premultiplied:
     the sum of the images times their CTF, and the sum of the squared CTF. Else both are divided by the sum of |CTF|,
-    which is what Warp does.
+    which is what Warp does. Where images are normalised, the box gets mean 0 and deviation 1 outside the particle.
 
     Raises
     ------
@@ -49,6 +49,8 @@ def reconstruct_subtomogram(series: PreparedSeries, point: np.ndarray) -> Subtom
     Tegunov et al., Nat. Methods 18 (2021), subtomograms with a 3D CTF; Zivanov et al., eLife 11:e83724 (2022), Eq. 2,
     for the sums.
     """
+    from emtomo.compute.kernels.boxes_cpu import normalise_cpu
+
     n, premultiply = series.options.box_size, series.options.premultiply
     size = 2 * n
     index, k = _half_disc(size)
@@ -65,8 +67,14 @@ def reconstruct_subtomogram(series: PreparedSeries, point: np.ndarray) -> Subtom
         divisor = np.maximum(data_sums.weights, SMALLEST) / np.minimum(weight_sums.weights, 1.0).clip(1e-30)
         values, transfer = values / divisor, transfer / divisor
     box = invert_padded(values, n, n / 2)
+    if series.options.normalise:
+        radius = series.options.particle_diameter / 2 / series.options.pixel_size
+        normalise_cpu(box[None], radius, False)
     spread = np.fft.ifftshift(invert_padded(transfer.astype(complex), n, n / 2))
-    return Subtomogram(box, np.ascontiguousarray(rfftn(spread).real, np.float32), tilts)
+    transfer_of_box = np.ascontiguousarray(rfftn(spread).real, np.float32)
+    if premultiply:  # cutting lets them swing below zero beside the wedge, and sums of data would be divided by that
+        np.maximum(transfer_of_box, 0, out=transfer_of_box)
+    return Subtomogram(box, transfer_of_box, tilts)
 
 
 def _half_disc(size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -84,7 +84,7 @@ def test_a_small_box_is_the_centre_of_a_large_one():
     images = [_image(geometry, t, centre, (720, 700), sigma=1.5) for t in range(2)]
     cut = {}
     for n in (64, 512):
-        options = ParticleImageOptions(box_size=n, diameter=60, **RAW)
+        options = ParticleImageOptions(box_size=n, diameter=60, premultiply=True, **RAW)
         cut[n] = prepare_series(images.__getitem__, geometry, options).cut(centre)
     middle = slice(256 - 32, 256 + 32)
     large, small = cut[512].images[:, middle, middle], cut[64].images
@@ -126,7 +126,7 @@ def test_subtomograms_are_the_particle_times_the_weights():
         known = np.fft.irfftn(np.fft.rfftn(density) * made.weights, (48,) * 3)[sphere]
         box = made.box[sphere]
         assert np.linalg.norm((box - box.mean()) - (known - known.mean())) < tolerance * np.linalg.norm(known)
-        assert made.tilts == 21
+        assert made.tilts == 21 and (not premultiply or made.weights.min() >= 0)
 
 
 def test_tilts_and_particles_that_are_left_out():
@@ -155,6 +155,7 @@ def test_bad_input_is_one_sentence():
         (geometry, replace(options, pixel_size=1.0), "at least half that of the images"),
         (geometry, options, "tilt 1: all pixels of the image are equal"),
         (geometry, replace(options, box_size=2), "Box size"),
+        (geometry, replace(options, diameter=65), "Particle diameter must be at most the box, 16 × 4 Å, got 65 Å"),
     ]
     for one, chosen, sentence in cases:
         with pytest.raises(EmtomoError, match=sentence):
