@@ -140,9 +140,12 @@ def test_one_series_in_seven_files():
     assert found["mdoc"].pixel_size == found["xml"].pixel_size == pytest.approx(1.971)
     assert found["gctf"].pixel_size == pytest.approx(1.971, abs=1e-6)
     assert found["com"].volume_size == (4096, 4096, 1500)
-    # Warp 1 counts an image's own exposure in, SerialEM's order gives what came before
+    # Warp 1 adds up the exposures, an image's own included; SerialEM's PriorRecordDose is what the sample had received:
+    # a focus image of 0.07 e/Å² as well, and before the last two tilts a recorded image that is not in the series
     exposure = found["xml"].column("dose") - found["mdoc"].column("dose")
-    assert_allclose(exposure, 2.24, atol=0.01)
+    assert found["mdoc"].column("dose")[0] == 134.379
+    assert_allclose(exposure[2:], 2.166, atol=0.001)
+    assert_allclose(exposure[:2], 2.166 - 2.238, atol=0.002)
     assert found["mdoc"].column("rotation")[0] == 82.9
     mean = (found["gctf"].column("defocus_u") + found["gctf"].column("defocus_v")) / 2
     assert_allclose(found["wedges"].column("defocus_u"), mean, atol=0.01)
@@ -316,8 +319,10 @@ def test_a_folder_of_series_becomes_relions_tomograms(tmp_path):
         assert np.abs(back[name].project(points) - tilts().project(points)).max() < 1e-3
     done = convert_tilts(tmp_path / "tomograms.star", tmp_path / "stars", to="tomostar")
     assert sorted(p.name for p in done.files) == ["TS_01.tomostar", "TS_02.tomostar"]
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
     with pytest.raises(EmtomoError, match="size of the tomogram"):
-        convert_tilts(folder, tmp_path / "t_tomograms.star")
+        convert_tilts(folder, elsewhere / "t_tomograms.star")
     with pytest.raises(EmtomoError, match="no file with tilts"):
         convert_tilts(sizes, tmp_path / "t_tomograms.star")
 

@@ -16,6 +16,7 @@ from emtomo.compute.likelihood.poses import Poses
 from emtomo.compute.likelihood.views import ParticleSource
 from emtomo.compute.map_reduce import MapReduce, OnProgress, in_threads
 from emtomo.compute.refinement.iteration import Block, count_blocks
+from emtomo.errors import EmtomoError
 
 
 @dataclass(frozen=True)
@@ -86,9 +87,16 @@ def sum_half_sets(
         Called with the number of particles done.
     map_reduce : MapReduce
         Where particles are added up.
+
+    Raises
+    ------
+    EmtomoError
+        If the boxes are so small that they have no frequency within the radius.
     """
     size = source.size
     coefficients = source.coefficients(radius or size / 2)
+    if not len(coefficients):
+        raise EmtomoError(f"Particles must be at least 3 voxels wide to be reconstructed from, got {size}.")
     halves = [h for h in (1, 2) if (poses.half == h).any()]
     blocks = [Block(h, np.flatnonzero(poses.half == h)).parts(count_blocks(size)) for h in halves]
     done = [0]

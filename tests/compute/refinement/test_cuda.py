@@ -98,6 +98,7 @@ def test_insertion_is_equal(cuda, boxes, measured):
     assert np.allclose(first, cuda.host(second), rtol=1e-3, atol=1e-3 * np.abs(first).max())
 
 
+@pytest.mark.slow  # every thread of every kernel is a Python thread in the simulator
 @pytest.mark.parametrize("absolute", [False, True])
 @pytest.mark.parametrize("kind", ["none", "wedge", "ctf_squared", "images", "one image"])
 def test_a_batch_gives_what_particles_give_one_by_one(absolute, kind):
