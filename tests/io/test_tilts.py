@@ -319,10 +319,13 @@ def test_a_folder_of_series_becomes_relions_tomograms(tmp_path):
         assert np.abs(back[name].project(points) - tilts().project(points)).max() < 1e-3
     done = convert_tilts(tmp_path / "tomograms.star", tmp_path / "stars", to="tomostar")
     assert sorted(p.name for p in done.files) == ["TS_01.tomostar", "TS_02.tomostar"]
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    series = tilts()
+    series.volume_size = None
+    warp.write_xml(bare / "TS_01.xml", series)
     with pytest.raises(EmtomoError, match="size of the tomogram"):
-        convert_tilts(folder, elsewhere / "t_tomograms.star")
+        convert_tilts(bare, bare / "t_tomograms.star")
     with pytest.raises(EmtomoError, match="no file with tilts"):
         convert_tilts(sizes, tmp_path / "t_tomograms.star")
 
