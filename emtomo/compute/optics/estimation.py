@@ -27,6 +27,8 @@ CLEAR = 5.5  # standard deviations of a tilt's score, at which it shows rings wh
 WEAK = 3.5  # and at which it does where the defocus is near that of its neighbours
 NEAR = 2.0  # typical changes of defocus that are near
 LEAST_HAND = 4.0  # standard deviations between the hands, below which neither is certain
+LEAST_DIFFERENCE = 0.005  # of the rings that the hands must not share, for a tilt to tell them apart
+COARSEST = 12.0  # Å: rings must be seen at least to here, or their spacing does not tell the defocus
 HEIGHTS = 15  # that stand for those of all tiles of an image where the norm of the model is computed
 
 
@@ -144,6 +146,11 @@ def _spectra(
             shape = image.shape
             tile = min(options.tile_size, *shape) // 2 * 2
             grid = polar_grid(tile, geometry.pixel_size, options.low_resolution, options.high_resolution)
+            if 1 / grid.frequency[-1] > COARSEST:
+                raise EmtomoError(
+                    f"rings of the CTF must be seen to {COARSEST:g} Å or finer; the images' pixel size and the highest "
+                    f"resolution leave {1 / grid.frequency[-1]:.1f} Å. Take images of at most 5 Å a pixel."
+                )
             subtract = background_projection(grid)
         if image.shape != shape:
             raise EmtomoError(
@@ -181,7 +188,7 @@ def _hand_certainty(plus: np.ndarray, minus: np.ndarray, overlap: np.ndarray) ->
     Every tilt counts by the difference that its rings and heights make one expect; the noise of both scores is the same
     as far as they overlap.
     """
-    differ = 1 - overlap
+    differ = np.where(1 - overlap > LEAST_DIFFERENCE, 1 - overlap, 0.0)
     weight = np.maximum(np.maximum(plus, minus) - WEAK, 0) * differ
     noise = np.sqrt((weight**2 * 2 * differ).sum())
     return float((weight * (plus - minus)).sum() / noise) if noise > 0 else 0.0
@@ -219,7 +226,8 @@ def _estimate(
 ) -> CtfEstimate:
     """Return the result for all tilts: those without rings, and excluded ones, from their neighbours in angle."""
     n, angles = len(geometry), tilt_angles(geometry.rotations)[:, 1]
-    good = fit.significance >= CLEAR
+    resolution = fit.resolution()
+    good = (fit.significance >= CLEAR) & np.isfinite(resolution)
     if not good.any():
         raise EmtomoError(
             f"no image shows rings of the CTF between {options.low_resolution:g} and {options.high_resolution:g} Å at "
@@ -258,7 +266,7 @@ def _estimate(
         fitted=fitted,
         significance=whole(fit.significance, 0.0),
         correlation=whole(curve_correlation(measured, model, spectra), np.nan),
-        resolution=whole(fit.resolution(), np.nan),
+        resolution=whole(resolution, np.nan),
         hand=hand,
         hand_certainty=certainty,
         frequency=spectra.grid.frequency,

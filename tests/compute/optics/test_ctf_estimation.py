@@ -125,6 +125,8 @@ def test_bad_images_and_settings_are_sentences(series):
         _estimate(uneven, geometry)
     with pytest.raises(EmtomoError, match="all tilts are excluded"):
         _estimate(images, replace(geometry, excluded=np.ones(len(ANGLES), bool)))
+    with pytest.raises(EmtomoError, match="must be seen to 12 Å or finer.*leave 2.\\.. Å"):
+        _estimate(images, replace(geometry, pixel_size=10.0))
     with pytest.raises(EmtomoError, match="pixel size of the tilt images is not known"):
         _estimate(images, replace(geometry, pixel_size=np.nan))
     with pytest.raises(EmtomoError, match="at least 16 are needed"):
