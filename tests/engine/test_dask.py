@@ -43,6 +43,9 @@ FOUR = {
 }
 TWO_WORKERS = {"executor": "dask", "workers": 2}
 
+# workers are processes of their own, which load every kernel
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def client():
@@ -143,7 +146,6 @@ def test_a_refinement_on_a_cluster_gives_the_same(bench):
     assert not here.out_of_date() and here.fingerprint()["parameters"] == away.fingerprint()["parameters"]
 
 
-@pytest.mark.slow  # two models of some iterations, on workers that compile nothing but load every kernel
 def test_an_initial_model_on_a_cluster_gives_the_same(bench):
     options = {"subtomograms": "boxes.subtomograms", "iterations": 1, "batches": 2, "batch_size": 4, "filter_to": 80}
     here = bench.run("initial-model", "model here", **options)

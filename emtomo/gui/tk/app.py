@@ -6,6 +6,7 @@ import sys
 import tkinter as tk
 import traceback
 from collections.abc import Callable, Sequence
+from functools import cache
 from types import TracebackType
 from typing import Any
 
@@ -39,7 +40,8 @@ class App(ttk.App):
         self.errors: list[str] = []
         self.on_error: Callable[[str], object] | None = None
         self.mailbox = Mailbox()
-        self.factor = factor or scaling(_screen_dpi(), _resources_dpi())
+        screen = _screen_dpi()
+        self.factor = factor or scaling(screen, _resources_dpi())
         sys.setswitchinterval(GIVE_WAY)
         mode = self.settings.get("theme", "light")
         super().__init__(
@@ -125,8 +127,12 @@ class _Probe(tk.Tk):
         """Run no profile; see :class:`App`."""
 
 
+@cache
 def _screen_dpi() -> float:
-    """Return what the screen says of itself; 96 where it says nothing."""
+    """Return what the screen says of itself; 96 where it says nothing.
+
+    Asked once, before any window: a window's scaling changes what Tk says of the screen to all windows after it.
+    """
     try:
         probe = _Probe()
     except tk.TclError:
