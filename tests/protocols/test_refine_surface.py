@@ -1,6 +1,6 @@
 """The protocol refine-surface on a simulated tomogram."""
 
-import numpy as np
+import pandas as pd
 import pytest
 
 from emtomo.compute.geometry.ellipsoid import fit_sphere
@@ -21,7 +21,6 @@ def test_surfaces_of_a_simulated_tomogram_are_refined(tmp_path):
     assert emtomo("export", folder, "fine.coordinates", tmp_path / "c.csv").returncode == 0
     again = emtomo("run", folder, "model-workflow", "meshes=fine.meshes", "--label", "model")
     assert again.returncode == 0, again.stderr
-    table = np.genfromtxt(tmp_path / "c.csv", delimiter=",", names=True, dtype=None, encoding="utf8")
-    names = [n for n in table.dtype.names if n in ("x", "y", "z")]
-    found = fit_sphere(np.stack([table[n].astype(float) for n in names], axis=1))
+    table = pd.read_csv(tmp_path / "c.csv", comment="#")
+    found = fit_sphere(table[["x", "y", "z"]].to_numpy(float))
     assert found.certainty.surface < 0.1 * found.radii[0]
