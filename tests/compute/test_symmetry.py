@@ -81,6 +81,7 @@ def test_lattices_fill_the_ball():
     assert angles.max() <= 9.0 + 1e-6
 
 
+@pytest.mark.slow  # a search over all axes and centres of a volume
 @pytest.mark.parametrize("name", ["C2", "C6", "D2", "D7", "O"])
 def test_axes_are_found_where_they_are(name):
     volume = blobs(32, name, count=4)
@@ -97,6 +98,7 @@ def test_axes_are_found_where_they_are(name):
     assert np.corrcoef(symmetrise(aligned, name).ravel(), aligned.ravel())[0, 1] > 0.97
 
 
+@pytest.mark.slow  # a search over all axes and centres of a volume
 def test_the_symmetry_itself_is_found():
     volume = blobs(32, "D3", count=4)
     moved = turn_boxes(volume[None], random_rotations(1, 5), np.zeros((1, 3)))[0]
