@@ -14,10 +14,10 @@ _ALLOTTED = ("SLURM_CPUS_PER_TASK", "NSLOTS", "NCPUS")
 def cores() -> int:
     """Return the number of processor cores that this process may use: those allotted to it, inside a job of a queue."""
     here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    on_progress = [
+    allotted = [
         int(text) for text in (os.environ.get(name, "") for name in _ALLOTTED) if text.isdigit() and int(text) > 0
     ]
-    return min(here, *on_progress) if on_progress else here
+    return min(here, *allotted) if allotted else here
 
 
 def use_threads(threads: int = 0, steps: int = 1) -> int:

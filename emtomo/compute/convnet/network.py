@@ -59,8 +59,8 @@ def save(network: Any, path: str, training_box: int, box_angstrom: float) -> Non
     """Write a network as safetensors, with what it was trained at: numbers only, nothing that could be run."""
     from safetensors.torch import save_file
 
-    on_progress = {"kind": KIND, "training_box": str(training_box), "box": repr(float(box_angstrom))}
-    save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, path, on_progress)
+    metadata = {"kind": KIND, "training_box": str(training_box), "box": repr(float(box_angstrom))}
+    save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, path, metadata)
 
 
 def load(path: str) -> tuple[Any, int, float]:
@@ -76,16 +76,16 @@ def load(path: str) -> tuple[Any, int, float]:
 
     try:
         with safe_open(path, "pt") as stream:
-            on_progress = stream.metadata() or {}
+            metadata = stream.metadata() or {}
             tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, json.JSONDecodeError) as error:
         raise EmtomoError(f"{path}: not a network of emtomo ({error}).") from None
     network = build(0)
     wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    if on_progress.get("kind") != KIND or found != wanted:
+    if metadata.get("kind") != KIND or found != wanted:
         raise EmtomoError(f"{path}: not a network of emtomo; it must be a file that pick-convnet wrote.")
     if not all(np.isfinite(tensor.numpy()).all() for tensor in tensors.values()):
         raise EmtomoError(f"{path}: the network holds values that are no numbers.")
     network.load_state_dict(tensors)
-    return network, int(on_progress["training_box"]), float(on_progress["box"])
+    return network, int(metadata["training_box"]), float(metadata["box"])

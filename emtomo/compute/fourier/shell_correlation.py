@@ -140,12 +140,12 @@ def solvent_corrected_fsc(
     rng = np.random.default_rng(seed)
     beyond = shell >= start
 
-    def scrambled(spectrum: np.ndarray) -> np.ndarray:
+    def scramble(spectrum: np.ndarray) -> np.ndarray:
         turn = np.exp(2j * np.pi * rng.random(spectrum.shape)).astype(spectrum.dtype)
         mixed = np.where(beyond, np.abs(spectrum) * turn, spectrum)
         return irfftn(mixed, a.shape, workers=threads())
 
-    randomised = _spectra_correlation(_transform(scrambled(fa) * mask), _transform(scrambled(fb) * mask), shell, n)
+    randomised = _spectra_correlation(_transform(scramble(fa) * mask), _transform(scramble(fb) * mask), shell, n)
     first = start + GUARD
     corrected = masked.copy()
     # a negative correlation of random phases is chance, not a loss to be made up for
