@@ -2,6 +2,7 @@
 
 from emtomo.objects.coordinates import Coordinate3D, SetOfCoordinates3D, coordinates_frame
 from emtomo.objects.mesh import MeshPoint, SetOfMeshes
+from emtomo.objects.particle_series import ParticleSeries, SetOfParticleSeries
 from emtomo.objects.rotation import positions_of, rotation_columns, rotations_of
 from emtomo.objects.subtomogram import SetOfSubtomograms, Subtomogram
 from emtomo.objects.tilt_series import SetOfTiltSeries, TiltSeries
@@ -14,8 +15,10 @@ __all__ = [
     "Coordinate3D",
     "Mask",
     "MeshPoint",
+    "ParticleSeries",
     "SetOfCoordinates3D",
     "SetOfMeshes",
+    "SetOfParticleSeries",
     "SetOfSubtomograms",
     "SetOfTiltSeries",
     "SetOfTomograms",
