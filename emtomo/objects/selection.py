@@ -10,7 +10,7 @@ from emtomo.errors import FormatError
 
 HEADER = "# emtomo selection of items of the set "
 # what makes an item the one that it is: a refinement gives it another pose, never another place
-IDENTITY = ("tomogram_id", "group", "x", "y", "z")
+IDENTITY = ("tomogram_id", "micrograph_id", "group", "x", "y", "z")
 DIGITS = 12  # Python reads no number of thousands of digits
 
 

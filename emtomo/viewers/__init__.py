@@ -4,13 +4,17 @@ Nothing here computes science or edits a set.
 """
 
 from emtomo.viewers.windows import (
+    ViewClasses,
     ViewConvergence,
     ViewCoordinates,
     ViewDirections,
     ViewFsc,
     ViewMeshes,
+    ViewMicrographs,
     ViewMontage,
     ViewOutside,
+    ViewParticles,
+    ViewPicks,
     ViewScores,
     ViewSpace,
     ViewSubtomograms,
@@ -21,6 +25,7 @@ from emtomo.viewers.windows import (
 )
 
 __all__ = [
-    "ViewConvergence", "ViewCoordinates", "ViewDirections", "ViewFsc", "ViewMeshes", "ViewMontage", "ViewOutside",
-    "ViewScores", "ViewSpace", "ViewSubtomograms", "ViewTable", "ViewTilts", "ViewTomograms", "ViewVolume",
+    "ViewClasses", "ViewConvergence", "ViewCoordinates", "ViewDirections", "ViewFsc", "ViewMeshes",
+    "ViewMicrographs", "ViewMontage", "ViewOutside", "ViewParticles", "ViewPicks", "ViewScores", "ViewSpace",
+    "ViewSubtomograms", "ViewTable", "ViewTilts", "ViewTomograms", "ViewVolume",
 ]  # fmt: skip

@@ -18,15 +18,19 @@ from emtomo.objects import (
     FSC,
     Average,
     Mask,
+    SetOfClasses2D,
+    SetOfCoordinates2D,
     SetOfCoordinates3D,
     SetOfMeshes,
+    SetOfMicrographs,
+    SetOfParticles,
     SetOfSubtomograms,
     SetOfTiltSeries,
     SetOfTomograms,
     Volume,
 )
 from emtomo.objects.volume import Result
-from emtomo.viewers import external, figures, tilt_figures
+from emtomo.viewers import external, figures, image_figures, tilt_figures
 from emtomo.viewers.base import OutputViewer, opener
 from emtomo.viewers.space import prepare_particles, prepare_scene, scene_data, space_picture
 
@@ -93,6 +97,38 @@ class ViewSubtomograms(OutputViewer):
     FIGURE = staticmethod(figures.gallery)
 
 
+class ViewMicrographs(OutputViewer):
+    """The first micrographs of a set."""
+
+    KEY, ORDER, _name = "micrographs", 1, "Micrographs"
+    _targets: ClassVar[list[type]] = [SetOfMicrographs]
+    FIGURE = staticmethod(image_figures.micrographs)
+
+
+class ViewPicks(OutputViewer):
+    """Picks on their micrograph."""
+
+    KEY, ORDER, _name = "picks", 1, "Picks on micrographs"
+    _targets: ClassVar[list[type]] = [SetOfCoordinates2D, SetOfParticles]
+    FIGURE = staticmethod(image_figures.picks)
+
+
+class ViewParticles(OutputViewer):
+    """Images of particles side by side."""
+
+    KEY, ORDER, _name = "particles", 0, "Particles"
+    _targets: ClassVar[list[type]] = [SetOfParticles]
+    FIGURE = staticmethod(image_figures.particles)
+
+
+class ViewClasses(OutputViewer):
+    """Class averages side by side."""
+
+    KEY, ORDER, _name = "classes", 1, "Class averages"
+    _targets: ClassVar[list[type]] = [SetOfClasses2D]
+    FIGURE = staticmethod(image_figures.classes)
+
+
 class ViewVolume(OutputViewer):
     """Three sections of a volume."""
 
@@ -148,7 +184,7 @@ class ViewDirections(OutputViewer):
     """Where the particles point."""
 
     KEY, ORDER, _name = "directions", 5, "Angular distribution"
-    _targets: ClassVar[list[type]] = [SetOfCoordinates3D, SetOfSubtomograms]
+    _targets: ClassVar[list[type]] = [SetOfCoordinates3D, SetOfSubtomograms, SetOfParticles]
     FIGURE = staticmethod(figures.directions)
 
 
@@ -156,7 +192,7 @@ class ViewScores(OutputViewer):
     """Histogram of scores with a cut that can be moved and saved."""
 
     KEY, ORDER, _name = "scores", 6, "Histogram of scores"
-    _targets: ClassVar[list[type]] = [SetOfCoordinates3D, SetOfSubtomograms]
+    _targets: ClassVar[list[type]] = [SetOfCoordinates3D, SetOfSubtomograms, SetOfCoordinates2D, SetOfParticles]
     FIGURE = staticmethod(figures.scores)
 
     @classmethod
@@ -176,7 +212,14 @@ class ViewConvergence(OutputViewer):
     """How a refinement, an initial model or a network converged."""
 
     KEY, ORDER, _name = "curves", 7, "Convergence"
-    _targets: ClassVar[list[type]] = [Average, FSC, SetOfSubtomograms, SetOfCoordinates3D]
+    _targets: ClassVar[list[type]] = [
+        Average,
+        FSC,
+        SetOfSubtomograms,
+        SetOfCoordinates3D,
+        SetOfParticles,
+        SetOfClasses2D,
+    ]
     FIGURE = staticmethod(figures.curves)
 
     @classmethod

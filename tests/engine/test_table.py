@@ -12,8 +12,12 @@ from emtomo.engine.fields import Field
 from emtomo.engine.table import Item, TableSet
 from emtomo.errors import EmtomoError
 from emtomo.objects import (
+    SetOfClasses2D,
+    SetOfCoordinates2D,
     SetOfCoordinates3D,
     SetOfMeshes,
+    SetOfMicrographs,
+    SetOfParticles,
     SetOfSubtomograms,
     SetOfTiltSeries,
     SetOfTomograms,
@@ -72,7 +76,20 @@ def test_the_bulk_file_is_what_the_engine_itself_would_write(tmp_path):
             assert ours.execute(query).fetchall() == other.execute(query).fetchall()
 
 
-@pytest.mark.parametrize("kind", [SetOfTomograms, SetOfCoordinates3D, SetOfMeshes, SetOfSubtomograms, SetOfTiltSeries])
+KINDS = [
+    SetOfTomograms,
+    SetOfCoordinates3D,
+    SetOfMeshes,
+    SetOfSubtomograms,
+    SetOfTiltSeries,
+    SetOfMicrographs,
+    SetOfCoordinates2D,
+    SetOfParticles,
+    SetOfClasses2D,
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_empty_sets_are_sets(kind, tmp_path):
     path = tmp_path / "e.sqlite"
     made = kind.create(path, pixel_size=1.0)

@@ -1,4 +1,4 @@
-"""An output as the viewers get it: opened from its files, with the tomograms that it lies in."""
+"""An output as the viewers get it: opened from its files, with the tomograms or micrographs that it lies in."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,7 @@ from emtomo.engine.plugin import Domain
 from emtomo.engine.project import EmtomoProject
 from emtomo.engine.table import TableSet
 from emtomo.errors import EmtomoError
-from emtomo.objects import SetOfTomograms
+from emtomo.objects import SetOfMicrographs, SetOfTomograms
 
 
 @dataclass
@@ -30,6 +30,8 @@ class Shown:
         A set, opened from its file, or a result with its fields.
     tomograms, before : SetOfTomograms or None
         Those the output lies in; those that tomograms were made from.
+    micrographs : SetOfMicrographs or None
+        Those the output lies in.
     folder : Path
         Of the run.
     tomograms_target : str
@@ -47,6 +49,7 @@ class Shown:
     folder: Path
     tomograms: SetOfTomograms | None = None
     before: SetOfTomograms | None = None
+    micrographs: SetOfMicrographs | None = None
     parameters: dict[str, str] = field(default_factory=dict)
     tomograms_target: str = ""
     prepared: dict[str, Any] = field(default_factory=dict)
@@ -102,6 +105,7 @@ def shown(run: Protocol, name: str, project: Path) -> Shown:
     pointer = Pointer(run, extended=name)
     before = upstream(pointer, SetOfTomograms)
     tomograms = value if isinstance(value, SetOfTomograms) else before
+    micrographs = value if isinstance(value, SetOfMicrographs) else upstream(pointer, SetOfMicrographs)
     if before is value or (
         isinstance(value, SetOfTomograms) and before is not None and before.getFileName() == value.getFileName()
     ):
@@ -111,7 +115,7 @@ def shown(run: Protocol, name: str, project: Path) -> Shown:
     return Shown(
         project, int(run.getObjId()), run.getObjLabel(), name, getattr(run, "NAME", run.getClassName()),
         own_copy(value, project), project / run.getWorkingDir(),
-        own_copy(tomograms, project), own_copy(before, project),
+        own_copy(tomograms, project), own_copy(before, project), own_copy(micrographs, project),
         texts_of(run), f"{tomograms.getObjParentId()}.{tomograms.getLastName()}" if tomograms is not None else "",
     )  # fmt: skip
 

@@ -1,0 +1,112 @@
+"""Figures of what lies in micrographs: picks, particles, class averages."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from emtomo.compute.slices import contrast_limits
+from emtomo.gui.core.shown import Shown
+from emtomo.io import mrc
+from emtomo.objects import rotations_of
+from emtomo.objects.rotation import ROTATION_COLUMNS
+from emtomo.viewers.figures import draw_directions, figure_of
+from emtomo.viewers.sections import montage, show
+
+GALLERY = 48
+CLASSES = 60
+LONGEST = 1024  # pixels of a drawn micrograph along an edge
+
+
+def binned(image: np.ndarray, longest: int = LONGEST) -> tuple[np.ndarray, int]:
+    """Return the means of square blocks of an image so that it has at most `longest` pixels a row, and their edge."""
+    factor = max(1, -(-max(image.shape) // longest))
+    rows, columns = (max(1, n // factor) for n in image.shape)
+    cut = np.asarray(image[: rows * factor, : columns * factor], np.float32)
+    if cut.shape != (rows * factor, columns * factor):
+        return cut, 1
+    return cut.reshape(rows, factor, columns, factor).mean(axis=(1, 3)), factor
+
+
+def read_plane(path: Any) -> np.ndarray:
+    """Return the only plane of a micrograph's file."""
+    return np.asarray(mrc.open_volume(path)[0], np.float32)
+
+
+def micrographs(shown: Shown) -> Figure:
+    """Return the first micrographs of a set, side by side."""
+    frame = shown.value.frame().iloc[:3]
+    figure, axes = figure_of(len(frame), 5.2 * len(frame), 5.6)
+    for a, row in zip(axes, frame.itertuples(), strict=True):
+        image, factor = binned(read_plane(shown.path(str(row.file))))
+        title = str(row.micrograph_id)
+        if np.isfinite(row.defocus_u):
+            title += f", defocus {(row.defocus_u + row.defocus_v) / 2e4:.2f} µm"
+        show(a, image, title, factor * float(shown.value.pixel_size.get()))
+    return figure
+
+
+def picks(shown: Shown) -> Figure:
+    """Return the picks of the first micrograph on it, coloured by score."""
+    value = shown.value
+    name = value.group_ids()[0]
+    frame = value.frame(["x", "y", "score"], name)
+    found = shown.micrographs
+    figure, axes = figure_of(1, 7.4, 7)
+    size = float(value.pixel_size.get() or 1.0)
+    factor = 1
+    if found is not None and name in found.group_ids():
+        size = float(found.pixel_size.get())
+        image, factor = binned(read_plane(shown.path(str(found.frame(["file"], name)["file"].iloc[0]))))
+        show(axes[0], image, f"{name}: {len(frame)} of {len(value)} particles", factor * size)
+    places = (frame[["x", "y"]].to_numpy(float) / size - (factor - 1) / 2) / factor
+    _draw_picks(axes[0], places, frame)
+    return figure
+
+
+def _draw_picks(axes: Any, places: np.ndarray, frame: pd.DataFrame) -> None:
+    scores = frame["score"].to_numpy(float)
+    points = axes.scatter(*places.T, s=70, c=scores, cmap="coolwarm_r", facecolors="none", linewidths=1.2)
+    points.set_facecolor("none")
+    points.set_edgecolor(points.to_rgba(scores))
+    if len(scores) and np.ptp(scores) > 0:
+        axes.figure.colorbar(points, ax=axes, shrink=0.6, label="score (figure of merit)")
+
+
+def read_images(shown: Shown, frame: pd.DataFrame) -> list[np.ndarray]:
+    """Return the images of the rows of `frame`."""
+    stacks = {file: mrc.open_volume(shown.path(str(file))) for file in frame["file"].unique()}
+    return [np.asarray(stacks[f][int(k)], np.float32) for f, k in zip(frame["file"], frame["index"], strict=True)]
+
+
+def particles(shown: Shown) -> Figure:
+    """Return some particles, their mean, and their directions where they are known."""
+    value = shown.value
+    frame = value.frame(["file", "index", *ROTATION_COLUMNS])
+    chosen = frame.iloc[np.unique(np.linspace(0, len(frame) - 1, min(GALLERY, len(frame))).astype(int))]
+    rotations = rotations_of(frame)
+    known = np.isfinite(rotations).all(axis=(1, 2))
+    figure, axes = figure_of(2 if known.any() else 1, 15 if known.any() else 11, 6)
+    title = f"{len(chosen)} of {len(value)} particles"
+    show(axes[0], montage(read_images(shown, chosen), 8), title, float(value.pixel_size.get()))
+    if known.any():
+        draw_directions(axes[1], rotations[known])
+    return figure
+
+
+def classes(shown: Shown) -> Figure:
+    """Return the class averages, the largest class first, with members and resolution."""
+    frame = shown.value.frame().sort_values("share", ascending=False, kind="stable").iloc[:CLASSES]
+    columns = min(10, len(frame))
+    rows = -(-len(frame) // columns)
+    figure = Figure(figsize=(1.6 * columns, 1.9 * rows), layout="constrained")
+    for k, (row, image) in enumerate(zip(frame.itertuples(), read_images(shown, frame), strict=True)):
+        axes = figure.add_subplot(rows, columns, k + 1)
+        low, high = contrast_limits(image)
+        axes.imshow(image, cmap="gray", vmin=low, vmax=high, origin="lower")
+        resolution = f", {row.resolution:.1f} Å" if np.isfinite(row.resolution) else ""
+        axes.set_title(f"{row.class_number}: {row.members} ({row.share:.1%}{resolution})", fontsize=7)
+        axes.set_xticks([])
+        axes.set_yticks([])
+    return figure
