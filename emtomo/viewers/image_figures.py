@@ -19,7 +19,7 @@ CLASSES = 60
 LONGEST = 1024  # pixels of a drawn micrograph along an edge
 
 
-def binned(image: np.ndarray, longest: int = LONGEST) -> tuple[np.ndarray, int]:
+def bin_image(image: np.ndarray, longest: int = LONGEST) -> tuple[np.ndarray, int]:
     """Return the means of square blocks of an image so that it has at most `longest` pixels a row, and their edge."""
     factor = max(1, -(-max(image.shape) // longest))
     rows, columns = (max(1, n // factor) for n in image.shape)
@@ -39,7 +39,7 @@ def micrographs(shown: Shown) -> Figure:
     frame = shown.value.frame().iloc[:3]
     figure, axes = figure_of(len(frame), 5.2 * len(frame), 5.6)
     for a, row in zip(axes, frame.itertuples(), strict=True):
-        image, factor = binned(read_plane(shown.path(str(row.file))))
+        image, factor = bin_image(read_plane(shown.path(str(row.file))))
         title = str(row.micrograph_id)
         if np.isfinite(row.defocus_u):
             title += f", defocus {(row.defocus_u + row.defocus_v) / 2e4:.2f} µm"
@@ -58,7 +58,7 @@ def picks(shown: Shown) -> Figure:
     factor = 1
     if found is not None and name in found.group_ids():
         size = float(found.pixel_size.get())
-        image, factor = binned(read_plane(shown.path(str(found.frame(["file"], name)["file"].iloc[0]))))
+        image, factor = bin_image(read_plane(shown.path(str(found.frame(["file"], name)["file"].iloc[0]))))
         show(axes[0], image, f"{name}: {len(frame)} of {len(value)} particles", factor * size)
     places = (frame[["x", "y"]].to_numpy(float) / size - (factor - 1) / 2) / factor
     _draw_picks(axes[0], places, frame)
