@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from pyworkflow.object import Set
 
-from emtomo.compute.tilt.geometry import TiltGeometry, tilt_geometry
+from emtomo.compute.tilt.geometry import TiltGeometry, tilt_angles, tilt_geometry
 from emtomo.compute.tilt.warps import ImageWarp, VolumeWarp
 from emtomo.engine.fields import Field
 from emtomo.engine.table import Item, TableSet
@@ -202,6 +202,35 @@ class SetOfTiltSeries(TableSet):
             tilts = db.execute("SELECT COUNT(*) FROM Images").fetchone()[0] if table else 0
         pixel = f" at {self.pixel_size.get():.4g} Å/px" if self.pixel_size.get() else ""
         return f"{len(self)} {self.NOUN}" + (f" of {tilts} tilts" if tilts else "") + pixel
+
+
+def image_columns(geometry: TiltGeometry) -> pd.DataFrame:
+    """Return the columns of ``IMAGE_FIELDS`` that say a geometry, one row a tilt: angles, shifts, dose, CTF.
+
+    What the columns cannot say (warps, size, hand) belongs to the series' row; see :func:`warps_json`.
+    """
+    axis, angle, x_tilt = tilt_angles(geometry.rotations).T
+    columns: dict[str, Any] = {
+        "angle": angle,
+        "tilt_axis_angle": axis,
+        "x_tilt": x_tilt,
+        "shift_x": geometry.shifts[:, 0],
+        "shift_y": geometry.shifts[:, 1],
+        "dose": geometry.dose,
+        "acquisition_order": geometry.order + 1,
+        "excluded": geometry.excluded,
+    }
+    if not np.allclose(geometry.scale, geometry.rotations[:, 2, 2], rtol=0, atol=1e-6):
+        columns["scale"] = geometry.scale
+    if geometry.b_factor is not None:
+        columns["bfactor"] = geometry.b_factor
+    if geometry.stage is not None:
+        columns["stage_z"], columns["stage_y"], columns["stage_x"] = tilt_angles(geometry.stage).T
+    if geometry.ctf is not None:
+        ctf = geometry.ctf[np.arange(len(geometry))]
+        columns |= {name: getattr(ctf, name) for name in ("defocus_u", "defocus_v", "phase_shift")}
+        columns["defocus_angle"] = ctf.angle
+    return pd.DataFrame(columns)
 
 
 def warps_json(

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from pyworkflow.protocol.params import Form, PathParam
 
+from emtomo.compute.tilt.geometry import TiltGeometry, tilt_geometry
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io import images, mrc
@@ -19,10 +20,13 @@ from emtomo.objects import (
     SetOfTomograms,
     coordinates_frame,
 )
+from emtomo.objects.tilt_series import image_columns, warps_json
 from emtomo.options import Param
+from emtomo.synthetic.errors import ErrorOptions, disturb_geometry, disturb_poses
 from emtomo.synthetic.imaging import acquisition_order, reconstruct, take_tilt_series, tilt_angles
 from emtomo.synthetic.molecules import density_of_atoms, density_of_map
-from emtomo.synthetic.phantom import Phantom, PhantomOptions, make_phantom, user_points
+from emtomo.synthetic.particle_imaging import Kind, Shells, image_particles
+from emtomo.synthetic.phantom import Arrangement, PhantomOptions, arrange_particles, make_phantom, user_points
 
 BOX = 32
 
@@ -41,6 +45,10 @@ class SimulateTomograms(EmtomoProtocol):
     Tilt series with CTF, dose, noise and missing wedge; reconstruction by weighted
     back-projection. Outputs the tomograms, the tilt series, the true poses (group 1
     membrane proteins, group 2 soluble ones) and points as a user would click them.
+
+    Membrane proteins may form hexagonal lattices, and the metadata may be in error: stage angles, image shifts, warps
+    of images and volume, defocus, poses. The tilt series, the tomograms and the coordinates are then what the metadata
+    say; the true tilt series, which has the same images, and the truth are what is so.
     """
 
     NAME = "simulate-tomograms"
@@ -48,10 +56,12 @@ class SimulateTomograms(EmtomoProtocol):
     _possibleOutputs = {
         "tomograms": SetOfTomograms,
         "tilt_series": SetOfTiltSeries,
+        "true_tilt_series": SetOfTiltSeries,
         "truth": SetOfCoordinates3D,
+        "coordinates": SetOfCoordinates3D,
         "meshes": SetOfMeshes,
     }
-    OPTIONS = (SimulateOptions, PhantomOptions)
+    OPTIONS = (SimulateOptions, PhantomOptions, ErrorOptions)
     STEPS_APART = ("simulate_step",)
     STEPS_PER = "tomogram"
 
@@ -88,12 +98,27 @@ class SimulateTomograms(EmtomoProtocol):
     def simulate_step(self, number: int, total: int) -> None:
         """Make one sample, image it, reconstruct it."""
         options = self._options(number)
-        phantom = make_phantom(options, self._molecules())
-        series = take_tilt_series(
-            phantom.density, options, progress=lambda a, b: self.progress(number + 0.8 * a / b, total)
-        )
         name, size = self._name(number), options.pixel_size
-        mrc.write_volume(self._getExtraPath(f"{name}_density.mrc"), phantom.density, size)
+
+        def told(a: float, b: float) -> None:
+            self.progress(number + 0.8 * a / b, total)
+
+        phantom: Arrangement
+        if self._by_particles():
+            phantom = arrange_particles(options, self._molecules())
+            series = image_particles(
+                [Kind(phantom.templates[k], p.positions, p.rotations) for k, p in phantom.particles.items()],
+                Shells(phantom.centres, phantom.radii),
+                self._true_geometry(number),
+                (options.size_y, options.size_x),
+                snr=options.snr,
+                seed=options.seed + 1,
+                progress=told,
+            )
+        else:
+            phantom = made = make_phantom(options, self._molecules())
+            series = take_tilt_series(made.density, options, progress=told)
+            mrc.write_volume(self._getExtraPath(f"{name}_density.mrc"), made.density, size)
         mrc.write_volume(self._getExtraPath(f"{name}_tilts.mrc"), series, size, stack=True)
         mrc.write_volume(self._getExtraPath(f"{name}.mrc"), reconstruct(series, options), size)
         for kind, template in phantom.templates.items():
@@ -104,25 +129,30 @@ class SimulateTomograms(EmtomoProtocol):
         """Register tomograms, tilt series, truth and clicks."""
         options = self._options(0)
         molecules = self._molecules()
-        samples = [(k, make_phantom(self._options(k), molecules)) for k in range(total)]
+        samples = [(k, arrange_particles(self._options(k), molecules)) for k in range(total)]
         tomograms = SetOfTomograms.create(self._getPath("tomograms.sqlite"), pixel_size=options.pixel_size)
         tomograms.extend(pd.DataFrame([self._tomogram(k) for k in range(total)]))
-        series = SetOfTiltSeries.create(self._getPath("tilt_series.sqlite"), pixel_size=options.pixel_size)
-        series.extend(
-            pd.DataFrame([self._series(k) for k in range(total)]),
-            pd.concat([self._tilts(k) for k in range(total)], ignore_index=True),
-        )
+        series = self._set_of_series("tilt_series", total, true=False)
         common = {"pixel_size": options.pixel_size, "box_size": BOX}
         truth = SetOfCoordinates3D.create(self._getPath("truth.sqlite"), **common)
         meshes = SetOfMeshes.create(self._getPath("meshes.sqlite"), **common)
+        outputs = {"tomograms": tomograms, "tilt_series": series, "truth": truth, "meshes": meshes}
+        if self._by_particles():
+            outputs["true_tilt_series"] = self._set_of_series("true_tilt_series", total, true=True)
+            outputs["coordinates"] = SetOfCoordinates3D.create(self._getPath("coordinates.sqlite"), **common)
         for k, phantom in samples:
             for group, kind in enumerate(("membrane", "soluble"), 1):
                 some = phantom.particles[kind]
                 truth.extend(
                     coordinates_frame(self._name(k), some.positions, some.rotations, group=group, picker="truth")
                 )
+                if self._by_particles():
+                    poses = disturb_poses(some.positions, some.rotations, self.options(ErrorOptions), 2 * k + group)
+                    outputs["coordinates"].extend(
+                        coordinates_frame(self._name(k), *poses, group=group, picker="simulated")
+                    )
             meshes.extend(self._clicks(k, phantom))
-        self._register(None, tomograms=tomograms, tilt_series=series, truth=truth, meshes=meshes)
+        self._register(None, **outputs)
 
     # --- helpers ---
 
@@ -167,34 +197,55 @@ class SimulateTomograms(EmtomoProtocol):
             "tilt_axis_angle": 0.0,
         }
 
-    def _series(self, number: int) -> dict[str, object]:
-        options = self._options(number)
-        return {
-            "tomogram_id": self._name(number),
-            "file": self._getExtraPath(f"{self._name(number)}_tilts.mrc"),
-            "size_x": options.size_x,
-            "size_y": options.size_y,
-            **{f"volume_{a}": getattr(options, f"size_{a}") * options.pixel_size for a in "xyz"},
-        }
+    def _by_particles(self) -> bool:
+        """Return whether images are made of single particles, whose geometry may be anything."""
+        errors = self.options(ErrorOptions)
+        return self.options(PhantomOptions).arrangement == "hexagonal" or errors.of_series or errors.of_poses
 
-    def _tilts(self, number: int) -> pd.DataFrame:
+    def _given_columns(self, number: int) -> dict[str, np.ndarray]:
+        """Return what the metadata say of every tilt."""
         options = self._options(number)
         angles = tilt_angles(options)
         order = acquisition_order(angles)
-        return pd.DataFrame(
-            {
-                "tomogram_id": self._name(number),
-                "file": self._getExtraPath(f"{self._name(number)}_tilts.mrc"),
-                "index": np.arange(len(angles)),
-                "angle": angles,
-                "acquisition_order": order + 1,
-                "dose": options.dose * order,
-                "defocus_u": options.defocus,
-                "defocus_v": options.defocus,
-            }
-        )
+        defocus = np.full(len(angles), options.defocus)
+        return {
+            "angle": angles,
+            "acquisition_order": order + 1,
+            "dose": options.dose * order,
+            "defocus_u": defocus,
+            "defocus_v": defocus,
+        }
 
-    def _clicks(self, number: int, phantom: Phantom) -> pd.DataFrame:
+    def _true_geometry(self, number: int) -> TiltGeometry:
+        """Return how the images are taken."""
+        options = self._options(number)
+        pixel = options.pixel_size
+        given = tilt_geometry(
+            self._given_columns(number),
+            pixel_size=pixel,
+            image_size=(options.size_x * pixel, options.size_y * pixel),
+            volume_size=(options.size_x * pixel, options.size_y * pixel, options.size_z * pixel),
+        )
+        return disturb_geometry(given, self.options(ErrorOptions), number)
+
+    def _set_of_series(self, name: str, total: int, *, true: bool) -> SetOfTiltSeries:
+        """Return the tilt series with what the metadata say, or with the geometry that the images have."""
+        pixel = self.options(PhantomOptions).pixel_size
+        out = SetOfTiltSeries.create(self._getPath(f"{name}.sqlite"), pixel_size=pixel)
+        for k in range(total):
+            options, file = self._options(k), self._getExtraPath(f"{self._name(k)}_tilts.mrc")
+            row = {"tomogram_id": self._name(k), "file": file, "size_x": options.size_x, "size_y": options.size_y}
+            row |= {f"volume_{a}": getattr(options, f"size_{a}") * pixel for a in "xyz"}
+            images = pd.DataFrame(self._given_columns(k))
+            if true:
+                geometry = self._true_geometry(k)
+                row["warps"] = warps_json(geometry.image_warp, geometry.volume_warp)
+                images = image_columns(geometry)
+            images = images.assign(tomogram_id=self._name(k), file=file, index=np.arange(len(images)))
+            out.extend(pd.DataFrame([row]), images)
+        return out
+
+    def _clicks(self, number: int, phantom: Arrangement) -> pd.DataFrame:
         options = self._options(number)
         clicks = user_points(
             phantom,

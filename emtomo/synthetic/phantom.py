@@ -1,13 +1,15 @@
 """A tomogram's worth of vesicles and proteins, with everything known about them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
 
 from emtomo.compute.positions import to_voxels
 from emtomo.compute.rotations import from_directions, random_in_plane, random_rotations
+from emtomo.errors import EmtomoError
 from emtomo.options import Param, check_options
+from emtomo.synthetic.lattice import hexagonal_lattice, ring_density
 from emtomo.synthetic.shapes import (
     MEMBRANE_PROTEIN,
     SOLUBLE_PROTEIN,
@@ -17,6 +19,7 @@ from emtomo.synthetic.shapes import (
 )
 
 TRIES = 20000
+BORDER = 120.0  # Å of the sample's side in which no protein is placed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +35,29 @@ class PhantomOptions:
         float, Param("Vesicle radius", "Mean radius; single ones differ by up to a quarter.", unit="Å", gt=50)
     ] = 400.0
     membrane_proteins: Annotated[int, Param("Membrane proteins", "Per vesicle, pointing outward.", ge=0, le=10000)] = 60
+    arrangement: Annotated[
+        str,
+        Param(
+            "Arrangement",
+            "random: membrane proteins stand anywhere on the vesicles. hexagonal: rings of six proteins form a lattice "
+            "under the membrane, as in immature HIV; it decides how many there are.",
+            choices=("random", "hexagonal"),
+        ),
+    ] = "random"
+    spacing: Annotated[
+        float, Param("Spacing of the lattice", "Between neighbours.", unit="Å", ge=20, le=1000, expert=True)
+    ] = 73.0
+    lattice_depth: Annotated[
+        float,
+        Param(
+            "Depth of the lattice",
+            "How far its rings lie under the middle of the membrane.",
+            unit="Å",
+            ge=-500,
+            le=500,
+            expert=True,
+        ),
+    ] = 100.0
     soluble_proteins: Annotated[int, Param("Soluble proteins", "Per tomogram, in any orientation.", ge=0, le=10000)] = (
         20
     )
@@ -55,13 +81,11 @@ class Particles:
 
 
 @dataclass(frozen=True)
-class Phantom:
-    """A sample and the truth about it.
+class Arrangement:
+    """Where everything in a sample is.
 
     Attributes
     ----------
-    density : (z, y, x) array
-        Protein and lipid are positive.
     centres : (n, 3) array
         Of the vesicles, x, y, z in Å from the tomogram's centre.
     radii : (n,) array
@@ -72,11 +96,49 @@ class Phantom:
         The molecules in their own frame.
     """
 
-    density: np.ndarray
     centres: np.ndarray
     radii: np.ndarray
-    particles: dict[str, Particles] = field(default_factory=dict)
-    templates: dict[str, np.ndarray] = field(default_factory=dict)
+    particles: dict[str, Particles]
+    templates: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Phantom(Arrangement):
+    """A sample and the truth about it.
+
+    Attributes
+    ----------
+    density : (z, y, x) array
+        Protein and lipid are positive.
+    """
+
+    density: np.ndarray
+
+
+def arrange_particles(options: PhantomOptions, molecules: dict[str, np.ndarray] | None = None) -> Arrangement:
+    """Return where vesicles and proteins of a sample are; arguments as of :func:`make_phantom`."""
+    check_options(options)
+    rng = np.random.default_rng(options.seed)
+    shape = (options.size_z, options.size_y, options.size_x)
+    extent = np.array(shape[::-1]) * options.pixel_size
+    centres, radii = _vesicles(options, extent, rng)
+    box = int(np.ceil(300 / options.pixel_size / 2)) * 2
+    on_lattice = options.arrangement == "hexagonal"
+    templates = dict(molecules or {})
+    if "membrane" not in templates:
+        templates["membrane"] = (
+            ring_density(options.pixel_size, 2 * options.pixel_size)
+            if on_lattice
+            else protein_density(MEMBRANE_PROTEIN, box, options.pixel_size)
+        )
+    if "soluble" not in templates:
+        templates["soluble"] = protein_density(SOLUBLE_PROTEIN, box, options.pixel_size)
+    arrange = _lattices if on_lattice else _on_vesicles
+    particles = {
+        "membrane": arrange(options, centres, radii, extent, rng),
+        "soluble": _between(options, centres, radii, extent, rng),
+    }
+    return Arrangement(centres, radii, particles, templates)
 
 
 def make_phantom(options: PhantomOptions, molecules: dict[str, np.ndarray] | None = None) -> Phantom:
@@ -87,30 +149,18 @@ def make_phantom(options: PhantomOptions, molecules: dict[str, np.ndarray] | Non
     options : PhantomOptions
     molecules : dict of str to cubic array, optional
         Densities in the places of the built-in ``membrane`` and ``soluble`` ones, at the
-        sample's pixel size; the centre voxel of the first lies in the middle of the membrane.
+        sample's pixel size; the centre voxel of the first lies in the middle of the membrane,
+        or in the middle of a lattice's ring.
     """
-    check_options(options)
-    rng = np.random.default_rng(options.seed)
+    sample = arrange_particles(options, molecules)
     shape = (options.size_z, options.size_y, options.size_x)
-    extent = np.array(shape[::-1]) * options.pixel_size
-    centres, radii = _vesicles(options, extent, rng)
-    box = int(np.ceil(300 / options.pixel_size / 2)) * 2
-    templates = {
-        "membrane": protein_density(MEMBRANE_PROTEIN, box, options.pixel_size),
-        "soluble": protein_density(SOLUBLE_PROTEIN, box, options.pixel_size),
-        **(molecules or {}),
-    }
     density = np.zeros(shape, np.float32)
-    for middle, radius in zip(to_voxels(centres, shape, options.pixel_size), radii, strict=True):
+    for middle, radius in zip(to_voxels(sample.centres, shape, options.pixel_size), sample.radii, strict=True):
         add_vesicle(density, middle, radius, options.pixel_size)
-    particles = {
-        "membrane": _on_vesicles(options, centres, radii, extent, rng),
-        "soluble": _between(options, centres, radii, extent, rng),
-    }
-    for kind, some in particles.items():
+    for kind, some in sample.particles.items():
         for c, r in zip(to_voxels(some.positions, shape, options.pixel_size), some.rotations, strict=True):
-            place(density, templates[kind], c, r)
-    return Phantom(density, centres, radii, particles, templates)
+            place(density, sample.templates[kind], c, r)
+    return Phantom(**vars(sample), density=density)
 
 
 def _vesicles(options: PhantomOptions, extent: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -146,7 +196,7 @@ def _on_vesicles(
             normal = rng.normal(size=3)
             normal /= np.linalg.norm(normal)
             where = centre + radius * normal
-            inside = (np.abs(where) < extent / 2 - 120).all()
+            inside = (np.abs(where) < extent / 2 - BORDER).all()
             if inside and all(np.linalg.norm(where - other) > 110 for other in mine):
                 mine.append(where)
                 normals.append(normal)
@@ -157,6 +207,34 @@ def _on_vesicles(
     return Particles(np.array(positions).reshape(-1, 3), rotations, np.array(vesicle, int))
 
 
+def _lattices(
+    options: PhantomOptions,
+    centres: np.ndarray,
+    radii: np.ndarray,
+    extent: np.ndarray,
+    rng: np.random.Generator,
+) -> Particles:
+    """Return the units of a hexagonal lattice on every vesicle, without those at the sample's border."""
+    positions, rotations, vesicle = [], [], []
+    for number, (centre, radius) in enumerate(zip(centres, radii, strict=True), 1):
+        if radius <= options.lattice_depth + options.spacing:
+            raise EmtomoError(
+                f"The lattice of a vesicle of {radius:.0f} Å has no room at a depth of {options.lattice_depth:g} Å: "
+                "choose wider vesicles or a smaller depth."
+            )
+        places, frames = hexagonal_lattice(
+            radius - options.lattice_depth, options.spacing, int(rng.integers(2**31))
+        )  # fmt: skip
+        where = centre + places
+        inside = (np.abs(where) < extent / 2 - BORDER).all(axis=1)
+        positions.append(where[inside])
+        rotations.append(frames[inside])
+        vesicle.append(np.full(int(inside.sum()), number))
+    if not positions:
+        return Particles(np.zeros((0, 3)), np.zeros((0, 3, 3)), np.zeros(0, int))
+    return Particles(np.concatenate(positions), np.concatenate(rotations), np.concatenate(vesicle))
+
+
 def _between(
     options: PhantomOptions,
     centres: np.ndarray,
@@ -165,7 +243,7 @@ def _between(
     rng: np.random.Generator,
 ) -> Particles:
     found: list[np.ndarray] = []
-    room = np.maximum(extent / 2 - 120, 1)
+    room = np.maximum(extent / 2 - BORDER, 1)
     for _ in range(TRIES):
         if len(found) == options.soluble_proteins:
             break
@@ -178,7 +256,7 @@ def _between(
 
 
 def user_points(
-    phantom: Phantom, shape: tuple[int, ...], pixel_size: float, *, per_vesicle: int, noise: float, seed: int
+    sample: Arrangement, shape: tuple[int, ...], pixel_size: float, *, per_vesicle: int, noise: float, seed: int
 ) -> list[tuple[int, str, np.ndarray]]:
     """Return what a user would click: points on each vesicle with `noise` voxels of error, and one inside.
 
@@ -189,7 +267,7 @@ def user_points(
     """
     rng = np.random.default_rng(seed)
     picked: list[tuple[int, str, np.ndarray]] = []
-    for group, (centre, radius) in enumerate(zip(phantom.centres, phantom.radii, strict=True), 1):
+    for group, (centre, radius) in enumerate(zip(sample.centres, sample.radii, strict=True), 1):
         made = 0
         for _ in range(TRIES):
             if made == per_vesicle:
@@ -208,4 +286,4 @@ def user_points(
     return picked
 
 
-__all__ = ["Particles", "Phantom", "PhantomOptions", "make_phantom", "user_points"]
+__all__ = ["Arrangement", "Particles", "Phantom", "PhantomOptions", "arrange_particles", "make_phantom", "user_points"]

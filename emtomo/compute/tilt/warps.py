@@ -52,10 +52,10 @@ class ImageWarp:
         along, along_slope = spline_basis(clipped[..., 1], self.x.shape[1])
         across_slope = across_slope * (inside[..., 0, None] / size[0])
         along_slope = along_slope * (inside[..., 1, None] / size[1])
-        shape = positions.shape[:-1]
-        weights = (along[..., :, None] * across[..., None, :]).reshape(*shape, -1)
-        by_x = (along[..., :, None] * across_slope[..., None, :]).reshape(*shape, -1)
-        by_y = (along_slope[..., :, None] * across[..., None, :]).reshape(*shape, -1)
+        shape = (*positions.shape[:-1], self.x[0].size)
+        weights = (along[..., :, None] * across[..., None, :]).reshape(shape)
+        by_x = (along[..., :, None] * across_slope[..., None, :]).reshape(shape)
+        by_y = (along_slope[..., :, None] * across[..., None, :]).reshape(shape)
         return weights, np.stack([by_x, by_y], axis=-1)
 
     def planes(self, tilts: int) -> np.ndarray:
@@ -104,7 +104,7 @@ class VolumeWarp:
         (x, dx), (y, dy), (z, dz) = ((b, d * inside[:, k, None]) for k, (b, d) in enumerate(parts))
 
         def outer(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
-            return np.einsum("pi,pj,pk->pijk", a, b, c).reshape(len(points), -1)
+            return np.einsum("pi,pj,pk->pijk", a, b, c).reshape(len(points), self.nodes[0, ..., 0].size)
 
         slopes = np.stack([outer(z, y, dx / size[0]), outer(z, dy / size[1], x), outer(dz / size[2], y, x)], axis=-1)
         return outer(z, y, x), slopes
