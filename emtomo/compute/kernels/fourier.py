@@ -97,8 +97,8 @@ def to_particle(v, x, y, z):
 
 
 @register_jitable
-def residual(ref, pad, x, y, z, explained, data, weight, rotation, shift, phase_per_voxel):
-    """Return the power that is left of a datum without weight times the reference, which stands in a pose.
+def residual(ref, pad, x, y, z, explained, re, im, weight, rotation):
+    """Return the power that is left of a datum without weight times the reference in an orientation.
 
     Parameters
     ----------
@@ -106,12 +106,10 @@ def residual(ref, pad, x, y, z, explained, data, weight, rotation, shift, phase_
         Frequency in the particle's frame.
     explained : bool
         Whether the reference reaches it.
-    data, weight : complex64 and float32
-    rotation, shift : (3, 3) and (3,) float32 arrays
-    phase_per_voxel : float32
-        2 pi / size.
+    re, im, weight : float32
+        The datum, moved by minus the particle's shift, and its weight.
+    rotation : (3, 3) float32 array
     """
-    re, im = data.real, data.imag
     if explained:
         r = rotation
         vr, vi = value(
@@ -121,8 +119,6 @@ def residual(ref, pad, x, y, z, explained, data, weight, rotation, shift, phase_
             pad * (r[0, 1] * x + r[1, 1] * y + r[2, 1] * z),
             pad * (r[0, 2] * x + r[1, 2] * y + r[2, 2] * z),
         )
-        phase = phase_per_voxel * (x * shift[0] + y * shift[1] + z * shift[2])
-        co, si = math.cos(phase), math.sin(phase)
-        re -= weight * (vr * co + vi * si)
-        im -= weight * (vi * co - vr * si)
+        re -= weight * vr
+        im -= weight * vi
     return re * re + im * im

@@ -190,16 +190,17 @@ def newton_ascents(
                 break
 
 
-@njit(nogil=True, cache=True)
-def residual_power(ref, pad, points, explained, data, weight, rotation, shift, size, power):
+@njit(nogil=True, cache=True, fastmath=True)
+def residual_power(ref, pad, points, explained, data, weight, rotation, power):
     """Fill `power` (n) with what the reference leaves of a particle's data at points of its frame.
 
-    Only points that are `explained` are compared with the reference; data and weights are not divided by the noise.
+    Only points that are `explained` are compared with the reference. Data are moved by minus the particle's shift;
+    neither they nor the weights are divided by the noise.
     """
-    phase = F(2 * math.pi / size)
     for i in range(points.shape[0]):
+        d = data[i]
         power[i] = residual(
-            ref, pad, points[i, 0], points[i, 1], points[i, 2], explained[i], data[i], weight[i], rotation, shift, phase
+            ref, pad, points[i, 0], points[i, 1], points[i, 2], explained[i], d.real, d.imag, weight[i], rotation
         )
 
 

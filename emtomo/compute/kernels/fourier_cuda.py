@@ -168,7 +168,10 @@ def residuals_cuda(
     for v in range(data.shape[0]):
         b, g = owner[v], group[v]
         x, y, z = to_particle(views[v], k[i, 0], k[i, 1], k[i, 2])
-        power[g, i] += residual(
-            ref, pad, x, y, z, explained[i], data[v, i], weight[v, i], rotations[b], shifts[b], phase_per_voxel
-        )
+        shift = shifts[b]
+        phase = phase_per_voxel * (x * shift[0] + y * shift[1] + z * shift[2])
+        co, si = math.cos(phase), math.sin(phase)
+        d = data[v, i]
+        re, im = d.real * co - d.imag * si, d.imag * co + d.real * si
+        power[g, i] += residual(ref, pad, x, y, z, explained[i], re, im, weight[v, i], rotations[b])
         measured[g, i] += weight[v, i]

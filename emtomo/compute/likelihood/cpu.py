@@ -114,11 +114,11 @@ class CpuPoseEstimator(PoseEstimator):
     def accumulate_residual(self, batch: Measurement, poses: Pose, out: PartialSums) -> None:
         """See :class:`PoseEstimator`."""
         k, count = self.coefficients.k, len(batch.rotations)
-        power = np.empty(batch.data.shape, np.float32)
+        moved, power = np.empty_like(batch.data), np.empty(batch.data.shape, np.float32)
+        fourier_cpu.shift_views(k, batch.data, batch.rotations @ poses[1][0], self.source.size, moved)
         fourier_cpu.residual_power(
-            self.reference, _PAD, self.points(batch, k), np.tile(self._explained, count), batch.data.ravel(),
-            batch.square.ravel(), poses[0][0].astype(np.float32), poses[1][0].astype(np.float32), self.source.size,
-            power.reshape(-1),
+            self.reference, _PAD, self.points(batch, k), np.tile(self._explained, count), moved.ravel(),
+            batch.square.ravel(), poses[0][0].astype(np.float32), power.reshape(-1),
         )  # fmt: skip
         index = self.source.noise_index(batch.group, self.coefficients.band).ravel()
         out.residual += np.bincount(index, power.ravel(), minlength=len(out.residual))
