@@ -34,6 +34,7 @@ from emtomo.protocols.refine_poses import RefinePoses
 from emtomo.protocols.refine_surface import RefineSurface
 from emtomo.protocols.select_subset import SelectSubset
 from emtomo.protocols.select_tilts import SelectTilts
+from emtomo.protocols.simulate_micrographs import SimulateMicrographs
 from emtomo.protocols.simulate_tomograms import SimulateTomograms
 from emtomo.protocols.symmetrize import Symmetrize
 
@@ -72,6 +73,7 @@ __all__ = [
     "RefineSurface",
     "SelectSubset",
     "SelectTilts",
+    "SimulateMicrographs",
     "SimulateTomograms",
     "Symmetrize",
 ]

@@ -1,7 +1,6 @@
 """Protocol: tomograms with known truth, to try any workflow on."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -11,8 +10,8 @@ from pyworkflow.protocol.params import Form, PathParam
 from emtomo.compute.tilt.geometry import TiltGeometry, tilt_geometry
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
-from emtomo.io import images, mrc
-from emtomo.io.atoms import read_atoms
+from emtomo.io import mrc
+from emtomo.io.molecules import read_density
 from emtomo.objects import (
     SetOfCoordinates3D,
     SetOfMeshes,
@@ -24,7 +23,6 @@ from emtomo.objects.tilt_series import image_columns, warps_json
 from emtomo.options import Param
 from emtomo.synthetic.errors import ErrorOptions, disturb_geometry, disturb_poses
 from emtomo.synthetic.imaging import acquisition_order, reconstruct, take_tilt_series, tilt_angles
-from emtomo.synthetic.molecules import density_of_atoms, density_of_map
 from emtomo.synthetic.particle_imaging import Kind, Shells, image_particles
 from emtomo.synthetic.phantom import Arrangement, PhantomOptions, arrange_particles, make_phantom, user_points
 
@@ -161,18 +159,8 @@ class SimulateTomograms(EmtomoProtocol):
         size, found = self.options(PhantomOptions).pixel_size, {}
         for kind in ("membrane", "soluble"):
             path = getattr(self, f"{kind}_molecule").get()
-            if not path:
-                continue
-            if Path(path).suffix.lower() in (".mrc", ".map", ".em"):
-                info = images.describe(path)
-                if not info.pixel_size:
-                    raise EmtomoError(f"{path}: the map does not say its pixel size.")
-                found[kind] = density_of_map(images.read_any(path), info.pixel_size, size)
-            else:
-                atoms, electrons = read_atoms(path)
-                if kind == "soluble":
-                    atoms = atoms - np.average(atoms, axis=0, weights=electrons)
-                found[kind] = density_of_atoms(atoms, electrons, size, 2 * size)
+            if path:
+                found[kind] = read_density(path, size, about_mass=kind == "soluble")
         return found
 
     def _options(self, number: int) -> PhantomOptions:
