@@ -235,7 +235,8 @@ class MicrographSimulator:
         self, count: int, separation: float, carbon: np.ndarray, taken: list[np.ndarray], rng: np.random.Generator
     ) -> np.ndarray:
         """Return x, y in pixels of up to `count` things, apart from each other and what is `taken` already."""
-        o, mine = self.options, []
+        o = self.options
+        mine: list[np.ndarray] = []
         apart = separation / o.pixel_size
         reach = min(0.55 * separation / o.pixel_size, 0.45 * min(o.size_x, o.size_y))
         for _ in range(TRIES if count else 0):
