@@ -77,6 +77,8 @@ class ProjectionDerivatives(NamedTuple):
         Weights of the volume warp's nodes; with `volume_tilts` and `displacement` the derivatives by the nodes.
     volume_tilts : (n, d) array
         Weights of the volume warp's planes in every tilt.
+    magnification : (n, p, 3, 4) array
+        By the magnification's xx, xy, yx, yy.
     """
 
     positions: np.ndarray
@@ -88,14 +90,15 @@ class ProjectionDerivatives(NamedTuple):
     displacement: np.ndarray
     volume_nodes: np.ndarray
     volume_tilts: np.ndarray
+    magnification: np.ndarray
 
 
 @dataclass(frozen=True)
 class TiltGeometry:
     """The geometry, optics and dose of one tilt series.
 
-    A point X (Å from the volume's centre) is displaced by the volume warp, rotated, moved by the tilt's shift, and less
-    the image warp at that place. Its defocus is the tilt's plus hand times its height.
+    A point X (Å from the volume's centre) is displaced by the volume warp, rotated, magnified, moved by the tilt's
+    shift, and less the image warp at that place. Its defocus is the tilt's plus hand times its height.
 
     Attributes
     ----------
@@ -123,6 +126,10 @@ class TiltGeometry:
     stage : (n, 3, 3) array or None
         Rotations about the images' axes that turn the sections and not the positions (Warp's GridAngleX, Y, Z).
     image_warp, volume_warp : ImageWarp, VolumeWarp or None
+    magnification : (2, 2) array or None
+        Of the images, x and y from x and y, where the microscope's is not the same along all directions or the pixel
+        size is not quite right. Positions and sections follow it; the CTF stays at the images' own frequencies, at
+        which it was estimated.
     """
 
     rotations: np.ndarray
@@ -140,6 +147,7 @@ class TiltGeometry:
     stage: np.ndarray | None = None
     image_warp: ImageWarp | None = None
     volume_warp: VolumeWarp | None = None
+    magnification: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         n = len(self.rotations)
@@ -178,13 +186,18 @@ class TiltGeometry:
         )
 
     @property
-    def sections(self) -> np.ndarray:
+    def orientations(self) -> np.ndarray:
         """(n, 3, 3) rotations from the tomogram to the sections that the images measure."""
         return self.rotations if self.stage is None else self.stage @ self.rotations
 
+    @property
+    def sections(self) -> np.ndarray:
+        """(n, 3, 3) matrices A from the tomogram to the images, magnified: an image's frequency k measures A.T k."""
+        return self.orientations if self.magnification is None else self._magnify() @ self.orientations
+
     def project(self, points: np.ndarray) -> np.ndarray:
         """Return (n, p, 3): x, y in Å from the image's centre of (p, 3) points in Å, and their height."""
-        seen = self._rotated(points)
+        seen = self._rotated(points) @ self._magnify().T
         seen[:, :, :2] += self.shifts[:, None, :]
         if self.image_warp is not None:
             weights, _ = self.image_warp.node_weights(seen[:, :, :2])
@@ -227,6 +240,11 @@ class TiltGeometry:
         rotation[..., 0, 1], rotation[..., 2, 1] = z, -x
         rotation[..., 0, 2], rotation[..., 1, 2] = -y, x
         shift = np.broadcast_to(np.eye(3)[:, :2], (n, len(points), 3, 2))
+        magnify, magnification = self._magnify(), np.zeros((n, len(points), 3, 4))
+        magnification[:, :, 0, :2] = magnification[:, :, 1, 2:] = rotated[:, :, :2]
+        rotated, point, rotation, displacement = (
+            rotated @ magnify.T, magnify @ point, magnify @ rotation, magnify @ displacement
+        )  # fmt: skip
         rotated[:, :, :2] += self.shifts[:, None, :]
         image_nodes, image_tilts = np.zeros((n, len(points), 0)), np.zeros((n, 0))
         if self.image_warp is not None:
@@ -236,9 +254,18 @@ class TiltGeometry:
             outer = np.tile(np.eye(3), (n, len(points), 1, 1))
             outer[..., :2, :2] -= np.einsum("npgk,ngc->npck", slopes, planes)
             point, rotation, shift, displacement = outer @ point, outer @ rotation, outer @ shift, outer @ displacement
+            magnification = outer @ magnification
         return ProjectionDerivatives(
-            rotated, point, rotation, shift, image_nodes, image_tilts, displacement, volume_nodes, volume_tilts
-        )
+            rotated, point, rotation, shift, image_nodes, image_tilts, displacement, volume_nodes, volume_tilts,
+            magnification,
+        )  # fmt: skip
+
+    def _magnify(self) -> np.ndarray:
+        """Return the (3, 3) matrix of the magnification."""
+        out = np.eye(3)
+        if self.magnification is not None:
+            out[:2, :2] = self.magnification
+        return out
 
     def _rotated(self, points: np.ndarray) -> np.ndarray:
         """Return (n, p, 3) points after volume warp and rotation."""
@@ -262,6 +289,7 @@ def tilt_geometry(
     rotations: np.ndarray | None = None,
     image_warp: ImageWarp | None = None,
     volume_warp: VolumeWarp | None = None,
+    magnification: np.ndarray | None = None,
     optics: Mapping[str, float] | None = None,
 ) -> TiltGeometry:
     """Return the geometry of a table of tilts; the one place where tables become geometry.
@@ -272,7 +300,7 @@ def tilt_geometry(
         angle, tilt_axis_angle, x_tilt, shift_x, shift_y, stage_x, stage_y, stage_z, defocus_u, defocus_v,
         defocus_angle, phase_shift, scale, bfactor, dose, acquisition_order, excluded: those that are known; degrees, Å
         and e/Å².
-    pixel_size, image_size, volume_size, hand, image_warp, volume_warp
+    pixel_size, image_size, volume_size, hand, image_warp, volume_warp, magnification
         As in :class:`TiltGeometry`, sizes in Å.
     rotations : (n, 3, 3) array, optional
         Instead of the angles.
@@ -319,6 +347,7 @@ def tilt_geometry(
         stage=tilt_rotations(stage[1], stage[2], stage[0]) if np.any(stage) else None,
         image_warp=image_warp,
         volume_warp=volume_warp,
+        magnification=magnification,
     )
 
 

@@ -107,6 +107,11 @@ def test_every_derivative_is_that_of_finite_differences():
     for axis in range(2):
         shifted = slope(lambda h, axis=axis: replace(geometry, shifts=geometry.shifts + h * np.eye(2)[axis]))
         assert_allclose(found.shift[..., axis], shifted, atol=1e-5)
+    for number, (row, column) in enumerate([(0, 0), (0, 1), (1, 0), (1, 1)]):
+        one = np.zeros((2, 2))
+        one[row, column] = 1e-4
+        magnified = slope(lambda h, one=one: replace(geometry, magnification=geometry.magnification + h * one))
+        assert_allclose(1e-4 * found.magnification[..., number], magnified, atol=1e-5)
     _image_nodes(geometry, found, slope)
     _volume_nodes(geometry, found, slope)
 
