@@ -122,8 +122,10 @@ def fit_images(
         Derivatives of the phase; the first by the defocus.
     defocus : (p, t) float32 array
         In the unit of that derivative.
-    inverse_noise, amplitude : (t, n) float32 arrays
-        1 / deviation of the noise; the model's amplitude divided by it.
+    inverse_noise : (t, n) float32 array
+        1 / deviation of the noise.
+    amplitude : (h, t, n) float32 array
+        Of every reference in every tilt, divided by the noise's deviation.
     factor : (p,) float32 array
         Of each particle's amplitude.
     magnify : bool
@@ -146,7 +148,7 @@ def fit_images(
             for i in range(n):
                 angle[i] = phase[t, i] + defocus[p, t] * optics[0, i]
                 moved[i] = data[p, t, i] * inverse_noise[t, i]
-                weight[i] = factor[p] * amplitude[t, i]
+                weight[i] = factor[p] * amplitude[reference[p], t, i]
             sines_and_cosines(angle, sine, cosine)
             phases(shifts[p, t], size, reach, table)
             apply_phase_shift(k, moved, table, moved)

@@ -80,7 +80,8 @@ def whole_geometry(n=5, seed=0):
     }
     image = ImageWarp(rng.normal(0, 15, (3, 4, 5)), rng.normal(0, 15, (3, 4, 5)), (3000.0, 2600.0))
     volume = VolumeWarp(rng.normal(0, 12, (4, 2, 3, 3, 3)), (2000.0, 1800.0, 600.0), (0.0, 3.0 * (n - 1)))
-    return tilt_geometry(table, hand=-1, image_warp=image, volume_warp=volume)
+    magnification = np.array([[1.01, 0.004], [-0.003, 0.985]])
+    return tilt_geometry(table, hand=-1, image_warp=image, volume_warp=volume, magnification=magnification)
 
 
 def test_every_derivative_is_that_of_finite_differences():
