@@ -1,7 +1,7 @@
 """CPU drivers: images against sections of a reference, with gradient and Fisher information by what may be wrong.
 
-The model of an image is amplitude(k) CTF(k) V(k), V the section, moved to where the particle is seen. Parameters, in this
-order: a rotation about the image's axes x, y, z (radians), a shift along x, y (pixels), rows of `optics` (the
+The model of an image is amplitude(k) CTF(k) V(k), V the section, moved to where the particle is seen. Parameters, in
+this order: a rotation about the image's axes x, y, z (radians), a shift along x, y (pixels), rows of `optics` (the
 derivatives of the CTF's phase; the first is the defocus), and, where asked for, the magnification xx, xy, yx, yy.
 """
 
@@ -31,7 +31,11 @@ def sines_and_cosines(angle, sine, cosine):
         y = ((angle[i] - q * F(1.5703125)) - q * F(4.837512969970703e-4)) - q * F(7.549790126404332e-8)
         z = y * y
         s = y + y * z * (F(-1.6666654611e-1) + z * (F(8.3321608736e-3) - z * F(1.9515295891e-4)))
-        c = F(1) - F(0.5) * z + z * z * (F(4.166664568298827e-2) + z * (F(-1.388731625493765e-3) + z * F(2.443315711e-5)))
+        c = (
+            F(1)
+            - F(0.5) * z
+            + z * z * (F(4.166664568298827e-2) + z * (F(-1.388731625493765e-3) + z * F(2.443315711e-5)))
+        )
         quadrant = np.int32(q) & np.int32(3)
         odd = quadrant & np.int32(1)
         a = c if odd else s

@@ -72,9 +72,7 @@ class SpeciesImages:
         return self.references.pixel_size
 
 
-def cut_images(
-    prepared: PreparedSeries, points: np.ndarray, half: np.ndarray, references: References
-) -> SpeciesImages:
+def cut_images(prepared: PreparedSeries, points: np.ndarray, half: np.ndarray, references: References) -> SpeciesImages:
     """Return the images of particles at (p, 3) points in Å from the volume's centre.
 
     Parameters

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -145,7 +145,7 @@ def sweep(
     weighting = inverse, amplitude.astype(np.float32), model.factor.astype(np.float32)
     score = np.zeros(images.used.shape)
     gradient, information = np.zeros((*score.shape, q)), np.zeros((*score.shape, q, q))
-    everything = *arguments.images, *arguments.places, *arguments.optics, *weighting, magnification
+    everything: tuple[Any, ...] = *arguments.images, *arguments.places, *arguments.optics, *weighting, magnification
     if device == "cpu":
 
         def work(first: int, last: int) -> None:
@@ -155,7 +155,7 @@ def sweep(
     else:
         from emtomo.compute.multiparticle.sweep_cuda import fit_on_device
 
-        fit_on_device(device, *everything, score, gradient, information)
+        fit_on_device(device, everything, (score, gradient, information))
     if q:
         pixels = 1 / images.pixel_size
         gradient[..., SHIFT] *= pixels
@@ -194,9 +194,9 @@ class Arguments:
         Phase, its derivatives, defocus of every image.
     """
 
-    images: tuple
-    places: tuple
-    optics: tuple
+    images: tuple[Any, ...]
+    places: tuple[Any, ...]
+    optics: tuple[Any, ...]
 
 
 def _arguments(images: SpeciesImages, state: SeriesState, used: np.ndarray | None, optics: bool) -> Arguments:

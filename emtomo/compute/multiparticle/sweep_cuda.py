@@ -1,6 +1,7 @@
 """The sweep over images on a CUDA device, as many images at a time as its memory is set aside for."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -10,32 +11,16 @@ BATCH_BYTES = 2**30
 LANES = 64  # at most, that add up one image
 
 
-def fit_on_device(
-    device: str,
-    references: np.ndarray,
-    pad: np.float32,
-    k: np.ndarray,
-    data: np.ndarray,
-    used: np.ndarray,
-    reference: np.ndarray,
-    rotations: np.ndarray,
-    magnification: np.ndarray,
-    shifts: np.ndarray,
-    size: int,
-    phase: np.ndarray,
-    optics: np.ndarray,
-    defocus: np.ndarray,
-    inverse_noise: np.ndarray,
-    amplitude: np.ndarray,
-    factor: np.ndarray,
-    magnify: bool,
-    score: np.ndarray,
-    gradient: np.ndarray,
-    information: np.ndarray,
-) -> None:
-    """Do on a device what :func:`~emtomo.compute.kernels.image_fit_cpu.fit_images` does for all particles."""
+def fit_on_device(device: str, everything: tuple[Any, ...], out: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    """Do on a device what :func:`~emtomo.compute.kernels.image_fit_cpu.fit_images` does for all particles.
+
+    `everything` are its arguments from the references on, `out` the score, gradient and information to be filled.
+    """
     from emtomo.compute.kernels.image_fit_cuda import THREADS, fit_images_cuda
 
+    (references, pad, k, data, used, reference, rotations, magnification, shifts, size, phase, optics, defocus,
+     inverse_noise, amplitude, factor, magnify) = everything  # fmt: skip
+    score, gradient, information = out
     xp = device_arrays(device)
     q = gradient.shape[2]
     lanes = int(np.clip(len(k) // 8, 1, LANES))
@@ -48,7 +33,7 @@ def fit_on_device(
     lower = np.tril_indices(q)
     for first in range(0, len(particles), batch):
         p, t = particles[first : first + batch], tilts[first : first + batch]
-        out = xp.zeros((len(p), lanes, width), np.float32)
+        lanes_out = xp.zeros((len(p), lanes, width), np.float32)
         own = [
             xp.asarray(np.ascontiguousarray(a))
             for a in (data[p, t], rotations[p, t], shifts[p, t].astype(np.float32), defocus[p, t])
@@ -56,9 +41,9 @@ def fit_on_device(
         fit_images_cuda[-(-len(p) * lanes // THREADS), THREADS](
             xp.asarray(p, np.int32), xp.asarray(t, np.int32), transforms, pad, frequencies, own[0], owner, own[1],
             magnified, own[2], np.float32(2 * math.pi / size), phases, slopes, own[3], inverse, amplitudes, factors,
-            magnify, q, out,
+            magnify, q, lanes_out,
         )  # fmt: skip
-        sums = out.sum(axis=1, dtype=np.float64)
+        sums = lanes_out.sum(axis=1, dtype=np.float64)
         sums = sums if xp is np else xp.asnumpy(sums)
         score[p, t], gradient[p, t] = sums[:, 0], sums[:, 1 : 1 + q]
         products = np.zeros((len(p), q, q))

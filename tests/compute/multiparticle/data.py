@@ -73,9 +73,7 @@ def simulate(truth, start=None, n=32, pixel=8.0, radius=13.0, noise=3.0, seed=1,
     section = np.empty((1, 2 * len(k)), np.float32)
     for p in range(count):
         for t in range(tilts):
-            fourier_cpu.sections(
-                fine, np.float32(4), coefficients.k, rotations[p, t][None].astype(np.float32), section
-            )
+            fourier_cpu.sections(fine, np.float32(4), coefficients.k, rotations[p, t][None].astype(np.float32), section)
             height = truth.geometry.hand * seen[p, t, 2]
             ctf = truth.geometry.ctf[t].with_defocus_added(height).values(per[:, 0], per[:, 1], dtype=float)
             phase = np.exp(-2j * np.pi * per @ (seen[p, t, :2] - corners[p, t]))

@@ -18,7 +18,9 @@ from tests.compute.multiparticle.data import simulate, tilt_geometry, true_state
 def plain_model(images, deviation=1.0, seed=None):
     """Return a model whose noise is the same everywhere; with a seed, one in which nothing is the same."""
     tilts, shells = images.used.shape[1], int(images.coefficients.shell.max()) + 1
-    one = Model(np.full((tilts, shells), 1 / deviation), np.ones((2, shells)), np.ones((tilts, shells)), np.ones(len(images)))
+    one = Model(
+        np.full((tilts, shells), 1 / deviation), np.ones((2, shells)), np.ones((tilts, shells)), np.ones(len(images))
+    )
     if seed is None:
         return one
     rng = np.random.default_rng(seed)
@@ -64,7 +66,12 @@ def test_derivatives_are_finite_differences(small):
 
     cases = [(f"rotation {a}", a, 2e-3, lambda h, a=a: turned(h, a)) for a in range(3)]
     cases += [
-        (f"shift {a}", 3 + a, 0.05, lambda h, a=a: with_geometry(state, shifts=state.geometry.shifts + h * np.eye(2)[a]))
+        (
+            f"shift {a}",
+            3 + a,
+            0.05,
+            lambda h, a=a: with_geometry(state, shifts=state.geometry.shifts + h * np.eye(2)[a]),
+        )
         for a in range(2)
     ]
     u, v, zero = ctf.defocus_u, ctf.defocus_v, np.zeros(4)
@@ -126,7 +133,9 @@ def test_scores_and_correlations_are_numpys(small):
     score = sweep(images, state, model, slopes=False).score
     assert_allclose(score, ((2 * sums[..., 0] - sums[..., 1]) / 100).sum(axis=2), rtol=1e-4, atol=1e-3)
     power = np.abs(images.data) ** 2
-    expected = np.stack([power[..., images.coefficients.shell == s].sum(axis=-1) for s in range(sums.shape[2])], axis=-1)
+    expected = np.stack(
+        [power[..., images.coefficients.shell == s].sum(axis=-1) for s in range(sums.shape[2])], axis=-1
+    )
     assert_allclose(sums[..., 2], expected, rtol=1e-4)
 
 

@@ -1,0 +1,280 @@
+"""One tilt series: groups of parameters one after the other, each kept only if held-out particles agree better."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from emtomo.compute.multiparticle.blocks import choose_blocks
+from emtomo.compute.multiparticle.calibration import (
+    agreement_shell,
+    calibrate,
+    fit_particle_factors,
+    fit_tilt_weights,
+    ring_correlation,
+)
+from emtomo.compute.multiparticle.defocus_search import search_defocus
+from emtomo.compute.multiparticle.images import SpeciesImages
+from emtomo.compute.multiparticle.least_squares import Fit, Problem, SeriesImages, fit
+from emtomo.compute.multiparticle.options import NO_WEIGHTS, TILT_WEIGHTS, MultiParticleOptions
+from emtomo.compute.multiparticle.parameters import Block, OpticsOfTilts, PoseParameters
+from emtomo.compute.multiparticle.state import SeriesState
+from emtomo.compute.multiparticle.sweep import Model, correlate
+
+# of the log likelihood of what was held out; a group of parameters that fits noise alone lets it fall, and rises so far
+# less than once in a hundred times (its change is then -k/2 +- sqrt(k) times the held-out share, for k parameters)
+LEAST_GAIN = 4.0
+HELD_OUT_IMAGES = 0.1  # share of the images that is held out when poses are tried
+FEWEST = 5  # particles of a series whose images' parameters are fitted
+LEAST_AGREEMENT = 0.5  # of the shells that are compared, in which images must agree with their reference
+POSE_SWEEPS = 4  # of held-out particles, which move along
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of one group of parameters.
+
+    Attributes
+    ----------
+    name : str
+    kept : bool
+    gain : float
+        By how much the log likelihood of what was held out rose.
+    held_out : int
+        Particles (of poses: images) that were held out.
+    remark : str
+        Why it was not tried, or what was changed about it.
+    """
+
+    name: str
+    kept: bool
+    gain: float
+    held_out: int
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class SeriesResult:
+    """A refined series.
+
+    Attributes
+    ----------
+    state : SeriesState
+    trials : list of Trial
+    score : (p,) array
+        Log likelihood of every particle against noise alone.
+    score_before : float
+        Of all particles together, before.
+    ring_correlations : list of (t, s) arrays
+        Of every species, from image to reference.
+    models : list of Model
+    """
+
+    state: SeriesState
+    trials: list[Trial]
+    score: np.ndarray
+    score_before: float
+    ring_correlations: list[np.ndarray]
+    models: list[Model]
+
+
+@dataclass
+class SeriesRefinement:
+    """The refinement of one series: what it has come to, and what it may still try.
+
+    Parameters
+    ----------
+    species : sequence of SpeciesImages
+    start : SeriesState
+        Of all species' particles, one after the other.
+    options : MultiParticleOptions
+        As :meth:`.MultiParticleOptions.chosen` gives them.
+    seed : int
+        Of what is held out.
+    first : bool
+        Whether the exhaustive search is due.
+    device : str
+    """
+
+    species: Sequence[SpeciesImages]
+    start: SeriesState
+    options: MultiParticleOptions
+    seed: int = 0
+    first: bool = True
+    device: str = "cpu"
+    trials: list[Trial] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.state, self.kept = self.start, list[Block]()
+        self.values, options = np.zeros(0), self.options
+        self.pose_values = np.zeros((len(self.start), 6 * self.start.knots))
+        self.poses = PoseParameters(np.deg2rad(options.pose_angle), options.pose_shift) if options.poses else None
+        self.species = [self._if_shown(k) for k in range(len(self.species))]
+        self.images = self._calibrated()
+        self.rng = np.random.default_rng([self.seed, len(self.start)])
+        self.held = hold_out(self.images.half, options.held_out / 100, self.rng)
+
+    def run(self, on_progress: Callable[[float], None] = lambda share: None) -> SeriesResult:
+        """Try all groups of parameters that were asked for; with none of them nothing changes."""
+        before = self._score(self.state).sum()
+        if not self.images.used.any():
+            return self._result(float(before))
+        blocks, remarks = choose_blocks(self.images, self.start, self.options)
+        self.trials += [Trial(name, False, 0.0, 0, remark) for name, remark in remarks]
+        steps = len(blocks) + 2
+        if self.poses is not None:
+            self._try_poses()
+        on_progress(1 / steps)
+        if blocks and self.held.sum() == 0:
+            few = f"{len(self.start)} particles are too few to hold some out; {FEWEST} are the least."
+            self.trials += [Trial(block.name, False, 0.0, 0, few) for block in blocks]
+            blocks = []
+        for number, block in enumerate(blocks):
+            if isinstance(block, OpticsOfTilts) and not any(isinstance(one, OpticsOfTilts) for one in self.kept):
+                self.images = self._calibrated()  # amplitudes first: what is wrong with them, defocus makes up for
+            self._try_block(block)
+            on_progress((number + 2) / steps)
+        if self.options.weights == TILT_WEIGHTS and self.held.any():
+            self._try_weights()
+        on_progress(1.0)
+        return self._result(float(before))
+
+    def _result(self, before: float) -> SeriesResult:
+        """Return the present state with how well it agrees."""
+        products = [correlate(one, self._part(k)) for k, one in enumerate(self.species)]
+        rings = [ring_correlation(one, sums) for one, sums in zip(self.species, products, strict=True)]
+        models = [
+            calibrate(one, self._part(k), sums)
+            for k, (one, sums) in enumerate(zip(self.species, products, strict=True))
+        ]
+        score = self._score(self.state).sum(axis=1)
+        return SeriesResult(self.state, self.trials, score, before, rings, models)
+
+    # --- trials ---
+
+    def _try_poses(self) -> None:
+        """Move the particles; keep it if images that took no part agree better."""
+        used = self.images.used
+        apart = used & (self.rng.random(used.shape) < HELD_OUT_IMAGES)
+        before = self._score(self.state, apart).sum()
+        train = self._fit([], used & ~apart)
+        gain = float(self._score(train.state, apart).sum() - before)
+        kept = gain > LEAST_GAIN
+        self.trials.append(Trial("particle poses", kept, gain, int(apart.sum())))
+        if kept:
+            end = fit(Problem(self.images, self.start, [], self.poses, used), self.options.sweeps, train)
+            self.state, self.pose_values = end.state, end.pose_values
+            self.images = self._calibrated()
+
+    def _try_block(self, block: Block) -> None:
+        """Fit one more block together with those that were kept; keep it if held-out particles agree better."""
+        used, held = self.images.used, self.held
+        initial = np.zeros(block.size)
+        if self.first and self.options.exhaustive_defocus and block.name == "defocus":
+            initial = search_defocus(self.images, self.state, used & ~held[:, None], self.options)
+        baseline = self._fit_held(self.state, self.pose_values)
+        train = self._fit([*self.kept, block], used & ~held[:, None], np.concatenate([self.values, initial]))
+        after = self._fit_held(train.state, train.pose_values)
+        gain = float(after.score.sum() - baseline.score.sum())
+        kept = gain > LEAST_GAIN
+        self.trials.append(Trial(block.name, kept, gain, int(held.sum())))
+        if kept:
+            self.kept.append(block)
+            self.values = train.values
+            self.pose_values = np.where(held[:, None], after.pose_values, train.pose_values)
+            chosen = held[:, None, None, None]
+            self.state = replace(
+                train.state,
+                rotations=np.where(chosen, after.state.rotations, train.state.rotations),
+                positions=np.where(chosen[..., 0], after.state.positions, train.state.positions),
+            )
+
+    def _try_weights(self) -> None:
+        """Fit every tilt's scale and B factor; keep them if held-out particles agree better."""
+        train = [
+            replace(one, used=one.used & ~self.held[part, None])
+            for one, part in zip(self.species, self.images.parts, strict=True)
+        ]
+        products = [correlate(one, self._part(k)) for k, one in enumerate(train)]
+        geometry = fit_tilt_weights(self.state.geometry, self.images.models, train, products)
+        state = replace(self.state, geometry=geometry)
+        scores = []
+        for here in (self.state, state):  # each with the amplitudes and the noise that go with it
+            models = [
+                calibrate(one, here.take(np.arange(part.start, part.stop)), sums)
+                for one, part, sums in zip(train, self.images.parts, products, strict=True)
+            ]
+            scores.append(self._score(here, self.images.used & self.held[:, None], models).sum())
+        gain = float(scores[1] - scores[0])
+        kept = gain > LEAST_GAIN
+        self.trials.append(Trial("weights", kept, gain, int(self.held.sum())))
+        if kept:
+            self.state = state
+
+    # --- helpers ---
+
+    def _fit(self, blocks: list[Block], used: np.ndarray, values: np.ndarray | None = None) -> Fit:
+        """Return the fit of blocks, and of poses where they are refined, from the last values on."""
+        geometry = self.start.geometry
+        for block in blocks:
+            geometry = block.prepare(geometry)
+        start = replace(self.start, geometry=geometry)
+        problem = Problem(self.images, start, blocks, self.poses, used)
+        first = np.zeros(0) if values is None else values
+        return fit(problem, self.options.sweeps, Fit(start, first, self.pose_values, np.zeros(0), 0))
+
+    def _fit_held(self, state: SeriesState, pose_values: np.ndarray) -> Fit:
+        """Return the held-out particles' own best poses in a geometry, and how well they agree then."""
+        used = self.images.used & self.held[:, None]
+        start = replace(self.start, geometry=state.geometry)
+        problem = Problem(self.images, start, [], self.poses, used)
+        return fit(problem, POSE_SWEEPS, Fit(start, np.zeros(0), pose_values, np.zeros(0), 0))
+
+    def _part(self, number: int) -> SeriesState:
+        edges = np.cumsum([0, *(len(one) for one in self.species)])
+        return self.state.take(np.arange(edges[number], edges[number + 1]))
+
+    def _if_shown(self, number: int) -> SpeciesImages:
+        """Return a species' images; none of them used where they do not show its reference."""
+        one, here = self.species[number], self._part(number)
+        products = correlate(one, here)
+        agrees, radius = agreement_shell(one, calibrate(one, here, products), products), one.references.radius
+        if agrees >= LEAST_AGREEMENT * radius:
+            return one
+        reach = one.references.size * one.pixel_size
+        sentence = (
+            f"not refined: its images agree with its reference to {reach / max(agrees, 1):.0f} Å only, and the "
+            f"reference shows {reach / radius:.0f} Å."
+        )
+        self.trials.append(Trial(f"species {number + 1}", False, 0.0, 0, sentence))
+        return replace(one, used=np.zeros_like(one.used))
+
+    def _calibrated(self) -> SeriesImages:
+        """Return the images with noise and amplitudes as they are in the present state."""
+        models = []
+        for number, one in enumerate(self.species):
+            here = self._part(number)
+            products = correlate(one, here)
+            model = calibrate(one, here, products)
+            models.append(model if self.options.weights == NO_WEIGHTS else fit_particle_factors(model, one, products))
+        return SeriesImages(self.species, models, self.device)
+
+    def _score(
+        self, state: SeriesState, used: np.ndarray | None = None, models: list[Model] | None = None
+    ) -> np.ndarray:
+        """Return (p, t) log likelihoods."""
+        images = self.images if models is None else replace(self.images, models=models)
+        return images.sweep(state, images.used if used is None else used, slopes=False).score
+
+
+def hold_out(half: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Return which particles are held out: a share of each half, at least one of all; none of fewer than five."""
+    out = np.zeros(len(half), bool)
+    if len(half) < FEWEST:
+        return out
+    for h in (1, 2):
+        members = np.flatnonzero(half == h)
+        out[rng.permutation(members)[: int(round(share * len(members)))]] = True
+    if not out.any():
+        out[rng.integers(len(half))] = True
+    return out

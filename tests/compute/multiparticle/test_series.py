@@ -1,0 +1,189 @@
+"""A series is never worse than its input: what is true is kept, what is noise is not."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.spatial.transform import Rotation
+
+from emtomo.compute.multiparticle.blocks import cap_grid, choose_blocks
+from emtomo.compute.multiparticle.calibration import calibrate, fit_series_weights, fit_tilt_weights
+from emtomo.compute.multiparticle.least_squares import SeriesImages
+from emtomo.compute.multiparticle.options import MOST, OWN, SPATIAL, TILT_WEIGHTS, MultiParticleOptions, parse_grid
+from emtomo.compute.multiparticle.parameters import ImageWarps, OpticsOfTilts, StageAngles
+from emtomo.compute.multiparticle.series import SeriesRefinement, hold_out
+from emtomo.compute.multiparticle.state import SeriesState
+from emtomo.compute.multiparticle.sweep import correlate
+from emtomo.errors import EmtomoError
+from tests.compute.multiparticle.data import IMAGE, molecule, simulate, tilt_geometry, true_state
+
+T = 15
+ALL = MultiParticleOptions(
+    preset=OWN, image_warp="2 x 2", volume_warp="1 x 1 x 1 x 3", stage_angles=True, magnification=True, defocus=True,
+    astigmatism=True, cs=True, weights=TILT_WEIGHTS, optics_resolution=40.0,
+)  # fmt: skip
+SPATIAL_ONLY = MultiParticleOptions(preset=OWN, image_warp="2 x 2")
+
+
+def wrong_series(seed=4, particles=40, noise=4.0, defocus=0.0):
+    """Return a simulation whose stage, shifts, warps and poses are wrong, and the state to begin with."""
+    rng = np.random.default_rng(seed)
+    ideal = true_state(particles, seed)
+    stage, warp = StageAngles(T, 1.0), ImageWarps(T, (2, 2), IMAGE, 1.0, 1.0)
+    moved = stage.apply(warp.prepare(ideal.geometry), rng.normal(0, np.deg2rad(0.15), stage.size))
+    moved = warp.apply(moved, rng.normal(0, 2.5, warp.size))
+    ctf = moved.ctf.with_defocus_added(rng.normal(0, defocus, T))
+    truth = replace(ideal, geometry=replace(moved, shifts=moved.shifts + rng.normal(0, 5, (T, 2)), ctf=ctf))
+    turns = Rotation.from_rotvec(np.deg2rad(rng.normal(0, 1.5, (particles, 3)))).as_matrix()[:, None]
+    start = SeriesState(
+        ideal.geometry, ideal.rotations @ turns, ideal.positions + rng.normal(0, 3.5, (particles, 1, 3))
+    )
+    return simulate(truth, start, noise=noise, seed=seed), start
+
+
+def in_image(state, truth):
+    """Return the root mean square distance in Å of particles from where they are in the images."""
+    return float(np.sqrt(((state.project()[..., :2] - truth.project()[..., :2]) ** 2).sum(axis=2).mean()))
+
+
+def test_true_errors_are_found_and_kept():
+    simulation, start = wrong_series()
+    result = SeriesRefinement([simulation.images], start, SPATIAL_ONLY).run()
+    kept = {trial.name: trial.kept for trial in result.trials}
+    assert kept["image warp"]
+    assert in_image(result.state, simulation.truth) < 0.25 * in_image(start, simulation.truth)
+    assert result.score.sum() > result.score_before
+
+
+def noise_only(simulation, seed=0):
+    rng = np.random.default_rng(seed)
+    noise = rng.normal(0, simulation.deviation, (2, *simulation.images.data.shape))
+    return replace(simulation.images, data=(noise[0] + 1j * noise[1]).astype(np.complex64))
+
+
+@pytest.mark.parametrize("what", ["noise", "another species"])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_nothing_is_accepted_where_there_is_nothing(what, seed):
+    simulation, start = wrong_series(seed)
+    if what == "noise":
+        images = noise_only(simulation, seed)
+    else:
+        reference = molecule(32, seed=99)
+        images = simulate(simulation.truth, start, noise=4.0, seed=seed, reference=reference).images
+    result = SeriesRefinement([images], start, ALL, seed=seed).run()
+    assert not any(trial.kept for trial in result.trials), result.trials
+    assert result.state is start
+
+
+def test_what_is_right_stays_as_good(rng):
+    """Where nothing is wrong, whatever is kept does not make it worse."""
+    truth = true_state(40)
+    images = simulate(truth, noise=4.0).images
+    result = SeriesRefinement([images], truth, ALL).run()
+    assert in_image(result.state, truth) < 1.0
+    assert np.abs(result.state.geometry.ctf.defocus - truth.geometry.ctf.defocus).max() < 1500
+
+
+def test_no_parameters_change_nothing():
+    simulation, start = wrong_series(particles=12)
+    nothing = MultiParticleOptions(preset=OWN, image_warp="", poses=False, stage_angles=False)
+    result = SeriesRefinement([simulation.images], start, nothing).run()
+    assert result.state is start and not result.trials
+
+
+def test_shared_parameters_without_poses():
+    simulation, start = wrong_series(noise=1.0)
+    start = replace(simulation.truth, geometry=start.geometry)
+    options = MultiParticleOptions(preset=OWN, image_warp="1 x 1", poses=False, stage_angles=False)
+    result = SeriesRefinement([simulation.images], start, options).run()
+    assert [trial.name for trial in result.trials if trial.kept] == ["image warp"]
+    assert_allclose(result.state.positions, start.positions)
+    assert in_image(result.state, simulation.truth) < 0.6 * in_image(start, simulation.truth)  # warps are left
+
+
+def test_defocus_only_where_the_resolution_allows_it():
+    simulation, start = wrong_series(particles=12)
+    options = replace(ALL, optics_resolution=10.0)
+    images = SeriesImages([simulation.images], [], "cpu")
+    blocks, remarks = choose_blocks(images, start, options)
+    assert not any(isinstance(block, OpticsOfTilts) for block in blocks)
+    sentences = dict(remarks)
+    assert "10 Å are needed" in sentences["defocus"]
+    assert "1 x 1 nodes" in sentences["image warp"]
+
+
+def test_an_exhaustive_search_finds_a_defocus_far_off():
+    simulation, start = wrong_series(noise=0.5, defocus=1500.0)
+    start = replace(simulation.truth, geometry=replace(simulation.truth.geometry, ctf=start.geometry.ctf))
+    options = MultiParticleOptions(
+        preset=OWN, image_warp="", poses=False, stage_angles=False, defocus=True, exhaustive_defocus=True,
+        optics_resolution=40.0,
+    )  # fmt: skip
+    result = SeriesRefinement([simulation.images], start, options).run()
+    error = [
+        np.sqrt(np.mean((s.geometry.ctf.defocus - simulation.truth.geometry.ctf.defocus) ** 2))
+        for s in (start, result.state)
+    ]
+    assert error[1] < 0.3 * error[0]
+
+
+def test_tilt_weights_are_recovered():
+    geometry = tilt_geometry(T)
+    rng = np.random.default_rng(0)
+    scale, b_factor = rng.uniform(0.6, 1.0, T), rng.uniform(0, 400, T)
+    truth = true_state(30, geometry=replace(geometry, scale=scale / scale.max(), b_factor=b_factor - b_factor.min()))
+    simulation = simulate(truth, noise=0.5)
+    start = replace(truth, geometry=replace(geometry, b_factor=np.zeros(T)))
+    products = correlate(simulation.images, start)
+    model = calibrate(simulation.images, start, products)
+    found = fit_tilt_weights(start.geometry, [model], [simulation.images], [products])
+    assert np.corrcoef(found.scale, scale)[0, 1] > 0.9
+    assert np.corrcoef(found.b_factor, b_factor)[0, 1] > 0.8
+    assert found.scale.max() == pytest.approx(1.0) and found.b_factor.min() == pytest.approx(0.0)
+
+
+def test_series_weights_are_recovered():
+    square = (np.arange(14) / 256.0) ** 2
+    scale, b_factor = np.array([1.0, 0.8, 0.6]), np.array([0.0, 100.0, 30.0])
+    amplitude = 5 * scale[:, None] * np.exp(-0.25 * b_factor[:, None] * square)
+    found = fit_series_weights(amplitude, np.full(amplitude.shape, 1e4), square)
+    assert_allclose(found[:, 0], scale, atol=0.03)
+    assert_allclose(found[:, 1], b_factor, atol=20)
+
+
+def test_calibration_finds_noise_and_amplitude():
+    truth = true_state(30)
+    simulation = simulate(truth, noise=2.0)
+    images = replace(
+        simulation.images,
+        references=replace(simulation.images.references, transforms=0.5 * simulation.images.references.transforms),
+    )
+    model = calibrate(images, truth)
+    assert_allclose(model.amplitude[:, 2:10], 2.0, rtol=0.1)
+    assert_allclose(1 / model.inverse_noise[:, 3:] / simulation.deviation, 1.0, rtol=0.15)
+
+
+def test_a_tenth_of_each_half_is_held_out(rng):
+    half = np.arange(60) % 2 + 1
+    held = hold_out(half, 0.1, rng)
+    assert [int(held[half == h].sum()) for h in (1, 2)] == [3, 3]
+    assert hold_out(half[:6], 0.1, rng).sum() == 1
+    assert hold_out(half[:4], 0.1, rng).sum() == 0
+
+
+def test_grids():
+    assert parse_grid("4 x 3", 2) == (4, 3) and parse_grid(" 2×2x1 x 5", 4) == (2, 2, 1, 5)
+    assert parse_grid("", 2) is None and parse_grid("0", 4) is None
+    for text in ("4", "4 x", "a x b", "0 x 3", "4 x 3 x 2", "99999999999 x 1"):
+        with pytest.raises(EmtomoError, match="A grid must be 2 whole numbers"):
+            parse_grid(text, 2)
+    assert cap_grid((6, 4), 10) == (3, 3) and cap_grid((6, 4), 0) == (1, 1) and cap_grid((2, 2), 100) == (2, 2)
+
+
+def test_presets():
+    spatial, most = (MultiParticleOptions(preset=name).chosen() for name in (SPATIAL, MOST))
+    assert (spatial.iterations, spatial.defocus, spatial.volume_warp) == (4, False, "")
+    assert (most.iterations, most.defocus, most.weights) == (3, True, TILT_WEIGHTS)
+    own = MultiParticleOptions(preset=OWN, iterations=2)
+    assert own.chosen() is own
