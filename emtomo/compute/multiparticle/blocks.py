@@ -3,16 +3,9 @@
 import numpy as np
 
 from emtomo.compute.multiparticle.least_squares import SeriesImages
+from emtomo.compute.multiparticle.optics_parameters import Magnifications, OpticsOfTilts
 from emtomo.compute.multiparticle.options import MultiParticleOptions, parse_grid
-from emtomo.compute.multiparticle.parameters import (
-    Block,
-    ImageShifts,
-    ImageWarps,
-    Magnifications,
-    OpticsOfTilts,
-    StageAngles,
-    VolumeWarps,
-)
+from emtomo.compute.multiparticle.parameters import Block, ImageShifts, ImageWarps, StageAngles, VolumeWarps
 from emtomo.compute.multiparticle.state import SeriesState
 
 PARTICLES_PER_NODE = 10

@@ -17,7 +17,8 @@ import numpy as np
 from scipy.linalg import block_diag, cho_factor, cho_solve
 
 from emtomo.compute.multiparticle.images import SpeciesImages
-from emtomo.compute.multiparticle.parameters import Block, PoseParameters, Slopes
+from emtomo.compute.multiparticle.parameters import Block, Slopes
+from emtomo.compute.multiparticle.pose_parameters import PoseParameters
 from emtomo.compute.multiparticle.state import SeriesState
 from emtomo.compute.multiparticle.sweep import Model, Statistics, sweep
 

@@ -16,8 +16,10 @@ from emtomo.compute.multiparticle.calibration import (
 from emtomo.compute.multiparticle.defocus_search import search_defocus
 from emtomo.compute.multiparticle.images import SpeciesImages
 from emtomo.compute.multiparticle.least_squares import Fit, Problem, SeriesImages, fit
+from emtomo.compute.multiparticle.optics_parameters import OpticsOfTilts
 from emtomo.compute.multiparticle.options import NO_WEIGHTS, TILT_WEIGHTS, MultiParticleOptions
-from emtomo.compute.multiparticle.parameters import Block, OpticsOfTilts, PoseParameters
+from emtomo.compute.multiparticle.parameters import Block
+from emtomo.compute.multiparticle.pose_parameters import PoseParameters
 from emtomo.compute.multiparticle.state import SeriesState
 from emtomo.compute.multiparticle.sweep import Model, correlate
 

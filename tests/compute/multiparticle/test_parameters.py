@@ -8,16 +8,9 @@ from numpy.testing import assert_allclose
 from scipy.spatial.transform import Rotation
 
 from emtomo.compute.multiparticle.least_squares import Problem, SeriesImages, fit, normal_equations
-from emtomo.compute.multiparticle.parameters import (
-    ImageShifts,
-    ImageWarps,
-    Magnifications,
-    OpticsOfTilts,
-    PoseParameters,
-    StageAngles,
-    VolumeWarps,
-    add_astigmatism,
-)
+from emtomo.compute.multiparticle.optics_parameters import Magnifications, OpticsOfTilts, add_astigmatism
+from emtomo.compute.multiparticle.parameters import ImageShifts, ImageWarps, StageAngles, VolumeWarps
+from emtomo.compute.multiparticle.pose_parameters import PoseParameters
 from emtomo.compute.multiparticle.state import SeriesState
 from tests.compute.multiparticle.data import IMAGE, VOLUME, simulate, tilt_geometry, true_state
 from tests.compute.multiparticle.test_sweep import weighted

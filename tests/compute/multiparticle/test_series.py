@@ -7,11 +7,13 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.spatial.transform import Rotation
 
+from emtomo.compute.multiparticle import series
 from emtomo.compute.multiparticle.blocks import cap_grid, choose_blocks
 from emtomo.compute.multiparticle.calibration import calibrate, fit_series_weights, fit_tilt_weights
 from emtomo.compute.multiparticle.least_squares import SeriesImages
+from emtomo.compute.multiparticle.optics_parameters import OpticsOfTilts
 from emtomo.compute.multiparticle.options import MOST, OWN, SPATIAL, TILT_WEIGHTS, MultiParticleOptions, parse_grid
-from emtomo.compute.multiparticle.parameters import ImageWarps, OpticsOfTilts, StageAngles
+from emtomo.compute.multiparticle.parameters import ImageWarps, StageAngles
 from emtomo.compute.multiparticle.series import SeriesRefinement, hold_out
 from emtomo.compute.multiparticle.state import SeriesState
 from emtomo.compute.multiparticle.sweep import correlate
@@ -62,11 +64,13 @@ def noise_only(simulation, seed=0):
     return replace(simulation.images, data=(noise[0] + 1j * noise[1]).astype(np.complex64))
 
 
-@pytest.mark.parametrize("what", ["noise", "another species"])
+@pytest.mark.parametrize("what", ["noise", "noise that nobody noticed", "another species"])
 @pytest.mark.parametrize("seed", [1, 2])
-def test_nothing_is_accepted_where_there_is_nothing(what, seed):
+def test_nothing_is_accepted_where_there_is_nothing(what, seed, monkeypatch):
     simulation, start = wrong_series(seed)
-    if what == "noise":
+    if what == "noise that nobody noticed":  # held-out particles alone must do
+        monkeypatch.setattr(series, "LEAST_AGREEMENT", 0.0)
+    if what.startswith("noise"):
         images = noise_only(simulation, seed)
     else:
         reference = molecule(32, seed=99)

@@ -1,0 +1,62 @@
+"""Poses of the particles, which may move over the dose."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from emtomo.compute.multiparticle.parameters import Slopes
+from emtomo.compute.multiparticle.state import SeriesState
+from emtomo.compute.multiparticle.sweep import ROTATION
+
+
+@dataclass(frozen=True)
+class PoseParameters:
+    """Rotations (about the reference's axes, radians) and positions (Å) of particles at every knot; their priors.
+
+    Attributes
+    ----------
+    rotation, position : float
+        Standard deviations from where they were.
+    motion : float
+        Å: standard deviation of a particle's position at a knot from that at the knot before.
+    """
+
+    rotation: float
+    position: float
+    motion: float = 2.0
+
+    def slopes(self, at: Slopes, rotations: np.ndarray, knots: np.ndarray) -> np.ndarray:
+        """Return (p, q, 6 k) derivatives of the images' parameters; of each knot its rotation, then its position.
+
+        Parameters
+        ----------
+        at : Slopes
+        rotations : (p, 3, 3) array
+            From the reference to the image.
+        knots : (k,) array
+            How much each counts.
+        """
+        one = at.empty(6)
+        at.move(one[:, :, 3:], at.projection.point[0])
+        one[:, ROTATION, :3] = rotations
+        return (one[:, :, None, :] * knots[:, None]).reshape(len(at), at.parameters, -1)
+
+    def precision(self, knots: int) -> np.ndarray:
+        """Return the prior's (6 k, 6 k) inverse covariance."""
+        widths = np.r_[np.full(3, self.rotation), np.full(3, self.position)]
+        out = np.kron(np.eye(knots), np.diag(1 / widths**2)) / knots
+        motion = np.diag(
+            1 / np.r_[np.full(3, self.rotation * self.motion / self.position), np.full(3, self.motion)] ** 2
+        )
+        for k in range(knots - 1):
+            difference = np.zeros((1, knots))
+            difference[0, k : k + 2] = -1, 1
+            out += np.kron(difference.T @ difference, motion)
+        return out
+
+    def apply(self, state: SeriesState, values: np.ndarray) -> SeriesState:
+        """Return a state whose poses are changed by (p, 6 k) values."""
+        change = values.reshape(len(state), state.knots, 6)
+        turns = Rotation.from_rotvec(change[..., :3].reshape(-1, 3)).as_matrix().reshape(state.rotations.shape)
+        return replace(state, rotations=state.rotations @ turns, positions=state.positions + change[..., 3:])
