@@ -178,7 +178,7 @@ class MultiParticleOptions:
     ] = 6  # fmt: skip
     seed: Annotated[int, Param("Random seed", "Which particles are held out.", ge=0, expert=True)] = 1
 
-    def chosen(self) -> "MultiParticleOptions":
+    def resolve_preset(self) -> "MultiParticleOptions":
         """Return these options with what the preset says."""
         if self.preset == OWN:
             return self

@@ -90,7 +90,7 @@ class SeriesRefinement:
     start : SeriesState
         Of all species' particles, one after the other.
     options : MultiParticleOptions
-        As :meth:`.MultiParticleOptions.chosen` gives them.
+        As :meth:`.MultiParticleOptions.resolve_preset` gives them.
     seed : int
         Of what is held out.
     first : bool

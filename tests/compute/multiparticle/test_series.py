@@ -186,8 +186,8 @@ def test_grids():
 
 
 def test_presets():
-    spatial, most = (MultiParticleOptions(preset=name).chosen() for name in (SPATIAL, MOST))
+    spatial, most = (MultiParticleOptions(preset=name).resolve_preset() for name in (SPATIAL, MOST))
     assert (spatial.iterations, spatial.defocus, spatial.volume_warp) == (4, False, "")
     assert (most.iterations, most.defocus, most.weights) == (3, True, TILT_WEIGHTS)
     own = MultiParticleOptions(preset=OWN, iterations=2)
-    assert own.chosen() is own
+    assert own.resolve_preset() is own
