@@ -251,7 +251,9 @@ def normalise_images(images: np.ndarray, background: np.ndarray) -> np.ndarray:
     solve = np.zeros((m * m, 3))
     solve[outside] = np.linalg.pinv(plane[outside]).T
     flat = images.reshape(len(images), m * m)
-    first = flat[:, outside].mean(axis=1, keepdims=True)  # so that large grey values lose no digits
+    first = (
+        flat[:, outside].mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
+    )  # so that large grey values lose no digits
     flat -= first
     flat -= ((flat @ solve) @ plane.T).astype(np.float32)
     values = flat[:, outside].astype(np.float64)
@@ -304,3 +306,28 @@ def extract_particles(
     if not options.normalize:
         return images, np.zeros(len(images), bool)
     return images, normalise_images(images, background)
+
+
+def project_point(point: np.ndarray, rotations: np.ndarray, psi: np.ndarray) -> np.ndarray:
+    """Return where a point of the reference lies in each image, from the particle's centre.
+
+    Parameters
+    ----------
+    point : (3,) array
+        x, y, z from the reference's centre.
+    rotations : (n, 3, 3) array
+        image = R @ reference; NaN where a particle has none: it stands in its class average, turned by `psi`.
+    psi : (n,) array
+        Degrees from x towards y.
+
+    Returns
+    -------
+    (n, 2) array
+        x, y in the unit of `point`.
+    """
+    angle = np.deg2rad(np.asarray(psi, float))
+    c, s = np.cos(angle), np.sin(angle)
+    x, y, _ = np.asarray(point, float)
+    flat = np.stack([c * x - s * y, s * x + c * y], axis=1)
+    solid = np.asarray(rotations, float)[:, :2] @ np.asarray(point, float)
+    return np.where(np.isfinite(solid), solid, flat)

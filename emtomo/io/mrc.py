@@ -170,7 +170,7 @@ def write_volume(
 
 
 class StackWriter:
-    """An MRC stack of volumes, written batch by batch and renamed when whole.
+    """An MRC stack of volumes or images, written batch by batch and renamed when whole.
 
     Use as a context manager. :meth:`batch` gives an array to fill; it is written when the
     next one is asked for. If the block fails, nothing is left. (A thread that writes
@@ -180,7 +180,7 @@ class StackWriter:
     Parameters
     ----------
     path : str or Path
-    shape : (n, z, y, x) tuple
+    shape : (n, z, y, x) or (n, y, x) tuple
     pixel_size : float
         Å per voxel.
     batch_size : int
@@ -192,7 +192,7 @@ class StackWriter:
         self.part = self.path.with_name(self.path.name + ".part")
         self.shape = shape
         with mrcfile.new_mmap(self.part, shape=shape, mrc_mode=2, overwrite=True) as file:
-            _describe(file, len(shape), pixel_size, False, (0.0, 0.0, 0.0), statistics=False)
+            _describe(file, len(shape), pixel_size, len(shape) == 3, (0.0, 0.0, 0.0), statistics=False)
             file.header.rms = -1  # "not computed", as the standard has it
         self._buffer = np.empty((min(batch_size, shape[0]), *shape[1:]), np.float32)
         self._filled = self._buffer[:0]

@@ -13,6 +13,7 @@ from emtomo.protocols.estimate_ctf import EstimateCtf
 from emtomo.protocols.export_coordinates import ExportCoordinates
 from emtomo.protocols.export_particles import ExportParticles
 from emtomo.protocols.export_particles_star import ExportParticlesStar
+from emtomo.protocols.extract_particles import ExtractParticles
 from emtomo.protocols.extract_subtomograms import ExtractSubtomograms
 from emtomo.protocols.import_coordinates import ImportCoordinates
 from emtomo.protocols.import_subtomograms import ImportSubtomograms
@@ -52,6 +53,7 @@ __all__ = [
     "ExportCoordinates",
     "ExportParticles",
     "ExportParticlesStar",
+    "ExtractParticles",
     "ExtractSubtomograms",
     "ImportCoordinates",
     "ImportSubtomograms",

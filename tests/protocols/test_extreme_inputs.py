@@ -23,8 +23,12 @@ from emtomo.io import mrc
 from emtomo.objects import (
     Average,
     Mask,
+    SetOfClasses2D,
+    SetOfCoordinates2D,
     SetOfCoordinates3D,
     SetOfMeshes,
+    SetOfMicrographs,
+    SetOfParticles,
     SetOfSubtomograms,
     SetOfTomograms,
     Volume,
@@ -97,6 +101,7 @@ def bench(tmp_path_factory):
             outputs[f"subtomograms_{n}_{kind}"] = saved(
                 SetOfSubtomograms, folder, f"s{n}{kind}", frame, box_size=shape[-1]
             )
+    outputs |= single_particle_outputs(folder)
     source._defineOutputs(**outputs)
     source.setStatus("finished")
     project._storeProtocol(source)
@@ -104,6 +109,39 @@ def bench(tmp_path_factory):
     np.savetxt(folder / "none.csv", np.zeros((0, 3)), delimiter=",", header="x,y,z", comments="")
     np.savetxt(folder / "one.csv", np.zeros((1, 3)), delimiter=",", header="x,y,z", comments="")
     return made
+
+
+def single_particle_outputs(folder):
+    """Return micrographs, picks, particles and classes of every kind and number."""
+    outputs = {}
+    optics = {"defocus_u": 15000.0, "defocus_v": 15000.0}
+    for kind, shape in {"usual": (EDGE, EDGE), **{k: s[1:] for k, s in SHAPES.items()}}.items():
+        if kind not in ("tiny", "slice"):
+            shape = EDGE, EDGE
+        file = folder / "extra" / f"micrograph_{kind}.mrc"
+        mrc.write_volume(file, values(kind, (1, *shape)), PIXEL)
+        frame = pd.DataFrame({"micrograph_id": ["M"], "file": [str(file)], "size_x": [shape[1]], "size_y": [shape[0]],
+                              **optics})  # fmt: skip
+        outputs[f"micrographs_{kind}"] = saved(SetOfMicrographs, folder, f"mic{kind}", frame)
+    for n in COUNTS:
+        at = {"micrograph_id": ["M"] * n, "x": np.linspace(80, 120, n), "y": np.linspace(80, 120, n)}
+        outputs[f"picks_{n}"] = saved(SetOfCoordinates2D, folder, f"k{n}", pd.DataFrame(at), box_size=BOX)
+        for kind in ("usual", *SHAPES):
+            if kind == "slice" or (n != 2 and kind != "usual"):
+                continue
+            box = 2 if kind == "tiny" else BOX
+            file = folder / "extra" / f"images_{kind}_{n}.mrcs"
+            if n:
+                mrc.write_volume(file, values(kind, (n, box, box)), PIXEL, stack=True)
+            rows = pd.DataFrame({**at, **optics, "file": [str(file)] * n, "index": list(range(n)), "half": [1, 2][:n],
+                                 "class_number": [1, 2][:n], "particle_id": list(range(1, n + 1))})  # fmt: skip
+            outputs[f"particles_{n}_{kind}"] = saved(
+                SetOfParticles, folder, f"i{n}{kind}", poses(rows), box_size=box, white=True
+            )
+            rows = pd.DataFrame({"class_number": [1, 2][:n], "file": [str(file)] * n, "index": list(range(n)),
+                                 "members": [1] * n, "share": [1 / max(n, 1)] * n})  # fmt: skip
+            outputs[f"classes_{n}_{kind}"] = saved(SetOfClasses2D, folder, f"y{n}{kind}", rows, box_size=box)
+    return outputs
 
 
 def saved(cls, folder, name, frame, **more):
@@ -155,6 +193,7 @@ def cases():
     quick = {"denoise-tomograms": {"iterations": 2}, "refine-poses": {"max_iterations": 2},
              "initial-model": {"iterations": 3},
              "extract-subtomograms": {"box_size": BOX, "border": "pad"}, "match-template": {"angular_step": 90},
+             "extract-particles": {"box_size": BOX, "border": "pad"},
              "bin-tomograms": {"factor": 2}, "pick-log": {"min_diameter": 30, "max_diameter": 60},
              "create-mask": {"shape": "sphere"},
              "symmetrize": {"symmetry": "C2"}, "align-symmetry": {"symmetry": "C2"},
@@ -169,9 +208,11 @@ def cases():
         if not inputs or cls.INTERACTIVE or name == "pick-again":
             continue
         usual = {key: choices(kinds)["usual"] for key, kinds in inputs.items()}
-        if name in ("extract-subtomograms",):
-            usual["tomograms"] = "tomograms_usual"
-            inputs["tomograms"] = "SetOfTomograms"
+        for key, kind in {"extract-subtomograms": ("tomograms", "SetOfTomograms"),
+                          "extract-particles": ("micrographs", "SetOfMicrographs")}.items():  # fmt: skip
+            if name == key:
+                usual[kind[0]] = f"{kind[0]}_usual"
+                inputs[kind[0]] = kind[1]
         for key, kinds in inputs.items():
             for what, output in choices(kinds).items():
                 chosen = {k: f"source.{v}" for k, v in {**usual, key: output}.items()}
@@ -185,6 +226,15 @@ def choices(kinds):
                 **{kind: f"subtomograms_2_{kind}" for kind in SHAPES if kind != "slice"}}  # fmt: skip
     if "SetOfTomograms" in kinds:
         return {kind: f"tomograms_{kind}" for kind in ("usual", *SHAPES)}
+    if "SetOfMicrographs" in kinds:
+        return {kind: f"micrographs_{kind}" for kind in ("usual", *SHAPES)}
+    if "SetOfCoordinates2D" in kinds:
+        return {"usual": "picks_2", "none": "picks_0", "one": "picks_1"}
+    for noun in ("Particles", "Classes2D"):
+        if f"SetOf{noun}" in kinds.split(",")[0]:
+            stem = noun.removesuffix("2D").lower()
+            return {"usual": f"{stem}_2_usual", "none": f"{stem}_0_usual", "one": f"{stem}_1_usual",
+                    **{kind: f"{stem}_2_{kind}" for kind in SHAPES if kind != "slice"}}  # fmt: skip
     if "SetOfMeshes" in kinds and "SetOfCoordinates3D" not in kinds:
         return {"usual": "meshes_2", "none": "meshes_0", "one": "meshes_1"}
     if "SetOf" in kinds or "TableSet" in kinds:
