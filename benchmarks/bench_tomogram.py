@@ -20,7 +20,8 @@ from numba import njit, prange
 from timing import machine, row
 
 from emtomo.compute.tilt.geometry import tilt_geometry
-from emtomo.compute.tilt.reconstruction import ReconstructTomogramOptions, reconstruct_tomogram
+from emtomo.compute.tilt.reconstruction import reconstruct_tomogram
+from emtomo.compute.tilt.reconstruction_options import ReconstructTomogramOptions
 
 PIXEL = 5.0
 ASTRA = """

@@ -9,7 +9,8 @@ import pandas as pd
 from pyworkflow.protocol.params import Form, StringParam
 
 from emtomo.compute.device import check_device
-from emtomo.compute.tilt.reconstruction import NO_CTF, ReconstructTomogramOptions, reconstruct_tomogram
+from emtomo.compute.tilt.reconstruction import reconstruct_tomogram
+from emtomo.compute.tilt.reconstruction_options import NO_CTF, ReconstructTomogramOptions
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc

@@ -6,7 +6,8 @@ import pytest
 from emtomo.compute.fourier.shell_correlation import fourier_shell_correlation
 from emtomo.compute.tilt.geometry import tilt_geometry
 from emtomo.compute.tilt.operators import AlignedOperator, GeneralOperator, Grid, Heights, is_aligned
-from emtomo.compute.tilt.reconstruction import ReconstructTomogramOptions, reconstruct_tomogram
+from emtomo.compute.tilt.reconstruction import reconstruct_tomogram
+from emtomo.compute.tilt.reconstruction_options import ReconstructTomogramOptions
 from emtomo.compute.tilt.warps import ImageWarp
 from emtomo.errors import EmtomoError
 

@@ -98,6 +98,13 @@ def irfft(x: np.ndarray, n: int, axis: int = -1, overwrite_x: bool = False, work
     return irfftn(x, (n,), (axis,), overwrite_x, workers)
 
 
+def fft(x: np.ndarray, n: int | None = None, axis: int = -1, workers: int = 1) -> np.ndarray:
+    """Return the transform of complex values along one axis, padded or cut to `n`."""
+    from scipy import fft as library
+
+    return library.fft(x, n, axis, workers=workers)
+
+
 def ifft(
     x: np.ndarray, n: int | None = None, axis: int = -1, overwrite_x: bool = False, workers: int = 1
 ) -> np.ndarray:

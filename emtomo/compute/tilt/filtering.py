@@ -5,16 +5,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from emtomo.compute.device import threads
-from emtomo.compute.fourier.transforms import irfft2, next_fast_len, rfft2
-from emtomo.compute.optics.ctf import wavelength
+from emtomo.compute.fourier.transforms import fft, irfft2, next_fast_len, rfft
+from emtomo.compute.optics.ctf import Ctf, wavelength
 from emtomo.compute.tilt.geometry import TiltGeometry
 from emtomo.errors import EmtomoError
 
 MARGIN = 1.15  # of the images' size, so that filters do not wrap around
 TAPER = 0.04  # of the images' size, over which borders fade to zero
-OVERSAMPLING = 2  # samples of a filtered image for every pixel of the tomogram
+OVERSAMPLING = 2  # samples of a filtered image for every voxel of the tomogram, where it is interpolated linearly
+SPLINE_OVERSAMPLING = 1.5  # where it is interpolated by cubic splines
 EDGE = 0.04  # of the Nyquist frequency, the width of the low-pass filter's edge
 SNR_FLOOR = 0.1  # of the mean squared CTF over tilts: what less than this measured is not amplified
+NONE, MULTIPLY, FLIP, WIENER = range(4)  # what the CTF is corrected by
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,9 @@ class Spectrum:
 
     Attributes
     ----------
-    values : (rows, columns // 2 + 1) complex64 array
-        In the order of ``rfft2``; the image's centre ``n // 2`` is at `centre` of the padded image.
+    values : (rows, columns) complex64 array
+        In the order of ``rfft2``, with the first of its columns; the image's centre ``n // 2`` is at `centre` of the
+        padded image.
     shape : (2,) tuple
         Rows and columns of the padded image.
     centre : (2,) tuple
@@ -40,16 +43,46 @@ class Spectrum:
 
     @property
     def kx(self) -> np.ndarray:
-        """(1, columns // 2 + 1) frequencies in 1/Å."""
-        return np.fft.rfftfreq(self.shape[1], self.pixel_size)[None, :]
+        """(columns,) frequencies in 1/Å."""
+        return np.fft.rfftfreq(self.shape[1], self.pixel_size)[: self.values.shape[1]]
 
     @property
     def ky(self) -> np.ndarray:
-        """(rows, 1) frequencies in 1/Å."""
-        return np.fft.fftfreq(self.shape[0], self.pixel_size)[:, None]
+        """(rows,) frequencies in 1/Å."""
+        return np.fft.fftfreq(self.shape[0], self.pixel_size)
 
 
-def transform_image(image: np.ndarray, pixel_size: float, tilt: int, *, normalise: bool = True) -> Spectrum:
+@dataclass(frozen=True)
+class SlabCorrection:
+    """How the CTF is corrected in slabs of equal defocus.
+
+    Attributes
+    ----------
+    kind : int
+        NONE, MULTIPLY, FLIP or WIENER.
+    ctf : Ctf
+        Of the first slab.
+    step : float
+        Å of defocus from one slab to the next.
+    noise : (k,) array
+        One over the signal-to-noise ratio of power, for WIENER.
+    spacing : float
+        1/Å between the entries of `noise`, the first of which is at 0.
+    """
+
+    kind: int
+    ctf: Ctf
+    step: float
+    noise: np.ndarray
+    spacing: float
+
+
+NO_CORRECTION = SlabCorrection(NONE, Ctf.of_defocus(0.0), 0.0, np.zeros(1), 1.0)
+
+
+def transform_image(
+    image: np.ndarray, pixel_size: float, tilt: int, *, normalise: bool = True, finest: float = np.inf
+) -> Spectrum:
     """Return the spectrum of an image whose mean was taken off and whose borders fade to zero.
 
     Parameters
@@ -61,26 +94,44 @@ def transform_image(image: np.ndarray, pixel_size: float, tilt: int, *, normalis
         Its number from 0, for messages.
     normalise : bool
         Divide by the standard deviation.
+    finest : float
+        1/Å; columns of higher frequencies are left out.
 
     Raises
     ------
     EmtomoError
         If a pixel is no finite number, or all are equal where they are to be normalised.
     """
-    image = np.asarray(image, np.float32)
-    mean, deviation = float(image.mean(dtype=float)), float(image.std(dtype=float))
+    from emtomo.compute.kernels.tilt_filter_cpu import fade_borders
+
+    image = np.ascontiguousarray(image, None if image.dtype.kind in "iu" else np.float32)
+    mean, deviation = measure_image(image)
     if not np.isfinite(mean + deviation):
         raise EmtomoError(f"tilt {tilt + 1}: the image has pixels that are no finite numbers.")
     if normalise and deviation == 0:
         raise EmtomoError(f"tilt {tilt + 1}: all pixels of the image are equal; exclude this tilt.")
     rows, columns = image.shape
     shape = (next_fast_len(int(rows * MARGIN), real=True), next_fast_len(int(columns * MARGIN), real=True))
-    padded = np.zeros(shape, np.float32)
-    fade = _taper(rows)[:, None] * _taper(columns)[None, :]
-    padded[:rows, :columns] = (image - np.float32(mean)) * fade
-    if normalise:
-        padded /= np.float32(deviation)
-    return Spectrum(rfft2(padded, workers=threads()), shape, (columns // 2, rows // 2), pixel_size)
+    faded = np.empty(image.shape, np.float32)
+    factor = np.float32(1 / deviation if normalise else 1)
+    fade_borders(image, np.float32(mean), factor, _taper(rows), _taper(columns), faded)
+    most = shape[1] // 2 + 1
+    if np.isfinite(finest):
+        most = min(most, int(np.ceil(finest * shape[1] * pixel_size)) + 1)
+    values = np.ascontiguousarray(rfft(faded, shape[1], axis=1, workers=threads())[:, :most])
+    values = fft(values, shape[0], axis=0, workers=threads())
+    return Spectrum(values, shape, (columns // 2, rows // 2), pixel_size)
+
+
+def measure_image(image: np.ndarray) -> tuple[float, float]:
+    """Return mean and standard deviation of an image; not finite where a pixel is not."""
+    from emtomo.compute.kernels.tilt_filter_cpu import sum_rows
+
+    around = np.float32(image[image.shape[0] // 2].mean(dtype=float))
+    sums = np.empty((len(image), 2))
+    sum_rows(image, around, sums)
+    first, second = sums.sum(axis=0) / image.size
+    return float(around + first), float(np.sqrt(max(second - first * first, 0.0)) if second == second else np.nan)
 
 
 def _taper(n: int) -> np.ndarray:
@@ -194,26 +245,51 @@ def ctf_power(geometry: TiltGeometry, frequency: np.ndarray, dose: bool) -> np.n
     return squares.mean(axis=0)
 
 
+def deconvolution_noise(frequency: np.ndarray, strength: float, falloff: float, highpass: float) -> np.ndarray:
+    """Return one over the signal-to-noise ratio that Warp's deconvolution takes at frequencies in 1/Å.
+
+    SNR(k) = 1000^strength exp(-200 falloff k) (1 - cos(π min(1, k highpass))), k in 1/Å; the CTF is then corrected with
+    CTF / (CTF² + 1 / SNR).
+
+    Parameters
+    ----------
+    frequency : array
+        1/Å, not negative.
+    strength, falloff : float
+        Warp's deconvolution strength and fall-off of the signal-to-noise ratio.
+    highpass : float
+        Å; spacings larger than this are damped.
+
+    References
+    ----------
+    Tegunov & Cramer, Nat. Methods 16 (2019), and D. Tegunov's tom_deconv_tomo, where the exponent is 100 falloff
+    k / k_Nyquist over the pixel size in Å.
+    """
+    rise = 1 - np.cos(np.pi * np.minimum(1.0, frequency * highpass))
+    snr = 1000.0**strength * np.exp(-200.0 * falloff * frequency) * rise
+    return np.asarray(1 / np.maximum(snr, 1e-12))
+
+
 def sample_grid(spectrum: Spectrum, pixel_size: float) -> tuple[tuple[int, int], np.ndarray]:
-    """Return rows and columns of a spline with about `pixel_size` Å a sample, and its exact Å per sample along x, y."""
+    """Return rows and columns of an image with about `pixel_size` Å a sample, and its exact Å per sample along x, y."""
     wide = [n * spectrum.pixel_size / pixel_size for n in spectrum.shape]
-    rows, columns = (next_fast_len(int(np.ceil(n)), real=True) for n in wide)
-    columns += columns % 2
-    rows += rows % 2
+    rows, columns = (2 * next_fast_len(int(np.ceil(n / 2)), real=True) for n in wide)
     sizes = np.array([spectrum.shape[1] / columns, spectrum.shape[0] / rows]) * spectrum.pixel_size
     return (rows, columns), sizes
 
 
 def filter_image(
-    spectrum: Spectrum, weights: np.ndarray | float, shape: tuple[int, int], *, spline: bool = False
+    spectrum: Spectrum, correction: SlabCorrection, slabs: int, shape: tuple[int, int], *, spline: bool = False
 ) -> np.ndarray:
-    """Return a filtered image at another sampling, or the coefficients of the cubic B-spline through it.
+    """Return an image at another sampling, corrected for the CTF of each slab, or coefficients of cubic B-splines.
+
+    The spline of the coefficients has the image's amplitudes at all its frequencies.
 
     Parameters
     ----------
     spectrum : Spectrum
-    weights : array or float
-        Broadcast against the spectrum's values.
+    correction : SlabCorrection
+    slabs : int
     shape : (2,) tuple
         Rows and columns, both even, of :func:`sample_grid`.
     spline : bool
@@ -221,22 +297,37 @@ def filter_image(
 
     Returns
     -------
-    shape float32 array
+    (slabs, \\*shape) float32 array
 
     References
     ----------
-    Unser, Splines: a perfect fit for signal and image processing, IEEE Signal Process. Mag. 16 (1999), Box 1.
+    Unser, Splines: a perfect fit for signal and image processing, IEEE Signal Process. Mag. 16 (1999): the transform
+    of the cubic B-spline is sinc⁴.
     """
+    from emtomo.compute.kernels.tilt_filter_cpu import resample_spectrum
+
     rows, columns = shape
-    out = np.zeros((rows, columns // 2 + 1), np.complex64)
-    have_rows, have_columns = spectrum.values.shape
-    half, most = min(rows, have_rows) // 2, min(columns // 2, have_columns - 1)
-    weights = np.broadcast_to(weights, spectrum.values.shape)
-    for to, here in ((slice(half), slice(half)), (slice(rows - half + 1, None), slice(have_rows - half + 1, None))):
-        np.multiply(spectrum.values[here, :most], weights[here, :most], out=out[to, :most], casting="same_kind")
-    factor = rows * columns / (spectrum.shape[0] * spectrum.shape[1])
-    out *= np.float32(factor)
-    if spline:
-        along = [(2 + np.cos(2 * np.pi * f)) / 3 for f in (np.fft.fftfreq(rows), np.fft.rfftfreq(columns))]
-        out /= (along[0][:, None] * along[1][None, :]).astype(np.float32)
+    power = -4 if spline else 0
+    down = np.sinc(np.fft.fftfreq(rows)) ** power * (rows * columns / (spectrum.shape[0] * spectrum.shape[1]))
+    across = np.sinc(np.fft.rfftfreq(columns)) ** power
+    phase, step = phase_terms(correction)
+    out = np.empty((slabs, rows, columns // 2 + 1), np.complex64)
+    have, half = spectrum.shape[0], min(rows, spectrum.shape[0]) // 2
+    places = np.full(rows, -1)
+    places[:half], places[rows - half + 1 :] = np.arange(half), np.arange(have - half + 1, have)
+    resample_spectrum(
+        spectrum.values, places, spectrum.kx, spectrum.ky, down.astype(np.float32), across.astype(np.float32), phase, step,
+        correction.kind, correction.noise.astype(np.float32), np.float32(correction.spacing), out,
+    )  # fmt: skip
     return irfft2(out, shape, workers=threads(), overwrite_x=True)
+
+
+def phase_terms(correction: SlabCorrection) -> tuple[np.ndarray, float]:
+    """Return factors of x² + y², x² - y², x y, (x² + y²)² and 1 in the CTF's phase, and that of x² + y² in a step."""
+    ctf = correction.ctf
+    half = np.pi * float(wavelength(ctf.voltage))
+    turn, difference = 2 * np.deg2rad(float(ctf.angle)), (float(ctf.defocus_u) - float(ctf.defocus_v)) / 2
+    fourth = 0.5e7 * np.pi * float(ctf.cs) * float(wavelength(ctf.voltage)) ** 3
+    constant = np.arcsin(float(ctf.amplitude_contrast)) + np.deg2rad(float(ctf.phase_shift))
+    terms = [half * float(ctf.defocus), half * difference * np.cos(turn), 2 * half * difference * np.sin(turn)]
+    return np.array([*terms, fourth, constant]), half * correction.step

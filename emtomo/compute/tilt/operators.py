@@ -10,6 +10,7 @@ from emtomo.compute.tilt.geometry import TiltGeometry
 
 STEP = 8  # voxels between the nodes at which a general geometry is worked out
 BLOCK = 256  # voxels along y that are back-projected together
+FORWARD_BLOCK = 64  # and projected: few enough that every thread has its own
 STRAIGHT = 0.02  # voxels by which the axis may leave the tilt axis' plane before the general geometry is taken
 
 Axis = tuple[np.ndarray, np.ndarray]
@@ -117,10 +118,38 @@ class AlignedOperator:
         level = [heights.index(up[t, [0]] * x0 + up[t, [2]] * z0, t)[0] for t in range(len(up))]
         rise = up[:, [0, 2]] * grid.pixel_size / (heights.step or np.inf)
         self.heights = np.ascontiguousarray(np.column_stack([level, rise]), np.float32)
-        self.shape = (grid.shape[0], grid.shape[2], grid.shape[1])
+        self.shape = grid.shape
+
+    def find_columns(self, t: int, slab: int, slabs: int, columns: int) -> tuple[int, int]:
+        """Return first and last (excluded) column that voxels in a slab of tilt t look up, of `columns`.
+
+        The corners of the tomogram's cross-section, cut by the two heights between which the slab lies.
+        """
+        start, along_x, along_z = self.lines[t].astype(float)
+        level, rise_x, rise_z = self.heights[t].astype(float)
+        x1, z1 = self.shape[2] - 1, self.shape[0] - 1
+        low = -np.inf if slab == 0 else slab - level
+        high = np.inf if slab == slabs - 1 else slab + 1 - level
+        ends = [e for e in (low, high) if np.isfinite(e)]
+        corners = [(x, z) for x in (0, x1) for z in (0, z1)]
+        if rise_x:
+            corners += [((e - rise_z * z) / rise_x, z) for e in ends for z in (0, z1)]
+        if rise_z:
+            corners += [(x, (e - rise_x * x) / rise_z) for e in ends for x in (0, x1)]
+        slack = 1e-3 * (1 + abs(level))
+        inside = [
+            start + along_x * x + along_z * z
+            for x, z in corners
+            if -slack <= x <= x1 + slack
+            and -slack <= z <= z1 + slack
+            and low - slack <= rise_x * x + rise_z * z <= high + slack
+        ]
+        if not inside:
+            return 0, 0
+        return max(0, int(np.floor(min(inside))) - 1), min(columns, int(np.ceil(max(inside))) + 3)
 
     def back(self, images: np.ndarray, out: np.ndarray, tilts: np.ndarray, device: str = "cpu") -> None:
-        """Add to `out` (z, x, y) the images of some tilts."""
+        """Add to `out` (z, y, x) the images of some tilts."""
         lines, heights = self.lines[tilts], self.heights[tilts]
         if check_device(device) == "cpu":
             from emtomo.compute.kernels.backprojection_cpu import backproject_columns
@@ -129,13 +158,14 @@ class AlignedOperator:
             return
         from emtomo.compute.kernels.backprojection_cuda import backproject_columns_cuda
 
-        _launch(device, backproject_columns_cuda, (images, lines, heights), out)
+        z, y, x = out.shape
+        _launch(device, backproject_columns_cuda, (y, x, z), (images, lines, heights), out)
 
     def forward(self, volume: np.ndarray, out: np.ndarray, tilts: np.ndarray) -> None:
-        """Add to `out` (t, 1, u, y) the projections of a volume (z, x, y): the adjoint of :meth:`back`."""
+        """Add to `out` (t, 1, u, y) the projections of a volume (z, y, x): the adjoint of :meth:`back`."""
         from emtomo.compute.kernels.backprojection_cpu import project_columns
 
-        _limit(lambda: project_columns(volume, self.lines[tilts], out))
+        _limit(lambda: project_columns(volume, self.lines[tilts], out, FORWARD_BLOCK))
 
 
 class GeneralOperator:
@@ -167,10 +197,10 @@ class GeneralOperator:
             nodes[t, ..., :2] = places.reshape(*mesh.shape[:3], 2)
             nodes[t, ..., 2] = heights.index(seen[t, :, 2], t).reshape(mesh.shape[:3])
         self.nodes = nodes
-        self.shape = (grid.shape[0], grid.shape[2], grid.shape[1])
+        self.shape = grid.shape
 
     def back(self, images: np.ndarray, out: np.ndarray, tilts: np.ndarray, device: str = "cpu") -> None:
-        """Add to `out` (z, x, y) the images of some tilts."""
+        """Add to `out` (z, y, x) the images of some tilts."""
         nodes = np.ascontiguousarray(self.nodes[tilts])
         if check_device(device) == "cpu":
             from emtomo.compute.kernels.backprojection_cpu import backproject_nodes
@@ -179,10 +209,11 @@ class GeneralOperator:
             return
         from emtomo.compute.kernels.backprojection_cuda import backproject_nodes_cuda
 
-        _launch(device, backproject_nodes_cuda, (images, nodes, STEP), out)
+        z, y, x = out.shape
+        _launch(device, backproject_nodes_cuda, (x, y, z), (images, nodes, STEP), out)
 
     def forward(self, volume: np.ndarray, out: np.ndarray, tilts: np.ndarray) -> None:
-        """Add to `out` (t, 1, v, u) the projections of a volume (z, x, y): the adjoint of :meth:`back`."""
+        """Add to `out` (t, 1, v, u) the projections of a volume (z, y, x): the adjoint of :meth:`back`."""
         from emtomo.compute.kernels.backprojection_cpu import project_nodes
 
         _limit(lambda: project_nodes(volume, np.ascontiguousarray(self.nodes[tilts]), STEP, out))
@@ -200,14 +231,16 @@ def _limit(work: Callable[[], None]) -> None:
         numba.set_num_threads(before)
 
 
-def _launch(device: str, kernel: object, arguments: tuple, out: np.ndarray) -> None:
-    """Run a CUDA driver with one thread for every voxel of `out` (z, x, y) and bring the result back."""
+def _launch(
+    device: str, kernel: object, threads_along: tuple[int, int, int], arguments: tuple, out: np.ndarray
+) -> None:
+    """Run a CUDA driver with one thread for every voxel of `out`, and bring the result back."""
     from emtomo.compute.kernels.backprojection_cuda import THREADS
 
     xp = device_arrays(device)
     there = xp.asarray(out)
     moved = [xp.asarray(a) if isinstance(a, np.ndarray) else a for a in arguments]
-    z, x, y = out.shape
-    kernel[(-(-y // THREADS), x, z), (THREADS, 1, 1)](*moved, there)  # type: ignore[index]
+    fast, middle, slow = threads_along
+    kernel[(-(-fast // THREADS), middle, slow), (THREADS, 1, 1)](*moved, there)  # type: ignore[index]
     if there is not out:
         out[...] = xp.asnumpy(there)

@@ -1,100 +1,16 @@
 """Tomograms from tilt series: weighted back-projection and SIRT, with dose and CTF, streamed tilt by tilt."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Annotated
+from dataclasses import dataclass
 
 import numpy as np
 
-from emtomo.compute.tilt import filtering
-from emtomo.compute.tilt.geometry import TiltGeometry, tilt_angles
-from emtomo.compute.tilt.operators import (
-    AlignedOperator,
-    GeneralOperator,
-    Grid,
-    Heights,
-    find_axes_in_images,
-    is_aligned,
-)
+from emtomo.compute.tilt.filtered_series import FilteredSeries, Images
+from emtomo.compute.tilt.geometry import TiltGeometry
+from emtomo.compute.tilt.operators import Grid
+from emtomo.compute.tilt.reconstruction_options import NO_CTF, ReconstructTomogramOptions
 from emtomo.errors import EmtomoError
-from emtomo.options import Param, check_options
-
-IMAGE_BYTES = 2**30  # of filtered images that are back-projected together
-TABLE = 1024  # entries of a table of weights
-NODES = 4  # samples between the nodes at which places in the images are worked out
-NO_CTF, PHASE_FLIP, FULL_CTF = "none", "phase_flip", "full"
-
-Images = Callable[[int], np.ndarray]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReconstructTomogramOptions:
-    """How a tomogram is made from a tilt series."""
-
-    method: Annotated[
-        str,
-        Param(
-            "Method",
-            "Weighted back-projection, or SIRT: iterations that bring the tomogram's projections closer to the images.",
-            choices={"wbp": "weighted back-projection", "sirt": "SIRT"},
-        ),
-    ] = "wbp"
-    weighting: Annotated[
-        str,
-        Param(
-            "Weighting",
-            "Ramp: |k| times the angle that each tilt stands for. Exact: one over the number of tilts that measure a "
-            "frequency, for uneven angles and thin slabs.",
-            choices={"ramp": "ramp", "exact": "exact"},
-            when=("method", "wbp"),
-        ),
-    ] = "ramp"
-    window: Annotated[
-        str,
-        Param(
-            "Window",
-            "Lets the weights fall towards the Nyquist frequency, where noise outweighs the signal.",
-            choices={"none": "none", "hann": "Hann", "hamming": "Hamming", "cosine": "cosine"},
-        ),
-    ] = "none"
-    sirt_like: Annotated[
-        int,
-        Param(
-            "SIRT-like filter",
-            "Weights as so many iterations of SIRT would leave them; smoother than the ramp. 0: off.",
-            ge=0,
-            le=1000,
-            when=("method", "wbp"),
-        ),
-    ] = 0
-    iterations: Annotated[
-        int,
-        Param("Iterations", "Of SIRT.", ge=1, le=500, when=("method", "sirt")),
-    ] = 15
-    non_negative: Annotated[
-        bool,
-        Param("Non-negative", "Set negative voxels to zero after every iteration of SIRT.", when=("method", "sirt")),
-    ] = False
-    dose_weights: Annotated[bool, Param("Dose weights", "Damp what radiation has destroyed, tilt by tilt.")] = True
-    ctf: Annotated[
-        str,
-        Param(
-            "CTF correction",
-            "None, phase flip, or full: multiplied with the CTF and divided by its mean square over the tilts. Both in "
-            "slabs of equal defocus, at the height of every voxel.",
-            choices={NO_CTF: "none", PHASE_FLIP: "phase flip", FULL_CTF: "full"},
-        ),
-    ] = NO_CTF
-    slab_thickness: Annotated[
-        float,
-        Param(
-            "Slab thickness",
-            "Of slabs of equal defocus; 0: as thick as the tomogram's Nyquist frequency allows (0.5 rad).",
-            unit="Å",
-            ge=0,
-        ),
-    ] = 0.0
-    normalise: Annotated[bool, Param("Normalise tilts", "Bring every image to standard deviation 1 first.")] = True
+from emtomo.options import check_options
 
 
 @dataclass(frozen=True)
@@ -154,16 +70,15 @@ def reconstruct_tomogram(
         total = iterate_sirt(series, np.arange(len(used)), on_progress)
         parts = [iterate_sirt(series, np.flatnonzero(parity == h)) for h in (0, 1)] if halves else []
     else:
-        sums = _back_project(series, parity, device, on_progress)
-        total, parts = (sums[0] + sums[1], [2 * sums[0], 2 * sums[1]]) if halves else (sums[0], [])
-    volumes = [np.ascontiguousarray(part.transpose(0, 2, 1)) for part in (total, *parts)]
-    return Reconstruction(volumes[0], (volumes[1], volumes[2]) if halves else None)
+        parts = _back_project(series, parity, device, on_progress)
+        total, parts = (_join(parts), parts) if halves else (parts[0], [])
+    return Reconstruction(total, (parts[0], parts[1]) if halves else None)
 
 
 def _back_project(
-    series: "FilteredSeries", parity: np.ndarray, device: str, on_progress: Callable[[int], None]
+    series: FilteredSeries, parity: np.ndarray, device: str, on_progress: Callable[[int], None]
 ) -> list[np.ndarray]:
-    """Return the sums (z, x, y) of the back-projected tilts of every parity."""
+    """Return the sums (z, y, x) of the back-projected tilts of every parity."""
     totals = [np.zeros(series.operator.shape, np.float32) for _ in range(int(parity.max()) + 1)]
     done = 0
     for tilts in series.groups(parity):
@@ -173,10 +88,21 @@ def _back_project(
     return totals
 
 
+def _join(halves: list[np.ndarray]) -> np.ndarray:
+    """Return the tomogram whose halves' sums are given, and turn the sums into tomograms of half the tilts."""
+    from emtomo.compute.kernels.backprojection_cpu import join_halves
+
+    if len(halves) == 1:  # a single tilt
+        halves.append(np.zeros_like(halves[0]))
+    total = np.empty_like(halves[0])
+    join_halves(halves[0], halves[1], total)
+    return total
+
+
 def iterate_sirt(
-    series: "FilteredSeries", tilts: np.ndarray, on_progress: Callable[[int], None] = lambda done: None
+    series: FilteredSeries, tilts: np.ndarray, on_progress: Callable[[int], None] = lambda done: None
 ) -> np.ndarray:
-    """Return the tomogram (z, x, y) after iterations of SIRT on some of the tilts.
+    """Return the tomogram (z, y, x) after iterations of SIRT on some of the tilts.
 
     Each iteration adds C Pᵀ R (b - P x): the projections' differences to the images, divided by the lengths of the
     beams in the tomogram, and back-projected, divided by how often each voxel is seen.
@@ -227,128 +153,3 @@ def _check(
         )
     if options.ctf != NO_CTF and geometry.ctf is None:
         raise EmtomoError("The tilt series has no defocus: estimate its CTF first, or choose no CTF correction.")
-
-
-class FilteredSeries:
-    """Filtered images of a tilt series, sampled as back-projection needs them.
-
-    Parameters
-    ----------
-    images : callable
-    geometry : TiltGeometry
-        None excluded.
-    grid : Grid
-    options : ReconstructTomogramOptions
-    """
-
-    def __init__(self, images: Images, geometry: TiltGeometry, grid: Grid, options: ReconstructTomogramOptions) -> None:
-        self.images, self.geometry, self.grid, self.options = images, geometry, grid, options
-        self.angles = tilt_angles(geometry.rotations)[:, 1]
-        self.across, self.along = find_axes_in_images(geometry)
-        self.ramp = options.method == "wbp"
-        voltage = 300.0 if geometry.ctf is None else float(np.mean(geometry.ctf.voltage))
-        step = 0.0
-        if options.ctf != NO_CTF:
-            step = options.slab_thickness or filtering.slab_step(grid.pixel_size, voltage)
-        self.heights = Heights.of(geometry, grid, step)
-        self.sample = grid.pixel_size / (filtering.OVERSAMPLING if self.ramp else 1)
-        self.aligned = is_aligned(geometry, grid)
-        self.operator: AlignedOperator | GeneralOperator
-        if self.aligned:
-            reach = (np.abs(np.cos(np.deg2rad(self.angles))) * grid.shape[2] / 2).max(initial=0)
-            reach += np.abs(np.sin(np.deg2rad(self.angles))).max(initial=0) * grid.shape[0] / 2
-            self.columns = 2 * int(np.ceil((reach + 2) * grid.pixel_size / self.sample))
-            self.operator = AlignedOperator(geometry, grid, self.sample, self.columns, self.heights)
-        else:
-            spectrum = self._spectrum(0)
-            self.shape, self.samples = filtering.sample_grid(spectrum, self.sample)
-            centre = np.array(spectrum.centre) * spectrum.pixel_size / self.samples
-            self.operator = GeneralOperator(geometry, grid, self.samples, centre, self.heights)
-
-    def groups(self, parity: np.ndarray) -> list[np.ndarray]:
-        """Return the tilts in groups of one parity whose filtered images fit into memory together."""
-        size = self.columns * self.grid.shape[1] if self.aligned else self.shape[0] * self.shape[1]
-        out = []
-        for half in np.unique(parity):
-            members = np.flatnonzero(parity == half)
-            most = int(self.heights.count[members].max()) * 4 * size
-            out += np.array_split(members, -(-len(members) // max(1, IMAGE_BYTES // most)))
-        return out
-
-    def stack(self, tilts: np.ndarray) -> np.ndarray:
-        """Return the images of some tilts, (t, slab, u, y) where aligned, else (t, slab, v, u); missing slabs are 0."""
-        slabs = int(self.heights.count[tilts].max())
-        size = (self.columns, self.grid.shape[1]) if self.aligned else self.shape
-        out = np.zeros((len(tilts), slabs, *size), np.float32)
-        for place, t in enumerate(tilts):
-            spectrum = self._weigh(self._spectrum(int(t)), int(t))
-            for k in range(int(self.heights.count[t])):
-                self._sample(spectrum, self._ctf(spectrum, int(t), k), int(t), out[place, k])
-        return out
-
-    def _spectrum(self, t: int) -> filtering.Spectrum:
-        return filtering.transform_image(self.images(t), self.geometry.pixel_size, t, normalise=self.options.normalise)
-
-    def _weigh(self, spectrum: filtering.Spectrum, t: int) -> filtering.Spectrum:
-        """Return a spectrum with what weighs it whatever the height: ramp, window, low-pass, dose."""
-        from emtomo.compute.kernels.backprojection_cpu import weigh_spectrum
-
-        options, nyquist = self.options, 0.5 / self.grid.pixel_size
-        frequency = np.linspace(0, nyquist * (1 + filtering.EDGE), TABLE)
-        radial = np.clip((1 - frequency / nyquist) / filtering.EDGE + 0.5, 0, 1)
-        radial *= filtering.window_weights(frequency / nyquist, options.window)
-        if options.dose_weights:
-            radial *= self.geometry.take(np.array([t])).weights(frequency)[0] / self.geometry.scale[t]
-        directional = np.ones((2, TABLE))
-        if self.ramp:
-            cycles, depth = frequency * self.grid.pixel_size, float(self.grid.depth or self.grid.shape[0])
-            directional[0] = filtering.ramp_weights(cycles, self.angles, t, depth, options.weighting)
-            if options.sirt_like:
-                directional[0] *= filtering.sirt_like_weights(cycles, options.sirt_like, depth)
-            # linear interpolation between columns (or pixels) weakens the finest
-            interpolation = np.sinc(np.minimum(frequency * self.sample, 0.5)) ** 2
-            directional[: 1 if self.aligned else 2] /= interpolation
-        step = np.full(2, frequency[1], np.float32)
-        tables = radial.astype(np.float32), directional.astype(np.float32)
-        directions = np.stack([self.across[t], self.along[t]]).astype(np.float32)
-        kx, ky = spectrum.kx[0].astype(np.float32), spectrum.ky[:, 0].astype(np.float32)
-        out = np.empty_like(spectrum.values)
-        weigh_spectrum(spectrum.values, kx, ky, directions, *tables, step, out)
-        return replace(spectrum, values=out)
-
-    def _ctf(self, spectrum: filtering.Spectrum, t: int, k: int) -> np.ndarray | float:
-        """Return what corrects the CTF of a slab; the particles stay as dark as they are in the images."""
-        if self.options.ctf == NO_CTF:
-            return 1.0
-        assert self.geometry.ctf is not None
-        height = self.heights.first[t] + k * self.heights.step
-        ctf = self.geometry.ctf[t].with_defocus_added(self.geometry.hand * height)
-        values = ctf.values(spectrum.kx, spectrum.ky)
-        if self.options.ctf == PHASE_FLIP:
-            return np.where(values < 0, np.float32(-1), np.float32(1))
-        frequency = np.linspace(0, 0.55 / self.grid.pixel_size, 512)
-        power = filtering.ctf_power(self.geometry, frequency, self.options.dose_weights)
-        radius = np.sqrt(spectrum.kx**2 + spectrum.ky**2)
-        floor = filtering.SNR_FLOOR * float(power[1:].mean())
-        return values / (np.interp(radius, frequency, power) + floor).astype(np.float32)
-
-    def _sample(self, spectrum: filtering.Spectrum, weights: np.ndarray | float, t: int, out: np.ndarray) -> None:
-        """Fill `out` with the filtered image, sampled across and along the tilt axis where aligned."""
-        if not self.aligned:
-            out[...] = filtering.filter_image(spectrum, weights, self.shape)
-            return
-        from emtomo.compute.kernels.backprojection_cpu import sample_spline
-
-        shape, samples = filtering.sample_grid(spectrum, self.sample)
-        spline = filtering.filter_image(spectrum, weights, shape, spline=True)
-        lines = self.grid.shape[1]
-        u = (np.arange((self.columns - 1) // NODES + 2) * NODES - self.columns // 2) * self.sample
-        y = (np.arange((lines - 1) // NODES + 2) * NODES - lines // 2) * self.grid.pixel_size
-        places = u[:, None, None] * self.across[t] + y[None, :, None] * self.along[t] + self.geometry.shifts[t]
-        if self.geometry.image_warp is not None:
-            flat = places.reshape(1, -1, 2)
-            node_weights, _ = self.geometry.image_warp.take(np.array([t]), len(self.geometry)).node_weights(flat)
-            moved = node_weights @ self.geometry.image_warp.planes(len(self.geometry))[t][None]
-            places = places - moved.reshape(places.shape)
-        nodes = (places + np.array(spectrum.centre) * spectrum.pixel_size) / samples
-        sample_spline(spline, np.ascontiguousarray(nodes, np.float32), NODES, out)
