@@ -1,34 +1,36 @@
-"""CPU drivers of what is done to a tilt image before back-projection: borders, weights, CTF, sampling."""
+"""CPU drivers of what is done to a tilt image before back-projection: borders, weights, CTF, sampling.
+
+Each works on one image in one thread and lets others work beside it.
+"""
 
 import math
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 F = np.float32
 
 
-@njit(parallel=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True)
 def sum_rows(image, around, sums):
     """Fill `sums` (rows, 2) with the sum of every row of an image less `around`, and that of the squares."""
-    for row in prange(image.shape[0]):
-        line, total, squares = image[row], F(0), F(0)
-        first, second = 0.0, 0.0
+    for row in range(image.shape[0]):
+        line, first, second = image[row], 0.0, 0.0
         for start in range(0, len(line), 256):  # single precision keeps its digits in short runs
             total, squares = F(0), F(0)
             for column in range(start, min(start + 256, len(line))):
                 value = F(line[column]) - around
                 total += value
                 squares += value * value
-            first += total
-            second += squares
+            first += float(total)
+            second += float(squares)
         sums[row, 0], sums[row, 1] = first, second
 
 
-@njit(parallel=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True)
 def fade_borders(image, mean, factor, down, across, out):
     """Fill `out` with `factor` times an image less its mean, times weights of every row and column."""
-    for row in prange(image.shape[0]):
+    for row in range(image.shape[0]):
         line, scale, to = image[row], factor * down[row], out[row]
         for column in range(len(line)):
             to[column] = (F(line[column]) - mean) * (scale * across[column])
@@ -43,14 +45,14 @@ def _look_up(table, at):
     return table[i] + (at - F(i)) * (table[i + 1] - table[i])
 
 
-@njit(parallel=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True)
 def weigh_spectrum(values, kx, ky, directions, radial, directional, steps, out):
     """Fill `out` with a spectrum times weights by radius and by the distances along two directions.
 
     `directions` (2, 2) float32 are unit vectors x, y; `radial` (n) and `directional` (2, n) float32 tables, whose
     entries lie `steps` (1/Å: radial, directional) apart.
     """
-    for row in prange(values.shape[0]):
+    for row in range(values.shape[0]):
         for column in range(values.shape[1]):
             x, y = kx[column], ky[row]
             w = _look_up(radial, np.sqrt(x * x + y * y) / steps[0])
@@ -69,9 +71,9 @@ def _wave(phase):
     return np.sin(turn), np.cos(turn)
 
 
-@njit(parallel=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True)
 def resample_spectrum(values, places, kx, ky, down, across, phase, step, kind, noise, spacing, out):
-    """Fill `out` (slab, rows, columns // 2 + 1) with a spectrum for images of other sizes, times the CTF of every slab.
+    """Fill `out` (slab, rows, columns) with a spectrum for images of other sizes, times the CTF of every slab.
 
     Its row i is row places[i] of `values`, or 0 where that is negative. `down` and `across` are weights of every row
     and column of `out`. The CTF of the first slab is the sine of phase[0] (x² + y²) + phase[1] (x² - y²) + phase[2] x y
@@ -80,7 +82,7 @@ def resample_spectrum(values, places, kx, ky, down, across, phase, step, kind, n
     """
     slabs, rows, columns = out.shape
     most = min(columns, values.shape[1])
-    for row in prange(rows):
+    for row in range(rows):
         for k in range(slabs):
             out[k, row] = 0
         place = places[row]
@@ -142,7 +144,7 @@ def _spline_weights(f):
     )
 
 
-@njit(parallel=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True)
 def sample_spline(coefficients, nodes, step, first, last, out):
     """Fill lines `first` to `last` of `out` (u, y) with a cubic B-spline's values, zero outside.
 
@@ -151,7 +153,7 @@ def sample_spline(coefficients, nodes, step, first, last, out):
     """
     rows, columns = coefficients.shape
     c, ny = coefficients.ravel(), out.shape[1]
-    for s in prange(first, last):
+    for s in range(first, last):
         at, fractions, keep = np.empty(ny, np.int32), np.empty((2, ny), np.float32), np.empty(ny, np.float32)
         _place_line(nodes, s, step, columns, rows, at, fractions, keep)
         line = out[s]

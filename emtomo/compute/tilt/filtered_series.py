@@ -1,9 +1,12 @@
 """Images of a tilt series, filtered and sampled as back-projection needs them."""
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from emtomo.compute.device import threads
 from emtomo.compute.tilt import filtering
 from emtomo.compute.tilt.geometry import TiltGeometry, tilt_angles
 from emtomo.compute.tilt.operators import (
@@ -23,6 +26,8 @@ from emtomo.compute.tilt.reconstruction_options import (
 )
 
 IMAGE_BYTES = 2**30  # of filtered images that are back-projected together
+WORKING_BYTES = 2**30  # of images that are filtered side by side
+WORKING_COPIES = 24  # bytes that filtering takes for every pixel of an image
 TABLE = 1024  # entries of a table of weights
 NODES = 16, 4  # samples between the nodes at which places in the images are worked out, without and with a warp
 SLABS_TOGETHER = 4  # whose CTFs are worked out from one
@@ -45,6 +50,7 @@ class FilteredSeries:
 
     def __init__(self, images: Images, geometry: TiltGeometry, grid: Grid, options: ReconstructTomogramOptions) -> None:
         self.images, self.geometry, self.grid, self.options = images, geometry, grid, options
+        self.reading = threading.Lock()
         self.angles = tilt_angles(geometry.rotations)[:, 1]
         self.across, self.along = find_axes_in_images(geometry)
         self.ramp = options.method == "wbp"
@@ -65,7 +71,7 @@ class FilteredSeries:
             self.columns = 2 * int(np.ceil((reach + 2) * grid.pixel_size / self.sample))
             self.operator = AlignedOperator(geometry, grid, self.sample, self.columns, self.heights)
         else:
-            spectrum = self._spectrum(0)
+            spectrum = filtering.transform_image(self.images(0), geometry.pixel_size, 0, normalise=options.normalise)
             self.shape, self.samples = filtering.sample_grid(spectrum, self.sample)
             centre = np.array(spectrum.centre) * spectrum.pixel_size / self.samples
             self.operator = GeneralOperator(geometry, grid, self.samples, centre, self.heights)
@@ -90,14 +96,23 @@ class FilteredSeries:
         slabs = int(self.heights.count[tilts].max())
         size = (self.columns, self.grid.shape[1]) if self.aligned else self.shape
         out = np.zeros((len(tilts), slabs, *size), np.float32)
-        for place, t in enumerate(tilts):
-            self._sample(self._weigh(self._spectrum(int(t)), int(t)), int(t), out[place])
-        return out
 
-    def _spectrum(self, t: int) -> filtering.Spectrum:
-        return filtering.transform_image(
-            self.images(t), self.geometry.pixel_size, t, normalise=self.options.normalise, finest=self.finest
-        )
+        def fill(place: int) -> int:
+            t = int(tilts[place])
+            with self.reading:
+                image = self.images(t)
+            spectrum = filtering.transform_image(
+                image, self.geometry.pixel_size, t, normalise=self.options.normalise, finest=self.finest
+            )
+            self._sample(self._weigh(spectrum, t), t, out[place])
+            return image.size
+
+        # the first tells how large images are
+        at_once = min(threads(), WORKING_BYTES // (WORKING_COPIES * fill(0)) + 1) if len(tilts) else 1
+        with ThreadPoolExecutor(at_once) as pool:
+            for _ in pool.map(fill, range(1, len(tilts))):
+                pass
+        return out
 
     def _weigh(self, spectrum: filtering.Spectrum, t: int) -> filtering.Spectrum:
         """Return a spectrum with what weighs it whatever the height: ramp, window, low-pass, dose, power of the CTF."""
@@ -166,7 +181,7 @@ class FilteredSeries:
                 sample_spline(spline, nodes, self.step, *self.operator.find_columns(t, k, count, self.columns), out[k])
 
     def _nodes(self, spectrum: filtering.Spectrum, t: int, samples: np.ndarray) -> np.ndarray:
-        """Return (u, y, 2) float32 places in an image of `samples` Å a pixel, of columns and lines every few samples."""
+        """Return (u, y, 2) float32 places in an image of `samples` Å a pixel, every few columns and lines."""
         lines = self.grid.shape[1]
         u = (np.arange((self.columns - 1) // self.step + 2) * self.step - self.columns // 2) * self.sample
         y = (np.arange((lines - 1) // self.step + 2) * self.step - lines // 2) * self.grid.pixel_size

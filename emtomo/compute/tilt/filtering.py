@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emtomo.compute.device import threads
-from emtomo.compute.fourier.transforms import fft, irfft2, next_fast_len, rfft
+from emtomo.compute.fourier.transforms import fft, ifft, irfft, next_fast_len, rfft
 from emtomo.compute.optics.ctf import Ctf, wavelength
 from emtomo.compute.tilt.geometry import TiltGeometry
 from emtomo.errors import EmtomoError
@@ -118,8 +117,8 @@ def transform_image(
     most = shape[1] // 2 + 1
     if np.isfinite(finest):
         most = min(most, int(np.ceil(finest * shape[1] * pixel_size)) + 1)
-    values = np.ascontiguousarray(rfft(faded, shape[1], axis=1, workers=threads())[:, :most])
-    values = fft(values, shape[0], axis=0, workers=threads())
+    values = np.ascontiguousarray(rfft(faded, shape[1], axis=1)[:, :most])
+    values = fft(values, shape[0], axis=0)
     return Spectrum(values, shape, (columns // 2, rows // 2), pixel_size)
 
 
@@ -311,15 +310,17 @@ def filter_image(
     down = np.sinc(np.fft.fftfreq(rows)) ** power * (rows * columns / (spectrum.shape[0] * spectrum.shape[1]))
     across = np.sinc(np.fft.rfftfreq(columns)) ** power
     phase, step = phase_terms(correction)
-    out = np.empty((slabs, rows, columns // 2 + 1), np.complex64)
+    out = np.empty((slabs, rows, min(columns // 2 + 1, spectrum.values.shape[1])), np.complex64)
     have, half = spectrum.shape[0], min(rows, spectrum.shape[0]) // 2
     places = np.full(rows, -1)
     places[:half], places[rows - half + 1 :] = np.arange(half), np.arange(have - half + 1, have)
     resample_spectrum(
-        spectrum.values, places, spectrum.kx, spectrum.ky, down.astype(np.float32), across.astype(np.float32), phase, step,
-        correction.kind, correction.noise.astype(np.float32), np.float32(correction.spacing), out,
+        spectrum.values, places, spectrum.kx, spectrum.ky, down.astype(np.float32), across.astype(np.float32),
+        phase, step, correction.kind, correction.noise.astype(np.float32), np.float32(correction.spacing), out,
     )  # fmt: skip
-    return irfft2(out, shape, workers=threads(), overwrite_x=True)
+    # columns that are zero are left out of the transforms along them
+    lines = ifft(out, axis=1, overwrite_x=True)
+    return irfft(lines, columns, axis=2)
 
 
 def phase_terms(correction: SlabCorrection) -> tuple[np.ndarray, float]:
