@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pyworkflow.object import Pointer
 from pyworkflow.protocol import Protocol
 
 from emtomo.engine.lineage import upstream
@@ -28,13 +29,40 @@ from emtomo.objects.tomogram import SetOfTomograms
 _COLUMNS = ("group", "score", "class_number", "half", "role", "model")
 
 
-def sizes_of(tomograms: SetOfTomograms | None) -> dict[str, VolumeGeometry]:
-    """Return sizes and pixel size of tomograms by id."""
+def sizes_of(
+    tomograms: SetOfTomograms | SetOfTiltSeries | None, pixel_size: float | None = None
+) -> dict[str, VolumeGeometry]:
+    """Return sizes and pixel size of tomograms by id.
+
+    Parameters
+    ----------
+    tomograms : set
+        Of tilt series: the tomograms that they give, at the images' or another `pixel_size`; series that do not say
+        the size of theirs are left out.
+    """
     if tomograms is None:
         return {}
-    step = tomograms.pixel_size.get()
+    step = float(tomograms.pixel_size.get())
+    if isinstance(tomograms, SetOfTiltSeries):
+        step, out = pixel_size or step, {}
+        for name in tomograms.known_volumes():
+            z, y, x = tomograms.shape(name, step)
+            out[name] = VolumeGeometry((x, y, z), step)
+        return out
     frame = tomograms.frame(["tomogram_id", "size_x", "size_y", "size_z"])
     return {str(t): VolumeGeometry((int(x), int(y), int(z)), step) for t, x, y, z in frame.itertuples(index=False)}
+
+
+def origin_of(tomograms: SetOfTomograms | SetOfTiltSeries) -> np.ndarray:
+    """Return x, y, z of the zero of positions in Å from the centre; tilt series have none of their own."""
+    if isinstance(tomograms, SetOfTiltSeries):
+        return np.zeros(3)
+    return np.array([float(getattr(tomograms, f"origin_{axis}").get()) for axis in "xyz"])
+
+
+def volumes_behind(pointer: Pointer) -> SetOfTomograms | SetOfTiltSeries | None:
+    """Return the tomograms in which the particles of an input lie, else the tilt series that would give them."""
+    return upstream(pointer, SetOfTomograms) or upstream(pointer, SetOfTiltSeries)
 
 
 def particles_of_set(found: TableSet) -> ParticleList:
@@ -81,7 +109,9 @@ def particles_of_set(found: TableSet) -> ParticleList:
     return particles
 
 
-def export_set(found: TableSet, tomograms: SetOfTomograms | None, target: Path, kind: str = "auto") -> ConversionReport:
+def export_set(
+    found: TableSet, tomograms: SetOfTomograms | SetOfTiltSeries | None, target: Path, kind: str = "auto"
+) -> ConversionReport:
     """Write a set of particles in a format of `emtomo.io.formats`.
 
     Raises
@@ -116,8 +146,7 @@ def export_output(run: Protocol, name: str, target: Path, kind: str = "auto") ->
     if found is None:
         raise EmtomoError(f"{run.getObjLabel()} is {run.getStatus()} and has not made {name}; resume it first.")
     if isinstance(found, SetOfCoordinates3D | SetOfSubtomograms | SetOfMeshes):
-        tomograms = found if isinstance(found, SetOfTomograms) else _tomograms_of(run, name)
-        return export_set(found, tomograms, target, kind)
+        return export_set(found, volumes_behind(Pointer(run, extended=name)), target, kind)
     if isinstance(found, SetOfTomograms):
         return _tomograms(found, target, kind)
     if isinstance(found, SetOfTiltSeries):
@@ -153,9 +182,3 @@ def _tomograms(found: SetOfTomograms, target: Path, kind: str) -> ConversionRepo
         done.lines += one.lines
         done.files += one.files
     return done
-
-
-def _tomograms_of(run: Protocol, name: str) -> SetOfTomograms | None:
-    from pyworkflow.object import Pointer
-
-    return upstream(Pointer(run, extended=name), SetOfTomograms)

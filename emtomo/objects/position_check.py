@@ -8,21 +8,23 @@ import pandas as pd
 
 from emtomo.compute.positions import check_finite, to_voxels
 from emtomo.errors import EmtomoError
+from emtomo.objects.tilt_series import SetOfTiltSeries
 from emtomo.objects.tomogram import SetOfTomograms
 
+Volumes = SetOfTomograms | SetOfTiltSeries
 _LIKELY, _FACTORS = (1 / 2, 2.0), (1 / 4, 4.0, 1 / 3, 3.0, 1 / 8, 8.0, 1 / 6, 6.0)
 _OFFERED = 2  # explanations in one sentence
 _CENTRAL = 0.25  # of a tomogram; whole lists that lie closer to the centre look like voxels taken for Å
 
 
-def outside(frame: pd.DataFrame, tomograms: SetOfTomograms) -> np.ndarray:
+def outside(frame: pd.DataFrame, tomograms: Volumes) -> np.ndarray:
     """Return which positions lie outside their tomogram, (n,) bool.
 
     Parameters
     ----------
     frame : DataFrame
         tomogram_id, x, y, z in Å from the centre.
-    tomograms : SetOfTomograms
+    tomograms : SetOfTomograms or SetOfTiltSeries
 
     Raises
     ------
@@ -47,7 +49,7 @@ def _within(voxels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 def check_positions(
     frame: pd.DataFrame,
-    tomograms: SetOfTomograms,
+    tomograms: Volumes,
     *,
     numbers: np.ndarray | None = None,
     pixel_size: float | None = None,
@@ -60,7 +62,7 @@ def check_positions(
     ----------
     frame : DataFrame
         tomogram_id, x, y, z in Å from the centre, refined centres included.
-    tomograms : SetOfTomograms
+    tomograms : SetOfTomograms or SetOfTiltSeries
     numbers : (n, 3) array, optional
         x, y, z as the file has them.
     pixel_size : float, optional
@@ -91,7 +93,7 @@ def check_positions(
     return [text]
 
 
-def _look_like_voxels(frame: pd.DataFrame, tomograms: SetOfTomograms, numbers: np.ndarray) -> bool:
+def _look_like_voxels(frame: pd.DataFrame, tomograms: Volumes, numbers: np.ndarray) -> bool:
     if len(frame) < 3 or (numbers < 0).any() or not _all_inside(frame, tomograms, numbers, None):
         return False
     size = float(tomograms.pixel_size.get())
@@ -101,7 +103,7 @@ def _look_like_voxels(frame: pd.DataFrame, tomograms: SetOfTomograms, numbers: n
 
 
 def _all_inside(
-    frame: pd.DataFrame, tomograms: SetOfTomograms, numbers: np.ndarray, length: float | None, centred: bool = False
+    frame: pd.DataFrame, tomograms: Volumes, numbers: np.ndarray, length: float | None, centred: bool = False
 ) -> bool:
     """Return whether `numbers` lie inside when a unit is `length` Å (``None``: a voxel of the tomogram)."""
     size = float(tomograms.pixel_size.get())
@@ -116,7 +118,7 @@ def _all_inside(
 
 
 def _explanations(
-    frame: pd.DataFrame, tomograms: SetOfTomograms, numbers: np.ndarray | None, pixel_size: float | None
+    frame: pd.DataFrame, tomograms: Volumes, numbers: np.ndarray | None, pixel_size: float | None
 ) -> Iterator[str]:
     """Yield the units in which all positions would lie inside, the likeliest first."""
     size = float(tomograms.pixel_size.get())
@@ -141,7 +143,7 @@ def _explanations(
         yield "they count from the centre"
 
 
-def check_binning(pixel_size: float, tomograms: SetOfTomograms) -> list[str]:
+def check_binning(pixel_size: float, tomograms: Volumes) -> list[str]:
     """Return a remark when voxels counted in tomograms binned further lie elsewhere in these: odd sizes have no half.
 
     Binning keeps the centre voxel ``n // 2`` where it is; the first voxel moves where ``n // 2`` is not the factor
@@ -151,8 +153,10 @@ def check_binning(pixel_size: float, tomograms: SetOfTomograms) -> list[str]:
     ----------
     pixel_size : float
         Å per voxel of the positions.
-    tomograms : SetOfTomograms
+    tomograms : SetOfTomograms or SetOfTiltSeries
     """
+    if isinstance(tomograms, SetOfTiltSeries):
+        return []  # what is counted in is then a tomogram of the positions' pixel size
     size = float(tomograms.pixel_size.get())
     factor = round(pixel_size / size)
     if factor < 2 or abs(pixel_size / size / factor - 1) > 1e-3:

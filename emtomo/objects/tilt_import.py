@@ -6,7 +6,7 @@ from typing import Annotated
 import numpy as np
 
 from emtomo.errors import EmtomoError
-from emtomo.io.tilts import COLUMNS, Tilts, accumulate_dose
+from emtomo.io.tilts import COLUMNS, Tilts, accumulate_dose, angles_of
 from emtomo.options import Param
 
 DISAGREE = 0.02  # relative; pixel sizes and doses that differ more are reported
@@ -55,6 +55,39 @@ class TiltSeriesOptions:
             choices=ORDERS,
         ),
     ] = "metadata"
+    thickness: Annotated[
+        float | None,
+        Param(
+            "Thickness of the tomogram",
+            "Along z; where particles are counted from the tomogram's first voxel, they need it. Empty: from the "
+            "metadata.",
+            unit="Å",
+            gt=0,
+            le=1e6,
+        ),
+    ] = None
+    width: Annotated[
+        float | None,
+        Param(
+            "Width of the tomogram",
+            "Along x. Empty: from the metadata, else as wide as the images.",
+            unit="Å",
+            gt=0,
+            le=1e6,
+            expert=True,
+        ),
+    ] = None
+    height: Annotated[
+        float | None,
+        Param(
+            "Height of the tomogram",
+            "Along y. Empty: from the metadata, else as high as the images.",
+            unit="Å",
+            gt=0,
+            le=1e6,
+            expert=True,
+        ),
+    ] = None
     hand: Annotated[
         str,
         Param(
@@ -99,6 +132,7 @@ def complete_series(
         raise EmtomoError(f"{tilts.name}: all {len(tilts)} tilts are excluded.")
     if options.tilt_axis_angle is not None and tilts.rotations is None:
         told += _axis(tilts, options.tilt_axis_angle)
+    told += _volume(tilts, image_size, options)
     told += _doses(tilts, options)
     for name in DEFAULTS:
         given, known = getattr(options, name), tilts.optics.get(name)
@@ -159,6 +193,26 @@ def _axis(tilts: Tilts, given: float) -> list[str]:
             )
     tilts.table["rotation"] = float(given)
     return told
+
+
+def _volume(tilts: Tilts, image_size: tuple[int, int], options: TiltSeriesOptions) -> list[str]:
+    """Set the size of the tomogram: the form's, the metadata's, or along x and y that of the images."""
+    given = (options.width, options.height, options.thickness)
+    if given == (None, None, None):
+        return []
+    known = tilts.volume_size
+    if known is None and options.thickness is None:
+        raise EmtomoError(f"{tilts.name}: the metadata do not say how thick the tomogram is; give its thickness too.")
+    x, y = image_size
+    angles = tilts.column("rotation") if tilts.rotations is None else angles_of(tilts.rotations)[:, 0]
+    across = abs(float(np.sin(np.deg2rad(np.median(angles))))) > np.sqrt(0.5)  # the tilt axis becomes y
+    usual = known or ((y, x, 0) if across else (x, y, 0))
+    size = [n if one is None else max(1, round(one / tilts.pixel_size)) for n, one in zip(usual, given, strict=True)]
+    tilts.volume_size = (size[0], size[1], size[2])
+    if known is None or tuple(known) == tilts.volume_size:
+        return []
+    sizes = [" × ".join(f"{n * tilts.pixel_size:.0f}" for n in one) for one in (known, tilts.volume_size)]
+    return [f"{tilts.name}: the tomogram has {sizes[0]} Å in the metadata and {sizes[1]} Å by the form, which counts."]
 
 
 def _doses(tilts: Tilts, options: TiltSeriesOptions) -> list[str]:

@@ -183,6 +183,29 @@ class SetOfTiltSeries(TableSet):
             optics={name: float(getattr(self, name).get()) for name in ("voltage", "cs", "amplitude_contrast")},
         )
 
+    def known_volumes(self) -> list[str]:
+        """Return the series that say the size of their tomogram."""
+        frame = self.frame(["tomogram_id", "volume_x", "volume_y", "volume_z"])
+        known = frame[["volume_x", "volume_y", "volume_z"]].to_numpy(float)
+        return [str(name) for name in frame["tomogram_id"][(known > 0).all(axis=1)]]
+
+    def shape(self, tomogram_id: str, pixel_size: float | None = None) -> tuple[int, int, int]:
+        """Return ``(z, y, x)`` voxels of the tomogram that a series gives, at the images' or another pixel size.
+
+        Raises
+        ------
+        EmtomoError
+            If the size of the tomogram or the pixel size is not known.
+        """
+        row = self._row(tomogram_id)
+        size = pixel_size or float(self.pixel_size.get() or 0)
+        lengths = [float(row[f"volume_{axis}"] or np.nan) for axis in "zyx"]
+        if not np.isfinite(lengths).all() or not size > 0:
+            what = "pixel size" if not size > 0 else "size of its tomogram"
+            raise EmtomoError(f"{tomogram_id}: the {what} is not known: give it where the tilt series are imported.")
+        z, y, x = (max(1, round(length / size)) for length in lengths)
+        return z, y, x
+
     def _row(self, tomogram_id: str) -> pd.Series:
         rows = self.frame(tomogram_id=tomogram_id)
         if len(rows) == 0:

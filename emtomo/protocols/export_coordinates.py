@@ -6,11 +6,9 @@ from typing import Annotated
 
 from pyworkflow.protocol.params import Form, PathParam
 
-from emtomo.engine.lineage import upstream
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.io.formats import FORMATS, WRITTEN
-from emtomo.objects import SetOfTomograms
-from emtomo.objects.exchange import export_set
+from emtomo.objects.exchange import export_set, volumes_behind
 from emtomo.options import Param
 
 
@@ -68,8 +66,7 @@ class ExportCoordinates(EmtomoProtocol):
         several = FORMATS[kind].one_tomogram and found.frame(["tomogram_id"])["tomogram_id"].nunique() > 1
         own = "particles" if several else f"particles{FORMATS[kind].suffix}"
         path = Path(self.file.get() or self._getExtraPath(own))
-        tomograms = upstream(self.input_particles, SetOfTomograms)
-        done = export_set(found, tomograms, path, kind)
+        done = export_set(found, volumes_behind(self.input_particles), path, kind)
         for line in done.lines:
             self.remark(line)
         self.remark(f"Files: {', '.join(str(file) for file in done.files)}.")

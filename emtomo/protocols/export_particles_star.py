@@ -4,11 +4,10 @@ from pathlib import Path
 
 from pyworkflow.protocol.params import Form, PathParam
 
-from emtomo.engine.lineage import upstream
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.io.particles_star import write_particles
-from emtomo.objects import SetOfTomograms, rotations_of
-from emtomo.objects.exchange import particles_of_set
+from emtomo.objects import rotations_of
+from emtomo.objects.exchange import particles_of_set, sizes_of, volumes_behind
 
 
 class ExportParticlesStar(EmtomoProtocol):
@@ -52,12 +51,10 @@ class ExportParticlesStar(EmtomoProtocol):
         self.forget_remarks()
         boxes = self.input_subtomograms.get()
         frame = boxes.frame()
-        tomograms = upstream(self.input_subtomograms, SetOfTomograms)
         size = boxes.pixel_size.get()
-        middle = {}
-        if tomograms is not None:
-            step = tomograms.pixel_size.get()
-            middle = {t: [n // 2 * step for n in tomograms.shape(t)[::-1]] for t in tomograms.tomogram_ids()}
+        volumes = sizes_of(volumes_behind(self.input_subtomograms))
+        middle = {name: [n // 2 * one.pixel_size for n in one.size] for name, one in volumes.items()}
+        unknown = sorted(set(frame["tomogram_id"]) - set(middle))
         for k, axis in enumerate("xyz"):
             from_first = frame["tomogram_id"].map(lambda t, k=k: middle.get(t, [0.0] * 3)[k])
             frame[f"coordinate_{axis}"] = (frame[axis] + from_first) / size
@@ -75,6 +72,11 @@ class ExportParticlesStar(EmtomoProtocol):
             premultiplied=bool(boxes.premultiplied.get()),
             tags=particles_of_set(boxes).tags,
         )
+        if unknown:
+            self.remark(
+                f"Positions of {', '.join(unknown)} are written as they are: no tomogram or tilt series says the size "
+                "from which the first voxel could be found."
+            )
         if not boxes.white.get():
             self.remark("The boxes are dark: RELION takes white ones only. Extract them with inverted contrast.")
         if boxes.weights.get() == "wedge":

@@ -14,7 +14,7 @@ from emtomo.io import dynamo, names
 from emtomo.io.formats import FORMATS, read
 from emtomo.io.particles import ParticleList, convert_frame
 from emtomo.objects import SetOfCoordinates3D, coordinates_frame
-from emtomo.objects.exchange import sizes_of
+from emtomo.objects.exchange import origin_of, sizes_of
 from emtomo.objects.position_check import check_binning, check_positions
 from emtomo.options import Param
 
@@ -80,7 +80,13 @@ class ImportCoordinates(EmtomoProtocol):
     # --- form ---
 
     def _define_inputs(self, form: Form) -> None:
-        self._add_input(form, "tomograms", "SetOfTomograms", "Tomograms", "Where the particles are.")
+        self._add_input(
+            form,
+            "tomograms",
+            "SetOfTomograms,SetOfTiltSeries",
+            "Tomograms or tilt series",
+            "Where the particles are. Of tilt series, the tomograms that they give at the positions' pixel size.",
+        )
         form.addParam("files", PathParam, label="Files directory", help="A folder, or a single file.")
         form.addParam("pattern", StringParam, default="", label="Pattern", help="Names in the folder: * ? # {TS}.")
         form.addParam(
@@ -206,9 +212,12 @@ class ImportCoordinates(EmtomoProtocol):
             picks.positions = picks.positions - options.origin_offset
             if options.centred:
                 picks.origin = "centre"
-        sizes = sizes_of(tomograms)
+        known = picks.pixel_size[np.isfinite(picks.pixel_size)]
+        sizes = sizes_of(tomograms, float(known[0]) if picks.unit == "voxel" and len(known) else None)
+        if tomogram_id not in sizes:
+            tomograms.shape(tomogram_id)  # says what is not known
         here = convert_frame(picks, "angstrom", "centre", volumes={tomogram_id: sizes[tomogram_id]}).centres
         if options.centred and picks.origin == "centre":
-            here = here + [getattr(tomograms, f"origin_{axis}").get() for axis in "xyz"]
+            here = here + origin_of(tomograms)
         columns = {k: v for k, v in picks.columns.items() if k in ("group", "score")}
         return coordinates_frame(tomogram_id, here, picks.rotations, picker="import", **columns)

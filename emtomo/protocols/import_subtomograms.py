@@ -13,7 +13,7 @@ from emtomo.errors import EmtomoError
 from emtomo.io import names
 from emtomo.io.particles import ParticleList, convert_frame
 from emtomo.io.particles_star import Subtomograms, read_subtomograms
-from emtomo.objects import SetOfSubtomograms, SetOfTomograms, coordinates_frame
+from emtomo.objects import SetOfSubtomograms, SetOfTiltSeries, SetOfTomograms, coordinates_frame
 from emtomo.objects.exchange import sizes_of
 from emtomo.objects.particle_source import open_boxes
 from emtomo.objects.position_check import check_positions
@@ -71,7 +71,7 @@ class ImportSubtomograms(EmtomoProtocol):
         self._add_input(
             form,
             "tomograms",
-            "SetOfTomograms",
+            "SetOfTomograms,SetOfTiltSeries",
             "Tomograms",
             "Where the particles come from: only with them do positions mean the same as those of other sets.",
             optional=True,
@@ -160,7 +160,7 @@ class ImportSubtomograms(EmtomoProtocol):
 
     def _locate(self, particles: ParticleList) -> ParticleList:
         """Return the particles with the tomograms' ids, in Å from the tomograms' centres."""
-        tomograms: SetOfTomograms | None = None
+        tomograms: SetOfTomograms | SetOfTiltSeries | None = None
         if not self.input_tomograms.pointsNone():
             tomograms = self.input_tomograms.get()
         alone = tomograms.tomogram_ids()[0] if tomograms is not None and len(tomograms) == 1 else "unknown"
@@ -182,7 +182,8 @@ class ImportSubtomograms(EmtomoProtocol):
         particles.tomograms = np.array([found[name] for name in particles.tomograms], object)
         numbers = particles.positions.copy() if particles.origin == "corner" and particles.unit == "voxel" else None
         known = particles.pixel_size[np.isfinite(particles.pixel_size)]
-        here = convert_frame(particles, "angstrom", "centre", volumes=sizes_of(tomograms))
+        sizes = sizes_of(tomograms, float(known[0]) if particles.unit == "voxel" and len(known) else None)
+        here = convert_frame(particles, "angstrom", "centre", volumes=sizes)
         frame = pd.DataFrame(here.centres, columns=list("xyz")).assign(tomogram_id=here.tomograms)
         length = float(known[0]) if len(known) else float(tomograms.pixel_size.get())
         source = Path(self.files.get()).name

@@ -11,6 +11,7 @@ from emtomo.compute.tilt.geometry import TiltGeometry, tilt_geometry
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
+from emtomo.io.convert_tilts import write_series
 from emtomo.io.molecules import read_density
 from emtomo.objects import (
     SetOfCoordinates3D,
@@ -19,6 +20,8 @@ from emtomo.objects import (
     SetOfTomograms,
     coordinates_frame,
 )
+from emtomo.objects.exchange import export_set
+from emtomo.objects.tilt_exchange import tilts_of
 from emtomo.objects.tilt_series import image_columns, warps_json
 from emtomo.options import Param
 from emtomo.synthetic.errors import ErrorOptions, disturb_geometry, disturb_poses
@@ -117,14 +120,16 @@ class SimulateTomograms(EmtomoProtocol):
             phantom = made = make_phantom(options, self._molecules())
             series = take_tilt_series(made.density, options, progress=told)
             mrc.write_volume(self._getExtraPath(f"{name}_density.mrc"), made.density, size)
-        mrc.write_volume(self._getExtraPath(f"{name}_tilts.mrc"), series, size, stack=True)
+        Path(self._images_file(number)).parent.mkdir(exist_ok=True)
+        mrc.write_volume(self._images_file(number), series, size, stack=True)
         mrc.write_volume(self._getExtraPath(f"{name}.mrc"), reconstruct(series, options), size)
         for kind, template in phantom.templates.items():
             mrc.write_volume(self._getExtraPath(f"{kind}.mrc"), template, size)
         self.progress(number + 1, total)
 
     def output_step(self, total: int) -> None:
-        """Register tomograms, tilt series, truth and clicks."""
+        """Register tomograms, tilt series, truth and clicks; write the metadata as files that can be imported."""
+        self.forget_remarks()
         options = self._options(0)
         molecules = self._molecules()
         samples = [(k, arrange_particles(self._options(k), molecules)) for k in range(total)]
@@ -150,7 +155,14 @@ class SimulateTomograms(EmtomoProtocol):
                         coordinates_frame(self._name(k), *poses, group=group, picker="simulated")
                     )
             meshes.extend(self._clicks(k, phantom))
+        folder = Path(self._getExtraPath())
+        if self._by_particles():
+            self.remark(f"Files to import: {folder / 'series'} (Warp), {folder / 'particles.tbl'} and .doc (Dynamo).")
         self._register(None, **outputs)
+        if self._by_particles():
+            for name in series.tomogram_ids():
+                write_series([tilts_of(series, name)], folder / "series" / f"{name}.xml", "warp-xml")
+            export_set(outputs["coordinates"], tomograms, folder / "particles.tbl", "dynamo")
 
     # --- helpers ---
 
@@ -170,6 +182,11 @@ class SimulateTomograms(EmtomoProtocol):
     @staticmethod
     def _name(number: int) -> str:
         return f"sim_{number + 1:02d}"
+
+    def _images_file(self, number: int) -> str:
+        if self._by_particles():  # in a folder with their metadata
+            return self._getExtraPath("series", f"{self._name(number)}.mrc")
+        return self._getExtraPath(f"{self._name(number)}_tilts.mrc")
 
     def _tomogram(self, number: int) -> dict[str, object]:
         options = self._options(number)
@@ -221,7 +238,7 @@ class SimulateTomograms(EmtomoProtocol):
         pixel = self.options(PhantomOptions).pixel_size
         out = SetOfTiltSeries.create(self._getPath(f"{name}.sqlite"), pixel_size=pixel)
         for k in range(total):
-            options, file = self._options(k), self._getExtraPath(f"{self._name(k)}_tilts.mrc")
+            options, file = self._options(k), self._images_file(k)
             row = {"tomogram_id": self._name(k), "file": file, "size_x": options.size_x, "size_y": options.size_y}
             row |= {f"volume_{a}": getattr(options, f"size_{a}") * pixel for a in "xyz"}
             images = pd.DataFrame(self._given_columns(k))
