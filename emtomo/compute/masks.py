@@ -9,6 +9,7 @@ from emtomo.compute.fourier.filters import lowpass
 from emtomo.errors import EmtomoError
 from emtomo.options import Param
 
+BY_DENSITY = ("threshold", "threshold in sphere", "threshold in cylinder")
 LEAST_VALUE = 0.5  # a mask that nowhere reaches this keeps nothing
 
 
@@ -20,8 +21,9 @@ class MaskOptions:
         str,
         Param(
             "Shape",
-            "From the density above a threshold, or a sphere or a cylinder along z about the centre.",
-            choices=("threshold", "sphere", "cylinder"),
+            "From the density above a threshold; a sphere or a cylinder along z about the centre; or the density within "
+            "one of these, which keeps the central unit of a lattice.",
+            choices=(*BY_DENSITY, "sphere", "cylinder"),
         ),
     ] = "threshold"
     threshold: Annotated[
@@ -29,7 +31,7 @@ class MaskOptions:
         Param(
             "Threshold",
             "Density above it is particle. Empty: the value that best parts the voxels in two (Otsu).",
-            when=("shape", "threshold"),
+            when=("shape", *BY_DENSITY),
         ),
     ] = None
     lowpass: Annotated[
@@ -39,15 +41,22 @@ class MaskOptions:
             "Of the density, before the threshold. 0: none.",
             unit="Å",
             ge=0,
-            when=("shape", "threshold"),
+            when=("shape", *BY_DENSITY),
         ),
     ] = 0.0
     diameter: Annotated[
         float,
-        Param("Diameter", "Of a sphere or cylinder. 0: the box.", unit="Å", ge=0, when=("shape", "sphere", "cylinder")),
+        Param(
+            "Diameter",
+            "Of a sphere or cylinder. 0: the box.",
+            unit="Å",
+            ge=0,
+            when=("shape", "sphere", "cylinder", *BY_DENSITY[1:]),
+        ),
     ] = 0.0
     height: Annotated[
-        float, Param("Height", "Of a cylinder. 0: the box.", unit="Å", ge=0, when=("shape", "cylinder"))
+        float,
+        Param("Height", "Of a cylinder. 0: the box.", unit="Å", ge=0, when=("shape", "cylinder", BY_DENSITY[2])),
     ] = 0.0
     extend: Annotated[
         float,
@@ -127,31 +136,11 @@ def create_mask(volume: np.ndarray, pixel_size: float, options: MaskOptions) -> 
     EmtomoError
         If nothing would be inside, or everything above a threshold.
     """
-    nz, ny, nx = volume.shape
-    if options.shape == "threshold":
-        density = np.asarray(volume, np.float32)
-        if options.lowpass:
-            if len(set(volume.shape)) != 1:
-                raise EmtomoError(f"Only a cubic volume can be low-passed, this one has shape {volume.shape}.")
-            density = lowpass(density, pixel_size, max(options.lowpass, 2 * pixel_size))
-        threshold = otsu(density) if options.threshold is None else options.threshold
-        inside = density >= threshold
-        if not inside.any() or inside.all():
-            share = "no" if not inside.any() else "every"
-            raise EmtomoError(
-                f"A threshold of {threshold:g} has {share} voxel inside; the volume's values go from "
-                f"{density.min():g} to {density.max():g}."
-            )
-    else:
-        z, y, x = (np.arange(n, dtype=np.float32) - n // 2 for n in volume.shape)
-        radius = options.diameter / 2 / pixel_size if options.diameter else min(nx, ny) / 2
-        across = y[:, None] ** 2 + x[None, :] ** 2
-        if options.shape == "sphere":
-            inside = z[:, None, None] ** 2 + across[None] <= radius**2
-        else:
-            half = options.height / 2 / pixel_size if options.height else nz
-            inside = (np.abs(z) <= half)[:, None, None] & (across <= radius**2)[None]
-    mask = soften(inside, options.extend if options.shape == "threshold" else 0.0, options.soft_edge)
+    by_density = options.shape in BY_DENSITY
+    inside = _solid(volume.shape, pixel_size, options)
+    if by_density:
+        inside &= _dense(volume, inside, pixel_size, options)
+    mask = soften(inside, options.extend if by_density else 0.0, options.soft_edge)
     if options.invert:
         mask = 1 - mask
     if not mask.max() > LEAST_VALUE:
@@ -161,6 +150,40 @@ def create_mask(volume: np.ndarray, pixel_size: float, options: MaskOptions) -> 
             f"voxels of {pixel_size:g} Å)."
         )
     return mask
+
+
+def _solid(shape: tuple[int, ...], pixel_size: float, options: MaskOptions) -> np.ndarray:
+    """Return which voxels lie within the sphere or cylinder; all where there is none."""
+    z, y, x = (np.arange(n, dtype=np.float32) - n // 2 for n in shape)
+    radius = options.diameter / 2 / pixel_size if options.diameter else min(shape[1:]) / 2
+    across = y[:, None] ** 2 + x[None, :] ** 2
+    if options.shape.endswith("sphere"):
+        return np.asarray(z[:, None, None] ** 2 + across[None] <= radius**2)
+    if options.shape.endswith("cylinder"):
+        half = options.height / 2 / pixel_size if options.height else shape[0]
+        return np.asarray((np.abs(z) <= half)[:, None, None] & (across <= radius**2)[None])
+    return np.ones(shape, bool)
+
+
+def _dense(volume: np.ndarray, within: np.ndarray, pixel_size: float, options: MaskOptions) -> np.ndarray:
+    """Return which voxels have a density above the threshold, which parts those `within` in two if none is given."""
+    density = np.asarray(volume, np.float32)
+    if options.lowpass:
+        if len(set(volume.shape)) != 1:
+            raise EmtomoError(f"Only a cubic volume can be low-passed, this one has shape {volume.shape}.")
+        density = lowpass(density, pixel_size, max(options.lowpass, 2 * pixel_size))
+    mine = density[within]
+    if not len(mine):
+        return within
+    threshold = otsu(mine) if options.threshold is None else options.threshold
+    inside = density >= threshold
+    if not inside[within].any() or inside[within].all():
+        share = "no" if not inside[within].any() else "every"
+        raise EmtomoError(
+            f"A threshold of {threshold:g} has {share} voxel inside; the volume's values go from "
+            f"{mine.min():g} to {mine.max():g}."
+        )
+    return np.asarray(inside)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -88,3 +88,30 @@ def test_an_empty_mask_is_never_made(options):
     volume[7:10, 7:10, 7:10] = 1
     with pytest.raises(EmtomoError, match="would be empty"):
         create_mask(volume, 4.0, options)
+
+
+def test_a_threshold_in_a_cylinder_keeps_the_central_unit():
+    z, y, x = np.ogrid[:41, :43, :45]
+    z, y, x = z - 20, y - 21, x - 22
+    balls = [x**2 + y**2 + z**2 <= 16, (x - 15) ** 2 + y**2 + z**2 <= 16, x**2 + y**2 + (z - 14) ** 2 <= 16]
+    volume = np.where(np.any(np.broadcast_arrays(*balls), axis=0), 1.0, -0.5).astype(np.float32)
+    volume += np.random.default_rng(1).normal(0, 0.1, volume.shape).astype(np.float32)
+    made = {
+        name: create_mask(volume, 2.0, MaskOptions(shape=name, diameter=36, height=24, extend=0, soft_edge=0)) > 0
+        for name in ("threshold", "threshold in sphere", "threshold in cylinder")
+    }
+    middle, beside, above = (np.broadcast_to(ball, volume.shape) for ball in balls)
+    assert np.array_equal(made["threshold"], middle | beside | above)
+    assert np.array_equal(made["threshold in sphere"], middle | (above & (x**2 + y**2 + z**2 <= 81)))
+    assert np.array_equal(made["threshold in cylinder"], middle)
+    grown = create_mask(
+        volume, 2.0, MaskOptions(shape="threshold in cylinder", diameter=36, height=24, extend=2, soft_edge=0)
+    )
+    assert np.array_equal(grown > 0, distance_transform_edt(~middle) <= 2)
+
+
+def test_a_threshold_outside_the_values_of_the_cylinder_is_told():
+    volume = np.zeros((20, 20, 20), np.float32)
+    volume[0, 0, 0] = 5
+    with pytest.raises(EmtomoError, match="has no voxel inside; the volume's values go from 0 to 0"):
+        create_mask(volume, 2.0, MaskOptions(shape="threshold in cylinder", diameter=10, threshold=1.0))

@@ -101,8 +101,8 @@ def test_a_series_without_volume_is_told(bench, tmp_path):
     (tmp_path / "sim_01.txt").write_text("10 10 10\n")
     files = {"files": tmp_path / "sim_01.xml", "images_folder": _extra(bench) + "/series"}
     bench.run("import-tilt-series", "no volume", **files)
-    told = bench.fails("import-coordinates", "nowhere", tomograms="no volume.tilt_series", files=tmp_path / "sim_01.txt",
-                       pixel_size=8)  # fmt: skip
+    told = bench.fails("import-coordinates", "nowhere", tomograms="no volume.tilt_series",
+                       files=tmp_path / "sim_01.txt", pixel_size=8)  # fmt: skip
     assert "sim_01: the size of its tomogram is not known: give it where the tilt series are imported." in told
     bench.run("import-tilt-series", "thick", **files, thickness=480)
     run = bench.run("import-coordinates", "here", tomograms="thick.tilt_series", files=tmp_path / "sim_01.txt",
