@@ -21,8 +21,8 @@ class MaskOptions:
         str,
         Param(
             "Shape",
-            "From the density above a threshold; a sphere or a cylinder along z about the centre; or the density within "
-            "one of these, which keeps the central unit of a lattice.",
+            "From the density above a threshold; a sphere or a cylinder along z about the centre; or the density "
+            "within one of these, which keeps the central unit of a lattice.",
             choices=(*BY_DENSITY, "sphere", "cylinder"),
         ),
     ] = "threshold"
