@@ -1,6 +1,7 @@
 """Protocol: tomograms with known truth, to try any workflow on."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
