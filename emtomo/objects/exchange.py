@@ -45,7 +45,7 @@ def sizes_of(
     step = float(tomograms.pixel_size.get())
     if isinstance(tomograms, SetOfTiltSeries):
         step, out = pixel_size or step, {}
-        for name in tomograms.known_volumes():
+        for name in tomograms.series_with_volume():
             z, y, x = tomograms.shape(name, step)
             out[name] = VolumeGeometry((x, y, z), step)
         return out

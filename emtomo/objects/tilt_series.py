@@ -183,7 +183,7 @@ class SetOfTiltSeries(TableSet):
             optics={name: float(getattr(self, name).get()) for name in ("voltage", "cs", "amplitude_contrast")},
         )
 
-    def known_volumes(self) -> list[str]:
+    def series_with_volume(self) -> list[str]:
         """Return the series that say the size of their tomogram."""
         frame = self.frame(["tomogram_id", "volume_x", "volume_y", "volume_z"])
         known = frame[["volume_x", "volume_y", "volume_z"]].to_numpy(float)
