@@ -60,6 +60,24 @@ def ball_lattice(radius: float, step: float) -> np.ndarray:
     return points[np.argsort(length, kind="stable")]
 
 
+def disc_lattice(radius: float, step: float) -> np.ndarray:
+    """Return the points of a triangular lattice within a disc, the centre first; z is 0.
+
+    One point stands for an area of ``step**2``.
+
+    Returns
+    -------
+    (n, 3) array
+    """
+    edge = step * np.sqrt(2 / np.sqrt(3))
+    reach = int(np.ceil(2 * radius / edge)) + 1
+    i, j = (c.ravel() for c in np.meshgrid(*[np.arange(-reach, reach + 1)] * 2))
+    points = np.stack([i + j / 2, np.sqrt(3) / 2 * j, np.zeros_like(i)], axis=1) * edge
+    length = np.linalg.norm(points, axis=1)
+    points, length = points[length <= radius + 1e-9], length[length <= radius + 1e-9]
+    return points[np.argsort(length, kind="stable")]
+
+
 def local_rotations(radius: float, step: float) -> np.ndarray:
     """Return rotations within `radius` degrees of the identity, about `step` degrees apart, the identity first."""
     from scipy.spatial.transform import Rotation

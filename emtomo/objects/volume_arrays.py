@@ -47,9 +47,8 @@ def box_problem(result: Any) -> str:
     return f"A volume to be turned must be a cube of at least {SMALLEST_BOX} voxels along each axis, got {x}×{y}×{z}."
 
 
-def unusable_for_refinement(boxes: Any, reference: Any) -> str:
-    """Return in a sentence why boxes cannot be refined against a reference; empty if nothing is known against it."""
-    edge = int(boxes.box_size.get())
+def unusable_for_refinement(edge: int, reference: Any) -> str:
+    """Return in a sentence why boxes of `edge` voxels cannot be refined against a reference; empty if they can."""
     if edge < SMALLEST_REFINED:
         return f"Boxes to be refined must have at least {SMALLEST_REFINED} voxels along an edge, got {edge}."
     volume = volume_of(reference)

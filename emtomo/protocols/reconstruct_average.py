@@ -1,4 +1,4 @@
-"""Protocol: the average of subtomograms in known poses."""
+"""Protocol: the average of particles in known poses."""
 
 import numpy as np
 from pyworkflow.protocol.params import Form
@@ -16,34 +16,33 @@ from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.objects import FSC, Average
-from emtomo.objects.particle_poses import poses_of
-from emtomo.objects.particle_source import particles_of, stack_remarks
+from emtomo.objects.particle_input import ParticleInputOptions, add_particle_inputs, input_problem, open_particles
 from emtomo.objects.volume_arrays import write_curves
 
 
 class ReconstructAverage(EmtomoProtocol):
-    """Average subtomograms in their given poses in Fourier space, each frequency weighted by what was measured of it.
+    """Average particles in their given poses in Fourier space, each frequency weighted by what was measured of it.
 
-    Missing wedge or 3D CTF of every particle are taken into account; half maps are made too. For a
+    Particles are subtomograms, images of micrographs, or particles of tilt series, whose images are cut when they are
+    needed: at any pixel size, nothing is written. Missing wedge or 3D CTF of every particle are taken into account; half maps are made too. For a
     first reference of low resolution a random part of them (500, say) is enough.
     """
 
     NAME = "reconstruct-average"
     _label = "reconstruct average"
     _possibleOutputs = {"average": Average, "fsc": FSC}
-    OPTIONS = (ReconstructOptions,)
+    OPTIONS = (ReconstructOptions, ParticleInputOptions)
     PIECES = True
 
     # --- form ---
 
     def _define_inputs(self, form: Form) -> None:
-        self._add_input(form, "subtomograms", "SetOfSubtomograms", "Subtomograms", "With orientations.")
+        add_particle_inputs(self, form, "With orientations.")
 
     def _check(self) -> list[str]:
         known = self.input_subtomograms.get().frame(["r11"])["r11"].notna()
-        errors = [] if known.all() else [f"{int((~known).sum())} of {len(known)} subtomograms have no orientation."]
-        if not len(known):
-            errors.append("There is no subtomogram.")
+        errors = [] if known.all() else [f"{int((~known).sum())} of {len(known)} {self.input_subtomograms.get().NOUN} have no orientation."]
+        errors += [sentence for sentence in [input_problem(self, self.options(ParticleInputOptions))] if sentence]
         try:
             parse_symmetry(self.options(ReconstructOptions).symmetry)
         except EmtomoError as error:
@@ -58,22 +57,20 @@ class ReconstructAverage(EmtomoProtocol):
     def reconstruct_step(self) -> None:
         """Insert all particles, divide by their weights, register."""
         self.forget_remarks()
-        options, boxes = self.options(ReconstructOptions), self.input_subtomograms.get()
-        self.remark(*stack_remarks(boxes))
-        frame = boxes.frame()
-        if 0 < options.number < len(frame):
-            chosen = np.random.default_rng(options.seed).choice(len(frame), options.number, replace=False)
-            frame = frame.iloc[np.sort(chosen)].reset_index(drop=True)
-        size, n = float(boxes.pixel_size.get()), int(boxes.box_size.get())
-        poses = poses_of(frame, size, options.seed)
+        options = self.options(ReconstructOptions)
+        particles = open_particles(
+            self, self.options(ParticleInputOptions), number=options.number, seed=options.seed
+        )
+        self.remark(*particles.remarks)
+        size, n = particles.source.pixel_size, particles.source.size
         radius = min(n / 2, n * size / options.max_resolution) if options.max_resolution else None
         group = parse_symmetry(options.symmetry)
         result = reconstruct(
-            particles_of(boxes, frame),
-            poses,
+            particles.source,
+            particles.poses(options.seed),
             group,
             radius,
-            lambda done: self.progress(done, len(frame)),
+            lambda done: self.progress(done, len(particles)),
             self.map_reduce,
         )
         path = self._getExtraPath("average.mrc")
@@ -93,7 +90,7 @@ class ReconstructAverage(EmtomoProtocol):
             agreement = f"Resolution of the half maps: {resolution_text(resolution, size)} (FSC 0.143, unmasked)."
             self.remark(why_no_resolution(result.fsc, n) or agreement)
         else:
-            self.remark(_one_half(len(frame), next(iter(result.halves))))
+            self.remark(_one_half(len(particles), next(iter(result.halves))))
             values = {}
         average = Average(
             file=path,
@@ -101,7 +98,7 @@ class ReconstructAverage(EmtomoProtocol):
             box_size=n,
             symmetry=group,
             resolution=resolution,
-            particles=len(frame),
+            particles=len(particles),
             **values,
         )
         self._register(self.input_subtomograms, average=average, **outputs)

@@ -18,9 +18,15 @@ from emtomo.compute.symmetry import parse_symmetry
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
-from emtomo.objects import FSC, Average, Mask, SetOfSubtomograms
-from emtomo.objects.particle_poses import poses_of, with_poses
-from emtomo.objects.particle_source import particles_of, stack_remarks
+from emtomo.objects import FSC, Average, Mask, SetOfParticles, SetOfParticleSeries, SetOfSubtomograms
+from emtomo.objects.particle_input import (
+    ParticleInputOptions,
+    Particles,
+    add_particle_inputs,
+    input_problem,
+    open_particles,
+    particle_sizes,
+)
 from emtomo.objects.volume_arrays import resample_to_box, unusable_for_refinement, write_curves
 from emtomo.options import Param
 
@@ -44,24 +50,30 @@ class ContinueOptions:
 
 
 class RefinePoses(EmtomoProtocol):
-    """Refine orientations and positions of subtomograms against their own average, to gold standard.
+    """Refine orientations and positions of particles against their own average, to gold standard.
 
-    Two halves of the particles are refined independently; the agreement of their averages (FSC) says
+    Particles are subtomograms, images of micrographs, or particles of tilt series, whose images are cut when they are
+    needed; these know their CTF, dose and noise tilt by tilt. Two halves of the particles are refined independently; the agreement of their averages (FSC) says
     how far to trust them, filters them, and is the resolution. It stops by itself.
     """
 
     NAME = "refine-poses"
     _label = "3D auto-refine"
-    _possibleOutputs = {"subtomograms": SetOfSubtomograms, "average": Average, "fsc": FSC, "mask": Mask}
-    OPTIONS = (RefineOptions, ContinueOptions)
+    _possibleOutputs = {
+        "subtomograms": SetOfSubtomograms,
+        "particles": SetOfParticles,
+        "particle_series": SetOfParticleSeries,
+        "average": Average,
+        "fsc": FSC,
+        "mask": Mask,
+    }
+    OPTIONS = (RefineOptions, ParticleInputOptions, ContinueOptions)
     PIECES = True
 
     # --- form ---
 
     def _define_inputs(self, form: Form) -> None:
-        self._add_input(
-            form, "subtomograms", "SetOfSubtomograms", "Subtomograms", "With orientations for local searches."
-        )
+        add_particle_inputs(self, form, "With orientations for local searches.")
         self._add_input(
             form, "reference", "Average,Volume", "Reference", "White density; any pixel size, box and grey scale."
         )
@@ -77,10 +89,12 @@ class RefinePoses(EmtomoProtocol):
         form.addParam("device", StringParam, default="cpu", label="Device", help="cpu, cuda or cuda:N.")
 
     def _check(self) -> list[str]:
-        unusable = unusable_for_refinement(self.input_subtomograms.get(), self.input_reference.get())
+        options, reading = self.options(RefineOptions), self.options(ParticleInputOptions)
+        unusable = input_problem(self, reading)
+        if not unusable:
+            unusable = unusable_for_refinement(particle_sizes(self, reading)[0], self.input_reference.get())
         if unusable:
             return [unusable]
-        options = self.options(RefineOptions)
         frame = self.input_subtomograms.get().frame(["r11"])
         errors = []
         if len(frame) < 2:
@@ -88,7 +102,7 @@ class RefinePoses(EmtomoProtocol):
         unknown = int(frame["r11"].isna().sum())
         if unknown and options.needs_orientations:
             errors.append(
-                f"{unknown} of {len(frame)} subtomograms have no orientation: local searches start from one. Choose an "
+                f"{unknown} of {len(frame)} {self.input_subtomograms.get().NOUN} have no orientation: local searches start from one. Choose an "
                 f"initial angular sampling above {options.local_from:g}°."
             )
         try:
@@ -109,29 +123,36 @@ class RefinePoses(EmtomoProtocol):
     def refine_step(self) -> None:
         """Iterate until nothing changes; keep every iteration; register."""
         self.forget_remarks()
-        boxes, options = self.input_subtomograms.get(), self.options(RefineOptions)
-        frame = boxes.frame()
-        size, n = float(boxes.pixel_size.get()), int(boxes.box_size.get())
-        reference, remark = resample_to_box(self.input_reference.get(), n, size, "reference")
-        sentences = [*stack_remarks(boxes), remark]
-        mask = None
-        if not self.input_mask.pointsNone():
-            mask, remark = resample_to_box(self.input_mask.get(), n, size, "mask")
-            sentences.append(remark)
-        particles, poses = particles_of(boxes, frame), poses_of(frame, size, options.seed)
-        refinement = Refinement(particles, poses, reference, options, mask, self.device.get(), self.map_reduce)
+        options = self.options(RefineOptions)
+        particles = open_particles(self, self.options(ParticleInputOptions))
+        source, sentences = particles.source, list(particles.remarks)
+        volumes: dict[str, np.ndarray] = {}
+        for name in ("reference", "mask"):
+            pointer = getattr(self, f"input_{name}")
+            if not pointer.pointsNone():
+                volumes[name], remark = resample_to_box(pointer.get(), source.size, source.pixel_size, name)
+                sentences.append(remark)
+        refinement = Refinement(
+            source,
+            particles.poses(options.seed),
+            volumes["reference"],
+            options,
+            volumes.get("mask"),
+            self.device.get(),
+            self.map_reduce,
+        )
         self.remark(*(s for s in sentences if s), *refinement.remarks)
         said = len(refinement.remarks)
         state, metrics = self._last_state(refinement)
         while not refinement.has_ended(state):
             done = state.progress.iteration
-            state, one, *_ = refinement.step(state, self._counter(done, len(frame)))
+            state, one, *_ = refinement.step(state, self._counter(done, len(particles)))
             metrics.append(one)
             self._keep(state, metrics)
         result = refinement.finish(state, metrics)
         self._write_metrics(result.metrics)
         self.remark(*result.remarks[said:])
-        self._output(boxes, frame, result, size)
+        self._output(particles, result)
 
     # --- helpers ---
 
@@ -139,8 +160,8 @@ class RefinePoses(EmtomoProtocol):
         total = max(EXPECTED, iterations + 2)
         return lambda done: self.progress(iterations + done / particles, total, f"iteration {iterations + 1}")
 
-    def _output(self, boxes: SetOfSubtomograms, frame: pd.DataFrame, result: Result, size: float) -> None:
-        options, n = self.options(RefineOptions), result.average.shape[0]
+    def _output(self, particles: Particles, result: Result) -> None:
+        options, n, size = self.options(RefineOptions), particles.source.size, particles.source.pixel_size
         paths = {name: self._getExtraPath(f"{name}.mrc") for name in ("average", "half1", "half2", "mask")}
         mrc.write_volume(paths["average"], result.average, size)
         for h, volume in result.halves.items():
@@ -154,9 +175,8 @@ class RefinePoses(EmtomoProtocol):
             "orientations are certain to "
             f"{last.angle_spread:.1f}°, positions to {last.shift_spread * size:.1f} Å (median)."
         )
-        refined = SetOfSubtomograms.create(self._getPath("subtomograms.sqlite"))
-        refined.copy_fields(boxes)
-        refined.extend(with_poses(frame, result.poses, size))
+        refined = particles.create_set(self._getPath(f"{particles.output}.sqlite"))
+        refined.extend(particles.rows(result.poses))
         average = Average(
             file=paths["average"],
             pixel_size=size,
@@ -165,15 +185,15 @@ class RefinePoses(EmtomoProtocol):
             half2_file=paths["half2"],
             symmetry=parse_symmetry(options.symmetry),
             resolution=result.resolution,
-            particles=len(frame),
+            particles=len(particles),
         )
-        self._register(
-            self.input_subtomograms,
-            subtomograms=refined,
-            average=average,
-            fsc=FSC(file=curve, pixel_size=size, resolution=result.resolution),
-            mask=Mask(file=paths["mask"], pixel_size=size, box_size=n),
-        )
+        outputs = {
+            particles.output: refined,
+            "average": average,
+            "fsc": FSC(file=curve, pixel_size=size, resolution=result.resolution),
+            "mask": Mask(file=paths["mask"], pixel_size=size, box_size=n),
+        }
+        self._register(self.input_subtomograms, **outputs)
 
     # --- the state between iterations ---
 

@@ -269,7 +269,7 @@ class PoseEstimator(ABC):
             *express_in_frame(modes.rotations[0], modes.shifts[0], self.plan.frame[half]),
             modes.density,
             float(np.rad2deg(np.sqrt(variance[:3].mean()))),
-            float(np.sqrt(variance[3:].mean())),
+            float(np.sqrt(variance[3 : 3 + self.source.shift_axes].mean())),
             float(modes.mass[0]),
         )
 

@@ -87,6 +87,13 @@ class ParticleSource(ABC):
         """Return the number of views that most particles have."""
         return 1
 
+    @property
+    def shift_axes(self) -> int:
+        """Return along how many of a shift's axes views tell it: 2 where all images lie in one plane, else 3."""
+        turns = self.common_rotations
+        flat = self.dimension == 2 and turns is not None and bool(np.allclose(np.abs(turns[:, 2, 2]), 1.0))
+        return 2 if flat else 3
+
     @abstractmethod
     def read(self, i: int) -> Views:
         """Return the views of particle `i`."""

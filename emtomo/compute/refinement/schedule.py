@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from emtomo.compute.fourier.coefficients import FourierCoefficients
-from emtomo.compute.likelihood.grid_search import grid_frequencies
+from emtomo.compute.likelihood.grid_search import grid_frequencies, searches_views
 from emtomo.compute.likelihood.plan import PoseSearch
 from emtomo.compute.likelihood.posterior import PoseGrid, phase_factors
 from emtomo.compute.likelihood.views import ParticleSource
-from emtomo.compute.orientations import ball_lattice, local_rotations, orientation_grid, random_turn
+from emtomo.compute.orientations import ball_lattice, disc_lattice, local_rotations, orientation_grid, random_turn
 from emtomo.compute.refinement.options import RefineOptions
 
 # a grid step must not move the particle's rim by more than this part of the finest wave compared
@@ -73,9 +73,14 @@ def coarse_radius(step: float, mask_radius: float, size: int, most: float) -> fl
     return float(np.clip(size / (RIM_MOVEMENT * np.deg2rad(step) * mask_radius), 3.0, most))
 
 
-def shift_grid(reach: float, radius: float, size: int, coarsest: float) -> np.ndarray:
-    """Return shifts within `reach` voxels, at most half a wave of the finest shell apart."""
+def shift_grid(reach: float, radius: float, size: int, coarsest: float, axes: int = 3) -> np.ndarray:
+    """Return shifts within `reach` voxels, at most half a wave of the finest shell apart.
+
+    With two axes those of images in one plane: z is 0.
+    """
     step = min(coarsest, size / (2 * RIM_MOVEMENT * radius))
+    if axes == 2:
+        return disc_lattice(reach, max(step, reach * np.sqrt(np.pi / MAX_SHIFTS)))
     step = max(step, reach * (4 / 3 * np.pi / MAX_SHIFTS) ** (1 / 3))
     return ball_lattice(reach, step)
 
@@ -92,7 +97,7 @@ def global_search(
     radius = coarse_radius(step, mask_radius, coefficients.size, progress.radius)
     turn = random_turn(np.random.default_rng([options.seed, progress.iteration]))
     rotations = orientation_grid(step, options.symmetry, turn)
-    while radius > 4 and len(rotations) * 8 * _frequencies(radius) > MAX_SECTION_BYTES:
+    while radius > 4 and len(rotations) * 8 * _frequencies(source, radius) > MAX_SECTION_BYTES:
         radius *= 0.9
     middle = float(np.sqrt(radius * progress.radius))
     return PoseSearch(
@@ -129,12 +134,16 @@ def _grid(
     coefficients: FourierCoefficients,
     coarsest: float,
 ) -> PoseGrid:
-    shifts = shift_grid(reach, radius, coefficients.size, coarsest)
+    shifts = shift_grid(reach, radius, coefficients.size, coarsest, source.shift_axes)
     k = grid_frequencies(source, coefficients, radius)
     return PoseGrid(rotations, shifts, radius, k, phase_factors(k, shifts, coefficients.size), step)
 
 
-def _frequencies(radius: float) -> float:
+def _frequencies(source: ParticleSource, radius: float) -> float:
+    """Return how many frequencies a grid within `radius` shells compares, about."""
+    if source.dimension == 2 and searches_views(source, radius):
+        assert source.common_rotations is not None
+        return len(source.common_rotations) * np.pi / 2 * radius**2
     return 2 * np.pi / 3 * radius**3
 
 

@@ -150,8 +150,8 @@ class ParticleImages:
 
 
 @dataclass(frozen=True)
-class PreparedSeries:
-    """A tilt series from which particles are cut.
+class SeriesView:
+    """What particles of a tilt series are seen through: its tilts, without their images.
 
     Attributes
     ----------
@@ -159,7 +159,6 @@ class PreparedSeries:
         Of the tilts that take part.
     tilts : (t,) int array
         Their numbers in the series.
-    images : list of SampledImage
     reach : (t, 2, 2) array
         x, y in Å of the first and last pixel from the image's centre.
     options : ParticleImageOptions
@@ -168,7 +167,6 @@ class PreparedSeries:
 
     geometry: TiltGeometry
     tilts: np.ndarray
-    images: list[SampledImage]
     reach: np.ndarray
     options: ParticleImageOptions
 
@@ -198,22 +196,46 @@ class PreparedSeries:
             size = next_fast_len(size + 1, real=True)
         return size
 
+    def transfer(self, point: np.ndarray, size: int, t: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return CTF and dose weights of a particle at a point in the `t`-th of :attr:`tilts`, for `size` pixels."""
+        kx, ky = image_frequencies((size, size), self.options.pixel_size)
+        one = self.geometry.take(np.array([t]))
+        height = one.project(np.asarray(point, float)[None])[:, :, 2]
+        return one.local_ctf(height)[0, 0].values(kx, ky), one.weights(np.hypot(kx, ky))[0]
+
+    def weights(self, point: np.ndarray, shown: np.ndarray) -> np.ndarray:
+        """Return the weights `(s, n, n // 2 + 1)` of the images of a particle in some of :attr:`tilts`.
+
+        As :meth:`PreparedSeries.cut` gives them: worked out in windows that hold what the CTF spreads.
+        """
+        n, squared = self.options.box_size, self.options.premultiply
+        size = self.window_size(n)
+        out = np.empty((len(shown), n, n // 2 + 1), np.float32)
+        for k, t in enumerate(shown):
+            ctf, dose = self.transfer(point, size, int(t))
+            whole = ctf * dose
+            out[k] = crop_transfer(whole * whole if squared else whole, n)
+        return out
+
+
+@dataclass(frozen=True)
+class PreparedSeries(SeriesView):
+    """A tilt series from which particles are cut: :attr:`images` are those of its tilts that take part."""
+
+    images: list[SampledImage]
+
     def views(self, point: np.ndarray, size: int) -> Iterator[TiltView]:
         """Yield windows of `size` pixels about a particle at a point, of the tilts that show it."""
         pixel = self.options.pixel_size
         seen = self.geometry.project(np.asarray(point, float)[None])[:, 0]
         visible = self.visible(np.asarray(point, float)[None])[:, 0]
         kx, ky = image_frequencies((size, size), pixel)
-        radial = np.hypot(kx, ky)
-        local = self.geometry.local_ctf(seen[:, None, 2])
         for t in np.flatnonzero(visible):
             window, rest = self.images[t].window(seen[t, :2], size)
             x, y = size // 2 + rest
             ramp = np.exp(2j * np.pi * pixel * x * kx) * np.exp(2j * np.pi * pixel * y * ky)
-            ctf = local[t, 0].values(kx, ky)
-            dose = self.geometry.take(np.array([t])).weights(radial)[0]
             values = rfft2(window) * ramp.astype(np.complex64)
-            yield TiltView(int(self.tilts[t]), self.geometry.sections[t], values, ctf, dose)
+            yield TiltView(int(self.tilts[t]), self.geometry.sections[t], values, *self.transfer(point, size, int(t)))
 
     def cut(self, point: np.ndarray) -> ParticleImages:
         """Return the images of a particle at a point (Å from the volume's centre).
@@ -263,23 +285,49 @@ def prepare_series(
         If the series has no defocus or pixel size, all its tilts are excluded, the pixel size is too fine, the
         particle is wider than the box, or an image cannot be used.
     """
-    wanted = check_series(geometry, options)
-    tilts = choose_tilts(geometry, options.first_tilts)
+    view = view_series(geometry, options, lambda t: (0, 0))
     sampled, reach = [], []
-    for done, t in enumerate(tilts):
+    for done, t in enumerate(view.tilts):
         image = images(int(t))
-        n = np.array([image.shape[1], image.shape[0]])
-        reach.append(np.stack([-(n // 2), n - 1 - n // 2]) * geometry.pixel_size)
+        reach.append(_reach((image.shape[0], image.shape[1]), geometry.pixel_size))
         try:
             one = sample_image(
-                image, geometry.pixel_size, wanted, normalise=options.normalise, invert=options.invert
+                image, geometry.pixel_size, view.options.pixel_size, normalise=options.normalise, invert=options.invert
             )  # fmt: skip
         except EmtomoError as error:
             raise EmtomoError(f"tilt {t + 1}: {error}") from None
         sampled.append(one)
         on_progress(done + 1)
-    used = geometry.take(tilts)
-    return PreparedSeries(used, tilts, sampled, np.stack(reach), replace(options, pixel_size=wanted))
+    return PreparedSeries(view.geometry, view.tilts, np.stack(reach), view.options, sampled)
+
+
+def view_series(
+    geometry: TiltGeometry, options: ParticleImageOptions, shape: Callable[[int], tuple[int, int]]
+) -> SeriesView:
+    """Return what particles are seen through, without reading an image.
+
+    Parameters
+    ----------
+    geometry : TiltGeometry
+        Of all tilts, with pixel size and CTF.
+    options : ParticleImageOptions
+    shape : callable
+        Number of a tilt from 0 to the rows and columns of its image.
+
+    Raises
+    ------
+    EmtomoError
+        As :func:`check_series` does.
+    """
+    wanted = check_series(geometry, options)
+    tilts = choose_tilts(geometry, options.first_tilts)
+    reach = np.stack([_reach(shape(int(t)), geometry.pixel_size) for t in tilts])
+    return SeriesView(geometry.take(tilts), tilts, reach, replace(options, pixel_size=wanted))
+
+
+def _reach(shape: tuple[int, int], pixel_size: float) -> np.ndarray:
+    n = np.array([shape[1], shape[0]])
+    return np.stack([-(n // 2), n - 1 - n // 2]) * pixel_size
 
 
 def check_series(geometry: TiltGeometry, options: ParticleImageOptions) -> float:

@@ -1,0 +1,241 @@
+"""The tilt images of particles as refinement reads them: cut from their tilt series when needed, or from stacks."""
+
+import threading
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import compress
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+
+from emtomo.compute.device import threads
+from emtomo.compute.likelihood.views import ImageParticles, ImageViews
+from emtomo.compute.tilt.geometry import TiltGeometry
+from emtomo.compute.tilt.particle_images import (
+    ParticleImageOptions,
+    PreparedSeries,
+    SeriesView,
+    prepare_series,
+    view_series,
+)
+from emtomo.errors import EmtomoError
+from emtomo.io import mrc
+from emtomo.objects.tilt_images import TiltImages
+from emtomo.objects.tilt_series import SetOfTiltSeries
+
+KEPT_BYTES = 2 * 2**30  # of particles' images and weights that are kept between iterations
+SERIES_BYTES = 2**30  # of tilt images that are kept at a time, though never less than a series for every thread
+
+
+@dataclass
+class SeriesRecord:
+    """A tilt series by its table; it may travel to other processes.
+
+    Attributes
+    ----------
+    name : str
+    table : DataFrame
+    geometry : TiltGeometry
+    folder : str
+        What the images' names are relative to.
+    """
+
+    name: str
+    table: pd.DataFrame
+    geometry: TiltGeometry
+    folder: str
+
+    @classmethod
+    def of(cls, series: SetOfTiltSeries, name: str) -> "SeriesRecord":
+        """Return one series of a set."""
+        return cls(name, series.images(name), series.geometry(name), str(Path.cwd()))
+
+    def view(self, options: ParticleImageOptions, *, images: bool = True) -> SeriesView:
+        """Return what particles are seen through; without `images` all of them are taken to be visible."""
+        try:
+            size = TiltImages(self.table, folder=Path(self.folder)).size() if images else (2**30, 2**30)
+            return view_series(self.geometry, options, lambda t: size)
+        except EmtomoError as error:
+            raise EmtomoError(f"{self.name}: {error}") from None
+
+    def prepare(self, options: ParticleImageOptions) -> PreparedSeries:
+        """Return the series with its images at the particles' pixel size."""
+        try:
+            return prepare_series(TiltImages(self.table, folder=Path(self.folder)), self.geometry, options)
+        except EmtomoError as error:
+            raise EmtomoError(f"{self.name}: {error}") from None
+
+    def order(self) -> np.ndarray:
+        """Return the place of every tilt in time, from 0: tilts of one place share a noise spectrum."""
+        return np.argsort(np.argsort(self.geometry.order, kind="stable"), kind="stable")
+
+
+class SeriesImages(ABC):
+    """Called with the number of a particle it returns its images; those of the first particles are kept.
+
+    Parameters
+    ----------
+    records : list of SeriesRecord
+    which : (n,) int array
+        Series of every particle.
+    points : (n, 3) array
+        x, y, z in Å from the tomogram's centre.
+    options : ParticleImageOptions
+    """
+
+    PER_PARTICLE: ClassVar[tuple[str, ...]] = ("which", "points")
+
+    def __init__(
+        self, records: list[SeriesRecord], which: np.ndarray, points: np.ndarray, options: ParticleImageOptions
+    ) -> None:
+        self.records, self.which, self.points, self.options = records, which, points, options
+        self._reset()
+
+    def _reset(self) -> None:
+        self._kept: dict[int, ImageViews] = {}
+        self._kept_bytes, self._lock = 0, threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is kept, and locks."""
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._reset()
+
+    @abstractmethod
+    def make(self, i: int) -> ImageViews:
+        """Return the images of particle `i`, read anew."""
+
+    def take(self, chosen: np.ndarray) -> Self:
+        """Return the images of some of the particles, by a mask."""
+        new = type(self).__new__(type(self))
+        state = self.__getstate__()
+        for name in self.PER_PARTICLE:
+            values = state[name]
+            state[name] = values[chosen] if isinstance(values, np.ndarray) else list(compress(values, chosen))
+        new.__setstate__(state)
+        return new
+
+    def __call__(self, i: int) -> ImageViews:
+        """Return the images of particle `i`."""
+        kept = self._kept.get(i)
+        if kept is not None:
+            return kept
+        made = self.make(i)
+        assert made.weights is not None
+        size = made.images.nbytes + made.weights.nbytes
+        with self._lock:
+            if i not in self._kept and self._kept_bytes + size <= KEPT_BYTES:
+                self._kept[i] = made
+                self._kept_bytes += size
+        return made
+
+    @property
+    def noise_groups(self) -> int:
+        """Return the largest number of tilts."""
+        return max(len(record.table) for record in self.records)
+
+    def source(self, counts: Sequence[int], pixel_size: float) -> ImageParticles:
+        """Return the particles, which have so many images each."""
+        kind = "ctf_squared" if self.options.premultiply else "ctf"
+        return ImageParticles(
+            self.options.box_size, pixel_size, list(counts), self, kind, self.options.premultiply, self.noise_groups
+        )
+
+
+class CutImages(SeriesImages):
+    """Images that are cut from their tilt series; of these at most some are in memory."""
+
+    def _reset(self) -> None:
+        super()._reset()
+        self._series: OrderedDict[int, PreparedSeries] = OrderedDict()
+        self._busy = [threading.Lock() for _ in self.records]
+
+    def prepared(self, s: int) -> PreparedSeries:
+        """Return a series with its images; those used longest ago make place for others."""
+        with self._busy[s]:
+            with self._lock:
+                if s in self._series:
+                    self._series.move_to_end(s)
+                    return self._series[s]
+            made = self.records[s].prepare(self.options)
+            with self._lock:
+                self._series[s] = made
+                while len(self._series) > threads() and sum(map(_bytes, self._series.values())) > SERIES_BYTES:
+                    self._series.popitem(last=False)
+            return made
+
+    def make(self, i: int) -> ImageViews:
+        """See :class:`SeriesImages`."""
+        s = int(self.which[i])
+        cut = self.prepared(s).cut(self.points[i])
+        groups = self.records[s].order()[cut.tilts]
+        return ImageViews(cut.images, cut.rotations, cut.weights, np.zeros((len(cut.tilts), 2)), groups)
+
+
+def _bytes(series: PreparedSeries) -> int:
+    return sum(image.values.nbytes for image in series.images)
+
+
+class StackedImages(SeriesImages):
+    """Images of particle series that lie in stacks; their CTF and dose weights are worked out from the tilt series.
+
+    Parameters
+    ----------
+    records, which, points, options
+        See :class:`SeriesImages`.
+    files : list of str
+        Stack of every particle.
+    index : (n,) int array
+        Its first image there.
+    visible : list of (t,) bool array
+        Tilts of the series that an image shows.
+    every_tilt : bool
+        There is an image for every tilt, visible or not.
+    sign : int
+        -1 where particles are dark.
+    """
+
+    PER_PARTICLE: ClassVar[tuple[str, ...]] = ("which", "points", "files", "index", "visible")
+
+    def __init__(
+        self,
+        records: list[SeriesRecord],
+        which: np.ndarray,
+        points: np.ndarray,
+        options: ParticleImageOptions,
+        files: list[str],
+        index: np.ndarray,
+        visible: list[np.ndarray],
+        every_tilt: bool,
+        sign: int,
+    ) -> None:
+        super().__init__(records, which, points, options)
+        self.files, self.index, self.visible = [str(Path(name).absolute()) for name in files], index, visible
+        self.every_tilt, self.sign = every_tilt, np.float32(sign)
+        self.views = [record.view(options, images=False) for record in records]
+
+    def shown(self, i: int) -> np.ndarray:
+        """Return which of its view's tilts have an image of particle `i`."""
+        return np.flatnonzero(self.visible[i][self.views[int(self.which[i])].tilts])
+
+    def make(self, i: int) -> ImageViews:
+        """See :class:`SeriesImages`."""
+        s, n = int(self.which[i]), self.options.box_size
+        view, shown = self.views[s], self.shown(i)
+        tilts = view.tilts[shown]
+        rank = np.arange(len(self.visible[i])) if self.every_tilt else np.cumsum(self.visible[i]) - 1
+        place, stack = self.index[i] + rank[tilts], mrc.open_volume(self.files[i])
+        if stack.shape[1:] != (n, n) or place.max(initial=0) >= len(stack):
+            raise EmtomoError(
+                f"{self.files[i]}: {int(place.max(initial=0)) + 1} images of {n} × {n} pixels are asked for, there are "
+                f"{stack.shape[0]} of {stack.shape[2]} × {stack.shape[1]}."
+            )
+        images = self.sign * np.asarray(stack[place], np.float32)
+        weights, rotations = view.weights(self.points[i], shown), view.geometry.sections[shown]
+        return ImageViews(images, rotations, weights, np.zeros((len(shown), 2)), self.records[s].order()[tilts])
