@@ -61,19 +61,15 @@ def ball_lattice(radius: float, step: float) -> np.ndarray:
 
 
 def disc_lattice(radius: float, step: float) -> np.ndarray:
-    """Return the points of a triangular lattice within a disc, the centre first; z is 0.
-
-    One point stands for an area of ``step**2``.
+    """Return the points of a square lattice within a disc, the centre first; z is 0.
 
     Returns
     -------
     (n, 3) array
     """
-    edge = step * np.sqrt(2 / np.sqrt(3))
-    reach = int(np.ceil(2 * radius / edge)) + 1
-    i, j = (c.ravel() for c in np.meshgrid(*[np.arange(-reach, reach + 1)] * 2))
-    points = np.stack([i + j / 2, np.sqrt(3) / 2 * j, np.zeros_like(i)], axis=1) * edge
-    length = np.linalg.norm(points, axis=1)
+    i = np.arange(-int(radius / step), int(radius / step) + 1) * step
+    x, y = (c.ravel() for c in np.meshgrid(i, i))
+    points, length = np.stack([x, y, np.zeros_like(x)], axis=1), np.hypot(x, y)
     points, length = points[length <= radius + 1e-9], length[length <= radius + 1e-9]
     return points[np.argsort(length, kind="stable")]
 

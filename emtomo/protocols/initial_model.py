@@ -1,4 +1,4 @@
-"""Protocol: an initial model from subtomograms alone."""
+"""Protocol: an initial model from particles alone."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Annotated
 
 import numpy as np
 import pandas as pd
+from pyworkflow.object import Object
 from pyworkflow.protocol.params import Form, StringParam
 
 from emtomo.compute.device import check_device
@@ -16,9 +17,15 @@ from emtomo.compute.symmetry import parse_symmetry
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
-from emtomo.objects import Average, SetOfSubtomograms
-from emtomo.objects.particle_poses import poses_of, with_poses
-from emtomo.objects.particle_source import particles_of, stack_remarks
+from emtomo.objects import Average, SetOfParticles, SetOfParticleSeries, SetOfSubtomograms
+from emtomo.objects.particle_input import (
+    ParticleInputOptions,
+    Particles,
+    add_particle_inputs,
+    input_problem,
+    open_particles,
+    particle_sizes,
+)
 from emtomo.objects.volume_arrays import resample_to_box
 from emtomo.options import Param
 
@@ -36,7 +43,7 @@ class ShrinkOptions:
 
 
 class InitialModel(EmtomoProtocol):
-    """Make a model of low resolution from subtomograms, without any reference.
+    """Make a model of low resolution from particles, without any reference.
 
     Batches of particles are aligned to the model and the model learns from each; it begins as a batch in random
     orientations. The missing wedge or CTF of every particle is taken into account.
@@ -44,14 +51,19 @@ class InitialModel(EmtomoProtocol):
 
     NAME = "initial-model"
     _label = "initial model"
-    _possibleOutputs = {"average": Average, "subtomograms": SetOfSubtomograms}
-    OPTIONS = (InitialModelOptions, ShrinkOptions)
+    _possibleOutputs = {
+        "average": Average,
+        "subtomograms": SetOfSubtomograms,
+        "particles": SetOfParticles,
+        "particle_series": SetOfParticleSeries,
+    }
+    OPTIONS = (InitialModelOptions, ShrinkOptions, ParticleInputOptions)
     PIECES = True
 
     # --- form ---
 
     def _define_inputs(self, form: Form) -> None:
-        self._add_input(form, "subtomograms", "SetOfSubtomograms", "Particles", "Orientations are not needed.")
+        add_particle_inputs(self, form, "Orientations are not needed.")
         self._add_input(
             form,
             "reference",
@@ -64,8 +76,11 @@ class InitialModel(EmtomoProtocol):
         form.addParam("device", StringParam, default="cpu", label="Device", help="cpu, cuda or cuda:N.")
 
     def _check(self) -> list[str]:
-        boxes, options = self.input_subtomograms.get(), self.options(ShrinkOptions)
-        n, errors = int(boxes.box_size.get()), []
+        options, reading, errors = self.options(ShrinkOptions), self.options(ParticleInputOptions), []
+        problem = input_problem(self, reading)
+        if problem:
+            return [problem]
+        n, pixel = particle_sizes(self, reading)
         try:
             check_device(self.device.get())
             parse_symmetry(self.options(InitialModelOptions).symmetry)
@@ -75,13 +90,14 @@ class InitialModel(EmtomoProtocol):
             errors.append(
                 f"Boxes of {n} voxels shrunk by {options.shrink} have {n // options.shrink}; {SMALLEST_BOX} are needed."
             )
-        finest = 2 * float(boxes.pixel_size.get()) * options.shrink
+        finest = 2 * pixel * options.shrink
         if self.options(InitialModelOptions).filter_to < finest:
             errors.append(f"Filter to must be at least {finest:g} Å, two pixels of the boxes as they are shrunk.")
         if n % options.shrink:
             errors.append(f"The box of {n} voxels cannot be divided by the shrink factor {options.shrink}.")
-        if len(boxes) < 2:
-            errors.append(f"An initial model needs at least two particles, there is {len(boxes)}.")
+        count = len(self.input_subtomograms.get())
+        if count < 2:
+            errors.append(f"An initial model needs at least two particles, there is {count}.")
         return errors
 
     # --- steps ---
@@ -92,19 +108,18 @@ class InitialModel(EmtomoProtocol):
     def model_step(self) -> None:
         """Go through the batches and register the model."""
         self.forget_remarks()
-        boxes, options = self.input_subtomograms.get(), self.options(InitialModelOptions)
-        frame, factor = boxes.frame(), self.options(ShrinkOptions).shrink
-        pixel, n = float(boxes.pixel_size.get()) * factor, int(boxes.box_size.get()) // factor
-        poses = poses_of(frame, pixel, options.seed)
-        sentences, volumes = stack_remarks(boxes), {}
+        options, factor = self.options(InitialModelOptions), self.options(ShrinkOptions).shrink
+        particles = open_particles(self, self.options(ParticleInputOptions))
+        pixel, n = particles.source.pixel_size * factor, particles.source.size // factor
+        sentences, volumes = list(particles.remarks), {}
         for name in ("reference", "mask"):
             pointer = getattr(self, f"input_{name}")
             if not pointer.pointsNone():
                 volumes[name], change = resample_to_box(pointer.get(), n, pixel, name)
                 sentences.append(change)
         model = StochasticModel(
-            ShrunkParticles(particles_of(boxes, frame), factor),
-            poses,
+            ShrunkParticles(particles.source, factor),
+            particles.poses(options.seed, pixel),
             options,
             volumes.get("reference"),
             volumes.get("mask"),
@@ -121,11 +136,11 @@ class InitialModel(EmtomoProtocol):
         average = model.run(keep_change)
         last = np.mean([row["change"] for row in changes[-options.batches :]])
         sentences.append(
-            f"{int(model.touched.sum())} of {len(frame)} particles were in a batch; in the last iteration a batch "
+            f"{int(model.touched.sum())} of {len(particles)} particles were in a batch; in the last iteration a batch "
             f"changed the model by {100 * last:.2f} % (1 - correlation)."
         )
         self.remark(*(line for line in sentences if line))
-        self._output(boxes, frame, model, average, pixel)
+        self._output(particles, model, average, pixel)
 
     # --- helpers ---
 
@@ -135,13 +150,11 @@ class InitialModel(EmtomoProtocol):
         pd.DataFrame(changes).to_csv(part, index=False, float_format="%.5g")
         part.replace(path)
 
-    def _output(
-        self, boxes: SetOfSubtomograms, frame: pd.DataFrame, model: StochasticModel, average: np.ndarray, pixel: float
-    ) -> None:
+    def _output(self, particles: Particles, model: StochasticModel, average: np.ndarray, pixel: float) -> None:
         options = self.options(InitialModelOptions)
         path = self._getExtraPath("average.mrc")
         mrc.write_volume(path, average, pixel)
-        outputs = {
+        outputs: dict[str, Object] = {
             "average": Average(
                 file=path,
                 pixel_size=pixel,
@@ -154,9 +167,9 @@ class InitialModel(EmtomoProtocol):
         if self.options(ShrinkOptions).return_aligned:
             chosen, poses = model.align_all()
             kept = Poses(**{name: values[chosen] for name, values in vars(poses).items()})
-            aligned = SetOfSubtomograms.create(self._getPath("subtomograms.sqlite"))
-            aligned.copy_fields(boxes)
-            rows = frame.iloc[chosen].reset_index(drop=True)
-            aligned.extend(with_poses(rows, kept, pixel).assign(half=rows["half"]))
-            outputs["subtomograms"] = aligned
+            aligned = particles.create_set(self._getPath(f"{particles.output}.sqlite"))
+            some = particles.take(chosen)
+            half = some.frame["half"].sort_index().reset_index(drop=True)
+            aligned.extend(some.rows(kept, pixel).assign(half=half))
+            outputs[particles.output] = aligned
         self._register(self.input_subtomograms, **outputs)

@@ -24,8 +24,9 @@ class ReconstructAverage(EmtomoProtocol):
     """Average particles in their given poses in Fourier space, each frequency weighted by what was measured of it.
 
     Particles are subtomograms, images of micrographs, or particles of tilt series, whose images are cut when they are
-    needed: at any pixel size, nothing is written. Missing wedge or 3D CTF of every particle are taken into account; half maps are made too. For a
-    first reference of low resolution a random part of them (500, say) is enough.
+    needed: at any pixel size, nothing is written. Missing wedge, 3D CTF or CTF and dose of every particle are taken
+    into account; half maps are made too. For a first reference of low resolution a random part of them (500, say) is
+    enough.
     """
 
     NAME = "reconstruct-average"
@@ -40,8 +41,9 @@ class ReconstructAverage(EmtomoProtocol):
         add_particle_inputs(self, form, "With orientations.")
 
     def _check(self) -> list[str]:
-        known = self.input_subtomograms.get().frame(["r11"])["r11"].notna()
-        errors = [] if known.all() else [f"{int((~known).sum())} of {len(known)} {self.input_subtomograms.get().NOUN} have no orientation."]
+        items = self.input_subtomograms.get()
+        unknown = len(items) - items.count("r11")
+        errors = [f"{unknown} of {len(items)} {items.NOUN} have no orientation."] if unknown else []
         errors += [sentence for sentence in [input_problem(self, self.options(ParticleInputOptions))] if sentence]
         try:
             parse_symmetry(self.options(ReconstructOptions).symmetry)
@@ -58,9 +60,7 @@ class ReconstructAverage(EmtomoProtocol):
         """Insert all particles, divide by their weights, register."""
         self.forget_remarks()
         options = self.options(ReconstructOptions)
-        particles = open_particles(
-            self, self.options(ParticleInputOptions), number=options.number, seed=options.seed
-        )
+        particles = open_particles(self, self.options(ParticleInputOptions), number=options.number, seed=options.seed)
         self.remark(*particles.remarks)
         size, n = particles.source.pixel_size, particles.source.size
         radius = min(n / 2, n * size / options.max_resolution) if options.max_resolution else None

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import numpy as np
 import pandas as pd
+from pyworkflow.object import Object
 from pyworkflow.protocol.params import Form, StringParam
 
 from emtomo.compute.device import check_device
@@ -53,8 +54,8 @@ class RefinePoses(EmtomoProtocol):
     """Refine orientations and positions of particles against their own average, to gold standard.
 
     Particles are subtomograms, images of micrographs, or particles of tilt series, whose images are cut when they are
-    needed; these know their CTF, dose and noise tilt by tilt. Two halves of the particles are refined independently; the agreement of their averages (FSC) says
-    how far to trust them, filters them, and is the resolution. It stops by itself.
+    needed. Two halves of the particles are refined independently; the agreement of their averages (FSC) says how far
+    to trust them, filters them, and is the resolution. It stops by itself.
     """
 
     NAME = "refine-poses"
@@ -95,14 +96,13 @@ class RefinePoses(EmtomoProtocol):
             unusable = unusable_for_refinement(particle_sizes(self, reading)[0], self.input_reference.get())
         if unusable:
             return [unusable]
-        frame = self.input_subtomograms.get().frame(["r11"])
-        errors = []
-        if len(frame) < 2:
-            errors.append(f"Refinement needs at least two particles, one in each half; there is {len(frame)}.")
-        unknown = int(frame["r11"].isna().sum())
+        items, errors = self.input_subtomograms.get(), []
+        unknown = len(items) - items.count("r11")
+        if len(items) < 2:
+            errors.append(f"Refinement needs at least two particles, one in each half; there is {len(items)}.")
         if unknown and options.needs_orientations:
             errors.append(
-                f"{unknown} of {len(frame)} {self.input_subtomograms.get().NOUN} have no orientation: local searches start from one. Choose an "
+                f"{unknown} of {len(items)} {items.NOUN} have no orientation: local searches start from one. Choose an "
                 f"initial angular sampling above {options.local_from:g}°."
             )
         try:
@@ -187,7 +187,7 @@ class RefinePoses(EmtomoProtocol):
             resolution=result.resolution,
             particles=len(particles),
         )
-        outputs = {
+        outputs: dict[str, Object] = {
             particles.output: refined,
             "average": average,
             "fsc": FSC(file=curve, pixel_size=size, resolution=result.resolution),
