@@ -92,6 +92,7 @@ def attribute_name(run: Protocol, name: str) -> str:
         If the protocol has no such parameter.
     """
     params = dict(run.getDefinition().iterParams())
+    name = getattr(run, "OTHER_NAMES", {}).get(name, name)
     for attribute in (ALIASES.get(name, f"{INPUT}{name}"), name):
         if attribute in params:
             return attribute

@@ -48,7 +48,8 @@ class EmtomoProtocol(Protocol):
     A subclass declares ``OPTIONS``, ``INPUTS`` (in :meth:`_define_inputs`),
     ``_possibleOutputs``, its steps, and :meth:`_check` for what only the
     inputs can tell. ``INTERACTIVE`` says what is picked in a window before
-    such a run is carried out: models, particles or references. ``READS``
+    such a run is carried out: models, particles or references. ``OTHER_NAMES``
+    are further names of inputs on the command line and in templates. ``READS``
     names parameters that are files (or folders of files) which users edit
     and give again under the same name. ``STEPS_APART`` names the steps that
     may be carried out on other machines, since each writes its own files
@@ -59,6 +60,7 @@ class EmtomoProtocol(Protocol):
     OPTIONS: ClassVar[tuple[type, ...]] = ()
     CITATIONS: ClassVar[tuple[str, ...]] = ()
     INTERACTIVE: ClassVar[str] = ""
+    OTHER_NAMES: ClassVar[dict[str, str]] = {}
     READS: ClassVar[tuple[str, ...]] = ()
     STEPS_APART: ClassVar[tuple[str, ...]] = ()
     STEPS_PER: ClassVar[str] = ""

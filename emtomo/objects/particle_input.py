@@ -29,6 +29,7 @@ from emtomo.objects.tilt_series import SetOfTiltSeries
 from emtomo.options import Param
 
 KINDS = "SetOfSubtomograms,SetOfParticles,SetOfParticleSeries,SetOfCoordinates3D"
+OTHER_NAMES = {"particles": "subtomograms", "particle_series": "subtomograms"}  # of the protocols' input
 OUTPUTS = {"SetOfSubtomograms": "subtomograms", "SetOfParticles": "particles"}
 SMALLEST_IMAGE = 8  # pixels
 

@@ -142,10 +142,12 @@ class SeriesImages(ABC):
 
     def source(self, counts: Sequence[int], pixel_size: float) -> ImageParticles:
         """Return the particles, which have so many images each."""
-        kind = "ctf_squared" if self.options.premultiply else "ctf"
+        size, squared = self.options.box_size, self.options.premultiply
+        coarsest = max(record.geometry.pixel_size for record in self.records)
         return ImageParticles(
-            self.options.box_size, pixel_size, list(counts), self, kind, self.options.premultiply, self.noise_groups
-        )
+            size, pixel_size, list(counts), self, "ctf_squared" if squared else "ctf", squared, self.noise_groups,
+            measured_radius=max(3.0, size * pixel_size / (2 * coarsest)),
+        )  # fmt: skip
 
 
 class CutImages(SeriesImages):

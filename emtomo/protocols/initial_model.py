@@ -19,6 +19,7 @@ from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.objects import Average, SetOfParticles, SetOfParticleSeries, SetOfSubtomograms
 from emtomo.objects.particle_input import (
+    OTHER_NAMES,
     ParticleInputOptions,
     Particles,
     add_particle_inputs,
@@ -58,6 +59,7 @@ class InitialModel(EmtomoProtocol):
         "particle_series": SetOfParticleSeries,
     }
     OPTIONS = (InitialModelOptions, ShrinkOptions, ParticleInputOptions)
+    OTHER_NAMES = OTHER_NAMES
     PIECES = True
 
     # --- form ---

@@ -16,7 +16,13 @@ from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.objects import FSC, Average
-from emtomo.objects.particle_input import ParticleInputOptions, add_particle_inputs, input_problem, open_particles
+from emtomo.objects.particle_input import (
+    OTHER_NAMES,
+    ParticleInputOptions,
+    add_particle_inputs,
+    input_problem,
+    open_particles,
+)
 from emtomo.objects.volume_arrays import write_curves
 
 
@@ -33,6 +39,7 @@ class ReconstructAverage(EmtomoProtocol):
     _label = "reconstruct average"
     _possibleOutputs = {"average": Average, "fsc": FSC}
     OPTIONS = (ReconstructOptions, ParticleInputOptions)
+    OTHER_NAMES = OTHER_NAMES
     PIECES = True
 
     # --- form ---

@@ -21,6 +21,7 @@ from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.objects import FSC, Average, Mask, SetOfParticles, SetOfParticleSeries, SetOfSubtomograms
 from emtomo.objects.particle_input import (
+    OTHER_NAMES,
     ParticleInputOptions,
     Particles,
     add_particle_inputs,
@@ -69,6 +70,7 @@ class RefinePoses(EmtomoProtocol):
         "mask": Mask,
     }
     OPTIONS = (RefineOptions, ParticleInputOptions, ContinueOptions)
+    OTHER_NAMES = OTHER_NAMES
     PIECES = True
 
     # --- form ---

@@ -31,6 +31,7 @@ class ShrunkParticles(ParticleSource):
         self.size, self.pixel_size = source.size // factor, source.pixel_size * factor
         self.kind, self.premultiplied, self.dimension = source.kind, source.premultiplied, source.dimension
         self.noise_groups, self.common_rotations = source.noise_groups, source.common_rotations
+        self.measured_radius = source.measured_radius
 
     def __len__(self) -> int:
         return len(self.source)

@@ -65,6 +65,8 @@ class ParticleSource(ABC):
         Number of noise spectra.
     common_rotations : (v, 3, 3) array or None
         Rotations of the views, where all particles have the same ones.
+    measured_radius : float
+        Shells beyond which nothing was measured: of images at finer pixels than they were taken with.
     """
 
     size: int
@@ -74,6 +76,7 @@ class ParticleSource(ABC):
     dimension: int
     noise_groups: int = 1
     common_rotations: np.ndarray | None = None
+    measured_radius: float = np.inf
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -107,8 +110,8 @@ class ParticleSource(ABC):
         raise KeyError(key)
 
     def coefficients(self, radius: float) -> FourierCoefficients:
-        """Return the frequencies of a view within `radius` shells."""
-        return FourierCoefficients(self.size, radius, self.dimension)
+        """Return the frequencies of a view within `radius` shells, as far as any were measured."""
+        return FourierCoefficients(self.size, min(radius, self.measured_radius), self.dimension)
 
     @property
     def noise_length(self) -> int:
@@ -242,6 +245,8 @@ class ImageParticles(ParticleSource):
     common_rotations : (t, 3, 3) array, optional
         Where all particles' views have the same rotations: the identity, of single-particle images. Searches over
         all orientations then share their sections.
+    measured_radius : float
+        See :class:`ParticleSource`.
     """
 
     size: int
@@ -252,6 +257,7 @@ class ImageParticles(ParticleSource):
     premultiplied: bool = False
     noise_groups: int = 1
     common_rotations: np.ndarray | None = None
+    measured_radius: float = np.inf
 
     dimension = 2
 

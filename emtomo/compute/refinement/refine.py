@@ -325,7 +325,7 @@ class Refinement:
         # (Rosenthal & Henderson 2003, Eq. 7); never less than a third, so that a mask smears no stronger shell over it
         correlation = np.clip(curves.corrected, 0.05, 1.0)
         weight = np.append(np.sqrt(2 * correlation / (1 + correlation)), 0.0)
-        whole = Sums(n, n / 2, sums[1].data + sums[2].data, sums[1].weights + sums[2].weights)
+        whole = Sums(n, sums[1].radius, sums[1].data + sums[2].data, sums[1].weights + sums[2].weights)
         average = radial_filter(solve(whole) * edge, weight)
         resolution = curves.resolution(n, self.source.pixel_size, FSC_THRESHOLD, self._first_shell())
         why = curves.why_no_resolution(n)

@@ -213,8 +213,7 @@ class SeriesView:
         out = np.empty((len(shown), n, n // 2 + 1), np.float32)
         for k, t in enumerate(shown):
             ctf, dose = self.transfer(point, size, int(t))
-            whole = ctf * dose
-            out[k] = crop_transfer(whole * whole if squared else whole, n)
+            out[k] = _crop_weights(ctf * dose, n, squared)
         return out
 
 
@@ -253,7 +252,7 @@ class PreparedSeries(SeriesView):
             transfer = view.ctf * view.dose
             values = view.values * transfer if premultiply else view.values
             images.append(np.fft.fftshift(crop_window(values, n)))
-            weights.append(crop_transfer(transfer * transfer if premultiply else transfer, n))
+            weights.append(_crop_weights(transfer, n, premultiply))
             rotations.append(view.rotation)
             tilts.append(view.tilt)
         if not images:
@@ -381,6 +380,11 @@ def crop_window(spectrum: np.ndarray, size: int) -> np.ndarray:
         return image
     place = np.rint(np.fft.fftfreq(size) * size).astype(int) % whole
     return np.ascontiguousarray(image[np.ix_(place, place)])
+
+
+def _crop_weights(transfer: np.ndarray, size: int, squared: bool) -> np.ndarray:
+    """Return the transfer of cropped images, or its square, which cropping must not let swing below zero."""
+    return np.maximum(crop_transfer(transfer * transfer, size), 0) if squared else crop_transfer(transfer, size)
 
 
 def crop_transfer(transfer: np.ndarray, size: int) -> np.ndarray:
