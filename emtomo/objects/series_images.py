@@ -158,7 +158,7 @@ class CutImages(SeriesImages):
         self._series: OrderedDict[int, PreparedSeries] = OrderedDict()
         self._busy = [threading.Lock() for _ in self.records]
 
-    def prepared(self, s: int) -> PreparedSeries:
+    def prepare(self, s: int) -> PreparedSeries:
         """Return a series with its images; those used longest ago make place for others."""
         with self._busy[s]:
             with self._lock:
@@ -175,7 +175,7 @@ class CutImages(SeriesImages):
     def make(self, i: int) -> ImageViews:
         """See :class:`SeriesImages`."""
         s = int(self.which[i])
-        cut = self.prepared(s).cut(self.points[i])
+        cut = self.prepare(s).cut(self.points[i])
         groups = self.records[s].order()[cut.tilts]
         return ImageViews(cut.images, cut.rotations, cut.weights, np.zeros((len(cut.tilts), 2)), groups)
 
