@@ -1,9 +1,9 @@
 """Fourier transforms of arrays on the CPU; the only place that names a library for them.
 
-The functions are those of :mod:`scipy.fft`. ducc0 and FFTW take less time for large volumes
-(``benchmarks/bench_fft.py``), but scipy's results are the same to the last digit however many threads work on them;
-ducc0's are not, and FFTW's depend on what its planner measured. Single precision stays single. The library is loaded
-with the first transform.
+The functions are those of :mod:`scipy.fft`. ducc0 and FFTW take less time for whole large volumes, ducc0 little less in
+the slabs by which template matching goes (``benchmarks/bench_fft.py``). scipy's results are the same to the last digit
+however many threads work on them; ducc0's are not, and FFTW's depend on what its planner measured. Single precision
+stays single. The library is loaded with the first transform.
 """
 
 from collections.abc import Sequence
