@@ -45,16 +45,17 @@ def calibrate(images: SpeciesImages, state: SeriesState, products: np.ndarray | 
     count = images.used.sum(axis=0)[:, None] * per_shell[None]
     halves = np.stack([products[images.half == half].sum(axis=0) for half in (1, 2)])
     noise = halves[..., 2].sum(axis=0) / np.maximum(count, 1)
-    amplitude = np.zeros((2, shells))
+    amplitude, precision = np.zeros((2, shells)), np.zeros(shells)
     for _ in range(2):
         safe = np.where(noise > 0, noise, np.inf)
         fitted = (halves[..., 0] * weights / safe).sum(axis=1), (halves[..., 1] * weights**2 / safe).sum(axis=1)
         amplitude = np.clip(np.where(fitted[1] > 0, fitted[0] / np.maximum(fitted[1], 1e-300), 0), 0, None)
+        precision = 2 * fitted[1].sum(axis=0)
         model = amplitude[:, None] * weights[None]
         left = (halves[..., 2] - 2 * model * halves[..., 0] + model**2 * halves[..., 1]).sum(axis=0)
         noise = np.maximum(left / np.maximum(count, 1), 1e-3 * noise)
     inverse = np.where(noise > 0, 1 / np.sqrt(np.where(noise > 0, noise, 1)), 0.0)
-    return Model(inverse, amplitude, weights, np.ones(len(images)))
+    return Model(inverse, amplitude, weights, np.ones(len(images)), precision)
 
 
 def fit_particle_factors(model: Model, images: SpeciesImages, products: np.ndarray) -> Model:

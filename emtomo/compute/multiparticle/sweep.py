@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,12 +53,15 @@ class Model:
         What dose and thickness leave of the amplitude.
     factor : (p,) array
         Of every particle's amplitude.
+    precision : (s,) array
+        1 / variance of the mean amplitude of both halves.
     """
 
     inverse_noise: np.ndarray
     amplitude: np.ndarray
     weights: np.ndarray
     factor: np.ndarray
+    precision: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
 
 @dataclass(frozen=True)
