@@ -2,48 +2,44 @@
 
 from numba.extending import register_jitable
 
-from emtomo.compute.kernels.fourier import value, value_and_gradient
+from emtomo.compute.kernels.fourier import value_and_gradient
 
 
 @register_jitable
-def section_value(ref, pad, r, x, y):
-    """Return the reference (re, im) at R.T (x, y, 0).
+def to_image_axes(r, pad, m):
+    """Return the matrix from an image's frequency to a point of the padded reference, by columns, and its rotation.
 
     Parameters
     ----------
-    ref, pad
-        Padded transform and its padding.
     r : (3, 3) float32 array
-        From the reference to the image.
-    x, y : float32
-        Frequency in shells.
+        From the reference to the image, before the magnification.
+    pad : float32
+    m : (2, 2) float32 array
+        Magnification.
     """
-    return value(
-        ref,
-        ref.shape[0] // 2,
-        pad * (r[0, 0] * x + r[1, 0] * y),
-        pad * (r[0, 1] * x + r[1, 1] * y),
-        pad * (r[0, 2] * x + r[1, 2] * y),
-    )
+    ax = pad * (m[0, 0] * r[0, 0] + m[0, 1] * r[1, 0])
+    ay = pad * (m[0, 0] * r[0, 1] + m[0, 1] * r[1, 1])
+    az = pad * (m[0, 0] * r[0, 2] + m[0, 1] * r[1, 2])
+    bx = pad * (m[1, 0] * r[0, 0] + m[1, 1] * r[1, 0])
+    by = pad * (m[1, 0] * r[0, 1] + m[1, 1] * r[1, 1])
+    bz = pad * (m[1, 0] * r[0, 2] + m[1, 1] * r[1, 2])
+    return ax, ay, az, bx, by, bz
 
 
 @register_jitable
-def section_slopes(ref, pad, r, x, y):
-    """Return what :func:`section_value` does, and its derivatives by the frequency along the image's x, y, z."""
-    vr, vi, xr, xi, yr, yi, zr, zi = value_and_gradient(
-        ref,
-        ref.shape[0] // 2,
-        pad * (r[0, 0] * x + r[1, 0] * y),
-        pad * (r[0, 1] * x + r[1, 1] * y),
-        pad * (r[0, 2] * x + r[1, 2] * y),
-    )
+def section_slopes(ref, half, px, py, pz, r00, r01, r02, r10, r11, r12, r20, r21, r22):
+    """Return a reference's value (re, im) at a point and its derivatives along the image's x, y, z, whose axes are r.
+
+    The derivatives are by the point's own coordinates, in padded shells.
+    """
+    vr, vi, xr, xi, yr, yi, zr, zi = value_and_gradient(ref, half, px, py, pz)
     return (
         vr,
         vi,
-        pad * (r[0, 0] * xr + r[0, 1] * yr + r[0, 2] * zr),
-        pad * (r[0, 0] * xi + r[0, 1] * yi + r[0, 2] * zi),
-        pad * (r[1, 0] * xr + r[1, 1] * yr + r[1, 2] * zr),
-        pad * (r[1, 0] * xi + r[1, 1] * yi + r[1, 2] * zi),
-        pad * (r[2, 0] * xr + r[2, 1] * yr + r[2, 2] * zr),
-        pad * (r[2, 0] * xi + r[2, 1] * yi + r[2, 2] * zi),
+        r00 * xr + r01 * yr + r02 * zr,
+        r00 * xi + r01 * yi + r02 * zi,
+        r10 * xr + r11 * yr + r12 * zr,
+        r10 * xi + r11 * yi + r12 * zi,
+        r20 * xr + r21 * yr + r22 * zr,
+        r20 * xi + r21 * yi + r22 * zi,
     )

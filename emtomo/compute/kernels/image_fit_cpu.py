@@ -11,7 +11,8 @@ import numpy as np
 from numba import njit
 
 from emtomo.compute.kernels.fourier_cpu import apply_phase_shift, phases
-from emtomo.compute.kernels.image_fit import section_slopes, section_value
+from emtomo.compute.kernels.fourier import value
+from emtomo.compute.kernels.image_fit import section_slopes, to_image_axes
 
 F = np.float32
 # elementwise loops only, and no re-association: the reduction of an angle must stay in its three steps
@@ -45,27 +46,51 @@ def sines_and_cosines(angle, sine, cosine):
 
 
 @njit(nogil=True, cache=True, fastmath=True)
+def _phases_of_ctf(phase, defocus, by_defocus, angle):
+    """Fill `angle` with the CTF's phase at a defocus."""
+    for i in range(angle.shape[0]):
+        angle[i] = phase[i] + defocus * by_defocus[i]
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def _whiten(data, inverse_noise, amplitude, factor, out, weight):
+    """Fill `out` with the data divided by the noise's deviation, and `weight` with the model's amplitude."""
+    for i in range(weight.shape[0]):
+        out[i] = complex(data[i].real * inverse_noise[i], data[i].imag * inverse_noise[i])
+        weight[i] = factor * amplitude[i]
+
+
+@njit(nogil=True, cache=True, fastmath=True)
 def _slopes(ref, pad, k, data, r, magnification, weight, sine, cosine, optics, magnify, phase_per_pixel, g):
     """Return the log likelihood of an image moved to its centre; fill its residual (rows 0, 1) and its derivatives."""
     total = F(0)
-    m = magnification
+    half = ref.shape[0] // 2
+    ax, ay, az, bx, by, bz = to_image_axes(r, pad, magnification)
+    m00, m01, m10, m11 = magnification[0, 0], magnification[0, 1], magnification[1, 0], magnification[1, 1]
+    r00, r01, r02 = pad * r[0, 0], pad * r[0, 1], pad * r[0, 2]
+    r10, r11, r12 = pad * r[1, 0], pad * r[1, 1], pad * r[1, 2]
+    r20, r21, r22 = pad * r[2, 0], pad * r[2, 1], pad * r[2, 2]
     rows = 12 + 2 * optics.shape[0]
     for i in range(k.shape[0]):
         kx, ky = k[i, 0], k[i, 1]
-        x, y = m[0, 0] * kx + m[1, 0] * ky, m[0, 1] * kx + m[1, 1] * ky
-        vr, vi, xr, xi, yr, yi, zr, zi = section_slopes(ref, pad, r, x, y)
+        vr, vi, xr, xi, yr, yi, zr, zi = section_slopes(
+            ref, half, ax * kx + bx * ky, ay * kx + by * ky, az * kx + bz * ky,
+            r00, r01, r02, r10, r11, r12, r20, r21, r22,
+        )  # fmt: skip
         c, d = weight[i] * sine[i], weight[i] * cosine[i]
         mr, mi = c * vr, c * vi
         er, ei = data[i].real, data[i].imag
         total += F(2) * (er * mr + ei * mi) - mr * mr - mi * mi
         g[0, i], g[1, i] = er - mr, ei - mi
         # a rotation eta moves the point by k x eta
-        g[2, i], g[3, i] = -c * y * zr, -c * y * zi
-        g[4, i], g[5, i] = c * x * zr, c * x * zi
-        g[6, i], g[7, i] = c * (y * xr - x * yr), c * (y * xi - x * yi)
+        cx, cy = c * (m00 * kx + m10 * ky), c * (m01 * kx + m11 * ky)
+        g[2, i], g[3, i] = -cy * zr, -cy * zi
+        g[4, i], g[5, i] = cx * zr, cx * zi
+        g[6, i], g[7, i] = cy * xr - cx * yr, cy * xi - cx * yi
         # a shift multiplies the model by -2 pi i k / size
-        g[8, i], g[9, i] = phase_per_pixel * kx * mi, -phase_per_pixel * kx * mr
-        g[10, i], g[11, i] = phase_per_pixel * ky * mi, -phase_per_pixel * ky * mr
+        tx, ty = phase_per_pixel * kx, phase_per_pixel * ky
+        g[8, i], g[9, i] = tx * mi, -tx * mr
+        g[10, i], g[11, i] = ty * mi, -ty * mr
         g[12, i], g[13, i] = d * vr, d * vi
         if magnify:
             g[rows, i], g[rows + 1, i] = c * kx * xr, c * kx * xi
@@ -149,10 +174,8 @@ def fit_images(
         for t in range(data.shape[1]):
             if not used[p, t]:
                 continue
-            for i in range(n):
-                angle[i] = phase[t, i] + defocus[p, t] * optics[0, i]
-                moved[i] = data[p, t, i] * inverse_noise[t, i]
-                weight[i] = factor[p] * amplitude[reference[p], t, i]
+            _phases_of_ctf(phase[t], defocus[p, t], optics[0], angle)
+            _whiten(data[p, t], inverse_noise[t], amplitude[reference[p], t], factor[p], moved, weight)
             sines_and_cosines(angle, sine, cosine)
             phases(shifts[p, t], size, reach, table)
             apply_phase_shift(k, moved, table, moved)
@@ -169,9 +192,11 @@ def fit_images(
 def _score(ref, pad, k, data, r, m, weight, sine):
     """Return the log likelihood of an image moved to its centre."""
     total = F(0)
+    half = ref.shape[0] // 2
+    ax, ay, az, bx, by, bz = to_image_axes(r, pad, m)
     for i in range(k.shape[0]):
-        x, y = m[0, 0] * k[i, 0] + m[1, 0] * k[i, 1], m[0, 1] * k[i, 0] + m[1, 1] * k[i, 1]
-        vr, vi = section_value(ref, pad, r, x, y)
+        kx, ky = k[i, 0], k[i, 1]
+        vr, vi = value(ref, half, ax * kx + bx * ky, ay * kx + by * ky, az * kx + bz * ky)
         c = weight[i] * sine[i]
         vr, vi = c * vr, c * vi
         total += F(2) * (data[i].real * vr + data[i].imag * vi) - vr * vr - vi * vi
@@ -199,15 +224,16 @@ def correlate_images(
         for t in range(data.shape[1]):
             if not used[p, t]:
                 continue
-            for i in range(n):
-                angle[i] = phase[t, i] + defocus[p, t] * optics[0, i]
+            _phases_of_ctf(phase[t], defocus[p, t], optics[0], angle)
             sines_and_cosines(angle, sine, cosine)
             phases(shifts[p, t], size, reach, table)
             apply_phase_shift(k, data[p, t], table, moved)
             out = products[p, t]
+            half = ref.shape[0] // 2
+            ax, ay, az, bx, by, bz = to_image_axes(rotations[p, t], pad, m)
             for i in range(n):
-                x, y = m[0, 0] * k[i, 0] + m[1, 0] * k[i, 1], m[0, 1] * k[i, 0] + m[1, 1] * k[i, 1]
-                vr, vi = section_value(ref, pad, rotations[p, t], x, y)
+                kx, ky = k[i, 0], k[i, 1]
+                vr, vi = value(ref, half, ax * kx + bx * ky, ay * kx + by * ky, az * kx + bz * ky)
                 vr, vi = sine[i] * vr, sine[i] * vi
                 s = shell[i]
                 out[s, 0] += moved[i].real * vr + moved[i].imag * vi

@@ -9,7 +9,8 @@ import math
 import numpy as np
 from numba import cuda
 
-from emtomo.compute.kernels.image_fit import section_slopes, section_value
+from emtomo.compute.kernels.fourier import value
+from emtomo.compute.kernels.image_fit import section_slopes, to_image_axes
 
 THREADS = 128
 MOST = 14  # parameters of an image
@@ -41,10 +42,13 @@ def fit_images_cuda(
     for a in range(q * (q + 1) // 2):
         products[a] = ZERO
     total = ZERO
+    half = ref.shape[0] // 2
+    ax, ay, az, bx, by, bz = to_image_axes(r, pad, m)
     count = optics.shape[0]
     for i in range(lane, k.shape[0], lanes):
         kx, ky = k[i, 0], k[i, 1]
         x, y = m[0, 0] * kx + m[1, 0] * ky, m[0, 1] * kx + m[1, 1] * ky
+        px, py, pz = ax * kx + bx * ky, ay * kx + by * ky, az * kx + bz * ky
         angle = phase[t, i] + defocus[v] * optics[0, i]
         w = factor[p] * amplitude[reference[p], t, i]
         c, d = w * math.sin(angle), w * math.cos(angle)
@@ -54,10 +58,13 @@ def fit_images_cuda(
         dr, di = noise * data[v, i].real, noise * data[v, i].imag
         er, ei = dr * co - di * si, di * co + dr * si
         if q == 0:
-            vr, vi = section_value(ref, pad, r, x, y)
+            vr, vi = value(ref, half, px, py, pz)
             total += TWO * c * (er * vr + ei * vi) - c * c * (vr * vr + vi * vi)
             continue
-        vr, vi, xr, xi, yr, yi, zr, zi = section_slopes(ref, pad, r, x, y)
+        vr, vi, xr, xi, yr, yi, zr, zi = section_slopes(
+            ref, half, px, py, pz, pad * r[0, 0], pad * r[0, 1], pad * r[0, 2],
+            pad * r[1, 0], pad * r[1, 1], pad * r[1, 2], pad * r[2, 0], pad * r[2, 1], pad * r[2, 2],
+        )  # fmt: skip
         mr, mi = c * vr, c * vi
         total += TWO * (er * mr + ei * mi) - mr * mr - mi * mi
         er -= mr
