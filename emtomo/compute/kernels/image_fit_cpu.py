@@ -10,8 +10,8 @@ import math
 import numpy as np
 from numba import njit
 
-from emtomo.compute.kernels.fourier_cpu import apply_phase_shift, phases
 from emtomo.compute.kernels.fourier import value
+from emtomo.compute.kernels.fourier_cpu import apply_phase_shift, phases
 from emtomo.compute.kernels.image_fit import section_slopes, to_image_axes
 
 F = np.float32
