@@ -154,7 +154,7 @@ class ModelWorkflow(EmtomoProtocol):
         return self._getExtraPath(f"{tomogram_id}_certainty.json")
 
     def _certainties(self, tomogram_ids: list[str]) -> list[str]:
-        """Return how certain the fitted surfaces are, and which should not be believed as they are."""
+        """Return how certain the fitted surfaces and curves are, and which should not be believed as they are."""
         rows = []
         for tomogram_id in tomogram_ids:
             path = Path(self._certainty_path(tomogram_id))
@@ -165,8 +165,8 @@ class ModelWorkflow(EmtomoProtocol):
         middle = {key: float(np.median([row[key] for row in rows])) for key in ("surface", "normals", "noise")}
         worst = max(rows, key=lambda row: row["worst"])
         remarks = [
-            f"Standard deviations of {len(rows)} closed surfaces (median): {middle['surface']:.1f} Å along the normal, "
-            f"normals {middle['normals']:.1f}°; the points scatter by {middle['noise']:.1f} Å. Least certain: "
+            f"Standard deviations of {len(rows)} fitted surfaces and curves (median): {middle['surface']:.1f} Å off, "
+            f"{middle['normals']:.1f}° in their normals or directions; the points scatter by {middle['noise']:.1f} Å. Least certain: "
             f"{worst['name']}, {worst['worst']:.1f} Å where it is farthest from its points."
         ]
         doubtful = [f"{row['name']}: {row['warning']}" for row in rows if row["warning"]]

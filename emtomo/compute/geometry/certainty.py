@@ -14,16 +14,16 @@ NEARLY = 0.2  # of the largest extent
 
 @dataclass(frozen=True)
 class Certainty:
-    """Standard deviations of a fitted surface, from the scatter of its points.
+    """Standard deviations of a fitted surface or curve, from the scatter of its points.
 
     Attributes
     ----------
     surface, worst : float
-        Along the normal: root mean square over the surface, and the largest.
+        Along the normal (of a curve: across it): root mean square over it, and the largest.
     normals : float
-        Degrees, median over the surface.
+        Degrees, median over the surface; of a curve that of its direction.
     noise : float
-        Of the points about the surface.
+        Of the points about it.
     """
 
     surface: float
@@ -100,6 +100,13 @@ def judge(
             f"{radii.mean():.3g}): pick points on all sides of it"
         )
     return Certainty(float(np.sqrt(np.mean(spread**2))), float(spread.max()), float(np.median(tilts)), noise), warning
+
+
+def warn_of_open(certainty: Certainty | None, extent: float, hint: str) -> str:
+    """Return a warning where an open sheet or curve is uncertain by a tenth of its `extent`, empty where it is not."""
+    if certainty is None or certainty.worst <= DOUBTFUL * extent:
+        return ""
+    return f"it is uncertain by {certainty.worst:.3g} where it is farthest from its points: {hint}"
 
 
 def _shape_of(points: np.ndarray) -> str:

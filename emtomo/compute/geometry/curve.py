@@ -5,11 +5,15 @@ from typing import Any
 
 import numpy as np
 
+from emtomo.compute.geometry.certainty import Certainty
+from emtomo.compute.geometry.penalised import fit_penalised, roughness, spline_basis
 from emtomo.compute.geometry.spacing import MOST_POSITIONS
 from emtomo.compute.rotations import from_directions, turn_in_plane, unit
 from emtomo.errors import ModelError
 
 DENSE = 64
+MOST_PIECES = 100
+REPARAMETRISATIONS = 3
 
 
 @dataclass(frozen=True)
@@ -24,12 +28,15 @@ class Path:
     along : (n, 3) array
         Unit vectors across it that do not turn about it.
     length : float
+    certainty : Certainty or None
+        Of a curve through points with noise; its normals are the tangents here.
     """
 
     points: np.ndarray
     tangents: np.ndarray
     along: np.ndarray
     length: float
+    certainty: Certainty | None = None
 
 
 def trace(points: np.ndarray, spacing: float, *, noise: float = 0.0) -> Path:
@@ -42,7 +49,7 @@ def trace(points: np.ndarray, spacing: float, *, noise: float = 0.0) -> Path:
     spacing : float
         Distance along the curve, > 0.
     noise : float
-        Standard deviation of the points about the curve, in the same unit; 0 goes through each.
+        Expected standard deviation of the points about the curve, in the same unit; 0 goes through each.
 
     Raises
     ------
@@ -57,7 +64,7 @@ def trace(points: np.ndarray, spacing: float, *, noise: float = 0.0) -> Path:
         raise ModelError(f"A filament needs at least 2 different points, got {len(points)}.")
     if not spacing > 0:
         raise ModelError(f"The spacing along a filament must be > 0, got {spacing:g}.")
-    dense = dense_curve(without_outliers(points) if noise > 0 else points, noise)
+    dense, certainty = dense_curve(without_outliers(points) if noise > 0 else points, noise)
     steps = np.linalg.norm(np.diff(dense, axis=0), axis=1)
     arc = np.r_[0.0, np.cumsum(steps)]
     if arc[-1] / spacing > MOST_POSITIONS:
@@ -66,7 +73,7 @@ def trace(points: np.ndarray, spacing: float, *, noise: float = 0.0) -> Path:
     sampled = np.stack([np.interp(at, arc, dense[:, k]) for k in range(3)], axis=1)
     slope = np.gradient(dense, arc, axis=0)
     tangents = unit(np.stack([np.interp(at, arc, slope[:, k]) for k in range(3)], axis=1))
-    return Path(sampled, tangents, _carried(tangents), float(arc[-1]))
+    return Path(sampled, tangents, _carried(tangents), float(arc[-1]), certainty)
 
 
 def without_outliers(points: np.ndarray) -> np.ndarray:
@@ -122,17 +129,45 @@ def subunits(path: Path, radius: float, angles: np.ndarray) -> tuple[np.ndarray,
     return positions.reshape(-1, 3), from_directions(outward.reshape(-1, 3), tangents.reshape(-1, 3))
 
 
-def dense_curve(points: np.ndarray, noise: float) -> np.ndarray:
-    """Return many points on the smoothing (or interpolating) cubic spline through `points`."""
+def dense_curve(points: np.ndarray, noise: float) -> tuple[np.ndarray, Certainty | None]:
+    """Return many points on the smooth curve through `points`, and how certain it is.
+
+    Without noise it is the cubic spline through every point. With noise it is as straight as the points allow: how
+    stiff it is they decide by the evidence (see :func:`emtomo.compute.geometry.penalised.fit_penalised`).
+    """
+    if noise > 0:
+        return _stiff_curve(points, noise)
     from scipy.interpolate import splev, splprep
 
-    chord = np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))]
-    degree = min(3, len(points) - 1)
-    smoothing = len(points) * 3 * noise**2
+    chord = _chord(points)
     spline: Any
-    spline, _ = splprep(points.T, u=chord, k=degree, s=smoothing)
+    spline, _ = splprep(points.T, u=chord, k=min(3, len(points) - 1), s=0)
     fine = np.linspace(0, chord[-1], DENSE * len(points))
-    return np.stack([np.asarray(c) for c in splev(fine, spline)], axis=1)
+    return np.stack([np.asarray(c) for c in splev(fine, spline)], axis=1), None
+
+
+def _chord(points: np.ndarray) -> np.ndarray:
+    """Return the length of the line through `points` up to each of them."""
+    return np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))]
+
+
+def _stiff_curve(points: np.ndarray, noise: float) -> tuple[np.ndarray, Certainty]:
+    from scipy.spatial import cKDTree
+
+    at, middle = _chord(points) / _chord(points)[-1], points.mean(axis=0)
+    count = min(len(points) + 2, MOST_PIECES)
+    fine = np.linspace(0, 1, DENSE * len(points))
+    basis, slopes = spline_basis(fine, count), spline_basis(fine, count, 1)
+    for _ in range(REPARAMETRISATIONS):
+        fit = fit_penalised(spline_basis(at, count), (roughness(count),), points - middle, 2, noise)
+        dense = basis @ fit.coefficients + middle
+        at = fine[cKDTree(dense).query(points)[1]]  # noise along the curve does not count
+    # two directions across the curve, each with the same spread
+    spread = np.sqrt(2) * fit.spread(basis)
+    speed = np.linalg.norm(slopes @ fit.coefficients, axis=1)
+    turns = np.rad2deg(np.sqrt(2) * fit.spread(slopes) / np.maximum(speed, 1e-9))
+    worst = float(spread.max())
+    return dense, Certainty(float(np.sqrt(np.mean(spread**2))), worst, float(np.median(turns)), fit.noise)
 
 
 def _carried(tangents: np.ndarray) -> np.ndarray:

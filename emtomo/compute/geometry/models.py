@@ -6,8 +6,8 @@ from typing import Annotated
 
 import numpy as np
 
-from emtomo.compute.geometry.certainty import Certainty
-from emtomo.compute.geometry.curve import helix_rotations, subunits, trace
+from emtomo.compute.geometry.certainty import Certainty, warn_of_open
+from emtomo.compute.geometry.curve import Path, helix_rotations, subunits, trace
 from emtomo.compute.geometry.ellipsoid import Ellipsoid, Fitted, fit_ellipsoid, fit_sphere
 from emtomo.compute.geometry.mesh import Mesh, convex_hull, sphere_mesh
 from emtomo.compute.geometry.sheet import loft, sheet_mesh
@@ -81,8 +81,8 @@ class ModelOptions:
         float,
         Param(
             "Precision of the points",
-            "Standard deviation of the picked points about the true curve or surface; curves and sheets go through "
-            "every point at 0.",
+            "Expected standard deviation of the picked points about the true curve or surface. Curves and sheets are "
+            "as straight and flat as the points allow; at 0 they go through every point.",
             unit="voxel",
             ge=0,
             expert=True,
@@ -188,9 +188,13 @@ def _on_mesh(mesh: Mesh, options: ModelOptions, note: str) -> Built:
 
 
 def _surface(user: UserPoints, options: ModelOptions) -> Built:
-    grid = loft(user.of("point"), slice_tolerance=max(options.noise, 1e-6), noise=options.noise)
+    grid, certainty = loft(user.of("point"), slice_tolerance=max(options.noise, 1e-6), noise=options.noise)
     mesh = sheet_mesh(grid, user.inside)
-    return _on_mesh(mesh, options, f"sheet of {mesh.area:.4g} square units")
+    note = f"sheet of {mesh.area:.4g} square units"
+    if certainty is not None:
+        note += f" (± {certainty.surface:.2g}, normals ± {certainty.normals:.2g}°)"
+    warning = warn_of_open(certainty, float(np.sqrt(mesh.area)), "pick its contour on more slices")
+    return replace(_on_mesh(mesh, options, note), certainty=certainty, warning=warning)
 
 
 def _hull(user: UserPoints, options: ModelOptions) -> Built:
@@ -274,30 +278,39 @@ def _dipoles(user: UserPoints, options: ModelOptions) -> Built:
     return Built(np.array(centres), rotations, note=f"{len(centres)} dipoles")
 
 
+def _traced(user: UserPoints, options: ModelOptions) -> Path:
+    return trace(user.of("point"), options.cropping, noise=options.noise)
+
+
+def _on_path(path: Path, positions: np.ndarray, rotations: np.ndarray) -> Built:
+    note = f"length {path.length:.4g}"
+    if path.certainty is not None:
+        note += f" (± {path.certainty.surface:.2g} across, direction ± {path.certainty.normals:.2g}°)"
+    warning = warn_of_open(path.certainty, path.length, "pick more points along it")
+    return Built(positions, rotations, note=note, certainty=path.certainty, warning=warning)
+
+
 def _filament(user: UserPoints, options: ModelOptions) -> Built:
-    path = trace(user.of("point"), options.cropping, noise=options.noise)
-    rotations = random_in_plane(from_directions(path.tangents), options.seed)
-    return Built(path.points, rotations, note=f"length {path.length:.4g}")
+    path = _traced(user, options)
+    return _on_path(path, path.points, random_in_plane(from_directions(path.tangents), options.seed))
 
 
 def _torsion(user: UserPoints, options: ModelOptions) -> Built:
-    path = trace(user.of("point"), options.cropping, noise=options.noise)
-    return Built(path.points, helix_rotations(path, options.step_angle), note=f"length {path.length:.4g}")
+    path = _traced(user, options)
+    return _on_path(path, path.points, helix_rotations(path, options.step_angle))
 
 
 def _helix(user: UserPoints, options: ModelOptions) -> Built:
-    path = trace(user.of("point"), options.cropping, noise=options.noise)
+    path = _traced(user, options)
     angles = options.step_angle * np.arange(len(path.points))[:, None]
-    positions, rotations = subunits(path, options.radius, angles)
-    return Built(positions, rotations, note=f"length {path.length:.4g}")
+    return _on_path(path, *subunits(path, options.radius, angles))
 
 
 def _rings(user: UserPoints, options: ModelOptions) -> Built:
-    path = trace(user.of("point"), options.cropping, noise=options.noise)
+    path = _traced(user, options)
     ring = 360.0 * np.arange(options.subunits) / options.subunits
     angles = options.step_angle * np.arange(len(path.points))[:, None] + ring[None]
-    positions, rotations = subunits(path, options.radius, angles)
-    return Built(positions, rotations, note=f"length {path.length:.4g}")
+    return _on_path(path, *subunits(path, options.radius, angles))
 
 
 def _lattice(user: UserPoints, options: ModelOptions) -> Built:
