@@ -29,6 +29,9 @@ def convert(
     ] = "normals",
     origin_offset: Annotated[float, typer.Option(help="Index of the first voxel in IN: 0, or 1.")] = 0.0,
     box_size: Annotated[int, typer.Option(help="Voxels, for formats that hold it.")] = 32,
+    dataset: Annotated[
+        str, typer.Option(help="Which of several volumes in IN: its number from 1, or the name of an HDF5 dataset.")
+    ] = "",
 ) -> None:
     """Convert particles, alignments and CTFs of tilt series, or images between programs."""
     from emtomo.io import convert as work
@@ -46,7 +49,7 @@ def convert(
     elif known in images.FORMATS or source.suffix == ".zarr":
         from emtomo.io.convert_images import convert_image
 
-        done = convert_image(source, target, pixel_size=pixel_size)
+        done = convert_image(source, target, pixel_size=pixel_size, volume=dataset)
     else:
         done = work.convert_particles(
             source, target, kind=kind, to=to, pixel_size=pixel_size, table_map=table_map, tomograms=tomograms,

@@ -78,7 +78,7 @@ def workflow(
     """Add the runs of a template to a project and run them; those that it has already are updated."""
     parsed, folder = read_template(template), Path.cwd()
     values = key_values(settings or [], parsed.way_to_give)
-    parsed.filled(values, folder)  # complain before a project is made
+    parsed.fill_in(values, folder)  # complain before a project is made
     check_executor(executor)
     queue_values = key_values(queue_settings or [])
     check_template(parsed)
@@ -87,7 +87,7 @@ def workflow(
     if executor == QUEUE or queue or queue_values:
         check_queue(opened or NewProject(), queue, queue_values)
     opened = opened or EmtomoProject.start(project)
-    there = [] if again else runs_of_template(opened, parsed)
+    there = [] if again else runs_of_template(opened, parsed, values)
     if there:
         made = update_workflow(opened, parsed, values, folder, there)
         say(f"The {len(there)} runs of {parsed.name} are updated; --again adds them a second time.")

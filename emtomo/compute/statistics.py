@@ -7,6 +7,7 @@ import numpy as np
 
 from emtomo.errors import EmtomoError
 
+CLEAR = 0.3  # third moment in units of the deviation, from which on a side is clear
 SAMPLE = 2**22  # values from which percentiles and the histogram are taken
 
 
@@ -33,6 +34,26 @@ class Statistics:
     maximum: float
     mean: float
     deviation: float
+
+
+def is_dark(volume: np.ndarray) -> bool | None:
+    """Return whether the object in the middle of a box is darker than its surroundings, ``None`` if it is not clear.
+
+    The third moment about the border's median, within the sphere that fits, decides: density stands out on one side.
+
+    Parameters
+    ----------
+    volume : (n, n, n) array
+    """
+    radius = np.sqrt(sum(np.square(axis - n // 2) for axis, n in zip(np.ogrid[tuple(slice(n) for n in volume.shape)],
+                                                                     volume.shape, strict=True)))  # fmt: skip
+    inside = radius < min(volume.shape) / 2
+    if inside.all() or not inside.any():
+        return None
+    off = volume[inside].astype(float) - float(np.median(volume[~inside]))
+    spread = float(np.sqrt(np.mean(off**2)))
+    skew = float(np.mean((off / spread) ** 3)) if spread > 0 else 0.0
+    return None if abs(skew) < CLEAR else skew < 0
 
 
 def _blocks(values: np.ndarray) -> Iterator[np.ndarray]:

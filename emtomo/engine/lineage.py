@@ -1,5 +1,6 @@
 """Where data came from: look up the runs behind an input."""
 
+from collections.abc import Iterator
 from typing import TypeVar
 
 from pyworkflow.object import Pointer
@@ -18,6 +19,15 @@ def upstream(pointer: Pointer, kind: type[T]) -> T | None:
     kind : type
         Class of the object looked for.
     """
+    return next(_walk(pointer, kind), None)
+
+
+def list_upstream(pointer: Pointer, kind: type[T]) -> list[T]:
+    """Return all objects of class `kind` behind `pointer`, the nearest first; parameters as of :func:`upstream`."""
+    return list(_walk(pointer, kind))
+
+
+def _walk(pointer: Pointer, kind: type[T]) -> Iterator[T]:
     waiting, seen = [pointer.getObjValue()], set()
     while waiting:
         run = waiting.pop(0)
@@ -28,9 +38,8 @@ def upstream(pointer: Pointer, kind: type[T]) -> T | None:
         for one in pointers:
             value = one.get()
             if isinstance(value, kind):
-                return value
+                yield value
         waiting += [p.getObjValue() for p in pointers]
         for _, output in run.iterOutputAttributes():
             if isinstance(output, kind):
-                return output
-    return None
+                yield output

@@ -34,6 +34,7 @@ from emtomo.errors import FormatError, ProjectError, hint, one_line
 SUFFIX = ".json.template"
 OPTIONAL = "(optional)"  # at the end of a variable's title
 _VARIABLE = re.compile(r"~([^|~]*)\|([^|~]*)\|([0-6])\|([^|~]+)~")
+WHEN = "object.when"  # of a protocol: yes or no, usually a variable
 _TYPES: dict[str, type] = {"0": str, "1": bool, "2": str, "3": int, "4": float, "5": str, "6": str}
 _PATH_TYPES = {"2", "5", "6"}
 
@@ -92,7 +93,23 @@ class Template:
                 f"its variables are {', '.join(self.variables) or 'none'}."
             )
 
-    def filled(self, values: dict[str, str], folder: Path) -> list[dict[str, Any]]:
+    def steps(self, values: dict[str, str]) -> list[dict[str, Any]]:
+        """Return the protocols that these values ask for, variables as they stand.
+
+        One with ``object.when`` is left out where that is no; whatever takes its output takes its input of the same
+        name instead.
+        """
+        kept: list[dict[str, Any]] = []
+        instead: dict[str, Any] = {}
+        for one in self.protocols:
+            step = {k: instead.get(v, v) if isinstance(v, str) else v for k, v in one.items() if k != WHEN}
+            if WHEN not in one or self._fill(one[WHEN], values, self.folder):
+                kept.append(step)
+            else:
+                instead |= {f"{one['object.id']}.{name}": source for name, source in step.items() if "." not in name}
+        return kept
+
+    def fill_in(self, values: dict[str, str], folder: Path) -> list[dict[str, Any]]:
         """Return the protocols with `values` in the places of the variables.
 
         Relative file names among `values` are taken from `folder`.
@@ -100,9 +117,9 @@ class Template:
         self.check_names(values)
         missing = [v for v in self.variables.values() if v.alias not in values and v.needed]
         if missing:
-            told = ", ".join(f"{v.alias} ({v.title})" for v in missing)
-            raise ProjectError(f"The template {self.name} needs {told}: give --set NAME=VALUE.")
-        return [{k: self._fill(v, values, folder) for k, v in one.items()} for one in self.protocols]
+            listed = ", ".join(f"{v.alias} ({v.title})" for v in missing)
+            raise ProjectError(f"The template {self.name} needs {listed}: give --set NAME=VALUE.")
+        return [{k: self._fill(v, values, folder) for k, v in one.items()} for one in self.steps(values)]
 
     def _fill(self, value: Any, values: dict[str, str], folder: Path) -> Any:
         match = _VARIABLE.fullmatch(value) if isinstance(value, str) else None
@@ -193,7 +210,7 @@ def add_workflow(project: EmtomoProject, template: Template, values: dict[str, s
     Labels that the project has already get a number behind them.
     """
     check_template(template)
-    filled = template.filled(values, folder)
+    filled = template.fill_in(values, folder)
     for one in filled:
         cls = protocol_named(one["object.className"])
         one["object.className"] = cls.__name__
@@ -218,11 +235,11 @@ def add_workflow(project: EmtomoProject, template: Template, values: dict[str, s
     return runs
 
 
-def runs_of_template(project: EmtomoProject, template: Template) -> list[Protocol]:
+def runs_of_template(project: EmtomoProject, template: Template, values: dict[str, str]) -> list[Protocol]:
     """Return the runs that this template gave `project` before, in its order; none unless all of them are there."""
     known = {run.getObjLabel(): run for run in project.runs_now()}
     found = []
-    for one in template.protocols:
+    for one in template.steps(values):
         cls = protocol_named(str(one["object.className"]))
         run = known.get(str(one.get("object.label", cls._label)))
         if run is None or run.getClassName() != cls.__name__:
@@ -242,7 +259,7 @@ def update_workflow(
         If one of them is active, or a value cannot be.
     """
     check_template(template)
-    filled = template.filled(values, folder)
+    filled = template.fill_in(values, folder)
     active = [run.getObjLabel() for run in runs if run.isActive()]
     if active:
         raise ProjectError(f"{', '.join(active)} is running; stop it first, or add the runs a second time (--again).")

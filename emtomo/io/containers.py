@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from emtomo.errors import FormatError
 from emtomo.io.format import FileStart, ReadOptions, WriteOptions
 from emtomo.io.hdf_data import check_array, check_links, read_array
-from emtomo.io.image_format import ImageFormat, ImageInfo
+from emtomo.io.image_format import ImageFormat, ImageInfo, choose_volume, list_volumes
 from emtomo.io.limits import check_claim, check_plain
 from emtomo.io.zarr_data import check_zarr
 
@@ -19,30 +20,24 @@ CHUNK = 128
 _EMAN = "MDF/images"
 
 
-def read_hdf(path: str | Path, index: int | None = None) -> tuple[np.ndarray, float]:
+def read_hdf(path: str | Path, volume: str = "") -> tuple[np.ndarray, float]:
     """Return the voxels ``(z, y, x)`` of an HDF5 file, and the pixel size in Å, 0 where it does not say.
 
-    EMAN keeps image n as ``MDF/images/n/image`` with the attribute EMAN.apix_x; in other files the only dataset of
-    two or three axes is taken.
+    EMAN keeps image n as ``MDF/images/n/image`` with the attribute EMAN.apix_x; in other files every dataset of
+    two or three axes is a volume.
 
     Parameters
     ----------
     path : str or Path
-    index : int, optional
-        Number of the image in an EMAN stack; by default the first of volumes, and 2D images as one stack.
+    volume : str
+        Which one, by number from 1 or by name; needed where there are several. 2D images of EMAN are one volume.
     """
     with _open_hdf(path) as file:
-        datasets, size = _datasets(path, file, index)
-        parts = [read_array(path, one) for one in datasets]
-        return np.concatenate([part[None] if part.ndim == 2 else part for part in parts]), size
-
-
-def hdf_shape(path: str | Path) -> tuple[tuple[int, int, int], float]:
-    """Return the shape ``(z, y, x)`` and pixel size of what :func:`read_hdf` returns, without reading it."""
-    with _open_hdf(path) as file:
-        datasets, size = _datasets(path, file, None)
-        depth = sum(1 if len(one.shape) == 2 else one.shape[0] for one in datasets)
-        return (depth, *datasets[0].shape[-2:]), size
+        image = _choose(path, file, volume)
+        if image.volumes > 1:
+            raise FormatError(path, f"one volume is needed, but {list_volumes(image.volumes, image.names)}.")
+        parts = [read_array(path, one) for one in image.datasets]
+        return np.concatenate([part[None] if part.ndim == 2 else part for part in parts]), image.pixel_size
 
 
 @contextmanager
@@ -63,37 +58,59 @@ def _open_hdf(path: str | Path) -> Iterator[Any]:
         raise FormatError(path, f"not an HDF5 file that can be read: {reason}.") from None
 
 
-def _datasets(path: str | Path, file: Any, index: int | None) -> tuple[list[Any], float]:
-    """Return the datasets that are the image, checked against what the file can hold, and the pixel size."""
-    size = 0.0
-    if _EMAN in file:
-        found, size = _eman(path, file, index)
-    else:
-        found = []
-        file.visititems(lambda _, item: found.append(item) if _is_image(item) else None)
-        if len(found) != 1:
-            raise FormatError(path, f"one dataset with two or three axes is needed, got {len(found)}.")
+@dataclass(frozen=True)
+class _HdfImage:
+    """Datasets that are one volume, the pixel size in Å, and the volumes of the file where none was chosen."""
+
+    datasets: list[Any]
+    pixel_size: float
+    volumes: int
+    names: tuple[str, ...]
+    white: bool | None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        depth = sum(1 if len(one.shape) == 2 else one.shape[0] for one in self.datasets)
+        return (depth, *self.datasets[0].shape[-2:])
+
+
+def _choose(path: str | Path, file: Any, volume: str) -> _HdfImage:
+    """Return the first volume, or the one that is asked for, checked against what the file can hold."""
+    of_eman = _EMAN in file
+    candidates = _eman(path, file) if of_eman else _plain_datasets(path, file)
+    names = tuple(candidates)
+    index = choose_volume(Path(path), volume, len(names), names) if volume else 0
+    found = candidates[names[index]]
     for one in found:
         if not _is_image(one) or 0 in one.shape or one.shape[-2:] != found[0].shape[-2:]:
             raise FormatError(path, "the image is no array of numbers with two or three axes, or its slices differ.")
         check_array(path, one)
     check_claim(path, sum(one.nbytes for one in found), Path(path).stat().st_size)
-    return found, size
+    size = found[0].parent.attrs.get("EMAN.apix_x", 0.0) if of_eman else 0.0
+    size = float(np.asarray(size).ravel()[0]) if np.asarray(size).size else 0.0
+    size = size if np.isfinite(size) and size > 0 else 0.0
+    return _HdfImage(found, size, 1 if volume else len(names), () if volume else names, True if of_eman else None)
 
 
-def _eman(path: str | Path, file: Any, index: int | None) -> tuple[list[Any], float]:
+def _plain_datasets(path: str | Path, file: Any) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    file.visititems(lambda name, item: found.update({str(name): [item]}) if _is_image(item) else None)
+    if not found:
+        raise FormatError(path, "a dataset with two or three axes is needed, got none.")
+    return found
+
+
+def _eman(path: str | Path, file: Any) -> dict[str, list[Any]]:
+    """Return the volumes by the names of their datasets; 2D images are slices of one."""
     groups = file[_EMAN]
     numbers = sorted(int(k) for k in groups if k.isdecimal() and len(k) < 10 and "image" in groups[k])
     if not numbers:
         raise FormatError(path, "there is no image in it.")
-    if index is not None and index not in numbers:
-        raise FormatError(path, f"there is no image {index}; there are {len(numbers)}.")
-    first = groups[str(numbers[0] if index is None else index)]
-    stack = index is None and getattr(first["image"], "shape", (0, 0, 0))[:-2] in ((), (1,))
-    found = [groups[str(k)]["image"] for k in numbers] if stack else [first["image"]]
-    size = first.attrs.get("EMAN.apix_x", 0.0)
-    size = float(np.asarray(size).ravel()[0]) if np.asarray(size).size else 0.0
-    return found, size if np.isfinite(size) and size > 0 else 0.0
+    found = {f"{_EMAN}/{k}/image": groups[str(k)]["image"] for k in numbers}
+    first, item = next(iter(found.items()))
+    if getattr(item, "shape", (0, 0, 0))[:-2] in ((), (1,)):
+        return {first: list(found.values())}
+    return {name: [item] for name, item in found.items()}
 
 
 def _is_image(item: Any) -> bool:
@@ -217,39 +234,25 @@ def _is_zarr(start: FileStart) -> bool:
     return start.is_folder and (is_zarr(start.path) or (start.path / ".zattrs").exists())
 
 
-def _count_volumes(path: Path) -> int:
-    """Return how many volumes an EMAN stack holds; 1 where it is a stack of images, or another program's."""
-    import h5py
-
-    with h5py.File(path, "r") as file:
-        groups = file.get(_EMAN, {})
-        found = [k for k in groups if k.isdecimal() and "image" in groups[k]]
-        shape: tuple[int, ...] = groups[found[0]]["image"].shape if found else ()
-    return len(found) if len(shape) == 3 and shape[0] > 1 else 1
+def _describe_hdf(path: Path, volume: str = "") -> ImageInfo:
+    with _open_hdf(path) as file:
+        image = _choose(path, file, volume)
+        return ImageInfo("hdf5", image.shape, image.pixel_size, volumes=image.volumes, names=image.names,
+                         white=image.white)  # fmt: skip
 
 
-def _is_of_eman(path: Path) -> bool:
-    import h5py
-
-    with h5py.File(path, "r") as file:
-        return _EMAN in file
-
-
-def _describe_hdf(path: Path) -> ImageInfo:
-    shape, step = hdf_shape(path)
-    return ImageInfo("hdf5", shape, step, volumes=_count_volumes(path), white=True if _is_of_eman(path) else None)
-
-
-def _describe_zarr(path: Path) -> ImageInfo:
+def _describe_zarr(path: Path, volume: str = "") -> ImageInfo:
+    choose_volume(path, volume or "1", 1)
     _, shape, step = zarr_metadata(path)
     return ImageInfo("zarr", (shape[0], shape[1], shape[2]), step)
 
 
-def _read_hdf(path: Path, _: ReadOptions) -> np.ndarray:
-    return read_hdf(path)[0]
+def _read_hdf(path: Path, options: ReadOptions) -> np.ndarray:
+    return read_hdf(path, options.volume)[0]
 
 
-def _read_zarr(path: Path, _: ReadOptions) -> np.ndarray:
+def _read_zarr(path: Path, options: ReadOptions) -> np.ndarray:
+    choose_volume(path, options.volume or "1", 1)
     return read_zarr(path)[0]
 
 
@@ -260,7 +263,7 @@ def _write_zarr(path: Path, data: np.ndarray, options: WriteOptions) -> list[Pat
     return [path]
 
 
-HDF5 = ImageFormat("hdf5", "HDF5", _is_hdf, _read_hdf, described=("EMAN2's volumes and stacks, or the only dataset",),
+HDF5 = ImageFormat("hdf5", "HDF5", _is_hdf, _read_hdf, described=("EMAN2's volumes and stacks, or datasets; one of several by number or name",),
                    describe=_describe_hdf)  # fmt: skip
 ZARR = ImageFormat("zarr", "OME-Zarr", _is_zarr, _read_zarr, _write_zarr, suffix=".zarr", endings=(".zarr",),
                    described=("0.4 and 0.5 are read, 0.4 with three levels is written",),

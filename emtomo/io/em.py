@@ -6,7 +6,7 @@ import numpy as np
 
 from emtomo.errors import FormatError
 from emtomo.io.format import FileStart, ReadOptions
-from emtomo.io.image_format import ImageFormat, ImageInfo
+from emtomo.io.image_format import ImageFormat, ImageInfo, choose_volume
 
 EM_HEADER = 512
 _DTYPES = {1: "u1", 2: "i2", 4: "i4", 5: "f4", 9: "f8"}
@@ -46,11 +46,13 @@ def _sniff(start: FileStart) -> bool:
     return start.suffix == ".em" and count_columns(start.data) != _MOTIVE_LIST
 
 
-def _describe(path: Path) -> ImageInfo:
+def _describe(path: Path, volume: str = "") -> ImageInfo:
+    choose_volume(path, volume or "1", 1)
     return ImageInfo("em", _em_shape(path)[0], 0.0)
 
 
-def _read(path: Path, _: ReadOptions) -> np.ndarray:
+def _read(path: Path, options: ReadOptions) -> np.ndarray:
+    choose_volume(path, options.volume or "1", 1)
     return read_em(path)
 
 

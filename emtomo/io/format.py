@@ -101,6 +101,8 @@ class ReadOptions:
         What nameless text columns are, see :func:`emtomo.io.points.read_points`.
     pixel_size : float, optional
         Å of the images, for tables of tilts that count in pixels.
+    volume : str
+        Which of several volumes of a file, see :func:`emtomo.io.image_format.choose_volume`.
     read_other : callable, optional
         Reads particles of any format, for lists that name files.
     """
@@ -108,6 +110,7 @@ class ReadOptions:
     sizes: "Mapping[str, VolumeGeometry]" = field(default_factory=dict)
     angles: str = "normals"
     pixel_size: float | None = None
+    volume: str = ""
     read_other: "Callable[[Path], ParticleList] | None" = None
 
 

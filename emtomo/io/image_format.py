@@ -6,7 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from emtomo.errors import FormatError, one_line
 from emtomo.io.format import Format
+
+LISTED, SHOWN = 5, 60  # names of volumes in a sentence, and letters of each
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,9 @@ class ImageInfo:
     voxel_size : tuple
         x, y, z in Å, 0 when unknown.
     volumes : int
-        How many volumes the file holds.
+        How many volumes the file holds, where none was chosen.
+    names : tuple of str
+        Of these volumes, where they have any.
     white : bool or None
         Whether particles are white, where the program that wrote the file says so.
     notes : tuple of str
@@ -41,16 +46,53 @@ class ImageInfo:
     plain: bool = False
     voxel_size: tuple[float, float, float] = (0.0, 0.0, 0.0)
     volumes: int = 1
+    names: tuple[str, ...] = ()
     white: bool | None = None
     notes: tuple[str, ...] = ()
 
 
-def _no_description(_: Path) -> ImageInfo:
+def choose_volume(path: Path, volume: str, count: int, names: tuple[str, ...] = ()) -> int:
+    """Return the index of one of the volumes of a file.
+
+    Parameters
+    ----------
+    path : Path
+        For the sentence.
+    volume : str
+        Its number in the file, counted from 1, or its name.
+    count : int
+        How many there are.
+    names : tuple of str
+        Of datasets; ``entry/data`` and ``/entry/data`` are the same.
+
+    Raises
+    ------
+    FormatError
+        If there is no such volume.
+    """
+    text = volume.strip()
+    if text.isdecimal() and 1 <= int(text) <= count:
+        return int(text) - 1
+    wanted = text.strip("/")
+    if wanted in names:
+        return names.index(wanted)
+    raise FormatError(path, f"there is no volume {one_line(text)[:SHOWN]!r} in it; {list_volumes(count, names)}.")
+
+
+def list_volumes(count: int, names: tuple[str, ...] = ()) -> str:
+    """Return in words which volumes a file holds."""
+    if not names:
+        return f"it holds {count} volumes, numbered from 1" if count > 1 else "it holds one volume"
+    shown = ", ".join(one_line(name)[:SHOWN] for name in names[:LISTED])
+    return f"it holds {count}: {shown}{' …' if len(names) > LISTED else ''}"
+
+
+def _no_description(_: Path, volume: str = "") -> ImageInfo:
     raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class ImageFormat(Format[np.ndarray]):
-    """One format of images; `describe` says what a file is without reading its voxels."""
+    """One format of images; `describe` says what a file, or one volume of it, is without reading its voxels."""
 
-    describe: Callable[[Path], ImageInfo] = _no_description
+    describe: Callable[[Path, str], ImageInfo] = _no_description

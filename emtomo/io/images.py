@@ -7,7 +7,7 @@ import numpy as np
 from emtomo.errors import FormatError
 from emtomo.io import containers, em, mrc, tiff
 from emtomo.io.format import ReadOptions, read_start
-from emtomo.io.image_format import ImageFormat, ImageInfo
+from emtomo.io.image_format import ImageFormat, ImageInfo, list_volumes
 from emtomo.io.mrc_header import SIZES_AGREE
 
 IMAGES: tuple[ImageFormat, ...] = (  # in the order in which they are recognised
@@ -25,19 +25,25 @@ def _format_of(path: Path) -> ImageFormat:
     return next((known for known in IMAGES if known.sniff(start)), mrc.MRC)
 
 
-def describe(path: str | Path) -> ImageInfo:
+def describe(path: str | Path, volume: str = "") -> ImageInfo:
     """Return what a volume on disk is, by its content, not its name.
+
+    Parameters
+    ----------
+    path : str or Path
+    volume : str
+        One of several volumes of the file: its number, counted from 1, or the name of its dataset (HDF5).
 
     Raises
     ------
     FormatError
-        If it is missing or no volume in a known format.
+        If it is missing, no volume in a known format, or has no such volume.
     """
     path = Path(path)
-    return _format_of(path).describe(path)
+    return _format_of(path).describe(path, volume)
 
 
-def describe_volume(path: str | Path, pixel_size: float | None = None) -> ImageInfo:
+def describe_volume(path: str | Path, pixel_size: float | None = None, volume: str = "") -> ImageInfo:
     """Return what a file of one volume is, as a tomogram or a map must be.
 
     Parameters
@@ -45,18 +51,16 @@ def describe_volume(path: str | Path, pixel_size: float | None = None) -> ImageI
     path : str or Path
     pixel_size : float, optional
         Å, where the user says it: then the header's voxel sizes do not matter.
+    volume : str
+        As for :func:`describe`.
 
     Raises
     ------
     FormatError
         If it holds several volumes, or voxels that are no cubes.
     """
-    info = describe(path)
-    if info.volumes > 1:
-        z, y, x = info.shape
-        raise FormatError(
-            path, f"a stack of {info.volumes} volumes of {x}×{y}×{z // info.volumes} voxels; one volume is needed."
-        )
+    info = describe(path, volume)
+    check_one_volume(path, info)
     known = [size for size in info.voxel_size if size > 0]
     if pixel_size is None and known and max(known) > min(known) * (1 + SIZES_AGREE):
         shown = " × ".join(f"{size:.4g}" for size in info.voxel_size)
@@ -67,9 +71,16 @@ def describe_volume(path: str | Path, pixel_size: float | None = None) -> ImageI
     return info
 
 
-def read_any(path: str | Path) -> np.ndarray:
-    """Return the voxels ``(z, y, x)`` of a volume in any known format."""
+def check_one_volume(path: str | Path, info: ImageInfo) -> None:
+    """Raise FormatError if a file holds several volumes, of which none was chosen."""
+    if info.volumes > 1:
+        held = list_volumes(info.volumes, info.names)
+        raise FormatError(path, f"one volume is needed, but {held}; choose one with the option dataset.")
+
+
+def read_any(path: str | Path, volume: str = "") -> np.ndarray:
+    """Return the voxels ``(z, y, x)`` of a volume in any known format; `volume` as for :func:`describe`."""
     path = Path(path)
     reader = _format_of(path).read
     assert reader is not None
-    return reader(path, ReadOptions())
+    return reader(path, ReadOptions(volume=volume))

@@ -14,7 +14,7 @@ import numpy as np
 
 from emtomo.errors import FormatError
 from emtomo.io.format import FileStart, ReadOptions, WriteOptions
-from emtomo.io.image_format import ImageFormat, ImageInfo
+from emtomo.io.image_format import ImageFormat, ImageInfo, choose_volume
 from emtomo.io.limits import check_memory, open_plain
 from emtomo.io.mrc_header import HEADER, MrcInfo, parse_header
 
@@ -280,9 +280,9 @@ def _sniff(start: FileStart) -> bool:
     return start.data[208:211] == b"MAP" or compressed or (named and not start.text)
 
 
-def _describe_file(path: Path) -> ImageInfo:
+def _describe_file(path: Path, volume: str = "") -> ImageInfo:
     info = read_header(path)
-    return ImageInfo(
+    one = ImageInfo(
         "mrc",
         info.shape,
         info.pixel_size,
@@ -293,10 +293,20 @@ def _describe_file(path: Path) -> ImageInfo:
         white=info.white,
         notes=info.notes,
     )
+    if not volume:
+        return one
+    choose_volume(path, volume, info.volumes)
+    shape = (info.shape[0] // info.volumes, *info.shape[1:])
+    return replace(one, shape=shape, volumes=1, plain=one.plain and info.volumes == 1)
 
 
-def _read(path: Path, _: ReadOptions) -> np.ndarray:
-    return open_volume(path)
+def _read(path: Path, options: ReadOptions) -> np.ndarray:
+    if not options.volume:
+        return open_volume(path)
+    count = read_header(path).volumes
+    index, voxels = choose_volume(path, options.volume, count), open_volume(path)
+    depth = len(voxels) // count
+    return voxels[index * depth : (index + 1) * depth]
 
 
 def _write(path: Path, data: np.ndarray, options: WriteOptions) -> list[Path]:

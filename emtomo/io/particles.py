@@ -310,6 +310,9 @@ def convert_frame(
     result = particles.select(np.arange(len(particles)))
     scale = _in_angstrom(particles.unit, sizes, steps, old) / _in_angstrom(unit, sizes, steps, new)
     moved = (_middle(particles.origin, sizes) - _middle(origin, sizes)) * steps[:, None]
+    if particles.origin == "half" and origin != "half" and particles.tags.half is not None:
+        moved = (_middle("centre", sizes) - _middle(origin, sizes)) * steps[:, None]
+        moved = np.where(np.isfinite(moved), moved, 0.0) + np.array(particles.tags.half)
     moved = moved if known_centre is None else np.broadcast_to(-np.array(known_centre), moved.shape)
     offset = np.where(np.isfinite(moved), moved, 0.0) / _in_angstrom(unit, sizes, steps, new)
     result.positions = particles.positions * scale + offset
@@ -321,13 +324,23 @@ def convert_frame(
     result.unit, result.origin, result.pixel_size = unit, origin, np.asarray(new, float)
     if crossing:
         result.tags = replace(particles.tags, centre=_common_centre(sizes, steps) if origin == "corner" else None)
+    if origin != particles.origin:
+        half = (_middle("half", sizes) - _middle("centre", sizes)) * steps[:, None]
+        result.tags = replace(result.tags, half=_common_place(half) if origin == "half" else None)
     return result
 
 
 def _common_centre(sizes: np.ndarray, steps: np.ndarray) -> tuple[float, float, float] | None:
     """Return the way in Å from the first voxel to the centre, where it is the same in all tomograms."""
-    centres = np.unique(np.round(_middle("centre", sizes) * steps[:, None], 6), axis=0)
-    return (float(centres[0, 0]), float(centres[0, 1]), float(centres[0, 2])) if len(centres) == 1 else None
+    return _common_place(_middle("centre", sizes) * steps[:, None])
+
+
+def _common_place(places: np.ndarray) -> tuple[float, float, float] | None:
+    """Return the one place that all rows of a (n, 3) array are, ``None`` where they differ or are not known."""
+    different = np.unique(np.round(places, 6), axis=0)
+    if len(different) != 1 or not np.isfinite(different).all():
+        return None
+    return float(different[0, 0]), float(different[0, 1]), float(different[0, 2])
 
 
 def _convert_shifts(particles: ParticleList, volumes: Mapping[str, VolumeGeometry]) -> ParticleList:

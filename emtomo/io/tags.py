@@ -26,6 +26,8 @@ class Tags:
     centre : tuple of three floats
         x, y, z in Å from the first voxel to the centre of the tomograms in which positions count. Tomograms binned by
         a whole number have another first voxel where their odd size has no half; the centre is the same.
+    half : tuple of three floats
+        x, y, z in Å from the centre voxel to the point from which RELION 5 counts, half the tomogram's size.
     """
 
     white: bool | None = None
@@ -35,6 +37,7 @@ class Tags:
     hand: int | None = None
     reconstruction: str | None = None
     centre: tuple[float, float, float] | None = None
+    half: tuple[float, float, float] | None = None
 
     def known(self) -> dict[str, object]:
         """Return the tags that are known, by name."""
@@ -43,8 +46,7 @@ class Tags:
     def as_text(self) -> str:
         """Return ``emtomo: white=1 hand=-1``, the comment in which text files carry tags; empty when none is known."""
         known = {k: int(v) if isinstance(v, bool) else v for k, v in self.known().items()}
-        if self.centre is not None:
-            known["centre"] = ",".join(f"{v:.10g}" for v in self.centre)
+        known |= {k: ",".join(f"{x:.10g}" for x in v) for k, v in known.items() if isinstance(v, tuple)}
         words = " ".join(f"{k}={quote(str(v), safe='/,')}" for k, v in known.items())
         return f"emtomo: {words}" if words else ""
 
@@ -62,15 +64,17 @@ class Tags:
             self.weights = words["weights"]
         if "reconstruction" in words:
             self.reconstruction = unquote(words["reconstruction"])
-        if "centre" in words:
-            self.centre = _three_numbers(words["centre"])
+        for name in ("centre", "half"):
+            if name in words:
+                setattr(self, name, _three_numbers(words[name]))
 
 
 def common_tags(tags: list[Tags]) -> Tags:
-    """Return the tags of several files: the centre where it is the same, all others only together."""
-    centre = tags[0].centre if len({one.centre for one in tags}) == 1 else None
-    first = replace(tags[0], centre=None)
-    return replace(first if all(replace(one, centre=None) == first for one in tags) else Tags(), centre=centre)
+    """Return the tags of several files: the places that are the same, all others only together."""
+    places = {name: getattr(tags[0], name) for name in ("centre", "half")}
+    same = {name: place for name, place in places.items() if all(getattr(one, name) == place for one in tags)}
+    without = [replace(one, centre=None, half=None) for one in tags]
+    return replace(without[0] if all(one == without[0] for one in without) else Tags(), **same)
 
 
 def _three_numbers(text: str) -> tuple[float, float, float] | None:

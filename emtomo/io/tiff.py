@@ -8,7 +8,7 @@ import numpy as np
 
 from emtomo.errors import FormatError
 from emtomo.io.format import FileStart, ReadOptions, WriteOptions
-from emtomo.io.image_format import ImageFormat, ImageInfo
+from emtomo.io.image_format import ImageFormat, ImageInfo, choose_volume, list_volumes
 from emtomo.io.limits import check_claim, inflate
 
 _DEFLATE = (8, 32946)  # TIFF's numbers of compression by zlib
@@ -22,16 +22,16 @@ def _open(path: Path) -> Any:
     return tifffile.TiffFile(path)
 
 
-def _choose(path: Path, series: list[Any]) -> tuple[list[Any], list[Any]]:
-    """Return the series that make up the volume, and the others: previews, or planes of another size.
+def _choose(path: Path, series: list[Any], volume: str) -> tuple[list[Any], list[Any], int]:
+    """Return the series that make up the volume, the others (previews, planes of another size), and how many there are.
 
     A program writes a volume as one series of three axes, or as pages that tifffile takes for series of two; the
-    candidate with most voxels is the volume.
+    candidate with most voxels is the volume. Several with as many voxels are several volumes.
 
     Raises
     ------
     FormatError
-        If the file holds several volumes of one size, or pictures in colours.
+        If the file holds pictures in colours, or not the volume that is asked for.
     """
     planes: dict[Any, list[Any]] = {}
     candidates: list[list[Any]] = []
@@ -46,15 +46,15 @@ def _choose(path: Path, series: list[Any]) -> tuple[list[Any], list[Any]]:
             planes.setdefault((tuple(one.shape), str(one.dtype)), []).append(one)
     candidates += planes.values()
     voxels = [sum(one.size for one in parts) for parts in candidates]
-    if len(candidates) > 1 and sorted(voxels)[-1] == sorted(voxels)[-2]:
-        raise FormatError(path, f"the TIFF holds {voxels.count(max(voxels))} volumes of the same size; split it.")
-    chosen = candidates[int(np.argmax(voxels))]
-    return chosen, [one for one in series if all(one is not part for part in chosen)]
+    largest = [parts for parts, size in zip(candidates, voxels, strict=True) if size == max(voxels)]
+    index = choose_volume(path, volume, len(largest)) if volume else 0
+    rest = [one for one in series if all(one is not part for parts in largest for part in parts)]
+    return largest[index], rest, 1 if volume else len(largest)
 
 
-def _plan(path: Path, file: Any) -> tuple[list[Any], tuple[int, int, int], tuple[str, ...]]:
-    """Return the series of the volume, its shape, and what is left out."""
-    chosen, rest = _choose(path, list(file.series))
+def _plan(path: Path, file: Any, volume: str) -> tuple[list[Any], tuple[int, int, int], tuple[str, ...], int]:
+    """Return the series of the volume, its shape, what is left out, and how many volumes there are."""
+    chosen, rest, count = _choose(path, list(file.series), volume)
     shape = [n for n in chosen[0].shape if n != 1]
     if len(shape) <= 2:
         plane = tuple(chosen[0].shape)[-2:]
@@ -69,21 +69,23 @@ def _plan(path: Path, file: Any) -> tuple[list[Any], tuple[int, int, int], tuple
     check_claim(path, claimed, path.stat().st_size)
     sizes = ", ".join(dict.fromkeys("×".join(str(n) for n in one.shape[::-1]) for one in rest))
     notes = (f"{len(rest)} smaller images of the TIFF ({sizes}) are left out.",) if rest else ()
-    return chosen, (int(full[0]), int(full[1]), int(full[2])), notes
+    return chosen, (int(full[0]), int(full[1]), int(full[2])), notes, count
 
 
-def read_tiff(path: str | Path) -> np.ndarray:
+def read_tiff(path: str | Path, volume: str = "") -> np.ndarray:
     """Return a TIFF volume as ``(z, y, x)``: all pages of one size, previews left out.
 
     Raises
     ------
     FormatError
-        If it cannot be read, holds several volumes or colours.
+        If it cannot be read, or holds colours, or several volumes of which `volume` does not name one.
     """
     path = Path(path)
     try:
         with _open(path) as file:
-            chosen, shape, _ = _plan(path, file)
+            chosen, shape, _, count = _plan(path, file, volume)
+            if count > 1:
+                raise FormatError(path, f"one volume is needed, but {list_volumes(count)}.")
             for one in chosen:
                 _check_strips(path, file, one)
             parts = [one.asarray().reshape(-1, *shape[1:]) for one in chosen]
@@ -143,19 +145,19 @@ def _sniff(start: FileStart) -> bool:
     return start.data.startswith(_MARKS)
 
 
-def _describe(path: Path) -> ImageInfo:
+def _describe(path: Path, volume: str = "") -> ImageInfo:
     try:
         with _open(path) as file:
-            _, shape, notes = _plan(path, file)
-            return ImageInfo("tiff", shape, _pixel_size(file), notes=notes)
+            _, shape, notes, count = _plan(path, file, volume)
+            return ImageInfo("tiff", shape, _pixel_size(file), notes=notes, volumes=count)
     except FormatError:
         raise
     except Exception as error:  # noqa: BLE001  see above
         raise FormatError(path, f"not a TIFF that can be read: {str(error)[:100]}.") from None
 
 
-def _read(path: Path, _: ReadOptions) -> np.ndarray:
-    return read_tiff(path)
+def _read(path: Path, options: ReadOptions) -> np.ndarray:
+    return read_tiff(path, options.volume)
 
 
 def _write(path: Path, data: np.ndarray, options: WriteOptions) -> list[Path]:

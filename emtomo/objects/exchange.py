@@ -8,7 +8,7 @@ import pandas as pd
 from pyworkflow.object import Pointer
 from pyworkflow.protocol import Protocol
 
-from emtomo.engine.lineage import upstream
+from emtomo.engine.lineage import list_upstream, upstream
 from emtomo.engine.table import TableSet
 from emtomo.errors import EmtomoError
 from emtomo.io import formats
@@ -26,6 +26,7 @@ from emtomo.objects.tilt_exchange import tilts_of
 from emtomo.objects.tilt_series import SetOfTiltSeries
 from emtomo.objects.tomogram import SetOfTomograms
 
+_FROM_HALF = ("relion5", "optimisation-set")
 _COLUMNS = ("group", "score", "class_number", "half", "role", "model")
 
 
@@ -63,6 +64,16 @@ def origin_of(tomograms: SetOfTomograms | SetOfTiltSeries) -> np.ndarray:
 def volumes_behind(pointer: Pointer) -> SetOfTomograms | SetOfTiltSeries | None:
     """Return the tomograms in which the particles of an input lie, else the tilt series that would give them."""
     return upstream(pointer, SetOfTomograms) or upstream(pointer, SetOfTiltSeries)
+
+
+def unbinned_volumes(pointer: Pointer) -> SetOfTomograms | SetOfTiltSeries | None:
+    """Return the tomograms with the smallest voxels behind an input, of which the others were binned, or tilt series.
+
+    RELION 5 counts from half the size of these, whatever tomograms were picked.
+    """
+    found = [*list_upstream(pointer, SetOfTomograms), *list_upstream(pointer, SetOfTiltSeries)]
+    sized = [one for one in found if isinstance(one, SetOfTomograms) or one.series_with_volume()]
+    return min(sized, key=lambda one: float(one.pixel_size.get()), default=None)
 
 
 def particles_of_set(found: TableSet) -> ParticleList:
@@ -110,9 +121,23 @@ def particles_of_set(found: TableSet) -> ParticleList:
 
 
 def export_set(
-    found: TableSet, tomograms: SetOfTomograms | SetOfTiltSeries | None, target: Path, kind: str = "auto"
+    found: TableSet,
+    tomograms: SetOfTomograms | SetOfTiltSeries | None,
+    target: Path,
+    kind: str = "auto",
+    unbinned: SetOfTomograms | SetOfTiltSeries | None = None,
 ) -> ConversionReport:
     """Write a set of particles in a format of `emtomo.io.formats`.
+
+    Parameters
+    ----------
+    found : TableSet
+    tomograms : SetOfTomograms or None
+        Those in which the positions count.
+    target : Path
+    kind : str
+    unbinned : SetOfTomograms or SetOfTiltSeries, optional
+        Those that were not binned: RELION 5 counts from half their size, whatever tomograms were picked.
 
     Raises
     ------
@@ -122,11 +147,14 @@ def export_set(
     particles = particles_of_set(found)
     chosen = formats.format_of(target, particles) if kind == "auto" else kind
     done = ConversionReport()
-    gone = formats.list_losses(particles, chosen, sizes_of(tomograms)) if chosen in formats.FORMATS else []
+    sizes = sizes_of(tomograms)
+    if chosen in _FROM_HALF:
+        sizes |= sizes_of(unbinned)
+    gone = formats.list_losses(particles, chosen, sizes) if chosen in formats.FORMATS else []
     gone = [what for what in gone if what != "columns of its own"]
     box = getattr(found, "box_size", None)
     size = int(box.get() or 0) if box is not None else 0
-    done.files = formats.write(target, particles, chosen, sizes=sizes_of(tomograms), box_size=size)
+    done.files = formats.write(target, particles, chosen, sizes=sizes, box_size=size)
     done.lines.append(f"Written: {found.summary()} as {formats.FORMATS[chosen].label}.")
     done.lines += formats.unoriented_message(particles)
     if gone:
@@ -146,7 +174,8 @@ def export_output(run: Protocol, name: str, target: Path, kind: str = "auto") ->
     if found is None:
         raise EmtomoError(f"{run.getObjLabel()} is {run.getStatus()} and has not made {name}; resume it first.")
     if isinstance(found, SetOfCoordinates3D | SetOfSubtomograms | SetOfMeshes):
-        return export_set(found, volumes_behind(Pointer(run, extended=name)), target, kind)
+        origin = Pointer(run, extended=name)
+        return export_set(found, volumes_behind(origin), target, kind, unbinned_volumes(origin))
     if isinstance(found, SetOfTomograms):
         return _tomograms(found, target, kind)
     if isinstance(found, SetOfTiltSeries):

@@ -13,6 +13,7 @@ from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.objects import SetOfSubtomograms, Volume, rotation_columns, rotations_of
+from emtomo.objects.particle_source import stack_remarks
 from emtomo.objects.volume_arrays import box_problem, header_remarks, volume_of
 from emtomo.options import Param
 
@@ -97,6 +98,7 @@ class AlignSymmetry(EmtomoProtocol):
             mrc.write_volume(path, voxels, size)
             outputs[name] = Volume(file=path, pixel_size=size, box_size=source.box_size.get())
         if not self.input_subtomograms.pointsNone():
+            self.remark(*stack_remarks(self.input_subtomograms.get()))
             outputs["subtomograms"] = self._turned(self.input_subtomograms.get(), axes, size)
         self._register(self.input_volume, **outputs)
 

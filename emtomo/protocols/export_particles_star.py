@@ -1,5 +1,6 @@
 """Protocol: write subtomograms as a STAR file for RELION."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from pyworkflow.protocol.params import Form, PathParam
@@ -55,6 +56,9 @@ class ExportParticlesStar(EmtomoProtocol):
         volumes = sizes_of(volumes_behind(self.input_subtomograms))
         middle = {name: [n // 2 * one.pixel_size for n in one.size] for name, one in volumes.items()}
         unknown = sorted(set(frame["tomogram_id"]) - set(middle))
+        tags, places = particles_of_set(boxes).tags, {tuple(middle.get(t, ())) for t in frame["tomogram_id"]}
+        if len(places) == 1 and (place := places.pop()):
+            tags = replace(tags, centre=place)
         for k, axis in enumerate("xyz"):
             from_first = frame["tomogram_id"].map(lambda t, k=k: middle.get(t, [0.0] * 3)[k])
             frame[f"coordinate_{axis}"] = (frame[axis] + from_first) / size
@@ -70,7 +74,7 @@ class ExportParticlesStar(EmtomoProtocol):
             boxes.box_size.get(),
             optics=optics,
             premultiplied=bool(boxes.premultiplied.get()),
-            tags=particles_of_set(boxes).tags,
+            tags=tags,
         )
         if unknown:
             self.remark(

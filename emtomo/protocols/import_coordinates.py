@@ -12,9 +12,9 @@ from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io import dynamo, names
 from emtomo.io.formats import FORMATS, read
-from emtomo.io.particles import ParticleList, convert_frame
+from emtomo.io.particles import ParticleList, VolumeGeometry, convert_frame
 from emtomo.objects import SetOfCoordinates3D, coordinates_frame
-from emtomo.objects.exchange import origin_of, sizes_of
+from emtomo.objects.exchange import origin_of, sizes_of, unbinned_volumes
 from emtomo.objects.position_check import check_binning, check_positions
 from emtomo.options import Param
 
@@ -87,6 +87,15 @@ class ImportCoordinates(EmtomoProtocol):
             "Tomograms or tilt series",
             "Where the particles are. Of tilt series, the tomograms that they give at the positions' pixel size.",
         )
+        self._add_input(
+            form,
+            "counted_in",
+            "SetOfTomograms",
+            "Positions count in",
+            "Binned tomograms in whose voxels the files count, where these are others: centres of odd sizes are then "
+            "exact.",
+            optional=True,
+        )
         form.addParam("files", PathParam, label="Files directory", help="A folder, or a single file.")
         form.addParam("pattern", StringParam, default="", label="Pattern", help="Names in the folder: * ? # {TS}.")
         form.addParam(
@@ -118,7 +127,7 @@ class ImportCoordinates(EmtomoProtocol):
         frames: list[pd.DataFrame] = []
         unmatched: dict[str, int] = {}
         for path in self._paths():
-            picks = read(path, options.format, sizes=sizes_of(tomograms), angles=options.angles)
+            picks = read(path, options.format, sizes=self._sizes("corner"), angles=options.angles)
             for note in picks.notes:
                 self.remark(f"{path.name}: {note}")
             tomogram_of = self._names(picks, path, known)
@@ -136,8 +145,9 @@ class ImportCoordinates(EmtomoProtocol):
                 frames.append(self._frame(mine, tomogram_id, options, path))
             if len(frames) > first:
                 voxel = options.pixel_size or (lengths[0] if lengths else tomograms.pixel_size.get())
-                if picks.unit == "voxel" and picks.origin == "corner" and picks.tags.centre is None:
-                    self.remark(*check_binning(voxel, tomograms))
+                given = not self.input_counted_in.pointsNone()
+                if picks.unit == "voxel" and picks.origin == "corner" and picks.tags.centre is None and not given:
+                    self.remark(*(f"{one} Or name those as counted_in." for one in check_binning(voxel, tomograms)))
                 self.remark(
                     *check_positions(
                         pd.concat(frames[first:], ignore_index=True),
@@ -198,6 +208,13 @@ class ImportCoordinates(EmtomoProtocol):
             return np.full(len(given), alone, object)
         return np.array([name or alone for name in given], object)
 
+    def _sizes(self, origin: str, pixel_size: float | None = None) -> dict[str, VolumeGeometry]:
+        """Return the tomograms in which positions count: RELION 5 counts from half the size of the unbinned ones."""
+        if not self.input_counted_in.pointsNone():
+            return sizes_of(self.input_counted_in.get())
+        sizes = sizes_of(self.input_tomograms.get(), pixel_size)
+        return {**sizes, **sizes_of(unbinned_volumes(self.input_tomograms))} if origin == "half" else sizes
+
     def _frame(
         self, picks: ParticleList, tomogram_id: str, options: ImportCoordinatesOptions, path: Path
     ) -> pd.DataFrame:
@@ -213,9 +230,12 @@ class ImportCoordinates(EmtomoProtocol):
             if options.centred:
                 picks.origin = "centre"
         known = picks.pixel_size[np.isfinite(picks.pixel_size)]
-        sizes = sizes_of(tomograms, float(known[0]) if picks.unit == "voxel" and len(known) else None)
+        sizes = self._sizes(picks.origin, float(known[0]) if picks.unit == "voxel" and len(known) else None)
         if tomogram_id not in sizes:
             tomograms.shape(tomogram_id)  # says what is not known
+            raise EmtomoError(f"The tomograms in which positions count do not hold {tomogram_id}.")
+        if picks.unit == "voxel" and not np.isfinite(picks.pixel_size).all():
+            picks.set_pixel_size(sizes[tomogram_id].pixel_size)
         here = convert_frame(picks, "angstrom", "centre", volumes={tomogram_id: sizes[tomogram_id]}).centres
         if options.centred and picks.origin == "centre":
             here = here + origin_of(tomograms)

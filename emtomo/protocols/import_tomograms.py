@@ -34,6 +34,15 @@ class ImportTomogramsOptions:
             "Copy files?", "Copy into the project instead of linking; links break when the originals move.", expert=True
         ),
     ] = False
+    dataset: Annotated[
+        str,
+        Param(
+            "Volume in the file",
+            "Of several volumes in each file (MRC stack, HDF5, TIFF): the number, counted from 1, or the name of the "
+            "HDF5 dataset. Empty: the only one.",
+            expert=True,
+        ),
+    ] = ""
     exclude_words: Annotated[
         str,
         Param("Exclusion words", "Paths with one of these words (separated by spaces) are skipped.", expert=True),
@@ -115,7 +124,7 @@ class ImportTomograms(EmtomoProtocol):
             return [f"The smallest tilt ({options.tilt_min:g}°) must be below the largest ({options.tilt_max:g}°)."]
         try:
             files = self._found()
-            infos = {name: images.describe_volume(path, options.pixel_size) for name, path in files.items()}
+            infos = {name: self._describe(path) for name, path in files.items()}
             if not options.pixel_size:
                 self._common_size(infos)
             self._tilts(list(files))
@@ -134,19 +143,18 @@ class ImportTomograms(EmtomoProtocol):
 
     def import_step(self, tomogram_id: str, path: str) -> None:
         """Link, copy or convert one file, after a look at its voxels."""
-        given = self.options(ImportTomogramsOptions).pixel_size
-        info = images.describe_volume(path, given)
-        size = given or info.pixel_size
+        options, info = self.options(ImportTomogramsOptions), self._describe(Path(path))
+        size = options.pixel_size or info.pixel_size
         if not size:
             raise EmtomoError(f"{path}: the file does not say its pixel size; give it in the form.")
-        voxels = images.read_any(path)
+        voxels = images.read_any(path, options.dataset)
         if voxels.dtype.kind == "f":
             for z, plane in enumerate(voxels):  # slice by slice: a mapped file is never held as a whole
                 if not np.isfinite(plane).all():
                     raise EmtomoError(f"{path}: slice {z} holds NaN or infinity; a tomogram must be finite everywhere.")
         target = Path(self._getExtraPath(f"{tomogram_id}.mrc"))
         if info.plain:
-            mrc.link_or_copy(Path(path), target, copy=self.options(ImportTomogramsOptions).copy)
+            mrc.link_or_copy(Path(path), target, copy=options.copy)
         else:
             mrc.write_volume(target, np.asarray(voxels, np.float32), size)
 
@@ -154,7 +162,7 @@ class ImportTomograms(EmtomoProtocol):
         """Register the set, with what the headers say that the form does not."""
         self.forget_remarks()
         options, files = self.options(ImportTomogramsOptions), self._found()
-        infos = {name: images.describe_volume(path, options.pixel_size) for name, path in files.items()}
+        infos = {name: self._describe(path) for name, path in files.items()}
         self._remark_notes(infos)
         size = options.pixel_size or self._common_size(infos)
         off = [n for n, i in infos.items() if i.pixel_size and abs(i.pixel_size / size - 1) > PIXEL_TOLERANCE]
@@ -184,6 +192,10 @@ class ImportTomograms(EmtomoProtocol):
         self._register(None, tomograms=out)
 
     # --- helpers ---
+
+    def _describe(self, path: Path) -> images.ImageInfo:
+        options = self.options(ImportTomogramsOptions)
+        return images.describe_volume(path, options.pixel_size, options.dataset)
 
     def _found(self) -> dict[str, Path]:
         """Return the files to import by tomogram id."""

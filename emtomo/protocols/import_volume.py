@@ -7,6 +7,7 @@ from typing import Annotated
 import numpy as np
 from pyworkflow.protocol.params import Form, PathParam
 
+from emtomo.compute.statistics import is_dark
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError, FormatError
 from emtomo.io import images, mrc
@@ -24,11 +25,22 @@ class ImportVolumeOptions:
         Param("Kind", "An average may bring its half maps.", choices=("volume", "mask", "average")),
     ] = "volume"
     pixel_size: Annotated[float | None, Param("Pixel size", "Empty: what the file says.", unit="Å", gt=0)] = None
+    dataset: Annotated[
+        str,
+        Param(
+            "Volume in the file",
+            "Of several volumes in each file (MRC stack, HDF5, TIFF): the number, counted from 1, or the name of the "
+            "HDF5 dataset. Empty: the only one.",
+            expert=True,
+        ),
+    ] = ""
     white: Annotated[
         str,
         Param(
             "Density white?",
-            "References and averages have white density; no turns a dark one to white. auto: yes. Masks stay.",
+            "References and averages have white density; a dark one is turned to white. auto: what the program that "
+            "wrote the file does (EMAN2's are white), else the side on which the densities in the middle stand out. "
+            "Masks stay.",
             choices=("auto", "yes", "no"),
         ),
     ] = "auto"
@@ -46,7 +58,7 @@ class ImportVolume(EmtomoProtocol):
     # --- form ---
 
     def _define_inputs(self, form: Form) -> None:
-        form.addParam("file", PathParam, label="File", help="MRC, EM or TIFF; white density.")
+        form.addParam("file", PathParam, label="File", help="MRC, EM, TIFF, HDF5 or OME-Zarr.")
         for h in (1, 2):
             form.addParam(
                 f"half{h}",
@@ -77,22 +89,24 @@ class ImportVolume(EmtomoProtocol):
         self.remark(*self._differing_sizes(infos))
         size = infos["file"].shape[0]
         pixel_size = self._pixel_size()
-        paths = {}
+        paths, dark = {}, False
         for name, info in infos.items():
             paths[name] = self._getExtraPath({"file": f"{options.kind}.mrc"}.get(name, f"{name}.mrc"))
             source = getattr(self, name).get()
-            volume = np.asarray(images.read_any(source), np.float32)
+            volume = np.asarray(images.read_any(source, options.dataset), np.float32)
             if not np.isfinite(volume).all():
                 raise FormatError(source, "there are voxels that are no numbers (NaN or infinite).")
             if options.kind == "mask" and (volume.min() < -1e-3 or volume.max() > 1 + 1e-3):
                 raise FormatError(
                     source, f"a mask has values from 0 to 1, this one from {volume.min():g} to {volume.max():g}."
                 )
-            if options.white == "no" and options.kind != "mask":
+            if name == "file" and options.kind != "mask":
+                dark = self._is_dark(volume, info)
+            if dark:
                 volume = -volume
             self.remark(*(f"{Path(source).name}: {note}" for note in info.notes))
             mrc.write_volume(paths[name], volume.reshape(info.shape), pixel_size)
-        if options.white == "no" and options.kind != "mask":
+        if dark:
             self.remark("Dark density was turned to white.")
         values = {"file": paths["file"], "pixel_size": pixel_size, "box_size": size}
         if options.kind == "average":
@@ -105,6 +119,18 @@ class ImportVolume(EmtomoProtocol):
 
     # --- helpers ---
 
+    def _is_dark(self, volume: np.ndarray, info: images.ImageInfo) -> bool:
+        """Return whether density is dark: the form's word, that of the program, or what the densities look like."""
+        said = self.options(ImportVolumeOptions).white
+        if said != "auto" or info.white is not None:
+            return said == "no" if said != "auto" else not info.white
+        dark = is_dark(volume)
+        if dark:
+            self.remark("The density looks dark, which the file does not say; set white=yes if it is white.")
+        elif dark is None:
+            self.remark("The densities do not show whether they are white or dark; they are taken as white.")
+        return bool(dark)
+
     def _volumes(self) -> dict[str, images.ImageInfo]:
         """Return what the files are, by parameter."""
         if not self.file.get():
@@ -115,8 +141,11 @@ class ImportVolume(EmtomoProtocol):
             if len(given) == 1:
                 raise EmtomoError("Give both half maps or none.")
             names += given
-        given_size = self.options(ImportVolumeOptions).pixel_size
-        infos = {name: images.describe_volume(Path(getattr(self, name).get()), given_size) for name in names}
+        options = self.options(ImportVolumeOptions)
+        given_size = options.pixel_size
+        infos = {
+            name: images.describe_volume(Path(getattr(self, name).get()), given_size, options.dataset) for name in names
+        }
         for name, info in infos.items():
             if len(set(info.shape)) != 1:
                 shape = "×".join(str(n) for n in info.shape[::-1])
@@ -138,10 +167,10 @@ class ImportVolume(EmtomoProtocol):
         return [f"The headers say different pixel sizes: {listed}."]
 
     def _pixel_size(self) -> float:
-        given = self.options(ImportVolumeOptions).pixel_size
-        said = images.describe(Path(self.file.get())).pixel_size
-        if given:
-            return given
+        options = self.options(ImportVolumeOptions)
+        said = images.describe(Path(self.file.get()), options.dataset).pixel_size
+        if options.pixel_size:
+            return options.pixel_size
         if not said > 0:
             raise EmtomoError(f"{self.file.get()} does not say its pixel size; give it.")
         return said

@@ -166,8 +166,8 @@ class ModelWorkflow(EmtomoProtocol):
         worst = max(rows, key=lambda row: row["worst"])
         remarks = [
             f"Standard deviations of {len(rows)} fitted surfaces and curves (median): {middle['surface']:.1f} Å off, "
-            f"{middle['normals']:.1f}° in their normals or directions; the points scatter by {middle['noise']:.1f} Å. Least certain: "
-            f"{worst['name']}, {worst['worst']:.1f} Å where it is farthest from its points."
+            f"{middle['normals']:.1f}° in their normals or directions; the points scatter by {middle['noise']:.1f} Å. "
+            f"Least certain: {worst['name']}, {worst['worst']:.1f} Å where it is farthest from its points."
         ]
         doubtful = [f"{row['name']}: {row['warning']}" for row in rows if row["warning"]]
         if len(doubtful) > MOST_WARNINGS:

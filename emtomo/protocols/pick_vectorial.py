@@ -8,7 +8,7 @@ import pandas as pd
 from pyworkflow.protocol.params import Form, PathParam
 
 from emtomo.compute.geometry.clusters import count_clusters
-from emtomo.compute.geometry.models import MODELS, ROLES
+from emtomo.compute.geometry.models import KINDS, MODELS, ROLES
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError, FormatError
 from emtomo.objects import SetOfMeshes
@@ -131,7 +131,7 @@ class PickVectorial(EmtomoProtocol):
         notes = list(picks.notes)
         if "group" not in picks.columns:
             notes += _missing_groups(frame)
-        for column, allowed in (("role", ROLES), ("model", MODELS)):
+        for column, allowed in (("role", ROLES), ("model", KINDS)):
             wrong = sorted(set(frame[column]) - set(allowed))
             if wrong:
                 raise FormatError(path, f"{column} must be one of {', '.join(allowed)}; got {', '.join(wrong)}.")

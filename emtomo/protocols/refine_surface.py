@@ -7,23 +7,20 @@ import pandas as pd
 from pyworkflow.protocol.params import Form
 
 from emtomo.compute.geometry.mesh import Mesh
-from emtomo.compute.geometry.models import ModelOptions, build
+from emtomo.compute.geometry.models import TRIANGLES, ModelOptions, build
 from emtomo.compute.geometry.refine_surface import EDGES, RefinedSurface, SurfaceOptions, refine_surface
 from emtomo.compute.positions import to_voxels
-from emtomo.compute.rotations import from_directions, random_in_plane
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError, ModelError
 from emtomo.io import mrc
 from emtomo.objects import SetOfCoordinates3D, SetOfMeshes, coordinates_frame, positions_of
-
-CLOSED = ("vesicle", "ellipsoidal_vesicle", "marked_ellipsoidal_vesicle", "hull")
 
 
 class RefineSurface(EmtomoProtocol):
     """Move the surfaces of models along their normals onto the membrane's density.
 
     Robust and smooth, within some voxels; the summary says how far each surface moved and where no membrane was
-    seen. The coordinates follow the refined surface; the meshes hold points on it, as more and better clicks.
+    seen. The coordinates follow the refined surface; the meshes hold its triangles, which are not fitted again.
     """
 
     NAME = "refine-surface"
@@ -52,6 +49,7 @@ class RefineSurface(EmtomoProtocol):
         groups = list(frame.groupby(["tomogram_id", "group"], sort=True))
         known = dict(tomograms.frame(["tomogram_id", "file"]).itertuples(index=False))
         coordinates, points, remarks, failed = [], [], [], []
+        own = self.options(ModelOptions).scaled(float(meshes.pixel_size.get()))
         for number, ((tomogram_id, group), rows) in enumerate(groups):
             name = f"{tomogram_id} group {group}"
             try:
@@ -63,15 +61,14 @@ class RefineSurface(EmtomoProtocol):
                 failed.append(f"{name}: {error}")
                 continue
             surface = self._in_angstrom(refined.mesh, volume.shape, size)
-            spacing = self.options(ModelOptions).cropping * float(meshes.pixel_size.get())
-            positions, normals = surface.points(spacing)
-            rotations = random_in_plane(from_directions(normals), self.options(ModelOptions).seed)
+            model = _triangles(str(tomogram_id), int(group), surface, rows)
+            built = build(TRIANGLES, positions_of(model), model["role"].to_numpy(object), own)
             coordinates.append(
-                coordinates_frame(str(tomogram_id), positions, rotations, group=int(group), picker="refine-surface")
+                coordinates_frame(
+                    str(tomogram_id), built.positions, built.rotations, group=int(group), picker="refine-surface"
+                )
             )
-            model = str(rows["model"].iloc[0])
-            if model in CLOSED:
-                points.append(_points(str(tomogram_id), int(group), model, positions, rows))
+            points.append(model)
             remarks.append(_moved(name, refined, size))
             self.progress(number + 1, len(groups))
         if not coordinates:
@@ -117,11 +114,13 @@ class RefineSurface(EmtomoProtocol):
         self._register(self.input_meshes, **outputs)
 
 
-def _points(tomogram_id: str, group: int, model: str, positions: np.ndarray, rows: pd.DataFrame) -> pd.DataFrame:
-    """Return rows of the refined model: points on it, and the markers that the user set."""
-    new = pd.DataFrame({"tomogram_id": tomogram_id, "x": positions[:, 0], "y": positions[:, 1], "z": positions[:, 2]})
-    new = new.assign(group=group, model=model, role="point")
-    return pd.concat([new, rows.loc[rows["role"] != "point", list(new.columns)]], ignore_index=True)
+def _triangles(tomogram_id: str, group: int, surface: Mesh, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows of the refined model: the corners of its triangles, and the markers that the user set."""
+    corners = surface.corners.reshape(-1, 3)
+    new = pd.DataFrame({"tomogram_id": tomogram_id, "x": corners[:, 0], "y": corners[:, 1], "z": corners[:, 2]})
+    new = new.assign(group=group, model=TRIANGLES, role="point")
+    markers = rows.loc[rows["role"] != "point", list(new.columns)].assign(model=TRIANGLES)
+    return pd.concat([new, markers], ignore_index=True)
 
 
 def _moved(name: str, refined: RefinedSurface, size: float) -> str:

@@ -76,7 +76,7 @@ def scene_data(shown: Shown, tomogram_id: str) -> SceneData:
 def _models(frame: pd.DataFrame, points: np.ndarray) -> list[tuple[np.ndarray, np.ndarray, int]]:
     """Return the surfaces that picked models give; a model that cannot be built has none."""
     found = []
-    for group, rows in frame.groupby("group"):
+    for group, rows in frame.groupby("group", sort=True):
         picked = [
             Point(float(points[k, 0]), float(points[k, 1]), float(points[k, 2]), str(rows["role"][k]))
             for k in rows.index

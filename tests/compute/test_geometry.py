@@ -259,6 +259,23 @@ def test_marked_zone_is_kept_or_left_out(rng):
     assert away.max() <= 20 and np.linalg.norm(far.positions - [40, 0, 0], axis=1).min() > 20
 
 
+def test_triangles_are_the_surface_that_their_corners_say(rng):
+    mesh = convex_hull(on_sphere(200, rng) * [30.0, 20, 25])
+    corners = mesh.corners.reshape(-1, 3)
+    built = build("triangles", corners, points(len(corners)), ModelOptions(cropping=5.0))
+    assert len(built.mesh.vertices) == len(mesh.vertices)  # corners that meet are one vertex
+    assert built.mesh.volume == pytest.approx(mesh.volume)
+    assert (np.sum(built.rotations[:, :, 2] * built.positions, axis=1) > 0).all()
+    marked = build("triangles", np.vstack([corners, [[30.0, 0, 0]]]), np.append(points(len(corners)), "marker"),
+                   ModelOptions(cropping=5.0, radius=12.0))  # fmt: skip
+    assert 0 < len(marked.positions) < len(built.positions)
+    assert np.linalg.norm(marked.positions - [30, 0, 0], axis=1).max() <= 12
+    with pytest.raises(ModelError, match="three points for each, got 4"):
+        build("triangles", corners[:4], points(4), ModelOptions())
+    with pytest.raises(ModelError, match="no area"):
+        build("triangles", np.zeros((3, 3)), points(3), ModelOptions())
+
+
 def test_general_keeps_points_as_they_are():
     p = np.arange(9.0).reshape(3, 3)
     built = build("general", p, points(3), ModelOptions())

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from emtomo.compute.masks import ApplyMaskOptions, apply_mask
-from emtomo.compute.statistics import describe_values, sample_values
+from emtomo.compute.statistics import describe_values, is_dark, sample_values
 from emtomo.errors import EmtomoError
 
 
@@ -48,3 +48,18 @@ def test_a_mask_is_applied():
         apply_mask(volume, mask[..., :5], ApplyMaskOptions())
     with pytest.raises(EmtomoError, match="volume holds values that are no numbers"):
         apply_mask(np.full_like(volume, np.nan), mask, ApplyMaskOptions())
+
+
+def test_dark_maps_are_told_from_white_ones():
+    rng = np.random.default_rng(0)
+    z, y, x = np.indices((24, 24, 25)) - 12
+    ball = ((x - 3) ** 2 + y**2 + (2 * z) ** 2 < 40) * 1.0
+    for noise in (0.0, 0.2):
+        white = ball + rng.normal(0, noise, ball.shape) + 7
+        assert is_dark(white) is False
+        assert is_dark(-3 * white) is True
+    membrane = np.exp(-((np.sqrt(x**2 + y**2 + z**2) - 8) ** 2) / 4)
+    assert (is_dark(membrane), is_dark(-membrane)) == (False, True)
+    assert is_dark(rng.normal(size=(24, 24, 24))) is None
+    assert is_dark(np.ones((8, 8, 8))) is None
+    assert is_dark(np.ones((1, 1, 1))) is None

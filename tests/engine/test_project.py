@@ -321,14 +321,14 @@ def test_template_variables_take_any_text(tmp_path):
         '"pattern": "~Pattern|*.mrc|0|pattern~", "pixel_size": "~Size|10|4|size~"}]'
     )
     template = read_template(path)
-    filled = template.filled({"in": "/x/50% \"a\" ~b 'c'", "size": "2.5"}, tmp_path)[0]
+    filled = template.fill_in({"in": "/x/50% \"a\" ~b 'c'", "size": "2.5"}, tmp_path)[0]
     assert filled["files"] == "/x/50% \"a\" ~b 'c'" and filled["pixel_size"] == 2.5 and filled["pattern"] == "*.mrc"
     with pytest.raises(ProjectError, match="needs in"):
-        template.filled({}, tmp_path)
+        template.fill_in({}, tmp_path)
     with pytest.raises(ProjectError, match="no variable wrong"):
-        template.filled({"in": "x", "wrong": "1"}, tmp_path)
+        template.fill_in({"in": "x", "wrong": "1"}, tmp_path)
     with pytest.raises(ProjectError, match="size must be a number, got 'ten'"):
-        template.filled({"in": "x", "size": "ten"}, tmp_path)
+        template.fill_in({"in": "x", "size": "ten"}, tmp_path)
 
 
 def test_labels_are_unique_and_sensible(simulated):

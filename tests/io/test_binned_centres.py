@@ -16,8 +16,7 @@ from tests.io.test_round_trips import FLOAT32, PLACED
 PIXEL = 4.0
 SIZES = ((110, 96, 55), (111, 97, 62), (108, 101, 57))
 FACTORS = (1, 2, 3, 4)
-# RELION 5 counts from the centre of the tomogram
-TAGGED = tuple(kind for kind in PLACED if "tags" in FORMATS[kind].holds and kind != "relion5")
+TAGGED = tuple(kind for kind in PLACED if "tags" in FORMATS[kind].holds)
 PLACES = np.array([[0.0, 0, 0], [40, -36, 12], [-81.5, 20.25, -33]])  # Å from the centre
 
 
@@ -69,6 +68,17 @@ def test_files_of_binned_tomograms_are_exact_in_unbinned_ones(kind, tmp_path):
     """The file says where the centre was: 110 slices binned by 2 are 55, whose voxel 27 is slice 55 and not 54."""
     for size, factor in itertools.product(SIZES, FACTORS):
         found = write_and_read(kind, factor, binned(size, factor), tmp_path)
+        assert_allclose(places(found, binned(size, 1)), expected(), atol=1e-4)
+
+
+def test_relion5_counts_from_half_the_unbinned_size(tmp_path):
+    """110 slices binned by 2 are 55: the centre, voxel 27, is slice 55, which is half of 110."""
+    for size in ((110, 96, 110), (111, 97, 61)):
+        write(tmp_path / "a.star", picked(2), "relion5", sizes=binned(size, 1))
+        found = read(tmp_path / "a.star")
+        # RELION's origin lies half a voxel of 4 Å behind the centre voxel of odd sizes
+        assert_allclose(found.positions, PLACES - 2.0 * (np.array(size) % 2), atol=1e-4)
+        found.tags.half = None  # as RELION would write it again
         assert_allclose(places(found, binned(size, 1)), expected(), atol=1e-4)
 
 

@@ -347,9 +347,9 @@ def test_stacks_of_eman(tmp_path):
             group["image"] = data + k
             group.attrs["EMAN.apix_x"] = 4.0
     assert images.describe(tmp_path / "e.hdf").pixel_size == 4.0
-    assert np.array_equal(containers.read_hdf(tmp_path / "e.hdf", 1)[0], data + 1)
-    with pytest.raises(EmtomoError, match="no image 5"):
-        containers.read_hdf(tmp_path / "e.hdf", 5)
+    assert np.array_equal(containers.read_hdf(tmp_path / "e.hdf", "2")[0], data + 1)
+    with pytest.raises(EmtomoError, match="no volume '5'"):
+        containers.read_hdf(tmp_path / "e.hdf", "5")
     with h5py.File(tmp_path / "p.hdf", "w") as file:
         file["data"] = data
     assert np.array_equal(images.read_any(tmp_path / "p.hdf"), data)

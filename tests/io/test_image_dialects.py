@@ -143,8 +143,66 @@ def test_a_stack_of_volumes_is_no_tall_tomogram(tmp_path):
     stack = np.concatenate([blob(), blob()])
     path = save(tmp_path, stack, 2, "f4", w10=("i4", [24]), w13=("f4", [240.0]), w23=("i4", [401]))
     assert images.describe(path).volumes == 2
-    with pytest.raises(FormatError, match="a stack of 2 volumes of 40×36×24 voxels"):
+    with pytest.raises(FormatError, match="one volume is needed, but it holds 2 volumes, numbered from 1"):
         images.describe_volume(path)
+
+
+def write_several(folder, kind):
+    """Write three volumes into one file, and return it with their names."""
+    import h5py
+
+    volumes = [(k + 1) * np.arange(60, dtype=np.float32).reshape(3, 4, 5) for k in range(3)]
+    names = [str(k + 1) for k in range(3)]
+    path = folder / f"three of 'em.{kind.split()[0]}"
+    if kind == "mrc":
+        mrc.write_volume(path, np.stack(volumes), 4.0)
+    elif kind == "tif":
+        with tifffile.TiffWriter(path) as file:
+            for one in volumes:
+                file.write(one, metadata={"axes": "ZYX"}, photometric="minisblack")
+    elif kind == "hdf eman":
+        names = [f"MDF/images/{k}/image" for k in range(3)]
+        with h5py.File(path, "w") as file:
+            for k, one in enumerate(volumes):
+                group = file.create_group(f"MDF/images/{k}")
+                group["image"] = one
+                group.attrs["EMAN.apix_x"] = 4.0
+    else:
+        names = ["a/first", "a/second", "third"]
+        with h5py.File(path, "w") as file:
+            for name, one in zip(names, volumes, strict=True):
+                file[name] = one
+            file["a/list"] = np.arange(5)
+    return path, volumes, names
+
+
+@pytest.mark.parametrize("kind", ["mrc", "tif", "hdf eman", "h5 plain"])
+def test_one_of_several_volumes_is_chosen_by_number_or_name(kind, tmp_path):
+    from emtomo.io.convert_images import convert_image
+
+    path, volumes, names = write_several(tmp_path, kind)
+    assert images.describe(path).volumes == 3
+    for k, (volume, name) in enumerate(zip(volumes, names, strict=True)):
+        for choice in (str(k + 1), name, f"/{name}" if "/" in name else name):
+            info = images.describe_volume(path, volume=choice)
+            assert (info.shape, info.volumes, info.plain) == ((3, 4, 5), 1, False)
+            assert_array_equal(images.read_any(path, choice), volume)
+        convert_image(path, tmp_path / "out.mrc", pixel_size=4.0, volume=str(k + 1))
+        assert_array_equal(mrc.read_volume(tmp_path / "out.mrc"), volume)
+    for wrong in ("0", "4", "-1", "1.5", "b"):
+        with pytest.raises(FormatError, match=f"no volume '{wrong}' in it; it holds 3"):
+            images.describe(path, wrong)
+        with pytest.raises(FormatError, match=f"no volume '{wrong}'"):
+            images.read_any(path, wrong)
+    with pytest.raises(FormatError, match="choose one with the option dataset"):
+        convert_image(path, tmp_path / "out.mrc", pixel_size=4.0)
+
+
+def test_a_file_of_one_volume_has_no_second(tmp_path):
+    mrc.write_volume(tmp_path / "a.mrc", np.ones((3, 4, 5), np.float32), 4.0)
+    assert images.describe(tmp_path / "a.mrc", "1").plain
+    with pytest.raises(FormatError, match="no volume '2' in it; it holds one volume"):
+        images.describe(tmp_path / "a.mrc", "2")
 
 
 def test_voxels_that_are_no_cubes_are_said(tmp_path):

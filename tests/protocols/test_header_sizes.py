@@ -59,7 +59,8 @@ def bench(tmp_path_factory):
     ("name", "parameters", "whose"),
     [
         ("symmetrize", {"volume": "volume.volume", "symmetry": "C2"}, ["volume"]),
-        ("align-symmetry", {"volume": "volume.volume", "symmetry": "C2", "recentre": False}, ["volume"]),
+        ("align-symmetry", {"volume": "volume.volume", "symmetry": "C2", "recentre": False,
+                            "subtomograms": "boxes.subtomograms"}, ["volume", "boxes"]),
         ("create-mask", {"volume": "volume.volume"}, ["volume"]),
         ("postprocess", {"average": "average.average", "mask": "mask.mask"}, ["average", "mask"]),
         ("apply-alignment", {"subtomograms": "boxes.subtomograms"}, ["boxes"]),

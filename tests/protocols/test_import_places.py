@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose
 
 from emtomo.compute.extraction import box_starts, fits
 from emtomo.errors import EmtomoError
-from emtomo.io import mrc
+from emtomo.io import formats, mrc
 from tests.engine.helpers import Bench
 
 pytestmark = pytest.mark.workflow
@@ -169,3 +169,74 @@ def test_an_odd_binned_size_is_told(bench, tmp_path):
     there = bench.run("import-coordinates", "binned picks", tomograms="odd binned.tomograms", files=path)
     assert_allclose(there.coordinates.frame()[["x", "y", "z"]], [[0, 0, 0]], atol=1e-6)  # the centre, of both
     assert "further in" not in " ".join(there.summary())
+
+
+def test_an_odd_binned_size_is_exact_where_the_binned_tomograms_are_named(bench, tmp_path):
+    """A table without a comment counts in voxels of the tomogram binned by 2, whose 19 rows have voxel 9 = row 19."""
+    mrc.write_volume(tmp_path / "whole.mrc", blob((24, 38, 44)), 10.0)
+    bench.run("import-tomograms", "whole", files=tmp_path / "whole.mrc")
+    bench.run("bin-tomograms", "half", tomograms="whole.tomograms", factor=2)
+    path = tmp_path / "whole.tbl"
+    path.write_text(" ".join(["1"] + ["0"] * 22 + ["11.0", "9.0", "6.0"] + ["0"] * 9) + "\n")
+    given = {"named": {"tomograms": "whole.tomograms", "counted_in": "half.tomograms"},
+             "binned": {"tomograms": "half.tomograms"}}  # fmt: skip
+    for label, inputs in given.items():
+        run = bench.run("import-coordinates", f"counted {label}", files=path, **inputs)
+        assert_allclose(run.coordinates.positions(), [[0, 0, 0]], atol=1e-6)
+        assert "binned by" not in " ".join(run._summary())
+    wrong = bench.run("import-coordinates", "counted off", files=path, tomograms="whole.tomograms", pixel_size=20)
+    assert "name those as counted_in" in " ".join(wrong._summary())
+    assert_allclose(wrong.coordinates.positions(), [[0, -10, 0]], atol=1e-6)
+
+
+def test_relion5_gets_positions_from_half_the_unbinned_size(bench, tmp_path):
+    """The centre of 38 rows binned to 19 is row 19: RELION's origin in 38 rows, half a row off in 19."""
+    mrc.write_volume(tmp_path / "r5.mrc", blob((24, 38, 45)), 10.0)
+    bench.run("import-tomograms", "r5", files=tmp_path / "r5.mrc")
+    bench.run("bin-tomograms", "r5 half", tomograms="r5.tomograms", factor=2)
+    path = _text(tmp_path, "r5", "tomogram_id,x,y,z,pixel_size\nr5,11,9,6,20\n")
+    run = bench.run("import-coordinates", "r5 picks", tomograms="r5 half.tomograms", files=path)
+    assert_allclose(run.coordinates.positions(), [[0, 0, 0]], atol=1e-6)
+    bench.run("export-coordinates", "r5 out", particles="r5 picks.coordinates", format="relion5",
+              file=tmp_path / "r5.star")  # fmt: skip
+    found = formats.read(tmp_path / "r5.star")
+    assert_allclose(found.positions, [[-5, 0, 0]], atol=1e-4)  # 45 columns: half is 22.5, the centre voxel 22
+    back = bench.run("import-coordinates", "r5 back", tomograms="r5 half.tomograms", files=tmp_path / "r5.star")
+    assert_allclose(back.coordinates.positions(), [[0, 0, 0]], atol=1e-3)
+    lines = (tmp_path / "r5.star").read_text().splitlines()
+    (tmp_path / "r5.star").write_text("\n".join(line for line in lines if "emtomo:" not in line) + "\n")
+    for tomograms in ("r5", "r5 half"):  # RELION keeps no comment
+        back = bench.run("import-coordinates", f"{tomograms} again", tomograms=f"{tomograms}.tomograms",
+                         files=tmp_path / "r5.star")  # fmt: skip
+        assert_allclose(back.coordinates.positions(), [[0, 0, 0]], atol=1e-3)
+
+
+def test_one_volume_of_a_stack_is_imported(bench, tmp_path):
+    stack = np.stack([blob(), 2 * blob(), 3 * blob()])
+    mrc.write_volume(tmp_path / "three.mrc", stack, 10.0)
+    assert "it holds 3 volumes" in bench.fails("import-tomograms", "three", files=tmp_path / "three.mrc")
+    run = bench.run("import-tomograms", "second", files=tmp_path / "three.mrc", dataset="2")
+    assert_allclose(mrc.read_volume(run.tomograms.frame()["file"].iloc[0]), stack[1])
+    cube = np.stack([blob((16, 16, 16)) + k for k in range(2)])
+    mrc.write_volume(tmp_path / "cubes.mrc", cube, 10.0)
+    run = bench.run("import-volume", "second cube", file=tmp_path / "cubes.mrc", dataset="2", white="yes")
+    assert_allclose(mrc.read_volume(run.volume.file.get()), cube[1])
+
+
+def test_the_contrast_of_a_volume_is_what_wrote_it_or_what_it_looks_like(bench, tmp_path):
+    z, y, x = np.indices((16, 16, 16)) - 8
+    ball = (x**2 + (y - 2) ** 2 + z**2 < 16).astype(np.float32)
+    mrc.write_volume(tmp_path / "dark.mrc", 5 - ball, 4.0)
+    mrc.write_volume(tmp_path / "white.mrc", ball, 4.0)
+    mrc.write_volume(tmp_path / "eman.mrc", 5 - ball, 4.0)
+    raw = bytearray((tmp_path / "eman.mrc").read_bytes())
+    raw[224:228] = b"EMAN"  # whose volumes are white, whatever they look like
+    (tmp_path / "eman.mrc").write_bytes(bytes(raw))
+    for name, white, expected, said in (
+        ("dark", "auto", ball - 5, "looks dark"), ("white", "auto", ball, ""), ("eman", "auto", 5 - ball, ""),
+        ("dark", "yes", 5 - ball, ""), ("white", "no", -ball, "turned to white"),
+    ):  # fmt: skip
+        run = bench.run("import-volume", f"contrast {name} {white}", file=tmp_path / f"{name}.mrc", white=white)
+        assert_allclose(mrc.read_volume(run.volume.file.get()), expected)
+        assert said in " ".join(run._summary())
+        assert said or "dark" not in " ".join(run._summary())

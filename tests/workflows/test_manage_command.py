@@ -211,14 +211,28 @@ def test_shipped_templates_say_what_may_be_left_out(tmp_path):
     template = read_template("refine_subtomograms")
     values = {v.alias: "5" for v in template.variables.values() if v.needed}
     assert {"tomograms", "pixel_size", "coordinates", "diameter", "unit_diameter"} == set(values)
-    read = template.filled(values, tmp_path)[1]
+    read = template.fill_in(values, tmp_path)[1]
     assert read["table_map"] is None and read["pixel_size"] is None
-    read = template.filled({**values, "table_map": "a.doc", "coordinates_pixel_size": "12"}, tmp_path)[1]
+    read = template.fill_in({**values, "table_map": "a.doc", "coordinates_pixel_size": "12"}, tmp_path)[1]
     assert read["table_map"] == str(tmp_path / "a.doc") and read["pixel_size"] == 12
     dark = read_template("directional_picking")
     given = {"tomograms": "t", "points": "p", "pixel_size": "10"}
-    assert [dark.filled({**given, "invert": w}, tmp_path)[5]["invert"] for w in ("no", "yes")] == [False, True]
+    assert [dark.fill_in({**given, "invert": w}, tmp_path)[5]["invert"] for w in ("no", "yes")] == [False, True]
     with pytest.raises(ProjectError, match="invert must be yes or no, got 'maybe'"):
-        dark.filled({**given, "invert": "maybe"}, tmp_path)
+        dark.fill_in({**given, "invert": "maybe"}, tmp_path)
     for name in shipped():
         check_template(read_template(name))
+
+
+def test_a_step_of_a_template_may_be_left_out_and_passes_its_input_on(tmp_path):
+    template = read_template("directional_picking")
+    given = {"tomograms": "t", "points": "p", "pixel_size": "10"}
+    plain = {one["object.label"]: one for one in template.fill_in(given, tmp_path)}
+    assert "refine surface" not in plain
+    assert plain["model workflow"]["meshes"] == plain["vectorial picking"]["object.id"] + ".meshes"
+    refined = {one["object.label"]: one for one in template.fill_in({**given, "refine_surfaces": "yes"}, tmp_path)}
+    assert refined["refine surface"]["meshes"] == plain["model workflow"]["meshes"]
+    assert refined["model workflow"]["meshes"] == refined["refine surface"]["object.id"] + ".meshes"
+    assert not any("object.when" in one for one in refined.values())
+    with pytest.raises(ProjectError, match="refine_surfaces must be yes or no"):
+        template.fill_in({**given, "refine_surfaces": "perhaps"}, tmp_path)

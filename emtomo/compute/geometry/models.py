@@ -20,6 +20,8 @@ MODELS = (
     "marked_ellipsoidal_vesicle", "dipole_set", "filament", "filament_torsion", "filament_helix",
     "filament_rings", "lattice",
 )  # fmt: skip
+TRIANGLES = "triangles"  # not picked: what refine-surface makes
+KINDS = (*MODELS, TRIANGLES)
 ROLES = ("point", "inside", "north", "south", "west", "center", "marker")
 
 
@@ -150,7 +152,7 @@ def build(model: str, points: np.ndarray, roles: np.ndarray, options: ModelOptio
     Parameters
     ----------
     model : str
-        One of :data:`MODELS`.
+        One of :data:`KINDS`.
     points : (n, 3) array
         x, y, z; the unit of the lengths in `options`.
     roles : (n,) array of str
@@ -165,7 +167,7 @@ def build(model: str, points: np.ndarray, roles: np.ndarray, options: ModelOptio
         If the model is unknown, or these points do not determine it, with the reason.
     """
     if model not in _BUILDERS:
-        raise ModelError(f"There is no model {model!r}; the models are {', '.join(MODELS)}.")
+        raise ModelError(f"There is no model {model!r}; the models are {', '.join(KINDS)}.")
     points = np.asarray(points, float).reshape(-1, 3)
     if not np.isfinite(points).all():
         raise ModelError("A point is not finite.")
@@ -239,13 +241,32 @@ def _marked(user: UserPoints, options: ModelOptions) -> Built:
     markers = user.of("marker")
     if len(markers) == 0:
         raise ModelError("A marked ellipsoidal vesicle needs at least one point with the role marker.")
-    built = _ellipsoidal(user, options)
+    return _in_marked_zone(_ellipsoidal(user, options), markers, options)
+
+
+def _in_marked_zone(built: Built, markers: np.ndarray, options: ModelOptions) -> Built:
     away = np.linalg.norm(built.positions[:, None] - markers[None], axis=2).min(axis=1)
     keep = (away <= options.radius) != options.exclude_marked
     if not keep.any():
         raise ModelError("No position of the vesicle lies in the marked zone; enlarge the radius.")
     rotations = built.rotations[keep] if built.rotations is not None else None
     return replace(built, positions=built.positions[keep], rotations=rotations)
+
+
+def _triangles(user: UserPoints, options: ModelOptions) -> Built:
+    """Return the surface whose triangles' corners are the points, three by three, counter-clockwise from outside."""
+    corners = user.of("point")
+    if len(corners) < 3 or len(corners) % 3:
+        raise ModelError(f"Triangles needs three points for each, got {len(corners)} points.")
+    vertices, place = np.unique(corners, axis=0, return_inverse=True)
+    mesh = Mesh(vertices, place.reshape(-1, 3))
+    if not mesh.area > 0:
+        raise ModelError("These triangles have no area: there is no surface; the model needs others.")
+    positions, normals = mesh.points(options.cropping)
+    rotations = random_in_plane(from_directions(normals), options.seed)
+    built = Built(positions, rotations, mesh, f"{len(mesh.faces)} triangles of area {mesh.area:.4g}")
+    markers = user.of("marker")
+    return _in_marked_zone(built, markers, options) if len(markers) else built
 
 
 def _dipoles(user: UserPoints, options: ModelOptions) -> Built:
@@ -346,4 +367,5 @@ _BUILDERS: dict[str, Callable[[UserPoints, ModelOptions], Built]] = {
     "filament_helix": _helix,
     "filament_rings": _rings,
     "lattice": _lattice,
+    TRIANGLES: _triangles,
 }

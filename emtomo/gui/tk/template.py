@@ -103,7 +103,7 @@ class TemplateWindow(Window):
         values = {name: entry.get() for name, entry in self.entries.items()}
         given = {n: t for n, t in values.items() if t or self.template.variables[n].default}
         try:
-            self.template.filled(given, self.project.start_folder)
+            self.template.fill_in(given, self.project.start_folder)
         except EmtomoError as error:
             self.message.configure(text=str(error))
             return
