@@ -263,7 +263,7 @@ def _write_zarr(path: Path, data: np.ndarray, options: WriteOptions) -> list[Pat
     return [path]
 
 
-HDF5 = ImageFormat("hdf5", "HDF5", _is_hdf, _read_hdf, described=("EMAN2's volumes and stacks, or datasets; one of several by number or name",),
+HDF5 = ImageFormat("hdf5", "HDF5", _is_hdf, _read_hdf, described=("EMAN2's volumes and stacks, else datasets",),
                    describe=_describe_hdf)  # fmt: skip
 ZARR = ImageFormat("zarr", "OME-Zarr", _is_zarr, _read_zarr, _write_zarr, suffix=".zarr", endings=(".zarr",),
                    described=("0.4 and 0.5 are read, 0.4 with three levels is written",),

@@ -58,7 +58,7 @@ class ExportParticlesStar(EmtomoProtocol):
         unknown = sorted(set(frame["tomogram_id"]) - set(middle))
         tags, places = particles_of_set(boxes).tags, {tuple(middle.get(t, ())) for t in frame["tomogram_id"]}
         if len(places) == 1 and (place := places.pop()):
-            tags = replace(tags, centre=place)
+            tags = replace(tags, centre=(place[0], place[1], place[2]))
         for k, axis in enumerate("xyz"):
             from_first = frame["tomogram_id"].map(lambda t, k=k: middle.get(t, [0.0] * 3)[k])
             frame[f"coordinate_{axis}"] = (frame[axis] + from_first) / size
