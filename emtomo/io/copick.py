@@ -10,7 +10,8 @@ from emtomo.errors import FormatError
 from emtomo.io.eman import contains, number, read_json
 from emtomo.io.format import FileStart, Format, ReadOptions, WriteOptions, words_of
 from emtomo.io.names import stem
-from emtomo.io.particles import ParticleList, convert_frame, write_for_each_tomogram
+from emtomo.io.particles import ParticleList, convert_frame
+from emtomo.io.per_tomogram import write_for_each_tomogram
 from emtomo.io.poses import is_rotation
 from emtomo.io.text import to_int64, write_text
 

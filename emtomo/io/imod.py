@@ -9,7 +9,8 @@ import numpy as np
 from emtomo.errors import FormatError
 from emtomo.io.format import FileStart, Format, ReadOptions, WriteOptions, words_of
 from emtomo.io.limits import read_plain
-from emtomo.io.particles import ParticleList, convert_frame, no_names, size_of, write_for_each_tomogram
+from emtomo.io.particles import ParticleList, convert_frame, no_names, size_of
+from emtomo.io.per_tomogram import write_for_each_tomogram
 from emtomo.io.text import write_bytes
 
 _HEADER, _OBJECT = 240, 176

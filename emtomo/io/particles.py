@@ -1,14 +1,13 @@
 """Particles as files of any program hold them: one table, one pose, and tags that say what the numbers mean."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from emtomo.errors import EmtomoError
-from emtomo.io.names import check_file_names, find_name, folder_for_several, stem
+from emtomo.io.names import find_name, stem
 from emtomo.io.tags import Tags, common_tags
 
 
@@ -379,34 +378,3 @@ def size_of(volumes: Mapping[str, VolumeGeometry], name: str) -> tuple[int, int,
     """Return the size of the tomogram `name`, or ``None``; the only one there is belongs to the empty name."""
     found = volumes.get(stem(name)) or (next(iter(volumes.values())) if len(volumes) == 1 and not name else None)
     return found.size if found else None
-
-
-def write_for_each_tomogram(
-    path: Path, particles: ParticleList, suffix: str, write: Callable[[Path, ParticleList, str], None]
-) -> list[Path]:
-    """Write one file for each tomogram: `path` itself for one, else files in the folder `path`.
-
-    Raises
-    ------
-    EmtomoError
-        If there are several, and `path` is the name of a file.
-
-    Parameters
-    ----------
-    path : Path
-    particles : ParticleList
-    suffix : str
-        Ending of the files in the folder.
-    write : callable
-        Path, the particles of one tomogram, and its name.
-    """
-    names = [str(n) for n in dict.fromkeys(particles.tomograms)] or [""]
-    written = []
-    if len(names) > 1:
-        check_file_names([stem(name) or "unknown" for name in names], "the name of a tomogram", path)
-        folder_for_several(path, f"The particles are of {len(names)} tomograms, and a file of this format holds one")
-    for name in names:
-        target = path / f"{stem(name) or 'unknown'}{suffix}" if len(names) > 1 else path
-        write(target, particles.select(particles.tomograms.astype(str) == name), name)
-        written.append(target)
-    return written

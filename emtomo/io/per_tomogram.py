@@ -1,0 +1,38 @@
+"""Particles of several tomograms in formats that hold one tomogram a file."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from emtomo.io.names import check_file_names, folder_for_several, stem
+from emtomo.io.particles import ParticleList
+
+
+def write_for_each_tomogram(
+    path: Path, particles: ParticleList, suffix: str, write: Callable[[Path, ParticleList, str], None]
+) -> list[Path]:
+    """Write one file for each tomogram: `path` itself for one, else files in the folder `path`.
+
+    Raises
+    ------
+    EmtomoError
+        If there are several, and `path` is the name of a file.
+
+    Parameters
+    ----------
+    path : Path
+    particles : ParticleList
+    suffix : str
+        Ending of the files in the folder.
+    write : callable
+        Path, the particles of one tomogram, and its name.
+    """
+    names = [str(n) for n in dict.fromkeys(particles.tomograms)] or [""]
+    written = []
+    if len(names) > 1:
+        check_file_names([stem(name) or "unknown" for name in names], "the name of a tomogram", path)
+        folder_for_several(path, f"The particles are of {len(names)} tomograms, and a file of this format holds one")
+    for name in names:
+        target = path / f"{stem(name) or 'unknown'}{suffix}" if len(names) > 1 else path
+        write(target, particles.select(particles.tomograms.astype(str) == name), name)
+        written.append(target)
+    return written
