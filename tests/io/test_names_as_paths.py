@@ -6,7 +6,8 @@ import pytest
 
 from emtomo.errors import FormatError
 from emtomo.io.convert_tilts import write_series
-from emtomo.io.particles import ParticleList, write_for_each_tomogram
+from emtomo.io.particles import ParticleList
+from emtomo.io.per_tomogram import write_for_each_tomogram
 from emtomo.io.tilts import Tilts
 
 
