@@ -66,7 +66,7 @@ def volumes_behind(pointer: Pointer) -> SetOfTomograms | SetOfTiltSeries | None:
     return upstream(pointer, SetOfTomograms) or upstream(pointer, SetOfTiltSeries)
 
 
-def unbinned_volumes(pointer: Pointer) -> SetOfTomograms | SetOfTiltSeries | None:
+def find_unbinned(pointer: Pointer) -> SetOfTomograms | SetOfTiltSeries | None:
     """Return the tomograms with the smallest voxels behind an input, of which the others were binned, or tilt series.
 
     RELION 5 counts from half the size of these, whatever tomograms were picked.
@@ -175,7 +175,7 @@ def export_output(run: Protocol, name: str, target: Path, kind: str = "auto") ->
         raise EmtomoError(f"{run.getObjLabel()} is {run.getStatus()} and has not made {name}; resume it first.")
     if isinstance(found, SetOfCoordinates3D | SetOfSubtomograms | SetOfMeshes):
         origin = Pointer(run, extended=name)
-        return export_set(found, volumes_behind(origin), target, kind, unbinned_volumes(origin))
+        return export_set(found, volumes_behind(origin), target, kind, find_unbinned(origin))
     if isinstance(found, SetOfTomograms):
         return _tomograms(found, target, kind)
     if isinstance(found, SetOfTiltSeries):

@@ -8,7 +8,7 @@ from pyworkflow.protocol.params import Form, PathParam
 
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.io.formats import FORMATS, WRITTEN
-from emtomo.objects.exchange import export_set, unbinned_volumes, volumes_behind
+from emtomo.objects.exchange import export_set, find_unbinned, volumes_behind
 from emtomo.options import Param
 
 
@@ -66,7 +66,7 @@ class ExportCoordinates(EmtomoProtocol):
         several = FORMATS[kind].one_tomogram and found.frame(["tomogram_id"])["tomogram_id"].nunique() > 1
         own = "particles" if several else f"particles{FORMATS[kind].suffix}"
         path = Path(self.file.get() or self._getExtraPath(own))
-        unbinned = unbinned_volumes(self.input_particles)
+        unbinned = find_unbinned(self.input_particles)
         done = export_set(found, volumes_behind(self.input_particles), path, kind, unbinned)
         for line in done.lines:
             self.remark(line)

@@ -14,7 +14,7 @@ from emtomo.io import dynamo, names
 from emtomo.io.formats import FORMATS, read
 from emtomo.io.particles import ParticleList, VolumeGeometry, convert_frame
 from emtomo.objects import SetOfCoordinates3D, coordinates_frame
-from emtomo.objects.exchange import origin_of, sizes_of, unbinned_volumes
+from emtomo.objects.exchange import find_unbinned, origin_of, sizes_of
 from emtomo.objects.position_check import check_binning, check_positions
 from emtomo.options import Param
 
@@ -213,7 +213,7 @@ class ImportCoordinates(EmtomoProtocol):
         if not self.input_counted_in.pointsNone():
             return sizes_of(self.input_counted_in.get())
         sizes = sizes_of(self.input_tomograms.get(), pixel_size)
-        return {**sizes, **sizes_of(unbinned_volumes(self.input_tomograms))} if origin == "half" else sizes
+        return {**sizes, **sizes_of(find_unbinned(self.input_tomograms))} if origin == "half" else sizes
 
     def _frame(
         self, picks: ParticleList, tomogram_id: str, options: ImportCoordinatesOptions, path: Path

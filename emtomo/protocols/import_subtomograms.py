@@ -14,7 +14,7 @@ from emtomo.io import names
 from emtomo.io.particles import ParticleList, convert_frame
 from emtomo.io.particles_star import Subtomograms, read_subtomograms
 from emtomo.objects import SetOfSubtomograms, SetOfTiltSeries, SetOfTomograms, coordinates_frame
-from emtomo.objects.exchange import sizes_of, unbinned_volumes
+from emtomo.objects.exchange import find_unbinned, sizes_of
 from emtomo.objects.particle_source import open_boxes
 from emtomo.objects.position_check import check_positions
 from emtomo.options import Param
@@ -184,7 +184,7 @@ class ImportSubtomograms(EmtomoProtocol):
         known = particles.pixel_size[np.isfinite(particles.pixel_size)]
         sizes = sizes_of(tomograms, float(known[0]) if particles.unit == "voxel" and len(known) else None)
         if particles.origin == "half":  # RELION 5 counts from half the size of the unbinned tomograms
-            sizes |= sizes_of(unbinned_volumes(self.input_tomograms))
+            sizes |= sizes_of(find_unbinned(self.input_tomograms))
         here = convert_frame(particles, "angstrom", "centre", volumes=sizes)
         frame = pd.DataFrame(here.centres, columns=list("xyz")).assign(tomogram_id=here.tomograms)
         length = float(known[0]) if len(known) else float(tomograms.pixel_size.get())
