@@ -7,6 +7,7 @@ from emtomo.objects.mesh import MeshPoint, SetOfMeshes
 from emtomo.objects.micrograph import Micrograph, SetOfMicrographs
 from emtomo.objects.particle import Particle, SetOfParticles
 from emtomo.objects.particle_series import ParticleSeries, SetOfParticleSeries
+from emtomo.objects.population import Population, Species
 from emtomo.objects.rotation import positions_of, rotation_columns, rotations_of
 from emtomo.objects.subtomogram import SetOfSubtomograms, Subtomogram
 from emtomo.objects.tilt_series import SetOfTiltSeries, TiltSeries
@@ -24,6 +25,7 @@ __all__ = [
     "Micrograph",
     "Particle",
     "ParticleSeries",
+    "Population",
     "SetOfClasses2D",
     "SetOfCoordinates2D",
     "SetOfCoordinates3D",
@@ -34,6 +36,7 @@ __all__ = [
     "SetOfSubtomograms",
     "SetOfTiltSeries",
     "SetOfTomograms",
+    "Species",
     "Subtomogram",
     "TiltSeries",
     "Tomogram",

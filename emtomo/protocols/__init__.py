@@ -8,6 +8,8 @@ from emtomo.protocols.clean_coordinates import CleanCoordinates
 from emtomo.protocols.compare_picks import ComparePicks
 from emtomo.protocols.consensus_picks import ConsensusPicks
 from emtomo.protocols.create_mask import CreateMask
+from emtomo.protocols.create_population import CreatePopulation
+from emtomo.protocols.create_species import CreateSpecies
 from emtomo.protocols.denoise_tomograms import DenoiseTomograms
 from emtomo.protocols.estimate_ctf import EstimateCtf
 from emtomo.protocols.export_coordinates import ExportCoordinates
@@ -48,6 +50,8 @@ __all__ = [
     "ComparePicks",
     "ConsensusPicks",
     "CreateMask",
+    "CreatePopulation",
+    "CreateSpecies",
     "DenoiseTomograms",
     "EstimateCtf",
     "ExportCoordinates",

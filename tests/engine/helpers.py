@@ -24,7 +24,7 @@ class Bench:
         bench.project = EmtomoProject.open(folder)
         return bench
 
-    def add(self, name: str, label: str, **parameters: object) -> int:
+    def add(self, name: str, label: str, /, **parameters: object) -> int:
         """Save a run."""
         run = self.project.new_run(protocol_named(name), label)
         set_parameters(self.project, run, {k: str(v) for k, v in parameters.items()}, Path("/"))
@@ -35,7 +35,7 @@ class Bench:
         """Run runs to their end."""
         return run_all(self.project, ids, **options)
 
-    def run(self, name: str, label: str, **parameters: object):
+    def run(self, name: str, label: str, /, **parameters: object):
         """Add a run, run it, and return it finished."""
         i = self.add(name, label, **parameters)
         states = self.go(i)
@@ -43,7 +43,7 @@ class Bench:
         assert states[i] == "finished", error_of(run)
         return run
 
-    def fails(self, name: str, label: str, **parameters: object) -> str:
+    def fails(self, name: str, label: str, /, **parameters: object) -> str:
         """Add a run, run it, and return why it failed."""
         i = self.add(name, label, **parameters)
         assert self.go(i)[i] == "failed"

@@ -336,7 +336,7 @@ def tilt_geometry(
         shifts=np.stack([column("shift_x"), column("shift_y")], axis=1),
         ctf=_ctf_of(column, optics or {}),
         dose=column("dose"),
-        order=order.astype(int) - int(order.min(initial=0)),
+        order=order.astype(int) - (int(order.min()) if n else 0),
         excluded=column("excluded") != 0,
         scale=column("scale") if "scale" in known else rotations[:, 2, 2].copy(),
         b_factor=column("bfactor") if "bfactor" in known and column("bfactor").any() else None,

@@ -8,6 +8,7 @@ from emtomo.gui.core.runs import Output
 
 # by class of the output; the first that fits is the usual one
 USUAL: dict[str, tuple[str, ...]] = {
+    "Species": ("create-population",),
     "SetOfTiltSeries": ("estimate-ctf", "reconstruct-tomograms", "export-particles"),
     "SetOfMeshes": ("model-workflow", "pick-vectorial", "export-coordinates"),
     "SetOfSubtomograms": ("reconstruct-average", "initial-model", "refine-poses", "select-subset"),
@@ -26,7 +27,7 @@ AFTER: dict[str, tuple[str, ...]] = {
     "pick-convnet": ("extract-subtomograms", "pick-again", "clean-coordinates"),
     "reconstruct-average": ("refine-poses", "create-mask", "postprocess"),
     "initial-model": ("refine-poses", "align-symmetry", "create-mask"),
-    "refine-poses": ("postprocess", "create-mask", "apply-alignment"),
+    "refine-poses": ("postprocess", "create-mask", "apply-alignment", "create-species"),
 }
 
 

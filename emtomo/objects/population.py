@@ -1,0 +1,120 @@
+"""Species and populations: what multi-particle refinement refines together."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emtomo.compute.tilt.geometry import TiltGeometry
+from emtomo.compute.tilt.particle_images import choose_tilts
+from emtomo.engine.fields import Field
+from emtomo.engine.state import write_json
+from emtomo.errors import EmtomoError
+from emtomo.objects.particle_series import SetOfParticleSeries
+from emtomo.objects.tilt_series import SetOfTiltSeries
+from emtomo.objects.volume import Average, Result
+
+
+class Species(Average):
+    """One kind of particle: its average with half maps, its mask, and the poses of its particles."""
+
+    FIELDS = (
+        Field("name", str, "by which outputs and files are called"),
+        *Average.FIELDS,
+        Field("mask_file", str, "MRC file with values from 0 to 1, of the map's box"),
+        Field("diameter", float, "of the particle", "Å"),
+        Field("particles_file", str, "table of its particle series: poses and halves"),
+    )
+
+    def particle_series(self) -> SetOfParticleSeries:
+        """Return the particles: centres (x, y, z), rotations and halves, in tilt series by their names."""
+        return SetOfParticleSeries.open(self.particles_file.get())
+
+
+class Population(Result):
+    """Tilt series and the species in them.
+
+    Its file lists the sets of tilt series (sources) and the species; see :meth:`members`.
+    """
+
+    FIELDS = (
+        Field("file", str, "JSON file of sources and species"),
+        Field("sources", int, "sets of tilt series"),
+        Field("tilt_series", int, "tilt series in them"),
+        Field("species", int, "kinds of particles"),
+        Field("particles", int, "of all species, in these tilt series"),
+        Field("first_tilts", int, "so many tilts of every series take part, those with the least dose; 0: all", "", 0),
+        Field("include_excluded", bool, "excluded tilts take part all the same", "", False),
+    )
+
+    def members(self) -> "Members":
+        """Return the sources and the species.
+
+        Raises
+        ------
+        EmtomoError
+            If the file is not whole.
+        """
+        path = Path(self.file.get())
+        try:
+            found = json.loads(path.read_text(encoding="utf8"))
+            sources = [SetOfTiltSeries.open(str(name)) for name in found["sources"]]
+            species = [Species(**values) for values in found["species"]]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise EmtomoError(f"{path}: not the list of a population ({error}); run create-population again.") from None
+        return Members(sources, species, int(self.first_tilts.get() or 0), bool(self.include_excluded.get()))
+
+
+@dataclass(frozen=True)
+class Members:
+    """What belongs to a population.
+
+    Attributes
+    ----------
+    sources : list of SetOfTiltSeries
+    species : list of Species
+    first_tilts : int
+    include_excluded : bool
+    """
+
+    sources: list[SetOfTiltSeries]
+    species: list[Species]
+    first_tilts: int = 0
+    include_excluded: bool = False
+
+    def geometry(self, source: SetOfTiltSeries, name: str) -> TiltGeometry:
+        """Return the geometry of a series; tilts that take no part are excluded in it.
+
+        Raises
+        ------
+        EmtomoError
+            If no tilt takes part.
+        """
+        whole = source.geometry(name)
+        if self.include_excluded:
+            whole = replace(whole, excluded=np.zeros(len(whole), bool))
+        try:
+            chosen = choose_tilts(whole, self.first_tilts)
+        except EmtomoError as error:
+            raise EmtomoError(f"{name}: {error}") from None
+        excluded = np.ones(len(whole), bool)
+        excluded[chosen] = False
+        return replace(whole, excluded=excluded)
+
+    def counts(self) -> dict[str, list[int]]:
+        """Return for every tilt series the number of particles of every species."""
+        names = [name for source in self.sources for name in source.tomogram_ids()]
+        found = [one.particle_series().frame(["tomogram_id"])["tomogram_id"].value_counts() for one in self.species]
+        return {name: [int(numbers.get(name, 0)) for numbers in found] for name in names}
+
+
+def write_members(path: Path, sources: Sequence[SetOfTiltSeries], species: Sequence[Species]) -> None:
+    """Write the file of a population."""
+    listed: dict[str, Any] = {
+        "sources": [str(source.getFileName()) for source in sources],
+        "species": [one.values() for one in species],
+    }
+    write_json(path, listed)
