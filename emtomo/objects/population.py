@@ -21,7 +21,7 @@ from emtomo.objects.volume import Average, Result
 class Species(Average):
     """One kind of particle: its average with half maps, its mask, and the poses of its particles."""
 
-    FIELDS = (
+    FIELDS: tuple[Field, ...] = (
         Field("name", str, "by which outputs and files are called"),
         *Average.FIELDS,
         Field("mask_file", str, "MRC file with values from 0 to 1, of the map's box"),

@@ -47,7 +47,7 @@ class Mask(Result):
 class Average(Result):
     """An average of subtomograms."""
 
-    FIELDS = (
+    FIELDS: tuple[Field, ...] = (
         *Volume.FIELDS,
         Field("half1_file", str, "average of half set 1"),
         Field("half2_file", str, "average of half set 2"),
