@@ -121,7 +121,13 @@ class Ctf:
         )
 
     def values(
-        self, kx: npt.ArrayLike, ky: npt.ArrayLike, *, contrast: Contrast = "white", dtype: npt.DTypeLike = np.float32
+        self,
+        kx: npt.ArrayLike,
+        ky: npt.ArrayLike,
+        *,
+        contrast: Contrast = "white",
+        dtype: npt.DTypeLike = np.float32,
+        ignore_first_peak: bool = False,
     ) -> np.ndarray:
         """Return the CTF at frequencies.
 
@@ -133,6 +139,8 @@ class Ctf:
             "dark" has the opposite sign, "flipped" the size alone.
         dtype : dtype
             Of the result; the phase is computed in double precision.
+        ignore_first_peak : bool
+            Take the sine as 1 up to its first extremum (RELION's "ignore CTFs until first peak").
 
         Returns
         -------
@@ -140,7 +148,8 @@ class Ctf:
             The shape of the images, then that of the frequencies.
         """
         k2, _, phase, envelope = self._terms(kx, ky)
-        return np.asarray(_signed(envelope * np.sin(phase), contrast), dtype)
+        sine = np.where(np.abs(phase) < np.pi / 2, 1.0, np.sin(phase)) if ignore_first_peak else np.sin(phase)
+        return np.asarray(_signed(envelope * sine, contrast), dtype)
 
     def image(self, shape: tuple[int, int], pixel_size: float, *, contrast: Contrast = "white") -> np.ndarray:
         """Return the float32 CTF in the order of ``rfft2`` of images of `shape` (rows, columns), Å a pixel."""

@@ -1,0 +1,402 @@
+"""2D classification by expectation-maximisation: the state between iterations, one iteration, and the end."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from emtomo.compute.classification.averages import (
+    average_classes,
+    centres_of_mass,
+    move_images,
+    move_sums,
+    offsets_in_images,
+)
+from emtomo.compute.classification.grey_scales import GreySums, new_contrast, new_levels, new_noise
+from emtomo.compute.classification.images import MaskedImages
+from emtomo.compute.classification.options import ClassificationOptions
+from emtomo.compute.classification.references import Rotations
+from emtomo.compute.classification.schedule import (
+    count_iterations,
+    draw_subset,
+    learning_rate,
+    may_split,
+)
+from emtomo.compute.classification.search import (
+    CHUNK,
+    Assignments,
+    Chunk,
+    ClassSums,
+    Search,
+    Tables,
+    add_chunk,
+    coarse_radius,
+    read_poses,
+    search_poses,
+    shift_grids,
+)
+from emtomo.compute.classification.splitting import align_images, principal_component, split_empty_classes
+from emtomo.compute.optics.ctf import Ctf
+from emtomo.errors import EmtomoError
+from emtomo.options import check_options
+
+FIRST_RADIUS = 6.0  # shells that are compared at first
+AHEAD = 4.0  # shells beyond what the best class resolves that are compared
+LEAST_VARIANCE, MORE_VARIANCE = 0.5, 1.0  # of shifts, square pixels: the least, and what is added to the estimate
+FEW = 20  # particles a class, of which a remark warns
+
+
+@dataclass
+class State:
+    """All that the next iteration needs; saving it is saving the classification.
+
+    Attributes
+    ----------
+    iteration : int
+        How many are done.
+    references : (K, n, n) float32 array
+    share : (K,) array
+        Probability of each class.
+    resolved : (K,) array
+        Shells.
+    radius : float
+        Shells that are compared next.
+    sigma : float
+        Standard deviation of shifts, pixels.
+    noise : (groups, shells) array
+    contrast : (groups,) array
+    level : (p,) array
+        Of each particle's noise.
+    class_index : (p,) int array
+        From 0; -1 as long as a particle was in no iteration.
+    psi : (p,) array
+        Degrees, as RELION's rlnAnglePsi.
+    centre : (p, 2) array
+        x, y in pixels of the particle from pixel ``n // 2``.
+    certainty, gain : (p,) arrays
+    data, weights, mass : arrays
+        Sums of earlier mini-batches; empty where there are none.
+    """
+
+    iteration: int
+    references: np.ndarray
+    share: np.ndarray
+    resolved: np.ndarray
+    radius: float
+    sigma: float
+    noise: np.ndarray
+    contrast: np.ndarray
+    level: np.ndarray
+    class_index: np.ndarray
+    psi: np.ndarray
+    centre: np.ndarray
+    certainty: np.ndarray
+    gain: np.ndarray
+    data: np.ndarray
+    weights: np.ndarray
+    mass: np.ndarray
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Per-iteration metrics; resolutions in Å, the best class's (optimistic), changes as a share of the particles."""
+
+    iteration: int
+    particles: int
+    resolution: float
+    compared_to: float
+    classes: int
+    changed: float
+    log_likelihood: float
+    certainty: float
+    shift_sigma: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished classification.
+
+    Attributes
+    ----------
+    averages : (K, n, n) float32 array
+    class_index : (p,) int array
+        From 0.
+    psi : (p,) array
+        Degrees.
+    shift : (p, 2) array
+        x, y in pixels of the particle from pixel ``n // 2``.
+    certainty : (p,) array
+        Probability of the class.
+    gain : (p,) array
+        Log likelihood over that of noise alone.
+    members : (K,) int array
+    class_gain : (K,) array
+        Mean gain of the members; nan of a class without any.
+    resolution : (K,) array
+        Å, where the signal-to-noise ratio falls below 1: optimistic, it is no FSC.
+    metrics : list of Metrics
+    remarks : list of str
+    """
+
+    averages: np.ndarray
+    class_index: np.ndarray
+    psi: np.ndarray
+    shift: np.ndarray
+    certainty: np.ndarray
+    gain: np.ndarray
+    members: np.ndarray
+    class_gain: np.ndarray
+    resolution: np.ndarray
+    metrics: list[Metrics] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+    @property
+    def share(self) -> np.ndarray:
+        """Members of each class over all particles."""
+        return self.members / max(1, self.members.sum())
+
+
+class Classification:
+    """Everything that stays the same from the first to the last iteration.
+
+    Parameters
+    ----------
+    images : (p, n, n) array
+        Particles white.
+    pixel_size : float
+        Å.
+    options : ClassificationOptions
+    ctf : Ctf, optional
+        Of all images.
+    group : (p,) int array, optional
+        From 0: images of one group (a micrograph) share a noise spectrum and a contrast. By default all do.
+
+    Raises
+    ------
+    EmtomoError
+        If an option or image is unusable, there are more classes than particles, or the CTF is missing.
+
+    References
+    ----------
+    Scheres et al., J. Mol. Biol. 348 (2005); Scheres, J. Struct. Biol. 180 (2012), for the prior of the averages and the
+    search in two passes. Splitting classes along a principal component, moving members with their class, and fewer
+    independent frequencies in masked images are not from there.
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        pixel_size: float,
+        options: ClassificationOptions,
+        ctf: Ctf | None = None,
+        group: np.ndarray | None = None,
+    ) -> None:
+        check_options(options)
+        if options.mask_diameter is None:
+            raise EmtomoError("Mask diameter must be given: that of a circle which holds the particle.")
+        if options.ctf_correction and ctf is None:
+            raise EmtomoError("CTF correction needs the CTF of every image; none is known: switch it off.")
+        count = len(images)
+        if options.classes > count > 0:
+            raise EmtomoError(f"There are {count} particles: they cannot make {options.classes} classes.")
+        self.options, self.pixel_size = options, pixel_size
+        self.group = np.zeros(count, np.int32) if group is None else np.asarray(group, np.int32)
+        self.images = MaskedImages(
+            images,
+            options.mask_diameter / 2 / pixel_size,
+            ctf if options.ctf_correction else None,
+            pixel_size,
+            self.group,
+            zero_mask=options.zero_mask,
+            ignore_first_peak=options.ignore_first_peak,
+            seed=options.seed,
+        )
+        self.plane, self.mask = self.images.plane, self.images.mask
+        self.rotations = Rotations(self.plane, options.psi_step)
+        n = self.plane.size
+        limit = n * pixel_size / options.max_resolution if options.max_resolution > 0 else n / 2
+        self.furthest = float(np.clip(limit, 2.0, n / 2 - 1))
+        self.shifts, self.near = shift_grids(options.offset_range, options.offset_step)
+        self.coarse = coarse_radius(n, options.offset_step, options.psi_step, options.mask_diameter / pixel_size)
+        self.remarks: list[str] = []
+        if count / options.classes < FEW:
+            self.remarks.append(
+                f"{count} particles in {options.classes} classes are {count / options.classes:.0f} a class; classes "
+                f"of fewer than {FEW} show mostly noise."
+            )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def begin(self) -> State:
+        """Return the state before the first iteration: averages of random shares, all power taken for noise."""
+        count, classes = len(self), self.options.classes
+        rng = np.random.default_rng((self.options.seed, 0))
+        start = rng.permutation(np.arange(count) % classes)
+        references = np.stack([self.images.images[start == k].mean(0) * self.mask for k in range(classes)])
+        self.images.centre(np.arange(count), np.zeros((count, 2)))
+        sums = GreySums(int(self.group.max()) + 1, len(self.plane.shell_counts))
+        for first in range(0, count, CHUNK):
+            part = slice(first, first + CHUNK)
+            sums.add(self.group[part], self.plane.shell_means(np.abs(self.images.spectra[part]) ** 2))
+        none = np.zeros(0)
+        return State(
+            0, references, np.full(classes, 1 / classes), np.full(classes, FIRST_RADIUS),
+            min(FIRST_RADIUS, self.furthest), self.options.offset_range, new_noise(sums, None),
+            np.ones(len(sums.count)), np.ones(count), np.full(count, -1), np.zeros(count), np.zeros((count, 2)),
+            np.zeros(count), np.zeros(count), none, none, none,
+        )  # fmt: skip
+
+    def step(
+        self, state: State, on_progress: Callable[[int], None] = lambda done: None
+    ) -> tuple[State, Metrics]:
+        """Run one iteration."""
+        began, iteration, n = time.monotonic(), state.iteration + 1, self.plane.size
+        members = draw_subset(self.options, iteration, len(self))
+        new, sums, grey, expected = self._assign(state, members, on_progress)
+        classes = self.options.classes
+        shape = classes, self.rotations.fine, -1
+        data, weights = self.rotations.insert(*(a.reshape(shape) for a in (sums.real, sums.imag, sums.weight)))
+        data, weights, mass = self._blend(state, data, weights, sums.mass, len(members))
+        new.references, new.resolved = average_classes(data, weights, expected, self.mask, state.radius)
+        new.share = mass / mass.sum()
+        offset = centres_of_mass(new.references)
+        new.references = move_images(self.plane, new.references, -offset) * self.mask
+        known = new.class_index >= 0
+        new.centre[known] += offsets_in_images(offset[new.class_index[known]], new.psi[known])
+        new.centre = np.clip(new.centre, -n / 4, n / 4)
+        new.sigma = float(np.sqrt(max(sums.square_shift / (2 * len(members)), LEAST_VARIANCE) + MORE_VARIANCE))
+        new.noise = new_noise(grey, state.noise)
+        if self.options.correct_grey:
+            new.contrast = new_contrast(grey, state.contrast)
+        changed = self._split(new, iteration)
+        if self.options.mini_batches:
+            new.data, new.weights, new.mass = move_sums(data, -offset, n), weights, mass
+            new.data[changed] = 0
+            new.weights[changed] = 0
+        new.radius = float(np.clip(new.resolved.max() + AHEAD, min(FIRST_RADIUS, self.furthest), self.furthest))
+        new.iteration = iteration
+        size = n * self.pixel_size
+        metrics = Metrics(
+            iteration, len(members), size / new.resolved.max(), size / state.radius, len(np.unique(new.class_index[known])),
+            float(np.mean(new.class_index[members] != state.class_index[members])), float(new.gain[members].mean()),
+            float(new.certainty[members].mean()), new.sigma, time.monotonic() - began,
+        )  # fmt: skip
+        return new, metrics
+
+    def has_ended(self, state: State) -> bool:
+        """Return whether only :meth:`finish` is left."""
+        return state.iteration >= count_iterations(self.options)
+
+    def finish(self, state: State, metrics: list[Metrics]) -> Result:
+        """Assign the particles that were not in the last iteration, and count every class's members."""
+        last = draw_subset(self.options, state.iteration, len(self))
+        if len(last) < len(self):
+            state, *_ = self._assign(state, np.arange(len(self)), lambda done: None)
+        classes = self.options.classes
+        members = np.bincount(state.class_index, minlength=classes)
+        with np.errstate(invalid="ignore"):
+            gain = np.bincount(state.class_index, state.gain, classes) / members
+        resolution = self.plane.size * self.pixel_size / state.resolved
+        empty = int(np.count_nonzero(members == 0))
+        remarks = [*self.remarks]
+        if empty:
+            remarks.append(f"{empty} of {classes} classes have no members.")
+        return Result(
+            state.references, state.class_index, state.psi % 360, state.centre, state.certainty, state.gain, members,
+            gain, resolution, metrics, remarks,
+        )  # fmt: skip
+
+    def run(self, on_iteration: Callable[[State, Metrics], None] = lambda state, metrics: None) -> Result:
+        """Go through all iterations."""
+        state, metrics = self.begin(), []
+        while not self.has_ended(state):
+            state, one = self.step(state)
+            metrics.append(one)
+            on_iteration(state, one)
+        return self.finish(state, metrics)
+
+    # --- parts of an iteration ---
+
+    def _assign(
+        self, state: State, members: np.ndarray, on_progress: Callable[[int], None]
+    ) -> tuple[State, ClassSums, GreySums, np.ndarray]:
+        """Return the state with new assignments of `members`, their sums, and the power expected of averages."""
+        self.images.centre(members, state.centre[members], state.noise)
+        count = self.plane.count(state.radius)
+        sections = self.rotations.sections(state.references, count)
+        least = 1e-3 / len(state.share)
+        search = Search(
+            self.rotations, sections, self.shifts, self.near, self.plane.count(min(self.coarse, state.radius)),
+            state.sigma, np.log(np.maximum(state.share, least)), self.images.fill,
+        )  # fmt: skip
+        tables = Tables(self.plane, search)
+        groups, shells = state.noise.shape
+        sums, grey = ClassSums(search, groups, shells), GreySums(groups, shells)
+        new = replace(state, **{name: getattr(state, name).copy() for name in self._of_particles})
+        for first in range(0, len(members), CHUNK):
+            part = members[first : first + CHUNK]
+            chunk, power = self._weigh(state, part, count)
+            search_poses(chunk, tables)
+            add_chunk(chunk, tables, self.plane.shell[:count], sums)
+            grey.add(self.group[part], power)
+            self._keep(new, part, read_poses(chunk, tables))
+            if self.options.correct_grey:
+                squares = (power / state.noise[self.group[part]]) @ self.plane.shell_counts
+                new.level[part] *= new_levels(squares - chunk.explained, len(self.plane))
+            on_progress(first + len(part))
+        grey.cross, grey.power = sums.cross, sums.power
+        grey.counts = self.plane.shell_counts
+        expected = self.options.regularisation * self.plane.shell_means(sections.power.mean(1))
+        return new, sums, grey, expected
+
+    _of_particles = ("class_index", "psi", "centre", "certainty", "gain", "level")
+
+    def _keep(self, new: State, part: np.ndarray, found: Assignments) -> None:
+        new.class_index[part], new.psi[part] = found.class_index, found.psi
+        new.centre[part] += found.shift
+        new.certainty[part], new.gain[part] = found.certainty, found.gain
+
+    def _weigh(self, state: State, part: np.ndarray, count: int) -> tuple[Chunk, np.ndarray]:
+        """Return some images multiplied with their CTF, over the noise; and the power of their shells."""
+        group = self.group[part]
+        left = (state.centre[part] - self.images.place[part]).astype(np.float32)
+        spectra = self.images.spectra[part] / state.level[part, None].astype(np.float32)
+        power = self.plane.shell_means(spectra.real**2 + spectra.imag**2)
+        weight = (1 / state.noise)[group][:, self.plane.shell[:count]].astype(np.float32)
+        ctf = state.contrast[group, None].astype(np.float32)
+        if self.images.ctf is not None:
+            ctf = ctf * self.images.ctf[part, :count]
+        weighted = spectra[:, :count] * self.plane.phases(left)[:, :count] * (ctf * weight)
+        square = np.asarray(ctf * ctf * weight, np.float32)
+        return Chunk(
+            np.ascontiguousarray(weighted.real), np.ascontiguousarray(weighted.imag), square, group
+        ), power
+
+    def _blend(
+        self, state: State, data: np.ndarray, weights: np.ndarray, mass: np.ndarray, count: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return sums to which earlier mini-batches add their part, as if all particles had been in them."""
+        rate = learning_rate(self.options, state.iteration + 1)
+        if not self.options.mini_batches or rate == 1.0 or not len(state.data):
+            return data, weights, mass
+        more = rate * len(self) / count
+        before = (state.data, state.weights, state.mass)
+        new = tuple((1 - rate) * old + more * now for old, now in zip(before, (data, weights, mass), strict=True))
+        return new[0], new[1], new[2]
+
+    def _split(self, new: State, iteration: int) -> list[int]:
+        """Give empty classes a half of the largest one."""
+        if not may_split(self.options, iteration):
+            return []
+        radius = max(3.0, new.resolved.max() + 1)
+
+        def component(members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            flipped = self.images.phase_flipped(members)
+            left = new.centre[members] - self.images.place[members]
+            return principal_component(align_images(flipped, new.psi[members], left), self.plane, self.mask, radius)
+
+        rng = np.random.default_rng((self.options.seed, 2, iteration))
+        return split_empty_classes(new.references, new.share, new.class_index, component, rng)
