@@ -89,20 +89,21 @@ def choose_cells(even, odd, norm, shift_prior, log_share, fill, deep, value, cel
     most = value.shape[1]
     best = np.empty(2 * cells, np.float32)
     where = np.empty(2 * cells, np.int32)
+    first, second, first_at, second_at = best[:cells], best[cells:], where[:cells], where[cells:]
     two = np.float32(2 * fill)
     for b in range(count):
         best[:] = NOTHING
         for s in range(even.shape[1]):
-            prior = shift_prior[s]
-            for c in range(cells):
+            prior, here = shift_prior[s], np.int32(s)
+            for c in range(cells):  # without branches, so that it is compiled to vector instructions
                 plus = two * (even[b, s, c] + odd[b, s, c]) + prior
                 minus = two * (even[b, s, c] - odd[b, s, c]) + prior
-                if plus > best[c]:
-                    best[c] = plus
-                    where[c] = s
-                if minus > best[cells + c]:
-                    best[cells + c] = minus
-                    where[cells + c] = s
+                ahead = plus > first[c]
+                first[c] = plus if ahead else first[c]
+                first_at[c] = here if ahead else first_at[c]
+                ahead = minus > second[c]
+                second[c] = minus if ahead else second[c]
+                second_at[c] = here if ahead else second_at[c]
         value[b] = NOTHING
         for half in range(2):
             for k in range(classes):
