@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -37,6 +37,7 @@ from emtomo.compute.classification.search import (
     shift_grids,
 )
 from emtomo.compute.classification.splitting import align_images, principal_component, split_empty_classes
+from emtomo.compute.classification.state import Metrics, Result, State
 from emtomo.compute.optics.ctf import Ctf
 from emtomo.errors import EmtomoError
 from emtomo.options import check_options
@@ -45,117 +46,6 @@ FIRST_RADIUS = 6.0  # shells that are compared at first
 AHEAD = 4.0  # shells beyond what the best class resolves that are compared
 LEAST_VARIANCE, MORE_VARIANCE = 0.5, 1.0  # of shifts, square pixels: the least, and what is added to the estimate
 FEW = 20  # particles a class, of which a remark warns
-
-
-@dataclass
-class State:
-    """All that the next iteration needs; saving it is saving the classification.
-
-    Attributes
-    ----------
-    iteration : int
-        How many are done.
-    references : (K, n, n) float32 array
-    share : (K,) array
-        Probability of each class.
-    resolved : (K,) array
-        Shells.
-    radius : float
-        Shells that are compared next.
-    sigma : float
-        Standard deviation of shifts, pixels.
-    noise : (groups, shells) array
-    contrast : (groups,) array
-    level : (p,) array
-        Of each particle's noise.
-    class_index : (p,) int array
-        From 0; -1 as long as a particle was in no iteration.
-    psi : (p,) array
-        Degrees, as RELION's rlnAnglePsi.
-    centre : (p, 2) array
-        x, y in pixels of the particle from pixel ``n // 2``.
-    certainty, gain : (p,) arrays
-    data, weights, mass : arrays
-        Sums of earlier mini-batches; empty where there are none.
-    """
-
-    iteration: int
-    references: np.ndarray
-    share: np.ndarray
-    resolved: np.ndarray
-    radius: float
-    sigma: float
-    noise: np.ndarray
-    contrast: np.ndarray
-    level: np.ndarray
-    class_index: np.ndarray
-    psi: np.ndarray
-    centre: np.ndarray
-    certainty: np.ndarray
-    gain: np.ndarray
-    data: np.ndarray
-    weights: np.ndarray
-    mass: np.ndarray
-
-
-@dataclass(frozen=True)
-class Metrics:
-    """Per-iteration metrics; resolutions in Å, the best class's (optimistic), changes as a share of the particles."""
-
-    iteration: int
-    particles: int
-    resolution: float
-    compared_to: float
-    classes: int
-    changed: float
-    log_likelihood: float
-    certainty: float
-    shift_sigma: float
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Result:
-    """A finished classification.
-
-    Attributes
-    ----------
-    averages : (K, n, n) float32 array
-    class_index : (p,) int array
-        From 0.
-    psi : (p,) array
-        Degrees.
-    shift : (p, 2) array
-        x, y in pixels of the particle from pixel ``n // 2``.
-    certainty : (p,) array
-        Probability of the class.
-    gain : (p,) array
-        Log likelihood over that of noise alone.
-    members : (K,) int array
-    class_gain : (K,) array
-        Mean gain of the members; nan of a class without any.
-    resolution : (K,) array
-        Å, where the signal-to-noise ratio falls below 1: optimistic, it is no FSC.
-    metrics : list of Metrics
-    remarks : list of str
-    """
-
-    averages: np.ndarray
-    class_index: np.ndarray
-    psi: np.ndarray
-    shift: np.ndarray
-    certainty: np.ndarray
-    gain: np.ndarray
-    members: np.ndarray
-    class_gain: np.ndarray
-    resolution: np.ndarray
-    metrics: list[Metrics] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
-
-    @property
-    def share(self) -> np.ndarray:
-        """Members of each class over all particles."""
-        return self.members / max(1, self.members.sum())
 
 
 class Classification:
@@ -180,8 +70,8 @@ class Classification:
 
     References
     ----------
-    Scheres et al., J. Mol. Biol. 348 (2005); Scheres, J. Struct. Biol. 180 (2012), for the prior of the averages and the
-    search in two passes. Splitting classes along a principal component, moving members with their class, and fewer
+    Scheres et al., J. Mol. Biol. 348 (2005); Scheres, J. Struct. Biol. 180 (2012), for the prior of the averages and
+    the search in two passes. Splitting classes along a principal component, moving members with their class, and fewer
     independent frequencies in masked images are not from there.
     """
 
@@ -249,9 +139,7 @@ class Classification:
             np.zeros(count), np.zeros(count), none, none, none,
         )  # fmt: skip
 
-    def step(
-        self, state: State, on_progress: Callable[[int], None] = lambda done: None
-    ) -> tuple[State, Metrics]:
+    def step(self, state: State, on_progress: Callable[[int], None] = lambda done: None) -> tuple[State, Metrics]:
         """Run one iteration."""
         began, iteration, n = time.monotonic(), state.iteration + 1, self.plane.size
         members = draw_subset(self.options, iteration, len(self))
@@ -278,9 +166,9 @@ class Classification:
             new.weights[changed] = 0
         new.radius = float(np.clip(new.resolved.max() + AHEAD, min(FIRST_RADIUS, self.furthest), self.furthest))
         new.iteration = iteration
-        size = n * self.pixel_size
+        size, occupied = n * self.pixel_size, len(np.unique(new.class_index[known]))
         metrics = Metrics(
-            iteration, len(members), size / new.resolved.max(), size / state.radius, len(np.unique(new.class_index[known])),
+            iteration, len(members), size / new.resolved.max(), size / state.radius, occupied,
             float(np.mean(new.class_index[members] != state.class_index[members])), float(new.gain[members].mean()),
             float(new.certainty[members].mean()), new.sigma, time.monotonic() - began,
         )  # fmt: skip
@@ -305,7 +193,7 @@ class Classification:
         if empty:
             remarks.append(f"{empty} of {classes} classes have no members.")
         return Result(
-            state.references, state.class_index, state.psi % 360, state.centre, state.certainty, state.gain, members,
+            state.references, state.class_index, -state.psi % 360, state.centre, state.certainty, state.gain, members,
             gain, resolution, metrics, remarks,
         )  # fmt: skip
 
@@ -371,9 +259,7 @@ class Classification:
             ctf = ctf * self.images.ctf[part, :count]
         weighted = spectra[:, :count] * self.plane.phases(left)[:, :count] * (ctf * weight)
         square = np.asarray(ctf * ctf * weight, np.float32)
-        return Chunk(
-            np.ascontiguousarray(weighted.real), np.ascontiguousarray(weighted.imag), square, group
-        ), power
+        return Chunk(np.ascontiguousarray(weighted.real), np.ascontiguousarray(weighted.imag), square, group), power
 
     def _blend(
         self, state: State, data: np.ndarray, weights: np.ndarray, mass: np.ndarray, count: int

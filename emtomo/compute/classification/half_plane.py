@@ -51,7 +51,7 @@ class HalfPlane:
         return np.ascontiguousarray(self._all.transform(images)[..., self.order]) / np.float32(self.size)
 
     def image(self, packed: np.ndarray) -> np.ndarray:
-        """Return the images (m, n, n), of mean 0, whose packed transforms (m, N) are given; the inverse of the above."""
+        """Return the images (m, n, n), of mean 0, whose packed transforms (m, N) are given."""
         n = self.size
         k = self._all
         half = np.zeros((len(packed), n * (n // 2 + 1)), np.complex64)

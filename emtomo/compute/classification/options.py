@@ -89,7 +89,11 @@ class ClassificationOptions:
     offset_step: Annotated[
         float,
         Param(
-            "Offset step", "The first pass takes twice this step; a second one is finer than it.", unit="px", gt=0, le=20
+            "Offset step",
+            "The first pass takes twice this step; a second one is finer than it.",
+            unit="px",
+            gt=0,
+            le=20,
         ),
     ] = 1.0
     correct_grey: Annotated[

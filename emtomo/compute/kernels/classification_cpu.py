@@ -64,6 +64,20 @@ def shift_images(real, imag, cosine, sine, out_real, out_imag):
 
 
 @njit(cache=True, nogil=True, fastmath=True)
+def _keep_best(even, odd, factor, prior, shift, first, first_at, second, second_at):
+    """Keep the best sums and differences, and their shift; without branches, so that vector instructions do it."""
+    for c in range(len(even)):
+        x, y = factor * even[c] + prior, factor * odd[c]
+        plus, minus = x + y, x - y
+        ahead = plus > first[c]
+        first[c] = plus if ahead else first[c]
+        first_at[c] = shift if ahead else first_at[c]
+        ahead = minus > second[c]
+        second[c] = minus if ahead else second[c]
+        second_at[c] = shift if ahead else second_at[c]
+
+
+@njit(cache=True, nogil=True, fastmath=True)
 def choose_cells(even, odd, norm, shift_prior, log_share, fill, deep, value, cell, shift):
     """Find the most probable pairs of class and angle of every particle, each at its best shift.
 
@@ -89,21 +103,14 @@ def choose_cells(even, odd, norm, shift_prior, log_share, fill, deep, value, cel
     most = value.shape[1]
     best = np.empty(2 * cells, np.float32)
     where = np.empty(2 * cells, np.int32)
-    first, second, first_at, second_at = best[:cells], best[cells:], where[:cells], where[cells:]
     two = np.float32(2 * fill)
     for b in range(count):
         best[:] = NOTHING
         for s in range(even.shape[1]):
-            prior, here = shift_prior[s], np.int32(s)
-            for c in range(cells):  # without branches, so that it is compiled to vector instructions
-                plus = two * (even[b, s, c] + odd[b, s, c]) + prior
-                minus = two * (even[b, s, c] - odd[b, s, c]) + prior
-                ahead = plus > first[c]
-                first[c] = plus if ahead else first[c]
-                first_at[c] = here if ahead else first_at[c]
-                ahead = minus > second[c]
-                second[c] = minus if ahead else second[c]
-                second_at[c] = here if ahead else second_at[c]
+            _keep_best(
+                even[b, s], odd[b, s], two, shift_prior[s], np.int32(s),
+                best[:cells], where[:cells], best[cells:], where[cells:],
+            )  # fmt: skip
         value[b] = NOTHING
         for half in range(2):
             for k in range(classes):
