@@ -9,6 +9,7 @@ from numba import njit
 
 NOTHING = -1e30  # less than any log likelihood
 NEAR = 9  # shifts about a coarse one
+LEAST_PROBABILITY = 1e-4  # against that of the best pose: less counts for nothing
 
 
 @njit(cache=True, nogil=True)
@@ -155,6 +156,37 @@ def _nine_products(real, imag, cosine, sine, section_real, section_imag, square,
 
 
 @njit(cache=True, nogil=True)
+def _normalise(value, cell, shift, coarse, scores, plain, high, share, posterior, best, found):
+    """Turn one particle's scores into probabilities, find its class and pose; return its gain and what is explained."""
+    total, share[:], mean = 0.0, 0.0, 0.0
+    for j in range(len(value)):
+        if value[j] <= NOTHING:
+            continue
+        for d in range(3):
+            for t in range(NEAR):
+                p = np.exp(scores[j, d, t] - high)
+                if p < LEAST_PROBABILITY:
+                    continue
+                posterior[j, d, t] = p
+                total += p
+                share[cell[j] // (2 * coarse)] += p
+                mean += p * plain[j, d, t]
+    k = np.argmax(share)
+    found[0] = share[k] / total
+    top = np.float32(NOTHING)
+    for j in range(len(value)):
+        for d in range(3):
+            for t in range(NEAR):
+                posterior[j, d, t] /= total
+                if value[j] <= NOTHING or cell[j] // (2 * coarse) != k or scores[j, d, t] <= top:
+                    continue
+                top = scores[j, d, t]
+                best[0], best[2], best[3] = k, shift[j], t
+                best[1] = (3 * (cell[j] % (2 * coarse)) + d - 1) % (6 * coarse)
+    return high + np.log(total), mean / total
+
+
+@njit(cache=True, nogil=True)
 def search_near(
     real, imag, square, cosine, sine, near_cosine, near_sine, section_real, section_imag,
     near_prior, log_share, fill, value, cell, shift, row, turned, posterior, best, found, gain, explained,
@@ -209,33 +241,9 @@ def search_near(
                     plain[j, d, t] = 2 * plain[j, d, t] - norm
                     scores[j, d, t] = fill * plain[j, d, t] + near_prior[s, t] + log_share[k]
                     high = max(high, scores[j, d, t])
-        total, share[:], mean = 0.0, 0.0, 0.0
-        for j in range(value.shape[1]):
-            if value[b, j] <= NOTHING:
-                continue
-            k = cell[b, j] // (2 * coarse)
-            for d in range(3):
-                for t in range(NEAR):
-                    p = np.exp(scores[j, d, t] - high)
-                    if p < 1e-4:
-                        continue
-                    posterior[b, j, d, t] = p
-                    total += p
-                    share[k] += p
-                    mean += p * plain[j, d, t]
-        gain[b], explained[b] = high + np.log(total), mean / total
-        k = np.argmax(share)
-        found[b] = share[k] / total
-        top = np.float32(NOTHING)
-        for j in range(value.shape[1]):
-            for d in range(3):
-                for t in range(NEAR):
-                    posterior[b, j, d, t] /= total
-                    if value[b, j] <= NOTHING or cell[b, j] // (2 * coarse) != k or scores[j, d, t] <= top:
-                        continue
-                    top = scores[j, d, t]
-                    best[b, 0], best[b, 2], best[b, 3] = k, shift[b, j], t
-                    best[b, 1] = (3 * (cell[b, j] % (2 * coarse)) + d - 1) % (2 * angles)
+        gain[b], explained[b] = _normalise(
+            value[b], cell[b], shift[b], coarse, scores, plain, high, share, posterior[b], best[b], found[b : b + 1]
+        )  # fmt: skip
 
 
 @njit(cache=True, nogil=True, fastmath=True)
