@@ -170,7 +170,7 @@ class Chunk:
         count = len(self.real)
         self.shift = np.zeros((count, CELLS), np.int32)
         self.row = np.zeros((count, CELLS, 3), np.int32)
-        self.turned = np.zeros((count, CELLS, 3), bool)
+        self.conjugate = np.zeros((count, CELLS, 3), bool)
         self.posterior = np.zeros((count, CELLS, 3, NEAR), np.float32)
         self.best = np.zeros((count, 4), np.int32)
         self.certainty = np.zeros(count, np.float32)
@@ -202,7 +202,7 @@ def _search_piece(chunk: Chunk, piece: slice, tables: Tables) -> None:
     search_near(
         real, imag, square, tables.cosine, tables.sine, tables.near_cosine, tables.near_sine,
         search.sections.real, search.sections.imag, tables.near_prior, tables.log_share, fill,
-        value, cell, chunk.shift[piece], chunk.row[piece], chunk.turned[piece], chunk.posterior[piece],
+        value, cell, chunk.shift[piece], chunk.row[piece], chunk.conjugate[piece], chunk.posterior[piece],
         chunk.best[piece], chunk.certainty[piece], chunk.gain[piece], chunk.explained[piece],
     )  # fmt: skip
 
@@ -229,7 +229,7 @@ def add_chunk(chunk: Chunk, tables: Tables, shell: np.ndarray, sums: ClassSums) 
     shift = chunk.shift[particle, place]
     rows = len(sums.real)
     starts = np.searchsorted(row, np.arange(rows + 1))
-    turned = chunk.turned[particle, place, angle]
+    conjugate = chunk.conjugate[particle, place, angle]
     classes, angles, count = search.sections.real.shape
     flat = (search.sections.real.reshape(rows, count), search.sections.imag.reshape(rows, count))
     cross, power = (np.zeros((ROW_PARTS, *sums.cross.shape)) for _ in range(2))
@@ -239,7 +239,7 @@ def add_chunk(chunk: Chunk, tables: Tables, shell: np.ndarray, sums: ClassSums) 
 
     def work(part: int) -> None:
         add_rows(
-            edges[part], edges[part + 1], starts, particle, shift, turned, weights, chunk.group, chunk.real,
+            edges[part], edges[part + 1], starts, particle, shift, conjugate, weights, chunk.group, chunk.real,
             chunk.imag, chunk.square, tables.cosine, tables.sine, tables.near_cosine, tables.near_sine, *flat,
             shell, sums.real, sums.imag, sums.weight, cross[part], power[part],
         )  # fmt: skip

@@ -189,7 +189,7 @@ def _normalise(value, cell, shift, coarse, scores, plain, high, share, posterior
 @njit(cache=True, nogil=True)
 def search_near(
     real, imag, square, cosine, sine, near_cosine, near_sine, section_real, section_imag,
-    near_prior, log_share, fill, value, cell, shift, row, turned, posterior, best, found, gain, explained,
+    near_prior, log_share, fill, value, cell, shift, row, conjugate, posterior, best, found, gain, explained,
 ):  # fmt: skip
     """Score three angles and nine shifts about every chosen cell, and turn the scores into probabilities.
 
@@ -205,7 +205,7 @@ def search_near(
         See :func:`choose_cells`.
     row : (b, c, 3) int32 array
         Out: class times F plus angle.
-    turned : (b, c, 3) bool array
+    conjugate : (b, c, 3) bool array
         Out: half a turn on.
     posterior : (b, c, 3, 9) float32 array
         Out.
@@ -230,7 +230,7 @@ def search_near(
             k, a, s = cell[b, j] // (2 * coarse), cell[b, j] % (2 * coarse), shift[b, j]
             for d in range(3):
                 f = (3 * a + d - 1) % (2 * angles)
-                turned[b, j, d] = f >= angles
+                conjugate[b, j, d] = f >= angles
                 row[b, j, d] = k * angles + f % angles
                 sign = np.float32(-1 if f >= angles else 1)
                 norm = _nine_products(
@@ -248,7 +248,7 @@ def search_near(
 
 @njit(cache=True, nogil=True, fastmath=True)
 def add_rows(
-    first, last, starts, particle, shift, turned, posterior, group, real, imag, square,
+    first, last, starts, particle, shift, conjugate, posterior, group, real, imag, square,
     cosine, sine, near_cosine, near_sine, section_real, section_imag, shell, data_real, data_imag, weight, cross, power,
 ):  # fmt: skip
     """Add images to the sums of some rows (class and angle), in the order of the entries.
@@ -272,7 +272,7 @@ def add_rows(
                 for i in range(n):
                     c[i] += p * near_cosine[j, i]
                     s[i] += p * near_sine[j, i]
-            sign = np.float32(-1 if turned[e] else 1)
+            sign = np.float32(-1 if conjugate[e] else 1)
             for i in range(n):
                 x = cosine[t, i] * c[i] - sine[t, i] * s[i]
                 y = cosine[t, i] * s[i] + sine[t, i] * c[i]
