@@ -14,10 +14,13 @@ from emtomo.protocols.denoise_tomograms import DenoiseTomograms
 from emtomo.protocols.estimate_ctf import EstimateCtf
 from emtomo.protocols.export_coordinates import ExportCoordinates
 from emtomo.protocols.export_particles import ExportParticles
+from emtomo.protocols.export_particles_2d import ExportParticles2D
 from emtomo.protocols.export_particles_star import ExportParticlesStar
 from emtomo.protocols.extract_particles import ExtractParticles
 from emtomo.protocols.extract_subtomograms import ExtractSubtomograms
 from emtomo.protocols.import_coordinates import ImportCoordinates
+from emtomo.protocols.import_micrographs import ImportMicrographs
+from emtomo.protocols.import_particles import ImportParticles
 from emtomo.protocols.import_subtomograms import ImportSubtomograms
 from emtomo.protocols.import_tilt_series import ImportTiltSeries
 from emtomo.protocols.import_tomograms import ImportTomograms
@@ -56,10 +59,13 @@ __all__ = [
     "EstimateCtf",
     "ExportCoordinates",
     "ExportParticles",
+    "ExportParticles2D",
     "ExportParticlesStar",
     "ExtractParticles",
     "ExtractSubtomograms",
     "ImportCoordinates",
+    "ImportMicrographs",
+    "ImportParticles",
     "ImportSubtomograms",
     "ImportTiltSeries",
     "ImportTomograms",

@@ -7,7 +7,14 @@ from pyworkflow.protocol import Protocol
 from emtomo.engine.parameters import protocols_by_name
 
 STAGES: dict[str, tuple[str, ...]] = {
-    "Import": ("import-tilt-series", "import-tomograms", "import-coordinates", "import-subtomograms", "import-volume"),
+    "Import": (
+        "import-tilt-series",
+        "import-tomograms",
+        "import-coordinates",
+        "import-subtomograms",
+        "import-volume",
+        "import-micrographs",
+    ),
     "Tomograms": (
         "select-tilts",
         "estimate-ctf",
@@ -24,7 +31,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "Averaging": ("initial-model", "reconstruct-average", "refine-poses", "postprocess"),
     "Volumes": ("create-mask", "apply-mask", "align-symmetry", "symmetrize"),
     "Multi-particle refinement": ("create-species", "create-population"),
-    "Export": ("export-coordinates", "export-particles-star"),
+    "Export": ("export-coordinates", "export-particles-star", "export-particles-2d"),
 }
 OTHER = "Other"
 # labels of the tutorials' programs, old and new, and what users of the peers would type
@@ -54,6 +61,9 @@ ALIASES: dict[str, str] = {
     "select-subset": "relion subset selection random split",
     "compare-picks": "precision recall f1 truth",
     "export-particles": "warp m subtomogram export ts_export_particles relion pseudo subtomo ctf volume tilt series",
+    "import-micrographs": "import micrographs star relion ctffind gctf single particle images mrc tif",
+    "import-particles": "import particles star mrcs stack relion single particle images",
+    "export-particles-2d": "relion star mrcs stack class averages single particle export",
     "extract-particles": "relion particle extraction preprocess box normalize invert rescale re-extract recenter",
     "extract-subtomograms": "dynamo vectorial extraction subtomogram extraction emantomo extraction crop warp export",
     "apply-alignment": "xmipptomo apply alignment subtomo average subtomograms",
