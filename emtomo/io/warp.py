@@ -13,9 +13,9 @@ from emtomo.compute.tilt.warps import ImageWarp, VolumeWarp
 from emtomo.errors import FormatError
 from emtomo.io import star
 from emtomo.io.format import FileStart, ReadOptions
-from emtomo.io.limits import read_plain
 from emtomo.io.text import is_number, write_text
 from emtomo.io.tilts import COLUMNS, Tilts, format_of_one_series, require_pixel_size
+from emtomo.io.warp_xml import read_root
 
 LARGEST_GRID = 1_000_000
 MICROMETRE = 1e4  # Å
@@ -127,19 +127,7 @@ def _hand(root: ET.Element) -> int:
 
 
 def _root(path: str | Path) -> ET.Element:
-    try:
-        raw = read_plain(path)
-    except OSError as error:
-        raise FormatError(path, f"cannot be read: {error.strerror}.") from None
-    if b"<!DOCTYPE" in raw or b"<!ENTITY" in raw or "<!D".encode("utf-16-le") in raw:
-        raise FormatError(path, "declares entities, which no Warp file has.")
-    try:
-        root = ET.fromstring(raw)
-    except (ET.ParseError, ValueError, LookupError) as error:
-        raise FormatError(path, f"not XML: {error}.", getattr(error, "position", (None,))[0]) from None
-    if root.tag != "TiltSeries":
-        raise FormatError(path, f"a tilt series starts with TiltSeries, this with {root.tag[:40]}.")
-    return root
+    return read_root(path, "TiltSeries", "a tilt series")
 
 
 def _words(root: ET.Element, tag: str) -> list[str]:

@@ -20,6 +20,9 @@ from emtomo.io.particles_star import box_columns, box_optics
 from emtomo.io.tags import Tags
 from emtomo.objects.coordinates import SetOfCoordinates3D
 from emtomo.objects.mesh import SetOfMeshes
+from emtomo.objects.particle_series import SetOfParticleSeries
+from emtomo.objects.population import Population, Species
+from emtomo.objects.population_exchange import write_for_m
 from emtomo.objects.rotation import ROTATION_COLUMNS, positions_of, rotations_of
 from emtomo.objects.subtomogram import SetOfSubtomograms
 from emtomo.objects.tilt_exchange import tilts_of
@@ -27,6 +30,8 @@ from emtomo.objects.tilt_series import SetOfTiltSeries
 from emtomo.objects.tomogram import SetOfTomograms
 
 _FROM_HALF = ("relion5", "optimisation-set")
+IMAGE_ENDINGS = (".mrc", ".map", ".tif", ".tiff", ".zarr")
+PARTICLES = (SetOfCoordinates3D, SetOfSubtomograms, SetOfParticleSeries, SetOfMeshes)
 _COLUMNS = ("group", "score", "class_number", "half", "role", "model")
 
 
@@ -77,14 +82,14 @@ def find_unbinned(pointer: Pointer) -> SetOfTomograms | SetOfTiltSeries | None:
 
 
 def particles_of_set(found: TableSet) -> ParticleList:
-    """Return coordinates, subtomograms or mesh points as particles: Å from the tomogram's centre.
+    """Return coordinates, subtomograms, particle series or mesh points as particles: Å from the tomogram's centre.
 
     Raises
     ------
     EmtomoError
         If the set holds no positions.
     """
-    if not isinstance(found, SetOfCoordinates3D | SetOfSubtomograms | SetOfMeshes):
+    if not isinstance(found, PARTICLES):
         raise EmtomoError(f"{type(found).__name__} holds no particles.")
     frame = found.frame()
     n = len(frame)
@@ -103,8 +108,9 @@ def particles_of_set(found: TableSet) -> ParticleList:
     for name in _COLUMNS:
         if name in frame and not (name in ("half", "class_number") and not frame[name].any()):
             particles.columns[name] = frame[name].to_numpy()
-    if isinstance(found, SetOfSubtomograms):
+    if isinstance(found, SetOfSubtomograms | SetOfParticleSeries):
         particles.shifts = frame[["shift_x", "shift_y", "shift_z"]].to_numpy(float)
+    if isinstance(found, SetOfSubtomograms):
         for column in ("file", "ctf_file"):
             frame[column] = [str(Path(f).resolve()) if f else "" for f in frame[column].fillna("")]
         particles.columns = {k: v for k, v in particles.columns.items() if k != "half"} | box_columns(frame)
@@ -165,6 +171,9 @@ def export_set(
 def export_output(run: Protocol, name: str, target: Path, kind: str = "auto") -> ConversionReport:
     """Write an output of a run: particles or tilt series in any format, a volume as MRC, TIFF or OME-Zarr.
 
+    Of a species the average is written, or its particles where a format of particles is asked for; a population as M's
+    files.
+
     Raises
     ------
     EmtomoError
@@ -173,7 +182,11 @@ def export_output(run: Protocol, name: str, target: Path, kind: str = "auto") ->
     found = getattr(run, name, None)
     if found is None:
         raise EmtomoError(f"{run.getObjLabel()} is {run.getStatus()} and has not made {name}; resume it first.")
-    if isinstance(found, SetOfCoordinates3D | SetOfSubtomograms | SetOfMeshes):
+    if isinstance(found, Population):
+        return write_for_m(found, target)
+    if isinstance(found, Species) and (kind != "auto" or target.suffix.lower() not in IMAGE_ENDINGS):
+        found = found.particle_series()
+    if isinstance(found, PARTICLES):
         origin = Pointer(run, extended=name)
         return export_set(found, volumes_behind(origin), target, kind, find_unbinned(origin))
     if isinstance(found, SetOfTomograms):

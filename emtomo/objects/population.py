@@ -50,6 +50,11 @@ class Population(Result):
         Field("include_excluded", bool, "excluded tilts take part all the same", "", False),
     )
 
+    def __str__(self) -> str:
+        tilts = f", first {self.first_tilts.get()} tilts" if self.first_tilts.get() else ""
+        kinds = "1 species" if self.species.get() == 1 else f"{self.species.get()} species"
+        return f"{kinds}, {self.particles.get()} particles in {self.tilt_series.get()} tilt series{tilts}"
+
     def members(self) -> "Members":
         """Return the sources and the species.
 

@@ -21,6 +21,7 @@ from emtomo.protocols.extract_subtomograms import ExtractSubtomograms
 from emtomo.protocols.import_coordinates import ImportCoordinates
 from emtomo.protocols.import_micrographs import ImportMicrographs
 from emtomo.protocols.import_particles import ImportParticles
+from emtomo.protocols.import_species import ImportSpecies
 from emtomo.protocols.import_subtomograms import ImportSubtomograms
 from emtomo.protocols.import_tilt_series import ImportTiltSeries
 from emtomo.protocols.import_tomograms import ImportTomograms
@@ -66,6 +67,7 @@ __all__ = [
     "ImportCoordinates",
     "ImportMicrographs",
     "ImportParticles",
+    "ImportSpecies",
     "ImportSubtomograms",
     "ImportTiltSeries",
     "ImportTomograms",

@@ -36,8 +36,8 @@ class ExportCoordinates(EmtomoProtocol):
     # --- form ---
 
     def _define_inputs(self, form: Form) -> None:
-        kinds = "SetOfCoordinates3D, SetOfSubtomograms, SetOfMeshes"
-        self._add_input(form, "particles", kinds, "Particles", "Coordinates, subtomograms or points of models.")
+        kinds = "SetOfCoordinates3D, SetOfSubtomograms, SetOfParticleSeries, SetOfMeshes"
+        self._add_input(form, "particles", kinds, "Particles", "Coordinates, refined particles or points of models.")
         form.addParam(
             "file",
             PathParam,

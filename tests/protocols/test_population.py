@@ -1,6 +1,8 @@
 """create-species and create-population: what belongs together, which tilts take part, bad input."""
 
+import hashlib
 import json
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,11 @@ from numpy.testing import assert_allclose
 
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
-from emtomo.objects import positions_of
+from emtomo.io.formats import read
+from emtomo.io.star import read_blocks
+from emtomo.io.warp import read_xml
+from emtomo.objects import positions_of, rotations_of
+from emtomo.objects.exchange import export_output
 from tests.engine.helpers import Bench
 
 pytestmark = pytest.mark.workflow
@@ -128,3 +134,76 @@ def test_a_damaged_list_is_told(bench, monkeypatch):
         path.write_text(text)
         with pytest.raises(EmtomoError, match=r"not the list of a population .* run create-population again"):
             run.population.members()
+
+
+def test_a_population_goes_to_m_and_comes_back(bench, tmp_path, monkeypatch):
+    monkeypatch.chdir(bench.project.path)
+    run = bench.run("create-population", "for m", tilt_series="simulate.tilt_series", species="species.species",
+                    first_tilts=7)  # fmt: skip
+    export_output(run, "population", tmp_path / "a population")
+    folder = tmp_path / "a population"
+    root = ET.parse(folder / "a population.population").getroot()
+    (species,), (source,) = root.findall("Species/Species"), root.findall("Sources/Source")
+    path = folder / source.get("Path")
+    listed = ET.parse(path).getroot()
+    values = {p.get("Name"): p.get("Value") for p in listed.findall("Param")}
+    assert (values["PixelSize"], values["FrameLimit"], values["GUID"]) == ("10", "7", source.get("GUID"))
+    assert (values["DimensionsX"], values["DimensionsY"], values["DimensionsZ"]) == ("110", "100", "50")
+    files = {f.get("Name"): f.get("Hash") for f in listed.findall("Files/File")}
+    assert set(files) == {"sim_01.tomostar", "sim_02.tomostar"}
+    for name, key in files.items():
+        assert hashlib.sha1((path.parent / name).read_bytes()).hexdigest().upper() == key
+    mine = folder / species.get("Path")
+    table = read_blocks(mine.with_name("soluble_particles.star"))["particles"]
+    assert set(table["wrpSourceHash"]) == set(files.values())
+    series = read_xml(path.parent / "sim_01.xml")
+    assert (series.column("excluded") == 0).sum() == 7
+    images = bench.project.path + "/" + bench.project.find("simulate")._getExtraPath("series")
+    bench.run("import-tilt-series", "back", files=path.parent, images_folder=images, pattern="*.xml")
+    back = bench.run("import-species", "species back", file=mine, tilt_series="back.tilt_series").species
+    own = bench.project.find("species").species
+    for name in ("symmetry", "pixel_size", "box_size", "diameter", "name", "particles"):
+        assert getattr(back, name).get() == getattr(own, name).get()
+    a, b = own.particle_series().frame(), back.particle_series().frame()
+    assert_allclose(positions_of(a), positions_of(b), atol=1e-3)
+    assert_allclose(rotations_of(a), rotations_of(b), atol=1e-5)
+    assert list(a["half"]) == list(b["half"]) and list(a["tomogram_id"]) == list(b["tomogram_id"])
+    for file in ("half1_file", "half2_file", "mask_file"):
+        assert_allclose(*(mrc.read_volume(getattr(s, file).get()) for s in (own, back)))
+    with pytest.raises(EmtomoError, match="is there already: a population is written into a new or empty folder"):
+        export_output(run, "population", folder)
+
+
+def test_the_particles_of_a_species_go_to_relion(bench, tmp_path, monkeypatch):
+    monkeypatch.chdir(bench.project.path)
+    run = bench.project.find("species")
+    export_output(run, "species", tmp_path / "p.star")
+    found = read(tmp_path / "p.star")
+    wanted = run.species.particle_series().frame()
+    assert_allclose(found.centres * 10, positions_of(wanted) + 10 * np.array([55, 50, 25]), atol=1e-3)
+    assert list(found.columns["half"]) == list(wanted["half"])
+    export_output(run, "species", tmp_path / "map.mrc")
+    assert mrc.read_header(tmp_path / "map.mrc").shape == (24, 24, 24)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("Diameter", "x Diameter"), "DiameterAngstrom must be a number above 0, got ''"),
+        (("<Species>", "<Specie>"), "not XML"),
+        (("soluble", "../x"), "Name must be a plain name"),
+        (('"C1"', '"Z9"'), "Z9"),
+        (None, "soluble_half1.mrc must lie beside it, and is not there"),
+    ],
+)
+def test_damaged_species_of_m_are_told(bench, tmp_path, monkeypatch, change, message):
+    monkeypatch.chdir(bench.project.path)
+    run = bench.run("create-population", f"m {tmp_path.name[-12:]}", tilt_series="simulate.tilt_series",
+                    species="species.species")  # fmt: skip
+    export_output(run, "population", tmp_path / "m")
+    path = next((tmp_path / "m").glob("species/*/*.species"))
+    if change is None:
+        path.with_name("soluble_half1.mrc").unlink()
+    else:
+        path.write_text(path.read_text().replace(*change))
+    assert message in _fail(bench, "import-species", file=path, tilt_series="simulate.tilt_series")

@@ -30,7 +30,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "Subtomograms": ("extract-subtomograms", "export-particles", "apply-alignment"),
     "Averaging": ("initial-model", "reconstruct-average", "refine-poses", "postprocess"),
     "Volumes": ("create-mask", "apply-mask", "align-symmetry", "symmetrize"),
-    "Multi-particle refinement": ("create-species", "create-population"),
+    "Multi-particle refinement": ("import-species", "create-species", "create-population"),
     "Export": ("export-coordinates", "export-particles-star", "export-particles-2d"),
 }
 OTHER = "Other"
@@ -72,6 +72,7 @@ ALIASES: dict[str, str] = {
     "refine-poses": "relion 3d auto-refine refine3d dynamo alignment project gold standard e2spt_refine",
     "postprocess": "relion post-processing sharpen b-factor fsc local resolution",
     "create-mask": "relion_mask_create create 3d mask cylinder dynamo_mask",
+    "import-species": "m mcore species half maps particles star",
     "create-species": "m mtools create_species population half maps",
     "create-population": "m mtools create_population create_source data source settings",
     "apply-mask": "relion_image_handler multiply mask volume subtract xmipp",
