@@ -17,6 +17,13 @@ class SubsetOptions:
         int, Param("Number", "Items drawn at random from those that fulfil the rest; 0 takes all.", ge=0)
     ] = 0
     seed: Annotated[int, Param("Seed", "Of the random choice.", ge=0)] = 1
+    first: Annotated[
+        int, Param("First N rows", "The first of the set's items; 0 takes all. Counted before the rest.", ge=0)
+    ] = 0
+    names: Annotated[
+        str,
+        Param("Names", "Items of these micrographs or tomograms, separated by commas; empty takes all."),
+    ] = ""
     groups: Annotated[str, Param("Groups", "Group numbers separated by spaces; empty takes all.")] = ""
     classes: Annotated[str, Param("Classes", "Class numbers separated by spaces; empty takes all.")] = ""
     min_score: Annotated[float | None, Param("Minimum score", "Items below it are left out.")] = None
@@ -36,6 +43,20 @@ def whole_numbers(text: str, what: str) -> list[int]:
         raise EmtomoError(f"{what} must be whole numbers separated by spaces, got {text!r}.") from None
 
 
+def _named(name: np.ndarray | None, text: str) -> np.ndarray:
+    """Return which items are of the micrographs or tomograms in `text`, separated by commas."""
+    if name is None:
+        raise EmtomoError("Names are given, but these items belong to no micrograph or tomogram.")
+    wanted = [part.strip() for part in text.split(",") if part.strip()]
+    known = set(name.tolist())
+    missing = [one for one in wanted if one not in known]
+    if missing:
+        raise EmtomoError(
+            f"There is no {', '.join(missing)} among the names of the set, e.g. {min(known, default='')}."
+        )
+    return np.isin(name, wanted)
+
+
 def choose(
     n: int,
     options: SubsetOptions,
@@ -43,14 +64,22 @@ def choose(
     group: np.ndarray | None = None,
     class_number: np.ndarray | None = None,
     score: np.ndarray | None = None,
+    name: np.ndarray | None = None,
     left_out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the indices, ascending, of the items chosen from `n`.
 
-    A criterion on a column that the items have not is an error. `left_out` are indices of items that are never chosen.
+    A criterion on a column that the items have not is an error. `left_out` are indices of items that are never chosen;
+    `name` is the micrograph or tomogram of each.
     """
     check_options(options)
     keep = np.ones(n, bool)
+    if options.first:
+        if options.first > n:
+            raise EmtomoError(f"The first {options.first} items are asked for, but there are {n}.")
+        keep[options.first :] = False
+    if options.names.strip():
+        keep &= _named(name, options.names)
     if left_out is not None:
         keep[left_out] = False
     for text, column, what in ((options.groups, group, "Groups"), (options.classes, class_number, "Classes")):

@@ -1,5 +1,6 @@
-"""Protocol: estimate the CTF of tilt series."""
+"""Protocol: estimate the CTF of tilt series or micrographs."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,24 +10,28 @@ from pyworkflow.protocol.params import Form
 from emtomo.compute.optics.estimation import CtfEstimate, estimate_ctf
 from emtomo.compute.optics.estimation_options import CtfEstimationOptions
 from emtomo.compute.optics.power_spectra import polar_grid
+from emtomo.compute.tilt.geometry import TiltGeometry, tilt_geometry
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
-from emtomo.objects import SetOfTiltSeries
+from emtomo.io import mrc
+from emtomo.objects import SetOfMicrographs, SetOfTiltSeries
 from emtomo.objects.tilt_images import TiltImages
 
+SHOWN = 5  # names in a sentence
 CTF_COLUMNS = ("defocus_u", "defocus_v", "defocus_angle", "phase_shift")
 
 
 class EstimateCtf(EmtomoProtocol):
-    """Estimate defocus, astigmatism and the hand of tilt series from the rings in their power spectra.
+    """Estimate defocus, astigmatism and hand of tilt series, or the CTF of micrographs, from rings in power spectra.
 
     All images of a series are fitted together, with the defocus of every tile at the height that the tilt geometry
     gives it. Tilts without rings are listed and take values of their neighbours; excluded tilts take no part.
+    Micrographs are fitted one by one; those without rings are listed and have no CTF.
     """
 
     NAME = "estimate-ctf"
     _label = "estimate CTF"
-    _possibleOutputs = {"tilt_series": SetOfTiltSeries}
+    _possibleOutputs = {"tilt_series": SetOfTiltSeries, "micrographs": SetOfMicrographs}
     OPTIONS = (CtfEstimationOptions,)
     STEPS_APART = ("estimate_step",)
     STEPS_PER = "tilt series"
@@ -40,26 +45,39 @@ class EstimateCtf(EmtomoProtocol):
             "SetOfTiltSeries",
             "Tilt series",
             "Of images that are not CTF-corrected.",
+            optional=True,
+        )
+        self._add_input(
+            form,
+            "micrographs",
+            "SetOfMicrographs",
+            "Micrographs",
+            "In place of tilt series.",
+            optional=True,
         )
 
     def _check(self) -> list[str]:
-        series, options = self.input_tilt_series.get(), self.options(CtfEstimationOptions)
-        if not len(series):
-            return ["The set of tilt series is empty."]
+        options = self.options(CtfEstimationOptions)
+        if self.input_tilt_series.pointsNone() == self.input_micrographs.pointsNone():
+            return ["Choose either tilt series or micrographs."]
+        source = self._source()
+        if not len(source):
+            return ["The set of tilt series is empty." if self._of_series() else "The set of micrographs is empty."]
         if options.max_defocus <= options.min_defocus:
             return [
                 f"Maximum defocus must be larger than the minimum ({options.min_defocus:g} Å), "
                 f"got {options.max_defocus:g} Å."
             ]
         errors = []
-        for name in series.tomogram_ids():
+        for name in source.group_ids():
             try:
-                geometry = series.geometry(name)
+                images, geometry = self._images(name)
                 if geometry.excluded.all():
                     raise EmtomoError("all tilts are excluded; nothing is left to estimate the CTF from.")
                 if not geometry.pixel_size > 0:
-                    raise EmtomoError("the pixel size of the tilt images is not known.")
-                tile = min(options.tile_size, *TiltImages(series.images(name)).size()) // 2 * 2
+                    raise EmtomoError("the pixel size of the images is not known.")
+                size = images.size() if isinstance(images, TiltImages) else self.input_micrographs.get().shape(name)
+                tile = min(options.tile_size, *size) // 2 * 2
                 polar_grid(tile, geometry.pixel_size, options.low_resolution, options.high_resolution)
             except EmtomoError as error:
                 errors.append(f"{name}: {error}")
@@ -68,27 +86,52 @@ class EstimateCtf(EmtomoProtocol):
     # --- steps ---
 
     def _insertAllSteps(self) -> None:
-        self._insert_per_tomogram(self.estimate_step, self.input_tilt_series.get().tomogram_ids(), self.output_step)
+        last = self.output_step if self._of_series() else self.micrographs_step
+        self._insert_per_tomogram(self.estimate_step, self._source().group_ids(), last)
 
     def estimate_step(self, name: str, number: int, total: int) -> None:
-        """Estimate the CTF of one series and write it, with the curves of all tilts, into the run's folder."""
-        series = self.input_tilt_series.get()
-        table, geometry = series.images(name), series.geometry(name)
+        """Estimate the CTF of one series or micrograph and write it, with the curves, into the run's folder."""
+        source = self._source()
+        images, geometry = self._images(name)
         used = int((~geometry.excluded).sum())
         try:
             found = estimate_ctf(
-                TiltImages(table),
+                images,
                 geometry,
                 self.options(CtfEstimationOptions),
-                voltage=float(series.voltage.get()),
-                cs=float(series.cs.get()),
-                amplitude_contrast=float(series.amplitude_contrast.get()),
+                voltage=float(source.voltage.get()),
+                cs=float(source.cs.get()),
+                amplitude_contrast=float(source.amplitude_contrast.get()),
                 on_progress=lambda done: self.progress(number + done / used, total),
             )
         except EmtomoError as error:
+            if not self._of_series():  # the others go on
+                _write(pd.DataFrame({"problem": [str(error)]}), self._file(name, "ctf"))
+                return
             raise EmtomoError(f"{name}: {error}") from None
-        _write(_tilt_table(found, table["angle"].to_numpy(float), geometry.excluded), self._file(name, "ctf"))
+        angle = np.zeros(1) if not self._of_series() else source.images(name)["angle"].to_numpy(float)
+        _write(_tilt_table(found, angle, geometry.excluded), self._file(name, "ctf"))
         _write(_curve_table(found), self._file(name, "rings"))
+
+    def micrographs_step(self, names: list[str]) -> None:
+        """Register the micrographs with their CTF, and list those that show no rings."""
+        self.forget_remarks()
+        tables = {name: pd.read_csv(self._file(name, "ctf")) for name in names}
+        problems = {name: str(table["problem"].iloc[0]) for name, table in tables.items() if "problem" in table}
+        if len(problems) == len(names):
+            name, problem = next(iter(problems.items()))
+            raise EmtomoError(f"{name}: {problem}")
+        source = self.input_micrographs.get()
+        frame = source.frame()
+        columns = {**{c: c for c in CTF_COLUMNS}, "ctf_score": "correlation", "max_resolution": "resolution"}
+        for column, of in columns.items():
+            values = {name: np.nan if name in problems else float(t[of].iloc[0]) for name, t in tables.items()}
+            frame[column] = frame["micrograph_id"].map(values).to_numpy(float)
+        out = SetOfMicrographs.create(self._getPath("micrographs.sqlite"))
+        out.copy_fields(source)
+        out.extend(frame)
+        self.remark(*_micrograph_remarks(frame, problems))
+        self._register(self.input_micrographs, micrographs=out)
 
     def output_step(self, names: list[str]) -> None:
         """Register the series with their CTF, and say how well it fits."""
@@ -108,6 +151,21 @@ class EstimateCtf(EmtomoProtocol):
         self._register(self.input_tilt_series, tilt_series=out)
 
     # --- helpers ---
+
+    def _of_series(self) -> bool:
+        return not self.input_tilt_series.pointsNone()
+
+    def _source(self) -> SetOfTiltSeries | SetOfMicrographs:
+        return self.input_tilt_series.get() if self._of_series() else self.input_micrographs.get()
+
+    def _images(self, name: str) -> tuple[Callable[[int], np.ndarray], TiltGeometry]:
+        """Return the images of a series, or a micrograph as the only one, and their geometry."""
+        source = self._source()
+        if isinstance(source, SetOfTiltSeries):
+            return TiltImages(source.images(name)), source.geometry(name)
+        file = str(source.frame(["file"], name)["file"].iloc[0])
+        geometry = tilt_geometry({"angle": np.zeros(1)}, pixel_size=float(source.pixel_size.get() or np.nan))
+        return lambda _: np.asarray(mrc.open_volume(file)[0]), geometry
 
     def _file(self, name: str, what: str) -> Path:
         return Path(self._getExtraPath(f"{name}_{what}.csv"))
@@ -152,6 +210,23 @@ def _write(table: pd.DataFrame, path: Path) -> None:
     part = path.with_name(path.name + ".part")
     table.to_csv(part, index=False, float_format="%.6g")
     part.replace(path)
+
+
+def _micrograph_remarks(frame: pd.DataFrame, problems: dict[str, str]) -> list[str]:
+    """Return sentences on the CTF of micrographs."""
+    known = frame[np.isfinite(frame["defocus_u"].to_numpy(float))]
+    mean = (known["defocus_u"] + known["defocus_v"]) / 20000
+    sentences = [
+        f"{len(known)} micrographs: defocus {mean.median():.2f} µm ({mean.min():.2f} to {mean.max():.2f}); rings fit "
+        f"to {known['max_resolution'].median():.1f} Å, with a correlation of {known['ctf_score'].median():.2f} "
+        "(medians)."
+    ]
+    if problems:
+        listed = ", ".join(list(problems)[:SHOWN]) + (" …" if len(problems) > SHOWN else "")
+        sentences.append(
+            f"The CTF of {len(problems)} micrographs was not found ({listed}): {next(iter(problems.values()))}"
+        )
+    return sentences
 
 
 def _remarks(name: str, found: pd.DataFrame) -> list[str]:

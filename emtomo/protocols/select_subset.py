@@ -13,7 +13,7 @@ from emtomo.objects.selection import read_selection
 
 
 class SelectSubset(EmtomoProtocol):
-    """Choose items of any set by number, group, class or score, or leave out those of a list."""
+    """Choose items of any set by number, name, group, class or score, or leave out those of a list."""
 
     NAME = "select-subset"
     _label = "select subset"
@@ -63,6 +63,9 @@ class SelectSubset(EmtomoProtocol):
     def _chosen(self) -> np.ndarray:
         frame = self.input_items.get().frame()
         columns = {name: frame[name].to_numpy() for name in ("group", "class_number", "score") if name in frame.columns}
+        group = self.input_items.get().GROUP
+        if group:
+            columns["name"] = frame[group].astype(object).to_numpy()
         path = str(self.left_out.get() or "")
         left_out = read_selection(Path(path), self.input_items.get()) - 1 if path else None
         return choose(len(frame), self.options(SubsetOptions), **columns, left_out=left_out)
