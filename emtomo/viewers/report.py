@@ -12,11 +12,13 @@ from markupsafe import Markup
 from pyworkflow.object import Set
 from pyworkflow.protocol import Protocol
 
+from emtomo.compute.fourier.shell_correlation import resolution_text
 from emtomo.engine.damage import damage_of_run
 from emtomo.engine.project import EmtomoProject, error_of
 from emtomo.engine.protocol import FINGERPRINT
 from emtomo.engine.provenance import parameters_of, read_provenance
 from emtomo.errors import EmtomoError, one_line
+from emtomo.objects import Average, Species
 from emtomo.version import __version__
 from emtomo.viewers.graph import workflow_svg
 from emtomo.viewers.pictures import has_picture, picture_of_output
@@ -41,10 +43,32 @@ def write_report(project: EmtomoProject, path: Path, *, notes: list[str] | None 
             notes=notes or [],
             svg=Markup(workflow_svg(runs)),
             runs=[_rows_or_problem(run, Path(folder)) for run in runs],
+            resolutions=resolution_rows(runs),
         )
     part = path.with_name(path.name + ".part")
     part.write_text(text, encoding="utf8")
     part.replace(path)
+
+
+def resolution_rows(runs: list[Protocol]) -> list[dict[str, str]]:
+    """Return the averages of all runs with their resolutions, in the order in which the runs were made."""
+    rows = []
+    for run in runs:
+        for name, value in run.outputs().items():
+            if not isinstance(value, Average) or isinstance(value, Species) or not run.isFinished():
+                continue
+            pixel, reached = float(value.pixel_size.get() or 0), float(value.resolution.get() or 0)
+            rows.append(
+                {
+                    "id": run.getObjId(),
+                    "label": run.getObjLabel() + ("" if name == "average" else f" ({name})"),
+                    "particles": str(value.particles.get() or ""),
+                    "symmetry": str(value.symmetry.get() or ""),
+                    "pixel_size": f"{pixel:.4g} Å",
+                    "resolution": resolution_text(reached, pixel) if reached else "none",
+                }
+            )
+    return rows
 
 
 def _rows_or_problem(run: Protocol, folder: Path) -> dict[str, Any]:

@@ -1,0 +1,68 @@
+"""The shipped pose_refinement template on a simulated lattice, as a user starts it: files in, a map of the ring out."""
+
+import numpy as np
+import pytest
+
+from emtomo.engine.project import EmtomoProject
+from emtomo.io import mrc
+from tests.command import emtomo
+
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
+LATTICE = {
+    "arrangement": "hexagonal", "vesicles": 1, "vesicle_radius": 290, "soluble_proteins": 0, "size_x": 96,
+    "size_y": 96, "size_z": 88, "pixel_size": 8, "tilt_step": 6, "snr": 1, "shift_error": 2, "rotation_error": 4,
+    "position_error": 4,
+}  # fmt: skip
+SETTINGS = {
+    "coarse_pixel_size": 16, "coarse_box": 16, "fine_pixel_size": 8, "fine_box": 32, "initial_lowpass": 45,
+    "mask_extend": 1, "mask_soft_edge": 3, "mask_lowpass": 20, "unit_height": 120, "fine_lowpass": 30,
+    "missing_tilts": 12,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    made = tmp_path_factory.mktemp("lattice") / "it's a folder"
+    made.mkdir()
+    assert emtomo("new", made / "sample").returncode == 0
+    done = emtomo("run", made / "sample", "simulate-tomograms", *(f"{k}={v}" for k, v in LATTICE.items()))
+    assert done.returncode == 0, done.stderr
+    return made
+
+
+def _refine(folder, name, particles, *more):
+    extra = next((folder / "sample").glob("Runs/*_SimulateTomograms")) / "extra"
+    values = {"tilt_series": extra / "series", "particles": particles or extra / "particles.tbl"}
+    values |= {} if particles else {"table_map": extra / "particles.doc"}
+    words = [word for k, v in {**values, **SETTINGS}.items() for word in ("--set", f"{k}={v}")]
+    done = emtomo("workflow", "pose_refinement", "--project", folder / name, *words, *more)
+    assert done.returncode == 0, done.stderr
+    return EmtomoProject.open(folder / name), mrc.read_volume(extra / "membrane.mrc")
+
+
+def _against(ring, volume, mirror=False):
+    """Return the correlation with the ring within a cylinder, mirrored if asked."""
+    n, m = volume.shape[0], ring.shape[0]
+    whole = np.zeros_like(volume)
+    whole[(slice(n // 2 - m // 2, n // 2 - m // 2 + m),) * 3] = ring
+    whole = np.roll(whole[:, ::-1], 1, axis=1) if mirror else whole
+    z, y, x = np.indices(volume.shape) - n // 2
+    inside = (x * x + y * y < 5**2) & (np.abs(z) < 7)
+    return np.corrcoef(whole[inside], volume[inside])[0, 1]
+
+
+def test_one_command_gives_the_ring_and_its_hand(folder, monkeypatch):
+    project, ring = _refine(folder, "refined", None, "--set", "particles_pixel_size=8")
+    monkeypatch.chdir(project.path)
+    final = project.find("postprocess")
+    assert final.isFinished() and 16 <= final.average.resolution.get() < 24
+    coarse, fine = (mrc.read_volume(project.find(n).average.file.get()) for n in ("reconstruct fine", "refine fine"))
+    good = _against(ring, fine)
+    assert good > 0.65 and good > _against(ring, coarse) + 0.1 and good > _against(ring, fine, mirror=True) + 0.05
+    mask = mrc.read_volume(project.find("mask").mask.file.get())
+    assert 0.02 < mask.mean() < 0.3
+    poses = project.find("refine fine").particle_series
+    assert len(poses) == project.find("refine coarse").particle_series.getSize() > 100
+    assert emtomo("report", project.path, "-o", folder / "report.html").returncode == 0
+    text = (folder / "report.html").read_text(encoding="utf8")
+    assert "Resolution after every step" in text and text.count('<tr><td><a href="#run-') == 5
