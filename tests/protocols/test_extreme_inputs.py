@@ -205,14 +205,15 @@ def cases():
             for key, param in cls().getDefinition().iterParams()
             if isinstance(param, PointerParam) and (not param.allowsNull or key.endswith("reference"))
         }
+        # optional inputs whose extremes count as well
+        also = {"extract-subtomograms": ("tomograms", "SetOfTomograms"),
+                "extract-particles": ("micrographs", "SetOfMicrographs"),
+                "estimate-ctf": ("micrographs", "SetOfMicrographs")}  # fmt: skip
+        if name in also:
+            inputs |= [also[name]]
         if not inputs or cls.INTERACTIVE or name == "pick-again":
             continue
         usual = {key: choices(kinds)["usual"] for key, kinds in inputs.items()}
-        for key, kind in {"extract-subtomograms": ("tomograms", "SetOfTomograms"),
-                          "extract-particles": ("micrographs", "SetOfMicrographs")}.items():  # fmt: skip
-            if name == key:
-                usual[kind[0]] = f"{kind[0]}_usual"
-                inputs[kind[0]] = kind[1]
         for key, kinds in inputs.items():
             for what, output in choices(kinds).items():
                 chosen = {k: f"source.{v}" for k, v in {**usual, key: output}.items()}

@@ -13,6 +13,10 @@ USUAL: dict[str, tuple[str, ...]] = {
     "SetOfMeshes": ("model-workflow", "pick-vectorial", "export-coordinates"),
     "SetOfSubtomograms": ("reconstruct-average", "initial-model", "refine-poses", "select-subset"),
     "SetOfCoordinates3D": ("extract-subtomograms", "clean-coordinates", "consensus-picks", "export-coordinates"),
+    "SetOfMicrographs": ("estimate-ctf", "pick-log", "match-template-2d", "extract-particles", "select-subset"),
+    "SetOfCoordinates2D": ("extract-particles", "select-subset"),
+    "SetOfParticles": ("classify-2d", "initial-model", "refine-poses", "extract-particles", "export-particles-2d"),
+    "SetOfClasses2D": ("select-classes", "match-template-2d", "export-particles-2d"),
     "SetOfTomograms": ("bin-tomograms", "denoise-tomograms", "pick-vectorial", "pick-manually"),
     "Average": ("postprocess", "create-mask", "refine-poses", "match-template"),
     "Mask": ("postprocess", "refine-poses", "apply-mask"),
@@ -20,7 +24,7 @@ USUAL: dict[str, tuple[str, ...]] = {
 }
 # after these the first of the usual ones was done already
 AFTER: dict[str, tuple[str, ...]] = {
-    "estimate-ctf": ("reconstruct-tomograms",),
+    "estimate-ctf": ("reconstruct-tomograms", "pick-log"),
     "bin-tomograms": ("denoise-tomograms", "pick-vectorial", "pick-manually"),
     "denoise-tomograms": ("pick-vectorial", "pick-manually", "pick-convnet", "match-template"),
     "match-template": ("extract-subtomograms", "pick-again", "clean-coordinates"),
