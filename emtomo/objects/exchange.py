@@ -19,7 +19,9 @@ from emtomo.io.particles import ParticleList, VolumeGeometry
 from emtomo.io.particles_star import box_columns, box_optics
 from emtomo.io.tags import Tags
 from emtomo.objects.coordinates import SetOfCoordinates3D
+from emtomo.objects.exchange_2d import IMAGE_SETS, export_image_set
 from emtomo.objects.mesh import SetOfMeshes
+from emtomo.objects.micrograph import SetOfMicrographs
 from emtomo.objects.particle_series import SetOfParticleSeries
 from emtomo.objects.population import Population, Species
 from emtomo.objects.population_exchange import write_for_m
@@ -194,6 +196,8 @@ def export_output(run: Protocol, name: str, target: Path, kind: str = "auto") ->
     if isinstance(found, SetOfTiltSeries):
         series = [tilts_of(found, name) for name in found.tomogram_ids()]
         return write_series(series, target, kind)
+    if isinstance(found, IMAGE_SETS):
+        return export_image_set(found, upstream(Pointer(run, extended=name), SetOfMicrographs), target)
     file = getattr(found, "file", None)
     if isinstance(found, TableSet) or file is None:
         raise EmtomoError(f"{type(found).__name__} has no file of another program; particles and volumes have.")

@@ -52,7 +52,7 @@ def export_image_set(found: TableSet, micrographs: SetOfMicrographs | None, targ
     elif isinstance(found, SetOfMicrographs):
         star.write_blocks(target, {"optics": _optics(found), "micrographs": _micrograph_table(frame)})
     else:
-        size = float((micrographs or found).pixel_size.get() or 0)  # type: ignore[attr-defined]
+        size = float((micrographs or found).pixel_size.get() or 0)
         if not size:
             raise EmtomoError("The pixel size of the micrographs, in which coordinates count, is not known.")
         for axis in "xy":

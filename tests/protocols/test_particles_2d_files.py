@@ -166,3 +166,24 @@ def test_class_averages_are_written(bench, tmp_path):
     table = star.read_blocks(tmp_path / "c.star")[""]
     assert table["rlnClassDistribution"].tolist() == [0.6, 0.4]
     assert table["rlnReferenceImage"].iloc[1].startswith("000002@")
+
+
+def test_every_set_is_exported_and_read_again(bench, tmp_path):
+    """emtomo export: STAR files that the imports read, and tables."""
+    from emtomo.io.micrographs import read_micrographs
+    from emtomo.objects.exchange import export_output
+
+    run = bench.project.find("sim")
+    for name in ("micrographs", "truth", "particles"):
+        export_output(run, name, tmp_path / f"{name}.star")
+        assert len((tmp_path / f"{name}.star").read_text()) > 100
+        export_output(run, name, tmp_path / f"{name}.csv")
+    table = read_micrographs(tmp_path / "micrographs.star")
+    assert_allclose(table.frame["defocus_u"], run.micrographs.frame()["defocus_u"])
+    assert table.pixel_size == 6
+    back = read_particles_2d(tmp_path / "particles.star")
+    assert_allclose(back.frame["coordinate_x"] * 6, run.particles.frame()["x"], atol=1e-4)
+    picks = star.read_blocks(tmp_path / "truth.star")[""]
+    assert_allclose(picks[["rlnCoordinateX", "rlnCoordinateY"]].to_numpy(float) * 6, run.truth.positions(), atol=1e-4)
+    with pytest.raises(Exception, match=r"written as \.star or \.csv"):
+        export_output(run, "truth", tmp_path / "x.tbl")
