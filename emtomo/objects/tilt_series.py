@@ -32,6 +32,8 @@ IMAGE_FIELDS = (
     Field("defocus_v", float, "perpendicular to it", "Å"),
     Field("defocus_angle", float, "of the astigmatism, from x towards y", "°", 0.0),
     Field("phase_shift", float, "of a phase plate", "°", 0.0),
+    Field("ctf_score", float, "agreement of the fit with the power spectrum, 1 at best"),
+    Field("max_resolution", float, "to which the fit agrees", "Å"),
     Field("scale", float, "factor of the amplitude"),
     Field("bfactor", float, "in place of the weights of dose, positive damps", "Å²"),
     Field("stage_x", float, "rotation of the section alone about the image's x", "°", 0.0),

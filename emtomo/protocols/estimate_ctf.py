@@ -112,6 +112,7 @@ class EstimateCtf(EmtomoProtocol):
         angle = np.zeros(1) if not self._of_series() else source.images(name)["angle"].to_numpy(float)
         _write(_tilt_table(found, angle, geometry.excluded), self._file(name, "ctf"))
         _write(_curve_table(found), self._file(name, "rings"))
+        mrc.write_volume(self._getExtraPath(f"{name}_fit.mrc"), found.pictures, 1.0, stack=True)
 
     def micrographs_step(self, names: list[str]) -> None:
         """Register the micrographs with their CTF, and list those that show no rings."""
@@ -141,7 +142,9 @@ class EstimateCtf(EmtomoProtocol):
         for name in names:
             found = pd.read_csv(self._file(name, "ctf"))
             table = source.images(name)
-            parts.append(table.assign(tomogram_id=name, **{c: found[c].to_numpy() for c in CTF_COLUMNS}))
+            values = {c: found[c].to_numpy() for c in CTF_COLUMNS}
+            quality = {"ctf_score": found["correlation"].to_numpy(), "max_resolution": found["resolution"].to_numpy()}
+            parts.append(table.assign(tomogram_id=name, **values, **quality))
             if bool(found["hand_is_certain"].iloc[0]) and self.options(CtfEstimationOptions).hand == "estimate":
                 frame.loc[frame["tomogram_id"] == name, "hand"] = int(found["hand"].iloc[0])
             self.remark(*_remarks(name, found))

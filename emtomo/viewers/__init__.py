@@ -7,6 +7,7 @@ from emtomo.viewers.windows import (
     ViewClasses,
     ViewConvergence,
     ViewCoordinates,
+    ViewCtfFit,
     ViewDirections,
     ViewFsc,
     ViewMeshes,
@@ -25,7 +26,7 @@ from emtomo.viewers.windows import (
 )
 
 __all__ = [
-    "ViewClasses", "ViewConvergence", "ViewCoordinates", "ViewDirections", "ViewFsc", "ViewMeshes",
+    "ViewClasses", "ViewConvergence", "ViewCoordinates", "ViewCtfFit", "ViewDirections", "ViewFsc", "ViewMeshes",
     "ViewMicrographs", "ViewMontage", "ViewOutside", "ViewParticles", "ViewPicks", "ViewScores", "ViewSpace",
     "ViewSubtomograms", "ViewTable", "ViewTilts", "ViewTomograms", "ViewVolume",
 ]  # fmt: skip

@@ -24,6 +24,8 @@ class OutputViewer(Viewer):
         with the figure.
     FIGURE : callable
         Output → matplotlib figure.
+    IN_REPORT : bool
+        Whether the report has its picture besides that of the first viewer, where :meth:`suits` says so.
     _name : str
         In menus.
     """
@@ -32,6 +34,7 @@ class OutputViewer(Viewer):
     ORDER: ClassVar[int] = 50
     WINDOW: ClassVar[str] = ""
     FIGURE: ClassVar[Any]
+    IN_REPORT: ClassVar[bool] = False
     _targets: ClassVar[list[type]] = []
 
     @classmethod

@@ -18,6 +18,7 @@ from emtomo.engine.project import EmtomoProject, error_of
 from emtomo.engine.protocol import FINGERPRINT
 from emtomo.engine.provenance import parameters_of, read_provenance
 from emtomo.errors import EmtomoError, one_line
+from emtomo.gui.core.shown import viewers_for
 from emtomo.objects import Average, Species
 from emtomo.version import __version__
 from emtomo.viewers.graph import workflow_svg
@@ -97,22 +98,33 @@ def _run_rows(run: Protocol, folder: Path) -> dict[str, Any]:
         "parameters": {k: v for k, v in parameters_of(run).items() if v not in (None, "", [])},
         "summary": run._summary() if run.isFinished() else [],
         "citations": citations,
-        "pictures": [_picture(run, name, folder) for name, value in run.outputs().items() if has_picture(value)],
+        "pictures": [_picture(run, name, folder, key) for name, key in _pictures_of(run)],
     }
 
 
-def _picture(run: Protocol, name: str, folder: Path) -> dict[str, str]:
+def _pictures_of(run: Protocol) -> list[tuple[str, str]]:
+    """Return outputs with the keys of their viewers: the first of each, and those that say how well a run worked."""
+    out = []
+    for name, value in run.outputs().items():
+        if has_picture(value):
+            more = [v for v in viewers_for(value) if v.IN_REPORT and v.suits(Path(run._getPath()))]
+            out += [(name, ""), *((name, viewer.KEY) for viewer in more)]
+    return out
+
+
+def _picture(run: Protocol, name: str, folder: Path, viewer: str = "") -> dict[str, str]:
     """Return name and data of a picture; a picture that cannot be drawn tells why instead."""
+    called = f"{name}_{viewer}" if viewer else name
     try:
-        kept = Path(run._getPath("pictures", f"{name}.png"))
+        kept = Path(run._getPath("pictures", f"{called}.png"))
         if not _is_newer(kept, run, name):
-            png = folder / f"{run.getObjId()}_{name}.png"
-            picture_of_output(run, name, png)
+            png = folder / f"{run.getObjId()}_{called}.png"
+            picture_of_output(run, name, png, viewer)
             _keep(png, kept)
         data = kept.read_bytes() if kept.exists() else png.read_bytes()
     except (EmtomoError, OSError) as error:
-        return {"name": name, "data": "", "problem": str(error)}
-    return {"name": name, "data": base64.b64encode(data).decode("ascii"), "problem": ""}
+        return {"name": called, "data": "", "problem": str(error)}
+    return {"name": called, "data": base64.b64encode(data).decode("ascii"), "problem": ""}
 
 
 def _is_newer(picture: Path, run: Protocol, name: str) -> bool:

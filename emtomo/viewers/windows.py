@@ -30,7 +30,7 @@ from emtomo.objects import (
     Volume,
 )
 from emtomo.objects.volume import Result
-from emtomo.viewers import external, figures, image_figures, tilt_figures
+from emtomo.viewers import ctf_figures, external, figures, image_figures, tilt_figures
 from emtomo.viewers.base import OutputViewer, opener
 from emtomo.viewers.space import prepare_particles, prepare_scene, scene_data, space_picture
 
@@ -61,6 +61,19 @@ class ViewTilts(OutputViewer):
         """Read the angles, and open what is shown at once."""
         shown.prepared["tables"] = tilt_tables(shown)
         prepare_slices(shown, load_tilts)
+
+
+class ViewCtfFit(OutputViewer):
+    """Power spectra beside the fitted CTF, tilt by tilt."""
+
+    KEY, ORDER, _name, WINDOW = "ctf-fit", 2, "Fit of the CTF", "ctfwindow:open_fit"
+    _targets: ClassVar[list[type]] = [SetOfTiltSeries, SetOfMicrographs]
+    FIGURE, IN_REPORT = staticmethod(ctf_figures.ctf_fit), True
+
+    @classmethod
+    def suits(cls, folder: Path) -> bool:
+        """Return whether the run has estimated CTFs."""
+        return bool(ctf_figures.fitted_names(folder))
 
 
 class ViewMeshes(OutputViewer):

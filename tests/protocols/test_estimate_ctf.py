@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 
 from emtomo.io import mrc
+from emtomo.viewers.pictures import picture_of_output
+from emtomo.viewers.report import write_report
 from tests.compute.optics.tilted_ice import AMPLITUDE_CONTRAST, PIXEL, simulate_tilts
 from tests.engine.helpers import Bench
 
@@ -49,6 +51,19 @@ def test_the_ctf_of_imported_series_and_what_is_said(bench, monkeypatch):
         assert len(table) == len(ANGLES) and table["correlation"][2:].min() > 0.5
         curves = pd.read_csv(run._getExtraPath(f"{name}_rings.csv"))
         assert set(curves["tilt"]) == set(range(1, len(ANGLES) + 1))
+        images = found.images(name)
+        assert images["ctf_score"][2:].min() > 0.5 and np.nanmax(images["max_resolution"][2:]) < 30
+        pictures = mrc.read_volume(run._getExtraPath(f"{name}_fit.mrc"))
+        assert len(pictures) == len(ANGLES)
+        for t in (3, 4, 5):  # measured on the left, the fit on the right; both have a centre of symmetry
+            middle = pictures.shape[2] // 2
+            measured, fit = pictures[t][:, :middle], pictures[t][::-1, :middle:-1]
+            assert np.corrcoef(measured[fit != 0], fit[fit != 0])[0, 1] > 0.3
+    picture = Path("fit.png")
+    picture_of_output(run, "tilt_series", picture, "ctf-fit")
+    assert picture.stat().st_size > 20000
+    write_report(bench.project, Path("report.html"))
+    assert "<figcaption>tilt_series_ctf-fit</figcaption>" in Path("report.html").read_text()
     said = " ".join(run._summary())
     assert f"{names[0]}: no rings in tilts 2 (-42.0°)" in said and f"{names[1]}: no rings" not in said
     assert "defocus falls with the height (hand -1)" in said

@@ -18,6 +18,7 @@ import numpy as np
 
 from emtomo.compute.optics.ctf import Ctf, wavelength
 from emtomo.compute.optics.estimation_options import CtfEstimationOptions
+from emtomo.compute.optics.fit_pictures import fit_picture, flatten_power
 from emtomo.compute.optics.power_spectra import PolarGrid, background_projection, polar_grid, tile_spectra
 from emtomo.compute.optics.ring_fit import RingFit, RingSpectra, curve_correlation
 from emtomo.compute.tilt.geometry import TiltGeometry, tilt_angles
@@ -56,6 +57,8 @@ class CtfEstimate:
         1/Å of the curves.
     measured, model : (n, k) arrays
         Rings at equal phase without background, and those of the CTF.
+    pictures : (n, s, s) float32 array
+        Power at equal phase on the left and fitted rings on the right; 0 where excluded. See :func:`fit_picture`.
     """
 
     ctf: Ctf
@@ -68,6 +71,7 @@ class CtfEstimate:
     frequency: np.ndarray
     measured: np.ndarray
     model: np.ndarray
+    pictures: np.ndarray
 
     @property
     def hand_is_certain(self) -> bool:
@@ -118,14 +122,14 @@ def estimate_ctf(
     optics = Ctf.of_defocus(
         0.0, cs=cs, amplitude_contrast=amplitude_contrast, voltage=voltage, phase_shift=options.phase_shift
     )
-    spectra = _spectra(images, geometry, used, options, optics, on_progress)
+    spectra, power = _spectra(images, geometry, used, options, optics, on_progress)
     fits = {hand: RingFit(spectra, hand, options).fit() for hand in (1, -1)}
     certainty = _hand_certainty(fits[1].significance, fits[-1].significance, spectra.hand_overlap())
     if options.hand == "estimate" and abs(certainty) >= LEAST_HAND:
         hand = 1 if certainty > 0 else -1
     else:
         hand = geometry.hand
-    return _estimate(fits[hand], spectra, geometry, used, options, hand, certainty)
+    return _estimate(fits[hand], spectra, power, geometry, used, options, hand, certainty)
 
 
 def _spectra(
@@ -135,11 +139,13 @@ def _spectra(
     options: CtfEstimationOptions,
     optics: Ctf,
     on_progress: Callable[[int], None] | None,
-) -> RingSpectra:
-    """Return the spectra of all used images, without background, at equal phase for either hand."""
+) -> tuple[RingSpectra, np.ndarray]:
+    """Return the spectra of all used images, without background, at equal phase for either hand, and as pictures."""
     grid: PolarGrid | None = None
     shape: tuple[int, ...] = ()
     parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    pictures: list[np.ndarray] = []
+    per_height = 2 * np.pi * float(wavelength(optics.voltage))
     for count, t in enumerate(used, 1):
         image = np.asarray(images(int(t)))
         if grid is None:
@@ -157,15 +163,21 @@ def _spectra(
                 f"tilt {t + 1}: the image has {image.shape[1]} × {image.shape[0]} pixels, "
                 f"others have {shape[1]} × {shape[0]}."
             )
-        power, centres = tile_spectra(image, grid, int(t))
+        slope = section_slope(geometry, int(t))
+
+        def turn(places: np.ndarray, shift: np.ndarray = geometry.shifts[t], slope: np.ndarray = slope) -> np.ndarray:
+            return np.asarray(per_height * (places - shift) @ slope)
+
+        power, centres, whole = tile_spectra(image, grid, int(t), turn)
         if not len(power):
             raise EmtomoError(f"tilt {t + 1}: the image has no signal in any tile; exclude this tilt.")
-        slope = section_slope(geometry, int(t))
         heights = (centres - geometry.shifts[t]) @ slope
         profile = np.log(np.maximum(power.mean(axis=(0, 1)), 1e-12))
-        rings = (power / np.exp(profile - profile @ subtract) - 1) @ subtract
-        phase = 2 * np.pi * wavelength(optics.voltage) * heights[:, None] * grid.frequency**2
-        mean = np.einsum("nak,nk->ak", rings, np.exp(1j * phase)) / len(power)
+        background = np.exp(profile - profile @ subtract)
+        rings = (power / background - 1) @ subtract
+        phase = np.exp(1j * per_height * heights[:, None] * grid.frequency**2)
+        mean = np.einsum("nak,nk->ak", rings, phase) / len(power)
+        pictures.append(flatten_power(whole, background, phase.mean(axis=0), grid).astype(np.float32))
         blur = _slope_attenuation(grid, optics, float(np.hypot(*slope)))
         parts.append((mean, np.quantile(heights, (np.arange(HEIGHTS) + 0.5) / HEIGHTS), blur))
         if on_progress:
@@ -173,7 +185,8 @@ def _spectra(
     assert grid is not None
     sums, heights, blurs = (np.stack(p) for p in zip(*parts, strict=True))
     angles = tilt_angles(geometry.rotations[used])[:, 1]
-    return RingSpectra(grid, optics, sums, heights, blurs, subtract, np.argsort(angles, kind="stable"))
+    found = RingSpectra(grid, optics, sums, heights, blurs, subtract, np.argsort(angles, kind="stable"))
+    return found, np.stack(pictures)
 
 
 def _interpolate(angles: np.ndarray, known: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -218,6 +231,7 @@ def _slope_attenuation(grid: PolarGrid, optics: Ctf, slope: float) -> np.ndarray
 def _estimate(
     fit: RingFit,
     spectra: RingSpectra,
+    power: np.ndarray,
     geometry: TiltGeometry,
     used: np.ndarray,
     options: CtfEstimationOptions,
@@ -261,6 +275,9 @@ def _estimate(
         voltage=spectra.optics.voltage,
     )
     measured, model = fit.curves()
+    left = spectra.attenuation * spectra.window_factors(defocus[used])[0]
+    parts = zip(power, used, left, strict=True)
+    pictures = np.stack([fit_picture(one, ctf[t], a, spectra.grid) for one, t, a in parts])
     return CtfEstimate(
         ctf=ctf,
         fitted=fitted,
@@ -272,4 +289,5 @@ def _estimate(
         frequency=spectra.grid.frequency,
         measured=whole(measured, np.nan),
         model=whole(model, np.nan),
+        pictures=whole(pictures, 0.0).astype(np.float32),
     )

@@ -1,5 +1,6 @@
 """Power spectra of overlapping tiles of an image, on rings and sectors between two resolutions."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -91,7 +92,12 @@ class PolarGrid:
         return np.interp(place, whole, signal / signal[0], right=0.0), NOISE_FLOOR + (1 - NOISE_FLOOR) * left
 
 
-def tile_spectra(image: np.ndarray, grid: PolarGrid, tilt: int) -> tuple[np.ndarray, np.ndarray]:
+Turn = Callable[[np.ndarray], np.ndarray]
+
+
+def tile_spectra(
+    image: np.ndarray, grid: PolarGrid, tilt: int, turn: Turn | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the power spectra of tiles of an image that overlap by half or more.
 
     Parameters
@@ -101,6 +107,9 @@ def tile_spectra(image: np.ndarray, grid: PolarGrid, tilt: int) -> tuple[np.ndar
     grid : PolarGrid
     tilt : int
         Its number from 0, for messages.
+    turn : callable, optional
+        From (m, 2) centres of tiles in Å to (m,) phases by which the rings of each are turned back in `whole`, per
+        1/Å²; they are not turned without it.
 
     Returns
     -------
@@ -108,6 +117,8 @@ def tile_spectra(image: np.ndarray, grid: PolarGrid, tilt: int) -> tuple[np.ndar
         Each divided by its mean.
     centres : (n, 2) array
         x, y of the tiles' centres in Å from the image's centre, pixel ``n // 2``.
+    whole : (tile, tile // 2 + 1) complex array
+        In the order of ``rfft2``: the mean over tiles of power times exp(i turn k²).
 
     Raises
     ------
@@ -126,16 +137,25 @@ def tile_spectra(image: np.ndarray, grid: PolarGrid, tilt: int) -> tuple[np.ndar
     window = grid.window[:, None] * grid.window
     spectra, centres = [], []
     half = (grid.tile - 1) / 2
+    k2 = (np.fft.fftfreq(grid.tile)[:, None] ** 2 + np.fft.rfftfreq(grid.tile) ** 2) / grid.pixel_size**2
+    whole, spread = np.zeros(k2.shape, np.complex64), (-1j * k2).astype(np.complex64)
     for y in rows:
         tiles = np.stack([image[y : y + grid.tile, x : x + grid.tile] for x in columns])
         tiles = (tiles - tiles.mean(axis=(1, 2), keepdims=True)) * window
         transforms = rfft2(tiles, workers=threads())
-        spectra.append(grid.sample(transforms.real**2 + transforms.imag**2))
-        centres.append([(x + half - image.shape[1] // 2, y + half - image.shape[0] // 2) for x in columns])
+        power = transforms.real**2 + transforms.imag**2
+        spectra.append(grid.sample(power))
+        places = np.array([(x + half - image.shape[1] // 2, y + half - image.shape[0] // 2) for x in columns])
+        centres.append(places)
+        means = np.maximum(spectra[-1].mean(axis=(1, 2)), 1e-30)
+        phases = turn(places * grid.pixel_size) if turn else np.zeros(len(places))
+        for one, phase, mean in zip(power, phases, means, strict=True):
+            whole += one / np.float32(mean) * np.exp(np.complex64(-phase) * spread)
     power = np.concatenate(spectra)
     mean = power.mean(axis=(1, 2), keepdims=True)
     usable = mean[:, 0, 0] > 0  # a corner without any data has no spectrum
-    return power[usable] / mean[usable], np.concatenate(centres)[usable] * grid.pixel_size
+    whole /= max(1, int(usable.sum()))
+    return power[usable] / mean[usable], np.concatenate(centres)[usable] * grid.pixel_size, whole
 
 
 def _starts(n: int, tile: int) -> np.ndarray:

@@ -1,0 +1,70 @@
+"""The fit of the CTF in a window: choose a series and step through its images."""
+
+from typing import Any
+
+import ttkbootstrap as ttk
+
+from emtomo.gui.core.actions import Action
+from emtomo.gui.core.shown import Shown
+from emtomo.gui.tk import theme
+from emtomo.gui.tk.figurewindow import FigureWindow
+from emtomo.viewers.ctf_figures import FitFiles, fit_figure, fitted_names, read_fit
+
+
+def open_fit(master: Any, shown: Shown) -> "FitWindow":
+    """Return the window on the fit of an output's run."""
+    return FitWindow(master, shown)
+
+
+class FitWindow(FigureWindow):
+    """Shows power beside the fitted rings of one image; a slider and the arrow keys take the next one by angle."""
+
+    def __init__(self, master: Any, shown: Shown) -> None:
+        self.shown, self.names = shown, fitted_names(shown.folder)
+        self.fit: FitFiles = read_fit(shown.folder, self.names[0])
+        self.order = self._by_angle()
+        self.image = self.fit.best
+        super().__init__(master, f"{shown.title} – Fit of the CTF – emtomo", lambda: fit_figure(self.fit, self.image))
+        self.choice = ttk.Combobox(self.foot, values=self.names, state="readonly", width=24)
+        self.choice.set(self.names[0])
+        self.choice.bind("<<ComboboxSelected>>", lambda _: self.take(self.choice.get()))
+        self.choice.pack(side="left", padx=theme.px(self, theme.PAD))
+        self.slider = ttk.Scale(
+            self.foot, from_=0, to=max(len(self.order) - 1, 1), length=theme.px(self, 260), command=self._moved
+        )
+        self.slider.set(self.order.index(self.image))
+        self.slider.pack(side="left")
+        self.bind_actions(
+            [
+                Action("next", "Next image by angle", lambda: self.step(1), "<Right> <Up>"),
+                Action("previous", "Image before", lambda: self.step(-1), "<Left> <Down>"),
+                Action("save", "Save as PNG, PDF or SVG", self.save, "<Control-p>"),
+                Action("close", "Close", self.close, "<Escape>"),
+            ]
+        )
+        self.w |= {"series": self.choice, "slider": self.slider}
+
+    def _by_angle(self) -> list[int]:
+        return [int(k) for k in self.fit.tilts["angle"].argsort(kind="stable")]
+
+    def take(self, name: str) -> None:
+        """Show another series."""
+        self.fit = read_fit(self.shown.folder, name)
+        self.order, self.image = self._by_angle(), self.fit.best
+        self.slider.configure(to=max(len(self.order) - 1, 1))
+        self.slider.set(self.order.index(self.image))
+        self.redraw()
+
+    def step(self, by: int) -> None:
+        """Show another image."""
+        place = min(max(self.order.index(self.image) + by, 0), len(self.order) - 1)
+        self.slider.set(place)
+        self._show_image(place)
+
+    def _moved(self, value: str) -> None:
+        self._show_image(min(round(float(value)), len(self.order) - 1))
+
+    def _show_image(self, place: int) -> None:
+        if self.order[place] != self.image:
+            self.image = self.order[place]
+            self.redraw()
