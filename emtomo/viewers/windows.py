@@ -66,7 +66,7 @@ class ViewTilts(OutputViewer):
 class ViewCtfFit(OutputViewer):
     """Power spectra beside the fitted CTF, tilt by tilt."""
 
-    KEY, ORDER, _name, WINDOW = "ctf-fit", 2, "Fit of the CTF", "ctfwindow:open_fit"
+    KEY, ORDER, _name = "ctf-fit", 2, "Fit of the CTF"
     _targets: ClassVar[list[type]] = [SetOfTiltSeries, SetOfMicrographs]
     FIGURE, IN_REPORT = staticmethod(ctf_figures.ctf_fit), True
 
@@ -74,6 +74,17 @@ class ViewCtfFit(OutputViewer):
     def suits(cls, folder: Path) -> bool:
         """Return whether the run has estimated CTFs."""
         return bool(ctf_figures.fitted_names(folder))
+
+    @classmethod
+    def open_window(cls, master: Any, shown: Shown) -> Any:
+        """Open the fit of one image after the other."""
+        return opener("ctfwindow:FitWindow")(
+            master,
+            shown,
+            ctf_figures.fitted_names(shown.folder),
+            lambda name: ctf_figures.read_fit(shown.folder, name),
+            ctf_figures.fit_figure,
+        )
 
 
 class ViewMeshes(OutputViewer):

@@ -1,5 +1,6 @@
 """The fit of the CTF in a window: choose a series and step through its images."""
 
+from collections.abc import Callable
 from typing import Any
 
 import ttkbootstrap as ttk
@@ -8,23 +9,36 @@ from emtomo.gui.core.actions import Action
 from emtomo.gui.core.shown import Shown
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.figurewindow import FigureWindow
-from emtomo.viewers.ctf_figures import FitFiles, fit_figure, fitted_names, read_fit
-
-
-def open_fit(master: Any, shown: Shown) -> "FitWindow":
-    """Return the window on the fit of an output's run."""
-    return FitWindow(master, shown)
 
 
 class FitWindow(FigureWindow):
-    """Shows power beside the fitted rings of one image; a slider and the arrow keys take the next one by angle."""
+    """Shows power beside the fitted rings of one image; a slider and the arrow keys take the next one by angle.
 
-    def __init__(self, master: Any, shown: Shown) -> None:
-        self.shown, self.names = shown, fitted_names(shown.folder)
-        self.fit: FitFiles = read_fit(shown.folder, self.names[0])
+    Parameters
+    ----------
+    master : widget
+    shown : Shown
+    names : list of str
+        Series or micrographs.
+    read : callable
+        From a name to its fit, which has `tilts` and `best`.
+    draw : callable
+        From a fit and the number of an image to a figure.
+    """
+
+    def __init__(
+        self,
+        master: Any,
+        shown: Shown,
+        names: list[str],
+        read: Callable[[str], Any],
+        draw: Callable[[Any, int], Any],
+    ) -> None:
+        self.names, self.read = names, read
+        self.fit = read(names[0])
         self.order = self._by_angle()
         self.image = self.fit.best
-        super().__init__(master, f"{shown.title} – Fit of the CTF – emtomo", lambda: fit_figure(self.fit, self.image))
+        super().__init__(master, f"{shown.title} – Fit of the CTF – emtomo", lambda: draw(self.fit, self.image))
         self.choice = ttk.Combobox(self.foot, values=self.names, state="readonly", width=24)
         self.choice.set(self.names[0])
         self.choice.bind("<<ComboboxSelected>>", lambda _: self.take(self.choice.get()))
@@ -49,7 +63,7 @@ class FitWindow(FigureWindow):
 
     def take(self, name: str) -> None:
         """Show another series."""
-        self.fit = read_fit(self.shown.folder, name)
+        self.fit = self.read(name)
         self.order, self.image = self._by_angle(), self.fit.best
         self.slider.configure(to=max(len(self.order) - 1, 1))
         self.slider.set(self.order.index(self.image))
