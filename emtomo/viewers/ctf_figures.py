@@ -41,7 +41,7 @@ class FitFiles:
         return int(np.where(used, self.tilts["angle"].abs(), np.inf).argmin())
 
 
-def fitted_names(folder: Path) -> list[str]:
+def find_fits(folder: Path) -> list[str]:
     """Return the series or micrographs of whose fit a run's folder has pictures."""
     return sorted(path.name.removesuffix("_fit.mrc") for path in (folder / "extra").glob("*_fit.mrc"))
 
@@ -64,7 +64,7 @@ def read_fit(folder: Path, name: str) -> FitFiles:
 
 def ctf_fit(shown: Shown) -> Figure:
     """Return the fit of the first series' least tilt, and the quality of all its images."""
-    names = fitted_names(shown.folder)
+    names = find_fits(shown.folder)
     if not names:
         raise EmtomoError("The run has no pictures of the fit; estimate-ctf writes them.")
     fit = read_fit(shown.folder, names[0])

@@ -73,7 +73,7 @@ class ViewCtfFit(OutputViewer):
     @classmethod
     def suits(cls, folder: Path) -> bool:
         """Return whether the run has estimated CTFs."""
-        return bool(ctf_figures.fitted_names(folder))
+        return bool(ctf_figures.find_fits(folder))
 
     @classmethod
     def open_window(cls, master: Any, shown: Shown) -> Any:
@@ -81,7 +81,7 @@ class ViewCtfFit(OutputViewer):
         return opener("ctfwindow:FitWindow")(
             master,
             shown,
-            ctf_figures.fitted_names(shown.folder),
+            ctf_figures.find_fits(shown.folder),
             lambda name: ctf_figures.read_fit(shown.folder, name),
             ctf_figures.fit_figure,
         )
