@@ -11,6 +11,7 @@ from emtomo.errors import FormatError
 from emtomo.io import star
 from emtomo.io.names import is_file
 from emtomo.io.particles import ParticleList
+from emtomo.io.referenced import note_files_outside
 from emtomo.io.relion import CENTRED, VOXELS, particles_of, recognise_fractions
 from emtomo.io.relion_write import write_relion
 from emtomo.io.tags import Tags
@@ -89,6 +90,7 @@ def read_subtomograms(path: str | Path) -> Subtomograms:
         raise FormatError(
             path, "the boxes are rotated (rlnTomoSubtomogramRot); extract them along the tomogram's axes."
         )
+    particles.notes += note_files_outside(path, [*stacks, *(file for file in ctf if file)])
     sizes = sorted(set(particles.box_pixel_size[np.isfinite(particles.box_pixel_size)].tolist()))
     if len(sizes) > 1:
         listed = ", ".join(f"{v:g}" for v in sizes)

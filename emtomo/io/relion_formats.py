@@ -9,6 +9,7 @@ from emtomo.errors import EmtomoError, FormatError
 from emtomo.io import star, volumes
 from emtomo.io.format import FileStart, Format, ReadOptions, WriteOptions, words_of
 from emtomo.io.particles import ParticleList, concatenate
+from emtomo.io.referenced import find_referenced_file, note_files_outside, reading_named_file
 from emtomo.io.relion import read_relion
 from emtomo.io.relion_write import write_relion
 
@@ -90,7 +91,11 @@ def _is_set(start: FileStart) -> bool:
 
 
 def _read_set(path: Path, _: ReadOptions) -> ParticleList:
-    return read_relion(volumes.read_optimisation_set(path)[0])
+    files = [file for file in volumes.read_optimisation_set(path) if file is not None]
+    with reading_named_file(path, files[0]):
+        particles = read_relion(files[0])
+    particles.notes += note_files_outside(path, files)
+    return particles
 
 
 def _write_set(path: Path, particles: ParticleList, options: WriteOptions) -> list[Path]:
@@ -114,19 +119,21 @@ def _read_list(path: Path, options: ReadOptions) -> ParticleList:
         raise FormatError(
             path, "a list of coordinate files needs the columns rlnTomoName and rlnTomoImportParticleFile."
         )
-    parts = []
+    parts, files = [], []
     for name, file in zip(
         star.words(table, "rlnTomoName"), star.words(table, "rlnTomoImportParticleFile"), strict=True
     ):
-        found = volumes.find_referenced_file(path, str(file))
+        found = find_referenced_file(path, str(file))
+        files.append(found)
         if found.resolve() == path.resolve():
             raise FormatError(path, "the list names itself.")
         assert options.read_other is not None
-        part = options.read_other(found)
+        with reading_named_file(path, found):
+            part = options.read_other(found)
         part.tomograms = np.full(len(part), name, object)
         parts.append(part)
     particles = concatenate(parts)
-    particles.notes.append(f"A list of {len(parts)} coordinate files.")
+    particles.notes += [f"A list of {len(parts)} coordinate files.", *note_files_outside(path, files)]
     return particles
 
 

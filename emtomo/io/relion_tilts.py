@@ -10,8 +10,8 @@ from emtomo.errors import FormatError
 from emtomo.io import star
 from emtomo.io.format import FileStart, Format, ReadOptions, WriteOptions, words_of
 from emtomo.io.names import stem
+from emtomo.io.referenced import find_referenced_file, note_files_outside, reading_named_file
 from emtomo.io.tilts import COLUMNS, Tilts, format_of_one_series, require_pixel_size
-from emtomo.io.volumes import find_referenced_file
 
 _COLUMNS = {
     "x_tilt": "rlnTomoXTilt", "angle": "rlnTomoYTilt", "rotation": "rlnTomoZRot", "shift_x": "rlnTomoXShiftAngst",
@@ -96,7 +96,10 @@ def read_tomograms(path: str | Path) -> dict[str, Tilts]:
         if name in blocks:
             tilts = _tilts(path, str(name), blocks[name])
         elif "rlnTomoTiltSeriesStarFile" in table:
-            tilts = read_tilt_star(find_referenced_file(path, str(row["rlnTomoTiltSeriesStarFile"])))
+            file = find_referenced_file(path, str(row["rlnTomoTiltSeriesStarFile"]))
+            with reading_named_file(path, file):
+                tilts = read_tilt_star(file)
+            tilts.notes += note_files_outside(path, [file])
         else:
             raise FormatError(path, f"there is no block and no file with the tilts of {name}.")
         _whole(path, table, k, tilts)

@@ -11,6 +11,7 @@ from emtomo.errors import EmtomoError, FormatError
 from emtomo.io import images
 from emtomo.io.names import is_file
 from emtomo.io.recognise import recognise
+from emtomo.io.referenced import note_files_outside
 from emtomo.io.tilt_metadata import SeriesMetadata, gather, metadata_kinds, pixel_size_of, read_together, series_name
 from emtomo.io.tilts import Tilts
 
@@ -169,6 +170,7 @@ def _with_images(tilts: Tilts, sources: list[Path], files: list[Path], folder: P
         )
         where = folder or sources[0].parent
         raise FormatError(sources[0], f"no stack of images named {tilts.name}{named} was found in {where}.")
+    tilts.notes += note_files_outside(sources[0], [file for file, _ in listed], folder)
     found = SourceSeries(tilts.name, tilts, listed, files=list(sources))
     for half in ("odd", "even"):
         column = f"{half}_image"

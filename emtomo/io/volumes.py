@@ -6,8 +6,9 @@ import numpy as np
 
 from emtomo.errors import EmtomoError, FormatError
 from emtomo.io import images, scipion, star
-from emtomo.io.names import is_file, stem
+from emtomo.io.names import stem
 from emtomo.io.particles import VolumeGeometry
+from emtomo.io.referenced import find_referenced_file, reading_named_file
 from emtomo.io.text import as_numbers
 
 _SIZE = ["rlnTomoSizeX", "rlnTomoSizeY", "rlnTomoSizeZ"]
@@ -53,7 +54,11 @@ def _of_star(path: Path) -> dict[str, VolumeGeometry]:
     table = next((b for b in blocks.values() if "rlnTomoTomogramsFile" in b and len(b)), None)
     if table is not None:  # an optimisation set: paths are from RELION's project folder
         name = str(table["rlnTomoTomogramsFile"].iloc[0])
-        return _of_star(find_referenced_file(path, name))
+        named = find_referenced_file(path, name)
+        if named.resolve() == path.resolve():
+            raise FormatError(path, "it names itself.")
+        with reading_named_file(path, named):
+            return _of_star(named)
     table = next((b for b in blocks.values() if {"rlnTomoName", *_SIZE} <= set(b)), None)
     if table is None or len(table) == 0:
         raise FormatError(path, "no block has rlnTomoName and rlnTomoSizeX/Y/Z.")
@@ -71,22 +76,6 @@ def _of_star(path: Path) -> dict[str, VolumeGeometry]:
         stem(str(name)): VolumeGeometry((int(x), int(y), int(z)), float(step))
         for name, (x, y, z), step in zip(names, sizes, steps, strict=True)
     }
-
-
-def find_referenced_file(path: Path, name: str, up: int = 4) -> Path:
-    """Return the file `name` named in `path`: relative to it, to a folder above it, or to here.
-
-    Raises
-    ------
-    FormatError
-        If it is nowhere.
-    """
-    folder = path.resolve().parent
-    for base in (folder, *list(folder.parents)[:up], Path.cwd()):
-        for candidate in (base / name, base / f"{path.name.split('optimisation_set')[0]}{name}"):
-            if is_file(candidate):
-                return candidate
-    raise FormatError(path, f"the file {name[:80]} that it names is missing.")
 
 
 def _of_scipion(path: Path) -> dict[str, VolumeGeometry]:
