@@ -1,0 +1,228 @@
+"""Hundreds of rotated templates as combinations of few images, and their scores on a micrograph."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from emtomo.compute.device import threads
+from emtomo.compute.fourier.transforms import irfft2, next_fast_len, rfft2
+from emtomo.errors import EmtomoError
+
+ENERGY = 0.99  # of the templates' power that the basis holds
+BLOCK = 4096  # pixels whose scores are computed at once
+LOWEST_VARIANCE = 1e-3  # of the median, below which a place is taken for empty
+BACKGROUND = np.sqrt(2)  # outer radius of the background's ring, in radii of the templates' disc
+
+
+@dataclass(frozen=True)
+class TemplateBank:
+    """Templates on a disc, as combinations of an orthonormal basis.
+
+    Their mean is kept: taking it away would draw an edge around the disc that no particle has, which the CTF makes
+    stand out. Scores allow for it instead.
+
+    Attributes
+    ----------
+    disc : (m, m) float32 array
+        Ones where the templates count.
+    basis : (b, m, m) float32 array
+        The templates' principal components; orthonormal.
+    coefficients : (t, b) float32 array
+        Of each template in the basis; rows of norm 1.
+    pixel_size : float
+        Å.
+    """
+
+    disc: np.ndarray
+    basis: np.ndarray
+    coefficients: np.ndarray
+    pixel_size: float
+
+    def __len__(self) -> int:
+        return len(self.coefficients)
+
+    @classmethod
+    def of(
+        cls, templates: np.ndarray, pixel_size: float, radius: float | None = None, energy: float = ENERGY
+    ) -> "TemplateBank":
+        """Return the bank of templates.
+
+        Parameters
+        ----------
+        templates : (t, m, m) array
+            Centred on pixel ``m // 2``; zero is the background.
+        pixel_size : float
+            Å.
+        radius : float, optional
+            Of the disc in pixels; the largest that fits by default.
+        energy : float
+            Share of the templates' power that the basis must hold.
+
+        Raises
+        ------
+        EmtomoError
+            If a template is empty.
+        """
+        m = templates.shape[-1]
+        r = np.hypot(*(np.indices((m, m)) - m // 2))
+        disc = (r <= (radius or (m - 1) // 2)).astype(np.float32)
+        inside = np.flatnonzero(disc)
+        flat = np.asarray(templates, np.float32).reshape(len(templates), -1)[:, inside].copy()
+        norm = np.linalg.norm(flat, axis=1)
+        varies = np.ptp(flat, axis=1) > 1e-6 * norm
+        if not np.isfinite(norm).all() or not varies.all():
+            bad = int(np.argmin(varies)) + 1
+            raise EmtomoError(f"Template {bad} is empty within the mask: its values are all the same or no numbers.")
+        flat /= norm[:, None]
+        values, vectors = np.linalg.eigh(flat.T.astype(np.float64) @ flat)
+        order = np.argsort(values)[::-1]
+        share = np.cumsum(values[order]) / values.sum()
+        count = int(np.searchsorted(share, energy)) + 1
+        kept = vectors[:, order[:count]].astype(np.float32)
+        coefficients = flat @ kept
+        coefficients /= np.linalg.norm(coefficients, axis=1, keepdims=True)
+        basis = np.zeros((count, m * m), np.float32)
+        basis[:, inside] = kept.T
+        return cls(disc, basis.reshape(count, m, m), coefficients, pixel_size)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a search of a micrograph gives for every pixel.
+
+    Attributes
+    ----------
+    best : (y, x) float32 array
+        The highest score of all templates, in standard deviations of white noise.
+    template : (y, x) int32 array
+        Which template has it.
+    variation : (y, x) float32 array
+        Standard deviation of the image under the disc, over its median.
+    deviation, average : (y, x) float32 arrays
+        Of the normalised image in the ring around the disc.
+    """
+
+    best: np.ndarray
+    template: np.ndarray
+    variation: np.ndarray
+    deviation: np.ndarray
+    average: np.ndarray
+
+
+def score_templates(
+    image: np.ndarray, bank: TemplateBank, passed: float = 1.0, ctf: np.ndarray | None = None
+) -> Scores:
+    """Return the best score of all templates, and which one has it, for every pixel.
+
+    The score is the correlation coefficient of template and image under the disc, times the square root of the
+    number of independent pixels there. The image is correlated with the basis alone; scores of all templates are then
+    one matrix product.
+
+    Parameters
+    ----------
+    image : (y, x) float32 array
+        Mean 0.
+    bank : TemplateBank
+    passed : float
+        Share of the frequencies that a filter has left in the image.
+    ctf : array, optional
+        In the order of ``rfft2`` for the shape :func:`padded_shape`; the templates are multiplied by it.
+
+    References
+    ----------
+    Roseman, Ultramicroscopy 94 (2003), Eq. 6 (local correlation by transforms).
+    """
+    shape = padded_shape(image.shape, bank)
+    spectrum = rfft2(image, shape, workers=threads())
+    sums = _LocalSums(image, spectrum, shape)
+    mean, variance = sums.moments(bank.disc)
+    typical = max(float(np.median(variance)), 1e-12)
+    local = np.sqrt(np.maximum(variance, LOWEST_VARIANCE * typical))
+    seen = rfft2(bank.basis, shape, workers=threads())
+    if ctf is not None:
+        seen *= ctf
+    basis_sums = seen[:, 0, 0].real.copy()
+    coefficients = _normalise_coefficients(bank, seen, basis_sums, shape)
+    maps = np.empty((len(seen), image.size), np.float32)
+    for k, component in enumerate(seen):
+        found = _correlate(spectrum, component, bank.basis.shape[-1] // 2, shape, image.shape)
+        maps[k] = (found - basis_sums[k] * mean).ravel()
+    best, which = np.empty(image.size, np.float32), np.empty(image.size, np.int32)
+    turned = np.ascontiguousarray(coefficients.T)
+    for first in range(0, image.size, BLOCK):
+        scores = maps[:, first : first + BLOCK].T @ turned
+        index = scores.argmax(axis=1)
+        which[first : first + BLOCK] = index
+        best[first : first + BLOCK] = scores[np.arange(len(index)), index]
+    best *= (np.float32(np.sqrt(passed)) / local).ravel()
+    average, around = sums.moments(background_ring(bank))
+    deviation = np.sqrt(np.maximum(around, 0))
+    variation = np.asarray(local / np.sqrt(typical), np.float32)
+    return Scores(best.reshape(image.shape), which.reshape(image.shape), variation, deviation, average)
+
+
+def padded_shape(shape: tuple[int, ...], bank: TemplateBank) -> tuple[int, int]:
+    """Return the rows and columns of the transforms with which an image of `shape` is searched."""
+    reach = int(np.ceil(bank.basis.shape[-1] * BACKGROUND))
+    rows, columns = (next_fast_len(n + reach, real=True) for n in shape)
+    return rows, columns
+
+
+def background_ring(bank: TemplateBank) -> np.ndarray:
+    """Return ones in the ring around the disc that has the disc's area."""
+    radius = np.sqrt(bank.disc.sum() / np.pi)
+    m = 2 * int(np.ceil(radius * BACKGROUND)) + 1
+    r = np.hypot(*(np.indices((m, m)) - m // 2))
+    return ((r > radius) & (r <= radius * BACKGROUND)).astype(np.float32)
+
+
+class _LocalSums:
+    """Means and variances of an image under a mask at every pixel; what lies beyond the image does not count."""
+
+    def __init__(self, image: np.ndarray, spectrum: np.ndarray, shape: tuple[int, int]) -> None:
+        self.shape, self.inner, self.values = shape, image.shape, spectrum
+        self.squares = rfft2(np.square(image), shape, workers=threads())
+        self.ones = rfft2(np.ones_like(image), shape, workers=threads())
+
+    def moments(self, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        kernel, half = rfft2(mask, self.shape, workers=threads()), mask.shape[0] // 2
+        count, total, square = (
+            _correlate(part, kernel, half, self.shape, self.inner) for part in (self.ones, self.values, self.squares)
+        )
+        count = np.maximum(count, 1)
+        mean = total / count
+        return mean, square / count - np.square(mean)
+
+
+def _correlate(
+    spectrum: np.ndarray, kernel: np.ndarray, half: int, shape: tuple[int, int], inner: tuple[int, ...]
+) -> np.ndarray:
+    """Return the correlation of an image with a kernel about its pixel `half`, given both padded transforms."""
+    whole = irfft2(spectrum * kernel.conj(), shape, workers=threads(), overwrite_x=True)
+    return np.roll(whole, (half, half), (0, 1))[: inner[0], : inner[1]]
+
+
+def _normalise_coefficients(
+    bank: TemplateBank, seen: np.ndarray, basis_sums: np.ndarray, shape: tuple[int, int]
+) -> np.ndarray:
+    """Return coefficients of templates whose deviation from their mean on the disc has norm 1.
+
+    Parameters
+    ----------
+    bank : TemplateBank
+    seen : (b, ...) array
+        Transforms of the basis, multiplied with the CTF.
+    basis_sums : (b,) array
+        Sums of its images.
+    shape : (rows, columns)
+        Of what was transformed.
+    """
+    double = np.full(seen.shape[1:], np.sqrt(2.0), np.float32)
+    double[:, 0] = 1
+    if shape[1] % 2 == 0:
+        double[:, -1] = 1
+    flat = (seen * double).reshape(len(seen), -1).view(np.float32)
+    gram = flat @ flat.T / np.float32(shape[0] * shape[1])
+    gram = gram - np.outer(basis_sums, basis_sums) / bank.disc.sum()
+    square = np.einsum("tb,tb->t", bank.coefficients @ gram, bank.coefficients)
+    return np.asarray(bank.coefficients / np.sqrt(np.maximum(square, 1e-12))[:, None], np.float32)

@@ -1,0 +1,112 @@
+"""Which peaks of all micrographs are particles."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from emtomo.compute.blobs import LogOptions
+from emtomo.compute.picking.options import TemplateChoice
+from emtomo.compute.picking.peaks import Peaks, PeakStatistics, fit_peaks, keep_apart
+
+USUAL_VARIATION = 2.0  # of the median, up to which peaks describe noise and particles
+UPPER = 5.0  # standard deviations of the particles' scores above their mean, beyond which blobs are ice
+BLOB_DISTANCE = 0.7  # of the mean diameter
+TEMPLATE_DISTANCE = 0.6  # of the mask diameter
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Peaks that are particles.
+
+    Attributes
+    ----------
+    peaks : list of Peaks
+        Of every micrograph.
+    index : list of (n,) int arrays
+        Which of the peaks that were given they are.
+    threshold, upper : float
+        Scores between which they lie; `upper` is infinite where there is no limit.
+    statistics : PeakStatistics
+        Of the peaks of all micrographs.
+    scores : (n,) array
+        Of all peaks that are apart from each other, of all micrographs, for a histogram.
+    """
+
+    peaks: list[Peaks]
+    index: list[np.ndarray]
+    threshold: float
+    upper: float
+    statistics: PeakStatistics
+    scores: np.ndarray
+
+
+def choose_blobs(found: Sequence[Peaks], pixel_size: float, options: LogOptions) -> Choice:
+    """Return the blobs that are particles.
+
+    The threshold is where a peak is as likely a particle as noise, moved by ``adjust_threshold`` standard deviations
+    of the particles' scores. Blobs whose response is more than ``upper_threshold`` of them above the particles' mean
+    are left out, together with what is near: scores are local, a response is a score times the local deviation over
+    its median.
+
+    Parameters
+    ----------
+    found : sequence of Peaks
+        One a micrograph.
+    pixel_size : float
+        Å, of the micrographs.
+    options : LogOptions
+    """
+    mean = (options.min_diameter + options.max_diameter) / 2
+    apart = _keep_apart(found, (options.min_distance or BLOB_DISTANCE * mean) / pixel_size)
+    near = [p.take(k) for p, k in zip(found, apart, strict=True)]
+    scores, fit = _fit(near)
+    spread = float(fit.spreads[1])
+    most = UPPER if options.upper_threshold is None else options.upper_threshold
+    lower, upper = fit.threshold + options.adjust_threshold * spread, float(fit.means[1]) + most * spread
+    index = [
+        k[(p.scores >= lower) & (p.scores * np.maximum(p.variations, 1) <= upper)]
+        for p, k in zip(near, apart, strict=True)
+    ]
+    return Choice([p.take(k) for p, k in zip(found, index, strict=True)], index, lower, upper, fit, scores)
+
+
+def choose_templates(found: Sequence[Peaks], pixel_size: float, diameter: float, options: TemplateChoice) -> Choice:
+    """Return the peaks of template scores that are particles.
+
+    Parameters
+    ----------
+    found : sequence of Peaks
+        One a micrograph.
+    pixel_size, diameter : float
+        Å, of the micrographs, and of the mask.
+    options : TemplateChoice
+    """
+    quiet = [np.flatnonzero(_is_quiet(p, options)) for p in found]
+    left = [p.take(k) for p, k in zip(found, quiet, strict=True)]
+    apart = _keep_apart(left, (options.min_distance or TEMPLATE_DISTANCE * diameter) / pixel_size)
+    scores, fit = _fit([p.take(k) for p, k in zip(left, apart, strict=True)])
+    threshold = fit.threshold if options.threshold is None else options.threshold
+    index = [q[k[p.scores[k] >= threshold]] for q, p, k in zip(quiet, left, apart, strict=True)]
+    return Choice([p.take(k) for p, k in zip(found, index, strict=True)], index, threshold, np.inf, fit, scores)
+
+
+def _is_quiet(peaks: Peaks, options: TemplateChoice) -> np.ndarray:
+    """Return which peaks lie on a background that is neither too noisy nor too dark."""
+    keep = np.ones(len(peaks), bool)
+    if options.max_stddev_noise is not None:
+        keep &= peaks.deviations <= options.max_stddev_noise
+    if options.min_average_noise is not None:
+        keep &= peaks.averages >= options.min_average_noise
+    return keep
+
+
+def _keep_apart(found: Sequence[Peaks], distance: float) -> list[np.ndarray]:
+    return [keep_apart(p.positions, distance) for p in found]
+
+
+def _fit(found: Sequence[Peaks]) -> tuple[np.ndarray, PeakStatistics]:
+    """Return the scores of all peaks, and the two Gaussians of those outside of ice and dirt."""
+    scores = np.concatenate([p.scores for p in found]) if len(found) else np.zeros(0)
+    usual = np.concatenate([p.variations for p in found]) <= USUAL_VARIATION if len(found) else np.zeros(0, bool)
+    return scores, fit_peaks(scores[usual])
