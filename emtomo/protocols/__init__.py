@@ -28,6 +28,7 @@ from emtomo.protocols.import_tomograms import ImportTomograms
 from emtomo.protocols.import_volume import ImportVolume
 from emtomo.protocols.initial_model import InitialModel
 from emtomo.protocols.match_template import MatchTemplate
+from emtomo.protocols.match_template_2d import MatchTemplate2D
 from emtomo.protocols.model_workflow import ModelWorkflow
 from emtomo.protocols.pick_again import PickAgain
 from emtomo.protocols.pick_convnet import PickConvnet
@@ -74,6 +75,7 @@ __all__ = [
     "ImportVolume",
     "InitialModel",
     "MatchTemplate",
+    "MatchTemplate2D",
     "ModelWorkflow",
     "PickAgain",
     "PickConvnet",

@@ -1,6 +1,6 @@
-"""Protocol: pick balls of a range of diameters."""
+"""Protocol: pick round particles of a range of diameters in tomograms or on micrographs."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated
 
 import numpy as np
@@ -8,10 +8,24 @@ import pandas as pd
 from pyworkflow.protocol.params import Form
 
 from emtomo.compute.blobs import LogOptions, pick_blobs
+from emtomo.compute.picking.choice import blob_distance, choose_blobs
+from emtomo.compute.picking.options import BlobOptions
+from emtomo.compute.picking.search import search_blobs
 from emtomo.compute.positions import from_voxels
+from emtomo.engine.form import add_options, option_errors
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.io import mrc
-from emtomo.objects import SetOfCoordinates3D, coordinates_frame
+from emtomo.io.peak_files import read_peaks, write_search
+from emtomo.objects import SetOfCoordinates2D, SetOfCoordinates3D, coordinates_frame
+from emtomo.objects.micrograph_picks import (
+    SearchNotes,
+    add_picks,
+    named,
+    read_all_peaks,
+    read_micrograph,
+    search_key,
+    write_notes,
+)
 from emtomo.options import Param
 
 
@@ -19,43 +33,94 @@ from emtomo.options import Param
 class PickLogOptions:
     """What becomes of the picks."""
 
-    box_size: Annotated[int, Param("Box size", "For display and extraction.", unit="voxel", ge=1)] = 32
+    box_size: Annotated[int, Param("Box size", "For display and extraction.", unit="voxel or pixel", ge=1)] = 32
     number_of_particles: Annotated[
-        int, Param("Number of particles", "The best of each tomogram; 0 takes all above the threshold.", ge=0)
+        int,
+        Param("Number of particles", "The best of each tomogram or micrograph; 0 takes all above the threshold.", ge=0),
     ] = 0
 
 
 class PickLog(EmtomoProtocol):
-    """Pick round particles by the Laplacian of Gaussian, without any template: a first look.
+    """Pick round particles without any template: a first look.
 
-    Positions are centres of mass; there are no orientations.
+    In tomograms by the Laplacian of Gaussian; on micrographs by discs, ellipses and rings, with a threshold that is
+    found from the peaks of all micrographs. Positions are centres of mass; there are no orientations.
     """
 
     NAME = "pick-log"
     _label = "pick by Laplacian of Gaussian"
     _possibleOutputs = {"coordinates": SetOfCoordinates3D}
     OPTIONS = (LogOptions, PickLogOptions)
-    STEPS_APART = ("pick_step",)
-    STEPS_PER = "tomogram"
+    STEPS_APART = ("pick_step", "search_step")
+    STEPS_PER = "image"
 
     # --- form ---
 
     def _define_inputs(self, form: Form) -> None:
-        self._add_input(form, "tomograms", "SetOfTomograms", "Tomograms", "Where to pick.")
+        self._add_input(form, "tomograms", "SetOfTomograms", "Tomograms", "Where to pick; or", optional=True)
+        self._add_input(form, "micrographs", "SetOfMicrographs", "Micrographs", "where to pick.", optional=True)
+        add_options(form, BlobOptions, condition="input_micrographs is not None")
+
+    @classmethod
+    def option_classes(cls) -> tuple[type, ...]:
+        """Return the options, those of micrographs included."""
+        return (BlobOptions, *super().option_classes())
 
     def _check(self) -> list[str]:
+        tomograms, micrographs = self.input_tomograms.get(), self.input_micrographs.get()
+        if (tomograms is None) == (micrographs is None):
+            return ["Give tomograms or micrographs, one of the two."]
         options = self.options(LogOptions)
+        errors = option_errors(self, BlobOptions)
         if options.min_diameter > options.max_diameter:
-            return [
+            errors.append(
                 f"The minimum diameter ({options.min_diameter:g} Å) must not be above the maximum "
                 f"({options.max_diameter:g} Å)."
-            ]
-        return []
+            )
+        if micrographs is not None and not len(micrographs):
+            errors.append("There are no micrographs to pick on: the input is an empty set.")
+        return errors
 
     # --- steps ---
 
     def _insertAllSteps(self) -> None:
-        self._insert_per_tomogram(self.pick_step, self.input_tomograms.get().tomogram_ids(), self.output_step)
+        if self.input_micrographs.get() is not None:
+            names = self.input_micrographs.get().group_ids()
+            self._insert_per_tomogram(self.search_step, names, self.choose_step)
+        else:
+            self._insert_per_tomogram(self.pick_step, self.input_tomograms.get().tomogram_ids(), self.output_step)
+
+    def search_step(self, micrograph_id: str, number: int, total: int) -> None:
+        """Search one micrograph, unless its peaks are there."""
+        micrographs = self.input_micrographs.get()
+        row = micrographs.frame(["micrograph_id", "file"], micrograph_id).iloc[0]
+        size, options, blobs = float(micrographs.pixel_size.get()), self._options(), self.options(BlobOptions)
+        searched = [options.min_diameter, options.max_diameter, asdict(blobs)]
+        key = search_key(row, size, options.white, searched)
+        if read_peaks(self._getExtraPath(), micrograph_id, key) is None:
+            with named(micrograph_id):
+                image = read_micrograph(row["file"])
+                found, diameters = search_blobs(image, size, options.white, options, blobs)
+            write_search(self._getExtraPath(), micrograph_id, found, diameters, key)
+        self.progress(number + 1, total)
+
+    def choose_step(self, micrograph_ids: list[str]) -> None:
+        """Find the threshold from the peaks of all micrographs, choose and register."""
+        self.forget_remarks()
+        size, options = float(self.input_micrographs.get().pixel_size.get()), self._options()
+        found, diameters = read_all_peaks(self._getExtraPath(), micrograph_ids)
+        choice = choose_blobs(found, size, options)
+        most = self.options(PickLogOptions).number_of_particles
+        if most:
+            best = [p.take(np.arange(min(most, len(p)))) for p in choice.peaks]
+            choice = replace(choice, peaks=best, index=[k[:most] for k in choice.index])
+        notes = SearchNotes("log", size, blob_distance(options), [], choice.threshold, choice.upper, micrograph_ids)
+        write_notes(self._getExtraPath(), notes)
+        out = SetOfCoordinates2D.create(
+            self._getPath("coordinates.sqlite"), pixel_size=size, box_size=self.options(PickLogOptions).box_size
+        )
+        self.remark(*add_picks(out, micrograph_ids, choice, diameters, notes))
+        self._register(self.input_micrographs, coordinates=out)
 
     def pick_step(self, tomogram_id: str, number: int, total: int) -> None:
         """Pick in one tomogram."""
@@ -93,6 +158,7 @@ class PickLog(EmtomoProtocol):
         return self._getExtraPath(f"{tomogram_id}.sqlite")
 
     def _options(self) -> LogOptions:
-        """Return how to pick: particles are white where the form says so or the tomograms do."""
+        """Return how to pick: particles are white where the form says so or the input does."""
         options = self.options(LogOptions)
-        return replace(options, white=options.white or bool(self.input_tomograms.get().white.get()))
+        given = self.input_micrographs.get() or self.input_tomograms.get()
+        return replace(options, white=options.white or bool(given.white.get()))

@@ -99,7 +99,7 @@ class Scores:
     variation : (y, x) float32 array
         Standard deviation of the image under the disc, over its median.
     deviation, average : (y, x) float32 arrays
-        Of the normalised image in the ring around the disc.
+        Of the normalised image in the ring around the disc; the deviation over its median.
     """
 
     best: np.ndarray
@@ -157,6 +157,7 @@ def score_templates(
     best *= (np.float32(np.sqrt(passed)) / local).ravel()
     average, around = sums.moments(background_ring(bank))
     deviation = np.sqrt(np.maximum(around, 0))
+    deviation /= max(float(np.median(deviation)), 1e-12)
     variation = np.asarray(local / np.sqrt(typical), np.float32)
     return Scores(best.reshape(image.shape), which.reshape(image.shape), variation, deviation, average)
 

@@ -41,6 +41,11 @@ class Choice:
     scores: np.ndarray
 
 
+def blob_distance(options: LogOptions) -> float:
+    """Return the usual distance between blobs in Å."""
+    return BLOB_DISTANCE * (options.min_diameter + options.max_diameter) / 2
+
+
 def choose_blobs(found: Sequence[Peaks], pixel_size: float, options: LogOptions) -> Choice:
     """Return the blobs that are particles.
 
@@ -57,8 +62,7 @@ def choose_blobs(found: Sequence[Peaks], pixel_size: float, options: LogOptions)
         Å, of the micrographs.
     options : LogOptions
     """
-    mean = (options.min_diameter + options.max_diameter) / 2
-    apart = _keep_apart(found, (options.min_distance or BLOB_DISTANCE * mean) / pixel_size)
+    apart = _keep_apart(found, (options.min_distance or blob_distance(options)) / pixel_size)
     near = [p.take(k) for p, k in zip(found, apart, strict=True)]
     scores, fit = _fit(near)
     spread = float(fit.spreads[1])
@@ -71,20 +75,20 @@ def choose_blobs(found: Sequence[Peaks], pixel_size: float, options: LogOptions)
     return Choice([p.take(k) for p, k in zip(found, index, strict=True)], index, lower, upper, fit, scores)
 
 
-def choose_templates(found: Sequence[Peaks], pixel_size: float, diameter: float, options: TemplateChoice) -> Choice:
+def choose_templates(found: Sequence[Peaks], pixel_size: float, distance: float, options: TemplateChoice) -> Choice:
     """Return the peaks of template scores that are particles.
 
     Parameters
     ----------
     found : sequence of Peaks
         One a micrograph.
-    pixel_size, diameter : float
-        Å, of the micrographs, and of the mask.
+    pixel_size, distance : float
+        Å, of the micrographs, and the usual distance between particles.
     options : TemplateChoice
     """
     quiet = [np.flatnonzero(_is_quiet(p, options)) for p in found]
     left = [p.take(k) for p, k in zip(found, quiet, strict=True)]
-    apart = _keep_apart(left, (options.min_distance or TEMPLATE_DISTANCE * diameter) / pixel_size)
+    apart = _keep_apart(left, (options.min_distance or distance) / pixel_size)
     scores, fit = _fit([p.take(k) for p, k in zip(left, apart, strict=True)])
     threshold = fit.threshold if options.threshold is None else options.threshold
     index = [q[k[p.scores[k] >= threshold]] for q, p, k in zip(quiet, left, apart, strict=True)]

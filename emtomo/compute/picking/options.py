@@ -90,8 +90,8 @@ class TemplateChoice:
         float | None,
         Param(
             "Picking threshold",
-            "Lowest score. Empty: where a peak is as likely a particle as noise, by two Gaussians fitted to the peaks of "
-            "all micrographs.",
+            "Lowest score. Empty: where a peak is as likely a particle as noise, by two Gaussians fitted to the peaks "
+            "of all micrographs.",
             unit="standard deviations",
         ),
     ] = None
@@ -103,8 +103,8 @@ class TemplateChoice:
         float | None,
         Param(
             "Maximum stddev noise",
-            "Nothing is picked where the background around varies more (carbon edges, ice); the normalised micrograph "
-            "has 1, usual are 1.0 to 1.2. Empty: no limit.",
+            "Nothing is picked where the background around varies more (carbon edges, ice); the median of the "
+            "micrograph is 1, usual are 1.0 to 1.2. Empty: no limit.",
             gt=0,
         ),
     ] = None

@@ -25,7 +25,8 @@ class Peaks:
     variations : (n,) array
         Standard deviation of the micrograph there, over its median: ice and dirt have large ones.
     deviations, averages : (n,) arrays
-        Of the background around each.
+        Of the background around each: its deviation over the median, and its mean in deviations of the micrograph,
+        negative where that is darker.
     """
 
     positions: np.ndarray
@@ -43,7 +44,7 @@ class Peaks:
         return Peaks(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
 
 
-def find_peaks(scores: Scores, factor: np.ndarray, border: float) -> Peaks:
+def find_peaks(scores: Scores, factor: np.ndarray, border: float, white: bool = True) -> Peaks:
     """Return all local maxima, the best first.
 
     Parameters
@@ -53,6 +54,8 @@ def find_peaks(scores: Scores, factor: np.ndarray, border: float) -> Peaks:
         Pixels of the micrograph to one of the scores, along y and x.
     border : float
         Pixels of the scores from the edges where nothing is picked.
+    white : bool
+        The micrograph was not inverted for the search.
     """
     from scipy.ndimage import maximum_filter
 
@@ -70,7 +73,8 @@ def find_peaks(scores: Scores, factor: np.ndarray, border: float) -> Peaks:
         bend = np.maximum(2 * middle - left - right, 1e-9)
         places[:, axis] += np.clip(0.5 * (right - left) / bend, -0.5, 0.5)
     here = tuple(at.T)
-    parts = (scores.best, scores.template, scores.variation, scores.deviation, scores.average)
+    average = scores.average if white else -scores.average
+    parts = (scores.best, scores.template, scores.variation, scores.deviation, average)
     return Peaks(places * factor, *(part[here] for part in parts))
 
 

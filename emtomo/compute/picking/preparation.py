@@ -63,6 +63,12 @@ def search_shape(shape: tuple[int, ...], pixel_size: float, resolution: float, s
     return rows, columns
 
 
+def search_pixel_size(shape: tuple[int, ...], pixel_size: float, resolution: float, shrink: float) -> float:
+    """Return the pixel size in Å at which a micrograph is searched, the mean of both axes; see :func:`search_shape`."""
+    small = search_shape(shape, pixel_size, resolution, shrink)
+    return pixel_size * float(np.mean(np.array(shape) / np.array(small)))
+
+
 def prepare(
     image: np.ndarray,
     pixel_size: float,
@@ -101,7 +107,7 @@ def prepare(
     shape = search_shape(values.shape, pixel_size, resolution, shrink)
     factor = np.array(values.shape) / np.array(shape)
     small = crop_frequencies(values, shape)
-    step = pixel_size * float(factor.mean())
+    step = search_pixel_size(values.shape, pixel_size, resolution, shrink)
     gain = _band(shape, pixel_size * factor, resolution, highpass)
     passed = 1.0
     if gain is not None:
@@ -155,9 +161,7 @@ def _cut_contamination(values: np.ndarray) -> np.ndarray:
     return np.asarray(beyond)
 
 
-def _band(
-    shape: tuple[int, int], steps: np.ndarray, resolution: float, highpass: float | None
-) -> np.ndarray | None:
+def _band(shape: tuple[int, int], steps: np.ndarray, resolution: float, highpass: float | None) -> np.ndarray | None:
     """Return the filter's gain in the order of ``rfft2``, or None where it passes everything."""
     nyquist = 2 * float(steps.min())
     if highpass is None and resolution <= nyquist * (1 + EDGE / 2):

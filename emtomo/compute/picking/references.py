@@ -4,9 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emtomo.compute.device import threads
-from emtomo.compute.fourier.coefficients import FourierCoefficients
-from emtomo.compute.fourier.padded_reference import PAD, transform_padded
 from emtomo.compute.fourier.resampling import resample, resampling_matrix
 from emtomo.compute.fourier.transforms import irfft2, rfft2
 from emtomo.compute.picking.bank import TemplateBank
@@ -17,6 +14,7 @@ from emtomo.errors import EmtomoError
 
 OVERSAMPLING = 2  # of images that are turned, so that interpolation costs nothing
 SHARE_WITHIN = 0.98  # of a reference's power over its rim, by which its diameter is measured
+ROOM = 1.15  # of a mask about the diameter that was measured
 
 
 @dataclass(frozen=True)
@@ -69,11 +67,11 @@ def rotate_templates(
         if np.ptp(image) == 0:
             raise EmtomoError(f"Reference {k + 1} is empty: its values are all the same.")
     widest = (images.shape[1] - 1) * image_pixel_size
-    diameter = min(options.mask_diameter or measure_diameter(images) * image_pixel_size, widest)
+    diameter = min(options.mask_diameter or ROOM * measure_diameter(images) * image_pixel_size, widest)
     if diameter < 4 * pixel_size:
         raise EmtomoError(
-            f"A mask of {diameter:.3g} Å is smaller than four pixels of the search ({pixel_size:.3g} Å each): lower the "
-            "low-pass filter or enlarge the mask."
+            f"A mask of {diameter:.3g} Å is smaller than four pixels of the search ({pixel_size:.3g} Å each): lower "
+            "the low-pass filter or enlarge the mask."
         )
     size = 2 * (int(np.ceil(diameter / pixel_size / 2)) + 1)
     wide = OVERSAMPLING * size
@@ -139,7 +137,7 @@ def _place(image: np.ndarray, pixel_size: float, size: int, new_pixel_size: floa
     return np.asarray(out * inside[:, None] * inside, np.float32)
 
 
-def view_directions(step: float, symmetry: str = "C1") -> np.ndarray:
+def view_rotations(step: float, symmetry: str = "C1") -> np.ndarray:
     """Return views of a map that differ, evenly over all directions, one of those that the symmetry makes alike.
 
     Opposite views are mirror images, which turns in the plane do not give: both count unless the symmetry joins them.
@@ -179,34 +177,6 @@ def _facing(direction: np.ndarray) -> np.ndarray:
     azimuth, tilt = np.arctan2(y, x), np.arccos(np.clip(z, -1, 1))
     c, s, ct, st = np.cos(azimuth), np.sin(azimuth), np.cos(tilt), np.sin(tilt)
     return np.array([[c * ct, s * ct, -st], [-s, c, 0], [c * st, s * st, ct]])
-
-
-def project_views(volume: np.ndarray, rotations: np.ndarray) -> np.ndarray:
-    """Return projections of a map along z after each rotation, by central sections of its transform.
-
-    Parameters
-    ----------
-    volume : (n, n, n) array
-    rotations : (m, 3, 3) array
-        Image frame = R @ map frame.
-
-    Returns
-    -------
-    (m, n, n) float32 array
-        Centred on pixel ``n // 2``, as the map is on its voxel.
-    """
-    from emtomo.compute.kernels import fourier_cpu
-
-    n = volume.shape[0]
-    coefficients = FourierCoefficients(n, (n - 1) // 2, dimension=2)
-    k = coefficients.k
-    sections = np.empty((len(rotations), 2 * len(k)), np.float32)
-    transform = transform_padded(volume, coefficients.radius)
-    fourier_cpu.sections_parallel(transform, np.float32(PAD), k, np.ascontiguousarray(rotations, np.float32), sections)
-    spectrum = np.zeros((len(rotations), n * (n // 2 + 1)), np.complex64)
-    spectrum[:, coefficients.index] = sections.view(np.complex64)
-    images = irfft2(spectrum.reshape(-1, n, n // 2 + 1), (n, n), workers=threads())
-    return np.fft.fftshift(images, axes=(1, 2))
 
 
 def turn_image(image: np.ndarray, degrees: float) -> np.ndarray:

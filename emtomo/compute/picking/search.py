@@ -70,7 +70,7 @@ def search_blobs(
     prepared = prepare(image, pixel_size, options.max_resolution, white=white, shrink=options.shrink)
     blobs, sizes = draw_blobs(prepared.pixel_size, low, high, options.shapes)
     bank = TemplateBank.of(blobs, prepared.pixel_size, energy=BLOB_ENERGY)
-    found = _search(prepared, bank, None, BORDER * low, high)
+    found = _search(prepared, bank, None, BORDER * low, high, white)
     return found, sizes[found.peaks.templates]
 
 
@@ -111,12 +111,14 @@ def search_templates(
         steps = pixel_size * prepared.factor
         ky, kx = np.fft.fftfreq(rows, steps[0])[:, None], np.fft.rfftfreq(columns, steps[1])[None]
         seen = ctf.values(kx, ky, ignore_first_peak=options.ignore_first_peak)
-    return _search(prepared, templates.bank, seen, BORDER * templates.diameter, templates.diameter)
+    return _search(prepared, templates.bank, seen, BORDER * templates.diameter, templates.diameter, white)
 
 
-def _search(prepared: Prepared, bank: TemplateBank, ctf: np.ndarray | None, border: float, diameter: float) -> Search:
+def _search(
+    prepared: Prepared, bank: TemplateBank, ctf: np.ndarray | None, border: float, diameter: float, white: bool
+) -> Search:
     scores = score_templates(prepared.image, bank, prepared.passed, ctf)
-    peaks = find_peaks(scores, prepared.factor, border / prepared.pixel_size)
+    peaks = find_peaks(scores, prepared.factor, border / prepared.pixel_size, white)
     return Search(peaks.take(_outside_ice(peaks, prepared, diameter)), scores, prepared.pixel_size)
 
 

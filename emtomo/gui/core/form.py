@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from pyworkflow.object import String
 from pyworkflow.protocol import Protocol
 from pyworkflow.protocol.params import ElementGroup
 
@@ -231,7 +232,10 @@ class FormModel:
 
     def _set_attribute(self, one: Field) -> None:
         """Set the attribute that conditions look at."""
-        if one.kind in ("pointer", "pointers", "label"):
+        if one.kind in ("pointers", "label"):
+            return
+        if one.kind == "pointer":  # conditions ask only whether there is an input
+            getattr(self.protocol, one.attribute).set(String(one.text) if one.text else None)
             return
         try:
             getattr(self.protocol, one.attribute).set(one.value())
