@@ -27,7 +27,7 @@ def gaussian(n, y, x, sigma=2.0):
 
 @pytest.mark.parametrize("with_ctf", [False, True])
 def test_scores_are_local_correlations(rng, with_ctf):
-    """Every pixel's score is the correlation coefficient under the disc times the root of its pixels, by brute force."""
+    """A score is the correlation coefficient under the disc times the root of its pixels, by brute force."""
     m, image = 9, rng.normal(size=(41, 46)).astype(np.float32)
     bank = TemplateBank.of(np.stack([gaussian(m, 4, 4), gaussian(m, 3, 5), gaussian(m, 4, 2, 1.2)]), 5.0, energy=1.0)
     shape = padded_shape(image.shape, bank)
