@@ -53,7 +53,7 @@ class SearchNotes:
 
 
 @contextmanager
-def named(micrograph_id: str) -> Iterator[None]:
+def naming_micrograph(micrograph_id: str) -> Iterator[None]:
     """Let sentences about what is wrong begin with the micrograph's name."""
     try:
         yield

@@ -22,7 +22,7 @@ from emtomo.objects import SetOfCoordinates2D
 from emtomo.objects.micrograph_picks import (
     SearchNotes,
     add_picks,
-    named,
+    naming_micrograph,
     read_all_peaks,
     read_micrograph,
     search_key,
@@ -128,7 +128,7 @@ class MatchTemplate2D(EmtomoProtocol):
         size, searched = float(micrographs.pixel_size.get()), self._searched()
         key = search_key(frame.iloc[0][columns], size, self._white(), [searched, optics if ctf is not None else []])
         if read_peaks(self._getExtraPath(), micrograph_id, key) is None:
-            with named(micrograph_id):
+            with naming_micrograph(micrograph_id):
                 image = read_micrograph(str(frame["file"].iloc[0]))
                 templates = read_templates(self._getExtraPath(TEMPLATES), digest_of(searched))
                 wanted = self._search_size(image.shape)

@@ -20,7 +20,7 @@ from emtomo.objects import SetOfCoordinates2D, SetOfCoordinates3D, coordinates_f
 from emtomo.objects.micrograph_picks import (
     SearchNotes,
     add_picks,
-    named,
+    naming_micrograph,
     read_all_peaks,
     read_micrograph,
     search_key,
@@ -98,7 +98,7 @@ class PickLog(EmtomoProtocol):
         searched = [options.min_diameter, options.max_diameter, asdict(blobs)]
         key = search_key(row, size, options.white, searched)
         if read_peaks(self._getExtraPath(), micrograph_id, key) is None:
-            with named(micrograph_id):
+            with naming_micrograph(micrograph_id):
                 image = read_micrograph(row["file"])
                 found, diameters = search_blobs(image, size, options.white, options, blobs)
             write_search(self._getExtraPath(), micrograph_id, found, diameters, key)

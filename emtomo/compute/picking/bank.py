@@ -126,13 +126,13 @@ def score_templates(
     passed : float
         Share of the frequencies that a filter has left in the image.
     ctf : array, optional
-        In the order of ``rfft2`` for the shape :func:`padded_shape`; the templates are multiplied by it.
+        In the order of ``rfft2`` for the shape :func:`shape_with_margin`; the templates are multiplied by it.
 
     References
     ----------
     Roseman, Ultramicroscopy 94 (2003), Eq. 6 (local correlation by transforms).
     """
-    shape = padded_shape(image.shape, bank)
+    shape = shape_with_margin(image.shape, bank)
     spectrum = rfft2(image, shape, workers=threads())
     sums = _LocalSums(image, spectrum, shape)
     mean, variance = sums.moments(bank.disc)
@@ -162,7 +162,7 @@ def score_templates(
     return Scores(best.reshape(image.shape), which.reshape(image.shape), variation, deviation, average)
 
 
-def padded_shape(shape: tuple[int, ...], bank: TemplateBank) -> tuple[int, int]:
+def shape_with_margin(shape: tuple[int, ...], bank: TemplateBank) -> tuple[int, int]:
     """Return the rows and columns of the transforms with which an image of `shape` is searched."""
     reach = int(np.ceil(bank.basis.shape[-1] * BACKGROUND))
     rows, columns = (next_fast_len(n + reach, real=True) for n in shape)

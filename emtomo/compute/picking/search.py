@@ -6,7 +6,7 @@ import numpy as np
 
 from emtomo.compute.blobs import LogOptions
 from emtomo.compute.optics.ctf import Ctf
-from emtomo.compute.picking.bank import Scores, TemplateBank, padded_shape, score_templates
+from emtomo.compute.picking.bank import Scores, TemplateBank, score_templates, shape_with_margin
 from emtomo.compute.picking.options import BlobOptions, TemplateOptions
 from emtomo.compute.picking.peaks import Peaks, find_peaks
 from emtomo.compute.picking.preparation import Prepared, prepare
@@ -107,7 +107,7 @@ def search_templates(
     )
     seen = None
     if ctf is not None:
-        rows, columns = padded_shape(prepared.image.shape, templates.bank)
+        rows, columns = shape_with_margin(prepared.image.shape, templates.bank)
         steps = pixel_size * prepared.factor
         ky, kx = np.fft.fftfreq(rows, steps[0])[:, None], np.fft.rfftfreq(columns, steps[1])[None]
         seen = ctf.values(kx, ky, ignore_first_peak=options.ignore_first_peak)

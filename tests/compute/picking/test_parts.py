@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from emtomo.compute.blobs import LogOptions
 from emtomo.compute.optics.ctf import Ctf
-from emtomo.compute.picking.bank import TemplateBank, padded_shape, score_templates
+from emtomo.compute.picking.bank import TemplateBank, score_templates, shape_with_margin
 from emtomo.compute.picking.choice import choose_blobs, choose_templates
 from emtomo.compute.picking.options import BlobOptions, TemplateChoice, TemplateOptions
 from emtomo.compute.picking.peaks import Peaks, fit_peaks, keep_apart
@@ -30,7 +30,7 @@ def test_scores_are_local_correlations(rng, with_ctf):
     """A score is the correlation coefficient under the disc times the root of its pixels, by brute force."""
     m, image = 9, rng.normal(size=(41, 46)).astype(np.float32)
     bank = TemplateBank.of(np.stack([gaussian(m, 4, 4), gaussian(m, 3, 5), gaussian(m, 4, 2, 1.2)]), 5.0, energy=1.0)
-    shape = padded_shape(image.shape, bank)
+    shape = shape_with_margin(image.shape, bank)
     ctf = Ctf.of_defocus(20000.0).image(shape, 5.0) if with_ctf else None
     found = score_templates(image, bank, 1.0, ctf)
     flat = (bank.coefficients @ bank.basis.reshape(len(bank.basis), -1)).reshape(-1, m, m)
