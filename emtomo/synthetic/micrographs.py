@@ -161,7 +161,9 @@ class MicrographSimulator:
         self._margin = self._projector.size  # pixels about the micrograph, so that its edge cuts particles
         shape = options.size_y + 2 * self._margin, options.size_x + 2 * self._margin
         self._canvas = next_fast_len(shape[0]), next_fast_len(shape[1], True)
-        self.noise = self._noise_deviation()
+        images = self._projector.images(random_rotations(SAMPLE, options.seed))
+        self.peak = float(np.median(images.max(axis=(1, 2))))  # brightest pixel of a projection
+        self.noise = self._noise_deviation(images)
 
     def ctf(self, number: int) -> Ctf:
         """Return the CTF of micrograph `number`, from 0."""
@@ -213,10 +215,9 @@ class MicrographSimulator:
         m = self._margin
         return slice(m, m + self.options.size_y), slice(m, m + self.options.size_x)
 
-    def _noise_deviation(self) -> float:
+    def _noise_deviation(self, images: np.ndarray) -> float:
         """Return the deviation of noise that gives the signal-to-noise ratio, of projections at the mean defocus."""
         o = self.options
-        images = self._projector.images(random_rotations(SAMPLE, o.seed))
         n = self._projector.size
         wide = next_fast_len(2 * n, True)
         ctf = Ctf.of_defocus(
@@ -259,19 +260,18 @@ class MicrographSimulator:
         canvas[y : y + n, x : x + n] += image
 
     def _aggregate(self, rng: np.random.Generator) -> np.ndarray:
-        """Return the projection of a heap of protein: larger and denser, or a fragment of a particle."""
+        """Return the projection of a heap of protein, or of a fragment: irregular, at most as bright as a particle."""
         n, size = self._projector.size, self.options.pixel_size
-        count = int(rng.integers(3, 12))
-        radius = rng.uniform(0.1, 0.17) * self.diameter
-        walk = np.cumsum(rng.normal(0, 0.8 * radius, (count, 2)), axis=0)
+        count = int(rng.integers(2, 10))
+        radius = rng.uniform(0.1, 0.2) * self.diameter
+        walk = np.cumsum(rng.normal(0, radius, (count, 2)), axis=0)
         walk -= walk.mean(axis=0)
         walk *= np.minimum(1.0, 0.45 * self.diameter / np.maximum(np.linalg.norm(walk, axis=1, keepdims=True), 1e-9))
         axis = (np.arange(n) - n // 2) * size
         image = np.zeros((n, n))
         for x, y in walk:
             image += np.exp(-2 * ((axis - y) / radius) ** 2)[:, None] * np.exp(-2 * ((axis - x) / radius) ** 2)[None]
-        mass = float(self.density.sum()) * rng.uniform(0.4, 1.3)
-        return (image * (mass / image.sum())).astype(np.float32)
+        return (image * (self.peak * rng.uniform(0.4, 1.0) / image.max())).astype(np.float32)
 
     def _crystals(self, places: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return where crystals of ice are, from 0 to 1: discs of 150 to 400 Å."""
