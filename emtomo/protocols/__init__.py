@@ -4,6 +4,7 @@ from emtomo.protocols.align_symmetry import AlignSymmetry
 from emtomo.protocols.apply_alignment import ApplyAlignment
 from emtomo.protocols.apply_mask import ApplyMask
 from emtomo.protocols.bin_tomograms import BinTomograms
+from emtomo.protocols.classify_2d import Classify2D
 from emtomo.protocols.clean_coordinates import CleanCoordinates
 from emtomo.protocols.compare_picks import ComparePicks
 from emtomo.protocols.consensus_picks import ConsensusPicks
@@ -40,6 +41,7 @@ from emtomo.protocols.reconstruct_average import ReconstructAverage
 from emtomo.protocols.reconstruct_tomograms import ReconstructTomograms
 from emtomo.protocols.refine_poses import RefinePoses
 from emtomo.protocols.refine_surface import RefineSurface
+from emtomo.protocols.select_classes import SelectClasses
 from emtomo.protocols.select_subset import SelectSubset
 from emtomo.protocols.select_tilts import SelectTilts
 from emtomo.protocols.simulate_micrographs import SimulateMicrographs
@@ -51,6 +53,7 @@ __all__ = [
     "ApplyAlignment",
     "ApplyMask",
     "BinTomograms",
+    "Classify2D",
     "CleanCoordinates",
     "ComparePicks",
     "ConsensusPicks",
@@ -87,6 +90,7 @@ __all__ = [
     "ReconstructTomograms",
     "RefinePoses",
     "RefineSurface",
+    "SelectClasses",
     "SelectSubset",
     "SelectTilts",
     "SimulateMicrographs",

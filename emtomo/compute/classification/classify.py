@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from emtomo.compute.classification.averages import (
     average_classes,
@@ -89,8 +90,8 @@ class Classification:
         if options.ctf_correction and ctf is None:
             raise EmtomoError("CTF correction needs the CTF of every image; none is known: switch it off.")
         count = len(images)
-        if options.classes > count > 0:
-            raise EmtomoError(f"There are {count} particles: they cannot make {options.classes} classes.")
+        if options.number_of_classes > count > 0:
+            raise EmtomoError(f"There are {count} particles: they cannot make {options.number_of_classes} classes.")
         self.options, self.pixel_size = options, pixel_size
         self.group = np.zeros(count, np.int32) if group is None else np.asarray(group, np.int32)
         self.images = MaskedImages(
@@ -111,10 +112,11 @@ class Classification:
         self.shifts, self.near = shift_grids(options.offset_range, options.offset_step)
         self.coarse = coarse_radius(n, options.offset_step, options.psi_step, options.mask_diameter / pixel_size)
         self.remarks: list[str] = []
-        if count / options.classes < FEW:
+        each = count / options.number_of_classes
+        if each < FEW:
             self.remarks.append(
-                f"{count} particles in {options.classes} classes are {count / options.classes:.0f} a class; classes "
-                f"of fewer than {FEW} show mostly noise."
+                f"{count} particles in {options.number_of_classes} classes are {each:.0f} a class; classes of fewer "
+                f"than {FEW} show mostly noise."
             )
 
     def __len__(self) -> int:
@@ -122,7 +124,7 @@ class Classification:
 
     def begin(self) -> State:
         """Return the state before the first iteration: averages of random shares, all power taken for noise."""
-        count, classes = len(self), self.options.classes
+        count, classes = len(self), self.options.number_of_classes
         rng = np.random.default_rng((self.options.seed, 0))
         start = rng.permutation(np.arange(count) % classes)
         references = np.stack([self.images.images[start == k].mean(0) * self.mask for k in range(classes)])
@@ -144,7 +146,7 @@ class Classification:
         began, iteration, n = time.monotonic(), state.iteration + 1, self.plane.size
         members = draw_subset(self.options, iteration, len(self))
         new, sums, grey, expected = self._assign(state, members, on_progress)
-        classes = self.options.classes
+        classes = self.options.number_of_classes
         shape = classes, self.rotations.fine, -1
         data, weights = self.rotations.insert(*(a.reshape(shape) for a in (sums.real, sums.imag, sums.weight)))
         data, weights, mass = self._blend(state, data, weights, sums.mass, len(members))
@@ -183,7 +185,7 @@ class Classification:
         last = draw_subset(self.options, state.iteration, len(self))
         if len(last) < len(self):
             state, *_ = self._assign(state, np.arange(len(self)), lambda done: None)
-        classes = self.options.classes
+        classes = self.options.number_of_classes
         members = np.bincount(state.class_index, minlength=classes)
         with np.errstate(invalid="ignore"):
             gain = np.bincount(state.class_index, state.gain, classes) / members
@@ -285,4 +287,5 @@ class Classification:
             return principal_component(align_images(flipped, new.psi[members], left), self.plane, self.mask, radius)
 
         rng = np.random.default_rng((self.options.seed, 2, iteration))
-        return split_empty_classes(new.references, new.share, new.class_index, component, rng)
+        with threadpool_limits(1, "blas"):  # products by several threads are rounded by how many there are
+            return split_empty_classes(new.references, new.share, new.class_index, component, rng)

@@ -100,7 +100,8 @@ class MaskedImages:
         images = move_whole_pixels(self.images[members], -place) * self.mask
         if not self.zero_mask:
             images += np.stack([self._outside(i) for i in members]) * (1 - self.mask)
-        self.spectra[members] = self.plane.transform(images)
+        for i, image in zip(members, images, strict=True):  # alone: libraries round by how many they transform at once
+            self.spectra[i] = self.plane.transform(image)
         self.place[members] = place
 
     def _outside(self, i: int) -> np.ndarray:

@@ -21,7 +21,7 @@ class ClassificationOptions:
             when=("ctf_correction", True),
         ),
     ] = False
-    classes: Annotated[
+    number_of_classes: Annotated[
         int,
         Param(
             "Number of classes K",

@@ -22,14 +22,14 @@ def subset_size(options: ClassificationOptions, iteration: int, particles: int) 
     """Return how many particles an iteration (from 1) takes."""
     last = count_iterations(options)
     if options.mini_batches:
-        first = min(particles, max(BATCH_LEAST, BATCH_PER_CLASS * options.classes))
+        first = min(particles, max(BATCH_LEAST, BATCH_PER_CLASS * options.number_of_classes))
         largest = min(particles, max(BATCH_GROWTH * first, int(BATCH_LAST * particles)))
         done = (iteration - 1) / max(last - 1, 1)
         return particles if iteration >= last else int(round(first * (largest / first) ** done))
     if options.fast_subsets:
         for until, per_class, of_all in SUBSETS:
             if iteration <= until:
-                wanted = per_class * options.classes or int(np.ceil(of_all * particles))
+                wanted = per_class * options.number_of_classes or int(np.ceil(of_all * particles))
                 return min(particles, wanted)
     return particles
 

@@ -16,7 +16,7 @@ from tests.compute.classification.data import DIAMETER, PIXEL, best_correlation,
 
 def classify(images, *, classes=4, iterations=10, ctf=True, **options):
     chosen = ClassificationOptions(
-        classes=classes, iterations=iterations, mask_diameter=DIAMETER, ctf_correction=ctf, **options
+        number_of_classes=classes, iterations=iterations, mask_diameter=DIAMETER, ctf_correction=ctf, **options
     )
     return Classification(images.values, PIXEL, chosen, images.ctf if ctf else None, images.group)
 
@@ -166,7 +166,7 @@ def test_bad_input_is_said_in_a_sentence(images):
     flat[2] = 1.0
     with pytest.raises(EmtomoError, match="Image 3 is constant"):
         classify(replace(images, values=flat))
-    options = ClassificationOptions(classes=1, mask_diameter=100.0)
+    options = ClassificationOptions(number_of_classes=1, mask_diameter=100.0)
     with pytest.raises(EmtomoError, match="no images"):
         Classification(np.zeros((0, 32, 32)), PIXEL, options, images.ctf)
     with pytest.raises(EmtomoError, match="needs the CTF"):
@@ -176,4 +176,4 @@ def test_bad_input_is_said_in_a_sentence(images):
     with pytest.raises(EmtomoError, match="at least 16 pixels"):
         Classification(np.ones((3, 8, 8)), PIXEL, options, images.ctf)
     with pytest.raises(EmtomoError, match="Mask diameter must be given"):
-        Classification(images.values, PIXEL, ClassificationOptions(classes=1), images.ctf)
+        Classification(images.values, PIXEL, ClassificationOptions(number_of_classes=1), images.ctf)
