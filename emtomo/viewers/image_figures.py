@@ -98,7 +98,7 @@ def particles(shown: Shown) -> Figure:
 def classes(shown: Shown) -> Figure:
     """Return the class averages, the largest class first, with members and resolution."""
     frame = shown.value.frame().sort_values("share", ascending=False, kind="stable").iloc[:CLASSES]
-    columns = min(10, len(frame))
+    columns = min(10, int(np.ceil(np.sqrt(2.5 * len(frame)))))
     rows = -(-len(frame) // columns)
     figure = Figure(figsize=(1.6 * columns, 1.9 * rows), layout="constrained")
     for k, (row, image) in enumerate(zip(frame.itertuples(), read_images(shown, frame), strict=True)):
@@ -106,7 +106,8 @@ def classes(shown: Shown) -> Figure:
         low, high = contrast_limits(image)
         axes.imshow(image, cmap="gray", vmin=low, vmax=high, origin="lower")
         resolution = f", {row.resolution:.1f} Å" if np.isfinite(row.resolution) else ""
-        axes.set_title(f"{row.class_number}: {row.members} ({row.share:.1%}{resolution})", fontsize=7)
+        gain = f", gain {row.gain:.0f}" if np.isfinite(row.gain) else ""
+        axes.set_title(f"{row.class_number}: {row.members} ({row.share:.1%}{resolution}{gain})", fontsize=6.5)
         axes.set_xticks([])
         axes.set_yticks([])
     return figure

@@ -17,8 +17,8 @@ class ClassificationOptions:
         bool,
         Param(
             "Ignore CTFs until first peak?",
-            "Takes the CTF as 1 up to its first extremum: for classes that come out as featureless blobs.",
-            when=("ctf_correction", True),
+            "With CTF correction: take the CTF as 1 up to its first extremum; for classes that come out as featureless "
+            "blobs.",
         ),
     ] = False
     number_of_classes: Annotated[

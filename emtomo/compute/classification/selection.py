@@ -10,6 +10,7 @@ from emtomo.compute.classification.half_plane import HalfPlane
 from emtomo.options import Param, check_options
 
 FEWEST_IN_GROUP = 10  # particles, below which a noise spectrum is poor
+UPPER_QUARTER = 0.25  # of the particles, by the gain of their classes
 ROUNDS = 15  # of finding a centre of mass
 
 
@@ -23,16 +24,19 @@ class SelectClassesOptions:
     ] = 0
     automatic: Annotated[
         bool,
-        Param("Automatically select 2D class averages?", "By the four fields below: rank, and at least so many."),
+        Param(
+            "Automatically select 2D class averages?",
+            "By the four fields below: score and resolution, and at least so many.",
+        ),
     ] = False
     min_score: Annotated[
         float,
         Param(
             "Minimum threshold for auto-selection",
-            "A class's score is its mean log-likelihood gain per particle over that of the best class.",
+            "A class's score is its mean log-likelihood gain per particle over the upper quartile of all particles' "
+            "classes.",
             ge=0,
             le=1,
-            when=("automatic", True),
         ),
     ] = 0.5
     rank_resolution: Annotated[
@@ -42,18 +46,15 @@ class SelectClassesOptions:
             "Coarser classes are left out. 0: any.",
             unit="Å",
             ge=0,
-            when=("automatic", True),
         ),
     ] = 0.0
     least_particles: Annotated[
         int,
-        Param("Select at least this many particles", "The next classes by rank, if the rules leave fewer.", ge=0,
-              when=("automatic", True)),
+        Param("Select at least this many particles", "The next classes by rank, if the rules leave fewer.", ge=0),
     ] = 0  # fmt: skip
     least_classes: Annotated[
         int,
-        Param("OR: select at least this many classes", "The next classes by rank, if the rules leave fewer.", ge=0,
-              when=("automatic", True)),
+        Param("OR: select at least this many classes", "The next classes by rank, if the rules leave fewer.", ge=0),
     ] = 0  # fmt: skip
     min_gain: Annotated[
         float | None, Param("Minimum gain", "Mean log-likelihood gain per particle; empty: any.", expert=True)
@@ -73,9 +74,7 @@ class SelectClassesOptions:
         bool,
         Param("Regroup the particles?", "Join micrographs with few particles into groups for noise and contrast."),
     ] = False
-    groups: Annotated[
-        int, Param("Approximate number of groups", "Of about equally many particles.", ge=1, when=("regroup", True))
-    ] = 1
+    groups: Annotated[int, Param("Approximate number of groups", "Of about equally many particles.", ge=1)] = 1
 
 
 def rank_classes(gain: np.ndarray, members: np.ndarray) -> np.ndarray:
@@ -84,10 +83,17 @@ def rank_classes(gain: np.ndarray, members: np.ndarray) -> np.ndarray:
 
 
 def class_scores(gain: np.ndarray, members: np.ndarray) -> np.ndarray:
-    """Return scores 0 to 1: mean log-likelihood gain per particle over that of the best class."""
+    """Return scores 0 to 1: mean gains over that of the class in which the best quarter of the particles ends.
+
+    The best class alone is no measure: small compact views and large ones gain unequally.
+    """
     known = np.where(np.isfinite(gain) & (members > 0), gain, 0.0)
-    highest = known.max(initial=0.0)
-    return np.clip(known / highest, 0, 1) if highest > 0 else np.zeros(len(gain))
+    order = np.argsort(-known, kind="stable")
+    before = np.cumsum(members[order])
+    if not before[-1]:
+        return np.zeros(len(gain))
+    good = known[order[np.searchsorted(before, UPPER_QUARTER * before[-1])]]
+    return np.clip(known / good, 0, 1) if good > 0 else np.zeros(len(gain))
 
 
 def choose_classes(

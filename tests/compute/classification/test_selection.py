@@ -29,7 +29,7 @@ def numbers(**options) -> list[int]:
 
 def test_classes_are_ranked_by_gain():
     assert rank_classes(GAIN, MEMBERS).tolist() == [0, 4, 3, 1, 2]
-    assert class_scores(GAIN, MEMBERS) == pytest.approx([1, 0.25, 0, 0.625, 0.75])
+    assert class_scores(GAIN, MEMBERS) == pytest.approx([1, 10 / 25, 0, 1, 1])
     assert class_scores(np.full(2, np.nan), np.zeros(2)).tolist() == [0, 0]
 
 
@@ -43,9 +43,10 @@ def test_classes_are_ranked_by_gain():
         ({"min_particles": 20}, [1, 2, 4]),
         ({"min_resolution": 25.0}, [1, 4, 5]),
         ({"automatic": True}, [1, 4, 5]),
-        ({"automatic": True, "min_score": 0.7}, [1, 5]),
-        ({"automatic": True, "min_score": 0.9, "least_classes": 3}, [1, 4, 5]),
-        ({"automatic": True, "min_score": 0.9, "least_particles": 26}, [1, 4, 5]),
+        ({"automatic": True, "min_score": 0.3}, [1, 2, 4, 5]),
+        ({"automatic": True, "rank_resolution": 22.0, "least_classes": 3}, [1, 4, 5]),
+        ({"automatic": True, "rank_resolution": 22.0, "least_particles": 51}, [1, 4, 5]),
+        ({"automatic": True, "least_particles": 56}, [1, 2, 4, 5]),
         ({"automatic": True, "rank_resolution": 22.0}, [1, 4]),
         ({"chosen": np.array([False, True, False, True, False])}, [2, 4]),
         ({"chosen": np.array([False, True, False, True, False]), "automatic": True}, [4]),
