@@ -85,7 +85,10 @@ class SimulateTomograms(EmtomoProtocol):
 
     def _check(self) -> list[str]:
         try:
-            self._molecules()
+            molecules = self._molecules()
+            if self.options(PhantomOptions).arrangement == "hexagonal":
+                for k in range(self.options(SimulateOptions).number):
+                    arrange_particles(self._options(k), molecules)
         except EmtomoError as error:
             return [str(error)]
         return []

@@ -212,7 +212,7 @@ class PoseEstimator(ABC):
         for search in np.unique(which):
             places = np.flatnonzero(which == search)
             starts = self._initial_poses(int(search), batch, places, poses)
-            found |= self._ascend_stages(int(search), batch, places, starts)
+            found |= self._ascend_stages(int(search), batch, places, starts, poses)
         return [found[place] for place in range(len(batch))]
 
     def _initial_poses(self, which: int, batch: Measurement, places: np.ndarray, poses: Poses) -> list[list[Pose]]:
@@ -230,9 +230,13 @@ class PoseEstimator(ABC):
         return out
 
     def _ascend_stages(
-        self, which: int, batch: Measurement, places: np.ndarray, starts: list[list[Pose]]
+        self, which: int, batch: Measurement, places: np.ndarray, starts: list[list[Pose]], last: Poses
     ) -> dict[int, PosteriorModes]:
-        """Return for every place the modes that Newton steps lead to, their resolution rising stage by stage."""
+        """Return for every place the modes that Newton steps lead to, their resolution rising stage by stage.
+
+        Modes farther from the last position than particles may lie (the neighbour of a unit in a lattice, say) do not
+        count; where there is no other, the particle stays where it was.
+        """
         priors = [self.prior(int(i)) for i in batch.members]
         centres = np.array([prior.rotation for prior in priors]), np.array([prior.shift for prior in priors])
         owner = np.repeat(places, [len(one) for one in starts])
@@ -249,10 +253,15 @@ class PoseEstimator(ABC):
             every = np.concatenate(kept)
             owner, density, information = owner[every], density[every], information[every]
             rotations, shifts = rotations[every], shifts[every]
-        modes = {}
+        modes, farthest = {}, self.plan.prior_shift or np.inf
         for place in places:
-            part = owner == place
-            modes[int(place)] = laplace_modes(density[part], rotations[part], shifts[part], information[part])
+            part = np.flatnonzero(owner == place)
+            i = int(batch.members[place])
+            near = part[np.linalg.norm(shifts[part] - last.shifts[i], axis=1) <= farthest]
+            if not len(near):
+                near = part[:1]
+                rotations[near], shifts[near] = last.rotations[i], last.shifts[i]
+            modes[int(place)] = laplace_modes(density[near], rotations[near], shifts[near], information[near])
         return modes
 
     def poses_to_add(self, modes: PosteriorModes, half: int) -> list[tuple[float, np.ndarray, np.ndarray]]:
