@@ -61,4 +61,5 @@ WORDS = {
     "role": "roles",
     "label": "labels",
     "model": "models",
+    "set_name": "names of sets",
 }

@@ -13,7 +13,7 @@ from emtomo.io.text import comments, matrix, numbers, read_table, read_text, to_
 
 _ROTATION = [f"r{i}{j}" for i in (1, 2, 3) for j in (1, 2, 3)]
 _NUMBERS = ("group", "score", "class_number", "half", "id")
-_WORDS = ("role", "label", "model", "image", "ctf_image")
+_WORDS = ("role", "label", "model", "set_name", "image", "ctf_image")
 ANGLES = ("normals", "relion", "dynamo", "motl")
 _TOMOGRAM = ("tomogram_id", "tomogram", "ts", "tomo", "tsid")
 _SHIFTS, _NORMAL, _ANGLES = ("shift_x", "shift_y", "shift_z"), ("nx", "ny", "nz"), ("rot", "tilt", "psi")
@@ -23,8 +23,9 @@ _NUMERIC = {"x", "y", "z", "pixel_size", *_NUMBERS, *_SHIFTS, *_NORMAL, *_ANGLES
 def read_points(path: str | Path, angles: str = "normals") -> ParticleList:
     """Read positions from a text table.
 
-    Named columns: x, y, z; tomogram_id, group, score, class_number, half, role, label, model, shift_x to shift_z, and
-    the orientation as r11 to r33, as nx, ny, nz (the z axis) or as rot, tilt, psi (RELION's). Without names: 3, 4, 6
+    Named columns: x, y, z; tomogram_id, group, score, class_number, half, role, label, model, set_name,
+    shift_x to shift_z, and the orientation as r11 to r33, as nx, ny, nz (the z axis) or as rot, tilt, psi (RELION's).
+    Without names: 3, 4, 6
     or 7 columns, x, y, z, then a group, or a score where
     not all are whole (4 and 7), then the z axis or three angles (6 and 7).
 
@@ -177,7 +178,7 @@ TEXT = Format(
     _write,
     words_of(
         "positions images rotation tomograms pixel_size shift tags other group score class_number half image ctf_image "
-        "id role label model"
+        "id role label model set_name"
     ),
     ".csv",
     (".csv", ".txt"),

@@ -25,7 +25,8 @@ COLUMNS = {
     "half": ("rlnRandomSubset",),
     "id": ("rlnTomoParticleId",),
 }
-_WORDS = {"image": "rlnImageName", "ctf_image": "rlnCtfImage"}
+SET_NAME = "emtomoSetName"  # RELION keeps columns that it does not know
+_WORDS = {"image": "rlnImageName", "ctf_image": "rlnCtfImage", "set_name": SET_NAME}
 
 
 def read_relion(path: str | Path) -> ParticleList:

@@ -14,7 +14,7 @@ from emtomo.io.relion import read_relion
 from emtomo.io.relion_write import write_relion
 
 _HOLDS = words_of(
-    "positions rotation tomograms pixel_size shift tags other group score class_number half image ctf_image"
+    "positions rotation tomograms pixel_size shift tags other group score class_number half image ctf_image set_name"
 )
 _ANGLES = "rot, tilt, psi: Rz(-psi) Ry(-tilt) Rz(-rot)"
 _SET = "optimisation_set.star"

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from emtomo.errors import EmtomoError
+from emtomo.errors import EmtomoError, one_line
 from emtomo.io import star
 from emtomo.io.names import stem, tomostar
 from emtomo.io.particles import ParticleList, VolumeGeometry, convert_frame
 from emtomo.io.poses import to_relion
-from emtomo.io.relion import ANGLES, CENTRED, FRAME, ORIGIN, ORIGIN_ANGST, VOXELS
+from emtomo.io.relion import ANGLES, CENTRED, FRAME, ORIGIN, ORIGIN_ANGST, SET_NAME, VOXELS
 from emtomo.io.relion_sizes import MICROGRAPH, SERIES
 from emtomo.io.text import as_numbers
 
@@ -23,7 +23,9 @@ _NAMES = {
     "half": "rlnRandomSubset",
     "image": "rlnImageName",
     "ctf_image": "rlnCtfImage",
+    "set_name": SET_NAME,
 }
+_QUOTES = str.maketrans({"'": "’", '"': "”"})  # which a STAR file cannot hold
 
 
 def write_relion(
@@ -72,7 +74,8 @@ def write_relion(
     table |= _pose(here, version, tomo)
     for name, column in _NAMES.items():
         if name in here.columns and column not in table:
-            table[column] = here.columns[name]
+            values = here.columns[name]
+            table[column] = [one_line(v).translate(_QUOTES) for v in values] if name == "set_name" else values
     for kept in here.other if here.family == "relion" else ():
         table.setdefault(str(kept), here.other[kept].to_numpy())
     if version in ("relion3.0", "warp"):

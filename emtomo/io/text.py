@@ -1,5 +1,6 @@
 """Text files of any encoding and line ending, and tables of numbers in them."""
 
+import csv
 import re
 from collections.abc import Collection
 from io import BytesIO, StringIO
@@ -79,7 +80,7 @@ def read_table(path: str | Path, numeric: Collection[str] = ()) -> pd.DataFrame:
     if not lines:
         raise FormatError(path, "there is no row in it.")
     separator = next((s for s in _SEPARATORS if s in lines[0][1]), None)
-    rows = [(n, [cell.strip() for cell in line.split(separator)]) for n, line in lines]
+    rows = [(n, _cells(line, separator)) for n, line in lines]
     width = len(rows[0][1])
     for n, row in rows:
         if len(row) != width:
@@ -94,6 +95,16 @@ def read_table(path: str | Path, numeric: Collection[str] = ()) -> pd.DataFrame:
     return frame
 
 
+def _cells(line: str, separator: str | None) -> list[str]:
+    """Return the cells of a row; one in double quotes may hold the separator, and a quote as two (RFC 4180)."""
+    if separator is None or '"' not in line:
+        return [cell.strip() for cell in line.split(separator)]
+    try:
+        return [cell.strip() for cell in next(csv.reader([line], delimiter=separator, skipinitialspace=True))]
+    except csv.Error:  # a cell longer than that module takes
+        return [cell.strip() for cell in line.split(separator)]
+
+
 def _read_regular(text: str, numeric: Collection[str]) -> pd.DataFrame | None:
     """Return a table in which nothing is unusual, read at once; None where rows must be looked at one by one."""
     start, number = 0, 1
@@ -105,7 +116,14 @@ def _read_regular(text: str, numeric: Collection[str]) -> pd.DataFrame | None:
     body = rest.rstrip("\n").encode()
     separator = next((s for s in _SEPARATORS if s in head), None)
     names = [cell.strip() for cell in head.split(separator)]
-    if len(set(names)) != len(names) or all(map(is_number, names)) or not body or b"#" in body or crashes_parser(body):
+    if (
+        len(set(names)) != len(names)
+        or all(map(is_number, names))
+        or not body
+        or b"#" in body
+        or b'"' in body
+        or crashes_parser(body)
+    ):
         return None
     kinds = {name: float if name.lower() in numeric else str for name in names}
     try:

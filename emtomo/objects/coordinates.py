@@ -25,6 +25,7 @@ class Coordinate3D(Item):
         Field("group", int, "model or group that the particle belongs to", "", 1),
         Field("score", float, "the picker's score; larger is better", "", 0.0),
         Field("picker", str, "who picked it"),
+        Field("set_name", str, "name that the user gave the group"),
     )
 
 

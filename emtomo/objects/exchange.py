@@ -34,7 +34,7 @@ from emtomo.objects.tomogram import SetOfTomograms
 _FROM_HALF = ("relion5", "optimisation-set")
 IMAGE_ENDINGS = (".mrc", ".map", ".tif", ".tiff", ".zarr")
 PARTICLES = (SetOfCoordinates3D, SetOfSubtomograms, SetOfParticleSeries, SetOfMeshes)
-_COLUMNS = ("group", "score", "class_number", "half", "role", "model")
+_COLUMNS = ("group", "score", "class_number", "half", "role", "model", "set_name")
 
 
 def sizes_of(
@@ -108,8 +108,9 @@ def particles_of_set(found: TableSet) -> ParticleList:
         pixel_size=np.full(n, found.pixel_size.get(), float),
     )
     for name in _COLUMNS:
-        if name in frame and not (name in ("half", "class_number") and not frame[name].any()):
-            particles.columns[name] = frame[name].to_numpy()
+        if name in frame and not (name in ("half", "class_number", "set_name") and not frame[name].any()):
+            values = frame[name].fillna("") if name == "set_name" else frame[name]
+            particles.columns[name] = values.to_numpy()
     if isinstance(found, SetOfSubtomograms | SetOfParticleSeries):
         particles.shifts = frame[["shift_x", "shift_y", "shift_z"]].to_numpy(float)
     if isinstance(found, SetOfSubtomograms):

@@ -14,6 +14,7 @@ class MeshPoint(Item):
         Field("group", int, "the model: one vesicle, one filament, one sheet", "", 1),
         Field("model", str, "kind of model, e.g. vesicle"),
         Field("role", str, "point, inside, north, south, west, center or marker", "", "point"),
+        Field("set_name", str, "name that the user gave the model"),
         Field("reason", str, "why no coordinates could be made from this model"),
     )
 

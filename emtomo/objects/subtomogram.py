@@ -27,6 +27,7 @@ class Subtomogram(Item):
         Field("index", int, "place in the stack, from 0"),
         Field("ctf_file", str, "weights of this box in Fourier space"),
         *TILT_FIELDS[:2],
+        Field("set_name", str, "name that the user gave the group"),
     )
 
 

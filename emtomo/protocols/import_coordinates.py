@@ -239,5 +239,5 @@ class ImportCoordinates(EmtomoProtocol):
         here = convert_frame(picks, "angstrom", "centre", volumes={tomogram_id: sizes[tomogram_id]}).centres
         if options.centred and picks.origin == "centre":
             here = here + origin_of(tomograms)
-        columns = {k: v for k, v in picks.columns.items() if k in ("group", "score")}
+        columns = {k: v for k, v in picks.columns.items() if k in ("group", "score", "set_name")}
         return coordinates_frame(tomogram_id, here, picks.rotations, picker="import", **columns)

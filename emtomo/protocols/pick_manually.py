@@ -163,6 +163,7 @@ class PickManually(EmtomoProtocol):
             picker="manual",
             group=picks.columns.get("group", np.full(n, options.group)).astype(int),
             score=picks.columns.get("score", np.zeros(n)).astype(float),
+            set_name=picks.columns.get("set_name", np.full(n, "", object)),
         )
         label = picks.columns.get("label", np.full(n, "", object))
         wrong = sorted({str(text) for text in label} - {"", REMOVE})

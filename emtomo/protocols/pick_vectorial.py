@@ -126,6 +126,7 @@ class PickVectorial(EmtomoProtocol):
             group=picks.columns.get("group", np.ones(n)).astype(int),
             model=picks.columns.get("model", np.full(n, options.model, object)),
             role=picks.columns.get("role", np.full(n, "point", object)),
+            set_name=picks.columns.get("set_name", np.full(n, "", object)),
         )
         frame["role"] = frame["role"].replace("", "point")
         notes = list(picks.notes)

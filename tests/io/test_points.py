@@ -214,3 +214,16 @@ def test_names_that_reconstruction_programs_change_match():
     found, missing, _ = match_names(asked, known)
     assert found == dict(zip(asked[:3], known, strict=True)) and missing == ["TS_03"]
     assert match_names(["TS_01"], ["rec_TS_01", "TS_01_Vol"])[1] == ["TS_01"]  # either could be meant
+
+
+def test_cells_in_quotes_may_hold_the_separator_and_quotes(tmp_path):
+    path = tmp_path / "a.csv"
+    rows = ['"tomo, 1",1,2,3,"a ""b"" c"', 'plain,4,5,6,5" nail', "other,7,8,9,"]
+    path.write_text("tomogram_id,x,y,z,set_name\n" + "\n".join(rows) + "\n")
+    found = read_points(path)
+    assert found.tomograms.tolist() == ["tomo, 1", "plain", "other"]
+    assert found.columns["set_name"].tolist() == ['a "b" c', '5" nail', ""]
+    assert_allclose(found.positions[:, 0], [1, 4, 7])
+    path.write_text('x,y,z\n"1,2,3\n')
+    with pytest.raises(FormatError, match="line 2"):
+        read_points(path)

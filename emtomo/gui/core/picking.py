@@ -227,7 +227,11 @@ class PickingSession:
 
     def digest(self) -> str:
         """Return a short text that differs when the points do."""
-        message = [[g, m.kind, [[p.x, p.y, p.z, p.role] for p in m.points]] for g, m in self.models.items() if m.points]
+        message = [
+            [g, m.kind, *([m.name] if m.name else []), [[p.x, p.y, p.z, p.role] for p in m.points]]
+            for g, m in self.models.items()
+            if m.points
+        ]
         return hashlib.sha256(json.dumps(message).encode()).hexdigest()[:16]
 
     def frame(self) -> pd.DataFrame:

@@ -166,6 +166,8 @@ class PickingRun:
             number = session.new_model(kind, int(str(group)))
             index = rows.index.to_numpy()
             stored = zip(voxels[index], roles[index], scores[index], strict=True)
+            if "set_name" in rows and rows["set_name"].iloc[0]:
+                session.name_model(number, str(rows["set_name"].iloc[0]))
             session.add_many(number, [[*map(float, p[::-1]), str(r), float(s)] for p, r, s in stored])
         session.mark_saved()
 
@@ -188,14 +190,16 @@ class PickingRun:
     # --- what is registered ---
 
     def frame(self) -> pd.DataFrame:
-        """Return all points of all tomograms in 0-based voxels, with group, kind of model, role and score."""
+        """Return all points of all tomograms in 0-based voxels, with group, kind, role, score and any names."""
         rows = [
-            (name, group, model.kind, p.role, p.x, p.y, p.z, p.score)
+            (name, group, model.kind, p.role, p.x, p.y, p.z, p.score, model.name)
             for name in self.names
             for group, model in self.session(name).models.items()
             for p in model.points
         ]
-        return pd.DataFrame(rows, columns=["tomogram_id", "group", "model", "role", "x", "y", "z", "score"])
+        columns = ["tomogram_id", "group", "model", "role", "x", "y", "z", "score", "set_name"]
+        found = pd.DataFrame(rows, columns=columns)
+        return found if found["set_name"].any() else found.drop(columns="set_name")
 
     def export(self) -> dict[str, str]:
         """Write the points as the files that the protocol reads, and mark all as saved.

@@ -22,6 +22,7 @@ from emtomo.gui.core.shown import load, viewers_for
 from emtomo.gui.core.wizards import WIZARDS, even, wizard_for
 from emtomo.io import imod, mrc
 from emtomo.objects import positions_of, rotations_of
+from emtomo.objects.exchange import export_output
 from emtomo.viewers import external
 from tests.engine.helpers import Bench
 
@@ -147,6 +148,35 @@ def test_every_save_of_particles_is_an_output_of_its_own(opened, project):
     session.undo()
     with pytest.raises(EmtomoError, match="no point to register"):
         picking_run.export()
+
+
+NAMES = ("ribosomes, free", 'it\'s "bound"', "")
+
+
+@pytest.mark.parametrize("ending", ["csv", "star"])
+def test_the_names_of_sets_come_back_from_the_files(opened, project, tmp_path, ending):
+    picking_run = picking_run_of(opened, project, "particles", run=901)
+    session = picking_run.session(picking_run.names[0])
+    for k, name in enumerate(NAMES):
+        session.name_model(session.new_model("particles"), name)
+        session.add(20 + k, 30, 40)
+    bench = bench_of(opened)
+    label = f"named {ending}"
+    run = bench.run("pick-manually", label, tomograms="simulate.tomograms", box_size=20, **picking_run.export())
+    assert run.coordinates.frame()["set_name"].tolist() == list(NAMES)
+    export_output(run, "coordinates", tmp_path / f"out.{ending}")
+    back = bench.run("import-coordinates", f"{label} back", tomograms="simulate.tomograms",
+                     files=tmp_path / f"out.{ending}")  # fmt: skip
+    # a STAR file holds no straight quotes
+    expected = NAMES if ending == "csv" else [n.replace("'", "’").replace('"', "”") for n in NAMES]
+    assert back.coordinates.frame()["set_name"].tolist() == list(expected)
+    # opened again to be edited, the sets have their names
+    again = picking_run_of(opened, project, "particles", run.coordinates, run=902 if ending == "csv" else 903)
+    session = again.session(again.names[0])
+    assert [m.name for m in session.models.values()] == list(NAMES)
+    assert not again.unsaved
+    session.name_model(1, "another")
+    assert again.unsaved
 
 
 def test_corrected_picks_of_the_network_are_registered_with_their_scores(opened, project):
