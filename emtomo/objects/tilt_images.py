@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,6 +34,10 @@ class TiltImages:
 
     def __len__(self) -> int:
         return len(self.table)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave open stacks behind: images may be read by another process."""
+        return vars(self) | {"_stacks": {}}
 
     def has_all(self) -> bool:
         """Return whether every image has a file in this column."""

@@ -173,6 +173,8 @@ class SetOfTiltSeries(TableSet):
         size = (row["size_x"] * pixel, row["size_y"] * pixel) if row["size_x"] and row["size_y"] else None
         volume = tuple(float(row[f"volume_{axis}"]) for axis in "xyz")
         image_warp, volume_warp, rotations = read_warps(row["warps"], size)
+        magnification, cs = read_microscope(row["warps"])
+        optics = {name: float(getattr(self, name).get()) for name in ("voltage", "cs", "amplitude_contrast")}
         return tilt_geometry(
             known,
             pixel_size=pixel,
@@ -182,7 +184,8 @@ class SetOfTiltSeries(TableSet):
             rotations=rotations,
             image_warp=image_warp,
             volume_warp=volume_warp,
-            optics={name: float(getattr(self, name).get()) for name in ("voltage", "cs", "amplitude_contrast")},
+            magnification=magnification,
+            optics=optics if cs is None else optics | {"cs": cs},
         )
 
     def series_with_volume(self) -> list[str]:
@@ -259,9 +262,17 @@ def image_columns(geometry: TiltGeometry) -> pd.DataFrame:
 
 
 def warps_json(
-    image_warp: ImageWarp | None = None, volume_warp: VolumeWarp | None = None, rotations: np.ndarray | None = None
+    image_warp: ImageWarp | None = None,
+    volume_warp: VolumeWarp | None = None,
+    rotations: np.ndarray | None = None,
+    *,
+    magnification: np.ndarray | None = None,
+    cs: float | None = None,
 ) -> str | None:
-    """Return the text of a series' ``warps`` cell; None where there is nothing to keep."""
+    """Return the text of a series' ``warps`` cell; None where there is nothing to keep.
+
+    `cs` (mm) is that of a series whose spherical aberration was refined; all others have that of their set.
+    """
     found: dict[str, Any] = {}
     if image_warp is not None:
         known = np.isfinite(image_warp.image_size).all()
@@ -279,6 +290,10 @@ def warps_json(
         }
     if rotations is not None:
         found["rotations"] = rotations.tolist()
+    if magnification is not None:
+        found["magnification"] = magnification.tolist()
+    if cs is not None:
+        found["cs"] = float(cs)
     return json.dumps(found) if found else None
 
 
@@ -307,6 +322,13 @@ def read_warps(
         x, y, z = (float(v) for v in part["size"])
         volume = VolumeWarp(np.array(part["nodes"]), (x, y, z), (float(part["doses"][0]), float(part["doses"][1])))
     return image, volume, np.array(found["rotations"]) if "rotations" in found else None
+
+
+def read_microscope(text: str | None) -> tuple[np.ndarray | None, float | None]:
+    """Return the magnification (2, 2) and Cs in mm of a ``warps`` cell; None where the series has none of its own."""
+    found: dict[str, Any] = json.loads(text or "{}")
+    magnification = np.array(found["magnification"], float) if "magnification" in found else None
+    return magnification, float(found["cs"]) if "cs" in found else None
 
 
 def _from_json(text: str) -> pd.DataFrame:

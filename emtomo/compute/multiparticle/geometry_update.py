@@ -104,3 +104,21 @@ def _same_ctf(a: Ctf | None, b: Ctf) -> bool:
 
 def _same_warp(a: ImageWarp | None, b: ImageWarp) -> bool:
     return a is not None and np.array_equal(a.x, b.x) and np.array_equal(a.y, b.y)
+
+
+def movements(before: TiltGeometry, after: TiltGeometry, nodes: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    """Return where points of the volume's middle plane were seen, and how they moved: (t, nodes², 2) in Å each.
+
+    Raises
+    ------
+    ValueError
+        If the geometry says no size of volume or images.
+    """
+    size = before.volume_size or before.image_size
+    if size is None:
+        raise ValueError("the size of volume and images is not known")
+    along = [np.linspace(-0.5, 0.5, nodes) * size[k] for k in (0, 1)]
+    x, y = (a.ravel() for a in np.meshgrid(*along))
+    points = np.stack([x, y, np.zeros_like(x)], axis=1)
+    seen = before.project(points)[..., :2]
+    return seen, after.project(points)[..., :2] - seen

@@ -1,0 +1,130 @@
+"""Pictures of multi-particle refinement: resolution, what was kept, movements, defocus and weights of the tilts."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from emtomo.errors import EmtomoError
+from emtomo.gui.core.shown import Shown
+
+BEFORE, AFTER, KEPT, REFUSED = "#9aa0a6", "#2a6fb0", "#2e8b57", "#c0392b"
+LONGEST = 0.15  # of the picture's width that the longest arrow takes
+TILTS = 3  # whose movements are drawn
+
+
+def refinement(shown: Shown) -> Figure:
+    """Return FSC before and after, resolution by iteration, held-out scores, and the first series' tilts."""
+    folder = shown.folder / "extra"
+    figure = Figure(figsize=(14, 9), layout="constrained")
+    rows = figure.subplots(3, 3)
+    _draw_fsc(rows[0][0], folder)
+    _draw_resolution(rows[0][1], read_table(folder / "metrics.csv"))
+    _draw_trials(rows[0][2], read_table(folder / "trials.csv"))
+    tilts, moves = read_table(folder / "tilts.csv"), read_table(folder / "movements.csv")
+    name = str(tilts["series"].iloc[0])
+    tilts, moves = tilts[tilts["series"] == name], moves[moves["series"] == name]
+    _draw_movements(rows[1], tilts, moves)
+    _draw_defocus(rows[2][0], tilts)
+    _draw_weights(rows[2][1], tilts)
+    _draw_shifts(rows[2][2], tilts)
+    figure.suptitle(f"{shown.title}; tilts of {name}", fontsize=11)
+    return figure
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Return a table of the run.
+
+    Raises
+    ------
+    EmtomoError
+        If the run has not written it, or it is empty.
+    """
+    if not path.exists():
+        raise EmtomoError(f"{path.name} is not there: the run has not finished.")
+    table = pd.read_csv(path)
+    if not len(table) and path.name != "trials.csv":
+        raise EmtomoError(f"{path} has no rows.")
+    return table
+
+
+def _draw_fsc(axes: Any, folder: Path) -> None:
+    for name, colour, label in (("fsc_before.csv", BEFORE, "before"), ("fsc.csv", AFTER, "after")):
+        table = read_table(folder / name)
+        axes.plot(table["frequency"], table["corrected"], color=colour, label=label)
+    axes.axhline(0.143, color="k", linewidth=0.6, linestyle=":")
+    axes.set(title="FSC of the half maps", xlabel="1/Å", ylim=(-0.1, 1.02))
+    axes.legend(fontsize=8)
+
+
+def _draw_resolution(axes: Any, metrics: pd.DataFrame) -> None:
+    for name, one in metrics.groupby("species", sort=False):
+        axes.plot(one["iteration"], one["resolution"], "o-", label=str(name))
+    axes.set(title="resolution (Å)", xlabel="iteration")
+    axes.set_xticks(metrics["iteration"].unique())
+    axes.legend(fontsize=8)
+
+
+def _draw_trials(axes: Any, trials: pd.DataFrame) -> None:
+    tried = trials[trials["held_out"] > 0]
+    axes.set_title("rise of the held-out score")
+    if not len(tried):
+        axes.axis("off")
+        axes.text(0.5, 0.5, "nothing was tried", ha="center")
+        return
+    names = list(dict.fromkeys(tried["name"]))
+    for kept, colour, label in ((True, KEPT, "kept"), (False, REFUSED, "refused")):
+        mine = tried[tried["kept"].astype(bool) == kept]
+        axes.scatter(mine["gain"], [names.index(n) for n in mine["name"]], color=colour, s=16, label=label, alpha=0.7)
+    axes.set_yticks(range(len(names)), names, fontsize=8)
+    axes.set_xscale("symlog", linthresh=10)
+    axes.axvline(0, color="k", linewidth=0.6)
+    axes.set_xlabel("log likelihood")
+    axes.legend(fontsize=8)
+
+
+def _draw_movements(axes: Any, tilts: pd.DataFrame, moves: pd.DataFrame) -> None:
+    order = tilts.sort_values("angle")["tilt"].to_numpy()
+    chosen = order[np.unique(np.linspace(0, len(order) - 1, TILTS).astype(int))]
+    longest = float(np.hypot(moves["dx"], moves["dy"]).max())
+    for a, t in zip(axes, chosen, strict=False):
+        one = moves[moves["tilt"] == t]
+        span = float(max(np.ptp(moves["x"]), np.ptp(moves["y"]), 1.0))
+        scale = LONGEST * span / max(longest, 1e-9)
+        a.quiver(
+            one["x"], one["y"], one["dx"] * scale, one["dy"] * scale, angles="xy", scale_units="xy", scale=1,
+            color=AFTER, width=0.006,
+        )  # fmt: skip
+        angle = float(tilts.loc[tilts["tilt"] == t, "angle"].iloc[0])
+        a.set(title=f"movement at {angle:.0f}°, longest of all {longest:.1f} Å", aspect="equal", xlabel="Å")
+        a.margins(0.15)
+        a.tick_params(labelsize=7)
+
+
+def _draw_defocus(axes: Any, tilts: pd.DataFrame) -> None:
+    one = tilts.sort_values("angle")
+    axes.plot(one["angle"], one["defocus_before"] / 1e4, color=BEFORE, label="before")
+    axes.plot(one["angle"], one["defocus"] / 1e4, ".-", color=AFTER, label="after")
+    axes.set(title="defocus (µm)", xlabel="tilt (°)")
+    axes.legend(fontsize=8)
+
+
+def _draw_weights(axes: Any, tilts: pd.DataFrame) -> None:
+    one = tilts.sort_values("angle")
+    axes.plot(one["angle"], one["scale"], ".-", color=AFTER, label="scale")
+    axes.set(title="weights", xlabel="tilt (°)", ylim=(0, None))
+    other = axes.twinx()
+    other.plot(one["angle"], one["bfactor"], ".:", color=REFUSED, label="B factor (Å²)")
+    other.tick_params(labelsize=8, colors=REFUSED)
+    lines = [*axes.get_lines(), *other.get_lines()]
+    axes.legend(lines, [str(line.get_label()) for line in lines], fontsize=8)
+
+
+def _draw_shifts(axes: Any, tilts: pd.DataFrame) -> None:
+    one = tilts.sort_values("angle")
+    for name, label in (("turn", "rotation (°)"), ("shift", "shift (Å)")):
+        axes.plot(one["angle"], one[name], ".-", label=label)
+    axes.set(title="how far tilts moved", xlabel="tilt (°)")
+    axes.legend(fontsize=8)
