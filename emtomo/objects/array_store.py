@@ -46,5 +46,5 @@ class ArrayStore:
         path = self._path(iteration, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name("part_" + path.name)
-        np.savez(part, stamp=np.array(self._digest), **arrays)  # type: ignore[arg-type]
+        np.savez(part, stamp=np.array(self._digest), **arrays)
         part.replace(path)

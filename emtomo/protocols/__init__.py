@@ -31,6 +31,7 @@ from emtomo.protocols.initial_model import InitialModel
 from emtomo.protocols.match_template import MatchTemplate
 from emtomo.protocols.match_template_2d import MatchTemplate2D
 from emtomo.protocols.model_workflow import ModelWorkflow
+from emtomo.protocols.multi_particle_refinement import MultiParticleRefinement
 from emtomo.protocols.pick_again import PickAgain
 from emtomo.protocols.pick_convnet import PickConvnet
 from emtomo.protocols.pick_log import PickLog
@@ -80,6 +81,7 @@ __all__ = [
     "MatchTemplate",
     "MatchTemplate2D",
     "ModelWorkflow",
+    "MultiParticleRefinement",
     "PickAgain",
     "PickConvnet",
     "PickManually",

@@ -82,9 +82,7 @@ class MultiParticleRefinement(EmtomoProtocol):
     # --- form ---
 
     def _define_inputs(self, form: Form) -> None:
-        self._add_input(
-            form, "population", "Population", "Population", "Tilt series and species; see create-population."
-        )
+        self._add_input(form, "population", "Population", "Population", "Tilt series and species (create-population).")
         form.addParam("device", StringParam, default="cpu", label="Device", help="cpu, cuda or cuda:N.")
 
     def _check(self) -> list[str]:

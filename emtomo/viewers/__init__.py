@@ -16,6 +16,7 @@ from emtomo.viewers.windows import (
     ViewOutside,
     ViewParticles,
     ViewPicks,
+    ViewRefinement,
     ViewScores,
     ViewSpace,
     ViewSubtomograms,
@@ -27,6 +28,6 @@ from emtomo.viewers.windows import (
 
 __all__ = [
     "ViewClasses", "ViewConvergence", "ViewCoordinates", "ViewCtfFit", "ViewDirections", "ViewFsc", "ViewMeshes",
-    "ViewMicrographs", "ViewMontage", "ViewOutside", "ViewParticles", "ViewPicks", "ViewScores", "ViewSpace",
-    "ViewSubtomograms", "ViewTable", "ViewTilts", "ViewTomograms", "ViewVolume",
+    "ViewMicrographs", "ViewMontage", "ViewOutside", "ViewParticles", "ViewPicks", "ViewRefinement", "ViewScores",
+    "ViewSpace", "ViewSubtomograms", "ViewTable", "ViewTilts", "ViewTomograms", "ViewVolume",
 ]  # fmt: skip

@@ -19,7 +19,7 @@ def refinement(shown: Shown) -> Figure:
     """Return FSC before and after, resolution by iteration, held-out scores, and the first series' tilts."""
     folder = shown.folder / "extra"
     figure = Figure(figsize=(14, 9), layout="constrained")
-    rows = figure.subplots(3, 3)
+    rows: Any = figure.subplots(3, 3)
     _draw_fsc(rows[0][0], folder)
     _draw_resolution(rows[0][1], read_table(folder / "metrics.csv"))
     _draw_trials(rows[0][2], read_table(folder / "trials.csv"))

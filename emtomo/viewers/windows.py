@@ -29,8 +29,9 @@ from emtomo.objects import (
     SetOfTomograms,
     Volume,
 )
+from emtomo.objects.population import Population
 from emtomo.objects.volume import Result
-from emtomo.viewers import ctf_figures, external, figures, image_figures, tilt_figures
+from emtomo.viewers import ctf_figures, external, figures, image_figures, population_figures, tilt_figures
 from emtomo.viewers.base import OutputViewer, opener
 from emtomo.viewers.space import prepare_particles, prepare_scene, scene_data, space_picture
 
@@ -243,6 +244,7 @@ class ViewConvergence(OutputViewer):
         SetOfCoordinates3D,
         SetOfParticles,
         SetOfClasses2D,
+        Population,
     ]
     FIGURE = staticmethod(figures.curves)
 
@@ -250,6 +252,19 @@ class ViewConvergence(OutputViewer):
     def suits(cls, folder: Path) -> bool:
         """Return whether the run iterates."""
         return curve_file(folder) is not None
+
+
+class ViewRefinement(OutputViewer):
+    """What multi-particle refinement changed: resolution, movements, defocus and weights of tilts, held-out scores."""
+
+    KEY, ORDER, _name = "refinement", 1, "Refinement"
+    _targets: ClassVar[list[type]] = [Population]
+    FIGURE = staticmethod(population_figures.refinement)
+
+    @classmethod
+    def suits(cls, folder: Path) -> bool:
+        """Return whether the run refined a population."""
+        return (folder / "extra" / "tilts.csv").exists()
 
 
 class ViewTable(OutputViewer):

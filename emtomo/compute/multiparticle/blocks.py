@@ -28,7 +28,8 @@ def choose_blocks(
     """Return blocks in the order in which they are tried, and name and sentence of what was changed about them.
 
     Grids have at most a node for every ten particles; a volume warp's nodes in time at most one for three tilts; and
-    optics are left alone where no species is resolved well enough.
+    optics and magnification are left alone where no species is resolved well enough: at low resolution the one makes up
+    for errors of the other.
     """
     count, tilts, geometry = len(state), len(state.geometry), state.geometry
     blocks: list[Block] = []
@@ -57,9 +58,8 @@ def choose_blocks(
             doses = float(geometry.dose.min()), float(geometry.dose.max())
             x, y, z, t = capped
             blocks.append(VolumeWarps((x, y, z, t), _volume_size(state), doses, options.warp_prior))
-    if options.magnification:
-        blocks.append(Magnifications(options.magnification_prior / 100))
     optics = [
+        ("magnification", options.magnification, options.magnification_prior / 100),
         ("defocus", options.defocus, options.defocus_prior),
         ("astigmatism", options.astigmatism, options.defocus_prior / 5),
         ("phase", options.phase, float(np.deg2rad(options.phase_prior))),
@@ -68,7 +68,7 @@ def choose_blocks(
     best = min(one.references.resolution for one in images.species)
     for name, wanted, width in optics:
         if wanted and best <= options.optics_resolution:
-            blocks.append(OpticsOfTilts(tilts, name, width))
+            blocks.append(Magnifications(width) if name == "magnification" else OpticsOfTilts(tilts, name, width))
         elif wanted:
             sentence = f"left out: the references show {best:.1f} Å, and {options.optics_resolution:g} Å are needed."
             remarks.append((name, sentence))

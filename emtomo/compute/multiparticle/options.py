@@ -8,7 +8,7 @@ from typing import Annotated
 from emtomo.errors import EmtomoError
 from emtomo.options import Param
 
-SPATIAL, MOST, OWN = "spatial", "most parameters", "as set below"
+SPATIAL, MOST, OWN = "spatial", "most parameters", "custom"
 PRESETS = (SPATIAL, MOST, OWN)
 NO_WEIGHTS, SERIES_WEIGHTS, TILT_WEIGHTS = "none", "per series", "per tilt"
 BELOW = ("preset", OWN)
@@ -53,7 +53,7 @@ class MultiParticleOptions:
         Param(
             "Parameters",
             "Spatial: four iterations with image warp, particle poses and stage angles. Most parameters: three, also "
-            "with volume warp, magnification, optics and weights. As set below: your own choice.",
+            "with volume warp, magnification, optics and weights. Custom: as set below.",
             choices=PRESETS,
         ),
     ] = SPATIAL
@@ -110,8 +110,8 @@ class MultiParticleOptions:
         float,
         Param(
             "Optics from",
-            "Defocus, astigmatism, phase and Cs are refined only if a species is at least so well resolved: at lower "
-            "resolution, defocus and reference make up for each other.",
+            "Magnification, defocus, astigmatism, phase and Cs are refined only if a species is at least so well "
+            "resolved: at lower resolution they and the reference make up for each other.",
             unit="Å",
             gt=0,
             expert=True,

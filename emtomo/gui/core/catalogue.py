@@ -36,7 +36,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "Subtomograms": ("extract-subtomograms", "export-particles", "apply-alignment"),
     "Averaging": ("initial-model", "reconstruct-average", "refine-poses", "postprocess"),
     "Volumes": ("create-mask", "apply-mask", "align-symmetry", "symmetrize"),
-    "Multi-particle refinement": ("import-species", "create-species", "create-population"),
+    "Multi-particle refinement": ("import-species", "create-species", "create-population", "multi-particle-refinement"),
     "Export": ("export-coordinates", "export-particles-star", "export-particles-2d"),
 }
 OTHER = "Other"
@@ -84,6 +84,7 @@ ALIASES: dict[str, str] = {
     "import-species": "m mcore species half maps particles star",
     "create-species": "m mtools create_species population half maps",
     "create-population": "m mtools create_population create_source data source settings",
+    "multi-particle-refinement": "m mcore refine population image warp volume warp bundle adjustment tilt ctf",
     "apply-mask": "relion_image_handler multiply mask volume subtract xmipp",
     "align-symmetry": "relion_align_symmetry symmetry axes",
     "symmetrize": "relion symmetrize volume relion_image_handler sym",

@@ -9,6 +9,7 @@ from emtomo.gui.core.runs import Output
 # by class of the output; the first that fits is the usual one
 USUAL: dict[str, tuple[str, ...]] = {
     "Species": ("create-population",),
+    "Population": ("multi-particle-refinement",),
     "SetOfTiltSeries": ("estimate-ctf", "reconstruct-tomograms", "export-particles"),
     "SetOfMeshes": ("model-workflow", "pick-vectorial", "export-coordinates"),
     "SetOfSubtomograms": ("reconstruct-average", "initial-model", "refine-poses", "select-subset"),

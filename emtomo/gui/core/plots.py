@@ -15,6 +15,8 @@ CURVES: dict[str, tuple[tuple[str, str], ...]] = {
         ("angle_change", "change of orientation (°)"),
         ("shift_change", "change of position (voxels)"),
         ("certainty", "certainty of the poses"),
+        ("score", "log likelihood of all images"),
+        ("held_out_gain", "rise of the held-out score"),
     ),
     "changes.csv": (),
     "losses.csv": (("loss", "loss"),),
