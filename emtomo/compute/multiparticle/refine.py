@@ -175,8 +175,9 @@ class MultiParticleRefinement:
                 found = self._work(series, references, 0, lambda more: None)
             maps = self._maps(found)
             measured = [one.measured for one in maps]
-            metrics += self._metrics(iteration, maps, reports[-1], time.monotonic() - began)
-            on_iteration(metrics)
+            new = self._metrics(iteration, maps, reports[-1], time.monotonic() - began)
+            metrics += new
+            on_iteration(new)
             if _quality(maps) >= _quality(best):
                 best, best_series, best_iteration = maps, series, iteration
         if reports and best_iteration < len(reports):

@@ -27,6 +27,7 @@ from emtomo.compute.multiparticle.sweep import Model, correlate
 # less than once in a hundred times (its change is then -k/2 +- sqrt(k) times the held-out share, for k parameters)
 LEAST_GAIN = 4.0
 HELD_OUT_IMAGES = 0.1  # share of the images that is held out when poses are tried
+HELD_OUT_PARTICLES = 10  # that are held out in turn, where a share of a series is fewer
 FEWEST = 5  # particles of a series whose images' parameters are fitted
 LEAST_AGREEMENT = 0.5  # of the shells that are compared, in which images must agree with their reference
 POSE_SWEEPS = 4  # of held-out particles, which move along
@@ -114,7 +115,7 @@ class SeriesRefinement:
         self.species = [self._if_shown(k) for k in range(len(self.species))]
         self.images = self._calibrated()
         self.rng = np.random.default_rng([self.seed, len(self.start)])
-        self.held = hold_out(self.images.half, options.held_out / 100, self.rng)
+        self.folds = hold_out(self.images.half, options.held_out / 100, self.rng)
 
     def run(self, on_progress: Callable[[float], None] = lambda share: None) -> SeriesResult:
         """Try all groups of parameters that were asked for; with none of them nothing changes."""
@@ -127,7 +128,7 @@ class SeriesRefinement:
         if self.poses is not None:
             self._try_poses()
         on_progress(1 / steps)
-        if blocks and self.held.sum() == 0:
+        if blocks and not self.folds:
             few = f"{len(self.start)} particles are too few to hold some out; {FEWEST} are the least."
             self.trials += [Trial(block.name, False, 0.0, 0, few) for block in blocks]
             blocks = []
@@ -136,7 +137,7 @@ class SeriesRefinement:
                 self.images = self._calibrated()  # amplitudes first: what is wrong with them, defocus makes up for
             self._try_block(block)
             on_progress((number + 2) / steps)
-        if self.options.weights == TILT_WEIGHTS and self.held.any():
+        if self.options.weights == TILT_WEIGHTS and self.folds:
             self._try_weights()
         on_progress(1.0)
         return self._result(float(before))
@@ -169,32 +170,52 @@ class SeriesRefinement:
             self.images = self._calibrated()
 
     def _try_block(self, block: Block) -> None:
-        """Fit one more block together with those that were kept; keep it if held-out particles agree better."""
-        used, held = self.images.used, self.held
+        """Fit one more block together with those that were kept; keep it if held-out particles agree better.
+
+        A series of few particles is fitted several times, each time without others; the first fit is the one to keep.
+        """
+        found = [self._fit_without(block, held) for held in self.folds]
+        gain, tried = sum(one[2] for one in found), sum(int(held.sum()) for held in self.folds)
+        kept = gain > LEAST_GAIN
+        self.trials.append(Trial(block.name, kept, gain, tried))
+        if not kept:
+            return
+        train, after, _ = found[0]
+        held = self.folds[0]
+        self.kept.append(block)
+        self.values = train.values
+        self.pose_values = np.where(held[:, None], after.pose_values, train.pose_values)
+        chosen = held[:, None, None, None]
+        self.state = replace(
+            train.state,
+            rotations=np.where(chosen, after.state.rotations, train.state.rotations),
+            positions=np.where(chosen[..., 0], after.state.positions, train.state.positions),
+        )
+
+    def _fit_without(self, block: Block, held: np.ndarray) -> tuple[Fit, Fit, float]:
+        """Return the fit of a block without held-out particles, theirs in its geometry, and how their score rose."""
+        train = self.images.used & ~held[:, None]
         initial = np.zeros(block.size)
         if self.first and self.options.exhaustive_defocus and block.name == "defocus":
-            initial = search_defocus(self.images, self.state, used & ~held[:, None], self.options)
-        baseline = self._fit_held(self.state, self.pose_values)
-        train = self._fit([*self.kept, block], used & ~held[:, None], np.concatenate([self.values, initial]))
-        after = self._fit_held(train.state, train.pose_values)
-        gain = float(after.score.sum() - baseline.score.sum())
-        kept = gain > LEAST_GAIN
-        self.trials.append(Trial(block.name, kept, gain, int(held.sum())))
-        if kept:
-            self.kept.append(block)
-            self.values = train.values
-            self.pose_values = np.where(held[:, None], after.pose_values, train.pose_values)
-            chosen = held[:, None, None, None]
-            self.state = replace(
-                train.state,
-                rotations=np.where(chosen, after.state.rotations, train.state.rotations),
-                positions=np.where(chosen[..., 0], after.state.positions, train.state.positions),
-            )
+            initial = search_defocus(self.images, self.state, train, self.options)
+        before = self._fit_held(self.state, self.pose_values, held)
+        fitted = self._fit([*self.kept, block], train, np.concatenate([self.values, initial]))
+        after = self._fit_held(fitted.state, fitted.pose_values, held)
+        return fitted, after, float(after.score.sum() - before.score.sum())
 
     def _try_weights(self) -> None:
         """Fit every tilt's scale and B factor; keep them if held-out particles agree better."""
+        found = [self._weigh_without(held) for held in self.folds]
+        gain, tried = sum(rise for _, rise in found), sum(int(held.sum()) for held in self.folds)
+        kept = gain > LEAST_GAIN
+        self.trials.append(Trial("weights", kept, gain, tried))
+        if kept:
+            self.state = found[0][0]
+
+    def _weigh_without(self, held: np.ndarray) -> tuple[SeriesState, float]:
+        """Return the state with weights fitted without held-out particles, and how their score rose."""
         train = [
-            replace(one, used=one.used & ~self.held[part, None])
+            replace(one, used=one.used & ~held[part, None])
             for one, part in zip(self.species, self.images.parts, strict=True)
         ]
         products = [correlate(one, self._part(k)) for k, one in enumerate(train)]
@@ -206,12 +227,8 @@ class SeriesRefinement:
                 calibrate(one, here.take(np.arange(part.start, part.stop)), sums)
                 for one, part, sums in zip(train, self.images.parts, products, strict=True)
             ]
-            scores.append(self._score(here, self.images.used & self.held[:, None], models).sum())
-        gain = float(scores[1] - scores[0])
-        kept = gain > LEAST_GAIN
-        self.trials.append(Trial("weights", kept, gain, int(self.held.sum())))
-        if kept:
-            self.state = state
+            scores.append(float(self._score(here, self.images.used & held[:, None], models).sum()))
+        return state, scores[1] - scores[0]
 
     # --- helpers ---
 
@@ -225,9 +242,9 @@ class SeriesRefinement:
         first = np.zeros(0) if values is None else values
         return fit(problem, self.options.sweeps, Fit(start, first, self.pose_values, np.zeros(0), 0))
 
-    def _fit_held(self, state: SeriesState, pose_values: np.ndarray) -> Fit:
+    def _fit_held(self, state: SeriesState, pose_values: np.ndarray, held: np.ndarray) -> Fit:
         """Return the held-out particles' own best poses in a geometry, and how well they agree then."""
-        used = self.images.used & self.held[:, None]
+        used = self.images.used & held[:, None]
         start = replace(self.start, geometry=state.geometry)
         problem = Problem(self.images, start, [], self.poses, used)
         return fit(problem, POSE_SWEEPS, Fit(start, np.zeros(0), pose_values, np.zeros(0), 0))
@@ -269,14 +286,23 @@ class SeriesRefinement:
         return images.sweep(state, images.used if used is None else used, slopes=False).score
 
 
-def hold_out(half: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Return which particles are held out: a share of each half, at least one of all; none of fewer than five."""
-    out = np.zeros(len(half), bool)
-    if len(half) < FEWEST:
-        return out
-    for h in (1, 2):
-        members = np.flatnonzero(half == h)
-        out[rng.permutation(members)[: int(round(share * len(members)))]] = True
-    if not out.any():
-        out[rng.integers(len(half))] = True
-    return out
+def hold_out(half: np.ndarray, share: float, rng: np.random.Generator) -> list[np.ndarray]:
+    """Return which particles are held out, one (p,) bool array a fit: a share of them, as many of each half as can be.
+
+    Where that is fewer than ten particles there are more fits, without others each, until ten (or all) were held out.
+    Nothing is held out of fewer than five particles.
+    """
+    count = len(half)
+    if count < FEWEST:
+        return []
+    # halves in turn, so that every part has its share of both
+    order = np.concatenate([rng.permutation(np.flatnonzero(half == h)) for h in (1, 2)])
+    order = order[
+        np.argsort(np.concatenate([np.linspace(0, 1, int((half == h).sum())) for h in (1, 2)]), kind="stable")
+    ]
+    each = max(1, round(share * count))
+    fits = min(-(-HELD_OUT_PARTICLES // each), count // each)
+    out = np.zeros((fits, count), bool)
+    for k in range(fits):
+        out[k, order[k * each : (k + 1) * each]] = True
+    return list(out)

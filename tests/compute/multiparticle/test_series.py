@@ -23,9 +23,9 @@ from tests.compute.multiparticle.data import IMAGE, molecule, simulate, tilt_geo
 T = 15
 ALL = MultiParticleOptions(
     preset=OWN, image_warp="2 x 2", volume_warp="1 x 1 x 1 x 3", stage_angles=True, magnification=True, defocus=True,
-    astigmatism=True, cs=True, weights=TILT_WEIGHTS, optics_resolution=40.0,
+    astigmatism=True, cs=True, weights=TILT_WEIGHTS, optics_resolution=40.0, held_out=25.0,
 )  # fmt: skip
-SPATIAL_ONLY = MultiParticleOptions(preset=OWN, image_warp="2 x 2")
+SPATIAL_ONLY = MultiParticleOptions(preset=OWN, image_warp="2 x 2", held_out=25.0)
 
 
 def wrong_series(seed=4, particles=40, noise=4.0, defocus=0.0):
@@ -168,12 +168,15 @@ def test_calibration_finds_noise_and_amplitude():
     assert_allclose(1 / model.inverse_noise[:, 3:] / simulation.deviation, 1.0, rtol=0.15)
 
 
-def test_a_tenth_of_each_half_is_held_out(rng):
-    half = np.arange(60) % 2 + 1
-    held = hold_out(half, 0.1, rng)
-    assert [int(held[half == h].sum()) for h in (1, 2)] == [3, 3]
-    assert hold_out(half[:6], 0.1, rng).sum() == 1
-    assert hold_out(half[:4], 0.1, rng).sum() == 0
+@pytest.mark.parametrize(("particles", "each", "fits"), [(200, 20, 1), (60, 6, 2), (30, 3, 4), (12, 1, 10), (5, 1, 5)])
+def test_a_tenth_of_the_particles_is_held_out(rng, particles, each, fits):
+    half = np.arange(particles) % 2 + 1
+    held = np.array(hold_out(half, 0.1, rng))
+    assert held.shape == (fits, particles) and (held.sum(axis=1) == each).all()
+    assert held.sum(axis=0).max() == 1  # others every time
+    if each > 1:
+        assert all(abs(int(one[half == 1].sum()) - int(one[half == 2].sum())) <= 1 for one in held)
+    assert hold_out(half[:4], 0.1, rng) == []
 
 
 def test_grids():
