@@ -162,17 +162,18 @@ def to_truth(volume: np.ndarray, density: np.ndarray) -> float:
     return BOX * PIXEL / min(shell, BOX / 2)
 
 
-def ladder(particles: int, seeds: list[int], snr: float, density: np.ndarray, most: bool = True) -> None:
+def ladder(particles: int, seeds: list[int], snr: float, density: np.ndarray, optics: float) -> None:
     """Print errors and resolution to the truth at the start, after spatial, after most parameters, and of the truth."""
     for seed in seeds:
         given, true = simulate(particles, seed, snr, density)
         species = Species("particle", {h: np.zeros((BOX,) * 3, np.float32) for h in (1, 2)}, PIXEL, DIAMETER)
-        zero = MultiParticleOptions(preset="as set below", iterations=0)
+        zero = MultiParticleOptions(preset="custom", iterations=0)
         ideal = MultiParticleRefinement([species], [true], zero).run().maps[0]
         series, began = given, time.perf_counter()
         lines = []
-        for preset in (SPATIAL, MOST)[: 2 if most else 1]:
-            result = MultiParticleRefinement([species], [series], MultiParticleOptions(preset=preset, seed=seed)).run()
+        for preset in (SPATIAL, MOST):
+            options = MultiParticleOptions(preset=preset, seed=seed, optics_resolution=optics)
+            result = MultiParticleRefinement([species], [series], options).run()
             if not lines:
                 before = result.before[0]
                 average = (before.halves[1] + before.halves[2]) / 2
@@ -217,9 +218,9 @@ if __name__ == "__main__":
     if what == "sweep":
         sweep_speed()
     else:
-        chosen = Path(rest[3]) if len(rest) > 3 else MAP
         count, power = int(rest[0]), float(rest[2]) if len(rest) > 2 else 0.05
         if what == "pass":
-            one_pass(count, power, molecule(chosen))
+            one_pass(count, power, molecule(MAP))
         else:
-            ladder(count, list(range(1, int(rest[1]) + 1)), power, molecule(chosen))
+            optics_from = float(rest[3]) if len(rest) > 3 else 10.0
+            ladder(count, list(range(1, int(rest[1]) + 1)), power, molecule(MAP), optics_from)
