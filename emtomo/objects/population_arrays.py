@@ -98,7 +98,7 @@ def _particles(frame: pd.DataFrame) -> SpeciesParticles:
     return SpeciesParticles(rotations_of(frame), positions_of(frame) + shifts_of(frame), frame["half"].to_numpy(int))
 
 
-def refined_frame(population: PopulationArrays, species: int, series: Sequence[Series]) -> pd.DataFrame:
+def make_refined_frame(population: PopulationArrays, species: int, series: Sequence[Series]) -> pd.DataFrame:
     """Return the rows of a species' particles as they are in refined series."""
     frame = population.frames[species].copy()
     positions, rotations = positions_of(frame) + shifts_of(frame), rotations_of(frame)
@@ -120,7 +120,7 @@ def write_particles(
     given = population.members.species[species].particle_series()
     out = SetOfParticleSeries.create(path)
     out.copy_fields(given)
-    out.extend(refined_frame(population, species, series))
+    out.extend(make_refined_frame(population, species, series))
     return out
 
 
@@ -138,14 +138,14 @@ def write_tilt_series(
         table = given.images(name)
         if name in refined:
             table = table.assign(**{str(c): v for c, v in image_columns(refined[name]).items()})
-            cell = refined_cell(cell, refined[name], float(given.cs.get()))
+            cell = make_refined_cell(cell, refined[name], float(given.cs.get()))
         tables.append(table.assign(tomogram_id=name))
         cells.append(cell)
     out.extend(frame.assign(warps=cells, tilts=None), images=pd.concat(tables, ignore_index=True))
     return out
 
 
-def refined_cell(cell: str | None, geometry: TiltGeometry, set_cs: float) -> str | None:
+def make_refined_cell(cell: str | None, geometry: TiltGeometry, set_cs: float) -> str | None:
     """Return the ``warps`` cell of a refined series; `cell` is the one that it had."""
     *_, rotations = read_warps(cell, geometry.image_size)
     _, old_cs = read_microscope(cell)

@@ -52,7 +52,7 @@ class PopulationImageOptions:
     ] = True
 
 
-def numbered(name: str, k: int) -> str:
+def _name_of(name: str, k: int) -> str:
     """Return what the k-th output of a kind is called, from 0: name, name_2, ..."""
     return name if k == 0 else f"{name}_{k + 1}"
 
@@ -69,7 +69,7 @@ class MultiParticleRefinement(EmtomoProtocol):
     NAME = "multi-particle-refinement"
     _label = "multi-particle refinement"
     _possibleOutputs = {
-        numbered(name, k): kind
+        _name_of(name, k): kind
         for name, kind in (
             ("tilt_series", SetOfTiltSeries), ("particle_series", SetOfParticleSeries), ("average", Average),
             ("fsc", FSC),
@@ -135,13 +135,13 @@ class MultiParticleRefinement(EmtomoProtocol):
         outputs: dict[str, Object] = {}
         sources, species = [], []
         for k in range(len(population.members.sources)):
-            path = Path(self._getPath(f"{numbered('tilt_series', k)}.sqlite"))
+            path = Path(self._getPath(f"{_name_of('tilt_series', k)}.sqlite"))
             sources.append(write_tilt_series(path, population, k, result.series))
-            outputs[numbered("tilt_series", k)] = sources[k]
+            outputs[_name_of("tilt_series", k)] = sources[k]
         for k, one in enumerate(population.members.species):
             made, files = result.maps[k], self._write_maps(population, result, k)
             n, size = made.average.shape[0], population.species[k].pixel_size
-            path = Path(self._getPath(f"{numbered('particle_series', k)}.sqlite"))
+            path = Path(self._getPath(f"{_name_of('particle_series', k)}.sqlite"))
             particles = write_particles(path, population, k, result.series)
             values: dict[str, Any] = {
                 "file": files["average"], "half1_file": files["half1"], "half2_file": files["half2"],
@@ -149,9 +149,9 @@ class MultiParticleRefinement(EmtomoProtocol):
                 "resolution": made.measured.resolution, "particles": len(population.frames[k]),
             }  # fmt: skip
             outputs |= {
-                numbered("particle_series", k): particles,
-                numbered("average", k): Average(**values),
-                numbered("fsc", k): FSC(file=files["fsc"], pixel_size=size, resolution=made.measured.resolution),
+                _name_of("particle_series", k): particles,
+                _name_of("average", k): Average(**values),
+                _name_of("fsc", k): FSC(file=files["fsc"], pixel_size=size, resolution=made.measured.resolution),
             }
             species.append(
                 Species(
@@ -168,13 +168,13 @@ class MultiParticleRefinement(EmtomoProtocol):
     def _write_maps(self, population: PopulationArrays, result: Result, k: int) -> dict[str, str]:
         """Write average, half maps and FSC of a species; return their files."""
         made, size = result.maps[k], population.species[k].pixel_size
-        files = {name: self._getExtraPath(f"{numbered(name, k)}.mrc") for name in ("average", "half1", "half2")}
+        files = {name: self._getExtraPath(f"{_name_of(name, k)}.mrc") for name in ("average", "half1", "half2")}
         mrc.write_volume(files["average"], made.average, size)
         for h, volume in made.measured.halves.items():
             mrc.write_volume(files[f"half{h}"], volume, size)
-        files["fsc"] = self._getExtraPath(f"{numbered('fsc', k)}.csv")
+        files["fsc"] = self._getExtraPath(f"{_name_of('fsc', k)}.csv")
         write_curves(files["fsc"], made.measured.curves, made.average.shape[0], size)
-        before = self._getExtraPath(f"{numbered('fsc_before', k)}.csv")
+        before = self._getExtraPath(f"{_name_of('fsc_before', k)}.csv")
         write_curves(before, result.before[k].curves, made.average.shape[0], size)
         return files
 

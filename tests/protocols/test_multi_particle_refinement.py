@@ -13,7 +13,7 @@ from emtomo.compute.tilt.geometry import TiltGeometry, tilt_rotations
 from emtomo.compute.tilt.warps import ImageWarp, VolumeWarp
 from emtomo.io import mrc
 from emtomo.objects.array_store import ArrayStore
-from emtomo.objects.population_arrays import refined_cell
+from emtomo.objects.population_arrays import make_refined_cell
 from emtomo.objects.tilt_series import SetOfTiltSeries, image_columns
 from emtomo.viewers.pictures import picture_of_output
 from tests.engine.helpers import Bench
@@ -123,7 +123,7 @@ def test_what_a_refined_geometry_says_comes_back_from_its_table(tmp_path):
     found = SetOfTiltSeries.create(tmp_path / "x.sqlite", pixel_size=5.0, voltage=300.0, cs=2.7, amplitude_contrast=0.1)
     row = {
         "tomogram_id": "a", "size_x": 200, "size_y": 180, "hand": 1, "volume_x": 1000.0, "volume_y": 900.0,
-        "volume_z": 300.0, "warps": refined_cell(None, geometry, 2.7),
+        "volume_z": 300.0, "warps": make_refined_cell(None, geometry, 2.7),
     }  # fmt: skip
     found.extend(pd.DataFrame([row]), images=image_columns(geometry).assign(tomogram_id="a"))
     found.write()
