@@ -7,8 +7,8 @@ from emtomo.engine.project import EmtomoProject
 from tests.command import emtomo
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]  # thirteen runs: a minute and more of processor time
-TINY = {"number": 4, "per_micrograph": 14, "size_x": 320, "size_y": 320, "pixel_size": 5.5, "snr": 0.4, "junk": 1,
-        "ctf_resolution": 11, "box_size": 48, "rescale": 32, "classes": 4, "iterations": 10, "filter_to": 40,
+TINY = {"number": 4, "per_micrograph": 14, "size_x": 448, "size_y": 448, "pixel_size": 4, "snr": 0.4, "junk": 1,
+        "ctf_resolution": 9, "box_size": 64, "rescale": 32, "classes": 4, "iterations": 10, "filter_to": 40,
         "model_iterations": 3}  # fmt: skip
 RUNS = 13
 
@@ -26,7 +26,7 @@ def test_every_run_finishes_and_names_what_it_made(project):
     runs = [run for run in project.runs_now() if run.isFinished()]
     assert len(runs) == RUNS
     model = project.find("initial model").average
-    assert model.pixel_size.get() == pytest.approx(5.5 * 48 / 32)
+    assert model.pixel_size.get() == pytest.approx(4 * 64 / 32)
     assert "correlated" in " ".join(project.find("symmetrize")._remarks())
 
 
