@@ -4,6 +4,7 @@ import numpy as np
 
 from emtomo.compute.rotations import from_directions
 from emtomo.synthetic.molecules import density_of_atoms
+from emtomo.synthetic.shapes import BILAYER
 
 CLOSEST = 0.85  # of the spacing; units of two patches that lie nearer are one too many
 RISE, TURN, HELIX_RADIUS = 1.5, 100.0, 2.3  # Å and degrees a residue, Å: the alpha helix (Pauling et al. 1951)
@@ -24,13 +25,18 @@ HELICES = np.array(
 )
 
 
-def ring_density(pixel_size: float, resolution: float) -> np.ndarray:
-    """Return the density of a ring of six equal proteins about z, as a cube about its centre, highest value 1.
+def ring_density(pixel_size: float, resolution: float, spacing: float = 73.0) -> np.ndarray:
+    """Return the density of a ring of six equal proteins about z, as a cube about its centre.
+
+    A lattice of such rings has over an area the density of a membrane: Gag's layer of capsid proteins, some 32 Da/Å²,
+    is seen as well as the bilayer.
 
     Parameters
     ----------
     pixel_size, resolution : float
         Å, as in :func:`density_of_atoms`.
+    spacing : float
+        Of the rings in the lattice, Å.
     """
     residues = []
     for start, end in HELICES:
@@ -44,7 +50,9 @@ def ring_density(pixel_size: float, resolution: float) -> np.ndarray:
     angles = np.deg2rad(60.0 * np.arange(6))
     turned = [one @ np.array([[np.cos(a), np.sin(a), 0], [-np.sin(a), np.cos(a), 0], [0, 0, 1]]) for a in angles]
     atoms = np.concatenate(turned)
-    return density_of_atoms(atoms, np.ones(len(atoms)), pixel_size, resolution)
+    density = density_of_atoms(atoms, np.ones(len(atoms)), pixel_size, resolution)
+    over_area = float(density.sum()) * pixel_size**3 / (np.sqrt(0.75) * spacing**2)
+    return density * np.float32(BILAYER / over_area)
 
 
 def hexagonal_lattice(radius: float, spacing: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

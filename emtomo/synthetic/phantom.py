@@ -127,7 +127,7 @@ def arrange_particles(options: PhantomOptions, molecules: dict[str, np.ndarray] 
     templates = dict(molecules or {})
     if "membrane" not in templates:
         templates["membrane"] = (
-            ring_density(options.pixel_size, 2 * options.pixel_size)
+            ring_density(options.pixel_size, 2 * options.pixel_size, options.spacing)
             if on_lattice
             else protein_density(MEMBRANE_PROTEIN, box, options.pixel_size)
         )

@@ -25,6 +25,8 @@ SOLUBLE_PROTEIN = np.array(
 )
 LEAFLET_DISTANCE = 20.0  # Å from the middle of the membrane to the head groups
 LEAFLET_SIGMA = 8.0  # Å
+LEAFLET_DENSITY = 0.8
+BILAYER = 2 * LEAFLET_DENSITY * LEAFLET_SIGMA * float(np.sqrt(2 * np.pi))  # Å: density through a membrane
 
 
 def protein_density(balls: np.ndarray, size: int, pixel_size: float) -> np.ndarray:
@@ -50,7 +52,7 @@ def protein_density(balls: np.ndarray, size: int, pixel_size: float) -> np.ndarr
 def membrane_profile(distance: np.ndarray) -> np.ndarray:
     """Return the density of a bilayer at `distance` Å from its middle."""
     peaks = [np.exp(-((distance - c) ** 2) / (2 * LEAFLET_SIGMA**2)) for c in (-LEAFLET_DISTANCE, LEAFLET_DISTANCE)]
-    return (0.8 * (peaks[0] + peaks[1])).astype(np.float32)
+    return (LEAFLET_DENSITY * (peaks[0] + peaks[1])).astype(np.float32)
 
 
 def add_vesicle(volume: np.ndarray, centre: np.ndarray, radius: float, pixel_size: float) -> None:

@@ -12,6 +12,7 @@ from emtomo.synthetic.imaging import tilt_angles
 from emtomo.synthetic.lattice import hexagonal_lattice, ring_density
 from emtomo.synthetic.particle_imaging import Kind, Shells, image_particles
 from emtomo.synthetic.phantom import PhantomOptions, arrange_particles, make_phantom
+from emtomo.synthetic.shapes import membrane_profile
 
 EVERYTHING = ErrorOptions(
     stage_error=1.0, shift_error=20, image_warp=15, volume_warp=10, doming=30, defocus_error=1500, error_seed=3
@@ -60,6 +61,14 @@ def test_the_ring_has_six_fold_symmetry_and_a_hand():
     assert best < 0.9
 
 
+@pytest.mark.parametrize(("pixel", "spacing"), [(4.0, 73.0), (7.0, 90.0)])
+def test_a_layer_of_rings_has_the_density_of_a_membrane(pixel, spacing):
+    across = np.arange(-100, 100, 0.5)
+    membrane = membrane_profile(across).sum() * 0.5
+    layer = ring_density(pixel, 2 * pixel, spacing).sum() * pixel**3 / (spacing**2 * np.sqrt(0.75))
+    assert layer == pytest.approx(membrane, rel=1e-3)
+
+
 def _turned_about_z(volume, angle):
     from scipy.ndimage import affine_transform
 
@@ -79,7 +88,7 @@ def test_a_sample_has_its_lattice_under_the_membrane():
     assert len(some.positions) > 150
     depth = sample.radii[0] - np.linalg.norm(some.positions - sample.centres[0], axis=1)
     assert_allclose(depth, 100, atol=1e-6)
-    assert sample.density.max() < 2 and len(sample.particles["soluble"].positions) == 0
+    assert sample.density.max() < 4 and len(sample.particles["soluble"].positions) == 0
     again = arrange_particles(options)
     assert_allclose(again.particles["membrane"].positions, some.positions)
 

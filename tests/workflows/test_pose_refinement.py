@@ -30,12 +30,12 @@ def folder(tmp_path_factory):
     return made
 
 
-def _refine(folder, name, particles, *more):
+def _refine(folder, name, *more, template="pose_refinement"):
     extra = next((folder / "sample").glob("Runs/*_SimulateTomograms")) / "extra"
-    values = {"tilt_series": extra / "series", "particles": particles or extra / "particles.tbl"}
-    values |= {} if particles else {"table_map": extra / "particles.doc"}
+    values = {"tilt_series": extra / "series", "particles": extra / "particles.tbl"}
+    values |= {"table_map": extra / "particles.doc", "particles_pixel_size": 8}
     words = [word for k, v in {**values, **SETTINGS}.items() for word in ("--set", f"{k}={v}")]
-    done = emtomo("workflow", "pose_refinement", "--project", folder / name, *words, *more)
+    done = emtomo("workflow", template, "--project", folder / name, *words, *more)
     assert done.returncode == 0, done.stderr
     return EmtomoProject.open(folder / name), mrc.read_volume(extra / "membrane.mrc")
 
@@ -52,7 +52,7 @@ def _against(ring, volume, mirror=False):
 
 
 def test_one_command_gives_the_ring_and_its_hand(folder, monkeypatch):
-    project, ring = _refine(folder, "refined", None, "--set", "particles_pixel_size=8")
+    project, ring = _refine(folder, "refined")
     monkeypatch.chdir(project.path)
     final = project.find("postprocess")
     assert final.isFinished() and 16 <= final.average.resolution.get() < 24
@@ -66,3 +66,18 @@ def test_one_command_gives_the_ring_and_its_hand(folder, monkeypatch):
     assert emtomo("report", project.path, "-o", folder / "report.html").returncode == 0
     text = (folder / "report.html").read_text(encoding="utf8")
     assert "Resolution after every step" in text and text.count('<tr><td><a href="#run-') == 5
+
+
+def test_the_template_of_multi_particle_refinement(folder, monkeypatch):
+    project, ring = _refine(folder, "together", "--set", "name=CA", template="multi_particle_refinement")
+    monkeypatch.chdir(project.path)
+    runs = {label: project.find(label) for label in ("refine fine", "spatial", "most parameters")}
+    assert all(run.isFinished() for run in runs.values())
+    before, spatial, most = (run.average.resolution.get() for run in runs.values())
+    assert most <= spatial + 0.5 <= before + 1.0  # never worse than the input
+    population = runs["spatial"].population.members()
+    assert [str(one.name.get()) for one in population.species] == ["CA"]
+    assert len(population.sources) == 1 and population.sources[0].tomogram_ids() == ["sim_01"]
+    good = [_against(ring, mrc.read_volume(run.average.file.get())) for run in runs.values()]
+    assert good[2] > good[0] - 0.03
+    assert project.find("postprocess refined").isFinished()
