@@ -1,6 +1,7 @@
 """Typed data that flows between protocols."""
 
 from emtomo.objects.class_2d import Class2D, SetOfClasses2D
+from emtomo.objects.class_3d import Class3D, SetOfClasses3D
 from emtomo.objects.coordinates import Coordinate3D, SetOfCoordinates3D, coordinates_frame
 from emtomo.objects.coordinates_2d import Coordinate2D, SetOfCoordinates2D, coordinates_2d_frame
 from emtomo.objects.mesh import MeshPoint, SetOfMeshes
@@ -18,6 +19,7 @@ __all__ = [
     "FSC",
     "Average",
     "Class2D",
+    "Class3D",
     "Coordinate2D",
     "Coordinate3D",
     "Mask",
@@ -27,6 +29,7 @@ __all__ = [
     "ParticleSeries",
     "Population",
     "SetOfClasses2D",
+    "SetOfClasses3D",
     "SetOfCoordinates2D",
     "SetOfCoordinates3D",
     "SetOfMeshes",

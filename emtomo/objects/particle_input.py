@@ -1,6 +1,6 @@
 """The particles that refinement, averages and models are made from, whatever they are: boxes, images, tilt series."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -125,6 +125,14 @@ class Particles:
         """Return the rows with new poses, in the order of the set."""
         out = with_poses(self.frame, poses, pixel_size or self.source.pixel_size, self.origin)
         return out.sort_index().reset_index(drop=True)
+
+    def with_classes(self, numbers: np.ndarray, certainty: np.ndarray) -> "Particles":
+        """Return the particles with class numbers, and the probability of these."""
+        return replace(self, frame=self.frame.assign(class_number=numbers, certainty=certainty))
+
+    def kept_rows(self) -> pd.DataFrame:
+        """Return the rows with the poses that they have, in the order of the set."""
+        return self.frame.sort_index().reset_index(drop=True)
 
     def take(self, chosen: np.ndarray) -> "Particles":
         """Return the rows of some of the particles; their images are not taken along."""

@@ -5,6 +5,7 @@ from emtomo.protocols.apply_alignment import ApplyAlignment
 from emtomo.protocols.apply_mask import ApplyMask
 from emtomo.protocols.bin_tomograms import BinTomograms
 from emtomo.protocols.classify_2d import Classify2D
+from emtomo.protocols.classify_3d import Classify3D
 from emtomo.protocols.clean_coordinates import CleanCoordinates
 from emtomo.protocols.compare_picks import ComparePicks
 from emtomo.protocols.consensus_picks import ConsensusPicks
@@ -55,6 +56,7 @@ __all__ = [
     "ApplyMask",
     "BinTomograms",
     "Classify2D",
+    "Classify3D",
     "CleanCoordinates",
     "ComparePicks",
     "ConsensusPicks",

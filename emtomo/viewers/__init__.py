@@ -5,6 +5,7 @@ Nothing here computes science or edits a set.
 
 from emtomo.viewers.windows import (
     ViewClasses,
+    ViewClasses3D,
     ViewConvergence,
     ViewCoordinates,
     ViewCtfFit,
@@ -27,7 +28,8 @@ from emtomo.viewers.windows import (
 )
 
 __all__ = [
-    "ViewClasses", "ViewConvergence", "ViewCoordinates", "ViewCtfFit", "ViewDirections", "ViewFsc", "ViewMeshes",
-    "ViewMicrographs", "ViewMontage", "ViewOutside", "ViewParticles", "ViewPicks", "ViewRefinement", "ViewScores",
-    "ViewSpace", "ViewSubtomograms", "ViewTable", "ViewTilts", "ViewTomograms", "ViewVolume",
+    "ViewClasses", "ViewClasses3D", "ViewConvergence", "ViewCoordinates", "ViewCtfFit", "ViewDirections",
+    "ViewFsc", "ViewMeshes", "ViewMicrographs", "ViewMontage", "ViewOutside", "ViewParticles", "ViewPicks",
+    "ViewRefinement", "ViewScores", "ViewSpace", "ViewSubtomograms", "ViewTable", "ViewTilts", "ViewTomograms",
+    "ViewVolume",
 ]  # fmt: skip

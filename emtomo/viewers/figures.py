@@ -20,6 +20,7 @@ ARROW = 0.06  # of the picture's width
 NEAR = 3  # voxels from the slice within which particles are drawn
 BINS = 60
 ROWS = 24
+CLASS_ROWS = 8
 
 
 def figure_of(columns: int, width: float, height: float) -> tuple[Figure, list[Any]]:
@@ -224,6 +225,21 @@ def average(shown: Shown) -> Figure:
         montage([np.asarray(volume[k], np.float32) for k in chosen], 4),
         "xy slices from low to high z",
     )
+    return figure
+
+
+def class_maps(shown: Shown) -> Figure:
+    """Return sections of the maps of the largest classes, one row a class, and how each differs from the first."""
+    frame = shown.value.frame().sort_values("class_number").iloc[:CLASS_ROWS]
+    maps = [np.asarray(mrc.open_volume(shown.path(file)), np.float32) for file in frame["file"]]
+    figure = Figure(figsize=(10, 2.6 * len(maps)), layout="constrained")
+    for k, (row, volume) in enumerate(zip(frame.itertuples(), maps, strict=True)):
+        title = f"class {row.class_number}: {row.members} particles ({row.share:.0%}), {row.resolution:.1f} Å"
+        for c, (image, plane) in enumerate(zip(three_sections(volume), ("xy", "xz", "yz"), strict=True)):
+            axes = figure.add_subplot(len(maps), 4, 4 * k + c + 1)
+            show(axes, image, title if c == 0 else plane, shown.value.pixel_size.get())
+        rest = volume - maps[0] if k else volume * 0
+        show(figure.add_subplot(len(maps), 4, 4 * k + 4), three_sections(rest)[0], "xy less class 1" if k else "")
     return figure
 
 

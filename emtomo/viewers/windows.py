@@ -19,11 +19,13 @@ from emtomo.objects import (
     Average,
     Mask,
     SetOfClasses2D,
+    SetOfClasses3D,
     SetOfCoordinates2D,
     SetOfCoordinates3D,
     SetOfMeshes,
     SetOfMicrographs,
     SetOfParticles,
+    SetOfParticleSeries,
     SetOfSubtomograms,
     SetOfTiltSeries,
     SetOfTomograms,
@@ -105,7 +107,7 @@ class ViewCoordinates(OutputViewer):
     """Particles with their directions on slices of their tomograms."""
 
     KEY, ORDER, _name, WINDOW = "coordinates", 2, "Coordinates on slices", "setslices:open_particles"
-    _targets: ClassVar[list[type]] = [SetOfCoordinates3D, SetOfSubtomograms]
+    _targets: ClassVar[list[type]] = [SetOfCoordinates3D, SetOfSubtomograms, SetOfParticleSeries]
     FIGURE = staticmethod(figures.coordinates)
 
     @classmethod
@@ -152,6 +154,14 @@ class ViewClasses(OutputViewer):
     KEY, ORDER, _name = "classes", 1, "Class averages"
     _targets: ClassVar[list[type]] = [SetOfClasses2D]
     FIGURE = staticmethod(image_figures.classes)
+
+
+class ViewClasses3D(OutputViewer):
+    """Sections of the maps of classes, one row a class."""
+
+    KEY, ORDER, _name = "maps", 1, "Maps of the classes"
+    _targets: ClassVar[list[type]] = [SetOfClasses3D]
+    FIGURE = staticmethod(figures.class_maps)
 
 
 class ViewVolume(OutputViewer):
@@ -209,7 +219,7 @@ class ViewDirections(OutputViewer):
     """Where the particles point."""
 
     KEY, ORDER, _name = "directions", 5, "Angular distribution"
-    _targets: ClassVar[list[type]] = [SetOfCoordinates3D, SetOfSubtomograms, SetOfParticles]
+    _targets: ClassVar[list[type]] = [SetOfCoordinates3D, SetOfSubtomograms, SetOfParticles, SetOfParticleSeries]
     FIGURE = staticmethod(figures.directions)
 
 
@@ -217,7 +227,13 @@ class ViewScores(OutputViewer):
     """Histogram of scores with a cut that can be moved and saved."""
 
     KEY, ORDER, _name = "scores", 6, "Histogram of scores"
-    _targets: ClassVar[list[type]] = [SetOfCoordinates3D, SetOfSubtomograms, SetOfCoordinates2D, SetOfParticles]
+    _targets: ClassVar[list[type]] = [
+        SetOfCoordinates3D,
+        SetOfSubtomograms,
+        SetOfCoordinates2D,
+        SetOfParticles,
+        SetOfParticleSeries,
+    ]
     FIGURE = staticmethod(figures.scores)
 
     @classmethod
@@ -243,7 +259,9 @@ class ViewConvergence(OutputViewer):
         SetOfSubtomograms,
         SetOfCoordinates3D,
         SetOfParticles,
+        SetOfParticleSeries,
         SetOfClasses2D,
+        SetOfClasses3D,
         Population,
     ]
     FIGURE = staticmethod(figures.curves)

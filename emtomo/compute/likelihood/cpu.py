@@ -11,7 +11,6 @@ from emtomo.compute.kernels import fourier_cpu
 from emtomo.compute.kernels.newton_cpu import Ascents, begin_ascents
 from emtomo.compute.likelihood.grid_search import points_in_particle
 from emtomo.compute.likelihood.measurement import Measurement
-from emtomo.compute.likelihood.newton import MAX_STEPS
 from emtomo.compute.likelihood.plan import HalfSet, IterationPlan, PartialSums
 from emtomo.compute.likelihood.pose_estimator import MAX_CACHED_WEIGHTS, PoseEstimator
 from emtomo.compute.likelihood.poses import Poses
@@ -101,7 +100,7 @@ class CpuPoseEstimator(PoseEstimator):
             self.reference, _PAD, k, self.points(batch, k), batch.rotations,
             np.ascontiguousarray(batch.d[:, chosen]), np.ascontiguousarray(batch.w[:, chosen]), self.source.size,
             priors[0][0].astype(float), priors[1][0].astype(float), self.prior(int(batch.members[0])).precision,
-            np.array(self.step_limits(which)), MAX_STEPS, ascents,
+            np.array(self.step_limits(which)), self.plan.searches[which].steps, ascents,
         )  # fmt: skip
         return ascents
 

@@ -163,7 +163,8 @@ class CudaPoseEstimator(PoseEstimator):
             return self.cuda.likelihoods(self._transform, chosen, views, batch.d, batch.w, *poses)
 
         precision = self.prior(int(batch.members[0])).precision
-        return newton_ascents(likelihoods, owner, *starts, priors, precision, self.step_limits(which))
+        limits, steps = self.step_limits(which), self.plan.searches[which].steps
+        return newton_ascents(likelihoods, owner, *starts, priors, precision, limits, steps)
 
     def insert(self, batch: Measurement, owner: np.ndarray, factors: np.ndarray, poses: Pose, out: PartialSums) -> None:
         """See :class:`PoseEstimator`."""

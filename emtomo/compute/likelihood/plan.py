@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from emtomo.compute.fourier.coefficients import FourierCoefficients
+from emtomo.compute.likelihood.newton import MAX_STEPS
 from emtomo.compute.likelihood.poses import Poses
 from emtomo.compute.likelihood.posterior import Pose, PoseGrid
 
@@ -23,12 +24,15 @@ class PoseSearch:
         Shells of the ascents, rising to all that take part.
     absolute : bool
         The grid covers all orientations, whatever the particle's pose.
+    steps : int
+        Newton steps of an ascent at most; 0 evaluates poses where they are.
     """
 
     grid: PoseGrid
     starts: int
     stages: list[float]
     absolute: bool
+    steps: int = MAX_STEPS
 
 
 @dataclass(frozen=True)

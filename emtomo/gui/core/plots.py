@@ -19,6 +19,11 @@ CURVES: dict[str, tuple[tuple[str, str], ...]] = {
         ("held_out_gain", "rise of the held-out score"),
     ),
     "changes.csv": (),
+    "classes.csv": (
+        ("likelihood", "mean log likelihood"),
+        ("changed", "share of particles that change class"),
+        ("compared_to", "finest detail compared (Å)"),
+    ),
     "losses.csv": (("loss", "loss"),),
 }
 
