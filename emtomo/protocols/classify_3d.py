@@ -87,10 +87,9 @@ class Classify3D(EmtomoProtocol):
             )
         if unknown and self.input_reference.pointsNone():
             errors.append("Particles without orientations need a reference; initial-model makes one.")
-        if len(items) < 2 * options.number_of_classes:
-            errors.append(
-                f"{options.number_of_classes} classes need at least {2 * options.number_of_classes} particles, there are {len(items)}."
-            )
+        k = options.number_of_classes
+        if len(items) < 2 * k:
+            errors.append(f"{k} classes need at least {2 * k} particles, there are {len(items)}.")
         try:
             check_device(self.device.get())
             parse_symmetry(options.symmetry)

@@ -76,11 +76,9 @@ class Classification3D:
         for what, volume in (("reference", reference), ("mask", mask)):
             if volume is not None and volume.shape != (n, n, n):
                 raise EmtomoError(f"The {what} must be {n} voxels wide as the particles are, got {volume.shape}.")
-        if len(source) < max(2, 2 * options.number_of_classes):
-            raise EmtomoError(
-                f"{options.number_of_classes} classes need at least {max(2, 2 * options.number_of_classes)} particles, there are "
-                f"{len(source)}."
-            )
+        k = options.number_of_classes
+        if len(source) < max(2, 2 * k):
+            raise EmtomoError(f"{k} classes need at least {max(2, 2 * k)} particles, there are {len(source)}.")
         self.source, self.start, self.options, self.device = source, start, options, check_device(device)
         self.map_reduce, self.symmetry = map_reduce, parse_symmetry(options.symmetry)
         self.group = symmetry_rotations(self.symmetry)

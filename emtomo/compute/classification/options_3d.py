@@ -11,7 +11,9 @@ from emtomo.options import Param
 class Classification3DOptions:
     """How particles are sorted into 3D classes."""
 
-    number_of_classes: Annotated[int, Param("Number of classes K", "As many maps compete for the particles.", ge=1, le=50)] = 3
+    number_of_classes: Annotated[
+        int, Param("Number of classes K", "As many maps compete for the particles.", ge=1, le=50)
+    ] = 3
     iterations: Annotated[int, Param("Number of iterations", "Over all particles.", ge=1, le=200)] = 25
     regularisation: Annotated[
         float,
