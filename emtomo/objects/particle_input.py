@@ -130,7 +130,7 @@ class Particles:
         """Return the particles with class numbers, and the probability of these."""
         return replace(self, frame=self.frame.assign(class_number=numbers, certainty=certainty))
 
-    def kept_rows(self) -> pd.DataFrame:
+    def rows_with_own_poses(self) -> pd.DataFrame:
         """Return the rows with the poses that they have, in the order of the set."""
         return self.frame.sort_index().reset_index(drop=True)
 

@@ -154,7 +154,7 @@ class Classify3D(EmtomoProtocol):
         number_of[order] = np.arange(options.number_of_classes) + 1
         out = particles.create_set(self._getPath(f"{particles.output}.sqlite"))
         sorted_rows = particles.with_classes(number_of[state.numbers], state.probability.max(axis=1))
-        out.extend(sorted_rows.rows(state.poses) if options.align else sorted_rows.kept_rows())
+        out.extend(sorted_rows.rows(state.poses) if options.align else sorted_rows.rows_with_own_poses())
         largest = frame.iloc[0]
         average = Average(
             file=largest["file"], pixel_size=pixel, box_size=n, symmetry=group,

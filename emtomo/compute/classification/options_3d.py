@@ -42,11 +42,11 @@ class Classification3DOptions:
     ] = 1.8
     local_from: Annotated[
         float,
-        Param("Local searches from", "They reach eight of these steps to every side.", unit="°", gt=0, le=30,),
+        Param("Local searches from", "They reach eight of these steps to every side.", unit="°", gt=0, le=30),
     ] = 1.8  # fmt: skip
     offset_range: Annotated[
         float,
-        Param("Offset search range", "About the particles' shifts.", unit="voxels", gt=0, le=100,),
+        Param("Offset search range", "About the particles' shifts.", unit="voxels", gt=0, le=100),
     ] = 3.0  # fmt: skip
     initial_lowpass: Annotated[
         float,
