@@ -11,6 +11,9 @@ import pandas as pd
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.io.images import describe, read_any
+from emtomo.objects.tilt_series import SetOfTiltSeries
+
+DISAGREE = 0.02  # of the pixel size, by which headers may differ
 
 
 @dataclass
@@ -45,10 +48,11 @@ class TiltImages:
 
     def size(self) -> tuple[int, int]:
         """Return rows and columns of the first image, from its file's header."""
-        shape = describe(self._path(0)).shape
+        shape = describe(self.path(0)).shape
         return shape[1], shape[2]
 
-    def _path(self, t: int) -> Path:
+    def path(self, t: int) -> Path:
+        """Return the file of one image."""
         name = self.table[self.column].iloc[t]
         if not name:
             raise EmtomoError(f"tilt {t + 1} has no {self.column.replace('_', ' ')}.")
@@ -65,7 +69,7 @@ class TiltImages:
         EmtomoError
             If its file has no such image.
         """
-        path = self._path(t)
+        path = self.path(t)
         stack = self._stacks.get(str(path))
         if stack is None:
             stack = mrc.open_volume(path) if describe(path).format == "mrc" else read_any(path)
@@ -76,3 +80,18 @@ class TiltImages:
         if not 0 <= index < len(stack):
             raise EmtomoError(f"{path}: tilt {t + 1} should be image {index + 1}, and there are {len(stack)}.")
         return np.asarray(stack[index], np.float32)
+
+
+def pixel_size_remarks(series: SetOfTiltSeries, names: list[str]) -> list[str]:
+    """Return a sentence on every series whose images' headers disagree with its pixel size by more than 2 %."""
+    size, out = float(series.pixel_size.get() or 0), []
+    for name in names:
+        images = TiltImages(series.images(name))
+        header = describe(images.path(0)).pixel_size
+        # 1 is what programs write that do not know it
+        if size > 0 and header > 0 and header != 1 and abs(header / size - 1) > DISAGREE:
+            out.append(
+                f"{name}: the images' header says {header:.4g} Å a pixel, the set {size:.4g} Å, which is taken: check "
+                "which is right."
+            )
+    return out

@@ -1,23 +1,49 @@
-"""Protocol: cut subtomograms with CTF volumes out of tilt series."""
+"""Protocol: cut subtomograms with CTF volumes, or series of images, out of tilt series."""
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 from pyworkflow.protocol.params import Form
 
 from emtomo.compute.positions import check_finite
-from emtomo.compute.tilt.particle_images import ParticleImageOptions, check_series, prepare_series
+from emtomo.compute.tilt.particle_images import (
+    ParticleImageOptions,
+    PreparedSeries,
+    check_series,
+    prepare_series,
+)
 from emtomo.compute.tilt.subtomograms import reconstruct_subtomogram
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.engine.state import write_json
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
-from emtomo.objects import SetOfSubtomograms, positions_of
-from emtomo.objects.tilt_images import TiltImages
+from emtomo.objects import SetOfParticleSeries, SetOfSubtomograms, positions_of
+from emtomo.objects.series_exchange import write_relion5
+from emtomo.objects.tilt_images import TiltImages, pixel_size_remarks
+from emtomo.options import Param
 
 READING = 0.2  # of a step's time
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """What particles are written as."""
+
+    dimensionality: Annotated[
+        str,
+        Param(
+            "Dimensionality",
+            "3d: a subtomogram and a CTF volume for every particle; 2d: a stack of its images, one a tilt that shows "
+            "it, with STAR files for RELION 5.",
+            choices={"3d": "3D subtomograms", "2d": "2D image series"},
+        ),
+    ] = "3d"
 
 
 class ExportParticles(EmtomoProtocol):
@@ -25,13 +51,13 @@ class ExportParticles(EmtomoProtocol):
 
     No tomogram is needed. Every image is multiplied with the CTF at the particle's height and with the weights of dose
     and tilt, in a window that holds what the CTF spreads; box and CTF volume are cut afterwards and do not alias. One
-    stack per tomogram.
+    stack per tomogram; of 2D series one stack per particle.
     """
 
     NAME = "export-particles"
     _label = "export particles (tilt series)"
-    _possibleOutputs = {"subtomograms": SetOfSubtomograms}
-    OPTIONS = (ParticleImageOptions,)
+    _possibleOutputs = {"subtomograms": SetOfSubtomograms, "particle_series": SetOfParticleSeries}
+    OPTIONS = (ExportOptions, ParticleImageOptions)
     STEPS_APART = ("export_step",)
     STEPS_PER = "tomogram"
 
@@ -84,46 +110,86 @@ class ExportParticles(EmtomoProtocol):
         except EmtomoError as error:
             raise EmtomoError(f"{tomogram_id}: {error}") from None
         kept = prepared.select_particles(points)
+        dropped = frame.loc[~kept].assign(missing_tilts=(~prepared.visible(points)).sum(axis=0)[~kept])
+        write_table(dropped[["tomogram_id", "x", "y", "z", "missing_tilts"]], self._dropped(tomogram_id))
         frame, points = frame[kept].reset_index(drop=True), points[kept]
+        frame = frame.assign(shift_x=0.0, shift_y=0.0, shift_z=0.0)
+
+        def progress(done: int) -> None:
+            self.progress(number + READING + (1 - READING) * done / max(1, len(points)), total)
+
+        if self._flat():
+            frame = self._write_series(tomogram_id, frame, points, prepared, len(table), progress)
+            SetOfParticleSeries.save(self._table(tomogram_id), frame)
+        else:
+            angles = table["angle"].to_numpy(float)[prepared.tilts]
+            frame = self._write_boxes(tomogram_id, frame, points, prepared, progress)
+            frame = frame.assign(tilt_min=angles.min(), tilt_max=angles.max())
+            SetOfSubtomograms.save(self._table(tomogram_id), frame)
+        write_json(Path(f"{self._table(tomogram_id)}.json"), int((~kept).sum()))
+
+    def _write_boxes(
+        self, tomogram_id: str, frame: pd.DataFrame, points: np.ndarray, prepared: PreparedSeries, progress: Progress
+    ) -> pd.DataFrame:
+        """Write the boxes into one stack and a file of weights for each; return the particles with their places."""
         files = [self._weights(tomogram_id, i) for i in range(len(frame))]
         if len(frame):
-            n, pixel_size = options.box_size, prepared.options.pixel_size
+            n, pixel_size = prepared.options.box_size, prepared.options.pixel_size
             Path(self._getExtraPath("ctf")).mkdir(exist_ok=True)
             with mrc.StackWriter(self._stack(tomogram_id), (len(frame), n, n, n), pixel_size, 1) as stack:
                 for i, point in enumerate(points):
                     made = reconstruct_subtomogram(prepared, point)
                     stack.batch(1)[0] = made.box
                     mrc.write_volume(files[i], made.weights, pixel_size)
-                    self.progress(number + READING + (1 - READING) * (i + 1) / len(points), total)
-        angles = table["angle"].to_numpy(float)[prepared.tilts]
-        frame = frame.assign(
-            shift_x=0.0, shift_y=0.0, shift_z=0.0, file=self._stack(tomogram_id), index=np.arange(len(frame)),
-            ctf_file=files, tilt_min=angles.min(), tilt_max=angles.max(),
-        )  # fmt: skip
-        write_json(Path(f"{self._table(tomogram_id)}.json"), int((~kept).sum()))
-        SetOfSubtomograms.save(self._table(tomogram_id), frame)
+                    progress(i + 1)
+        return frame.assign(file=self._stack(tomogram_id), index=np.arange(len(frame)), ctf_file=files)
+
+    def _write_series(
+        self,
+        tomogram_id: str,
+        frame: pd.DataFrame,
+        points: np.ndarray,
+        prepared: PreparedSeries,
+        tilts: int,
+        progress: Progress,
+    ) -> pd.DataFrame:
+        """Write a stack of images for every particle; return the particles with their places and what shows them."""
+        files, visible = [], []
+        Path(self._getExtraPath("series", tomogram_id)).mkdir(parents=True, exist_ok=True)
+        for i, point in enumerate(points):
+            made = prepared.cut(point)
+            files.append(self._getExtraPath("series", tomogram_id, f"{i + 1:06d}_stack2d.mrcs"))
+            mrc.write_volume(files[-1], made.images, prepared.options.pixel_size, stack=True)
+            shown = np.full(tilts, "0")
+            shown[made.tilts] = "1"
+            visible.append("".join(shown))
+            progress(i + 1)
+        return frame.assign(file=files, index=0, ctf_file=None, visible=visible)
 
     def output_step(self, names: list[str]) -> None:
         """Register the boxes of all tilt series."""
         self.forget_remarks()
         options, series = self.options(ParticleImageOptions), self.input_tilt_series.get()
-        out = SetOfSubtomograms.create(self._getPath("subtomograms.sqlite"))
+        kind = SetOfParticleSeries if self._flat() else SetOfSubtomograms
+        out = kind.create(self._getPath(f"{self._output()}.sqlite"))
         out.copy_fields(series)
         out.pixel_size.set(options.pixel_size or float(series.pixel_size.get()))
         out.box_size.set(options.box_size)
         out.white.set(options.invert)
-        out.weights.set("ctf_squared" if options.premultiply else "ctf")
         out.premultiplied.set(options.premultiply)
+        if isinstance(out, SetOfSubtomograms):
+            out.weights.set("ctf_squared" if options.premultiply else "ctf")
         dropped = {}
         for name in names:
             dropped[name] = json.loads(Path(f"{self._table(name)}.json").read_text(encoding="utf8"))
-            out.extend(SetOfSubtomograms.open(self._table(name)).frame())
+            out.extend(kind.open(self._table(name)).frame())
         missing = [name for name in self.input_coordinates.get().tomogram_ids() if name not in names]
         idle = [name for name in series.tomogram_ids() if name not in names]
         told = ", ".join(f"{n} of {name}" for name, n in dropped.items() if n)
         if told:
             self.remark(
-                f"Particles left out, which more than {options.missing_tilts} images do not show whole: {told}."
+                f"Particles left out, which more than {options.missing_tilts} images do not show whole: {told}. "
+                f"Listed in {', '.join(str(self._dropped(n)) for n, k in dropped.items() if k)}."
             )
         if missing:
             self.remark(f"No tilt series for the particles of {', '.join(missing)}.")
@@ -134,9 +200,24 @@ class ExportParticles(EmtomoProtocol):
                 f"No particle is shown whole by all but {options.missing_tilts} images of its tilt series ({told}): "
                 "check that positions and tilt series belong together, or allow more missing tilts."
             )
-        self._register(self.input_coordinates, subtomograms=out)
+        self.remark(*pixel_size_remarks(series, names))
+        self._register(self.input_coordinates, **{self._output(): out})
+        if isinstance(out, SetOfParticleSeries):
+            try:
+                self.remark(*write_relion5(out, series, Path(self._getExtraPath("relion5"))))
+            except EmtomoError as error:
+                self.remark(f"No STAR files for RELION 5: {error}")
 
     # --- helpers ---
+
+    def _flat(self) -> bool:
+        return self.options(ExportOptions).dimensionality == "2d"
+
+    def _output(self) -> str:
+        return "particle_series" if self._flat() else "subtomograms"
+
+    def _dropped(self, tomogram_id: str) -> Path:
+        return Path(self._getExtraPath(f"{tomogram_id}_left_out.csv"))
 
     def _names(self) -> list[str]:
         """Return the tilt series that have particles."""
@@ -160,3 +241,10 @@ class ExportParticles(EmtomoProtocol):
 
     def _table(self, tomogram_id: str) -> str:
         return self._getExtraPath(f"{tomogram_id}.sqlite")
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV under a temporary name, then rename it."""
+    part = path.with_name(path.name + ".part")
+    table.to_csv(part, index=False)
+    part.replace(path)

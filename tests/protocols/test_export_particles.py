@@ -1,12 +1,15 @@
 """export-particles in a project: tilt series and coordinates to an average that is the molecule, bad input."""
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from emtomo.compute.fourier.shell_correlation import fourier_shell_correlation
-from emtomo.io import mrc
+from emtomo.io import mrc, star
 from emtomo.io.weights import read_weights
 from tests.engine.helpers import Bench
 
@@ -76,6 +79,62 @@ def test_another_pixel_size_shows_the_same_particle(bench, monkeypatch):
     assert "rlnCtfImage" in text and "rlnCtfDataAreCtfPremultiplied" in text
     curve = fourier_shell_correlation(*(p.reshape(-1, 24, 24, 24)[0] for p in pair))
     assert np.allclose(curve[1:12], 1)
+
+
+def test_series_of_images_are_those_that_are_cut_on_the_fly(bench, monkeypatch):
+    monkeypatch.chdir(bench.project.path)
+    molecule = mrc.read_volume(bench.project.find("simulate")._getExtraPath("soluble.mrc"))
+    truth = bench.project.find("simulate").truth.frame()
+    tilts = len(bench.project.find("simulate").tilt_series.images("sim_01"))
+    bench.run("select-tilts", "fewer", tilt_series="simulate.tilt_series", max_angle=50, suggest=False)
+    options = OPTIONS | {"tilt_series": "fewer.tilt_series", "dimensionality": "2d"}
+    options |= {"box_size": 32, "diameter": 300, "missing_tilts": 0}
+    run = bench.run("export-particles", "flat", **options, premultiply=True)
+    frame, used = run.particle_series.frame(), ~run.input_tilt_series.get().geometry("sim_01").excluded
+    assert 10 < len(frame) < len(truth)
+    left_out = pd.read_csv(run._getExtraPath("sim_01_left_out.csv"))
+    assert len(left_out) == len(truth) - len(frame) and left_out["missing_tilts"].min() > 0
+    for row in frame.itertuples():
+        assert len(row.visible) == tilts and not any(np.array(list(row.visible))[~used] == "1")
+        assert mrc.open_volume(row.file).shape == (row.visible.count("1"), 32, 32)
+    average = bench.run("reconstruct-average", "flat average", subtomograms="flat.particle_series",
+                        tilt_series="fewer.tilt_series")  # fmt: skip
+    fly = bench.run("reconstruct-average", "fly average", subtomograms="simulate.truth",
+                    tilt_series="fewer.tilt_series", box_size=32, diameter=300, missing_tilts=0)  # fmt: skip
+    volumes = [mrc.read_volume(r.average.file.get()) for r in (average, fly)]
+    assert np.corrcoef(*(v.ravel() for v in volumes))[0, 1] > 0.9999
+    assert (
+        _agreement(volumes[0], molecule) > 0.5
+    )  # few particles of nearly one defocus: little is measured at its zeros
+    blocks = star.read_blocks(run._getExtraPath("relion5", "particles.star"))
+    particles, tomograms = blocks["particles"], star.read_blocks(run._getExtraPath("relion5", "tomograms.star"))
+    assert int(blocks["optics"]["rlnImageDimensionality"].iloc[0]) == 2
+    assert [str(t).count("1") for t in particles["rlnTomoVisibleFrames"]] == [t.count("1") for t in frame["visible"]]
+    table = star.read_blocks(run._getExtraPath("relion5", "sim_01.star"))
+    rows = len(next(iter(table.values())))
+    assert all(len(str(t).strip("[]").split(",")) == rows == used.sum() for t in particles["rlnTomoVisibleFrames"])
+    assert list(tomograms["global"]["rlnTomoName"]) == ["sim_01"]
+    # the middle of the tomogram is at half its size there, and voxel n // 2 here: both sizes are even
+    there = particles[[f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ"]].to_numpy(float)
+    assert np.abs(there - frame[["x", "y", "z"]].to_numpy(float)).max() < 0.01
+
+
+@pytest.mark.skipif(shutil.which("relion_reconstruct") is None, reason="RELION is not installed")
+def test_relion_reconstructs_the_same_map(bench, monkeypatch):
+    """Boxes and CTF volumes as Warp writes them: the sum of boxes times CTF over the sum of squared CTFs."""
+    monkeypatch.chdir(bench.project.path)
+    bench.run("export-particles", "for relion", **OPTIONS, box_size=32)
+    ours = bench.run("reconstruct-average", "our map", subtomograms="for relion.subtomograms", symmetry="C1")
+    exported = bench.run("export-particles-star", "our star", subtomograms="for relion.subtomograms")
+    command = ["relion_reconstruct", "--i", exported._getExtraPath("particles.star"), "--o", "relion.mrc", "--3d_rot"]
+    done = subprocess.run([*command, "--ctf", "--ctf3d_not_squared"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-1000:]
+    maps = [mrc.read_volume(ours.average.file.get()), mrc.read_volume("relion.mrc")]
+    z, y, x = np.indices((32,) * 3) - 16
+    inside = np.clip(12.5 - np.sqrt(z * z + y * y + x * x), 0, 1)
+    curve = fourier_shell_correlation(*(m * inside for m in maps))
+    assert curve[1:10].min() > 0.95
+    assert np.corrcoef(*((m * inside).ravel() for m in maps))[0, 1] > 0.98
 
 
 def test_what_cannot_be_exported_is_said(bench, monkeypatch):
