@@ -1,27 +1,46 @@
 """Protocol: write subtomograms as a STAR file for RELION."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated, Any
 
+import pandas as pd
 from pyworkflow.protocol.params import Form, PathParam
 
 from emtomo.engine.protocol import EmtomoProtocol
+from emtomo.io import mrc
 from emtomo.io.particles_star import write_particles
 from emtomo.objects import rotations_of
 from emtomo.objects.exchange import particles_of_set, sizes_of, volumes_behind
+from emtomo.objects.particle_source import open_boxes
+from emtomo.options import Param
+
+
+@dataclass(frozen=True, kw_only=True)
+class StarOptions:
+    """How boxes are written."""
+
+    one_file_a_box: Annotated[
+        bool,
+        Param(
+            "One file a box",
+            "RELION reads no stacks of volumes: boxes of stacks are copied into files of their own.",
+        ),
+    ] = True
 
 
 class ExportParticlesStar(EmtomoProtocol):
     """Write poses, halves and the places of boxes and weights as a RELION 3.1 STAR file.
 
-    RELION takes the boxes only when they are white, one file a box or stacks of volumes, and their
-    weights only as files; wedges known by their tilt range alone are not written.
+    RELION takes the boxes only when they are white and one file each, and their weights only as files; wedges known by
+    their tilt range alone are not written.
     """
 
     NAME = "export-particles-star"
     _label = "export particles (STAR)"
     _possibleOutputs: dict[str, type] = {}
     THREADS = False
+    OPTIONS = (StarOptions,)
 
     # --- form ---
 
@@ -64,6 +83,8 @@ class ExportParticlesStar(EmtomoProtocol):
             frame[f"coordinate_{axis}"] = (frame[axis] + from_first) / size
         for column in ("file", "ctf_file"):
             frame[column] = [str(Path(f).resolve()) if f else "" for f in frame[column].fillna("")]
+        if self.options(StarOptions).one_file_a_box:
+            self._separate(frame, float(size), int(boxes.box_size.get()))
         path = Path(self.file.get() or self._getExtraPath("particles.star"))
         optics = {name: getattr(boxes, name).get() for name in ("voltage", "cs", "amplitude_contrast")}
         write_particles(
@@ -86,3 +107,20 @@ class ExportParticlesStar(EmtomoProtocol):
         if boxes.weights.get() == "wedge":
             self.remark("The missing wedge is known by its tilt range alone and is not in the file.")
         self.remark(f"{len(frame)} particles written to {path}.")
+
+    def _separate(self, frame: pd.DataFrame, pixel_size: float, size: int) -> None:
+        """Copy the boxes of stacks into files of their own and let the rows name these."""
+        for number, (stack, rows) in enumerate(frame.groupby("file", sort=False), 1):
+            if not stack:
+                continue
+            boxes = open_boxes(str(stack), size)
+            if len(boxes) == 1:
+                continue
+            folder = Path(self._getExtraPath("boxes", f"{number:03d}"))
+            folder.mkdir(parents=True, exist_ok=True)
+            row: Any
+            for row, place in zip(rows.index, rows["index"].astype(int), strict=True):
+                file = folder / f"{place + 1:06d}.mrc"
+                mrc.write_volume(file, boxes[place], pixel_size)
+                frame.loc[row, "file"] = str(file.resolve())
+                frame.loc[row, "index"] = 0
