@@ -2,8 +2,8 @@
 
     python benchmarks/bench_export.py [--boxes 32 64 128] [--tilts 41] [--particles 8]
 
-Images are noise of 1024² pixels of 5 Å, 3 µm of defocus; wall time and processor seconds of all threads, images read and
-resampled before.
+Images are noise of 1024² pixels of 5 Å, 3 µm of defocus, read and resampled before; wall time and processor seconds of
+all threads.
 """
 
 import argparse
