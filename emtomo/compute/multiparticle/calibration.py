@@ -70,14 +70,17 @@ def fit_particle_factors(model: Model, images: SpeciesImages, products: np.ndarr
 def agreement_shell(images: SpeciesImages, model: Model, products: np.ndarray) -> int:
     """Return up to which shell the images agree with the references: all before it do, significantly.
 
-    The sum over images of X V*, weighted, divided by its deviation from noise, must be above `SIGNIFICANT`. Another
+    The sum over images of X V*, weighted, divided by its deviation from noise, must be above `SIGNIFICANT`, over every
+    shell with its two neighbours: in a lattice, what lies beside the particle turns the sign of a single shell. Another
     molecule agrees in the coarsest shells alone, where all look alike, and disagrees as strongly in finer ones; the
     first eighth of the shells does not count, since images may have been high-passed.
     """
     weight = model.weights * model.inverse_noise**2
     cross = (products[..., 0].sum(axis=0) * weight).sum(axis=0)
     power = (products[..., 1].sum(axis=0) * model.weights * weight).sum(axis=0)
-    ratio = np.sqrt(2) * cross / np.sqrt(np.maximum(power, 1e-300))
+    deviation = np.sqrt(np.maximum(power, 1e-300))
+    signal, noise = (np.convolve(part, np.ones(3), mode="same") for part in (cross / deviation, np.ones(len(power))))
+    ratio = np.sqrt(2) * signal / np.sqrt(noise)
     first = 1 + len(ratio) // 8
     below = np.flatnonzero(ratio[first:] < SIGNIFICANT)
     return int(below[0]) + first - 1 if len(below) else len(ratio) - 1
