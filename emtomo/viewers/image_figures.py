@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.collections import EllipseCollection
 from matplotlib.figure import Figure
 
 from emtomo.compute.slices import contrast_limits
@@ -16,6 +17,7 @@ from emtomo.viewers.sections import montage, show
 
 GALLERY = 48
 CLASSES = 60
+DIAMETER = 100.0  # Å, of circles about picks of no known size
 LONGEST = 1024  # pixels of a drawn micrograph along an edge
 
 
@@ -51,7 +53,8 @@ def picks(shown: Shown) -> Figure:
     """Return the picks of the first micrograph on it, coloured by score."""
     value = shown.value
     name = value.group_ids()[0]
-    frame = value.frame(["x", "y", "score"], name)
+    columns = ["x", "y", "score"]
+    frame = value.frame([*columns, "diameter"] if "diameter" in known_columns(value) else columns, name)
     found = shown.micrographs
     figure, axes = figure_of(1, 7.4, 7)
     size = float(value.pixel_size.get() or 1.0)
@@ -61,17 +64,31 @@ def picks(shown: Shown) -> Figure:
         image, factor = bin_image(read_plane(shown.path(str(found.frame(["file"], name)["file"].iloc[0]))))
         show(axes[0], image, f"{name}: {len(frame)} of {len(value)} particles", factor * size)
     places = (frame[["x", "y"]].to_numpy(float) / size - (factor - 1) / 2) / factor
-    _draw_picks(axes[0], places, frame)
+    box = float(value.box_size.get() or 0) * float(value.pixel_size.get() or size)
+    usual = box or DIAMETER
+    diameters = frame.get("diameter", pd.Series(np.nan, index=frame.index)).fillna(usual).to_numpy(float)
+    _draw_picks(axes[0], places, diameters / size / factor, frame["score"].to_numpy(float))
     return figure
 
 
-def _draw_picks(axes: Any, places: np.ndarray, frame: pd.DataFrame) -> None:
-    scores = frame["score"].to_numpy(float)
-    points = axes.scatter(*places.T, s=70, c=scores, cmap="coolwarm_r", facecolors="none", linewidths=1.2)
-    points.set_facecolor("none")
-    points.set_edgecolor(points.to_rgba(scores))
+def known_columns(value: Any) -> set[str]:
+    """Return the names of the fields of a set's items."""
+    return {field.name for field in value.ITEM_TYPE.FIELDS}
+
+
+def _draw_picks(axes: Any, places: np.ndarray, diameters: np.ndarray, scores: np.ndarray) -> None:
+    """Draw circles, blue where the score is high and red where it is low."""
+    circles = EllipseCollection(
+        diameters, diameters, np.zeros(len(diameters)), units="xy", offsets=places, transOffset=axes.transData,
+        facecolors="none", linewidths=1.4, cmap="coolwarm_r",
+    )  # fmt: skip
+    circles.set_array(scores)
+    circles.set_facecolor("none")
+    axes.add_collection(circles)
     if len(scores) and np.ptp(scores) > 0:
-        axes.figure.colorbar(points, ax=axes, shrink=0.6, label="score (figure of merit)")
+        axes.figure.colorbar(circles, ax=axes, shrink=0.6, label="score (figure of merit)")
+    circles.set_edgecolor(circles.to_rgba(scores))
+    circles.set_array(None)
 
 
 def read_images(shown: Shown, frame: pd.DataFrame) -> list[np.ndarray]:

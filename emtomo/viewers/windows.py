@@ -143,7 +143,7 @@ class ViewPicks(OutputViewer):
 class ViewParticles(OutputViewer):
     """Images of particles side by side."""
 
-    KEY, ORDER, _name = "particles", 0, "Particles"
+    KEY, ORDER, _name, WINDOW = "particles", 0, "Particles", "gallery:GalleryWindow"
     _targets: ClassVar[list[type]] = [SetOfParticles]
     FIGURE = staticmethod(image_figures.particles)
 

@@ -1,4 +1,4 @@
-"""Subtomograms side by side, page by page: a hundred thousand are no more work than a hundred."""
+"""Subtomograms or images of particles side by side, page by page: 100,000 are no more work than a hundred."""
 
 import tkinter as tk
 from typing import Any
@@ -20,15 +20,20 @@ from emtomo.gui.tk.window import Window
 from emtomo.io import mrc
 
 SIDE, LEAST, MOST = 84, 40, 320
-SORTS = ("order", "score", "group", "class_number", "half")
+SORTS = ("score", "group", "class_number", "half", "gain", "certainty", "defocus_u")
+SHOWN = ("tomogram_id", "micrograph_id", "x", "y", "z")
 
 
 class GalleryWindow(Window):
-    """Shows the middle slab of every box."""
+    """Shows the middle slab of every box, or the images of particles."""
 
     def __init__(self, master: Any, shown: Shown) -> None:
         super().__init__(master, f"{shown.title} – gallery – emtomo", (980, 700), "gallery")
         self.shown = shown
+        known = {field.name for field in shown.value.ITEM_TYPE.FIELDS}
+        self.flat = "micrograph_id" in known
+        self._sorts = [name for name in SORTS if name in known]
+        self._columns = ["file", "index", *self._sorts, *(name for name in SHOWN if name in known)]
         self.frame_now = pd.DataFrame()
         self.first = 0
         self.side = theme.px(self, SIDE)
@@ -53,7 +58,7 @@ class GalleryWindow(Window):
             button.pack(side="left", padx=(0, theme.px(self, theme.GAP)))
             self.w[name] = button
         ttk.Label(foot, text="Sort by").pack(side="left", padx=(pad, theme.px(self, theme.GAP)))
-        self.sort = ttk.Combobox(foot, values=list(SORTS), state="readonly", width=13)
+        self.sort = ttk.Combobox(foot, values=["order", *self._sorts], state="readonly", width=13)
         self.sort.set("order")
         self.sort.pack(side="left")
         self.down = ttk.BooleanVar(self, True)
@@ -64,7 +69,14 @@ class GalleryWindow(Window):
         self.axis = ttk.Combobox(foot, values=["xy", "xz", "yz"], state="readonly", width=5)
         self.axis.set("xy")
         self.axis.bind("<<ComboboxSelected>>", lambda _: self.redraw())
-        self.axis.pack(side="left")
+        if not self.flat:
+            self.axis.pack(side="left")
+        for name, text, call in (
+            ("invert", "Invert selection", self.invert),
+            ("average", "Show average", self.show_average),
+        ):
+            self.w[name] = ttk.Button(foot, text=text, bootstyle="secondary-outline", command=call)
+            self.w[name].pack(side="left", padx=(0, theme.px(self, theme.GAP)))
         self.message = ttk.Label(self, text="", padding=(pad, 0))
         self.keep_button = ttk.Button(foot, text="Save as new output", bootstyle="success", command=self.keep)
         self.keep_button.pack(side="right")
@@ -88,6 +100,8 @@ class GalleryWindow(Window):
                 Action("larger", "Larger pictures", lambda: self.resize(1.25), "<plus> <equal>"),
                 Action("smaller", "Smaller pictures", lambda: self.resize(0.8), "<minus>"),
                 Action("leave-out", "Leave the framed particle out, or take it back", self.leave_out, "<Delete> <x>"),
+                Action("invert", "Leave out those that are left, and take the others back", self.invert, "<i>"),
+                Action("average", "Show the average of those that are left", self.show_average, "<a>"),
                 Action("keep", "Save those that are left as a new output", self.keep, "<Control-s>"),
                 Action("close", "Close", self.close, "<Escape>"),
             ],
@@ -99,8 +113,7 @@ class GalleryWindow(Window):
                 ("Ctrl+Wheel", "size"),
             ],
         )
-        columns = ["file", "index", "tomogram_id", "score", "group", "class_number", "half", "x", "y", "z"]
-        self.app.work(lambda _: shown.value.frame(columns), self._read, lambda s: self.message.configure(text=s))
+        self.app.work(lambda _: shown.value.frame(self._columns), self._read, lambda s: self.message.configure(text=s))
 
     def _read(self, frame: pd.DataFrame) -> None:
         if self.winfo_exists():
@@ -143,11 +156,14 @@ class GalleryWindow(Window):
         index = self.orders[self.first : self.first + self.per_page()]
         rows = self.frame_now.iloc[index]
         size, axis = int(self.shown.value.box_size.get()), {"xy": 0, "xz": 1, "yz": 2}[self.axis.get()]
-        side, width, shown = self.side, self.canvas.winfo_width(), self.shown
+        side, width, shown, flat = self.side, self.canvas.winfo_width(), self.shown, self.flat
 
         def work(_: Task) -> Sheet:
             return compose(
-                [middle(shown, f, int(k), size, axis) for f, k in zip(rows["file"], rows["index"], strict=True)],
+                [
+                    image_of(shown, f, int(k)) if flat else middle(shown, f, int(k), size, axis)
+                    for f, k in zip(rows["file"], rows["index"], strict=True)
+                ],
                 side,
                 width,
             )
@@ -173,13 +189,17 @@ class GalleryWindow(Window):
         k = self.sheet.at(event.x, event.y) if self.sheet is not None else None
         self.chosen = int(self.orders[self.first + k]) if k is not None else None
         if self.chosen is not None:
-            row = self.frame_now.iloc[self.chosen]
-            self.message.configure(
-                text=f"Particle {self.chosen + 1} of {row['tomogram_id']}: score {row['score']:.4g}, "
-                f"group {row['group']}, class {row['class_number']}, half {row['half']}; "
-                f"x, y, z {row['x']:.0f}, {row['y']:.0f}, {row['z']:.0f} Å"
-            )
+            self.message.configure(text=self._describe(self.chosen))
         self._frame()
+
+    def _describe(self, number: int) -> str:
+        """Return what is known of a particle."""
+        row = self.frame_now.iloc[number]
+        where = row["micrograph_id" if self.flat else "tomogram_id"]
+        values = ", ".join(f"{name.replace('_', ' ')} {row[name]:.4g}" for name in self._sorts if pd.notna(row[name]))
+        axes = [axis for axis in "xyz" if axis in self.frame_now]
+        places = ", ".join(f"{row[axis]:.0f}" for axis in axes)
+        return f"Particle {number + 1} of {where}: {values}; {', '.join(axes)} {places} Å"
 
     def _press_out(self, event: "tk.Event[Any]") -> None:
         self._press(event)
@@ -191,16 +211,48 @@ class GalleryWindow(Window):
             self.message.configure(text="Click a particle first.")
             return
         self.out ^= {self.chosen}
-        self.keep_button.configure(state="normal" if self.out else "disabled")
+        self._count_left()
+
+    def invert(self) -> None:
+        """Leave out those that are left, and take the others back."""
+        self.out = set(range(len(self.frame_now))) - self.out
+        self._count_left()
+
+    def _count_left(self) -> None:
+        some = 0 < len(self.out) < len(self.frame_now)
+        self.keep_button.configure(state="normal" if some else "disabled")
         self.message.configure(text=f"{len(self.frame_now) - len(self.out)} of {len(self.frame_now)} are left.")
         self._frame()
+
+    def show_average(self) -> None:
+        """Show the mean of the particles that are left, as they lie in their boxes."""
+        from emtomo.gui.tk.slicewindow import SliceWindow
+
+        left = [k for k in range(len(self.frame_now)) if k not in self.out]
+        if not left:
+            self.message.configure(text="All particles are left out: there is nothing to average.")
+            return
+        rows, shown, depth = (
+            self.frame_now.iloc[left],
+            self.shown,
+            1 if self.flat else int(self.shown.value.box_size.get()),
+        )
+        self.message.configure(text=f"Averaging {len(left)} particles …")
+
+        def show(source: VolumeSource) -> None:
+            if self.winfo_exists():
+                self.message.configure(text=f"Average of {len(left)} particles, not aligned.")
+                title = f"average of {len(left)} – {shown.title} – emtomo"
+                self.w["mean"] = SliceWindow(self, source, title, float(shown.value.pixel_size.get()))
+
+        self.app.work(lambda _: mean_of(shown, rows, depth), show, lambda s: self.message.configure(text=s))
 
     def keep(self) -> None:
         """Make a new output of the particles that are left."""
         from emtomo.gui.tk.setslices import leave_out
 
-        if not self.out:
-            self.message.configure(text="Leave particles out first: right click, or Delete.")
+        if not 0 < len(self.out) < len(self.frame_now):
+            self.message.configure(text="Leave some particles out first: right click, or Delete.")
             return
         self.saved_out = set(self.out)
         leave_out(self.app, self.shown, np.array(sorted(self.out)), self.say)
@@ -238,7 +290,12 @@ class GalleryWindow(Window):
             if self.winfo_exists():
                 self.w["box"] = SliceWindow(self, source, title, size)
 
-        self.app.work(lambda _: load_box(self.shown, str(row["file"]), int(row["index"])), show)
+        def load(_: Task) -> VolumeSource:
+            if self.flat:
+                return VolumeSource(self.shown.path(str(row["file"])), int(row["index"]), 1)
+            return load_box(self.shown, str(row["file"]), int(row["index"]))
+
+        self.app.work(load, show)
 
     def close(self) -> None:
         """Close; asks if particles were left out and not saved."""
@@ -270,3 +327,21 @@ def middle(shown: Shown, file: str, index: int, size: int, axis: int) -> np.ndar
     part = slice(max(0, size // 2 - 1), size // 2 + 2)
     chosen = box[part] if axis == 0 else box[:, part] if axis == 1 else box[:, :, part]
     return np.asarray(chosen, np.float32).mean(axis=axis)
+
+
+def image_of(shown: Shown, file: str, index: int) -> np.ndarray:
+    """Return one image of a stack."""
+    return np.asarray(mrc.open_volume(shown.path(file))[index], np.float32)
+
+
+def mean_of(shown: Shown, rows: pd.DataFrame, depth: int) -> VolumeSource:
+    """Return the mean of boxes of `depth` slices, as they are."""
+    total: np.ndarray | None = None
+    for file, part in rows.groupby("file", sort=False)["index"]:
+        stack = mrc.open_volume(shown.path(str(file)))
+        for k in part.astype(int):
+            box = np.asarray(stack[k * depth : (k + 1) * depth], np.float64)
+            total = box if total is None else total + box
+    assert total is not None
+    mean = (total / len(rows)).astype(np.float32)
+    return VolumeSource(shown.path(str(rows["file"].iloc[0])), data=mean)
