@@ -45,44 +45,7 @@ class GalleryWindow(Window):
         self.out: set[int] = set()
         self.saved_out: set[int] = set()
         self.orders: np.ndarray = np.zeros(0, int)
-        pad = theme.px(self, theme.PAD)
-        foot = ttk.Frame(self, padding=pad)
-        foot.pack(side="bottom", fill="x")
-        for name, text, call in (
-            ("back", "‹ Page", lambda: self.turn(-1)),
-            ("next", "Page ›", lambda: self.turn(1)),
-            ("smaller", "–", lambda: self.resize(0.8)),
-            ("larger", "+", lambda: self.resize(1.25)),
-        ):
-            button = ttk.Button(foot, text=text, bootstyle="secondary-outline", command=call)
-            button.pack(side="left", padx=(0, theme.px(self, theme.GAP)))
-            self.w[name] = button
-        ttk.Label(foot, text="Sort by").pack(side="left", padx=(pad, theme.px(self, theme.GAP)))
-        self.sort = ttk.Combobox(foot, values=["order", *self._sorts], state="readonly", width=13)
-        self.sort.set("order")
-        self.sort.pack(side="left")
-        self.down = ttk.BooleanVar(self, True)
-        ttk.Checkbutton(
-            foot, text="largest first", variable=self.down, bootstyle="round-toggle", command=self.sorted_again
-        ).pack(side="left", padx=pad)
-        self.sort.bind("<<ComboboxSelected>>", lambda _: self.sorted_again())
-        self.axis = ttk.Combobox(foot, values=["xy", "xz", "yz"], state="readonly", width=5)
-        self.axis.set("xy")
-        self.axis.bind("<<ComboboxSelected>>", lambda _: self.redraw())
-        if not self.flat:
-            self.axis.pack(side="left")
-        for name, text, call in (
-            ("invert", "Invert selection", self.invert),
-            ("average", "Show average", self.show_average),
-        ):
-            self.w[name] = ttk.Button(foot, text=text, bootstyle="secondary-outline", command=call)
-            self.w[name].pack(side="left", padx=(0, theme.px(self, theme.GAP)))
-        self.message = ttk.Label(self, text="", padding=(pad, 0))
-        self.keep_button = ttk.Button(foot, text="Save as new output", bootstyle="success", command=self.keep)
-        self.keep_button.pack(side="right")
-        self.keep_button.configure(state="disabled")
-        self.w["keep"] = self.keep_button
-        self.message.pack(side="bottom", fill="x", after=foot)
+        self._make_foot()
         self.canvas = tk.Canvas(self, highlightthickness=0, background="#282828", takefocus=1)
         self.canvas.pack(fill="both", expand=True)
         self._item = self.canvas.create_image(0, 0, anchor="nw")
@@ -114,6 +77,46 @@ class GalleryWindow(Window):
             ],
         )
         self.app.work(lambda _: shown.value.frame(self._columns), self._read, lambda s: self.message.configure(text=s))
+
+    def _make_foot(self) -> None:
+        """Make the buttons and the line of words below the pictures."""
+        pad = theme.px(self, theme.PAD)
+        foot = ttk.Frame(self, padding=pad)
+        foot.pack(side="bottom", fill="x")
+        buttons: tuple[tuple[str, str, Any], ...] = (
+            ("back", "‹ Page", lambda: self.turn(-1)),
+            ("next", "Page ›", lambda: self.turn(1)),
+            ("smaller", "–", lambda: self.resize(0.8)),
+            ("larger", "+", lambda: self.resize(1.25)),
+        )
+        self._add_buttons(foot, buttons)
+        ttk.Label(foot, text="Sort by").pack(side="left", padx=(pad, theme.px(self, theme.GAP)))
+        self.sort = ttk.Combobox(foot, values=["order", *self._sorts], state="readonly", width=13)
+        self.sort.set("order")
+        self.sort.pack(side="left")
+        self.down = ttk.BooleanVar(self, True)
+        ttk.Checkbutton(
+            foot, text="largest first", variable=self.down, bootstyle="round-toggle", command=self.sorted_again
+        ).pack(side="left", padx=pad)
+        self.sort.bind("<<ComboboxSelected>>", lambda _: self.sorted_again())
+        self.axis = ttk.Combobox(foot, values=["xy", "xz", "yz"], state="readonly", width=5)
+        self.axis.set("xy")
+        self.axis.bind("<<ComboboxSelected>>", lambda _: self.redraw())
+        if not self.flat:
+            self.axis.pack(side="left")
+        more = ("invert", "Invert selection", self.invert), ("average", "Show average", self.show_average)
+        self._add_buttons(foot, more)
+        self.message = ttk.Label(self, text="", padding=(pad, 0))
+        self.keep_button = ttk.Button(foot, text="Save as new output", bootstyle="success", command=self.keep)
+        self.keep_button.pack(side="right")
+        self.keep_button.configure(state="disabled")
+        self.w["keep"] = self.keep_button
+        self.message.pack(side="bottom", fill="x", after=foot)
+
+    def _add_buttons(self, foot: Any, buttons: tuple[tuple[str, str, Any], ...]) -> None:
+        for name, text, call in buttons:
+            self.w[name] = ttk.Button(foot, text=text, bootstyle="secondary-outline", command=call)
+            self.w[name].pack(side="left", padx=(0, theme.px(self, theme.GAP)))
 
     def _read(self, frame: pd.DataFrame) -> None:
         if self.winfo_exists():
