@@ -54,7 +54,7 @@ def picks(shown: Shown) -> Figure:
     value = shown.value
     name = value.group_ids()[0]
     columns = ["x", "y", "score"]
-    frame = value.frame([*columns, "diameter"] if "diameter" in known_columns(value) else columns, name)
+    frame = value.frame([*columns, "diameter"] if "diameter" in columns_of(value) else columns, name)
     found = shown.micrographs
     figure, axes = figure_of(1, 7.4, 7)
     size = float(value.pixel_size.get() or 1.0)
@@ -71,7 +71,7 @@ def picks(shown: Shown) -> Figure:
     return figure
 
 
-def known_columns(value: Any) -> set[str]:
+def columns_of(value: Any) -> set[str]:
     """Return the names of the fields of a set's items."""
     return {field.name for field in value.ITEM_TYPE.FIELDS}
 
