@@ -45,18 +45,27 @@ def problem_of(block, simulation, start, poses=None):
     return Problem(series, prepared, [block], poses, series.used)
 
 
+def everything_else(rng):
+    """Return a geometry of the other hand that has stage angles, warps and a magnification already."""
+    geometry = replace(tilt_geometry(T), hand=-1, stage=Rotation.from_rotvec(rng.normal(0, 0.02, (T, 3))).as_matrix())
+    for block in (ImageWarps(T, (3, 2), IMAGE, 8.0, 5.0), VolumeWarps((2, 2, 1, 3), VOLUME, (0.0, 28.0), 10.0)):
+        geometry = block.apply(block.prepare(geometry), rng.normal(0, 3, block.size))
+    return replace(geometry, magnification=np.array([[1.01, 0.003], [-0.002, 0.99]]))
+
+
+@pytest.mark.parametrize("bare", [True, False])
 @pytest.mark.parametrize("name", list(blocks()))
-def test_normal_equations_are_finite_differences(name):
+def test_normal_equations_are_finite_differences(name, bare):
     block, width = blocks()[name]
     rng = np.random.default_rng(5)
-    start = true_state(5)
+    start = true_state(5, geometry=None if bare else everything_else(rng))
     simulation = simulate(start, noise=0.3, radius=9.0)
     problem = problem_of(block, simulation, start)
     here = rng.normal(0, 0.3 * width, block.size)
     state = problem.state(here, np.zeros((5, 0)))
     found = normal_equations(problem, state, problem.evaluate(state)).shared_gradient
     for _ in range(3):
-        direction = rng.normal(0, 1, block.size) * found  # along the gradient, more or less
+        direction = np.abs(rng.normal(0, 1, block.size)) * found  # along the gradient, more or less
         direction *= 0.02 * width / np.abs(direction).max()
 
         def score(h, direction=direction):
@@ -128,6 +137,28 @@ def test_all_together_are_recovered():
     )
     assert after < 0.2 * before
     assert after < 1.6
+
+
+@pytest.mark.parametrize("knots", [1, 2, 3])
+def test_poses_normal_equations_are_finite_differences(knots):
+    rng = np.random.default_rng(6)
+    start = true_state(3, geometry=everything_else(rng), knots=knots)
+    simulation = simulate(start, noise=0.3, radius=9.0)
+    series = series_of(simulation)
+    problem = Problem(series, start, [], WIDE, series.used)
+    here = np.tile([0.02, 0.02, 0.02, 2.0, 2.0, 2.0], knots) * rng.normal(0, 0.3, (3, 6 * knots))
+    state = problem.state(np.zeros(0), here)
+    found = normal_equations(problem, state, problem.evaluate(state)).pose_gradient
+    scale = np.tile([0.002, 0.002, 0.002, 0.1, 0.1, 0.1], knots)
+    for _ in range(3):
+        direction = scale * rng.normal(0, 1, (3, 6 * knots)) * np.abs(found * scale)
+        direction *= 1 / np.abs(direction / scale).max()
+
+        def score(h, direction=direction):
+            moved = problem.state(np.zeros(0), here + h * direction)
+            return series.sweep(moved, series.used, slopes=False).score.sum()
+
+        assert_allclose((found * direction).sum(), (score(1) - score(-1)) / 2, rtol=0.1, atol=0.05)
 
 
 def test_nothing_to_fit_or_no_sweeps_change_nothing():

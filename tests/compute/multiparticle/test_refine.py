@@ -148,6 +148,34 @@ def test_pieces_may_be_worked_on_anywhere(two_series, refined):
         assert_allclose(again.series[0].geometry.shifts, shifts, atol=1e-6)
 
 
+def test_particles_that_no_image_shows_stay_where_they_are():
+    given = one_series(0)[0]
+    one = given.particles[0]
+    away = replace(given, particles=(SpeciesParticles(one.rotations[:2], one.positions[:2] + 5000, one.half[:2]),))
+    both = [given, replace(away, name="nothing to see")]
+    result = MultiParticleRefinement([species_of()], both, replace(TWO, iterations=1)).run()
+    assert np.array_equal(result.series[1].particles[0].positions, away.particles[0].positions)
+    assert any("2 of blobs in nothing to see" in sentence for sentence in result.remarks)
+    with pytest.raises(EmtomoError, match="no particle of half 1 is shown whole by enough images"):
+        MultiParticleRefinement([species_of()], [away], TWO).run()
+
+
+def test_odd_boxes_and_series_of_one_tilt():
+    given = one_series(0)[0]
+    result = MultiParticleRefinement([species_of(size=27)], [given], replace(TWO, iterations=1)).run()
+    assert result.maps[0].average.shape == (27, 27, 27)
+    alone = replace(given.geometry, excluded=np.arange(len(given.geometry)) != 5)
+    options = replace(TWO, iterations=1, volume_warp="1 x 1 x 1 x 2", stage_angles=True)
+    result = MultiParticleRefinement([species_of()], [replace(given, geometry=alone)], options).run()
+    assert np.isfinite(result.maps[0].average).all()
+
+
+def test_a_series_without_defocus_is_told(two_series):
+    bare = replace(two_series[0][0], geometry=replace(two_series[0][0].geometry, ctf=None))
+    with pytest.raises(EmtomoError, match="series 1: the tilt series has no defocus"):
+        MultiParticleRefinement([species_of()], [bare], TWO).run()
+
+
 def test_tilts_that_take_no_part_keep_what_they_have():
     given, true = one_series(3)
     tilts = np.array([0, 2, 5])
