@@ -229,7 +229,7 @@ if __name__ == "__main__":
     print(machine())
     what, *rest = sys.argv[1:] or ["sweep"]
     if what == "sweep":
-        sweep_speed()
+        sweep_speed(int(rest[0]) if rest else 1000)
     else:
         count, power = int(rest[0]), float(rest[2]) if len(rest) > 2 else 0.05
         if what == "pass":
