@@ -21,6 +21,7 @@ from emtomo.protocols.export_particles_star import ExportParticlesStar
 from emtomo.protocols.extract_particles import ExtractParticles
 from emtomo.protocols.extract_subtomograms import ExtractSubtomograms
 from emtomo.protocols.import_coordinates import ImportCoordinates
+from emtomo.protocols.import_coordinates_2d import ImportCoordinates2D
 from emtomo.protocols.import_micrographs import ImportMicrographs
 from emtomo.protocols.import_particles import ImportParticles
 from emtomo.protocols.import_species import ImportSpecies
@@ -72,6 +73,7 @@ __all__ = [
     "ExtractParticles",
     "ExtractSubtomograms",
     "ImportCoordinates",
+    "ImportCoordinates2D",
     "ImportMicrographs",
     "ImportParticles",
     "ImportSpecies",

@@ -69,6 +69,7 @@ ALIASES: dict[str, str] = {
     "compare-picks": "precision recall f1 truth",
     "export-particles": "warp m subtomogram export ts_export_particles relion pseudo subtomo ctf volume tilt series",
     "import-micrographs": "import micrographs star relion ctffind gctf single particle images mrc tif",
+    "import-coordinates-2d": "import picks star box autopick manualpick relion eman cryolo topaz single particle",
     "import-particles": "import particles star mrcs stack relion single particle images",
     "export-particles-2d": "relion star mrcs stack class averages single particle export",
     "extract-particles": "relion particle extraction preprocess box normalize invert rescale re-extract recenter",
