@@ -151,7 +151,7 @@ class ViewParticles(OutputViewer):
 class ViewClasses(OutputViewer):
     """Class averages side by side."""
 
-    KEY, ORDER, _name = "classes", 1, "Class averages"
+    KEY, ORDER, _name, WINDOW = "classes", 1, "Class averages", "classes:ClassesWindow"
     _targets: ClassVar[list[type]] = [SetOfClasses2D]
     FIGURE = staticmethod(image_figures.classes)
 
