@@ -2,8 +2,8 @@
 
 ``python benchmarks/bench_classify_2d.py quality [seed]`` simulates six micrographs with ``../shared/peers/relion``,
 cuts 354 picks (a tenth of them empty places, the others 8 Å off centre) with relion_preprocess, classifies them with
-both programs (K 12, 25 iterations, one thread) and compares with the truth. ``... speed`` times iterations of 10,000 images
-of 64² in 50 classes. Processor seconds are those of the whole process tree.
+both programs (K 12, 25 iterations, one thread) and compares with the truth. ``... speed`` times iterations of 10,000
+images of 64² in 50 classes. Processor seconds are those of the whole process tree.
 """
 
 import json
