@@ -99,7 +99,7 @@ def read_averages(shown: Shown) -> np.ndarray:
     )
 
 
-def kept_iterations(shown: Shown) -> list[Path]:
+def list_iterations(shown: Shown) -> list[Path]:
     """Return the iterations that the classification kept, if this is one."""
     return sorted((shown.folder / "extra" / "iterations").glob("it_*.npz")) if shown.protocol == "classify-2d" else []
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pyworkflow.object import Pointer
+
 from emtomo.engine.parameters import output_target
 from emtomo.engine.project import EmtomoProject
 from emtomo.errors import EmtomoError
@@ -175,6 +177,26 @@ def _mask_diameter(project: EmtomoProject, texts: Texts, folder: Path) -> list[P
     ]
 
 
+def _particle_diameter(project: EmtomoProject, texts: Texts, folder: Path) -> list[Proposal]:
+    """A circle about the particles, as large as their pickers found them, and the largest in the box."""
+    import numpy as np
+
+    from emtomo.engine.lineage import list_upstream
+    from emtomo.objects import SetOfCoordinates2D
+
+    particles = input_of(project, texts, "particles", "the input particles")
+    run, output = output_target(project, texts["particles"].split(",")[0].strip())
+    whole = (int(particles.box_size.get()) - 2) * _size_of(particles)
+    proposals = [Proposal(f"The whole box: {whole:.0f} Å.", {"mask_diameter": f"{whole:.0f}"})]
+    for picks in list_upstream(Pointer(run, extended=output), SetOfCoordinates2D):
+        found = picks.frame(["diameter"])["diameter"].to_numpy(float)
+        if np.isfinite(found).any():
+            wide = min(1.1 * float(np.nanmax(found)), whole)
+            sentence = f"A tenth more than the largest pick: {wide:.0f} Å."
+            return [Proposal(sentence, {"mask_diameter": f"{wide:.0f}"}), *proposals]
+    return proposals
+
+
 WIZARDS: dict[tuple[str, str], Finder] = {
     ("extract-subtomograms", "box_size"): ("Box of the coordinates, rescaled to the tomograms", _extraction_box),
     ("model-workflow", "box_size"): ("Box of the meshes", _mesh_box),
@@ -187,4 +209,5 @@ WIZARDS: dict[tuple[str, str], Finder] = {
     ("import-tomograms", "origin"): ("Centre, or what the header says", _origin),
     ("refine-poses", "mask_diameter"): ("From the reference", _mask_diameter),
     ("create-mask", "diameter"): ("From the volume", _mask_diameter),
+    ("classify-2d", "mask_diameter"): ("From the picks, or the box", _particle_diameter),
 }

@@ -12,7 +12,7 @@ from emtomo.errors import EmtomoError
 from emtomo.gui.core.actions import Action
 from emtomo.gui.core.class_averages import (
     ClassSelection,
-    kept_iterations,
+    list_iterations,
     picture_of,
     read_averages,
     read_iteration,
@@ -41,7 +41,7 @@ class ClassesWindow(Window):
         self.sheet: Sheet | None = None
         self.saved: set[int] = set()
         self.pressed: int | None = None
-        self.iterations: list[Path] = kept_iterations(shown)
+        self.iterations: list[Path] = list_iterations(shown)
         self._photo: Any = None
         self._add_widgets()
         self._bind_events()
@@ -70,15 +70,18 @@ class ClassesWindow(Window):
         self.keep_button = ttk.Button(foot, text="Save selected classes", bootstyle="success", command=self.keep)
         self.keep_button.configure(state="disabled")
         self.keep_button.pack(side="right")
+        above = ttk.Frame(self, padding=(pad, 0))
+        above.pack(side="bottom", fill="x", after=foot)
+        self.message = ttk.Label(above, text=self.classes.counts())
+        self.message.pack(side="left", fill="x", expand=True)
         if len(self.iterations) > 1:
-            self.slider = ttk.Scale(foot, from_=1, to=len(self.iterations), value=len(self.iterations), length=120)
+            last = len(self.iterations)
+            self.slider = ttk.Scale(above, from_=1, to=last, value=last, length=theme.px(self, 160))
             self.slider.configure(command=lambda _: self._slide())
-            self.slider.pack(side="right", padx=pad)
-            self.iteration = ttk.Label(foot, text=f"Iteration {len(self.iterations)}", width=12)
-            self.iteration.pack(side="right")
+            self.slider.pack(side="right")
+            self.iteration = ttk.Label(above, text=f"Iteration {last}")
+            self.iteration.pack(side="right", padx=pad)
             self.w["slider"] = self.slider
-        self.message = ttk.Label(self, text=self.classes.counts(), padding=(pad, 0))
-        self.message.pack(side="bottom", fill="x", after=foot)
         self.canvas = tk.Canvas(self, highlightthickness=0, background="#282828", takefocus=1)
         bar = ttk.Scrollbar(self, command=self.canvas.yview)
         self.canvas.configure(yscrollcommand=bar.set)

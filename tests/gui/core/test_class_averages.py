@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from emtomo.errors import EmtomoError
-from emtomo.gui.core.class_averages import ClassSelection, kept_iterations, read_iteration
+from emtomo.gui.core.class_averages import ClassSelection, list_iterations, read_iteration
 
 FRAME = pd.DataFrame(
     {
@@ -67,8 +67,8 @@ def test_empty_sets_and_iterations(tmp_path):
     np.savez(folder / "it_001.npz", references=np.ones((2, 3, 3)))
     (folder / "it_002.npz").write_bytes(b"none")
     shown = SimpleNamespace(folder=tmp_path, protocol="classify-2d")
-    one, two = kept_iterations(shown)
+    one, two = list_iterations(shown)
     assert read_iteration(one).shape == (2, 3, 3)
     with pytest.raises(EmtomoError, match="it_002.npz: not an iteration"):
         read_iteration(two)
-    assert kept_iterations(SimpleNamespace(folder=tmp_path, protocol="select-classes")) == []
+    assert list_iterations(SimpleNamespace(folder=tmp_path, protocol="select-classes")) == []
