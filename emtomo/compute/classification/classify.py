@@ -14,7 +14,7 @@ from emtomo.compute.classification.averages import (
     move_sums,
     offsets_in_images,
 )
-from emtomo.compute.classification.grey_scales import GreySums, new_contrast, new_levels, new_noise
+from emtomo.compute.classification.grey_scales import GreySums, new_contrast, new_noise
 from emtomo.compute.classification.images import MaskedImages
 from emtomo.compute.classification.options import ClassificationOptions
 from emtomo.compute.classification.references import Rotations
@@ -137,7 +137,7 @@ class Classification:
         return State(
             0, references, np.full(classes, 1 / classes), np.full(classes, FIRST_RADIUS),
             min(FIRST_RADIUS, self.furthest), self.options.offset_range, new_noise(sums, None),
-            np.ones(len(sums.count)), np.ones(count), np.full(count, -1), np.zeros(count), np.zeros((count, 2)),
+            np.ones(len(sums.count)), np.full(count, -1), np.zeros(count), np.zeros((count, 2)),
             np.zeros(count), np.zeros(count), none, none, none,
         )  # fmt: skip
 
@@ -159,7 +159,7 @@ class Classification:
         new.centre = np.clip(new.centre, -n / 4, n / 4)
         new.sigma = float(np.sqrt(max(sums.square_shift / (2 * len(members)), LEAST_VARIANCE) + MORE_VARIANCE))
         new.noise = new_noise(grey, state.noise)
-        if self.options.correct_grey:
+        if self.options.correct_contrast:
             new.contrast = new_contrast(grey, state.contrast)
         changed = self._split(new, iteration)
         if self.options.mini_batches:
@@ -233,16 +233,13 @@ class Classification:
             add_chunk(chunk, tables, self.plane.shell[:count], sums)
             grey.add(self.group[part], power)
             self._keep(new, part, read_poses(chunk, tables))
-            if self.options.correct_grey:
-                squares = (power / state.noise[self.group[part]]) @ self.plane.shell_counts
-                new.level[part] *= new_levels(squares - chunk.explained, len(self.plane))
             on_progress(first + len(part))
         grey.cross, grey.power = sums.cross, sums.power
         grey.counts = self.plane.shell_counts
         expected = self.options.regularisation * self.plane.shell_means(sections.power.mean(1))
         return new, sums, grey, expected
 
-    _of_particles = ("class_index", "psi", "centre", "certainty", "gain", "level")
+    _of_particles = ("class_index", "psi", "centre", "certainty", "gain")
 
     def _keep(self, new: State, part: np.ndarray, found: Assignments) -> None:
         new.class_index[part], new.psi[part] = found.class_index, found.psi
@@ -253,7 +250,7 @@ class Classification:
         """Return some images multiplied with their CTF, over the noise; and the power of their shells."""
         group = self.group[part]
         left = (state.centre[part] - self.images.place[part]).astype(np.float32)
-        spectra = self.images.spectra[part] / state.level[part, None].astype(np.float32)
+        spectra = self.images.spectra[part]
         power = self.plane.shell_means(spectra.real**2 + spectra.imag**2)
         weight = (1 / state.noise)[group][:, self.plane.shell[:count]].astype(np.float32)
         ctf = state.contrast[group, None].astype(np.float32)

@@ -1,9 +1,9 @@
-"""Noise spectra and contrasts of groups, and noise levels of particles."""
+"""Noise spectra and contrasts of groups of particles."""
 
 import numpy as np
 
 SHRINK = 10.0  # particles that a group's spectrum must have to count as much as the spectrum of all
-NARROW = (0.5, 2.0)  # limits of contrasts and levels
+NARROW = (0.5, 2.0)  # limits of contrasts
 LEAST_NOISE = 1e-3  # of the last estimate
 
 
@@ -54,16 +54,3 @@ def new_contrast(sums: GreySums, old: np.ndarray) -> np.ndarray:
     if sums.count.sum() == 0:
         return old
     return np.asarray(contrast / np.average(contrast, weights=np.maximum(sums.count, 1e-9)))
-
-
-def new_levels(squares: np.ndarray, count: int) -> np.ndarray:
-    """Return by what the noise of particles is higher than expected.
-
-    Parameters
-    ----------
-    squares : (m,) array
-        Sums over frequencies of what is left of the images, over the noise.
-    count : int
-        Frequencies.
-    """
-    return np.asarray(np.sqrt(np.clip(squares / count, NARROW[0] ** 2, NARROW[1] ** 2)))

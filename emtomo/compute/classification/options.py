@@ -96,11 +96,11 @@ class ClassificationOptions:
             le=20,
         ),
     ] = 1.0
-    correct_grey: Annotated[
+    correct_contrast: Annotated[
         bool,
         Param(
-            "Correct grey scales",
-            "Estimate the noise level of every particle, and the contrast of every micrograph.",
+            "Correct contrast",
+            "Estimate how strongly each micrograph shows its particles.",
             expert=True,
         ),
     ] = True

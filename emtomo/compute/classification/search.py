@@ -74,8 +74,6 @@ class Assignments:
         Probability of the class.
     gain : (m,) array
         Log likelihood over that of noise alone.
-    explained : (m,) array
-        By how much the sum of squares over the noise falls.
     """
 
     class_index: np.ndarray
@@ -83,13 +81,6 @@ class Assignments:
     shift: np.ndarray
     certainty: np.ndarray
     gain: np.ndarray
-    explained: np.ndarray
-
-    @classmethod
-    def empty(cls, count: int) -> "Assignments":
-        """Return assignments to be filled in."""
-        one = np.zeros(count)
-        return cls(np.zeros(count, int), one, np.zeros((count, 2)), one.copy(), one.copy(), one.copy())
 
 
 class ClassSums:
@@ -174,7 +165,7 @@ class Chunk:
         self.posterior = np.zeros((count, CELLS, 3, NEAR), np.float32)
         self.best = np.zeros((count, 4), np.int32)
         self.certainty = np.zeros(count, np.float32)
-        self.gain, self.explained = np.zeros(count), np.zeros(count)
+        self.gain = np.zeros(count)
 
 
 def search_poses(chunk: Chunk, tables: Tables) -> None:
@@ -203,7 +194,7 @@ def _search_piece(chunk: Chunk, piece: slice, tables: Tables) -> None:
         real, imag, square, tables.cosine, tables.sine, tables.near_cosine, tables.near_sine,
         search.sections.real, search.sections.imag, tables.near_prior, tables.log_share, fill,
         value, cell, chunk.shift[piece], chunk.row[piece], chunk.conjugate[piece], chunk.posterior[piece],
-        chunk.best[piece], chunk.certainty[piece], chunk.gain[piece], chunk.explained[piece],
+        chunk.best[piece], chunk.certainty[piece], chunk.gain[piece],
     )  # fmt: skip
 
 
@@ -257,6 +248,4 @@ def read_poses(chunk: Chunk, tables: Tables) -> Assignments:
     search = tables.search
     k, f, s, t = chunk.best.T
     shift = search.shifts[s] + search.near[t]
-    return Assignments(
-        k.astype(int), f * search.rotations.step, shift, chunk.certainty.astype(float), chunk.gain, chunk.explained
-    )
+    return Assignments(k.astype(int), f * search.rotations.step, shift, chunk.certainty.astype(float), chunk.gain)

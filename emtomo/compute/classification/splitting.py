@@ -9,7 +9,7 @@ from emtomo.compute.classification.half_plane import HalfPlane
 
 EMPTY = 0.3  # of an equal share: a class with less is empty
 LARGE = 1.6  # of an equal share: a class with more may be parted
-FEWEST = 8  # members of a class that is parted
+FEWEST = 4  # members of a class that is parted
 SAMPLE = 400  # of its members that are looked at
 
 

@@ -24,8 +24,6 @@ class State:
         Standard deviation of shifts, pixels.
     noise : (groups, shells) array
     contrast : (groups,) array
-    level : (p,) array
-        Of each particle's noise.
     class_index : (p,) int array
         From 0; -1 as long as a particle was in no iteration.
     psi : (p,) array
@@ -45,7 +43,6 @@ class State:
     sigma: float
     noise: np.ndarray
     contrast: np.ndarray
-    level: np.ndarray
     class_index: np.ndarray
     psi: np.ndarray
     centre: np.ndarray

@@ -156,9 +156,9 @@ def _nine_products(real, imag, cosine, sine, section_real, section_imag, square,
 
 
 @njit(cache=True, nogil=True)
-def _normalise(value, cell, shift, coarse, scores, plain, high, share, posterior, best, found):
-    """Turn one particle's scores into probabilities, find its class and pose; return its gain and what is explained."""
-    total, share[:], mean = 0.0, 0.0, 0.0
+def _normalise(value, cell, shift, coarse, scores, high, share, posterior, best, found):
+    """Turn one particle's scores into probabilities, find its class and pose; return its gain."""
+    total, share[:] = 0.0, 0.0
     for j in range(len(value)):
         if value[j] <= NOTHING:
             continue
@@ -170,7 +170,6 @@ def _normalise(value, cell, shift, coarse, scores, plain, high, share, posterior
                 posterior[j, d, t] = p
                 total += p
                 share[cell[j] // (2 * coarse)] += p
-                mean += p * plain[j, d, t]
     k = np.argmax(share)
     found[0] = share[k] / total
     top = np.float32(NOTHING)
@@ -183,13 +182,13 @@ def _normalise(value, cell, shift, coarse, scores, plain, high, share, posterior
                 top = scores[j, d, t]
                 best[0], best[2], best[3] = k, shift[j], t
                 best[1] = (3 * (cell[j] % (2 * coarse)) + d - 1) % (6 * coarse)
-    return high + np.log(total), mean / total
+    return high + np.log(total)
 
 
 @njit(cache=True, nogil=True)
 def search_near(
     real, imag, square, cosine, sine, near_cosine, near_sine, section_real, section_imag,
-    near_prior, log_share, fill, value, cell, shift, row, conjugate, posterior, best, found, gain, explained,
+    near_prior, log_share, fill, value, cell, shift, row, conjugate, posterior, best, found, gain,
 ):  # fmt: skip
     """Score three angles and nine shifts about every chosen cell, and turn the scores into probabilities.
 
@@ -213,13 +212,13 @@ def search_near(
         Out: class, fine angle, coarse shift, shift about it.
     found : (b,) float32 array
         Out: probability of the class.
-    gain, explained : (b,) float64 arrays
-        Out: log likelihood over that of no particle at all, and twice the log likelihood that the poses explain.
+    gain : (b,) float64 array
+        Out: log likelihood over that of no particle at all.
     """
     classes, angles = section_real.shape[0], section_real.shape[1]
     coarse = angles // 3
     scores = np.empty((value.shape[1], 3, NEAR), np.float32)
-    plain = np.empty((value.shape[1], 3, NEAR), np.float32)
+    products = np.empty(NEAR, np.float32)
     share = np.empty(classes, np.float64)
     for b in range(value.shape[0]):
         high = np.float32(NOTHING)
@@ -235,14 +234,13 @@ def search_near(
                 sign = np.float32(-1 if f >= angles else 1)
                 norm = _nine_products(
                     real[b], imag[b], cosine[s], sine[s], section_real[k, f % angles], section_imag[k, f % angles],
-                    square[b], sign, near_cosine, near_sine, plain[j, d],
+                    square[b], sign, near_cosine, near_sine, products,
                 )  # fmt: skip
                 for t in range(NEAR):
-                    plain[j, d, t] = 2 * plain[j, d, t] - norm
-                    scores[j, d, t] = fill * plain[j, d, t] + near_prior[s, t] + log_share[k]
+                    scores[j, d, t] = fill * (2 * products[t] - norm) + near_prior[s, t] + log_share[k]
                     high = max(high, scores[j, d, t])
-        gain[b], explained[b] = _normalise(
-            value[b], cell[b], shift[b], coarse, scores, plain, high, share, posterior[b], best[b], found[b : b + 1]
+        gain[b] = _normalise(
+            value[b], cell[b], shift[b], coarse, scores, high, share, posterior[b], best[b], found[b : b + 1]
         )  # fmt: skip
 
 

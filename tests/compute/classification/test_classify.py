@@ -116,7 +116,7 @@ def test_a_state_of_something_else_is_refused():
         {"ctf": False},
         {"ignore_first_peak": True},
         {"max_resolution": 25.0},
-        {"correct_grey": False},
+        {"correct_contrast": False},
         {"psi_step": 10.0, "offset_step": 1.5, "offset_range": 4.0},
     ],
 )
