@@ -1,6 +1,6 @@
 """Protocol: an initial model from particles alone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +12,7 @@ from pyworkflow.protocol.params import Form, StringParam
 from emtomo.compute.device import check_device
 from emtomo.compute.likelihood.poses import Poses
 from emtomo.compute.likelihood.shrinking import ShrunkParticles
+from emtomo.compute.refinement.model_agreement import correlate_models
 from emtomo.compute.refinement.stochastic_gradient import SMALLEST_BOX, InitialModelOptions, StochasticModel
 from emtomo.compute.symmetry import parse_symmetry
 from emtomo.engine.protocol import EmtomoProtocol
@@ -37,6 +38,16 @@ class ShrinkOptions:
 
     shrink: Annotated[
         int, Param("Shrink factor", "Bin the boxes first: faster, and enough where the filter is coarse.", ge=1, le=16)
+    ] = 1
+    seeds: Annotated[
+        int,
+        Param(
+            "Number of seeds",
+            "So many models grow, from the random seed on; the likeliest is kept, and how well the others agree with "
+            "it is reported.",
+            ge=1,
+            le=20,
+        ),
     ] = 1
     return_aligned: Annotated[
         bool, Param("Return aligned subtomograms", "Those that were in a batch, with their poses.")
@@ -110,7 +121,7 @@ class InitialModel(EmtomoProtocol):
     def model_step(self) -> None:
         """Go through the batches and register the model."""
         self.forget_remarks()
-        options, factor = self.options(InitialModelOptions), self.options(ShrinkOptions).shrink
+        factor = self.options(ShrinkOptions).shrink
         particles = open_particles(self, self.options(ParticleInputOptions))
         pixel, n = particles.source.pixel_size * factor, particles.source.size // factor
         sentences, volumes = list(particles.remarks), {}
@@ -119,32 +130,49 @@ class InitialModel(EmtomoProtocol):
             if not pointer.pointsNone():
                 volumes[name], change = resample_to_box(pointer.get(), n, pixel, name)
                 sentences.append(change)
-        model = StochasticModel(
-            ShrunkParticles(particles.source, factor),
-            particles.poses(options.seed, pixel),
-            options,
-            volumes.get("reference"),
-            volumes.get("mask"),
-            self.device.get(),
-            self.map_reduce,
-        )
-        changes: list[dict[str, float]] = []
-
-        def keep_change(done: int, total: int, change: float) -> None:
-            changes.append({"batch": done, "change": change})
-            self._write_changes(changes)
-            self.progress(done, total, f"batch {done} of {total}")
-
-        average = model.run(keep_change)
-        last = np.mean([row["change"] for row in changes[-options.batches :]])
-        sentences.append(
-            f"{int(model.touched.sum())} of {len(particles)} particles were in a batch; in the last iteration a batch "
-            f"changed the model by {100 * last:.2f} % (1 - correlation)."
-        )
+        model = self._grow(particles, volumes, sentences)
         self.remark(*(line for line in sentences if line))
-        self._output(particles, model, average, pixel)
+        self._output(particles, model, pixel)
 
     # --- helpers ---
+
+    def _grow(self, particles: Particles, volumes: dict[str, np.ndarray], sentences: list[str]) -> StochasticModel:
+        """Grow a model from every seed and return the likeliest; add to `sentences` how they agree."""
+        options, shrinking = self.options(InitialModelOptions), self.options(ShrinkOptions)
+        source = ShrunkParticles(particles.source, shrinking.shrink)
+        changes: list[dict[str, float]] = []
+        grown: list[StochasticModel] = []
+        for k in range(shrinking.seeds):
+            model = StochasticModel(
+                source,
+                particles.poses(options.seed, source.pixel_size),
+                replace(options, seed=options.seed + k),
+                volumes.get("reference"),
+                volumes.get("mask"),
+                self.device.get(),
+                self.map_reduce,
+            )
+
+            def keep_change(done: int, total: int, change: float, k: int = k) -> None:
+                changes.append({"batch": k * total + done, "change": change})
+                self._write_changes(changes)
+                what = f"seed {options.seed + k}, batch {done} of {total}"
+                self.progress(k * total + done, shrinking.seeds * total, what)
+
+            model.run(keep_change)
+            grown.append(model)
+        best = int(np.argmax([model.likelihood for model in grown]))
+        model = grown[best]
+        last = [row["change"] for row in changes[best * model.steps : (best + 1) * model.steps]][-options.batches :]
+        sentences.append(
+            f"{int(model.touched.sum())} of {len(particles)} particles were in a batch; in the last iteration a batch "
+            f"changed the model by {100 * np.mean(last):.2f} % (1 - correlation)."
+        )
+        if len(model.shares) > 1:
+            shares = ", ".join(f"{share:.0%}" for share in np.sort(model.shares)[::-1])
+            sentences.append(f"Shares of the classes: {shares}; the first is the model.")
+        sentences += _agreement(grown, best, source.pixel_size, options)
+        return model
 
     def _write_changes(self, changes: list[dict[str, float]]) -> None:
         path = Path(self._getExtraPath("changes.csv"))
@@ -152,8 +180,8 @@ class InitialModel(EmtomoProtocol):
         pd.DataFrame(changes).to_csv(part, index=False, float_format="%.5g")
         part.replace(path)
 
-    def _output(self, particles: Particles, model: StochasticModel, average: np.ndarray, pixel: float) -> None:
-        options = self.options(InitialModelOptions)
+    def _output(self, particles: Particles, model: StochasticModel, pixel: float) -> None:
+        options, average = self.options(InitialModelOptions), model.half.reference
         path = self._getExtraPath("average.mrc")
         mrc.write_volume(path, average, pixel)
         outputs: dict[str, Object] = {
@@ -175,3 +203,22 @@ class InitialModel(EmtomoProtocol):
             aligned.extend(some.rows(kept, pixel).assign(half=half))
             outputs[particles.output] = aligned
         self._register(self.input_subtomograms, **outputs)
+
+
+def _agreement(grown: list[StochasticModel], best: int, pixel_size: float, options: InitialModelOptions) -> list[str]:
+    """Return in sentences how the models of other seeds agree with the likeliest."""
+    if len(grown) == 1:
+        return []
+    words = []
+    for k, model in enumerate(grown):
+        text = f"seed {options.seed + k}: log likelihood {model.likelihood:.1f}"
+        if k != best:
+            mean, mirrored = correlate_models(
+                grown[best].half.reference, model.half.reference, pixel_size, options.filter_to
+            )
+            text += f", mean FSC {mean:.2f}{' (mirrored)' if mirrored else ''}"
+        words.append(text)
+    return [
+        f"The model of seed {options.seed + best} is the likeliest and kept. {'; '.join(words)}. Models that agree are "
+        "likely right; images of single views do not tell the hand."
+    ]

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import numpy as np
 
+from emtomo.compute.classification.sorting_3d import ClassIteration, sort_block
+from emtomo.compute.classification.state_3d import ClassState
 from emtomo.compute.device import check_device
 from emtomo.compute.fourier.filters import lowpass_curve, radial_filter
 from emtomo.compute.fourier.reconstruction import Sums, solve
@@ -14,7 +16,7 @@ from emtomo.compute.likelihood.poses import Poses
 from emtomo.compute.likelihood.views import ParticleSource
 from emtomo.compute.map_reduce import MapReduce, in_threads
 from emtomo.compute.refinement.initial import first_noise, flat_half, grey_scale, reference_mask, smooth_gaps
-from emtomo.compute.refinement.iteration import create_estimator, run_iteration
+from emtomo.compute.refinement.iteration import Block, count_blocks, create_estimator, run_iteration
 from emtomo.compute.refinement.options import SYMMETRY, RefineOptions
 from emtomo.compute.refinement.reconstruct import sum_half_sets
 from emtomo.compute.refinement.schedule import Progress, global_search
@@ -65,6 +67,19 @@ class InitialModelOptions:
     offset_range: Annotated[
         float, Param("Offset range", "How far particles may lie from the centre.", unit="voxels", gt=0, le=100)
     ] = 5.0
+    number_of_classes: Annotated[
+        int,
+        Param(
+            "Number of classes",
+            "So many models grow beside each other and share the particles; the others take up junk. The one with most "
+            "particles is kept.",
+            ge=1,
+            le=20,
+        ),
+    ] = 1
+    non_negative: Annotated[
+        bool, Param("Enforce non-negative solvent", "No density of the model is below 0: holds noise down.")
+    ] = False
     seed: Annotated[int, Param("Random seed", "The same seed gives the same model.", ge=0)] = 1
 
 
@@ -130,7 +145,10 @@ class StochasticModel:
         self.touched = np.zeros(len(source), bool)
         self.rng = np.random.default_rng(options.seed)
         self.order: list[int] = []
-        self.sums: Sums | None = None
+        self.sums: list[Sums | None] = [None] * options.number_of_classes
+        self.shares = np.full(options.number_of_classes, 1 / options.number_of_classes)
+        self.numbers = np.zeros(count, int)
+        self.likelihoods: list[float] = []
         self.residual = self.measured = np.zeros(0)
         self.steps = 0
         self._begin(reference)
@@ -154,26 +172,44 @@ class StochasticModel:
 
     def _begin(self, reference: np.ndarray | None) -> None:
         batch = self._next_batch()
-        if reference is None:
-            random = self.start.copy()
-            random.rotations[batch] = random_rotations(len(batch), self.options.seed)
-            random.half[batch] = 1
-            volume = solve(
-                sum_half_sets(self.source, random, "C1", self.coefficients.radius, map_reduce=self.map_reduce)[1]
-            )
-        else:
-            volume = np.asarray(reference, np.float32)
-        volume = self._filter(volume)
-        half, plan = flat_half(volume, self.source), self._plan()
+        volumes = [self._first_volume(batch, k, reference) for k in range(self.options.number_of_classes)]
+        half, plan = flat_half(volumes[0], self.source), self._plan()
         half.noise = first_noise(create_estimator(self.source, half, plan), batch, self.start)
         if reference is not None:
             scale, _ = grey_scale(create_estimator(self.source, half, plan), batch, self.start, 0)
-            half.reference = volume * np.float32(scale)
-        self.half = half
+            volumes = [volume * np.float32(scale) for volume in volumes]
+        self.halves = [HalfSet(volume, half.noise) for volume in volumes]
+
+    def _first_volume(self, batch: np.ndarray, k: int, reference: np.ndarray | None) -> np.ndarray:
+        """Return the first model of class `k`: the reference, or particles in random orientations."""
+        if reference is not None and k == 0:
+            return self._filter(np.asarray(reference, np.float32))
+        random = self.start.copy()
+        seed = self.options.seed if k == 0 else int(self.rng.integers(2**31))
+        random.rotations[batch] = random_rotations(len(batch), seed)
+        random.half[batch] = 1
+        sums = sum_half_sets(self.source, random, "C1", self.coefficients.radius, map_reduce=self.map_reduce)
+        return self._filter(solve(sums[1]))
+
+    @property
+    def best(self) -> int:
+        """Return the class, from 0, that most particles belong to."""
+        return int(np.argmax(self.shares))
+
+    @property
+    def half(self) -> HalfSet:
+        """Return the model that most particles belong to, and the noise."""
+        return self.halves[self.best]
+
+    @property
+    def likelihood(self) -> float:
+        """Return the mean log likelihood of a particle over that of noise alone, in the last iteration."""
+        return float(np.mean(self.likelihoods[-self.options.batches :])) if self.likelihoods else -np.inf
 
     def _filter(self, volume: np.ndarray) -> np.ndarray:
         curve = lowpass_curve(self.source.size, self.source.pixel_size, self.options.filter_to)
-        return (radial_filter(volume * self.mask, curve) * self.mask).astype(np.float32)
+        filtered = radial_filter(volume * self.mask, curve) * self.mask
+        return np.maximum(filtered, 0 if self.options.non_negative else -np.inf).astype(np.float32)
 
     def _next_batch(self) -> np.ndarray:
         """Return the next particles of a random order in which each comes once before any comes again."""
@@ -193,28 +229,57 @@ class StochasticModel:
         current.rotations[:], current.shifts[:] = self.start.rotations, self.start.shifts
         current.half[:] = 0
         current.half[batch] = 1
-        found, totals = run_iteration(self.source, {1: self.half}, current, self._plan(), map_reduce=self.map_reduce)
+        before = self.half.reference
+        found, sums, residual, measured = self._align(batch, current)
         for name in ("rotations", "shifts", "score", "angle_spread", "shift_spread", "certainty"):
             getattr(self.poses, name)[batch] = getattr(found, name)[batch]
         self.touched[batch] = True
-        before, total = self.half.reference, totals[1]
-        self.half = HalfSet(
-            self._filter(self._update_model(total.sums)), self._update_noise(total.residual, total.measured)
-        )
+        self.likelihoods.append(float(found.score[batch].mean()))
+        kept = self.best
+        noise = self._update_noise(residual, measured)
+        self.halves = [HalfSet(self._filter(self._update_model(k, one)), noise) for k, one in enumerate(sums)]
         self.steps += 1
-        a, b = before.ravel() - before.mean(), self.half.reference.ravel() - self.half.reference.mean()
+        a, b = before.ravel() - before.mean(), self.halves[kept].reference.ravel()
+        b = b - b.mean()
         return float(1 - a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-30))
 
-    def _update_model(self, sums: Sums) -> np.ndarray:
-        """Return the model after a batch."""
+    def _align(self, batch: np.ndarray, current: Poses) -> tuple[Poses, list[Sums], np.ndarray, np.ndarray]:
+        """Return the poses of a batch, what it adds to every class, unexplained power and weights."""
+        plan = self._plan()
+        if len(self.halves) == 1:
+            found, totals = run_iteration(self.source, {1: self.half}, current, plan, map_reduce=self.map_reduce)
+            return found, [totals[1].sums], totals[1].residual, totals[1].measured
+        references = np.stack([half.reference for half in self.halves])
+        nothing = np.zeros((len(current), len(self.halves)))
+        state = ClassState(references, self.shares, self.half.noise, current, nothing, self.shell)
+        shared = ClassIteration(self.source, state, plan, True)
+        blocks = Block(1, batch).parts(count_blocks(self.source.size))
+        total = self.map_reduce(sort_block, shared, [blocks], lambda more: None)[0]
+        found, k = current.copy(), len(self.halves)
+        for i, (probability, one, evidence) in total.estimates.items():
+            found.rotations[i], found.shifts[i], found.score[i] = one.rotation, one.shift, evidence
+            found.angle_spread[i], found.shift_spread[i] = one.angle_spread, one.shift_spread
+            found.certainty[i] = one.certainty * float(probability.max())
+            self.numbers[i] = int(probability.argmax())
+        mean = np.mean([one[0] for one in total.estimates.values()], axis=0)
+        rate = self.options.learning_rate
+        self.shares = np.maximum((1 - rate) * self.shares + rate * mean, 1e-3)
+        parts = [
+            Sums.of(self.source.size, self.coefficients.radius, [total.sums[c], total.sums[k + c]]) for c in range(k)
+        ]
+        return found, parts, total.residual, total.measured
+
+    def _update_model(self, k: int, sums: Sums) -> np.ndarray:
+        """Return the model of class `k` after a batch."""
         if not self.options.fourier:
             rate = self.options.learning_rate
-            return (1 - rate) * self.half.reference + rate * solve_damped(sums.complete(self.symmetry))
-        if self.sums is not None:
-            new, old = max(self.options.learning_rate, 1 / (self.steps + 1)), self.sums
+            return (1 - rate) * self.halves[k].reference + rate * solve_damped(sums.complete(self.symmetry))
+        old = self.sums[k]
+        if old is not None:
+            new = max(self.options.learning_rate, 1 / (self.steps + 1))
             data = (1 - new) * old.data + new * sums.data
             sums = Sums(sums.size, sums.radius, data, (1 - new) * old.weights + new * sums.weights)
-        self.sums = sums
+        self.sums[k] = sums
         return solve_damped(sums.complete(self.symmetry))
 
     def _update_noise(self, residual: np.ndarray, measured: np.ndarray) -> np.ndarray:
@@ -225,11 +290,13 @@ class StochasticModel:
         return smooth_gaps(self.residual / np.maximum(self.measured, 1e-30), self.measured)
 
     def align_all(self) -> tuple[np.ndarray, Poses]:
-        """Return which particles were in a batch, and the poses of all, those aligned once more to the last model.
+        """Return which particles were in a batch and in the class that is kept, and the poses of all.
+
+        Those are aligned once more to the last model.
 
         Particles that were in no batch keep no orientation of their own.
         """
-        chosen = np.flatnonzero(self.touched)
+        chosen = np.flatnonzero(self.touched & (self.numbers == self.best))
         current = self.start.copy()
         current.half[chosen] = 1
         found, _ = run_iteration(self.source, {1: self.half}, current, self._plan(), map_reduce=self.map_reduce)

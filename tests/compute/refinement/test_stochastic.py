@@ -12,9 +12,11 @@ from emtomo.compute.matching.match import Matcher
 from emtomo.compute.matching.model import MaskedReference
 from emtomo.compute.matching.options import ScanOptions
 from emtomo.compute.matching.weighting import wedge_transfer
+from emtomo.compute.refinement.model_agreement import correlate_models, mirror
 from emtomo.compute.refinement.stochastic_gradient import SMALLEST_BOX, InitialModelOptions, StochasticModel
+from emtomo.compute.rotations import random_rotations
 from emtomo.errors import EmtomoError
-from tests.compute.refinement.data import PIXEL, blobs, particles
+from tests.compute.refinement.data import PIXEL, blobs, image_particles, particles
 
 TRUTH = blobs(32)
 SOURCE, POSES, _ = particles(TRUTH, 40, 2.0)
@@ -104,3 +106,46 @@ def test_bad_input_is_told():
         StochasticModel(SOURCE, POSES, InitialModelOptions(), TRUTH[:20, :20, :20])
     with pytest.raises(EmtomoError, match="Symmetry must be"):
         StochasticModel(SOURCE, POSES, InitialModelOptions(symmetry="X2"))
+
+
+@pytest.mark.slow  # grows models from nothing
+def test_the_likeliest_of_two_seeds_is_the_molecule_in_either_hand():
+    """Of images of single views; a second class beside it stays almost empty."""
+    truth = blobs(24)
+    source, poses = image_particles(truth, 300, 0.5, np.zeros(1))
+    options = {"batch_size": 40, "iterations": 3, "batches": 10, "filter_to": 40.0, "mask_diameter": 200.0}
+    models = []
+    for seed in (1, 2):
+        models.append(
+            StochasticModel(
+                source, poses, InitialModelOptions(seed=seed, number_of_classes=2, non_negative=True, **options)
+            )
+        )
+        models[-1].run()
+    best = max(models, key=lambda model: model.likelihood)
+    mean, _ = correlate_models(truth, best.half.reference, PIXEL, 40.0)
+    assert mean > 0.9 and best.half.reference.min() >= 0
+    chosen, _ = best.align_all()
+    assert len(chosen) == (best.touched & (best.numbers == best.best)).sum()
+
+
+def test_several_models_share_the_particles():
+    source, poses, _ = particles(blobs(SMALLEST_BOX, count=4), 8, 0.5)
+    options = InitialModelOptions(
+        filter_to=60.0, iterations=1, batches=2, batch_size=6, mask_diameter=90.0, number_of_classes=2,
+        non_negative=True,
+    )  # fmt: skip
+    model = StochasticModel(source, poses, options)
+    volume = model.run()
+    assert volume.min() >= 0 and len(model.halves) == 2 and model.shares.sum() == pytest.approx(1, abs=0.01)
+    assert np.isfinite(model.likelihood) and set(model.numbers) <= {0, 1}
+    chosen, _ = model.align_all()
+    assert len(chosen) == (model.touched & (model.numbers == model.best)).sum()
+
+
+def test_models_agree_whatever_their_orientation_and_hand():
+    truth = blobs(SMALLEST_BOX, count=5)
+    turned = turn_boxes(truth[None], random_rotations(1, 5), np.array([[0.5, -1.0, 0.3]]))[0]
+    for volume, hand in ((turned, False), (mirror(turned), True)):
+        mean, mirrored = correlate_models(truth, volume, PIXEL, 50.0)
+        assert mean > 0.95 and mirrored == hand
