@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +153,14 @@ def add_picks(
     return sentences
 
 
+def keep_best(choice: Choice, most: int) -> Choice:
+    """Return the best of each micrograph, `most` at most; 0 keeps all."""
+    if not most:
+        return choice
+    best = [peaks.take(np.arange(min(most, len(peaks)))) for peaks in choice.peaks]
+    return replace(choice, peaks=best, index=[index[:most] for index in choice.index])
+
+
 def read_all_peaks(folder: str | Path, micrograph_ids: list[str]) -> tuple[list[Peaks], list[np.ndarray]]:
     """Return the peaks of micrographs and their diameters.
 
@@ -171,8 +179,17 @@ def read_all_peaks(folder: str | Path, micrograph_ids: list[str]) -> tuple[list[
     return [peaks for peaks, _ in here], [sizes for _, sizes in here]
 
 
-def choose_again(folder: str | Path, options: TemplateChoice, out: SetOfCoordinates2D) -> list[str]:
+def choose_again(folder: str | Path, options: TemplateChoice, out: SetOfCoordinates2D, most: int = 0) -> list[str]:
     """Add other picks among the peaks of a search to a set and return sentences about them.
+
+    Parameters
+    ----------
+    folder : path
+        Of the files of the run that searched.
+    options : TemplateChoice
+    out : SetOfCoordinates2D
+    most : int
+        Of each micrograph; 0 takes all.
 
     Raises
     ------
@@ -183,5 +200,5 @@ def choose_again(folder: str | Path, options: TemplateChoice, out: SetOfCoordina
     if notes is None:
         raise EmtomoError("These coordinates have no peaks beside them; those of pick-log and match-template-2d have.")
     found, sizes = read_all_peaks(folder, notes.micrographs)
-    choice = choose_templates(found, notes.pixel_size, notes.distance, options)
+    choice = keep_best(choose_templates(found, notes.pixel_size, notes.distance, options), most)
     return add_picks(out, notes.micrographs, choice, sizes, notes)

@@ -10,22 +10,25 @@ from emtomo.errors import FormatError
 from emtomo.io import names
 from emtomo.io.particles import ParticleList
 from emtomo.io.points import read_points
+from emtomo.objects.micrograph_slices import MicrographSlices
 from emtomo.objects.position_check import check_positions
 from emtomo.objects.tomogram import SetOfTomograms
 
 UNITS = ("angstrom", "voxel")
 
 
-def points_of_file(path: str | Path, tomograms: SetOfTomograms, unit: str) -> tuple[pd.DataFrame, ParticleList]:
+def points_of_file(
+    path: str | Path, tomograms: SetOfTomograms | MicrographSlices, unit: str
+) -> tuple[pd.DataFrame, ParticleList]:
     """Return tomogram_id, x, y, z (Å from the centre) of the points in a file, and all that the file says of them.
 
     Parameters
     ----------
     path : str or Path
         See :func:`~emtomo.io.points.read_points`. A file that names no tomogram belongs to the only one there is.
-    tomograms : SetOfTomograms
+    tomograms : SetOfTomograms or MicrographSlices
     unit : {"angstrom", "voxel"}
-        Å from the centre, or 0-based voxels.
+        Å from the centre (of micrographs: from the first pixel), or 0-based voxels.
 
     Raises
     ------
@@ -45,6 +48,8 @@ def points_of_file(path: str | Path, tomograms: SetOfTomograms, unit: str) -> tu
         raise FormatError(path, "there is no point in it.")
     frame = pd.DataFrame({"tomogram_id": [found[name] for name in given]})
     frame[["x", "y", "z"]] = picks.positions if unit == "angstrom" else _in_angstrom(picks, frame, tomograms)
+    if unit == "angstrom" and isinstance(tomograms, MicrographSlices):
+        frame[["x", "y", "z"]] = tomograms.from_centre(frame["tomogram_id"], picks.positions)
     picks.notes += check_positions(
         frame,
         tomograms,
@@ -55,7 +60,7 @@ def points_of_file(path: str | Path, tomograms: SetOfTomograms, unit: str) -> tu
     return frame, picks
 
 
-def _in_angstrom(picks: ParticleList, frame: pd.DataFrame, tomograms: SetOfTomograms) -> np.ndarray:
+def _in_angstrom(picks: ParticleList, frame: pd.DataFrame, tomograms: SetOfTomograms | MicrographSlices) -> np.ndarray:
     positions = np.empty_like(picks.positions)
     for name in frame["tomogram_id"].unique():
         mine = (frame["tomogram_id"] == name).to_numpy()

@@ -8,10 +8,11 @@ import pandas as pd
 
 from emtomo.compute.positions import check_finite, to_voxels
 from emtomo.errors import EmtomoError
+from emtomo.objects.micrograph_slices import MicrographSlices
 from emtomo.objects.tilt_series import SetOfTiltSeries
 from emtomo.objects.tomogram import SetOfTomograms
 
-Volumes = SetOfTomograms | SetOfTiltSeries
+Volumes = SetOfTomograms | SetOfTiltSeries | MicrographSlices
 _LIKELY, _FACTORS = (1 / 2, 2.0), (1 / 4, 4.0, 1 / 3, 3.0, 1 / 8, 8.0, 1 / 6, 6.0)
 _OFFERED = 2  # explanations in one sentence
 _CENTRAL = 0.25  # of a tomogram; whole lists that lie closer to the centre look like voxels taken for Å

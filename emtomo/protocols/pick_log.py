@@ -20,6 +20,7 @@ from emtomo.objects import SetOfCoordinates2D, SetOfCoordinates3D, coordinates_f
 from emtomo.objects.micrograph_picks import (
     SearchNotes,
     add_picks,
+    keep_best,
     naming_micrograph,
     read_all_peaks,
     read_micrograph,
@@ -109,11 +110,7 @@ class PickLog(EmtomoProtocol):
         self.forget_remarks()
         size, options = float(self.input_micrographs.get().pixel_size.get()), self._options()
         found, diameters = read_all_peaks(self._getExtraPath(), micrograph_ids)
-        choice = choose_blobs(found, size, options)
-        most = self.options(PickLogOptions).number_of_particles
-        if most:
-            best = [p.take(np.arange(min(most, len(p)))) for p in choice.peaks]
-            choice = replace(choice, peaks=best, index=[k[:most] for k in choice.index])
+        choice = keep_best(choose_blobs(found, size, options), self.options(PickLogOptions).number_of_particles)
         notes = SearchNotes("log", size, blob_distance(options), [], choice.threshold, choice.upper, micrograph_ids)
         write_notes(self._getExtraPath(), notes)
         out = SetOfCoordinates2D.create(

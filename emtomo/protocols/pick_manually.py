@@ -13,7 +13,8 @@ from emtomo.compute.positions import to_voxels
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError, FormatError
 from emtomo.io import mrc
-from emtomo.objects import SetOfCoordinates3D, coordinates_frame, positions_of
+from emtomo.objects import SetOfCoordinates2D, SetOfCoordinates3D, SetOfTomograms, coordinates_frame, positions_of
+from emtomo.objects.micrograph_slices import MicrographSlices, SlicePicks
 from emtomo.objects.points_file import UNITS, points_of_file
 from emtomo.objects.position_check import outside
 from emtomo.options import Param
@@ -33,7 +34,8 @@ class PickManuallyOptions:
         str,
         Param(
             "Unit of the points",
-            "angstrom: Å from the tomogram's centre; voxel: 0-based voxels from the first one.",
+            "angstrom: Å from the tomogram's centre, or from the micrograph's first pixel; voxel: 0-based voxels or "
+            "pixels from the first one.",
             choices=UNITS,
         ),
     ] = "angstrom"
@@ -68,9 +70,15 @@ class PickManually(EmtomoProtocol):
     # --- form ---
 
     def _define_inputs(self, form: Form) -> None:
-        self._add_input(form, "tomograms", "SetOfTomograms", "Input tomograms", "Where to pick.")
+        self._add_input(form, "tomograms", "SetOfTomograms", "Input tomograms", "Where to pick; or", optional=True)
+        self._add_input(form, "micrographs", "SetOfMicrographs", "Micrographs", "where to pick.", optional=True)
         self._add_input(
-            form, "coordinates", "SetOfCoordinates3D", "Previous coordinates", "To keep and modify.", optional=True
+            form,
+            "coordinates",
+            "SetOfCoordinates3D,SetOfCoordinates2D",
+            "Previous coordinates",
+            "To keep and modify.",
+            optional=True,
         )
         form.addParam(
             "points",
@@ -83,6 +91,11 @@ class PickManually(EmtomoProtocol):
         )
 
     def _check(self) -> list[str]:
+        if self.input_tomograms.pointsNone() == self.input_micrographs.pointsNone():
+            return ["Give tomograms or micrographs, one of the two."]
+        previous, flat = self.input_coordinates.get(), not self.input_micrographs.pointsNone()
+        if previous is not None and isinstance(previous, SetOfCoordinates2D) != flat:
+            return ["Previous coordinates must lie in what is picked: tomograms, or micrographs."]
         if not self.points.get() and self.input_coordinates.pointsNone():
             return ["Give a file of points or previous coordinates."]
         try:
@@ -106,24 +119,36 @@ class PickManually(EmtomoProtocol):
             self.remark(*(picked.attrs["notes"] if picked is not None else []))
             frame, removed = (kept, 0) if picked is None else self._modified(kept, picked)
             name = "coordinates" if number == 1 else f"coordinates_{number}"
-            out = SetOfCoordinates3D.create(
+            where = self._where()
+            flat = isinstance(where, MicrographSlices)
+            out = (SetOfCoordinates2D if flat else SetOfCoordinates3D).create(
                 self._getPath(f"{name}.sqlite"),
-                pixel_size=self.input_tomograms.get().pixel_size.get(),
+                pixel_size=where.pixel_size.get(),
                 box_size=self.options(PickManuallyOptions).box_size,
             )
-            out.extend(frame)
-            number_outside = int(outside(frame, self.input_tomograms.get()).sum())
+            out.extend(where.to_2d(frame) if isinstance(where, MicrographSlices) else frame)
+            number_outside = int(outside(frame, where).sum())
             if number_outside:
-                self.remark(f"{name}: {number_outside} particles lie outside their tomograms.")
+                self.remark(f"{name}: {number_outside} particles lie outside their {self._noun()}.")
             if removed:
                 self.remark(f"{name}: {removed} previous coordinates were removed.")
-            if self.options(PickManuallyOptions).thumbnails:
+            if self.options(PickManuallyOptions).thumbnails and not flat:
                 self._draw(name, frame)
             outputs[name] = out
             self.progress(number, max(1, len(self._files())))
-        self._register(self.input_tomograms, **outputs)
+        self._register(
+            self.input_tomograms if self.input_micrographs.pointsNone() else self.input_micrographs, **outputs
+        )
 
     # --- helpers ---
+
+    def _where(self) -> SetOfTomograms | MicrographSlices:
+        """Return the tomograms, or the micrographs as tomograms of one slice."""
+        micrographs = self.input_micrographs.get()
+        return self.input_tomograms.get() if micrographs is None else MicrographSlices(micrographs)
+
+    def _noun(self) -> str:
+        return "tomograms" if self.input_micrographs.pointsNone() else "micrographs"
 
     def _files(self) -> list[Path]:
         """Return the files of points, one for each save.
@@ -149,12 +174,13 @@ class PickManually(EmtomoProtocol):
         replaced = self.options(PickManuallyOptions).replace_previous and self.points.get()
         if self.input_coordinates.pointsNone() or replaced:
             return coordinates_frame("", np.zeros((0, 3)), group=1, score=0.0, picker="manual")
-        return self.input_coordinates.get().frame()
+        previous, where = self.input_coordinates.get(), self._where()
+        return SlicePicks(previous, where).frame() if isinstance(where, MicrographSlices) else previous.frame()
 
     def _picked(self, path: Path) -> pd.DataFrame:
         """Return the rows of a file as coordinates, with their label."""
         options = self.options(PickManuallyOptions)
-        places, picks = points_of_file(path, self.input_tomograms.get(), options.unit)
+        places, picks = points_of_file(path, self._where(), options.unit)
         n = len(places)
         frame = coordinates_frame(
             "",
@@ -175,7 +201,7 @@ class PickManually(EmtomoProtocol):
 
     def _modified(self, kept: pd.DataFrame, picked: pd.DataFrame) -> tuple[pd.DataFrame, int]:
         """Return earlier coordinates less those to be removed, with the new ones, and how many were removed."""
-        reach = self.options(PickManuallyOptions).box_size / 2 * self.input_tomograms.get().pixel_size.get()
+        reach = self.options(PickManuallyOptions).box_size / 2 * self._where().pixel_size.get()
         gone = np.zeros(len(kept), bool)
         where, names = positions_of(kept), kept["tomogram_id"].to_numpy()
         remove = (picked["label"] == REMOVE).to_numpy()

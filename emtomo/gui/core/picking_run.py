@@ -10,6 +10,7 @@ import platform
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -21,7 +22,15 @@ from emtomo.engine.launcher import is_alive
 from emtomo.engine.state import write_json
 from emtomo.errors import EmtomoError
 from emtomo.gui.core.picking import PickingSession
-from emtomo.objects import SetOfCoordinates3D, SetOfMeshes, SetOfTomograms, positions_of
+from emtomo.objects import (
+    SetOfCoordinates2D,
+    SetOfCoordinates3D,
+    SetOfMeshes,
+    SetOfMicrographs,
+    SetOfTomograms,
+    positions_of,
+)
+from emtomo.objects.micrograph_slices import MicrographSlices, SlicePicks
 
 FOLDER = "Picking"
 LOCK = "open.json"
@@ -51,9 +60,10 @@ class PickingRun:
     ----------
     project : Path
     run : int
-    tomograms : SetOfTomograms
+    tomograms : SetOfTomograms or SetOfMicrographs
+        Micrographs are tomograms of one slice.
     kind : {"models", "particles", "references"}
-    previous : SetOfMeshes or SetOfCoordinates3D, optional
+    previous : SetOfMeshes, SetOfCoordinates3D or SetOfCoordinates2D, optional
         What a tomogram without a journal starts from.
     box_size : int
         Voxels, of the run; a window that changes it calls :meth:`set_box`.
@@ -63,16 +73,22 @@ class PickingRun:
         self,
         project: Path,
         run: int,
-        tomograms: SetOfTomograms,
+        tomograms: SetOfTomograms | SetOfMicrographs,
         kind: str,
-        previous: SetOfMeshes | SetOfCoordinates3D | None = None,
+        previous: SetOfMeshes | SetOfCoordinates3D | SetOfCoordinates2D | None = None,
         box_size: int = 0,
     ) -> None:
         self.folder = project / FOLDER / str(run)
         self.project, self.run, self.kind = project, run, kind
-        self.tomograms, self.pixel_size = tomograms.frame(), float(tomograms.pixel_size.get())
+        self.source = tomograms
+        self.flat = MicrographSlices(tomograms) if isinstance(tomograms, SetOfMicrographs) else None
+        self.tomograms = tomograms.frame() if self.flat is None else self.flat.frame()
+        self.pixel_size = float(tomograms.pixel_size.get())
         self.white = bool(tomograms.white.get())
-        self.previous = previous
+        self.coordinates = previous
+        self.previous: Any = previous
+        if self.flat is not None and isinstance(previous, SetOfCoordinates2D):
+            self.previous = SlicePicks(previous, self.flat)
         self.sessions: dict[str, PickingSession] = {}
         self._reading = threading.Lock()
         self.open: set[str] = set()
@@ -170,6 +186,24 @@ class PickingRun:
                 session.name_model(number, str(rows["set_name"].iloc[0]))
             session.add_many(number, [[*map(float, p[::-1]), str(r), float(s)] for p, r, s in stored])
         session.mark_saved()
+
+    def reload(self, tomogram_id: str) -> list[list[Any]]:
+        """Return the points that a tomogram's previous coordinates have on disk now: x, y, z, role and score.
+
+        Raises
+        ------
+        EmtomoError
+            If the run was given none, or their file cannot be read.
+        """
+        if self.coordinates is None:
+            raise EmtomoError("This run has no previous coordinates to be loaded again.")
+        fresh: Any = type(self.coordinates).open(self.coordinates.getFileName())
+        if self.flat is not None:
+            fresh = SlicePicks(fresh, self.flat)
+        frame = fresh.frame(tomogram_id=tomogram_id)
+        voxels = to_voxels(positions_of(frame), self.shape(tomogram_id), self.pixel_size)[:, ::-1]
+        scores = frame["score"].to_numpy(float)
+        return [[*map(float, p), "point", float(s)] for p, s in zip(voxels, scores, strict=True)]
 
     def row(self, tomogram_id: str) -> Row:
         """Return what the dialog shows of a tomogram."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from emtomo.gui.core.actions import Action
 from emtomo.gui.core.hits import half_slab, hits_within
-from emtomo.gui.core.picking import PickingSession
+from emtomo.gui.core.picking import PickingSession, Point
 from emtomo.gui.core.slices import marks_near
 from emtomo.gui.core.volume import VolumeSource
 from emtomo.gui.tk import theme
@@ -15,6 +15,11 @@ from emtomo.gui.tk.boxerside import BoxTools, SetsList
 from emtomo.gui.tk.sessionwindow import SessionWindow
 from emtomo.gui.tk.slicepanel import CONTROL, SHIFT, SlicePanel
 from emtomo.gui.tk.thumbnails import MOST, Thumbnails
+
+
+def is_below(point: Point, threshold: float) -> bool:
+    """Return whether a point has a score and it is below a threshold; those that a user picked have none."""
+    return point.score != 0 and point.score < threshold
 
 
 class BoxerWindow(SessionWindow):
@@ -49,6 +54,7 @@ class BoxerWindow(SessionWindow):
         self.session, self.box, self._on_box = session, box, on_box
         self.erasing = False
         self._rubbing = False
+        self._rubbed = (0.0, 0.0, 0.0)  # where the eraser was last
         self._pictures: dict[tuple[float, float, float], np.ndarray] = {}
         self._drawing: Any = None
         self._again = False
@@ -159,14 +165,14 @@ class BoxerWindow(SessionWindow):
     def remove_below(self) -> None:
         """Remove the particles whose score is below the slider."""
         cut = self.tools.score.get()
-        low = [(g, k) for g, m in self.session.models.items() for k, p in enumerate(m.points) if p.score < cut]
+        low = [(g, k) for g, m in self.session.models.items() for k, p in enumerate(m.points) if is_below(p, cut)]
         self.session.remove_many(low)
         self.say(f"{len(low)} particles removed.")
         self.changed()
 
     def visible_points(self) -> list[tuple[int, np.ndarray]]:
         """Return the particles; those that the threshold hides are NaN."""
-        hidden = {g: [p.score < self.threshold for p in m.points] for g, m in self.session.models.items()}
+        hidden = {g: [is_below(p, self.threshold) for p in m.points] for g, m in self.session.models.items()}
         return [(g, np.where(np.array(hidden[g])[:, None], np.nan, a) if len(a) else a)
                 for g, a in super().visible_points()]  # fmt: skip
 
@@ -182,8 +188,7 @@ class BoxerWindow(SessionWindow):
         if button != 1:
             return False
         if self.erasing:
-            self._rubbing = True
-            self._rub(panel, place)
+            self.begin_rubbing(panel, place)
             return True
         if state & (SHIFT | CONTROL):
             return False
@@ -225,12 +230,23 @@ class BoxerWindow(SessionWindow):
             r = self.tools.eraser_radius() * panel.camera.zoom
             panel.canvas.create_oval(x - r, y - r, x + r, y + r, outline="#ff5a5a", width=2, tags=("mark", "eraser"))
 
+    def begin_rubbing(self, panel: SlicePanel, place: tuple[float, float, float]) -> None:
+        """Rub out here, and on the way that the mouse goes until its button comes up."""
+        self._rubbing, self._rubbed = True, place
+        self._rub(panel, place)
+
     def _rub(self, panel: SlicePanel, place: tuple[float, float, float]) -> None:
-        """Remove the particles that are drawn within the eraser's circle; those of other slices stay."""
-        radius = self.tools.eraser_radius()
-        found = hits_within(self.visible_points(), panel.axis, place, radius, self.visible_depth())
+        """Remove the particles that the eraser's circle has passed since it was asked last; other slices' stay."""
+        radius, points, depth = self.tools.eraser_radius(), self.visible_points(), self.visible_depth()
+        way = np.subtract(place, self._rubbed)
+        steps = max(1, int(np.ceil(np.linalg.norm(way) / (radius / 2))))  # a quick mouse is asked seldom
+        found: set[tuple[int, int]] = set()
+        for k in range(steps):
+            z, y, x = np.array(self._rubbed) + way * (k + 1) / steps
+            found.update(hits_within(points, panel.axis, (z, y, x), radius, depth))
+        self._rubbed = place
         if found:
-            self.session.remove_many(found)
+            self.session.remove_many(sorted(found))
             self.changed()
 
     def _resize(self, factor: float) -> None:

@@ -128,7 +128,7 @@ class BoxTools(ttk.Labelframe):
 
     def show_scores(self) -> float:
         """Let the slider span the scores that there are; return the threshold."""
-        scores = [p.score for m in self.boxer.session.models.values() for p in m.points]
+        scores = [p.score for m in self.boxer.session.models.values() for p in m.points if p.score]
         low, high = (min(scores), max(scores)) if scores else (0.0, 0.0)
         on = high > low
         if on:

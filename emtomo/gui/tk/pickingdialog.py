@@ -7,6 +7,7 @@ from emtomo.gui.core import run_actions
 from emtomo.gui.core.picking_run import PickingRun
 from emtomo.gui.core.shown import own_copy
 from emtomo.gui.tk.host import ProjectHost
+from emtomo.gui.tk.micrographdialog import MicrographDialog
 from emtomo.gui.tk.networkdialog import NetworkDialog
 from emtomo.gui.tk.tomodialog import TomogramDialog
 
@@ -20,9 +21,10 @@ def open_dialog(window: ProjectHost, run: int) -> None:
 
     def work(project: Any) -> tuple[PickingRun, str, dict[str, str]]:
         found = project.find(str(run))
-        tomograms = found.input_tomograms.get()
+        micrographs = getattr(found, "input_micrographs", None)
+        tomograms = found.input_tomograms.get() or (micrographs.get() if micrographs is not None else None)
         if tomograms is None:
-            raise ProjectError(f"{found.getObjLabel()}: its tomograms are not there yet.")
+            raise ProjectError(f"{found.getObjLabel()}: its tomograms or micrographs are not there yet.")
         kind = type(found).INTERACTIVE
         pointer = found.input_meshes if kind == "models" else found.input_coordinates
         previous = pointer.get() if kind != "references" else None
@@ -39,6 +41,8 @@ def open_dialog(window: ProjectHost, run: int) -> None:
 
     def show(message: tuple[PickingRun, str, dict[str, str]]) -> None:
         cls = NetworkDialog if message[0].kind == "references" else TomogramDialog
+        if message[0].flat is not None:
+            cls = MicrographDialog
         window.picking_dialogs[run] = cls(window, *message)
         window.w["tomograms"] = window.picking_dialogs[run]
 

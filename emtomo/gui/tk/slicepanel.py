@@ -85,6 +85,7 @@ class SlicePanel(ttk.Frame):
         self._taken = False
         self.moved = False
         self._pointer: tuple[int, int] | None = None  # pixel under the mouse
+        self.takes_middle = False  # the owner is asked about the middle button too
         self.on_wheel: Callable[[int, int], object] | None = None  # takes the wheel (steps, state) from the panel
         self.drawn: int | None = None  # the slice that is on the screen; a slow disk may be behind
         self._reading: threading.Thread | None = None
@@ -161,7 +162,7 @@ class SlicePanel(ttk.Frame):
         self.canvas.focus_set()
         self._down = (event.num, event.x, event.y)
         self.moved = False
-        self._taken = event.num != 2 and self.owner.pressed(
+        self._taken = (event.num != 2 or self.takes_middle) and self.owner.pressed(
             self, int(event.num), self.place_of(event.x, event.y), int(event.state)
         )
 

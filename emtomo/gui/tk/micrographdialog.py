@@ -1,0 +1,135 @@
+"""The list of micrographs of a picking run: picks and CTF of each, check boxes, a selection that is saved as a set."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ttkbootstrap as ttk
+
+from emtomo.engine.parameters import protocol_named, set_parameters
+from emtomo.errors import EmtomoError
+from emtomo.gui.core.picking_run import PickingRun
+from emtomo.gui.core.score_bar import ScoreTable
+from emtomo.gui.core.volume import VolumeSource
+from emtomo.gui.tk import theme
+from emtomo.gui.tk.host import ProjectHost
+from emtomo.gui.tk.micrographpicker import MicrographPicker
+from emtomo.gui.tk.tomodialog import TomogramDialog
+from emtomo.gui.tk.window import tip
+
+ON, OFF = "☑", "☐"
+
+
+class MicrographDialog(TomogramDialog):
+    """Micrographs with check boxes; a double click or Enter opens the picker for one."""
+
+    NOUN, NOUNS = "Micrograph", "micrographs"
+    COLUMNS = (
+        ("checked", "Use", 50),
+        ("pick", "Pick", 60),
+        ("count", "Coordinates", 100),
+        ("ctf", "CTF: defocus", 130),
+        ("status", "Status", 100),
+        ("size", "Pixels", 110),
+    )
+
+    def __init__(self, window: ProjectHost, picking_run: PickingRun, label: str, texts: dict[str, str]) -> None:
+        self.checked = dict.fromkeys(picking_run.names, True)
+        self.table: ScoreTable | None = None
+        self.unread = ""
+        table = picking_run.tomograms
+        mean = (table["defocus_u"].to_numpy(float) + table["defocus_v"].to_numpy(float)) / 2e4
+        self.defocus = dict(zip(table["tomogram_id"], mean, strict=True))
+        folder = self._search_folder(picking_run)
+        try:
+            self.table = ScoreTable.read(folder) if folder is not None else None
+        except EmtomoError as error:
+            self.unread = str(error)
+        super().__init__(window, picking_run, label, texts)
+        self.tree.bind("<Button-1>", self._pressed, add="+")
+        if self.unread:
+            self.state_.configure(text=self.unread)
+
+    @staticmethod
+    def _search_folder(picking_run: PickingRun) -> Path | None:
+        """Return the folder of the run that made the previous coordinates."""
+        previous = picking_run.coordinates
+        return Path(previous.getFileName()).parent if previous is not None else None
+
+    def build_tools(self, pad: int) -> None:
+        """Add the selection."""
+        row = ttk.Frame(self, padding=(pad, 0, pad, pad))
+        row.pack(fill="x")
+        for name, text, call, words in (
+            ("invert", "Invert selection", self.invert, "Check those that are not, and the reverse"),
+            ("save selection", "Save selection", self.save_selection, "A new set of the micrographs that are checked"),
+        ):
+            button = ttk.Button(row, text=text, bootstyle="secondary-outline", command=call)
+            button.pack(side="left", padx=(0, theme.px(self, theme.GAP)))
+            tip(button, words)
+            self.w[name] = button
+
+    def values(self, name: str, count: int, status: str, size: str) -> list[Any]:
+        """Return the cells of a row."""
+        defocus = self.defocus.get(name, np.nan)
+        ctf = f"{defocus:.2f} µm" if np.isfinite(defocus) else "not known"
+        return [ON if self.checked[name] else OFF, "✎ pick", count, ctf, status, size.rsplit(" × ", 1)[0]]
+
+    def _pressed(self, event: Any) -> str | None:
+        """Check a box, or open the picker, where the mouse is."""
+        name, column = self.tree.identify_row(event.y), self.tree.identify_column(event.x)
+        if name and column == "#1":
+            self.checked[name] = not self.checked[name]
+            self.refresh(name)
+            return "break"
+        if name and column == "#2":
+            self.open(name)
+        return None
+
+    def invert(self) -> None:
+        """Check the others."""
+        self.checked = {name: not on for name, on in self.checked.items()}
+        for name in self.picking_run.names:
+            self.refresh(name, totals=False)
+        self.show_totals()
+
+    def show_totals(self) -> None:
+        """Show the sum, and how many are checked."""
+        super().show_totals()
+        text = str(self.state_.cget("text")).replace("tomograms", "micrographs")
+        self.state_.configure(text=f"{text}; {sum(self.checked.values())} checked")
+
+    def save_selection(self) -> None:
+        """Run select-subset with the micrographs that are checked."""
+        chosen = [name for name, on in self.checked.items() if on]
+        if not chosen:
+            self.state_.configure(text="No micrograph is checked.")
+            return
+        source = self.texts["micrographs"]
+        self._start("select-subset", f"{self.label} selected", {"items": source, "names": ",".join(chosen)})
+
+    def pick_again(self, threshold: float) -> None:
+        """Run pick-again on the previous coordinates with a threshold."""
+        values = {"coordinates": self.texts["coordinates"], "threshold": f"{threshold:.4g}"}
+        label = f"{self.label} score {threshold:.3g}".replace(".", ",")
+        self._start("pick-again", label, values)
+
+    def _start(self, protocol: str, label: str, values: dict[str, str]) -> None:
+        window: Any = self.window
+
+        def work(project: Any) -> str:
+            run = project.new_run(protocol_named(protocol), project.free_label(label))
+            set_parameters(project, run, values, window.folder)
+            project.saveProtocol(run)
+            project.launch(run)
+            return str(run.getObjLabel())
+
+        window.service.ask(work, lambda made: self.state_.configure(text=f"Started: {made}."), self._refused)
+
+    def make_picker(self, name: str, source: VolumeSource) -> Any:
+        """Return a new picker window."""
+        run = self.picking_run
+        return MicrographPicker(
+            self, source, run.session(name), run.box_size, run.pixel_size, self.set_box, self.table,
+            lambda: run.reload(name), self.pick_again,
+        )  # fmt: skip
