@@ -88,12 +88,12 @@ def test_picks_are_added_erased_loaded_again_and_registered(robot):
     robot.key("ctrl+z")
     assert session.count == len(before) + 1
     robot.click(picker.w["reload"])
-    assert [(p.x, p.y) for p in session.models[1].points] == pytest.approx(before)
+    assert np.allclose([(p.x, p.y) for p in session.models[1].points], before)
     robot.click_at(*screen(picker, free[1], free[0]))
     picker.close()
     robot.click(dialog.w["register"])
     run = dialog.picking_run.run
-    label = next(r.label for r in robot.window.runs.values() if r.i == run)
+    label = next(r.label for r in robot.window.runs.values() if r.id == run)
     robot.finished(label)
     dialog.shut()
     project = EmtomoProject.open(robot.window.folder)
@@ -112,19 +112,27 @@ def test_the_threshold_bar_picks_live_and_applies_to_all(robot):
     bar, table = picker.w["histogram"], picker.table
     assert robot.pump(until=bar.winfo_viewable, timeout=5)
     before = len(table.above("mic_002", picker.cut)[0])
-    x, y = bar.winfo_rootx(), bar.winfo_rooty() + bar.winfo_height() // 2
-    robot.click_at(x + bar.winfo_width() // 4, y)
+    y = bar.winfo_rooty() + bar.winfo_height() // 2
+    scores = table.scores["mic_002"]
+    edges = table.histogram()[1]
+
+    def at(score):
+        return bar.winfo_rootx() + int(bar.winfo_width() * (score - edges[0]) / (edges[-1] - edges[0]))
+
+    faint, bright = float(scores[3 * before]), float(scores[before // 2])
+    robot.click_at(at(faint), y)
     low = picker.cut
+    assert abs(low - faint) < 0.2
     many = len(table.above("mic_002", low)[0])
     assert many > before
     assert f"{many} here, {table.count(low)} in all" in picker.cut_label.cget("text")
-    robot.drag((x + bar.winfo_width() // 4, y), (x + int(bar.winfo_width() * 0.9), y))
-    assert picker.cut > low and len(table.above("mic_002", picker.cut)[0]) < before
+    robot.drag((at(faint), y), (at(bright), y))
+    assert abs(picker.cut - bright) < 0.2 and 0 < len(table.above("mic_002", picker.cut)[0]) < before
     robot.click(picker.w["take"])
     assert [p.score for p in picker.session.models[1].points] == pytest.approx(
         list(table.above("mic_002", picker.cut)[1])
     )
-    robot.click_at(x + bar.winfo_width() // 4, y)
+    robot.click_at(at(faint), y)
     robot.click(picker.w["apply"])
     wanted = table.count(picker.cut)
     assert robot.pump(until=lambda: any("score" in r.label for r in robot.window.runs.values()), timeout=15)

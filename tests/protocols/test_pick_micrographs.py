@@ -155,3 +155,31 @@ def test_bad_input_is_said_in_a_sentence(bench):
     assert any("must be" in line for line in errors("pick-log", "resolution", **BLOBS, max_resolution=-1))
     message = bench.fails("pick-log", "large", **{**BLOBS, "max_diameter": 5000})
     assert "Micrograph mic_001: Particles of 5000 Å do not fit" in message
+
+
+def test_picks_are_chosen_again_and_edited_by_files_of_points(bench):
+    run = bench.run("pick-log", "first", **BLOBS)
+    fewer = bench.run(
+        "pick-again", "fewer", coordinates="first.coordinates", threshold=run.coordinates.frame()["score"].median()
+    )
+    assert len(fewer.coordinates) == -(-len(run.coordinates) // 2)
+    best = bench.run("pick-again", "best", coordinates="first.coordinates", number_of_particles=2)
+    assert best.coordinates.frame()["micrograph_id"].value_counts().tolist() == [2, 2, 2]
+    points = Path(bench.project.path) / "points.csv"
+    first = run.coordinates.frame().iloc[0]
+    points.write_text(
+        f"tomogram_id,x,y,z,label\nmic_001,700.5,90.25,0,\n{first.micrograph_id},{first.x + 3},{first.y},0,remove\n"
+    )
+    given = {"micrographs": "sim.micrographs", "coordinates": "first.coordinates", "points": points}
+    edited = bench.run("pick-manually", "edited", **given).coordinates
+    assert len(edited) == len(run.coordinates)
+    where = edited.positions("mic_001")
+    assert np.abs(where - (700.5, 90.25)).sum(axis=1).min() < 1e-6
+    assert np.abs(edited.positions(first.micrograph_id) - (first.x, first.y)).sum(axis=1).min() > 20
+    points.write_text("tomogram_id,x,y,z\nmic_001,20,10,0\n")
+    voxels = bench.run(
+        "pick-manually", "pixels", micrographs="sim.micrographs", points=points, unit="voxel"
+    ).coordinates
+    assert voxels.positions().tolist() == [[120.0, 60.0]]
+    nothing = bench.project.find(str(bench.add("pick-again", "none", coordinates="pixels.coordinates")))
+    assert any("no peaks beside them" in line for line in nothing.validate())

@@ -23,7 +23,7 @@ ON, OFF = "☑", "☐"
 class MicrographDialog(TomogramDialog):
     """Micrographs with check boxes; a double click or Enter opens the picker for one."""
 
-    NOUN, NOUNS = "Micrograph", "micrographs"
+    NOUN = "micrograph"
     COLUMNS = (
         ("checked", "Use", 50),
         ("pick", "Pick", 60),
@@ -96,8 +96,7 @@ class MicrographDialog(TomogramDialog):
     def show_totals(self) -> None:
         """Show the sum, and how many are checked."""
         super().show_totals()
-        text = str(self.state_.cget("text")).replace("tomograms", "micrographs")
-        self.state_.configure(text=f"{text}; {sum(self.checked.values())} checked")
+        self.state_.configure(text=f"{self.state_.cget('text')}; {sum(self.checked.values())} checked")
 
     def save_selection(self) -> None:
         """Run select-subset with the micrographs that are checked."""

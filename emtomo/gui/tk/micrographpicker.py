@@ -19,6 +19,7 @@ from emtomo.gui.tk.slicepanel import SlicePanel
 from emtomo.gui.tk.window import tip
 
 WIDE, HIGH = 270, 90  # pixels of the histogram
+SLAB_ROWS = 2  # last row of controls for slices and slabs
 
 
 class MicrographPicker(BoxerWindow):
@@ -62,8 +63,16 @@ class MicrographPicker(BoxerWindow):
         super().show_planes(0)
 
     def build_side(self) -> None:
-        """Add the threshold bar, sigma contrast and loading again."""
+        """The threshold bar, sigma contrast and loading again above the tools of the boxer."""
+        for widget in self.slider.master.grid_slaves():
+            if int(widget.grid_info()["row"]) <= SLAB_ROWS:
+                widget.grid_remove()  # there is one slice
+        self._build_contrast()
+        if self.table is not None:
+            self._build_threshold()
         super().build_side()
+
+    def _build_contrast(self) -> None:
         pad, gap = theme.px(self, theme.PAD), theme.px(self, theme.GAP)
         box = ttk.Labelframe(self.side, text="Micrograph", padding=pad)
         box.pack(fill="x", pady=(pad, 0))
@@ -74,8 +83,9 @@ class MicrographPicker(BoxerWindow):
             again, "Take the previous coordinates as they are now, e.g. after picking again; undo brings these back (L)"
         )
         self.w["reload"] = again
-        if self.table is None:
-            return
+
+    def _build_threshold(self) -> None:
+        pad, gap = theme.px(self, theme.PAD), theme.px(self, theme.GAP)
         bar = ttk.Labelframe(self.side, text="Picking threshold", padding=pad)
         bar.pack(fill="x", pady=(pad, 0))
         self.histogram = ttk.Canvas(

@@ -22,6 +22,7 @@ from emtomo.gui.tk.window import Window, busy_label
 class TomogramDialog(Window):
     """A list of tomograms; a double click or Enter opens the picker for one."""
 
+    NOUN = "tomogram"
     COLUMNS: tuple[tuple[str, str, int], ...] = (
         ("count", "Coordinates", 110),
         ("status", "Status", 110),
@@ -29,14 +30,14 @@ class TomogramDialog(Window):
     )
 
     def __init__(self, window: ProjectHost, picking_run: PickingRun, label: str, texts: dict[str, str]) -> None:
-        super().__init__(window, f"{label} – tomograms – emtomo", (620, 420), "tomograms")
+        super().__init__(window, f"{label} – {self.NOUN}s – emtomo", (620, 420), "tomograms")
         self.window, self.picking_run, self.label, self.texts = window, picking_run, label, texts
         self.pickers: dict[str, Any] = {}
         self._opening: set[str] = set()
         pad = theme.px(self, theme.PAD)
         message = busy_label(
             self,
-            "Double-click a tomogram to pick in it. Every click is kept at once; the output is registered "
+            f"Double-click a {self.NOUN} to pick in it. Every click is kept at once; the output is registered "
             "when you close this list.",
         )
         message.configure(padding=pad, wraplength=theme.px(self, 580), justify="left")
@@ -59,7 +60,7 @@ class TomogramDialog(Window):
         self.tree = ttk.Treeview(
             frame, columns=[c for c, _, _ in self.COLUMNS], show="tree headings", selectmode="browse"
         )
-        self.tree.heading("#0", text="Tomogram", anchor="w")
+        self.tree.heading("#0", text=self.NOUN.capitalize(), anchor="w")
         self.tree.column("#0", width=theme.px(self, 220))
         for name, heading, width in self.COLUMNS:
             self.tree.heading(name, text=heading, anchor="w")
@@ -127,7 +128,7 @@ class TomogramDialog(Window):
         """Show the sum, and whether it is registered."""
         sessions = list(self.picking_run.sessions.values())
         done = sum(s.count > 0 for s in sessions)
-        message = f"{sum(s.count for s in sessions)} points in {done} of {len(self.picking_run.names)} tomograms"
+        message = f"{sum(s.count for s in sessions)} points in {done} of {len(self.picking_run.names)} {self.NOUN}s"
         self.state_.configure(text=message + (", not registered yet" if self.picking_run.unsaved else ""))
 
     def open_selected(self) -> None:
@@ -246,7 +247,7 @@ class TomogramDialog(Window):
         self.w["question"] = ask(
             self,
             "Register output?",
-            f"Register the output of {self.label}: {count} points in {done} tomograms? Without it they stay as they "
+            f"Register the output of {self.label}: {count} points in {done} {self.NOUN}s? Without it they stay as they "
             "are and can be picked further.",
             [("Yes", "success", call_all(self.register_output, self.shut)), ("No", "secondary-outline", self.shut)],
         )
