@@ -200,5 +200,5 @@ def choose_again(folder: str | Path, options: TemplateChoice, out: SetOfCoordina
     if notes is None:
         raise EmtomoError("These coordinates have no peaks beside them; those of pick-log and match-template-2d have.")
     found, sizes = read_all_peaks(folder, notes.micrographs)
-    choice = keep_best(choose_templates(found, notes.pixel_size, notes.distance, options), most)
+    choice = keep_best(choose_templates(found, notes.pixel_size, notes.distance, options, notes.upper), most)
     return add_picks(out, notes.micrographs, choice, sizes, notes)

@@ -68,14 +68,13 @@ def choose_blobs(found: Sequence[Peaks], pixel_size: float, options: LogOptions)
     spread = float(fit.spreads[1])
     most = UPPER if options.upper_threshold is None else options.upper_threshold
     lower, upper = fit.threshold + options.adjust_threshold * spread, float(fit.means[1]) + most * spread
-    index = [
-        k[(p.scores >= lower) & (p.scores * np.maximum(p.variations, 1) <= upper)]
-        for p, k in zip(near, apart, strict=True)
-    ]
+    index = [k[_between(p, lower, upper)] for p, k in zip(near, apart, strict=True)]
     return Choice([p.take(k) for p, k in zip(found, index, strict=True)], index, lower, upper, fit, scores)
 
 
-def choose_templates(found: Sequence[Peaks], pixel_size: float, distance: float, options: TemplateChoice) -> Choice:
+def choose_templates(
+    found: Sequence[Peaks], pixel_size: float, distance: float, options: TemplateChoice, upper: float = np.inf
+) -> Choice:
     """Return the peaks of template scores that are particles.
 
     Parameters
@@ -85,14 +84,23 @@ def choose_templates(found: Sequence[Peaks], pixel_size: float, distance: float,
     pixel_size, distance : float
         Å, of the micrographs, and the usual distance between particles.
     options : TemplateChoice
+    upper : float
+        Highest response of a particle, as :func:`choose_blobs` found it.
     """
     quiet = [np.flatnonzero(_is_quiet(p, options)) for p in found]
     left = [p.take(k) for p, k in zip(found, quiet, strict=True)]
     apart = _keep_apart(left, (options.min_distance or distance) / pixel_size)
-    scores, fit = _fit([p.take(k) for p, k in zip(left, apart, strict=True)])
+    near = [p.take(k) for p, k in zip(left, apart, strict=True)]
+    scores, fit = _fit(near)
     threshold = fit.threshold if options.threshold is None else options.threshold
-    index = [q[k[p.scores[k] >= threshold]] for q, p, k in zip(quiet, left, apart, strict=True)]
-    return Choice([p.take(k) for p, k in zip(found, index, strict=True)], index, threshold, np.inf, fit, scores)
+    inside = [k[_between(p, threshold, upper)] for p, k in zip(near, apart, strict=True)]
+    index = [q[k] for q, k in zip(quiet, inside, strict=True)]
+    return Choice([p.take(k) for p, k in zip(found, index, strict=True)], index, threshold, upper, fit, scores)
+
+
+def _between(peaks: Peaks, lower: float, upper: float) -> np.ndarray:
+    """Return which peaks have at least a score, and at most a response."""
+    return (peaks.scores >= lower) & (peaks.scores * np.maximum(peaks.variations, 1) <= upper)
 
 
 def _is_quiet(peaks: Peaks, options: TemplateChoice) -> np.ndarray:

@@ -42,7 +42,7 @@ class ScoreTable:
             return None
         found, _ = read_all_peaks(folder / "extra", notes.micrographs)
         every = TemplateChoice(threshold=-np.inf)
-        choice = choose_templates(found, notes.pixel_size, notes.distance, every)
+        choice = choose_templates(found, notes.pixel_size, notes.distance, every, notes.upper)
         pairs = list(zip(notes.micrographs, choice.peaks, strict=True))
         return cls(notes, {n: p.positions for n, p in pairs}, {n: p.scores for n, p in pairs})
 
