@@ -10,13 +10,13 @@ from tests.command import emtomo
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 LATTICE = {
     "arrangement": "hexagonal", "vesicles": 1, "vesicle_radius": 290, "soluble_proteins": 0, "size_x": 96,
-    "size_y": 96, "size_z": 88, "pixel_size": 8, "tilt_step": 6, "snr": 1, "shift_error": 2, "rotation_error": 4,
+    "size_y": 96, "size_z": 88, "pixel_size": 8, "tilt_step": 10, "snr": 2, "shift_error": 2, "rotation_error": 4,
     "position_error": 4,
 }  # fmt: skip
 SETTINGS = {
     "coarse_pixel_size": 16, "coarse_box": 16, "fine_pixel_size": 8, "fine_box": 32, "initial_lowpass": 45,
     "mask_extend": 1, "mask_soft_edge": 3, "mask_lowpass": 20, "unit_height": 120, "fine_lowpass": 30,
-    "missing_tilts": 12,
+    "missing_tilts": 8,
 }  # fmt: skip
 
 
