@@ -143,6 +143,9 @@ class Particles:
         if not isinstance(self.items, SetOfCoordinates3D):
             out = type(self.items).create(path)
             out.copy_fields(self.items)
+            if isinstance(out, SetOfParticleSeries):  # images may have been cut at another size than the set's
+                out.pixel_size.set(self.source.pixel_size)
+                out.box_size.set(self.source.size)
             return out
         return SetOfParticleSeries.create(path, pixel_size=self.source.pixel_size, box_size=self.source.size)
 

@@ -62,6 +62,7 @@ def test_one_command_gives_the_ring_and_its_hand(folder, monkeypatch):
     mask = mrc.read_volume(project.find("mask").mask.file.get())
     assert 0.02 < mask.mean() < 0.3
     poses = project.find("refine fine").particle_series
+    assert (poses.pixel_size.get(), poses.box_size.get()) == (8, 32)
     assert len(poses) == project.find("refine coarse").particle_series.getSize() > 50
     assert emtomo("report", project.path, "-o", folder / "report.html").returncode == 0
     text = (folder / "report.html").read_text(encoding="utf8")
