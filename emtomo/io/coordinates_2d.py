@@ -10,7 +10,7 @@ from emtomo.errors import FormatError
 from emtomo.io import star
 from emtomo.io.micrographs import find_files
 from emtomo.io.names import stem
-from emtomo.io.text import matrix, read_text
+from emtomo.io.text import as_numbers, matrix, numbers, read_table, read_text
 
 ENDINGS = (".star", ".box", ".csv")
 _ADDED = re.compile(r"(_autopick|_manualpick|_picked|_pick|_topaz|_cryolo|_coords?)+$", re.IGNORECASE)
@@ -77,18 +77,12 @@ def _boxes(path: Path) -> pd.DataFrame:
 
 
 def _csv(path: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path, dtype={"micrograph_id": str})
-    except (OSError, ValueError) as error:
-        raise FormatError(path, f"cannot be read as a table: {str(error).splitlines()[0]}.") from None
+    table = read_table(path, numeric=("x", "y", "score"))
     missing = [name for name in _HEADER if name not in table]
     if missing:
         raise FormatError(path, f"needs the columns {', '.join(_HEADER)}; there is no {', '.join(missing)}.")
-    values = table[["x", "y"]].apply(pd.to_numeric, errors="coerce").to_numpy(float)
-    bad = ~np.isfinite(values).all(axis=1)
-    if bad.any():
-        raise FormatError(path, "x and y must be finite numbers.", int(np.argmax(bad)) + 2)
-    frame = _frame(path, values).assign(name=table["micrograph_id"].to_numpy(object), angstrom=True)
+    frame = _frame(path, numbers(path, table, ["x", "y"]))
+    frame["name"], frame["angstrom"] = table["micrograph_id"].astype(str).to_numpy(object), True
     if "score" in table:
-        frame["score"] = pd.to_numeric(table["score"], errors="coerce").fillna(0.0).to_numpy(float)
+        frame["score"] = np.nan_to_num(as_numbers(table["score"]), posinf=0.0, neginf=0.0)
     return frame

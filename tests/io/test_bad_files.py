@@ -17,10 +17,11 @@ from emtomo.io.formats import read
 from emtomo.io.images import read_any
 from tests.io.mutations import damaged_binary, damaged_text
 from tests.io.seeds import BINARY, IMAGES, TEXT_LISTS, TEXT_PARTICLES, TEXT_TILTS, reader_of, write_image, write_seed
+from tests.io.seeds_2d import IMAGE_LISTS, list_reader, write_list
 
 COPIES = int(os.environ.get("EMTOMO_DAMAGED_COPIES", "150"))
 MEGABYTES = 500
-KINDS = [*TEXT_PARTICLES, *TEXT_TILTS, *TEXT_LISTS, *BINARY, *IMAGES]
+KINDS = [*TEXT_PARTICLES, *TEXT_TILTS, *TEXT_LISTS, *IMAGE_LISTS, *BINARY, *IMAGES]
 # "kind/seed/copy" of every copy that once ended in something else than a table or a sentence
 FOUND = ["hdf/962107733/102", "scipion-tilts/1724334468/70"]
 
@@ -49,6 +50,8 @@ def readers_of(kind):
     """Return the readers that a user's file meets: the one of its format, and the one that looks at the content."""
     if kind in IMAGES:
         return [lambda path: np.asarray(read_any(path)).sum(), read]
+    if kind in IMAGE_LISTS:
+        return [list_reader(kind)]
     if kind in TEXT_LISTS:
         return [reader_of(kind)]
     return [reader_of(kind), read_tilts if kind in (*TEXT_TILTS, "scipion-tilts") else read]
@@ -56,7 +59,8 @@ def readers_of(kind):
 
 def attack(kind, folder, copies):
     """Read copies of a good file that are damaged as their names say."""
-    path = (write_image if kind in IMAGES else write_seed)(kind, folder)
+    writer = write_image if kind in IMAGES else write_list if kind in IMAGE_LISTS else write_seed
+    path = writer(kind, folder)
     good, readers = path.read_bytes(), readers_of(kind)
     damage = damaged_binary if kind in (*BINARY, *IMAGES) else damaged_text
     readers[0](path)
