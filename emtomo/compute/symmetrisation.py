@@ -18,6 +18,7 @@ STEP = 6.0  # degrees of the first search
 MANY = 2**19  # values from which on several threads pay
 BEST = 4  # starts that are polished
 COARSE_SHELLS = 8  # a particle's rim moves a quarter of such a wave within a step
+MOST_SHOWN = 13  # operators in a sentence
 MOST_SHELLS = 20
 _PAD = np.float32(PAD)
 
@@ -222,6 +223,37 @@ def symmetry_score(volume: np.ndarray, symmetry: str, shells: float = MOST_SHELL
         return 1.0
     spectrum = _Spectrum(np.asarray(volume, np.float32), min(shells, volume.shape[0] / 2 - 1))
     return spectrum.score(group[1:])
+
+
+def operator_scores(volume: np.ndarray, symmetry: str, shells: float = MOST_SHELLS) -> list[tuple[float, np.ndarray]]:
+    """Return, for every rotation of a group but the identity, the mean shell correlation with the copy it makes.
+
+    Returns
+    -------
+    list of (score, (3, 3) rotation)
+    """
+    group = symmetry_rotations(symmetry)[1:]
+    spectrum = _Spectrum(np.asarray(volume, np.float32), min(shells, volume.shape[0] / 2 - 1))
+    return [(spectrum.score(one[None]), one) for one in group]
+
+
+def describe_operators(volume: np.ndarray, symmetry: str) -> str:
+    """Return in words how a volume correlates with its copy under each operator: angle and axis of its rotation.
+
+    Of groups of many operators, those with the lowest correlation.
+    """
+    from scipy.spatial.transform import Rotation
+
+    words = []
+    found = operator_scores(volume, symmetry)
+    shown = found if len(found) <= MOST_SHOWN else sorted(found, key=lambda one: one[0])[:MOST_SHOWN]
+    for score, rotation in shown:
+        vector = Rotation.from_matrix(rotation).as_rotvec()
+        angle = float(np.linalg.norm(vector))
+        x, y, z = vector / max(angle, 1e-12)
+        words.append(f"{np.rad2deg(angle):.0f}° about ({x:.2f}, {y:.2f}, {z:.2f}) {score:.2f}")
+    rest = f"; {len(found) - len(shown)} others higher" if len(found) > len(shown) else ""
+    return "; ".join(words) + rest
 
 
 def detect_symmetry(

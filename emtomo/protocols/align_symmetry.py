@@ -4,15 +4,25 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
+from pyworkflow.object import Object
 from pyworkflow.protocol.params import Form
 
 from emtomo.compute.averaging import turn_boxes
 from emtomo.compute.symmetrisation import Axes, detect_symmetry, find_axes, symmetrise
 from emtomo.compute.symmetry import parse_symmetry
 from emtomo.engine.protocol import EmtomoProtocol
+from emtomo.engine.table import TableSet
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
-from emtomo.objects import SetOfSubtomograms, Volume, rotation_columns, rotations_of
+from emtomo.objects import (
+    SetOfParticles,
+    SetOfParticleSeries,
+    SetOfSubtomograms,
+    Volume,
+    rotation_columns,
+    rotations_of,
+)
+from emtomo.objects.particle_input import OTHER_NAMES, OUTPUTS
 from emtomo.objects.particle_source import stack_remarks
 from emtomo.objects.volume_arrays import box_problem, header_remarks, volume_of
 from emtomo.options import Param
@@ -45,8 +55,15 @@ class AlignSymmetry(EmtomoProtocol):
 
     NAME = "align-symmetry"
     _label = "align symmetry axes"
-    _possibleOutputs = {"volume": Volume, "symmetrized": Volume, "subtomograms": SetOfSubtomograms}
+    _possibleOutputs = {
+        "volume": Volume,
+        "symmetrized": Volume,
+        "subtomograms": SetOfSubtomograms,
+        "particles": SetOfParticles,
+        "particle_series": SetOfParticleSeries,
+    }
     OPTIONS = (AlignSymmetryOptions,)
+    OTHER_NAMES = OTHER_NAMES
 
     # --- form ---
 
@@ -55,8 +72,8 @@ class AlignSymmetry(EmtomoProtocol):
         self._add_input(
             form,
             "subtomograms",
-            "SetOfSubtomograms",
-            "Subtomograms",
+            "SetOfSubtomograms,SetOfParticles,SetOfParticleSeries",
+            "Particles",
             "Aligned to the volume; their orientations and shifts follow it.",
             optional=True,
         )
@@ -92,14 +109,16 @@ class AlignSymmetry(EmtomoProtocol):
         if axes.score < LOW:
             self.remark("That is little: this may not be the symmetry.")
         turned = turn_boxes(volume[None], axes.rotation[None], axes.centre[None])[0]
-        outputs = {}
+        outputs: dict[str, Object] = {}
         for name, voxels in (("volume", turned), ("symmetrized", symmetrise(turned, group))):
             path = self._getExtraPath(f"{name}.mrc")
             mrc.write_volume(path, voxels, size)
             outputs[name] = Volume(file=path, pixel_size=size, box_size=source.box_size.get())
         if not self.input_subtomograms.pointsNone():
             self.remark(*stack_remarks(self.input_subtomograms.get()))
-            outputs["subtomograms"] = self._turned(self.input_subtomograms.get(), axes, size)
+            items = self.input_subtomograms.get()
+            name = OUTPUTS.get(type(items).__name__, "particle_series")
+            outputs[name] = self._turned(items, name, axes, size)
         self._register(self.input_volume, **outputs)
 
     # --- helpers ---
@@ -114,16 +133,17 @@ class AlignSymmetry(EmtomoProtocol):
         group = next(iter(found))
         return group, found[group]
 
-    def _turned(self, boxes: SetOfSubtomograms, axes: Axes, pixel_size: float) -> SetOfSubtomograms:
+    def _turned(self, items: TableSet, name: str, axes: Axes, pixel_size: float) -> TableSet:
         """Return the particles, their poses now for the turned volume."""
-        frame = boxes.frame()
+        frame = items.frame()
         old = rotations_of(frame)
         new = old @ axes.rotation
         frame = frame.assign(**rotation_columns(new, len(frame)))
         shift = old @ (axes.centre * pixel_size)
         for k, axis in enumerate("xyz"):
-            frame[f"shift_{axis}"] += shift[:, k]
-        out = SetOfSubtomograms.create(self._getPath("subtomograms.sqlite"))
-        out.copy_fields(boxes)
+            if f"shift_{axis}" in frame:  # of images only x and y
+                frame[f"shift_{axis}"] += shift[:, k]
+        out = type(items).create(self._getPath(f"{name}.sqlite"))
+        out.copy_fields(items)
         out.extend(frame)
         return out

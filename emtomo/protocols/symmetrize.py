@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Annotated
 
+import numpy as np
 from pyworkflow.protocol.params import Form
 
 from emtomo.compute.refinement.options import SYMMETRY
-from emtomo.compute.symmetrisation import symmetrise, symmetry_score
+from emtomo.compute.symmetrisation import describe_operators, symmetrise, symmetry_score
 from emtomo.compute.symmetry import parse_symmetry
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
@@ -57,9 +58,16 @@ class Symmetrize(EmtomoProtocol):
         volume = volume_of(source)
         score = symmetry_score(volume, group)
         self.remark(f"The volume correlated {score:.2f} with its copies under {group.upper()}.")
+        operators = describe_operators(volume, group)
+        made = symmetrise(volume, group)
+        if volume.std() > 0 and made.std() > 0:
+            both = float(np.corrcoef(volume.ravel(), made.ravel())[0, 1])
+            self.remark(f"Correlation of the volume with the symmetrized one: {both:.3f}.")
+        if operators:
+            self.remark(f"Correlation with the copy of every operator: {operators}.")
         if score < LOW:
             self.remark("That is little: are the axes aligned, and is this its symmetry?")
         path = self._getExtraPath("symmetrized.mrc")
-        mrc.write_volume(path, symmetrise(volume, group), source.pixel_size.get())
+        mrc.write_volume(path, made, source.pixel_size.get())
         out = Volume(file=path, pixel_size=source.pixel_size.get(), box_size=source.box_size.get())
         self._register(self.input_volume, volume=out)

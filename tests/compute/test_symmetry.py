@@ -12,8 +12,10 @@ from emtomo.compute.rotations import angle_between, random_rotations
 from emtomo.compute.symmetrisation import (
     align_symmetry,
     centre_of_mass,
+    describe_operators,
     detect_symmetry,
     find_axes,
+    operator_scores,
     symmetrise,
     symmetry_score,
 )
@@ -132,3 +134,14 @@ def test_the_centre_of_mass_is_from_the_centre_voxel():
         volume = np.zeros((n, n, n), np.float32)
         volume[n // 2 + 1, n // 2 - 2, n // 2 + 3] = 1
         assert np.allclose(centre_of_mass(volume), [3, -2, 1])
+
+
+def test_every_operator_has_its_correlation():
+    """A C2 volume: of the operators of D2 one alone fits."""
+    volume = blobs(24, "C2", count=6)
+    scores = operator_scores(volume, "D2")
+    by_axis = {int(np.argmax(np.diag(rotation))): score for score, rotation in scores}
+    assert len(scores) == 3 and by_axis[2] > 0.97 > 0.9 > max(by_axis[0], by_axis[1])
+    words = describe_operators(volume, "D2")
+    assert "180° about" in words and words.count(";") == 2
+    assert "others higher" in describe_operators(volume, "O") and describe_operators(volume, "C1") == ""
