@@ -256,7 +256,7 @@ class Classification:
         ctf = state.contrast[group, None].astype(np.float32)
         if self.images.ctf is not None:
             ctf = ctf * self.images.ctf[part, :count]
-        weighted = spectra[:, :count] * self.plane.phases(left)[:, :count] * (ctf * weight)
+        weighted = spectra[:, :count] * self.plane.phases(left, count) * (ctf * weight)
         square = np.asarray(ctf * ctf * weight, np.float32)
         return Chunk(np.ascontiguousarray(weighted.real), np.ascontiguousarray(weighted.imag), square, group), power
 

@@ -62,9 +62,12 @@ class HalfPlane:
         half[:, rows, 0] += np.conj(half[:, n - rows, 0])
         return irfft2(half, (n, n))
 
-    def phases(self, shifts: np.ndarray) -> np.ndarray:
-        """Return the factors (m, N) that move images back by `shifts`, (m, 2) x and y in pixels."""
-        turns = np.outer(shifts[:, 0], self.kx) + np.outer(shifts[:, 1], self.ky)
+    def phases(self, shifts: np.ndarray, count: int | None = None) -> np.ndarray:
+        """Return the factors (m, N) that move images back by `shifts`, (m, 2) x and y in pixels.
+
+        Of all frequencies, or the first `count`.
+        """
+        turns = np.outer(shifts[:, 0], self.kx[:count]) + np.outer(shifts[:, 1], self.ky[:count])
         return np.exp(2j * np.pi / self.size * turns).astype(np.complex64)
 
     def shell_means(self, values: np.ndarray) -> np.ndarray:

@@ -126,8 +126,8 @@ class Tables:
     def __init__(self, plane: HalfPlane, search: Search) -> None:
         count, some = search.sections.real.shape[2], search.coarse_count
         self.search = search
-        self.cosine, self.sine = _apart(plane.phases(search.shifts)[:, :count])
-        self.near_cosine, self.near_sine = _apart(plane.phases(search.near)[:, :count])
+        self.cosine, self.sine = _apart(plane.phases(search.shifts, count))
+        self.near_cosine, self.near_sine = _apart(plane.phases(search.near, count))
         coarse = slice(None, None, 3)
         classes = len(search.sections.real)
         flat = classes * search.rotations.coarse
@@ -201,8 +201,8 @@ def _search_piece(chunk: Chunk, piece: slice, tables: Tables) -> None:
 def multiply(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Return the (m, n) product of float32 arrays (m, k) and (n, k), by scipy's BLAS.
 
-    numpy's own may be older than the processor: OpenBLAS 0.3.23 of numpy 1.26 takes kernels without AVX on a Xeon of
-    2023, which need 4.6 times as long as those of OpenBLAS 0.3.29 in scipy 1.16.
+    numpy's own may be older than the processor: OpenBLAS 0.3.23 of numpy 1.26 takes kernels without AVX on a Xeon with
+    AVX-512 FP16, which need 4.6 times as long as those of OpenBLAS 0.3.29 in scipy 1.16.
     """
     out = np.empty((len(left), len(right)), np.float32)
     sgemm(1.0, right.T, left.T, trans_a=True, c=out.T, overwrite_c=True)  # rows and columns change places
