@@ -4,13 +4,15 @@ from collections.abc import Callable
 
 import numpy as np
 from scipy import ndimage
+from scipy.linalg import eigh
 
 from emtomo.compute.classification.half_plane import HalfPlane
+from emtomo.compute.classification.search import multiply
 
 EMPTY = 0.3  # of an equal share: a class with less is empty
 LARGE = 1.6  # of an equal share: a class with more may be parted
 FEWEST = 4  # members of a class that is parted
-SAMPLE = 400  # of its members that are looked at
+SAMPLE = 200  # of its members that are looked at
 
 
 def align_images(images: np.ndarray, psi: np.ndarray, shift: np.ndarray) -> np.ndarray:
@@ -40,8 +42,10 @@ def principal_component(
     spectra[:, plane.count(radius) :] = 0
     differences = plane.image(spectra) * mask
     differences -= differences.mean(0)
-    flat = differences.reshape(len(differences), -1).astype(float)
-    first = np.linalg.eigh(flat @ flat.T)[1][:, -1]  # the small Gram matrix has the same components
+    flat = np.ascontiguousarray(differences.reshape(len(differences), -1), np.float32)
+    last = len(flat) - 1
+    gram = multiply(flat, flat).astype(float)  # has the same components, and is small
+    first = eigh(gram, subset_by_index=(last, last))[1][:, 0]
     first = first * np.sign(first[np.argmax(np.abs(first))])
     # first @ flat is the component times its singular value; times |first| it is the images' coordinate along it
     return np.asarray((np.abs(first).mean() * (first @ flat)).reshape(mask.shape), np.float32), first
