@@ -79,6 +79,6 @@ def test_the_template_of_multi_particle_refinement(folder, monkeypatch):
     population = runs["spatial"].population.members()
     assert [str(one.name.get()) for one in population.species] == ["CA"]
     assert len(population.sources) == 1 and population.sources[0].tomogram_ids() == ["sim_01"]
-    good = [_against(ring, mrc.read_volume(run.average.file.get())) for run in runs.values()]
-    assert good[2] > good[0] - 0.03
+    found = mrc.read_volume(runs["most parameters"].average.file.get())  # not filtered
+    assert _against(ring, found) > max(0.5, _against(ring, found, mirror=True) + 0.03)
     assert project.find("postprocess refined").isFinished()
