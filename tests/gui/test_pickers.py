@@ -320,7 +320,14 @@ def test_the_boxer_picks_moves_erases_and_lists(robot):
     assert session.count == 1
     robot.key("ctrl+z", "ctrl+z")
     assert session.count == 3
-    picker.close()
+    robot.xdotool("mousemove", *screen(picker, z, 60, 60))
+    robot.key("space")  # the next tomogram takes its place
+    names = dialog.picking_run.names
+    assert robot.pump(until=lambda: names[1] in dialog.pickers and names[0] not in dialog.pickers, timeout=10)
+    assert dialog.pickers[names[1]].session.tomogram_id == names[1]
+    dialog.open_next(names[1])  # after the last the first
+    assert robot.pump(until=lambda: names[0] in dialog.pickers and names[1] not in dialog.pickers, timeout=10)
+    dialog.pickers[names[0]].close()
     dialog.register_output()
     robot.finished("manual picking")
     run = robot.run_named("manual picking")

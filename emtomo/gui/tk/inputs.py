@@ -7,11 +7,13 @@ from typing import Any
 
 import ttkbootstrap as ttk
 
+from emtomo.gui.core.automatic import automatic_text
 from emtomo.gui.core.fields import NO, YES, Field, choice_label
 from emtomo.gui.core.form import FormModel
 from emtomo.gui.core.runs import Output, Run
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.dialogs import choose_file
+from emtomo.gui.tk.window import busy_label, wrap
 
 EMPTY = "—"
 
@@ -45,6 +47,12 @@ class TextInput(Input):
         short = self.field.kind in ("int", "float")
         self.main = ttk.Entry(self, textvariable=self.text, width=14 if short else 34)
         self.main.grid(row=0, column=0, sticky="w" if short else "ew")
+        self.automatic = busy_label(self, "")
+        self.automatic.grid(row=0 if short else 1, column=1 if short else 0, sticky="w", padx=theme.px(self, theme.GAP))
+        if short:
+            self.columnconfigure(0, weight=0)
+            self.columnconfigure(1, weight=1)
+            wrap(self.automatic)
         self.text.trace_add("write", lambda *_: self._typed())
 
     def _typed(self) -> None:
@@ -57,6 +65,12 @@ class TextInput(Input):
             self._quiet = True
             self.text.set(self.field.text)
             self._quiet = False
+        message = automatic_text(self.field, {one.text for one in self.model.fields.values()})
+        self.automatic.configure(text=message)
+        if message:
+            self.automatic.grid()
+        else:
+            self.automatic.grid_remove()
         self.main.configure(bootstyle="danger" if self.field.error else "default")
 
 

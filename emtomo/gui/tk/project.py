@@ -13,6 +13,7 @@ from emtomo.engine.parameters import protocol_named
 from emtomo.engine.project import EmtomoProject
 from emtomo.gui.core import run_actions
 from emtomo.gui.core.actions import key_text
+from emtomo.gui.core.availability import applies
 from emtomo.gui.core.form import FormModel
 from emtomo.gui.core.gc_pause import settle
 from emtomo.gui.core.runs import Output, Run, count_text, duration
@@ -66,7 +67,8 @@ class ProjectWindow(ProjectOutputs, ProjectActions, Keys, App):
         self.geometry(f"{min(width, wide)}x{min(height, high)}")
         self.minsize(theme.px(self, 640), theme.px(self, 420))
         self._menus()
-        ActionBar(self, self._actions, self.w).pack(fill="x")
+        self.bar = ActionBar(self, self._actions, self.w)
+        self.bar.pack(fill="x")
         bottom = ttk.Frame(self, padding=(theme.px(self, theme.PAD), theme.px(self, theme.GAP)))
         bottom.pack(side="bottom", fill="x")
         self.status = ttk.Label(bottom, text="Opening the project …")
@@ -105,12 +107,25 @@ class ProjectWindow(ProjectOutputs, ProjectActions, Keys, App):
             if not action.menu:
                 continue
             if action.menu not in menus:
-                menus[action.menu] = ttk.Menu(bar, tearoff=False)
+                menus[action.menu] = menu = ttk.Menu(bar, tearoff=False)
+                menu.configure(postcommand=lambda m=menu: self._offer(m))
                 bar.add_cascade(label=action.menu, menu=menus[action.menu])
             menus[action.menu].add_command(
                 label=action.label, command=action.run, accelerator=key_text((action.keys.split() or [""])[0])
             )
         self.configure(menu=bar)
+        self.w["menus"] = menus
+
+    def applies(self, name: str) -> bool:
+        """Return whether an action can do anything with what is selected."""
+        return applies(name, [self.runs[i] for i in self.selection if i in self.runs])
+
+    def _offer(self, menu: Any) -> None:
+        """Disable the entries of a menu that cannot apply now."""
+        of = {action.label: action.name for action in self._actions}
+        for k in range(menu.index("end") + 1):
+            name = of[menu.entrycget(k, "label")]
+            menu.entryconfigure(k, state="normal" if self.applies(name) else "disabled")
 
     # --- news of the project ---
 
@@ -123,6 +138,7 @@ class ProjectWindow(ProjectOutputs, ProjectActions, Keys, App):
         self.graph.show(runs)
         self.list.show(runs)
         self._show_counts()
+        self.bar.offer(self.applies)
         shown = self.details.run
         if shown is not None:
             self.details.show(runs.get(shown.id))
@@ -187,6 +203,7 @@ class ProjectWindow(ProjectOutputs, ProjectActions, Keys, App):
 
     def _selected(self, ids: set[int]) -> None:
         self.list.select(ids)
+        self.bar.offer(self.applies)
         self.details.show(self.runs.get(min(ids)) if ids else None)
 
     def _selected_in_list(self, ids: set[int]) -> None:

@@ -39,7 +39,9 @@ class ProjectOutputs:
         )
         for name in names:
             action = self.action(name)
-            menu.add_command(label=action.label, command=action.run)
+            menu.add_command(
+                label=action.label, command=action.run, state="normal" if self.applies(name) else "disabled"
+            )
         if i is not None:
             for output in self.runs[i].outputs:
                 menu.add_cascade(label=output.name, menu=self.output_menu(output, menu))

@@ -1,5 +1,6 @@
 """What the pickers share: points of a session on slices, moved, removed, undone; every change is on disk first."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ class SessionWindow(SliceWindow):
         self, master: Any, source: VolumeSource, session: PickingSession, what: str, pixel_size: float, name: str
     ) -> None:
         self.session = session
+        self.on_next: Callable[[], object] | None = None
         self._dragging: tuple[int, int] | None = None
         self.pressed_panel: SlicePanel | None = None  # where a button went down last, of the montage too
         super().__init__(master, source, f"{session.tomogram_id} – {what} – emtomo", pixel_size, name)
@@ -85,10 +87,16 @@ class SessionWindow(SliceWindow):
             *own,
             Action("undo", "Undo", self.undo, "<Control-z>"),
             Action("redo", "Redo", self.redo, "<Control-y> <Control-Z>"),
+            Action("next", "Next tomogram", self.next_tomogram, "<space>"),
             Action("remove last", "Remove the last point", self.remove_last, "<Delete> <BackSpace>"),
         ]
         taken = {key for action in own for key in action.keys.split()}
         return own + [a for a in super().make_actions() if not set(a.keys.split()) & taken]
+
+    def next_tomogram(self) -> None:
+        """Go on with the next tomogram of the list."""
+        if self.on_next is not None:
+            self.on_next()
 
     # --- changes ---
 

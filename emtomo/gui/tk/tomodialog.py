@@ -172,9 +172,22 @@ class TomogramDialog(Window):
             return
         self.picking_run.open.add(name)
         self.pickers[name] = picker
+        picker.on_next = lambda: self.open_next(name)
         picker.bind("<Destroy>", lambda event: self._closed(name) if event.widget is picker else None)
         self.w["picker"] = picker
         self.refresh(name)
+
+    def open_next(self, name: str) -> None:
+        """Close the picker of a tomogram and open that of the next in the list, after the last the first."""
+        names = self.picking_run.names
+        following = names[(names.index(name) + 1) % len(names)]
+        if following == name:
+            self.pickers[name].say("There is no other tomogram.")
+            return
+        self.pickers[name].close()
+        self.tree.selection_set(following)
+        self.tree.see(following)
+        self.open(following)
 
     def make_picker(self, name: str, source: VolumeSource) -> Any:
         """Return a new picker window."""

@@ -111,7 +111,19 @@ class ActionBar(ttk.Frame):
         self.menu = ttk.Menu(self, tearoff=False)
         self.more = ttk.Menubutton(self, text="More", menu=self.menu, bootstyle="secondary-outline")
         self._shown = -1
+        self._refused: set[str] = set()
         self.bind("<Configure>", lambda _: self._arrange())
+
+    def offer(self, applies: Callable[[str], bool]) -> None:
+        """Let only those actions be pressed of whose names `applies` is true."""
+        refused = {action.name for _, action in self._buttons if not applies(action.name)}
+        if refused == self._refused:
+            return
+        self._refused = refused
+        for button, action in self._buttons:
+            button.configure(state="disabled" if action.name in refused else "normal")
+        self._shown = -1  # the menu at the end is made anew
+        self._arrange()
 
     def _arrange(self) -> None:
         room = self.winfo_width() - theme.px(self, 2 * theme.GAP)
@@ -129,7 +141,8 @@ class ActionBar(ttk.Frame):
             button.grid(row=0, column=k, padx=(0, gap)) if k < count else button.grid_remove()
         self.menu.delete(0, "end")
         for _, action in self._buttons[count:]:
-            self.menu.add_command(label=action.label, command=action.run)
+            refused = action.name in self._refused
+            self.menu.add_command(label=action.label, command=action.run, state="disabled" if refused else "normal")
         if count < len(self._buttons):
             self.more.grid(row=0, column=len(self._buttons))
         else:
