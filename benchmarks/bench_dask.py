@@ -18,7 +18,7 @@ from emtomo.compute.map_reduce import MapReduce, in_threads
 from emtomo.compute.refinement.options import RefineOptions
 from emtomo.compute.refinement.refine import Refinement
 from emtomo.compute.rotations import random_rotations
-from emtomo.engine.cluster import ClusterOptions, opened
+from emtomo.engine.cluster import ClusterOptions, open_cluster
 from emtomo.engine.dask_map import DaskMapReduce
 from emtomo.io import mrc
 from emtomo.objects.particle_source import KeyedWeights, StackedBoxes
@@ -67,7 +67,7 @@ def main() -> None:
         row(f"local iteration of {COUNT} particles, box {SIZE}, in {cores()} threads", f"{here:.2f} s", "")
         for workers in (1, cores()):
             start = time.perf_counter()
-            with opened(ClusterOptions(executor="dask", workers=workers), 0, folder) as client:
+            with open_cluster(ClusterOptions(executor="dask", workers=workers), 0, folder) as client:
                 opening = time.perf_counter() - start
                 away, others = iteration(DaskMapReduce(client), made)
             what = f"the same on {workers} Dask worker(s) of {cores() // workers} thread(s), opened in {opening:.1f} s"

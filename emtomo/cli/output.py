@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pyworkflow.protocol import Protocol
 
 from emtomo.engine.project import error_of, progress_of
-from emtomo.engine.queues import said_by_queue
+from emtomo.engine.queues import describe_waiting
 from emtomo.errors import one_line, plain_text
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Watcher:
             if run.isActive():
                 self._started.setdefault(i, time.time())
                 self._bar(i, run)
-            waits = said_by_queue(run)
+            waits = describe_waiting(run)
             status = f"{status} ({waits})" if waits else status
             if status != self._told.get(i):
                 self._told[i] = status

@@ -12,7 +12,7 @@ from emtomo.cli.output import result, result_json
 from emtomo.engine.cluster import ClusterOptions
 from emtomo.engine.form import INPUT, input_classes, plain_type
 from emtomo.engine.parameters import INTERNAL, protocol_named, protocols_by_name, public_name
-from emtomo.engine.templates import read_template, shipped
+from emtomo.engine.templates import find_shipped, read_template
 from emtomo.options import OptionField, option_fields
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
@@ -24,7 +24,9 @@ def protocols(as_json: Json = False) -> None:
         {"name": name, "label": cls._label, "help": (cls.__doc__ or "").strip().split("\n")[0]}
         for name, cls in protocols_by_name().items()
     ]
-    templates = [{"name": name, "description": read_template(path).description} for name, path in shipped().items()]
+    templates = [
+        {"name": name, "description": read_template(path).description} for name, path in find_shipped().items()
+    ]
     if as_json:
         result_json({"protocols": rows, "templates": templates})
         return
@@ -38,7 +40,7 @@ def protocols(as_json: Json = False) -> None:
 def templates(as_json: Json = False) -> None:
     """List the shipped templates and the variables that each needs."""
     rows = []
-    for name, path in shipped().items():
+    for name, path in find_shipped().items():
         template = read_template(path)
         needed = [v.alias for v in template.variables.values() if v.needed]
         rows.append({"name": name, "description": template.description, "needs": needed})
@@ -56,7 +58,7 @@ def describe(
     everything: Annotated[bool, typer.Option("--all", help="With the parameters of Dask clusters.")] = False,
 ) -> None:
     """Tell every parameter of a protocol, or every variable of a template."""
-    if name in shipped() or Path(name).is_file():
+    if name in find_shipped() or Path(name).is_file():
         template = read_template(name)
         rows = [{**asdict(v), "needed": v.needed} for v in template.variables.values()]
         if as_json:

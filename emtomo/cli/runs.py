@@ -17,7 +17,7 @@ from emtomo.engine.damage import damage_of_run, mend
 from emtomo.engine.parameters import protocol_named, set_parameters, way_to_give
 from emtomo.engine.project import EmtomoProject, error_of, progress_of, without_bold
 from emtomo.engine.provenance import read_provenance
-from emtomo.engine.queues import NewProject, check_queue, said_by_queue
+from emtomo.engine.queues import NewProject, check_queue, describe_waiting
 from emtomo.engine.runner import out_of_date, run_all
 from emtomo.engine.templates import (
     add_workflow,
@@ -291,7 +291,7 @@ def _row(one: Protocol) -> dict[str, Any]:
         "protocol": getattr(one, "NAME", one.getClassName()),
         "status": one.getStatus(),
         "progress": share,
-        "queue": said_by_queue(one),
+        "queue": describe_waiting(one),
         "started": str(one.initTime.get() or "")[:19],
         "seconds": seconds,
         "left": seconds * (1 - share) / share if running and share and seconds else None,

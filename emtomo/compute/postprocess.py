@@ -246,12 +246,12 @@ def local_resolution(
     shell = shells_of(n)
     spectra = [rfftn(np.asarray(h, np.float32), workers=threads()) for h in (half1, half2)]
     sigma = window / pixel_size / 2.355
-    blur = np.exp(-2 * (np.pi * sigma * np.arange(int(n * 0.87) + 1) / n) ** 2).astype(np.float32)
-    blur3 = blur[np.minimum(shell, len(blur) - 1)]
+    window_transform = np.exp(-2 * (np.pi * sigma * np.arange(int(n * 0.87) + 1) / n) ** 2).astype(np.float32)
+    window_transform = window_transform[np.minimum(shell, len(window_transform) - 1)]
     width = max(1.0, n / (2.355 * sigma * np.pi))
 
-    def blurred(volume: np.ndarray) -> np.ndarray:
-        return irfftn(rfftn(volume, workers=threads()) * blur3, volume.shape, workers=threads())
+    def blur(volume: np.ndarray) -> np.ndarray:
+        return irfftn(rfftn(volume, workers=threads()) * window_transform, volume.shape, workers=threads())
 
     out = np.zeros(half1.shape, np.float32)
     open_ = mask > 0.5
@@ -260,8 +260,8 @@ def local_resolution(
         t = np.clip(np.abs(shell - at) / width, 0, 1)
         band = (0.5 + 0.5 * np.cos(np.pi * t)).astype(np.float32)
         a, b = (irfftn(s * band, half1.shape, workers=threads()) for s in spectra)
-        power = np.maximum(blurred(a * a), 0) * np.maximum(blurred(b * b), 0)
-        now = blurred(a * b) / np.sqrt(np.maximum(power, 1e-30))
+        power = np.maximum(blur(a * a), 0) * np.maximum(blur(b * b), 0)
+        now = blur(a * b) / np.sqrt(np.maximum(power, 1e-30))
         falls = open_ & (now < threshold)
         share = (previous - threshold) / np.maximum(previous - now, 1e-6)
         exact = previous_at + np.clip(share, 0, 1) * (at - previous_at)

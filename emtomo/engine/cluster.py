@@ -121,7 +121,7 @@ def trust(name: str) -> None:
 
 
 @contextmanager
-def opened(options: ClusterOptions, threads: int, folder: Path) -> Iterator["Client"]:
+def open_cluster(options: ClusterOptions, threads: int, folder: Path) -> Iterator["Client"]:
     """Yield a client of the cluster; one that was started for it ends with it.
 
     Parameters
@@ -170,12 +170,12 @@ def _serve_no_pages() -> None:
 def _client(name: str, options: ClusterOptions, threads: int, folder: Path, stack: ExitStack) -> "Client":
     """Return a client of an existing or a new cluster; `stack` closes what was opened."""
     if name.startswith(("tcp://", "tls://")):
-        return stack.enter_context(joined(name))
+        return stack.enter_context(connect(name))
     if name.endswith(".json"):
-        return stack.enter_context(joined(scheduler_file=str(Path(name).expanduser())))
+        return stack.enter_context(connect(scheduler_file=str(Path(name).expanduser())))
     folder.mkdir(parents=True, exist_ok=True)
     if not name:
-        return stack.enter_context(joined(stack.enter_context(_here(options, threads, folder))))
+        return stack.enter_context(connect(stack.enter_context(_here(options, threads, folder))))
     scratch = _scratch()
     stack.callback(_keep_logs, scratch, folder)
     cluster = _jobs(name.lower(), scratch)
@@ -183,10 +183,10 @@ def _client(name: str, options: ClusterOptions, threads: int, folder: Path, stac
     for _ in range(options.workers or 2):  # what scale() does, but that waits until the queue has taken the jobs
         cluster.worker_spec.update(cluster.new_worker_spec())
     cluster.sync(cluster._correct_state)
-    return stack.enter_context(joined(cluster))
+    return stack.enter_context(connect(cluster))
 
 
-def joined(scheduler: Any = None, **options: Any) -> "Client":
+def connect(scheduler: Any = None, **options: Any) -> "Client":
     """Return a client of a scheduler or cluster; raises OSError or TimeoutError after ``SECONDS``.
 
     Dask leaves a client that reached nobody to the garbage collector, which closes it under a lock that the start of
@@ -206,7 +206,7 @@ def joined(scheduler: Any = None, **options: Any) -> "Client":
     return ClosedOnFailure()
 
 
-def wanted_workers(options: ClusterOptions, client: "Client") -> int:
+def count_workers(options: ClusterOptions, client: "Client") -> int:
     """Return how many workers there are, or will be when the queue has given all."""
     asked = (options.workers or 2) if options.cluster.strip().lower() in JOBQUEUE else 0
     return max(asked, len(client.nthreads()), 1)

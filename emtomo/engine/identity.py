@@ -65,7 +65,7 @@ def files_in(path: str | None) -> list[str]:
     return [str(file) for file in files if file.is_file()]
 
 
-def stored_path(project: str | Path, path: str | Path) -> str:
+def path_in_project(project: str | Path, path: str | Path) -> str:
     """Return how a project keeps the name of a file: relative to its own folder where the file lies in it.
 
     A project that is moved or copied then goes on with its own files.

@@ -15,7 +15,7 @@ from pyworkflow.protocol.params import (
 )
 
 from emtomo.engine.form import INPUT
-from emtomo.engine.identity import stored_path
+from emtomo.engine.identity import path_in_project
 from emtomo.engine.plugin import Domain
 from emtomo.engine.project import EmtomoProject
 from emtomo.errors import ProjectError, hint
@@ -78,7 +78,7 @@ def set_parameters(project: EmtomoProject, run: Protocol, values: dict[str, str]
             attribute.set(parent)
             attribute.setExtended(output)
         elif isinstance(param, PathParam):
-            attribute.set(stored_path(project.path, folder / Path(text).expanduser()) if text else "")
+            attribute.set(path_in_project(project.path, folder / Path(text).expanduser()) if text else "")
         else:
             attribute.set(_value(name, param, text))
 

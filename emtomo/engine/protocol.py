@@ -18,7 +18,7 @@ from pyworkflow.protocol.params import Form, IntParam, MultiPointerParam, Pointe
 
 import emtomo.engine  # noqa: F401  the environment must be prepared before pyworkflow is imported
 from emtomo.compute.map_reduce import MapReduce, in_threads
-from emtomo.engine.cluster import DASK, ClusterOptions, opened, problem_of, wanted_workers
+from emtomo.engine.cluster import DASK, ClusterOptions, count_workers, open_cluster, problem_of
 from emtomo.engine.dask_map import DaskMapReduce
 from emtomo.engine.executor import EventStepExecutor
 from emtomo.engine.form import INPUT, add_options, input_classes, option_errors, plain_type, read_options
@@ -248,12 +248,12 @@ class EmtomoProtocol(Protocol):
             return
         options = self.options(ClusterOptions)
         folder = Path(self._getExtraPath("dask")).absolute()
-        client = stack.enter_context(opened(options, self.threads.get(), folder))
+        client = stack.enter_context(open_cluster(options, self.threads.get(), folder))
         stack.enter_context(beating(Path(self._getLogsPath(PULSE))))
         self.map_reduce = DaskMapReduce(client)
         self._remote, self._done_away = RemoteSteps(client, self), 0
         if self.STEPS_APART:
-            self._stepsExecutor.numberOfProcs = wanted_workers(options, client) * self._remote.together
+            self._stepsExecutor.numberOfProcs = count_workers(options, client) * self._remote.together
 
     def _away(self, name: str, values: list[Any]) -> None:
         """Carry out a step on the cluster and tell how many are done."""

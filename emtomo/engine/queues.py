@@ -148,7 +148,7 @@ def in_queue(host: Any, job: int) -> bool:
     return _ask(host, job)[1]
 
 
-def said_by_queue(run: Protocol) -> str:
+def describe_waiting(run: Protocol) -> str:
     """Return what the queue says of a run whose job has not begun, e.g. ``"job 12: PENDING Resources"``, else none."""
     jobs = run.getJobIds()
     if not (run.isLaunched() and run.useQueue() and jobs):

@@ -17,7 +17,7 @@ from pyworkflow.protocol import Protocol
 from pyworkflow.protocol.params import BooleanParam, FloatParam, IntParam, PathParam, PointerParam
 
 from emtomo.engine.form import INPUT
-from emtomo.engine.identity import stored_path
+from emtomo.engine.identity import path_in_project
 from emtomo.engine.parameters import (
     FALSE,
     INTERNAL,
@@ -143,7 +143,7 @@ class Template:
             raise ProjectError(f"{variable.alias} must be {what}, got {text!r}.") from None
 
 
-def shipped() -> dict[str, Path]:
+def find_shipped() -> dict[str, Path]:
     """Return the templates that came with emtomo, by name."""
     here = Path(__file__).resolve().parents[1]
     folders = [here / "templates", here.parent / "templates"]
@@ -152,7 +152,7 @@ def shipped() -> dict[str, Path]:
 
 def read_template(name: str | Path) -> Template:
     """Read the template `name`: a file, or the name of a shipped one."""
-    path, known = Path(name), shipped()
+    path, known = Path(name), find_shipped()
     if str(name) in known:  # a file of that name may be anybody's
         path = known[str(name)]
     elif not path.is_file():
@@ -220,7 +220,9 @@ def add_workflow(project: EmtomoProject, template: Template, values: dict[str, s
             if key not in INTERNAL and value is not None:  # how a run was carried out stays with that run
                 attribute = attribute_name(blank, key)
                 path = isinstance(blank.getDefinition().getParam(attribute), PathParam) and isinstance(value, str)
-                one[attribute] = stored_path(project.path, Path(template.folder, value)) if path and value else value
+                one[attribute] = (
+                    path_in_project(project.path, Path(template.folder, value)) if path and value else value
+                )
         one.setdefault("object.label", cls._label)
     labels = [one["object.label"] for one in filled]
     with clear_messages(project.path):

@@ -103,7 +103,7 @@ def write_copick(path: str | Path, particles: ParticleList, run_name: str) -> No
         "points": points,
         "trust_orientation": particles.rotations is not None,
     }
-    if particles.tags.known():
+    if particles.tags.as_dict():
         found["emtomo"] = particles.tags.as_text()
     write_text(path, json.dumps(found, indent=1))
 

@@ -127,7 +127,7 @@ def write_info(path: str | Path, particles: ParticleList, box_size: int = 64) ->
     found.pop("apix_unbin", None)
     if particles.origin == "centre":
         found["apix_unbin"] = float(particles.pixel_size[0])
-    if particles.tags.known():
+    if particles.tags.as_dict():
         found["emtomo"] = particles.tags.as_text()
     write_text(path, json.dumps(found, indent=1))
 

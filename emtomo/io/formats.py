@@ -85,7 +85,7 @@ def list_losses(particles: ParticleList, kind: str, sizes: Mapping[str, VolumeGe
     has |= {"shift"} if particles.shifts.any() else set()
     has |= {"tomograms"} if len(set(particles.tomograms)) > 1 or particles.tomograms[:1].any() else set()
     has |= {"pixel_size"} if np.isfinite(particles.pixel_size).all() else set()
-    has |= {"tags"} if particles.tags.known() else set()
+    has |= {"tags"} if particles.tags.as_dict() else set()
     if len(particles.other.columns):
         has.add("other")
         holds = holds if known.family == particles.family else holds - {"other"}

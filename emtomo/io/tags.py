@@ -39,13 +39,13 @@ class Tags:
     centre: tuple[float, float, float] | None = None
     half: tuple[float, float, float] | None = None
 
-    def known(self) -> dict[str, object]:
+    def as_dict(self) -> dict[str, object]:
         """Return the tags that are known, by name."""
         return {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
 
     def as_text(self) -> str:
         """Return ``emtomo: white=1 hand=-1``, the comment in which text files carry tags; empty when none is known."""
-        known = {k: int(v) if isinstance(v, bool) else v for k, v in self.known().items()}
+        known = {k: int(v) if isinstance(v, bool) else v for k, v in self.as_dict().items()}
         known |= {k: ",".join(f"{x:.10g}" for x in v) for k, v in known.items() if isinstance(v, tuple)}
         words = " ".join(f"{k}={quote(str(v), safe='/,')}" for k, v in known.items())
         return f"emtomo: {words}" if words else ""

@@ -287,7 +287,7 @@ def series_particles(
     images: SeriesImages
     if stacked:
         images = stacks = _stacked(items, frame, records, which, points, cut)
-        counts = np.array([len(stacks.shown(i)) for i in range(len(frame))])
+        counts = np.array([len(stacks.list_visible(i)) for i in range(len(frame))])
         kept = counts > 0
     else:
         images = CutImages(records, which, points, cut)

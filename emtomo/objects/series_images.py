@@ -222,14 +222,14 @@ class StackedImages(SeriesImages):
         self.every_tilt, self.sign = every_tilt, np.float32(sign)
         self.views = [record.view(options, images=False) for record in records]
 
-    def shown(self, i: int) -> np.ndarray:
+    def list_visible(self, i: int) -> np.ndarray:
         """Return which of its view's tilts have an image of particle `i`."""
         return np.flatnonzero(self.visible[i][self.views[int(self.which[i])].tilts])
 
     def make(self, i: int) -> ImageViews:
         """See :class:`SeriesImages`."""
         s, n = int(self.which[i]), self.options.box_size
-        view, shown = self.views[s], self.shown(i)
+        view, shown = self.views[s], self.list_visible(i)
         tilts = view.tilts[shown]
         rank = np.arange(len(self.visible[i])) if self.every_tilt else np.cumsum(self.visible[i]) - 1
         place, stack = self.index[i] + rank[tilts], mrc.open_volume(self.files[i])

@@ -38,7 +38,7 @@ def surface_of(
         check_finite(positions_of(frame))
         return positions_of(frame), rotations[:, :, 2]
     size = float(source.pixel_size.get())
-    options = ModelOptions(cropping=spacing / size).scaled(size)
+    options = ModelOptions(cropping=spacing / size).to_angstrom(size)
     points, normals = [np.zeros((0, 3))], [np.zeros((0, 3))]
     for _, group in frame.groupby("group", sort=True):
         built = build(group["model"].iloc[0], positions_of(group), group["role"].to_numpy(object), options)

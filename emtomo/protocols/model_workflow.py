@@ -175,7 +175,7 @@ class ModelWorkflow(EmtomoProtocol):
         return [*remarks, *([f"Warning: {'; '.join(doubtful)}."] if doubtful else [])]
 
     def _build(self, points: pd.DataFrame, largest: float) -> Built:
-        options = self.options(ModelOptions).scaled(self.input_meshes.get().pixel_size.get())
+        options = self.options(ModelOptions).to_angstrom(self.input_meshes.get().pixel_size.get())
         wanted = self.options(WorkflowOptions).model
         model = points["model"].iloc[0] if wanted == "as picked" else wanted
         return build(model, positions_of(points), points["role"].to_numpy(object), options, largest)
@@ -185,7 +185,7 @@ class ModelWorkflow(EmtomoProtocol):
         if self.input_orientation_meshes.pointsNone():
             return None
         frame = self.input_orientation_meshes.get().frame(tomogram_id=tomogram_id)
-        options = self.options(ModelOptions).scaled(self.input_orientation_meshes.get().pixel_size.get())
+        options = self.options(ModelOptions).to_angstrom(self.input_orientation_meshes.get().pixel_size.get())
         built = [
             build(points["model"].iloc[0], positions_of(points), points["role"].to_numpy(object), options)
             for _, points in frame.groupby("group", sort=True)

@@ -49,7 +49,7 @@ class RefineSurface(EmtomoProtocol):
         groups = list(frame.groupby(["tomogram_id", "group"], sort=True))
         known = dict(tomograms.frame(["tomogram_id", "file"]).itertuples(index=False))
         coordinates, points, remarks, failed = [], [], [], []
-        own = self.options(ModelOptions).scaled(float(meshes.pixel_size.get()))
+        own = self.options(ModelOptions).to_angstrom(float(meshes.pixel_size.get()))
         for number, ((tomogram_id, group), rows) in enumerate(groups):
             name = f"{tomogram_id} group {group}"
             try:
@@ -82,7 +82,7 @@ class RefineSurface(EmtomoProtocol):
         """Build the model as a mesh in voxels of the tomogram and move it."""
         options = self.options(SurfaceOptions)
         options = replace(options, white=options.white or bool(self.input_tomograms.get().white.get()))
-        own = self.options(ModelOptions).scaled(float(self.input_meshes.get().pixel_size.get()))
+        own = self.options(ModelOptions).to_angstrom(float(self.input_meshes.get().pixel_size.get()))
         fine = ModelOptions(
             mesh_parameter=options.smoothing / EDGES, cropping=own.cropping, radius=own.radius, noise=own.noise,
             seed=own.seed,

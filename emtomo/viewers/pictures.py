@@ -10,7 +10,7 @@ from pyworkflow.protocol import Protocol
 from emtomo.compute.positions import to_voxels
 from emtomo.engine.table import TableSet
 from emtomo.errors import EmtomoError
-from emtomo.gui.core.shown import shown, viewers_for
+from emtomo.gui.core.shown import show_output, viewers_for
 from emtomo.io import images
 from emtomo.objects import SetOfTomograms, positions_of, rotations_of
 from emtomo.viewers import figures
@@ -53,7 +53,7 @@ def picture_of_slice(run: Protocol, name: str, png: Path, tomogram: str = "", in
     EmtomoError
         If there is no such tomogram or slice.
     """
-    output = shown(run, name, Path(run.getProject().path if run.getProject() else Path.cwd()))
+    output = show_output(run, name, Path(run.getProject().path if run.getProject() else Path.cwd()))
     value = output.value
     if not isinstance(value, TableSet) or output.tomograms is None:
         raise EmtomoError(f"{name} belongs to no tomogram, of which a slice could be shown.")
@@ -103,7 +103,7 @@ def picture_of_output(run: Protocol, name: str, png: Path, viewer: str = "") -> 
     if not chosen:
         known = ", ".join(one.KEY for one in found) or "none"
         raise EmtomoError(f"There is no viewer {viewer!r} for a {type(value).__name__}; those that fit: {known}.")
-    chosen[0].picture(shown(run, name, Path(run.getProject().path if run.getProject() else Path.cwd())), png)
+    chosen[0].picture(show_output(run, name, Path(run.getProject().path if run.getProject() else Path.cwd())), png)
 
 
 def has_picture(value: Object) -> bool:

@@ -19,7 +19,7 @@ from distributed import Client, LocalCluster
 
 from emtomo.compute.refinement.iteration import Block
 from emtomo.compute.refinement.reconstruct import sum_half_sets
-from emtomo.engine.cluster import ClusterOptions, joined, opened, problem_of, trust
+from emtomo.engine.cluster import ClusterOptions, connect, open_cluster, problem_of, trust
 from emtomo.engine.dask_map import DaskMapReduce
 from emtomo.engine.parameters import protocol_named, protocols_by_name
 from emtomo.engine.project import error_of
@@ -347,7 +347,7 @@ def test_a_scheduler_that_is_not_there_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr("emtomo.engine.cluster.SECONDS", 2.0)
     with (
         pytest.raises(ProjectError, match="cluster tcp://127.0.0.1:9 cannot be used"),
-        opened(ClusterOptions(executor="dask", cluster="tcp://127.0.0.1:9"), 1, tmp_path),
+        open_cluster(ClusterOptions(executor="dask", cluster="tcp://127.0.0.1:9"), 1, tmp_path),
     ):
         pass
 
@@ -355,7 +355,7 @@ def test_a_scheduler_that_is_not_there_is_told(tmp_path, monkeypatch):
 def test_jobs_without_cores_and_memory_are_told(tmp_path):
     with (
         pytest.raises(ProjectError, match="must say how many cores .* cores is missing"),
-        opened(ClusterOptions(executor="dask", cluster="pbs"), 1, tmp_path),
+        open_cluster(ClusterOptions(executor="dask", cluster="pbs"), 1, tmp_path),
     ):
         pass
 
@@ -366,16 +366,16 @@ def left_behind():
 
 
 def test_the_cluster_on_this_machine_talks_by_tls_on_loopback_alone(tmp_path, monkeypatch):
-    with opened(ClusterOptions(executor="dask", workers=1), 1, tmp_path) as client:
+    with open_cluster(ClusterOptions(executor="dask", workers=1), 1, tmp_path) as client:
         address = client.scheduler.address
         assert address.startswith("tls://127.0.0.1:")
         assert all(estimator.startswith("tls://127.0.0.1:") for estimator in client.nthreads())
         monkeypatch.setattr("emtomo.engine.cluster.SECONDS", 2.0)
         with pytest.raises((OSError, TimeoutError, TypeError)):
-            joined(address)  # without its keys
+            connect(address)  # without its keys
         assert not left_behind()
         with pytest.raises((OSError, TimeoutError)):
-            joined(address.replace("tls", "tcp"))
+            connect(address.replace("tls", "tcp"))
         assert not left_behind()
 
 
@@ -427,7 +427,7 @@ def test_no_dashboard_is_served(tmp_path):
     import urllib.error
     import urllib.request
 
-    with opened(ClusterOptions(executor="dask", workers=1), 1, tmp_path) as client:
+    with open_cluster(ClusterOptions(executor="dask", workers=1), 1, tmp_path) as client:
         port = client.scheduler_info()["services"].get("dashboard")
         if port:
             with pytest.raises(urllib.error.HTTPError, match="404"):

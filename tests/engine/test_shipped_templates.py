@@ -5,10 +5,10 @@ from pyworkflow.protocol.params import PointerParam
 
 from emtomo.engine.form import input_classes
 from emtomo.engine.parameters import attribute_name, protocol_named
-from emtomo.engine.templates import check_template, read_template, shipped
+from emtomo.engine.templates import check_template, find_shipped, read_template
 
 
-@pytest.mark.parametrize("name", sorted(shipped()))
+@pytest.mark.parametrize("name", sorted(find_shipped()))
 def test_parameters_and_outputs_are_there(name):
     template = read_template(name)
     check_template(template)
@@ -28,7 +28,7 @@ def test_parameters_and_outputs_are_there(name):
                 assert any(base.__name__ in accepted for base in kind.__mro__), (one["object.label"], key)
 
 
-@pytest.mark.parametrize("name", sorted(shipped()))
+@pytest.mark.parametrize("name", sorted(find_shipped()))
 def test_one_variable_has_one_default(name):
     found: dict[str, set[str]] = {}
     for one in read_template(name).protocols:

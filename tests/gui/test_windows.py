@@ -325,7 +325,7 @@ def test_the_start_window_offers_recent_projects(display, tmp_path, made_project
     from emtomo.gui.tk.start import StartWindow
 
     settings = Settings(tmp_path / "s.json")
-    settings.opened(str(made_project))
+    settings.remember(str(made_project))
     window = StartWindow(settings)
     window.update()
     assert window.tree.get_children() == (str(made_project),)

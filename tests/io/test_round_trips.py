@@ -115,8 +115,8 @@ def test_columns_and_tags_that_a_format_holds_come_back_and_the_others_are_told(
         else:
             assert formats.WORDS[name] in told
     if "tags" in holds:
-        expected = given.tags.known()
-        got = {name: value for name, value in back.tags.known().items() if name not in ("centre", "half")}
+        expected = given.tags.as_dict()
+        got = {name: value for name, value in back.tags.as_dict().items() if name not in ("centre", "half")}
         assert got == expected
         assert got["hand"] == -1 and got["white"] is True and got["weights"] == "ctf_squared"
     else:

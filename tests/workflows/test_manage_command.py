@@ -15,7 +15,7 @@ from emtomo.cli.manage import intermediate_files
 from emtomo.cli.output import Interrupt
 from emtomo.cli.runs import only_starter
 from emtomo.engine.project import EmtomoProject, without_bold
-from emtomo.engine.templates import check_template, read_template, shipped
+from emtomo.engine.templates import check_template, find_shipped, read_template
 from emtomo.errors import ProjectError
 from emtomo.io import mrc
 from tests.command import emtomo
@@ -220,7 +220,7 @@ def test_shipped_templates_say_what_may_be_left_out(tmp_path):
     assert [dark.fill_in({**given, "invert": w}, tmp_path)[5]["invert"] for w in ("no", "yes")] == [False, True]
     with pytest.raises(ProjectError, match="invert must be yes or no, got 'maybe'"):
         dark.fill_in({**given, "invert": "maybe"}, tmp_path)
-    for name in shipped():
+    for name in find_shipped():
         check_template(read_template(name))
 
 

@@ -54,11 +54,11 @@ class Mesh:
         c = self.corners
         return float(max(np.linalg.norm(c[:, i] - c[:, (i + 1) % 3], axis=1).max(initial=0) for i in range(3)))
 
-    def flipped(self) -> "Mesh":
+    def flip(self) -> "Mesh":
         """Return the mesh with its other side out."""
         return Mesh(self.vertices, self.faces[:, ::-1])
 
-    def refined(self) -> "Mesh":
+    def refine(self) -> "Mesh":
         """Return the mesh with every triangle cut into 4 at the middles of its edges."""
         edges = np.sort(self.faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
         unique, place = np.unique(edges, axis=0, return_inverse=True)
@@ -68,11 +68,11 @@ class Mesh:
         faces = np.concatenate([np.stack(t, axis=1) for t in ((a, p, r), (p, b, q), (r, q, c), (p, q, r))])
         return Mesh(vertices, faces)
 
-    def refined_to(self, edge: float, max_triangles: int) -> "Mesh":
+    def refine_to(self, edge: float, max_triangles: int) -> "Mesh":
         """Return the mesh refined until no edge is longer than `edge` or it would exceed `max_triangles`."""
         mesh = self
         while mesh.longest_edge() > edge and 4 * len(mesh.faces) <= max_triangles:
-            mesh = mesh.refined()
+            mesh = mesh.refine()
         return mesh
 
     def points(self, spacing: float) -> tuple[np.ndarray, np.ndarray]:
@@ -141,7 +141,7 @@ def sphere_mesh(edge: float, max_triangles: int) -> Mesh:
     corners = np.array([[0, s, t * g] for s in (-1, 1) for t in (-1, 1)], float)
     mesh = convex_hull(unit(np.concatenate([corners, corners[:, [2, 0, 1]], corners[:, [1, 2, 0]]])))
     while mesh.longest_edge() > edge and 4 * len(mesh.faces) <= max_triangles:
-        fine = mesh.refined()
+        fine = mesh.refine()
         mesh = Mesh(unit(fine.vertices), fine.faces)
     return mesh
 

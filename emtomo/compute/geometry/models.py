@@ -95,7 +95,7 @@ class ModelOptions:
         Param("Seed", "Of the random in-plane angles, which a surface does not tell.", ge=0, expert=True),
     ] = 1
 
-    def scaled(self, pixel_size: float) -> "ModelOptions":
+    def to_angstrom(self, pixel_size: float) -> "ModelOptions":
         """Return the options with lengths in Å."""
         lengths = {n: getattr(self, n) * pixel_size for n in ("mesh_parameter", "cropping", "radius", "noise")}
         return replace(self, **lengths)
@@ -183,9 +183,9 @@ def _general(user: UserPoints, options: ModelOptions) -> Built:
 
 def _on_mesh(mesh: Mesh, options: ModelOptions, note: str) -> Built:
     positions, normals = mesh.points(options.cropping)
-    shown = mesh.refined_to(options.mesh_parameter, options.max_triangles)
+    shown = mesh.refine_to(options.mesh_parameter, options.max_triangles)
     for _ in range(options.subdivisions if options.refine_mesh else 0):
-        shown = shown.refined() if 4 * len(shown.faces) <= options.max_triangles else shown
+        shown = shown.refine() if 4 * len(shown.faces) <= options.max_triangles else shown
     return Built(positions, random_in_plane(from_directions(normals), options.seed), shown, note)
 
 
@@ -222,7 +222,7 @@ def _outward(ellipsoid: Ellipsoid, user: UserPoints, built: Built) -> Built:
     if user.inside is None or ellipsoid.distance(user.inside[None])[0] <= 0 or built.rotations is None:
         return built
     flipped = built.rotations @ np.diag([1.0, -1.0, -1.0])
-    mesh = built.mesh.flipped() if built.mesh is not None else None
+    mesh = built.mesh.flip() if built.mesh is not None else None
     note = built.note + ", inside marker outside: normals turned inward"
     return replace(built, rotations=flipped, mesh=mesh, note=note)
 

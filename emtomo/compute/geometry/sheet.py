@@ -127,7 +127,7 @@ def sheet_mesh(grid: np.ndarray, inside: np.ndarray | None) -> Mesh:
     middle = mesh.corners.mean(axis=1)
     normals = mesh.face_normals
     away = np.sum(normals * (middle - inside), axis=1) if inside is not None else _upward(normals)
-    return mesh if away.sum() >= 0 else mesh.flipped()
+    return mesh if away.sum() >= 0 else mesh.flip()
 
 
 def _upward(normals: np.ndarray) -> np.ndarray:

@@ -55,7 +55,7 @@ def cubic(v, z, y, x, outside):
 
 
 @register_jitable
-def turned_voxel(v, m, shift, half, z, y, x, order, outside):
+def rotate_voxel(v, m, shift, half, z, y, x, order, outside):
     """Return v at m @ (index - half) + half + shift: one voxel of the turned box."""
     c, b, a = z - half, y - half, x - half
     pz = m[0, 0] * c + m[0, 1] * b + m[0, 2] * a + half + shift[0]

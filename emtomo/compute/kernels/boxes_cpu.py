@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numba import njit, prange
 
-from emtomo.compute.kernels.boxes import turned_voxel
+from emtomo.compute.kernels.boxes import rotate_voxel
 
 U = np.uintp
 
@@ -86,4 +86,4 @@ def turn_cpu(boxes, matrices, shifts, order, out):
         i, z = task // b, task % b
         for y in range(b):
             for x in range(b):
-                out[i, z, y, x] = turned_voxel(boxes[i], matrices[i], shifts[i], half, z, y, x, order, outside[i])
+                out[i, z, y, x] = rotate_voxel(boxes[i], matrices[i], shifts[i], half, z, y, x, order, outside[i])

@@ -2,7 +2,7 @@
 
 from numba import cuda
 
-from emtomo.compute.kernels.boxes import turned_voxel
+from emtomo.compute.kernels.boxes import rotate_voxel
 
 THREADS = 128
 
@@ -18,4 +18,4 @@ def turn_cuda(boxes, matrices, shifts, order, outside, out):
     y = (task // b) % b
     z = (task // (b * b)) % b
     i = task // (b * b * b)
-    out[i, z, y, x] = turned_voxel(boxes[i], matrices[i], shifts[i], b // 2, z, y, x, order, outside[i])
+    out[i, z, y, x] = rotate_voxel(boxes[i], matrices[i], shifts[i], b // 2, z, y, x, order, outside[i])

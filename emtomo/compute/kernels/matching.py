@@ -8,7 +8,7 @@ ONE = np.float32(1.0)
 
 
 @register_jitable
-def sampled(flat, m, wide, x, y, z):
+def sample_at(flat, m, wide, x, y, z):
     """Return real and imaginary part of a stored transform at a point, trilinear.
 
     The transform of :func:`transform_padded`, (2 m + 1, 2 m + 1, wide) complex values, as a flat array of float32.

@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from emtomo.compute.kernels.matching import better, sampled
+from emtomo.compute.kernels.matching import better, sample_at
 
 F = np.float32
 U = np.uintp
@@ -29,7 +29,7 @@ def product(flat, m, wide, scale, rotation, spectrum, spans, out):
             here[: 2 * first] = F(0)
             for i in range(first, last):
                 x = F(i)
-                re, im = sampled(flat, m, wide, ax * x + bx, ay * x + by, az * x + bz)
+                re, im = sample_at(flat, m, wide, ax * x + bx, ay * x + by, az * x + bz)
                 fr, fi = row[U(2 * i)], row[U(2 * i + 1)]
                 here[U(2 * i)] = re * fr + im * fi
                 here[U(2 * i + 1)] = re * fi - im * fr
@@ -68,7 +68,7 @@ def norm(flat, m, wide, pad, k, weight, rotation):
     total = 0.0
     for i in range(k.shape[0]):
         x, y, z = k[i, 0] * pad, k[i, 1] * pad, k[i, 2] * pad
-        re, im = sampled(
+        re, im = sample_at(
             flat,
             m,
             wide,

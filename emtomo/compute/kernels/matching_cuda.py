@@ -3,7 +3,7 @@
 import numpy as np
 from numba import cuda
 
-from emtomo.compute.kernels.matching import better, sampled
+from emtomo.compute.kernels.matching import better, sample_at
 
 THREADS = 256
 ZERO = np.float32(0.0)
@@ -27,7 +27,7 @@ def product_cuda(flat, m, wide, scale, rotations, number, spectrum, spans, out):
     x = np.float32(i) * scale[0]
     y = np.float32(j if 2 * j < ny else j - ny) * scale[1]
     z = np.float32(k if 2 * k < nz else k - nz) * scale[2]
-    re, im = sampled(
+    re, im = sample_at(
         flat,
         m,
         wide,

@@ -72,7 +72,7 @@ class LiveModels:
         self._made_of: dict[int, tuple[object, ...]] = {}
         self.options = ModelOptions()
 
-    def outdated(self, session: PickingSession) -> dict[int, Model]:
+    def take_outdated(self, session: PickingSession) -> dict[int, Model]:
         """Return copies of the models that have to be built, by group; forget those that are gone."""
         for group in list(self.fits):
             if group not in session.models:
@@ -88,6 +88,6 @@ class LiveModels:
                 self._made_of.pop(group, None)
         return wanted
 
-    def built(self, fits: dict[int, Fit]) -> None:
+    def take_fits(self, fits: dict[int, Fit]) -> None:
         """Take fits that were made."""
         self.fits |= {group: fit for group, fit in fits.items() if group in self._made_of}

@@ -84,7 +84,7 @@ def style(axes: Any, palette: Palette) -> None:
     axes.grid(alpha=0.2)
 
 
-def themed(figure: Figure, palette: Palette) -> Figure:
+def apply_palette(figure: Figure, palette: Palette) -> Figure:
     """Give a figure that was drawn for paper the palette's colours; its pictures stay as they are."""
     figure.set_facecolor(palette.background)
     for axes in figure.axes:

@@ -15,7 +15,7 @@ from pyworkflow.protocol import Protocol
 from pyworkflow.protocol.params import PathParam, PointerParam
 
 from emtomo.engine.cluster import ClusterOptions, trust
-from emtomo.engine.identity import stored_path
+from emtomo.engine.identity import path_in_project
 from emtomo.engine.launcher import is_alive
 from emtomo.engine.parameters import INTERNAL, protocol_named, public_name, set_parameters
 from emtomo.engine.project import EmtomoProject, clear_messages, without_bold
@@ -229,7 +229,9 @@ def copy_picks(project: EmtomoProject, source: Protocol, run: Protocol) -> None:
     shutil.copytree(Path(project.path, old), Path(project.path, new), ignore=left, dirs_exist_ok=True)
     for name, param in run.getDefinition().iterParams():
         value: Any = getattr(run, name, None)
-        path = Path(stored_path(project.path, value.get())) if isinstance(param, PathParam) and value.get() else None
+        path = (
+            Path(path_in_project(project.path, value.get())) if isinstance(param, PathParam) and value.get() else None
+        )
         if path is not None and path.is_relative_to(old):
             value.set(str(new / path.relative_to(old)))
     project.amend(run)

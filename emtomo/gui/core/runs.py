@@ -15,7 +15,7 @@ from pyworkflow.protocol import Protocol
 from emtomo.engine.launcher import is_alive
 from emtomo.engine.project import EmtomoProject, error_of, process_start, progress_of
 from emtomo.engine.provenance import read_provenance
-from emtomo.engine.queues import launch_log, said_by_queue
+from emtomo.engine.queues import describe_waiting, launch_log
 from emtomo.engine.runner import out_of_date, parents_of
 from emtomo.gui.core.unregistered import count_unregistered
 from emtomo.objects.volume import reaches_nyquist
@@ -144,7 +144,7 @@ class Watched:
 
     steps: dict[int, list[tuple[float, float]]] = field(default_factory=dict)
 
-    def left(self, run: int, done: float, total: float, now: float) -> float | None:
+    def estimate_time_left(self, run: int, done: float, total: float, now: float) -> float | None:
         """Return the seconds left by the speed since the run was first seen; None until there are three looks."""
         seen = self.steps.setdefault(run, [])
         if seen and done < seen[-1][1]:
@@ -162,7 +162,7 @@ def snapshot(project: EmtomoProject, watched: Watched | None = None) -> dict[int
     """Return all runs of the project as they are now, by number."""
     runs = project.runs_now()
     old = {run.getObjId() for run in out_of_date(runs)}
-    waiting = scheduled(Path(project.path))
+    waiting = read_scheduled(Path(project.path))
     rows = [_row(run, run.getObjId() in old, waiting, watched or Watched(), Path(project.path)) for run in runs]
     numbers = {i: k for k, i in enumerate(sorted(row.id for row in rows), 1)}  # the engine's ids leave gaps
     return {row.id: replace(row, number=numbers[row.id]) for row in rows}
@@ -174,13 +174,13 @@ def _row(run: Protocol, old: bool, waiting: set[int], watched: Watched, project:
         status = "scheduled"
     state: dict[str, Any] = progress_of(run) if status == "running" else {}
     share = state["done"] / state["total"] if state.get("total") else None
-    left = watched.left(i, state["done"], state["total"], time.time()) if share is not None else None
+    left = watched.estimate_time_left(i, state["done"], state["total"], time.time()) if share is not None else None
     seconds = _seconds(run)
     kind = str(getattr(type(run), "INTERACTIVE", ""))
     return Run(
         i, run.getObjLabel(), getattr(run, "NAME", run.getClassName()), run._label or run.getClassName(),
         "saved" if status == "new" else status, frozenset(parents_of(run)), tuple(_outputs(run)),
-        progress=share, doing=str(state.get("what", "")) or said_by_queue(run), left=left,
+        progress=share, doing=str(state.get("what", "")) or describe_waiting(run), left=left,
         resolution=_resolution(run), at_nyquist=_at_nyquist(run), seconds=seconds,
         started=str(run.initTime.get() or "")[:19], error=error_of(run) if run.isFailed() else "",
         comment=run.getObjComment() or "", out_of_date=old, folder=run.getWorkingDir(),
@@ -254,7 +254,7 @@ def last_row(path: Path) -> dict[str, str]:
     return dict(zip(lines[0].split(","), next(csv.reader(io.StringIO(lines[-1]))), strict=False))
 
 
-def scheduled(project: Path) -> set[int]:
+def read_scheduled(project: Path) -> set[int]:
     """Return the runs that a scheduler that is alive is to start."""
     try:
         message = json.loads((project / SCHEDULED).read_text(encoding="utf8"))

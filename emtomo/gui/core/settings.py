@@ -50,7 +50,7 @@ class Settings:
         """Return the projects opened last that are still there, newest first."""
         return [p for p in self.get("recent", []) if isinstance(p, str) and Path(p).is_dir()]
 
-    def opened(self, project: str) -> None:
+    def remember(self, project: str) -> None:
         """Note that `project` was opened."""
         self.put("recent", [project, *(p for p in self.recent() if p != project)][:MOST_RECENT])
 

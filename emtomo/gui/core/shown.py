@@ -94,10 +94,10 @@ def load(project: EmtomoProject, target: str) -> Shown:
         If the run has not made it.
     """
     run, name = output_target(project, target)
-    return shown(run, name, Path(project.path))
+    return show_output(run, name, Path(project.path))
 
 
-def shown(run: Protocol, name: str, project: Path) -> Shown:
+def show_output(run: Protocol, name: str, project: Path) -> Shown:
     """Return an output of a run."""
     value = dict(run.iterOutputAttributes()).get(name)
     if value is None:

@@ -57,9 +57,9 @@ class SliceState:
 
     def plane(self, axis: int) -> np.ndarray:
         """Return the slice that is shown along an axis."""
-        return self.source.plane(*self.wanted(axis))
+        return self.source.plane(*self.slice_to_read(axis))
 
-    def wanted(self, axis: int) -> tuple[int, int, int, float]:
+    def slice_to_read(self, axis: int) -> tuple[int, int, int, float]:
         """Return what :meth:`VolumeSource.plane` is asked for along an axis."""
         return axis, self.place[axis], self.thickness, self.sigma
 

@@ -11,7 +11,7 @@ from PIL import Image, ImageTk
 from emtomo.engine.parameters import protocol_named, set_parameters
 from emtomo.gui.core.actions import Action
 from emtomo.gui.core.background import Task
-from emtomo.gui.core.plots import Palette, convergence, pixels, themed
+from emtomo.gui.core.plots import Palette, apply_palette, convergence, pixels
 from emtomo.gui.core.shown import Shown
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.dialogs import choose_file
@@ -71,7 +71,7 @@ class FigureWindow(Window):
         make, dpi, palette = self.make, 100 * self.app.factor, self.palette
 
         def work(_: Task) -> np.ndarray:
-            return pixels(themed(make(), palette), wide, high, dpi)
+            return pixels(apply_palette(make(), palette), wide, high, dpi)
 
         self._task = self.app.work(work, self._show, self._failed)
 

@@ -96,9 +96,9 @@ class GalleryWindow(Window):
         self.sort.pack(side="left")
         self.down = ttk.BooleanVar(self, True)
         ttk.Checkbutton(
-            foot, text="largest first", variable=self.down, bootstyle="round-toggle", command=self.sorted_again
+            foot, text="largest first", variable=self.down, bootstyle="round-toggle", command=self.sort_again
         ).pack(side="left", padx=pad)
-        self.sort.bind("<<ComboboxSelected>>", lambda _: self.sorted_again())
+        self.sort.bind("<<ComboboxSelected>>", lambda _: self.sort_again())
         self.axis = ttk.Combobox(foot, values=["xy", "xz", "yz"], state="readonly", width=5)
         self.axis.set("xy")
         self.axis.bind("<<ComboboxSelected>>", lambda _: self.redraw())
@@ -123,7 +123,7 @@ class GalleryWindow(Window):
             self.frame_now, self.orders = frame, np.arange(len(frame))
             self.redraw()
 
-    def sorted_again(self) -> None:
+    def sort_again(self) -> None:
         """Sort by the chosen column."""
         key = self.sort.get()
         values = np.arange(len(self.frame_now)) if key == "order" else self.frame_now[key].to_numpy(float)

@@ -171,7 +171,7 @@ class PickerWindow(SessionWindow):
         if self._building is not None and self._building.thread.is_alive():
             self._again = True
             return
-        wanted = self.live.outdated(self.session)
+        wanted = self.live.take_outdated(self.session)
         if not wanted:
             self.pool.show_fit()
             return
@@ -187,7 +187,7 @@ class PickerWindow(SessionWindow):
     def _built(self, fits: dict[int, Fit]) -> None:
         if not self.winfo_exists():
             return
-        self.live.built(fits)
+        self.live.take_fits(fits)
         self.redraw()
         if self.montage is not None and self.montage.winfo_exists():
             self.montage.redraw()

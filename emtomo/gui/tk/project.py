@@ -59,7 +59,7 @@ class ProjectWindow(ProjectOutputs, ProjectActions, Keys, App):
         self.bind_actions(self._actions)
         self.protocol("WM_DELETE_WINDOW", self.close)
         self.service.open()
-        self.settings.opened(str(self.folder))
+        self.settings.remember(str(self.folder))
 
     def _layout(self) -> None:
         width, height = (theme.px(self, v) for v in self.settings.get("size project", [1320, 840]))

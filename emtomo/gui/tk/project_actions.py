@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from emtomo.engine.templates import add_workflow, export_workflow, read_template, shipped
+from emtomo.engine.templates import add_workflow, export_workflow, find_shipped, read_template
 from emtomo.gui.core import run_actions
 from emtomo.gui.core.actions import Action
 from emtomo.gui.core.compare import differences
@@ -233,7 +233,7 @@ class ProjectActions:
         """Choose a workflow template."""
         from emtomo.gui.tk.template import TemplateWindow
 
-        self.w["template"] = TemplateWindow(self, shipped())
+        self.w["template"] = TemplateWindow(self, find_shipped())
 
     def add_template(self: Any, name: str, values: dict[str, str], run: bool) -> None:
         """Add the runs of a template; start them if asked."""

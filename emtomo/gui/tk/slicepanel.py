@@ -239,7 +239,7 @@ class SlicePanel(ttk.Frame):
         if not self.view.source.ready(self.axis):
             self._wait()
             return
-        plane = self.view.source.at_hand(*self.view.wanted(self.axis))
+        plane = self.view.source.at_hand(*self.view.slice_to_read(self.axis))
         if plane is None:
             self._read()
             return
@@ -287,7 +287,7 @@ class SlicePanel(ttk.Frame):
         if self._reading is not None and self._reading.is_alive():
             self.canvas.after(POLL, self.redraw)
             return
-        wanted = self.view.wanted(self.axis)
+        wanted = self.view.slice_to_read(self.axis)
         self._reading = threading.Thread(target=self.view.source.plane, args=wanted, daemon=True)
         self._reading.start()
         self.canvas.after(POLL, self.redraw)

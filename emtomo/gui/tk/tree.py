@@ -45,18 +45,18 @@ class ProtocolTree(ttk.Frame):
         w["search"], w["tree"] = search, self.tree
         self.fill()
 
-    def found(self) -> list[Entry]:
+    def find_entries(self) -> list[Entry]:
         """Return the protocols that the search leaves."""
         return [e for e in self._entries if e.matches(self.query.get())]
 
     def fill(self) -> None:
         """Show what the search leaves; the first hit is selected while one searches."""
         self.tree.delete(*self.tree.get_children())
-        for entry in self.found():
+        for entry in self.find_entries():
             if not self.tree.exists(f"stage {entry.stage}"):
                 self.tree.insert("", "end", iid=f"stage {entry.stage}", text=entry.stage, open=True)
             self.tree.insert(f"stage {entry.stage}", "end", iid=entry.name, text=entry.label)
-        first = min(self.found(), key=lambda e: e.rank(self.query.get()), default=None)
+        first = min(self.find_entries(), key=lambda e: e.rank(self.query.get()), default=None)
         if self.query.get() and first is not None:
             self.tree.selection_set(first.name)
             self.tree.focus(first.name)

@@ -39,9 +39,9 @@ def test_settings_survive_damage_and_folders_that_cannot_be_written(tmp_path):
     Settings(tmp_path / "file" / "s.json").put("theme", "dark")  # told to nobody: nothing is lost
     here = tmp_path / "p"
     here.mkdir()
-    settings.opened(str(here))
-    settings.opened("/no/such/folder")
-    settings.opened(str(here))
+    settings.remember(str(here))
+    settings.remember("/no/such/folder")
+    settings.remember(str(here))
     assert settings.recent() == [str(here)]
 
 
@@ -122,10 +122,10 @@ def test_runs_tell_their_state_in_words_and_glyphs():
 
 def test_time_left_follows_the_speed_and_waits_for_three_looks(tmp_path):
     watched = Watched()
-    assert watched.left(1, 1, 10, 0.0) is None and watched.left(1, 2, 10, 1.0) is None
-    assert watched.left(1, 3, 10, 2.0) == pytest.approx(7.0)
-    assert watched.left(1, 3, 10, 4.0) == pytest.approx(5.0)  # nothing new, but time has passed
-    assert watched.left(1, 0, 10, 5.0) is None  # begun again
+    assert watched.estimate_time_left(1, 1, 10, 0.0) is None and watched.estimate_time_left(1, 2, 10, 1.0) is None
+    assert watched.estimate_time_left(1, 3, 10, 2.0) == pytest.approx(7.0)
+    assert watched.estimate_time_left(1, 3, 10, 4.0) == pytest.approx(5.0)  # nothing new, but time has passed
+    assert watched.estimate_time_left(1, 0, 10, 5.0) is None  # begun again
     path = tmp_path / "m.csv"
     assert last_row(path) == {}
     path.write_text("iteration,resolution\n1,20\n2,15.5\n")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emtomo.engine.identity import content_digest, note, stored_path
+from emtomo.engine.identity import content_digest, note, path_in_project
 from emtomo.engine.project import EmtomoProject
 from emtomo.errors import EmtomoError
 from emtomo.gui.core import run_actions
@@ -170,13 +170,13 @@ def test_a_digest_is_of_the_content_alone(tmp_path):
 def test_files_in_a_project_are_named_from_its_folder(tmp_path):
     project = tmp_path / "p q"
     (project / "Picking").mkdir(parents=True)
-    assert stored_path(project, project / "Picking" / "x.csv") == "Picking/x.csv"
-    assert stored_path(project, project / "Picking" / ".." / "x.csv") == "x.csv"
-    assert stored_path(project, tmp_path / "p q2" / "x.csv") == str(tmp_path / "p q2" / "x.csv")
+    assert path_in_project(project, project / "Picking" / "x.csv") == "Picking/x.csv"
+    assert path_in_project(project, project / "Picking" / ".." / "x.csv") == "x.csv"
+    assert path_in_project(project, tmp_path / "p q2" / "x.csv") == str(tmp_path / "p q2" / "x.csv")
     link = tmp_path / "link"
     link.symlink_to(project)
-    assert stored_path(project, link / "Picking" / "x.csv") == "Picking/x.csv"
-    assert stored_path(link, project / "x.csv") == "x.csv"
+    assert path_in_project(project, link / "Picking" / "x.csv") == "Picking/x.csv"
+    assert path_in_project(link, project / "x.csv") == "x.csv"
 
 
 # --- selections ---
