@@ -46,8 +46,8 @@ class FormatError(EmtomoError):
         self.path = str(path)
         self.line = line
         place = f"{one_line(path)}, line {line}" if line is not None else one_line(path)
-        told = one_line(message)  # words of a damaged file may be long and hold line breaks
-        super().__init__(f"{place}: {told if len(told) < LONGEST else told[:LONGEST] + ' …'}")
+        sentence = one_line(message)  # words of a damaged file may be long and hold line breaks
+        super().__init__(f"{place}: {sentence if len(sentence) < LONGEST else sentence[:LONGEST] + ' …'}")
         self._given = (path if isinstance(path, str) else str(path), message, line)
 
     def __reduce__(self) -> tuple[type, tuple[str, str, int | None]]:

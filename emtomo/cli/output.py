@@ -52,7 +52,7 @@ def duration(seconds: float) -> str:
 
 
 class Interrupt:
-    """Ctrl-C while runs are watched: never lost in a library that catches it, told at the next look.
+    """Ctrl-C while runs are watched: never lost in a library that catches it, reported at the next look.
 
     Use as a context manager; a second Ctrl-C stops at once.
     """

@@ -70,14 +70,14 @@ def describe(
             result(f"  {row['alias']:<20}{row['title']} (default: {default})")
         return
     cls = protocol_named(name)
-    told = description(cls)
+    shown = description(cls)
     if as_json:
-        result_json(told)
+        result_json(shown)
         return
-    result(f"{told['name']}: {told['label']}\n\n{told['help']}\n")
+    result(f"{shown['name']}: {shown['label']}\n\n{shown['help']}\n")
     where = {field.name: field.param.label for field in option_fields(ClusterOptions)}
-    spread = [row["name"] for row in told["parameters"] if row["name"] in where]
-    for row in told["parameters"]:
+    spread = [row["name"] for row in shown["parameters"] if row["name"] in where]
+    for row in shown["parameters"]:
         if row["name"] in where and not everything:
             continue
         kind = " ".join(p for p in (type_in_words(row["type"]), row["unit"]) if p)
@@ -89,7 +89,7 @@ def describe(
         result(f"  {'':<22}{row['help']}")
     if spread and not everything:
         result(f"  {', '.join(spread)}: where the work is done (docs/clusters.md); --all describes them.")
-    outputs = told["outputs"]
+    outputs = shown["outputs"]
     if not outputs:
         return
     result("\nOutputs: " + ", ".join(f"{k} ({plain_type([v])})" for k, v in outputs.items()))

@@ -256,7 +256,7 @@ def _carry_out(
 
 @contextmanager
 def only_starter(opened: EmtomoProject, ids: list[int]) -> Iterator[None]:
-    """Hold the right to start these runs: a second command is told instead of starting them again.
+    """Hold the right to start these runs: a second command gets a sentence instead of starting them again.
 
     Raises
     ------

@@ -32,15 +32,15 @@ def _vesicles(coordinates: pd.DataFrame, simulation: Protocol) -> list[str]:
 
     phantom = make_phantom(simulation.options(PhantomOptions))
     size = simulation.tomograms.pixel_size.get()
-    told = []
+    sentences = []
     for group, (centre, radius) in enumerate(zip(phantom.centres, phantom.radii, strict=True), 1):
         mine = positions_of(coordinates[coordinates["group"] == group])
         found = fit_sphere(mine)
         off = np.linalg.norm(found.centre - centre) / size
-        told.append(
+        sentences.append(
             f"Vesicle {group}: radius {found.radii[0]:.1f} Å, true {radius:.1f} Å; centre off by {off:.2f} voxels."
         )
-    return told
+    return sentences
 
 
 def _proteins(coordinates: pd.DataFrame, truth: pd.DataFrame) -> list[str]:

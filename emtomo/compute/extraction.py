@@ -94,8 +94,8 @@ def box_starts(centres: np.ndarray, box_size: int) -> tuple[np.ndarray, np.ndarr
     impossible = ~(np.abs(centres) < FARTHEST).all(axis=1)
     if impossible.any():
         row = int(np.argmax(impossible))
-        told = ", ".join(f"{v:g}" for v in centres[row, ::-1])
-        raise EmtomoError(f"Particle {row + 1} lies at x, y, z {told} voxels, where no tomogram can be.")
+        listed = ", ".join(f"{v:g}" for v in centres[row, ::-1])
+        raise EmtomoError(f"Particle {row + 1} lies at x, y, z {listed} voxels, where no tomogram can be.")
     nearest = np.floor(centres + 0.5).astype(np.int64)
     return nearest - box_size // 2, centres - nearest
 

@@ -137,9 +137,9 @@ def open_cluster(options: ClusterOptions, threads: int, folder: Path) -> Iterato
     ProjectError
         If it cannot be reached or started.
     """
-    told = problem_of(options)
-    if told:
-        raise ProjectError(told)
+    problem = problem_of(options)
+    if problem:
+        raise ProjectError(problem)
     for chatty in ("distributed", "distributed.worker", "distributed.scheduler", "distributed.nanny"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     _serve_no_pages()
@@ -152,8 +152,8 @@ def open_cluster(options: ClusterOptions, threads: int, folder: Path) -> Iterato
         except (OSError, TimeoutError, ValueError, RuntimeError) as error:
             if isinstance(error, ProjectError):
                 raise
-            told = " ".join(str(error).split()) or type(error).__name__
-            raise ProjectError(f"The Dask cluster {name or 'on this machine'} cannot be used: {told}") from error
+            problem = " ".join(str(error).split()) or type(error).__name__
+            raise ProjectError(f"The Dask cluster {name or 'on this machine'} cannot be used: {problem}") from error
         threads_of = client.nthreads()
         where = client.scheduler.address if client.scheduler else "a cluster"
         log.info("Dask: %s, so far %d workers with %d threads", where, len(threads_of), sum(threads_of.values()))

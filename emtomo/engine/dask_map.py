@@ -97,7 +97,7 @@ def add(first: R, second: R) -> R:
 
 
 def _nobody(more: int) -> None:
-    """Progress is told when a piece is done."""
+    """Progress is reported when a piece is done."""
 
 
 def _sentence(error: BaseException | None) -> BaseException:

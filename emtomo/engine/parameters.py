@@ -154,7 +154,7 @@ def _value(name: str, param: Any, text: str) -> Any:
     for kind, cast, what in ((IntParam, int, "a whole number"), (FloatParam, float, "a number")):
         if isinstance(param, kind):
             if text == "":
-                return None  # one that must not be empty is told by the protocol
+                return None  # one that must not be empty is reported by the protocol
             try:
                 return cast(text)
             except ValueError:

@@ -195,7 +195,7 @@ class EmtomoProject(Project):
         self.mapper.commit()
 
     def stopProtocol(self, protocol: Protocol) -> None:
-        """Stop a run, also one that has not yet told the project its process number."""
+        """Stop a run, also one whose process number the project does not know yet."""
         if not protocol.getPid() and not protocol.useQueue():
             protocol.setPid(self._process_record(protocol).get("pid", 0))
         super().stopProtocol(protocol)
@@ -314,8 +314,8 @@ def without_bold(text: str) -> str:
 
 def error_of(run: Protocol) -> str:
     """Return why `run` failed, without colours."""
-    told = _ANSI.sub("", str(run.getErrorMessage() or "")).strip()
-    return told.removeprefix("Protocol failed: ").removeprefix("Protocol has validation errors:").strip()
+    reason = _ANSI.sub("", str(run.getErrorMessage() or "")).strip()
+    return reason.removeprefix("Protocol failed: ").removeprefix("Protocol has validation errors:").strip()
 
 
 def process_start(run: Protocol) -> float | None:

@@ -137,8 +137,8 @@ class EmtomoProtocol(Protocol):
     def _cluster_errors(self) -> list[str]:
         if not self.can_distribute():
             return []
-        told = option_errors(self, ClusterOptions)
-        return told or [s for s in [problem_of(self.options(ClusterOptions))] if s]
+        problems = option_errors(self, ClusterOptions)
+        return problems or [s for s in [problem_of(self.options(ClusterOptions))] if s]
 
     def _wrong_inputs(self) -> list[str]:
         """Return a sentence for every input of another type than it must be."""
@@ -294,7 +294,7 @@ class EmtomoProtocol(Protocol):
         return done
 
     def getBinThreads(self) -> int:
-        """Return the threads of one step; the engine asks every run, and logs an error where it is not told."""
+        """Return the threads of one step; the engine asks every run, and logs an error where there is no answer."""
         return int(self.threads.get() or 1) if self.THREADS else 1
 
     def fingerprint(self, noted: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -123,9 +123,9 @@ def submit(protocol: Protocol, command: str) -> int:
     if not host.getQueueSystem().hasName():
         raise ProjectError("The run is to go to a queue, but no hosts.conf describes one (docs/clusters.md).")
     job = {**host.getQueuesDefault(), **protocol.getSubmitDict()}
-    told = queue_of(protocol)
-    if told is not None:  # the project may be somebody else's: no parameter may be more than the queue asks for
-        check_queue(protocol.getProject(), *told)
+    answer = queue_of(protocol)
+    if answer is not None:  # the project may be somebody else's: no parameter may be more than the queue asks for
+        check_queue(protocol.getProject(), *answer)
     for key in ("SCIPION_PROJECT", "SCIPION_PROTOCOL"):  # names that people choose, put into a script
         job[key] = re.sub(r"[^\w.-]+", "_", str(job[key]))
     job["JOB_COMMAND"] = command
@@ -171,11 +171,11 @@ def _ask(host: Any, job: int) -> tuple[float, bool, str]:
         gone = re.compile(host.getJobDoneRegex() or r"(?!)")
         # an unknown number is an answer (squeue fails on it); a controller that is away is none
         away = done.returncode != 0 and bool(re.search(r"(?i)contact|connect|timed? ?out|unavailable", done.stderr))
-        told = " ".join(done.stdout.split())
-        there = away or (bool(told) and not gone.search(told))
+        answer = " ".join(done.stdout.split())
+        there = away or (bool(answer) and not gone.search(answer))
     except subprocess.TimeoutExpired:
-        told, there = "", True
-    _seen[key] = (time.monotonic(), there, told)
+        answer, there = "", True
+    _seen[key] = (time.monotonic(), there, answer)
     return _seen[key]
 
 

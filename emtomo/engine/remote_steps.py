@@ -153,14 +153,14 @@ def carry_out(task: list[str], threads: int, together: int) -> str:
             errors="replace",
             env=environment,
         )
-    told = (done.stdout + done.stderr)[-LONGEST_LOG:]
+    output = (done.stdout + done.stderr)[-LONGEST_LOG:]
     if done.returncode == 0:
-        return told
+        return output
     if done.returncode < 0:
         raise StepKilled(signal_words(-done.returncode), get_worker().address)
     lines = [line for line in done.stdout.split("\n") if line.strip()] or [f"its process ended with {done.returncode}"]
     raise EmtomoError(
-        lines[-1] if done.returncode == FAILED else f"Step {task[3]} {task[4]}: {told.strip() or lines[-1]}"
+        lines[-1] if done.returncode == FAILED else f"Step {task[3]} {task[4]}: {output.strip() or lines[-1]}"
     )
 
 

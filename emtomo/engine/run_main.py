@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> None:
     folder = Path(stdout).parent.parent
     inside = folder.is_relative_to(project)  # not where the project is opened by a link: then it has its real name
     check_run_folder(project, os.path.relpath(folder, project if inside else Path.cwd()))
-    # who wins a reused process id is told by the time of the start
+    # who wins a reused process id is decided by the time of the start
     said = Path(stderr).stat().st_size if Path(stderr).exists() else 0  # by earlier tries
     me = {"pid": os.getpid(), "started": psutil.Process().create_time(), "host": getHostFullName(), "stderr": said}
     write_json(Path(stdout).with_name(PROCESS), me)

@@ -29,7 +29,7 @@ def watch(pulse: Path, parent: int) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Load the run from its own database and call the step; a failure is told in the last line of the output."""
+    """Load the run from its own database and call the step; a failure is reported in the last line of the output."""
     project, database, run, step, values, pulse, threads = arguments
     install()
     os.chdir(project)  # the paths in a project are relative to it

@@ -170,10 +170,10 @@ def box_columns(frame: pd.DataFrame) -> dict[str, np.ndarray]:
 
 def box_optics(pixel_size: float, box_size: int, optics: dict[str, float] | None = None) -> pd.DataFrame:
     """Return one optics group of RELION for boxes; `optics`: voltage, cs, amplitude_contrast."""
-    told = {"voltage": 300.0, "cs": 2.7, "amplitude_contrast": 0.1, **(optics or {})}
+    values = {"voltage": 300.0, "cs": 2.7, "amplitude_contrast": 0.1, **(optics or {})}
     return pd.DataFrame({
-        "rlnOpticsGroupName": ["opticsGroup1"], "rlnOpticsGroup": [1], "rlnSphericalAberration": [told["cs"]],
-        "rlnVoltage": [told["voltage"]], "rlnAmplitudeContrast": [told["amplitude_contrast"]],
+        "rlnOpticsGroupName": ["opticsGroup1"], "rlnOpticsGroup": [1], "rlnSphericalAberration": [values["cs"]],
+        "rlnVoltage": [values["voltage"]], "rlnAmplitudeContrast": [values["amplitude_contrast"]],
         "rlnImagePixelSize": [pixel_size], "rlnImageSize": [box_size], "rlnImageDimensionality": [3],
     })  # fmt: skip
 

@@ -7,7 +7,7 @@ import numpy as np
 from emtomo.errors import EmtomoError
 from emtomo.io import convert_tilts, formats, images, mrc, tiff, volumes
 from emtomo.io.image_format import ImageInfo
-from emtomo.io.particles import ParticleList
+from emtomo.io.particles import ParticleList, VolumeGeometry
 from emtomo.io.tilts import Tilts
 
 _SUFFIXES = (".mrc", ".mrcs", ".rec", ".map", ".st", ".ali", ".tif", ".tiff")
@@ -138,8 +138,7 @@ def read_particles(
     >>> len(particles), particles.positions[1].tolist()
     (2, [11.0, 22.0, 33.0])
     """
-    sizes = volumes.read_volumes(tomograms) if tomograms is not None else None
-    particles = formats.read(path, format, table_map=table_map, sizes=sizes)
+    particles = formats.read(path, format, table_map=table_map, sizes=_sizes_of(tomograms))
     if pixel_size is not None:
         particles.set_pixel_size(pixel_size)
     return particles
@@ -189,12 +188,15 @@ def write_particles(
     >>> [file.name for file in emtomo.io.write_particles("picks.star", particles, format="relion4")]
     ['picks.star']
     """
-    sizes = volumes.read_volumes(tomograms) if tomograms is not None else None
     kind = formats.format_of(Path(path), particles) if format == "auto" else format
     if pixel_size is not None and np.isnan(particles.pixel_size).any():
         particles = particles.select(np.arange(len(particles)))
         particles.pixel_size = np.where(np.isnan(particles.pixel_size), pixel_size, particles.pixel_size)
-    return formats.write(path, particles, kind, pixel_size=pixel_size, sizes=sizes, box_size=box_size)
+    return formats.write(path, particles, kind, pixel_size=pixel_size, sizes=_sizes_of(tomograms), box_size=box_size)
+
+
+def _sizes_of(tomograms: str | Path | None) -> dict[str, VolumeGeometry] | None:
+    return volumes.read_volumes(tomograms) if tomograms is not None else None
 
 
 def read_tilt_series(path: str | Path, *, format: str = "auto", pixel_size: float | None = None) -> list[Tilts]:

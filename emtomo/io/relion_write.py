@@ -121,31 +121,31 @@ def _numbered(particles: ParticleList) -> dict[str, np.ndarray]:
     ids = particles.columns.get("id", np.arange(1, len(particles) + 1))
     if len(np.unique(ids)) < len(ids):
         ids = np.arange(1, len(particles) + 1)
-    told = {"rlnTomoParticleId": ids}
+    columns = {"rlnTomoParticleId": ids}
     if "rlnTomoParticleName" not in particles.other:
         place = pd.Series(particles.tomograms.astype(str)).groupby(particles.tomograms.astype(str)).cumcount() + 1
         pairs = zip(particles.tomograms, place, strict=True)
-        told["rlnTomoParticleName"] = np.array([f"{stem(str(t)) or 'unknown'}/{k}" for t, k in pairs], object)
-    return told
+        columns["rlnTomoParticleName"] = np.array([f"{stem(str(t)) or 'unknown'}/{k}" for t, k in pairs], object)
+    return columns
 
 
 def _pose(particles: ParticleList, version: str, tomo: bool) -> dict[str, np.ndarray]:
     """Return angles and origins: RELION's sign, in the frame of the boxes where they have one of their own."""
-    told: dict[str, np.ndarray] = {}
+    columns: dict[str, np.ndarray] = {}
     rotations, shifts = particles.rotations, particles.shifts
     if tomo and particles.frames is not None:
         back = np.swapaxes(particles.frames, 1, 2)
-        told |= dict(zip(FRAME, to_relion(particles.frames).T, strict=True))
+        columns |= dict(zip(FRAME, to_relion(particles.frames).T, strict=True))
         rotations = None if rotations is None else back @ rotations
         shifts = np.einsum("nij,nj->ni", back, shifts)
     if rotations is not None:
-        told |= dict(zip(ANGLES, to_relion(rotations).T, strict=True))
+        columns |= dict(zip(ANGLES, to_relion(rotations).T, strict=True))
     if version in ("relion3.0", "warp"):
         if shifts.any():
-            told |= dict(zip(ORIGIN, 0.0 - shifts.T, strict=True))
-        return told
+            columns |= dict(zip(ORIGIN, 0.0 - shifts.T, strict=True))
+        return columns
     step = 1.0 if particles.unit == "angstrom" else particles.pixel_size[:, None]
-    return told | dict(zip(ORIGIN_ANGST[: 2 if particles.flat else 3], 0.0 - (shifts * step).T, strict=False))
+    return columns | dict(zip(ORIGIN_ANGST[: 2 if particles.flat else 3], 0.0 - (shifts * step).T, strict=False))
 
 
 def _single(table: dict[str, Any], particles: ParticleList) -> dict[str, Any]:

@@ -133,9 +133,9 @@ def write_set(
         with closing(sqlite3.connect(part)) as db, db:
             db.execute("PRAGMA user_version=1")
             db.execute("CREATE TABLE Properties (key TEXT UNIQUE, value TEXT DEFAULT NULL)")
-            told = {"self": name, "_streamState": "2", "_mapperPath": f"{target.resolve()}, ", **properties}
+            known = {"self": name, "_streamState": "2", "_mapperPath": f"{target.resolve()}, ", **properties}
             db.executemany(
-                "INSERT INTO Properties VALUES (?, ?)", [(k, None if v is None else str(v)) for k, v in told.items()]
+                "INSERT INTO Properties VALUES (?, ?)", [(k, None if v is None else str(v)) for k, v in known.items()]
             )
             size = _table(db, "", item, columns, rows)
             db.execute("INSERT INTO Properties VALUES ('_size', ?)", (str(size),))
@@ -154,8 +154,8 @@ def _table(
         f'CREATE TABLE "{quoted}Classes" (id INTEGER PRIMARY KEY AUTOINCREMENT, label_property TEXT UNIQUE, '
         "column_name TEXT UNIQUE, class_name TEXT DEFAULT NULL)"
     )
-    told = [("self", "c00", item), *((a, f"c{k:02d}", c) for k, (a, c) in enumerate(columns, 1))]
-    db.executemany(f'INSERT INTO "{quoted}Classes" (label_property, column_name, class_name) VALUES (?, ?, ?)', told)
+    known = [("self", "c00", item), *((a, f"c{k:02d}", c) for k, (a, c) in enumerate(columns, 1))]
+    db.executemany(f'INSERT INTO "{quoted}Classes" (label_property, column_name, class_name) VALUES (?, ?, ?)', known)
     body = "".join(f", c{k:02d} {_SQL.get(c, 'TEXT')} DEFAULT NULL" for k, (_, c) in enumerate(columns, 1))
     db.execute(
         f'CREATE TABLE "{quoted}Objects" (id INTEGER PRIMARY KEY, enabled INTEGER DEFAULT 1, label TEXT DEFAULT NULL, '

@@ -317,14 +317,14 @@ def _grid_lines(tag: str, grid: np.ndarray) -> list[str]:
 
 
 def _parameters(tilts: Tilts) -> list[str]:
-    told = {
+    attributes = {
         "Voltage": tilts.optics.get("voltage", 300.0),
         "Cs": tilts.optics.get("cs", 2.7),
         "Amplitude": tilts.optics.get("amplitude_contrast", 0.1),
     }
     if np.isfinite(tilts.pixel_size):
-        told["PixelSize"] = tilts.pixel_size
-    return ["\t<CTF>", *(f'\t\t<Param Name="{k}" Value="{v:.10g}" />' for k, v in told.items()), "\t</CTF>"]
+        attributes["PixelSize"] = tilts.pixel_size
+    return ["\t<CTF>", *(f'\t\t<Param Name="{k}" Value="{v:.10g}" />' for k, v in attributes.items()), "\t</CTF>"]
 
 
 def _is_tomostar(start: FileStart) -> bool:

@@ -17,7 +17,7 @@ DIGITS = 12  # Python reads no number of thousands of digits
 def set_identity(items: TableSet) -> str:
     """Return a short text that is the same for sets of the same items in the same order.
 
-    Items are the same if tomogram, group and picked place are; a set whose items have no place is told by all columns.
+    Items are the same if tomogram, group and picked place are; a set whose items have no place is known by all columns.
     """
     known = [field.name for field in items.ITEM_TYPE.FIELDS]
     frame = items.frame([name for name in IDENTITY if name in known] if "x" in known else known)

@@ -120,8 +120,8 @@ def complete_series(
         If the pixel size is not known or two sources disagree, sizes are swapped, numbers are missing, or all tilts are
         excluded.
     """
-    told = _sizes(tilts, image_size)
-    told += _pixel_size(tilts, header_size, options)
+    sentences = _sizes(tilts, image_size)
+    sentences += _pixel_size(tilts, header_size, options)
     tilts.take_offsets()
     for column in COLUMNS:
         values = tilts.column(column) if column != "name" else np.zeros(0)
@@ -131,19 +131,21 @@ def complete_series(
     if len(tilts) and tilts.column("excluded").all():
         raise EmtomoError(f"{tilts.name}: all {len(tilts)} tilts are excluded.")
     if options.tilt_axis_angle is not None and tilts.rotations is None:
-        told += _axis(tilts, options.tilt_axis_angle)
-    told += _volume(tilts, image_size, options)
-    told += _doses(tilts, options)
+        sentences += _axis(tilts, options.tilt_axis_angle)
+    sentences += _volume(tilts, image_size, options)
+    sentences += _doses(tilts, options)
     for name in DEFAULTS:
         given, known = getattr(options, name), tilts.optics.get(name)
         if given is not None and known is not None and not np.isclose(given, known, rtol=1e-3):
-            told.append(f"{tilts.name}: {name} is {known:g} in the metadata and {given:g} in the form, which counts.")
+            sentences.append(
+                f"{tilts.name}: {name} is {known:g} in the metadata and {given:g} in the form, which counts."
+            )
         tilts.optics[name] = float(given if given is not None else DEFAULTS[name] if known is None else known)
     if options.hand != "metadata":
         if tilts.hand not in (None, int(options.hand)):
-            told.append(f"{tilts.name}: the hand is {tilts.hand} in the metadata and {options.hand} in the form.")
+            sentences.append(f"{tilts.name}: the hand is {tilts.hand} in the metadata and {options.hand} in the form.")
         tilts.hand = int(options.hand)
-    return told
+    return sentences
 
 
 def _sizes(tilts: Tilts, image_size: tuple[int, int]) -> list[str]:
@@ -182,17 +184,17 @@ def _pixel_size(tilts: Tilts, header_size: float, options: TiltSeriesOptions) ->
 
 
 def _axis(tilts: Tilts, given: float) -> list[str]:
-    told = []
+    sentences = []
     if "rotation" in tilts.table:
         away = (tilts.column("rotation") - given + 180) % 360 - 180
         worst = float(away[np.argmax(np.abs(away))]) if len(away) else 0.0
         if abs(worst) > AXIS_DISAGREES:
-            told.append(
+            sentences.append(
                 f"{tilts.name}: the tilt axis lies at {given + worst:.1f}° in the metadata and at {given:.1f}° in the "
                 "form, which counts."
             )
     tilts.table["rotation"] = float(given)
-    return told
+    return sentences
 
 
 def _volume(tilts: Tilts, image_size: tuple[int, int], options: TiltSeriesOptions) -> list[str]:
@@ -218,7 +220,7 @@ def _volume(tilts: Tilts, image_size: tuple[int, int], options: TiltSeriesOption
 def _doses(tilts: Tilts, options: TiltSeriesOptions) -> list[str]:
     """Set order and dose of every tilt; return what is not known of them."""
     n, angle = len(tilts), tilts.column("angle")
-    told = []
+    sentences = []
     if options.order == "as in the file":
         tilts.table["acquisition_order"] = np.arange(1, n + 1)
     elif options.order == "dose-symmetric":
@@ -233,7 +235,7 @@ def _doses(tilts: Tilts, options: TiltSeriesOptions) -> list[str]:
         made = accumulate_dose(np.full(n, options.dose_per_tilt), tilts.column("acquisition_order"))
         known = tilts.column("dose")
         if known.any() and np.abs(known - made).max() > DISAGREE * made.max():
-            told.append(
+            sentences.append(
                 f"{tilts.name}: the dose goes up to {known.max():.1f} e/Å² in the metadata and to {made.max():.1f} by "
                 "the form, which counts."
             )
@@ -243,8 +245,8 @@ def _doses(tilts: Tilts, options: TiltSeriesOptions) -> list[str]:
     if (tilts.column("dose") < 0).any():
         raise EmtomoError(f"{tilts.name}: doses must not be negative.")
     if n > 1 and not tilts.column("dose").any():
-        told.append(f"{tilts.name}: no dose is known; all its tilts count as undamaged. Give the dose per tilt.")
-    return told
+        sentences.append(f"{tilts.name}: no dose is known; all its tilts count as undamaged. Give the dose per tilt.")
+    return sentences
 
 
 def common_value(name: str, values: dict[str, float], unit: str) -> float:

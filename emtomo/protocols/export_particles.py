@@ -185,10 +185,10 @@ class ExportParticles(EmtomoProtocol):
             out.extend(kind.open(self._table(name)).frame())
         missing = [name for name in self.input_coordinates.get().tomogram_ids() if name not in names]
         idle = [name for name in series.tomogram_ids() if name not in names]
-        told = ", ".join(f"{n} of {name}" for name, n in dropped.items() if n)
-        if told:
+        listed = ", ".join(f"{n} of {name}" for name, n in dropped.items() if n)
+        if listed:
             self.remark(
-                f"Particles left out, which more than {options.missing_tilts} images do not show whole: {told}. "
+                f"Particles left out, which more than {options.missing_tilts} images do not show whole: {listed}. "
                 f"Listed in {', '.join(str(self._dropped(n)) for n, k in dropped.items() if k)}."
             )
         if missing:
@@ -197,7 +197,7 @@ class ExportParticles(EmtomoProtocol):
             self.remark(f"No particles in {', '.join(idle)}.")
         if len(out) == 0:
             raise EmtomoError(
-                f"No particle is shown whole by all but {options.missing_tilts} images of its tilt series ({told}): "
+                f"No particle is shown whole by all but {options.missing_tilts} images of its tilt series ({listed}): "
                 "check that positions and tilt series belong together, or allow more missing tilts."
             )
         self.remark(*pixel_size_remarks(series, names))

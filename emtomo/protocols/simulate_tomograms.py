@@ -105,7 +105,7 @@ class SimulateTomograms(EmtomoProtocol):
         options = self._options(number)
         name, size = self._name(number), options.pixel_size
 
-        def told(a: float, b: float) -> None:
+        def report(a: float, b: float) -> None:
             self.progress(number + 0.8 * a / b, total)
 
         phantom: Arrangement
@@ -118,11 +118,11 @@ class SimulateTomograms(EmtomoProtocol):
                 (options.size_y, options.size_x),
                 snr=options.snr,
                 seed=options.seed + 1,
-                progress=told,
+                progress=report,
             )
         else:
             phantom = made = make_phantom(options, self._molecules())
-            series = take_tilt_series(made.density, options, progress=told)
+            series = take_tilt_series(made.density, options, progress=report)
             mrc.write_volume(self._getExtraPath(f"{name}_density.mrc"), made.density, size)
         Path(self._images_file(number)).parent.mkdir(exist_ok=True)
         mrc.write_volume(self._images_file(number), series, size, stack=True)

@@ -24,7 +24,14 @@ GIVE_WAY = 0.0005  # s
 BUTTONS = ("TButton", "TCheckbutton", "TRadiobutton", "TMenubutton")
 
 
-class App(ttk.App):
+class _WithoutProfile:
+    """Mix-in of a root window that runs no file of the working folder."""
+
+    def readprofile(self, baseName: str, className: str) -> None:
+        """Run no profile: without HOME, Tk takes ``.NAME.py`` and ``.NAME.tcl`` from the working folder."""
+
+
+class App(_WithoutProfile, ttk.App):
     """One for each process; every other window is a :class:`~emtomo.gui.tk.window.Window`.
 
     Parameters
@@ -56,9 +63,6 @@ class App(ttk.App):
         for kind in BUTTONS:
             self.bind_class(kind, "<Key-space>", _invoke)
         self._pumping = self.after(PUMP, self._pump)
-
-    def readprofile(self, baseName: str, className: str) -> None:
-        """Run no profile: without HOME, Tk takes ``.NAME.py`` and ``.NAME.tcl`` from the working folder."""
 
     def work(
         self,
@@ -120,11 +124,8 @@ def _invoke(event: "tk.Event[Any]") -> str:
     return "break"
 
 
-class _Probe(tk.Tk):
+class _Probe(_WithoutProfile, tk.Tk):
     """A window that is never shown."""
-
-    def readprofile(self, baseName: str, className: str) -> None:
-        """Run no profile; see :class:`App`."""
 
 
 @cache

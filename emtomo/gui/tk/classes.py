@@ -61,11 +61,11 @@ class ClassesWindow(Window):
         ttk.Label(foot, text="Sort by").pack(side="left", padx=(pad, gap))
         self.sort = ttk.Combobox(foot, values=self.classes.sorts(), state="readonly", width=18)
         self.sort.set("class distribution")
-        self.sort.bind("<<ComboboxSelected>>", lambda _: self.sorted_again())
+        self.sort.bind("<<ComboboxSelected>>", lambda _: self.sort_again())
         self.sort.pack(side="left")
         self.best = ttk.BooleanVar(self, True)
         ttk.Checkbutton(
-            foot, text="best first", variable=self.best, bootstyle="round-toggle", command=self.sorted_again
+            foot, text="best first", variable=self.best, bootstyle="round-toggle", command=self.sort_again
         ).pack(side="left", padx=pad)
         self.keep_button = ttk.Button(foot, text="Save selected classes", bootstyle="success", command=self.keep)
         self.keep_button.configure(state="disabled")
@@ -169,7 +169,7 @@ class ClassesWindow(Window):
         else:
             self.app.say(text)
 
-    def sorted_again(self) -> None:
+    def sort_again(self) -> None:
         """Sort by the chosen column."""
         self.classes.sort(self.sort.get(), self.best.get())
         self.redraw()
