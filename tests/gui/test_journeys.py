@@ -270,4 +270,5 @@ def test_a_run_is_stopped_and_resumed_by_its_buttons(windows, project):
     robot.key("Escape")
     assert robot.pump(until=lambda: not robot.window.forms, timeout=5)
     robot.click(robot.window.w["run"])
+    assert robot.pump(until=lambda: robot.run_named(label).status != "aborted", timeout=20)  # it has begun again
     robot.finished(label)
