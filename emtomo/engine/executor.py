@@ -48,8 +48,8 @@ class EventStepExecutor(ThreadStepExecutor):
     ) -> None:
         """Run all `steps` in the order of their prerequisites; stop starting new ones after a failure.
 
-        The engine takes the state of the step that it hears of last for the run's: failures are reported last, the first
-        of them at the very end.
+        The engine takes the state of the step that it hears of last for the run's: failures are reported last, the
+        first of them at the very end.
         """
         lock, done = threading.Lock(), threading.Event()
         running: dict[int, Any] = {}

@@ -1,4 +1,4 @@
-"""What a file is, known by its content: a project that was moved or copied has files of other times, not other files."""
+"""What a file is, known by its content: a project that was moved or copied has files of other times, no others."""
 
 import hashlib
 import os

@@ -181,7 +181,7 @@ class GraphView(ttk.Frame):
             theme.px(self, 40),
             theme.px(self, 60),
             anchor="nw",
-            fill=theme.faint_colour(),
+            fill=theme.faint(),
             width=theme.px(self, 460),
             text="This project has no runs yet.\n\nDouble-click a protocol on the left to begin, e.g. import "
             "tomograms; or take a whole workflow from Project › Import template.",
@@ -217,9 +217,7 @@ class GraphView(ttk.Frame):
             font, small = ("TkDefaultFont", size), ("TkDefaultFont", max(4, size - 1))
             c.create_text(x + u(14), y + u(15), anchor="w", text=label, font=font, fill=theme.colour("fg"), tags=tags)
             c.create_text(x + u(14), y + u(32), anchor="w", font=small, tags=(*tags, f"status{i}"))
-            c.create_text(
-                x + u(14), y + u(50), anchor="w", font=small, fill=theme.faint_colour(), tags=(*tags, f"result{i}")
-            )
+            c.create_text(x + u(14), y + u(50), anchor="w", font=small, fill=theme.faint(), tags=(*tags, f"result{i}"))
             bold, blue, name = ("TkDefaultFont", size, "bold"), theme.colour("primary"), f"button{i}"
             c.create_text(x + u(WIDTH - 8), y + u(50), anchor="e", fill=blue, font=bold, tags=(*tags, name))
         self._restate(run)

@@ -230,7 +230,7 @@ class NetworkDialog(TomogramDialog):
         wide, high, pad = c.winfo_width(), c.winfo_height(), theme.px(self, 8)
         if not losses:
             c.create_text(
-                wide / 2, high / 2, text="the loss appears here while the network is trained", fill=theme.faint_colour()
+                wide / 2, high / 2, text="the loss appears here while the network is trained", fill=theme.faint()
             )
             return
         top = max(loss for _, loss in losses)

@@ -22,7 +22,7 @@ def colour(name: str) -> str:
     return str(getattr(ttk.Style.get_instance().colors, name, None) or ttk.Style.get_instance().colors.fg)
 
 
-def faint_colour() -> str:
+def faint() -> str:
     """Return the colour of what is less important, readable on the background."""
     return blend(colour("fg"), colour("bg"), 0.35)
 

@@ -161,8 +161,8 @@ def wrap(label: ttk.Label, margin: int = 0) -> None:
 
 def busy_label(master: tk.Misc, text: str) -> ttk.Label:
     """Return a label in the colour of what is less important."""
-    label = ttk.Label(master, text=text, foreground=theme.faint_colour())
-    theme.follow(label, lambda: label.configure(foreground=theme.faint_colour()))
+    label = ttk.Label(master, text=text, foreground=theme.faint())
+    theme.follow(label, lambda: label.configure(foreground=theme.faint()))
     return label
 
 
