@@ -23,6 +23,7 @@ from emtomo.gui.core.volume import VolumeSource
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.particlewindow import BeforeAfter, ParticlesWindow
 from emtomo.gui.tk.slicewindow import SliceWindow
+from emtomo.gui.tk.tiltwindow import TiltWindow
 from emtomo.gui.tk.window import Window, busy_label
 from emtomo.objects.selection import write_selection
 
@@ -215,22 +216,7 @@ def open_tilts(master: Any, shown: Shown) -> Any:
     tables = shown.prepared.get("tables") or tilt_tables(shown)
 
     def make(name: str, source: VolumeSource) -> Any:
-        captions = tables[name]
-        window = SliceWindow(
-            master,
-            source,
-            f"{name} – {shown.title} – emtomo",
-            float(shown.value.pixel_size.get() or 0),
-        )
-        window.show_planes(0)
-
-        def follow() -> None:
-            k = window.state_.place[0]
-            window.say(f"tilt {k + 1} of {len(captions)}: {captions[k]}" if k < len(captions) else "")
-
-        window.state_.listeners.append(follow)
-        follow()
-        return window
+        return TiltWindow(master, source, shown, name, tables[name])
 
     return _choose(
         master,

@@ -1,0 +1,166 @@
+"""Whether a tilt series' geometry fits positions of particles: what its images show there, beside wrong geometries."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from emtomo.compute.fourier.transforms import irfft2, rfft2
+from emtomo.compute.tilt.geometry import TiltGeometry, tilt_angles, tilt_rotations
+from emtomo.compute.tilt.particle_images import PreparedSeries
+
+GIVEN = "as given"
+OPPOSITE = "tilt angles of the opposite sign (or z of the positions mirrored)"
+AXIS = "tilt axis at minus its angle"
+TURNED = "tilt axis turned by 180°"
+EXCHANGED = "x and y of the positions exchanged"
+LEAST = 5.0  # standard deviations of a geometry that fits
+BETTER = 4.0  # standard deviations by which another geometry must fit better to be said
+
+
+@dataclass(frozen=True)
+class AlignmentCheck:
+    """How well the geometry of one series fits.
+
+    Attributes
+    ----------
+    scores : dict of float
+        For every geometry that was tried the mean density at the particles, in standard deviations of what places
+        without particles give.
+    means : (t, n, n) float32 array
+        Mean image of the particles in every tilt, at the positions that the geometry gives.
+    contrast : (t,) array
+        Score of every tilt by itself.
+    offsets : (t, 2) array
+        x, y in Å from the mean image's centre to where its density is highest; NaN where nothing stands out.
+    positions : (t, p, 2) array
+        x, y in Å from the images' centre.
+    """
+
+    scores: dict[str, float]
+    means: np.ndarray
+    contrast: np.ndarray
+    offsets: np.ndarray
+    positions: np.ndarray
+
+    @property
+    def fits(self) -> bool:
+        """Whether the images show particles where the geometry says."""
+        return self.scores[GIVEN] >= LEAST
+
+    @property
+    def better(self) -> str:
+        """The geometry that fits clearly better than the given one; empty if none does."""
+        best = max(self.scores, key=lambda name: self.scores[name])
+        clearly = self.scores[best] >= max(LEAST, self.scores[GIVEN] + BETTER)
+        return best if clearly and best != GIVEN else ""
+
+    @property
+    def hand_certainty(self) -> float:
+        """By how many standard deviations the given sign of the tilt angles fits better than the opposite one."""
+        return (self.scores[GIVEN] - self.scores[OPPOSITE]) / np.sqrt(2)
+
+    def sentences(self, name: str) -> list[str]:
+        """Return in words whether the geometry of the series `name` fits."""
+        given = self.scores[GIVEN]
+        if self.better:
+            return [
+                f"{name}: the geometry does not fit the positions ({given:.1f} standard deviations); with "
+                f"{self.better} it would ({self.scores[self.better]:.1f}). Check metadata and positions before going on."
+            ]
+        if not self.fits:
+            return [
+                f"{name}: the images do not show particles where the geometry says ({given:.1f} standard deviations, "
+                f"at least {LEAST:g} are needed), nor with any other geometry that was tried: positions and tilt series "
+                "may not belong together, or there are too few particles to tell."
+            ]
+        out = [f"{name}: the geometry fits the positions ({given:.1f} standard deviations)."]
+        if self.hand_certainty < BETTER:
+            out.append(f"{name}: the sign of the tilt angles is not certain ({self.hand_certainty:.1f}).")
+        return out
+
+
+def check_alignment(series: PreparedSeries, points: np.ndarray) -> AlignmentCheck:
+    """Return how well a series' geometry fits (p, 3) positions in Å from the volume's centre.
+
+    Every image is filtered with a disc of the particles' diameter less its surroundings, and divided by its standard
+    deviation; the mean of p values at places without particles then has the standard deviation 1 / sqrt(p).
+
+    Parameters
+    ----------
+    series : PreparedSeries
+        White particles; a pixel size of about a tenth of the particle is enough.
+    points : array
+    """
+    points = np.asarray(points, float)
+    filtered = [_filter(image.values, series.options.particle_diameter, series.options.pixel_size)
+                for image in series.images]  # fmt: skip
+    scores, contrast = {}, np.zeros(len(filtered))
+    for name, (geometry, places) in _alternatives(series.geometry, points).items():
+        values, counts = _sample(series, filtered, geometry, places)
+        scores[name] = float(values.sum() / np.sqrt(max(1, counts.sum())))
+        if name == GIVEN:
+            contrast = values / np.sqrt(np.maximum(counts, 1))
+    positions = series.geometry.project(points)[:, :, :2]
+    means = _mean_images(series, positions)
+    return AlignmentCheck(scores, means, contrast, _offsets(series, means, contrast), positions)
+
+
+def _alternatives(geometry: TiltGeometry, points: np.ndarray) -> dict[str, tuple[TiltGeometry, np.ndarray]]:
+    axis, angle, x_tilt = tilt_angles(geometry.rotations).T
+
+    def turned(axis: np.ndarray, angle: np.ndarray) -> TiltGeometry:
+        return replace(geometry, rotations=tilt_rotations(angle, axis, x_tilt))
+
+    return {
+        GIVEN: (geometry, points),
+        OPPOSITE: (turned(axis, -angle), points),
+        AXIS: (turned(-axis, angle), points),
+        TURNED: (turned(axis + 180.0, angle), points),
+        EXCHANGED: (geometry, points[:, [1, 0, 2]]),
+    }
+
+
+def _filter(image: np.ndarray, diameter: float, pixel_size: float) -> np.ndarray:
+    """Return an image's correlation with a disc less the ring about it, of deviation 1."""
+    rows, columns = image.shape
+    y, x = np.fft.fftfreq(rows) * rows, np.fft.fftfreq(columns) * columns
+    distance = np.hypot(x[None, :], y[:, None]) * pixel_size / (diameter / 2)
+    disc, ring = (distance <= 0.8).astype(np.float32), ((distance > 1) & (distance <= 1.6)).astype(np.float32)
+    kernel = disc / max(disc.sum(), 1) - ring / max(ring.sum(), 1)
+    out = irfft2(rfft2(image) * rfft2(kernel).conj(), (rows, columns))
+    out -= out.mean()
+    return np.asarray(out / max(float(out.std()), 1e-30), np.float32)
+
+
+def _sample(
+    series: PreparedSeries, filtered: list[np.ndarray], geometry: TiltGeometry, points: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return for every tilt the sum of filtered values at the particles, and how many lie in the image."""
+    seen = geometry.project(points)[:, :, :2]
+    sums, counts = np.zeros(len(filtered)), np.zeros(len(filtered), int)
+    for t, (image, values) in enumerate(zip(series.images, filtered, strict=True)):
+        place = np.rint(image.centre + seen[t] / image.pixel_size).astype(int)
+        inside = ((place >= 0) & (place < [values.shape[1], values.shape[0]])).all(axis=1)
+        sums[t], counts[t] = values[place[inside, 1], place[inside, 0]].sum(dtype=float), inside.sum()
+    return sums, counts
+
+
+def _mean_images(series: PreparedSeries, positions: np.ndarray) -> np.ndarray:
+    n = series.options.box_size
+    out = np.zeros((len(series.images), n, n), np.float32)
+    for t, image in enumerate(series.images):
+        for position in positions[t]:
+            out[t] += image.window(position, n)[0]
+    return out / np.float32(max(1, positions.shape[1]))
+
+
+def _offsets(series: PreparedSeries, means: np.ndarray, contrast: np.ndarray) -> np.ndarray:
+    """Return where each mean image is densest within a quarter of the box, from its centre."""
+    pixel, n = series.options.pixel_size, means.shape[1]
+    out, reach = np.full((len(means), 2), np.nan), max(1, n // 4)
+    middle = slice(n // 2 - reach, n // 2 + reach + 1)
+    for t in np.flatnonzero(contrast >= LEAST / 2):
+        near = _filter(means[t], series.options.particle_diameter, pixel)[middle, middle]
+        y, x = np.unravel_index(int(near.argmax()), near.shape)
+        out[t] = (np.array([x, y]) - reach) * pixel
+    return out

@@ -1,0 +1,164 @@
+"""The images of a tilt series: dose and CTF of each, and marks that leave tilts out of a new set."""
+
+from pathlib import Path
+from typing import Any
+
+import ttkbootstrap as ttk
+
+from emtomo.engine.parameters import protocol_named, set_parameters
+from emtomo.errors import EmtomoError
+from emtomo.gui.core.actions import Action
+from emtomo.gui.core.shown import Shown
+from emtomo.gui.core.tilt_marks import TiltMarks
+from emtomo.gui.core.volume import VolumeSource
+from emtomo.gui.tk import theme
+from emtomo.gui.tk.slicewindow import SIDE, SliceWindow
+from emtomo.gui.tk.window import tip
+
+BARS, CURVE = 90, 110  # heights
+USED, EXCLUDED, CURRENT = "#2a6fb0", "#c0392b", "#e67e22"
+
+
+class TiltWindow(SliceWindow):
+    """Shows one tilt series as slices of its stack.
+
+    Parameters
+    ----------
+    master : widget
+    source : VolumeSource
+    shown : Shown
+    name : str
+        Of the series.
+    captions : list of str
+        What is said of every tilt.
+    """
+
+    def __init__(self, master: Any, source: VolumeSource, shown: Shown, name: str, captions: list[str]) -> None:
+        self.shown_output, self.captions = shown, captions
+        self.marks = TiltMarks.of(shown, name)
+        super().__init__(
+            master, source, f"{name} – {shown.title} – emtomo", float(shown.value.pixel_size.get() or 0), "tilts"
+        )
+        self.show_planes(0)
+        self.state_.listeners.append(self.follow)
+        self.follow()
+
+    @property
+    def tilt(self) -> int:
+        """The number of the tilt that is shown, from 0."""
+        return min(int(self.state_.place[0]), len(self.captions) - 1)
+
+    def build_side(self) -> None:
+        """Add dose bars, the CTF and the mark."""
+        pad, width = theme.px(self, theme.PAD), theme.px(self, SIDE - 40)
+        box = ttk.Labelframe(self.side, text="Tilts by angle: dose before each", padding=pad)
+        box.pack(fill="x", pady=(pad, 0))
+        self.bars = ttk.Canvas(box, width=width, height=theme.px(self, BARS), highlightthickness=0)
+        self.bars.pack(fill="x")
+        self.bars.bind("<Button-1>", self._bar_clicked)
+        self.excluded = ttk.BooleanVar(self, False)
+        check = ttk.Checkbutton(
+            box, text="Exclude this tilt (E)", variable=self.excluded, bootstyle="danger", command=self.toggle
+        )
+        check.pack(anchor="w", pady=(pad, 0))
+        self.keep_button = ttk.Button(box, text="Keep as a new set", bootstyle="success", command=self.keep)
+        self.keep_button.pack(fill="x", pady=(pad, 0))
+        tip(self.keep_button, "Runs select-tilts with the marks; this set stays as it is")
+        ctf = ttk.Labelframe(self.side, text="CTF of this tilt", padding=pad)
+        ctf.pack(fill="x", pady=(pad, 0))
+        self.ctf = ttk.Canvas(ctf, width=width, height=theme.px(self, CURVE), highlightthickness=0)
+        self.ctf.pack(fill="x")
+        self.w |= {"bars": self.bars, "exclude": check, "keep": self.keep_button, "ctf": self.ctf}
+
+    def make_actions(self) -> list[Action]:
+        """Add the key that marks a tilt."""
+        return [*super().make_actions(), Action("exclude", "Exclude this tilt, or not", self.toggle_by_key, "e")]
+
+    # --- what is shown ---
+
+    def follow(self) -> None:
+        """Say and draw what belongs to the tilt that is shown."""
+        k = self.tilt
+        mark = " – marked as excluded" if self.marks.marked[k] else ""
+        self.say(f"tilt {k + 1} of {len(self.captions)}: {self.captions[k]}{mark}")
+        self.excluded.set(bool(self.marks.marked[k]))
+        self._draw_bars()
+        self._draw_ctf()
+
+    def _order(self) -> list[int]:
+        return [int(k) for k in self.marks.angle.argsort(kind="stable")]
+
+    def _draw_bars(self) -> None:
+        c, order, heights = self.bars, self._order(), self.marks.bars()
+        c.delete("all")
+        width, height = max(c.winfo_width(), int(c["width"])), int(c["height"])
+        step = width / len(order)
+        for place, k in enumerate(order):
+            colour = EXCLUDED if self.marks.marked[k] else USED
+            top = height - (height - 8) * float(heights[k]) / 1.04
+            c.create_rectangle(place * step + 1, top, (place + 1) * step, height, fill=colour, width=0)
+            if k == self.tilt:
+                c.create_rectangle(place * step, 0, (place + 1) * step, height - 1, outline=CURRENT, width=2)
+
+    def _draw_ctf(self) -> None:
+        c, found = self.ctf, self.marks.curve(self.tilt)
+        c.delete("all")
+        width, height = max(c.winfo_width(), int(c["width"])), int(c["height"])
+        if found is None:
+            c.create_text(width / 2, height / 2, text="not known", fill=theme.colour("fg"))
+            return
+        frequency, values = found
+        x, y = frequency / frequency[-1] * (width - 1), height / 2 - values * (height / 2 - 12)
+        c.create_line(0, height / 2, width, height / 2, fill="grey")
+        c.create_line([float(v) for pair in zip(x, y, strict=True) for v in pair], fill=USED)
+        c.create_text(width - 2, height - 7, anchor="e", text=f"{1 / frequency[-1]:.1f} Å", fill=theme.colour("fg"))
+
+    def _bar_clicked(self, event: Any) -> None:
+        order = self._order()
+        place = int(event.x / max(self.bars.winfo_width(), 1) * len(order))
+        self.state_.go(0, order[min(max(place, 0), len(order) - 1)])
+
+    # --- marks ---
+
+    def toggle(self) -> None:
+        """Take over what the check button says."""
+        if self.excluded.get() != bool(self.marks.marked[self.tilt]):
+            self.marks.toggle(self.tilt)
+        self.follow()
+
+    def toggle_by_key(self) -> None:
+        """Mark the tilt, or take its mark away."""
+        self.marks.toggle(self.tilt)
+        self.follow()
+
+    def keep(self) -> None:
+        """Run select-tilts with the marks."""
+        if not self.marks.changed:
+            self.say("No mark was changed: the new set would be this one.")
+            return
+        if self.marks.marked.all():
+            self.say("All tilts would be excluded; leave at least one.")
+            return
+        try:
+            self.shown_output.check_unchanged()
+        except EmtomoError as error:
+            self.say(str(error))
+            return
+        window: Any = self.app
+        target, marks = f"{self.shown_output.run}.{self.shown_output.name}", self.marks
+        label = f"{self.shown_output.label} marked tilts"
+
+        def work(project: Any) -> str:
+            free = project.free_label(label)
+            number = 1
+            while (path := Path(project.path) / f"excluded_tilts_{number}.csv").exists():
+                number += 1
+            marks.write(path)
+            run = project.new_run(protocol_named("select-tilts"), free)
+            values = {"tilt_series": target, "excluded": path.name, "keep_excluded": "no", "suggest": "no"}
+            set_parameters(project, run, values, window.folder)
+            project.saveProtocol(run)
+            project.launch(run)
+            return str(run.getObjLabel())
+
+        window.service.ask(work, lambda made: self.say(f"Kept in {made}."), self.say)
