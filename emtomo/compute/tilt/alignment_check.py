@@ -13,6 +13,7 @@ OPPOSITE = "tilt angles of the opposite sign (or z of the positions mirrored)"
 AXIS = "tilt axis at minus its angle"
 TURNED = "tilt axis turned by 180°"
 EXCHANGED = "x and y of the positions exchanged"
+SHUFFLES = 60  # of the positions, to see what chance gives
 LEAST = 5.0  # standard deviations of a geometry that fits
 BETTER = 4.0  # standard deviations by which another geometry must fit better to be said
 
@@ -69,9 +70,9 @@ class AlignmentCheck:
             ]
         if not self.fits:
             return [
-                f"{name}: the images do not show particles where the geometry says ({given:.1f} standard deviations, "
-                f"at least {LEAST:g} are needed), nor with any other geometry that was tried: positions and tilt series "
-                "may not belong together, or there are too few particles to tell."
+                f"{name}: the images do not show particles where the geometry says ({given:.1f} standard deviations; "
+                f"{LEAST:g} are needed), nor with any other geometry that was tried. Positions and tilt series may not "
+                "belong together, or there are too few particles to tell."
             ]
         out = [f"{name}: the geometry fits the positions ({given:.1f} standard deviations)."]
         if self.hand_certainty < BETTER:
@@ -83,7 +84,8 @@ def check_alignment(series: PreparedSeries, points: np.ndarray) -> AlignmentChec
     """Return how well a series' geometry fits (p, 3) positions in Å from the volume's centre.
 
     Every image is filtered with a disc of the particles' diameter less its surroundings, and divided by its standard
-    deviation; the mean of p values at places without particles then has the standard deviation 1 / sqrt(p).
+    deviation. What the sum of its values at the particles is by chance is measured at positions whose x, y and z were
+    shuffled among the particles.
 
     Parameters
     ----------
@@ -94,12 +96,16 @@ def check_alignment(series: PreparedSeries, points: np.ndarray) -> AlignmentChec
     points = np.asarray(points, float)
     filtered = [_filter(image.values, series.options.particle_diameter, series.options.pixel_size)
                 for image in series.images]  # fmt: skip
+    rng = np.random.default_rng(0)
+    shuffled = [np.stack([rng.permutation(c) for c in points.T], axis=1) for _ in range(SHUFFLES)]
+    chance = np.stack([_sample(series, filtered, series.geometry, one) for one in shuffled])
+    spread = max(float(chance.sum(axis=1).std()), 1e-30)
     scores, contrast = {}, np.zeros(len(filtered))
     for name, (geometry, places) in _alternatives(series.geometry, points).items():
-        values, counts = _sample(series, filtered, geometry, places)
-        scores[name] = float(values.sum() / np.sqrt(max(1, counts.sum())))
+        values = _sample(series, filtered, geometry, places)
+        scores[name] = float((values.sum() - chance.sum(axis=1).mean()) / spread)
         if name == GIVEN:
-            contrast = values / np.sqrt(np.maximum(counts, 1))
+            contrast = (values - chance.mean(axis=0)) / np.maximum(chance.std(axis=0), 1e-30)
     positions = series.geometry.project(points)[:, :, :2]
     means = _mean_images(series, positions)
     return AlignmentCheck(scores, means, contrast, _offsets(series, means, contrast), positions)
@@ -134,15 +140,15 @@ def _filter(image: np.ndarray, diameter: float, pixel_size: float) -> np.ndarray
 
 def _sample(
     series: PreparedSeries, filtered: list[np.ndarray], geometry: TiltGeometry, points: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return for every tilt the sum of filtered values at the particles, and how many lie in the image."""
+) -> np.ndarray:
+    """Return (t,) sums of filtered values at the particles that lie in the image."""
     seen = geometry.project(points)[:, :, :2]
-    sums, counts = np.zeros(len(filtered)), np.zeros(len(filtered), int)
+    sums = np.zeros(len(filtered))
     for t, (image, values) in enumerate(zip(series.images, filtered, strict=True)):
         place = np.rint(image.centre + seen[t] / image.pixel_size).astype(int)
         inside = ((place >= 0) & (place < [values.shape[1], values.shape[0]])).all(axis=1)
-        sums[t], counts[t] = values[place[inside, 1], place[inside, 0]].sum(dtype=float), inside.sum()
-    return sums, counts
+        sums[t] = values[place[inside, 1], place[inside, 0]].sum(dtype=float)
+    return sums
 
 
 def _mean_images(series: PreparedSeries, positions: np.ndarray) -> np.ndarray:
