@@ -4,6 +4,7 @@ from emtomo.protocols.align_symmetry import AlignSymmetry
 from emtomo.protocols.apply_alignment import ApplyAlignment
 from emtomo.protocols.apply_mask import ApplyMask
 from emtomo.protocols.bin_tomograms import BinTomograms
+from emtomo.protocols.check_alignment import CheckAlignment
 from emtomo.protocols.classify_2d import Classify2D
 from emtomo.protocols.classify_3d import Classify3D
 from emtomo.protocols.clean_coordinates import CleanCoordinates
@@ -56,6 +57,7 @@ __all__ = [
     "ApplyAlignment",
     "ApplyMask",
     "BinTomograms",
+    "CheckAlignment",
     "Classify2D",
     "Classify3D",
     "CleanCoordinates",

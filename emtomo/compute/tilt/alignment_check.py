@@ -66,7 +66,7 @@ class AlignmentCheck:
         if self.better:
             return [
                 f"{name}: the geometry does not fit the positions ({given:.1f} standard deviations); with "
-                f"{self.better} it would ({self.scores[self.better]:.1f}). Check metadata and positions before going on."
+                f"{self.better} it would ({self.scores[self.better]:.1f}). Check metadata and positions first."
             ]
         if not self.fits:
             return [

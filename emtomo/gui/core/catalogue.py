@@ -17,6 +17,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     ),
     "Tomograms": (
         "select-tilts",
+        "check-alignment",
         "estimate-ctf",
         "reconstruct-tomograms",
         "bin-tomograms",
@@ -67,6 +68,7 @@ ALIASES: dict[str, str] = {
     "clean-coordinates": "tomoviz filter by normal remove duplicates distance",
     "select-subset": "relion subset selection random split",
     "compare-picks": "precision recall f1 truth",
+    "check-alignment": "tilt series geometry hand axis sign mirrored check ts_defocus_hand",
     "export-particles": "warp m subtomogram export ts_export_particles relion pseudo subtomo ctf volume tilt series",
     "import-micrographs": "import micrographs star relion ctffind gctf single particle images mrc tif",
     "import-coordinates-2d": "import picks star box autopick manualpick relion eman cryolo topaz single particle",
