@@ -33,9 +33,7 @@ class CheckAlignmentOptions:
     diameter: Annotated[float, Param("Particle diameter", "Of what is dense in the images.", unit="Å", ge=20)] = 200.0
     pixel_size: Annotated[
         float,
-        Param(
-            "Pixel size", "At which images are looked at; 0: a twelfth of the diameter.", unit="Å", ge=0, expert=True
-        ),
+        Param("Pixel size", "At which images are looked at; 0: a twelfth of it.", unit="Å", ge=0, expert=True),
     ] = 0.0
     invert: Annotated[bool, Param("Invert contrast?", "Raw images show dark particles.")] = True
 

@@ -4,6 +4,7 @@ Nothing here computes science or edits a set.
 """
 
 from emtomo.viewers.windows import (
+    ViewAlignment,
     ViewClasses,
     ViewClasses3D,
     ViewConvergence,
@@ -28,8 +29,8 @@ from emtomo.viewers.windows import (
 )
 
 __all__ = [
-    "ViewClasses", "ViewClasses3D", "ViewConvergence", "ViewCoordinates", "ViewCtfFit", "ViewDirections",
-    "ViewFsc", "ViewMeshes", "ViewMicrographs", "ViewMontage", "ViewOutside", "ViewParticles", "ViewPicks",
-    "ViewRefinement", "ViewScores", "ViewSpace", "ViewSubtomograms", "ViewTable", "ViewTilts", "ViewTomograms",
-    "ViewVolume",
+    "ViewAlignment", "ViewClasses", "ViewClasses3D", "ViewConvergence", "ViewCoordinates", "ViewCtfFit",
+    "ViewDirections", "ViewFsc", "ViewMeshes", "ViewMicrographs", "ViewMontage", "ViewOutside", "ViewParticles",
+    "ViewPicks", "ViewRefinement", "ViewScores", "ViewSpace", "ViewSubtomograms", "ViewTable", "ViewTilts",
+    "ViewTomograms", "ViewVolume",
 ]  # fmt: skip

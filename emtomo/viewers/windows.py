@@ -33,7 +33,15 @@ from emtomo.objects import (
 )
 from emtomo.objects.population import Population
 from emtomo.objects.volume import Result
-from emtomo.viewers import ctf_figures, external, figures, image_figures, population_figures, tilt_figures
+from emtomo.viewers import (
+    alignment_figures,
+    ctf_figures,
+    external,
+    figures,
+    image_figures,
+    population_figures,
+    tilt_figures,
+)
 from emtomo.viewers.base import OutputViewer, opener
 from emtomo.viewers.space import prepare_particles, prepare_scene, scene_data, space_picture
 
@@ -88,6 +96,19 @@ class ViewCtfFit(OutputViewer):
             lambda name: ctf_figures.read_fit(shown.folder, name),
             ctf_figures.fit_figure,
         )
+
+
+class ViewAlignment(OutputViewer):
+    """Whether tilt series show particles where their geometry says."""
+
+    KEY, ORDER, _name = "alignment", 3, "Check of the alignment"
+    _targets: ClassVar[list[type]] = [SetOfTiltSeries]
+    FIGURE, IN_REPORT = staticmethod(alignment_figures.alignment), True
+
+    @classmethod
+    def suits(cls, folder: Path) -> bool:
+        """Return whether the run has checked an alignment."""
+        return bool(alignment_figures.find_checks(folder))
 
 
 class ViewMeshes(OutputViewer):
