@@ -11,7 +11,7 @@ from emtomo.compute.tilt.particle_images import PreparedSeries
 GIVEN = "as given"
 OPPOSITE = "tilt angles of the opposite sign (or z of the positions mirrored)"
 AXIS = "tilt axis at minus its angle"
-TURNED = "tilt axis turned by 180°"
+HALF_TURN = "tilt axis turned by 180°"
 EXCHANGED = "x and y of the positions exchanged"
 SHUFFLES = 60  # of the positions, to see what chance gives
 LEAST = 5.0  # standard deviations of a geometry that fits
@@ -121,7 +121,7 @@ def _alternatives(geometry: TiltGeometry, points: np.ndarray) -> dict[str, tuple
         GIVEN: (geometry, points),
         OPPOSITE: (turned(axis, -angle), points),
         AXIS: (turned(-axis, angle), points),
-        TURNED: (turned(axis + 180.0, angle), points),
+        HALF_TURN: (turned(axis + 180.0, angle), points),
         EXCHANGED: (geometry, points[:, [1, 0, 2]]),
     }
 

@@ -47,7 +47,7 @@ def test_the_right_geometry_fits(scene):
     [
         (geometry(-ANGLES), (0, 1, 2), check.OPPOSITE),
         (geometry(axis=-12.0), (0, 1, 2), check.AXIS),
-        (geometry(axis=192.0), (0, 1, 2), check.TURNED),
+        (geometry(axis=192.0), (0, 1, 2), check.HALF_TURN),
         (geometry(), (1, 0, 2), check.EXCHANGED),
     ],
 )
