@@ -56,7 +56,8 @@ def report(
 ) -> None:
     """Print how good picks are from a score on, at their best threshold, and over all thresholds."""
     scores = np.concatenate([s for _, s in found])
-    cuts = np.unique(np.quantile(scores, np.linspace(0, 0.995, 80))) if len(scores) else np.array([0.0])
+    top = np.sort(scores)[::-1][: 3 * sum(map(len, truth))]  # fainter ones are noise: no curve needs them
+    cuts = np.unique(np.quantile(top, np.linspace(0, 0.995, 80))) if len(top) else np.array([0.0])
     curve = [compare(found, truth, radius, float(cut)) for cut in cuts]
     points = sorted((recall, precision) for _, precision, recall, _ in curve)
     heights, steps = np.array([p for _, p in points]), np.array([r for r, _ in points])

@@ -9,7 +9,7 @@ from emtomo.compute.fourier.transforms import irfft2, next_fast_len, rfft2
 from emtomo.errors import EmtomoError
 
 ENERGY = 0.99  # of the templates' power that the basis holds
-BLOCK = 4096  # pixels whose scores are computed at once
+BLOCK = 512  # pixels whose scores are computed at once: they stay in the cache
 LOWEST_VARIANCE = 1e-3  # of the median, below which a place is taken for empty
 BACKGROUND = np.sqrt(2)  # outer radius of the background's ring, in radii of the templates' disc
 
