@@ -42,6 +42,20 @@ def test_the_command_line_starts_without_what_takes_long_to_load():
     assert done.returncode == 0, done.stderr
 
 
+def test_protocols_load_no_part_of_scipy():
+    """What a protocol computes is loaded when it computes: every command loads all protocols."""
+    code = (
+        "from emtomo.engine.parameters import protocols_by_name\n"
+        "import sys\n"
+        "protocols_by_name()\n"
+        "parts = ('linalg', 'ndimage', 'optimize', 'spatial', 'sparse', 'stats', 'fft')\n"
+        "bad = [p for p in parts if 'scipy.' + p in sys.modules]\n"
+        "sys.exit(str(bad) if bad else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_files_and_functions_stay_small():
     long_files = [str(f) for f in FILES if len(f.read_text(encoding="utf8").splitlines()) > 400]
     long_functions = [

@@ -4,7 +4,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg.blas import sgemm
 from threadpoolctl import threadpool_limits
 
 from emtomo.compute.classification.half_plane import HalfPlane
@@ -204,6 +203,9 @@ def multiply(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     numpy's own may be older than the processor: OpenBLAS 0.3.23 of numpy 1.26 takes kernels without AVX on a Xeon with
     AVX-512 FP16, which need 4.6 times as long as those of OpenBLAS 0.3.29 in scipy 1.16.
     """
+
+    from scipy.linalg.blas import sgemm
+
     out = np.empty((len(left), len(right)), np.float32)
     sgemm(1.0, right.T, left.T, trans_a=True, c=out.T, overwrite_c=True)  # rows and columns change places
     return out

@@ -3,8 +3,6 @@
 from collections.abc import Callable
 
 import numpy as np
-from scipy import ndimage
-from scipy.linalg import eigh
 
 from emtomo.compute.classification.half_plane import HalfPlane
 from emtomo.compute.classification.search import multiply
@@ -20,6 +18,9 @@ def align_images(images: np.ndarray, psi: np.ndarray, shift: np.ndarray) -> np.n
 
     The inverse of the model: an image at psi and shift is the average at R (x - shift), R = [[c, -s], [s, c]].
     """
+
+    from scipy import ndimage
+
     n = images.shape[-1]
     middle = np.array([n // 2, n // 2])
     out = np.empty_like(images)
@@ -38,6 +39,9 @@ def principal_component(
     The image's scale is the mean distance of the images from their average along it; the second array (m,) says by
     its sign on which side of the average each image is.
     """
+
+    from scipy.linalg import eigh
+
     spectra = plane.transform(aligned * mask)
     spectra[:, plane.count(radius) :] = 0
     differences = plane.image(spectra) * mask

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from scipy.optimize import least_squares
 
 from emtomo.compute.multiparticle.images import SpeciesImages
 from emtomo.compute.multiparticle.state import SeriesState
@@ -153,6 +152,8 @@ def fit_series_weights(amplitudes: np.ndarray, precisions: np.ndarray, square: n
 
 def _fit_decay(rows: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]) -> np.ndarray:
     """Return the logarithm of a scale and a B factor; rows of squared frequency, start, what is seen, 1 / error."""
+
+    from scipy.optimize import least_squares
 
     def residual(change: np.ndarray) -> np.ndarray:
         parts = [change / [SCALE_PRIOR, B_FACTOR_PRIOR]]

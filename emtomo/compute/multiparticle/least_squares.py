@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import block_diag, cho_factor, cho_solve
 
 from emtomo.compute.multiparticle.images import SpeciesImages
 from emtomo.compute.multiparticle.parameters import Block, Slopes
@@ -119,6 +118,9 @@ class Problem:
 
     def precision(self) -> np.ndarray:
         """Return the shared prior's inverse covariance."""
+
+        from scipy.linalg import block_diag
+
         return block_diag(*(block.precision() for block in self.blocks)) if self.blocks else np.zeros((0, 0))
 
     def evaluate(self, state: SeriesState) -> Statistics:
@@ -236,6 +238,9 @@ def solve_damped(
 
 def _solve(matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
     """Return the solution of a positive definite system, scaled to a diagonal of ones first."""
+
+    from scipy.linalg import cho_factor, cho_solve
+
     if not len(vector):
         return np.zeros(0)
     scale = 1 / np.sqrt(np.maximum(np.diag(matrix), 1e-300))

@@ -10,7 +10,6 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from emtomo.compute.multiparticle.sweep import DEFOCUS, ROTATION, SHIFT
 from emtomo.compute.tilt.geometry import ProjectionDerivatives, TiltGeometry
@@ -192,6 +191,9 @@ class StageAngles(Block):
 
     def apply(self, geometry: TiltGeometry, values: np.ndarray) -> TiltGeometry:
         """See :class:`Block`."""
+
+        from scipy.spatial.transform import Rotation
+
         turns = Rotation.from_rotvec(values.reshape(-1, 3)).as_matrix()
         return replace(geometry, rotations=turns @ geometry.rotations)
 

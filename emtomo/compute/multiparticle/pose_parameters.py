@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from emtomo.compute.multiparticle.parameters import Slopes
 from emtomo.compute.multiparticle.state import SeriesState
@@ -57,6 +56,9 @@ class PoseParameters:
 
     def apply(self, state: SeriesState, values: np.ndarray) -> SeriesState:
         """Return a state whose poses are changed by (p, 6 k) values."""
+
+        from scipy.spatial.transform import Rotation
+
         change = values.reshape(len(state), state.knots, 6)
         turns = Rotation.from_rotvec(change[..., :3].reshape(-1, 3)).as_matrix().reshape(state.rotations.shape)
         return replace(state, rotations=state.rotations @ turns, positions=state.positions + change[..., 3:])

@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from emtomo.compute.tilt.geometry import ProjectionDerivatives, TiltGeometry
 from emtomo.compute.tilt.warps import linear_basis
@@ -56,6 +55,9 @@ class SeriesState:
 
     def image_rotations(self) -> np.ndarray:
         """Return (p, t, 3, 3) rotations from the reference to the image, without magnification."""
+
+        from scipy.spatial.transform import Rotation
+
         orientations = self.geometry.orientations
         if self.knots == 1:
             return np.einsum("tij,pjk->ptik", orientations, self.rotations[:, 0])
