@@ -14,6 +14,8 @@ STAGES: dict[str, tuple[str, ...]] = {
         "import-subtomograms",
         "import-volume",
         "import-micrographs",
+        "import-coordinates-2d",
+        "import-particles",
     ),
     "Tomograms": (
         "select-tilts",
