@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from emtomo.compute.device import threads
-from emtomo.compute.fourier.padded_reference import PAD, gridding_correction, margin
-from emtomo.compute.fourier.transforms import irfftn
+from emtomo.compute.fourier.padded_reference import PAD, margin
+from emtomo.compute.fourier.transforms import ifft, irfft
 from emtomo.compute.symmetry import symmetry_rotations
 
 FLOOR = 1e-3  # of the shell's mean weight: what less than this measured is not blown up
@@ -135,16 +135,26 @@ def invert_padded(values: np.ndarray, size: int, radius: float) -> np.ndarray:
     (size, size, size) float32 array
     """
     n, wide, m = size, PAD * size, values.shape[0] // 2
-    full, half = np.arange(-m, m + 1), np.arange(m + 2)
-    k2 = full[:, None, None] ** 2 + full[None, :, None] ** 2 + half[None, None, :] ** 2
-    inside = (k2 < (PAD * n / 2) ** 2) & (k2 <= (PAD * radius) ** 2)
-    values = np.where(inside, values, 0).astype(np.complex64)
-    spectrum = np.zeros((wide, wide, wide // 2 + 1), np.complex64)
-    rows = np.flatnonzero(np.abs(full) <= wide // 2)
-    columns = min(m + 2, wide // 2 + 1)
-    spectrum[np.ix_(full[rows] % wide, full[rows] % wide, np.arange(columns))] = values[
-        np.ix_(rows, rows, np.arange(columns))
-    ]
-    padded = irfftn(spectrum, (wide, wide, wide), workers=threads(), overwrite_x=True)
-    place = (np.arange(n) - n // 2) % wide
-    return (padded[np.ix_(place, place, place)] / gridding_correction(n)).astype(np.float32)
+    r = min(m, wide // 2 - 1, int(PAD * radius))
+    full, half, keep = np.arange(-r, r + 1), np.arange(r + 1), (np.arange(n) - n // 2) % wide
+    limit = min((PAD * n / 2) ** 2, np.nextafter((PAD * radius) ** 2, np.inf))  # the radius itself belongs to it
+    along = np.sinc((np.arange(n) - n // 2) / wide) ** 2  # see gridding_correction
+    slabs, out = np.empty((n, len(full), len(half)), np.complex64), np.empty((n, n, n), np.float32)
+
+    def invert_z(j: int) -> None:
+        plane = np.zeros((wide, len(half)), np.complex64)
+        inside = full[:, None] ** 2 + full[j] ** 2 + half**2 < limit
+        plane[full % wide] = np.where(inside, values[m - r : m + r + 1, m + full[j], : len(half)], 0)
+        slabs[:, j] = ifft(plane, axis=0, overwrite_x=True)[keep]
+
+    def invert_plane(z: int) -> None:
+        plane = np.zeros((wide, len(half)), np.complex64)
+        plane[full % wide] = slabs[z]
+        rows = irfft(ifft(plane, axis=0, overwrite_x=True)[keep], wide, axis=1, overwrite_x=True)
+        out[z] = rows[:, keep] / (along[z] * along[:, None] * along)
+
+    # one axis after the other: frequencies that are zero and voxels that are not wanted take no transform
+    with ThreadPoolExecutor(threads()) as pool:
+        list(pool.map(invert_z, range(len(full))))
+        list(pool.map(invert_plane, range(n)))
+    return out
