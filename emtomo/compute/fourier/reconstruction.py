@@ -123,7 +123,7 @@ def invert_padded(values: np.ndarray, size: int, radius: float) -> np.ndarray:
 
     Parameters
     ----------
-    values : (2 m + 1, 2 m + 1, m + 2) complex array
+    values : (2 m + 1, 2 m + 1, m + 2) complex or real array
         As in :class:`Sums`, completed.
     size : int
         Edge of the volume.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emtomo.compute.fourier.reconstruction import Sums, empty_sums, invert_padded
+from emtomo.compute.fourier.reconstruction import empty_sums, invert_padded
 from emtomo.compute.fourier.transforms import rfft2, rfftn
 from emtomo.compute.tilt.particle_images import PreparedSeries, TiltView, crop_transfer, crop_window
 from emtomo.errors import EmtomoError
@@ -50,6 +50,7 @@ def reconstruct_subtomogram(series: PreparedSeries, point: np.ndarray) -> Subtom
     for the sums.
     """
     from emtomo.compute.kernels.boxes_cpu import normalise_cpu
+    from emtomo.compute.kernels.subtomogram_cpu import divide_sums
 
     n, premultiply = series.options.box_size, series.options.premultiply
     size = 2 * n
@@ -61,16 +62,13 @@ def reconstruct_subtomogram(series: PreparedSeries, point: np.ndarray) -> Subtom
         tilts += 1
     if not tilts:
         raise EmtomoError("no tilt shows the particle.")
-    data_sums, weight_sums = (Sums.of(n, n / 2, [part]).complete() for part in (data, weights))
-    values, transfer = data_sums.data, weight_sums.data.real
-    if not premultiply:
-        divisor = np.maximum(data_sums.weights, SMALLEST) / np.minimum(weight_sums.weights, 1.0).clip(1e-30)
-        values, transfer = values / divisor, transfer / divisor
+    values, transfer = np.empty(data.shape[:3], np.complex64), np.empty(data.shape[:3], np.float32)
+    divide_sums(data, weights, SMALLEST, premultiply, values, transfer)
     box = invert_padded(values, n, n / 2)
     if series.options.normalise:
         radius = series.options.particle_diameter / 2 / series.options.pixel_size
         normalise_cpu(box[None], radius, False)
-    spread = np.fft.ifftshift(invert_padded(transfer.astype(complex), n, n / 2))
+    spread = np.fft.ifftshift(invert_padded(transfer, n, n / 2))
     transfer_of_box = np.ascontiguousarray(rfftn(spread).real, np.float32)
     if premultiply:  # cutting lets them swing below zero beside the wedge, and sums of data would be divided by that
         np.maximum(transfer_of_box, 0, out=transfer_of_box)
