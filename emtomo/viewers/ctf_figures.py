@@ -46,6 +46,20 @@ def find_fits(folder: Path) -> list[str]:
     return sorted(path.name.removesuffix("_fit.mrc") for path in (folder / "extra").glob("*_fit.mrc"))
 
 
+def required_fits(folder: Path) -> list[str]:
+    """Return what :func:`find_fits` finds.
+
+    Raises
+    ------
+    EmtomoError
+        If there is none.
+    """
+    names = find_fits(folder)
+    if not names:
+        raise EmtomoError("The run has no pictures of the fit; estimate-ctf writes them.")
+    return names
+
+
 def read_fit(folder: Path, name: str) -> FitFiles:
     """Return what a run wrote of one series or micrograph.
 
@@ -64,9 +78,7 @@ def read_fit(folder: Path, name: str) -> FitFiles:
 
 def ctf_fit(shown: Shown) -> Figure:
     """Return the fit of the first series' least tilt, and the quality of all its images."""
-    names = find_fits(shown.folder)
-    if not names:
-        raise EmtomoError("The run has no pictures of the fit; estimate-ctf writes them.")
+    names = required_fits(shown.folder)
     fit = read_fit(shown.folder, names[0])
     return fit_figure(fit, fit.best, len(names))
 

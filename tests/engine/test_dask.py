@@ -176,6 +176,8 @@ def test_steps_that_are_carried_out_elsewhere_are_named_and_exist():
         "refine-poses",
         "reconstruct-average",
         "initial-model",
+        "classify-3d",
+        "multi-particle-refinement",
     }
 
 

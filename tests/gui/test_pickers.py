@@ -339,14 +339,15 @@ def test_scores_hide_and_remove_particles(robot):
     dialog = dialog_of(robot, "pick-manually")
     session = dialog.picking_run.session(dialog.picking_run.names[0])
     group = session.new_model("particles")
-    session.add_many(group, [[20 + k, 30, 30, "point", k / 10] for k in range(10)])
+    session.add_many(group, [[20 + k, 30, 30, "point", (k + 1) / 10] for k in range(10)])
+    session.add_many(group, [[40, 40, 30, "point"]])  # marked by hand: no score, so never below one
     picker = picker_of(robot, dialog, dialog.picking_run.names[0])
-    picker.tools.score.set(0.45)
+    picker.tools.score.set(0.55)
     picker.tools._scored()
     picker.w["remove below"].invoke()
-    assert session.count == 5
+    assert session.count == 6
     picker.undo()
-    assert session.count == 10
+    assert session.count == 11
     picker.close()
     dialog.shut()
 
@@ -391,7 +392,7 @@ def test_particles_are_removed_in_space_and_kept_as_a_new_output(robot):
     from emtomo.viewers import ViewSpace
 
     got, refused = [], []
-    robot.window._failed = refused.append
+    robot.window.report_failure = refused.append
     robot.window.view(output, ViewSpace, got.append)
     assert robot.pump(until=lambda: got or refused, timeout=30)
     if refused:
