@@ -46,7 +46,7 @@ def find_fits(folder: Path) -> list[str]:
     return sorted(path.name.removesuffix("_fit.mrc") for path in (folder / "extra").glob("*_fit.mrc"))
 
 
-def required_fits(folder: Path) -> list[str]:
+def require_fits(folder: Path) -> list[str]:
     """Return what :func:`find_fits` finds.
 
     Raises
@@ -78,7 +78,7 @@ def read_fit(folder: Path, name: str) -> FitFiles:
 
 def ctf_fit(shown: Shown) -> Figure:
     """Return the fit of the first series' least tilt, and the quality of all its images."""
-    names = required_fits(shown.folder)
+    names = require_fits(shown.folder)
     fit = read_fit(shown.folder, names[0])
     return fit_figure(fit, fit.best, len(names))
 

@@ -92,7 +92,7 @@ class ViewCtfFit(OutputViewer):
         return opener("ctfwindow:FitWindow")(
             master,
             shown,
-            ctf_figures.required_fits(shown.folder),
+            ctf_figures.require_fits(shown.folder),
             lambda name: ctf_figures.read_fit(shown.folder, name),
             ctf_figures.fit_figure,
         )
