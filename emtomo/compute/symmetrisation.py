@@ -79,12 +79,17 @@ class _Spectrum:
         return cross / np.sqrt(np.maximum(norm * self.power, 1e-30))
 
     def score(self, elements: np.ndarray, centre: np.ndarray | None = None) -> float:
-        """Return the mean over elements and shells of the shells' correlation: all resolutions count alike."""
+        """Return the mean over elements and shells of the shells' correlation: all resolutions count alike.
+
+        NaN where no shell has power, or powers are no finite numbers.
+        """
         copies, shell = self.copies(elements, centre), self.coefficients.shell
         own = np.bincount(shell, np.abs(self.plain) ** 2)
         cross = np.array([np.bincount(shell, (copy * self.plain.conj()).real) for copy in copies])
         norm = np.array([np.bincount(shell, np.abs(copy) ** 2) for copy in copies])
         present = np.flatnonzero(own > 1e-3 * own.max())
+        if not len(present) or not np.isfinite(own).all():
+            return float("nan")
         ratio = cross[:, present] / np.sqrt(np.maximum(norm[:, present] * own[present], 1e-30))
         return float(ratio.mean())
 

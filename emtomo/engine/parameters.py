@@ -140,7 +140,10 @@ def output_target(project: EmtomoProject, text: str) -> tuple[Protocol, str]:
     if not dot:
         raise ProjectError(f"An input is written RUN.output (e.g. import.tomograms), got {text!r}.")
     parent = project.find(name)
-    outputs = sorted({*dict(parent.iterOutputAttributes()), *parent._possibleOutputs})
+    outputs = sorted({*dict(parent.iterOutputAttributes()), *(parent._possibleOutputs or {})})
+    if not outputs:
+        why = "" if hasattr(parent, "outputs") else "; its protocol is not installed"
+        raise ProjectError(f"Run {name} has no outputs{why}.")
     if output not in outputs:
         raise ProjectError(f"Run {name} has no output {output!r}{hint(output, outputs)}; it has {', '.join(outputs)}.")
     return parent, output

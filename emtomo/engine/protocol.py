@@ -171,6 +171,10 @@ class EmtomoProtocol(Protocol):
         """Return what is wrong that only inputs or several parameters together can tell."""
         return []
 
+    def plan_outputs(self) -> dict[str, type]:
+        """Return the kinds of the outputs that a run makes of the inputs which it has been given."""
+        return dict(self._possibleOutputs)
+
     def outputs(self) -> dict[str, Object]:
         """Return the outputs that exist, by name."""
         return {name: getattr(self, name) for name in self._possibleOutputs if hasattr(self, name)}
@@ -181,8 +185,7 @@ class EmtomoProtocol(Protocol):
 
     def _remarks(self) -> list[str]:
         """Return what the user should know about the result, in sentences with numbers."""
-        path = Path(self._getExtraPath("remarks.json"))
-        return [str(sentence) for sentence in read_json(path, [])]
+        return [str(sentence) for sentence in read_json(Path(self._getExtraPath("remarks.json")), [])]
 
     def _citations(self) -> list[str]:
         return list(self.CITATIONS)

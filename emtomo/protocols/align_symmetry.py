@@ -105,8 +105,9 @@ class AlignSymmetry(EmtomoProtocol):
         group, axes = self._axes(volume, options)
         size = source.pixel_size.get()
         where = ", ".join(f"{c * size:.1f}" for c in axes.centre)
-        self.remark(f"{group}: shells correlate {axes.score:.2f} on average; the axes meet at {where} Å.")
-        if axes.score < LOW:
+        agreement = f"correlate {axes.score:.2f} on average" if np.isfinite(axes.score) else "have no finite power"
+        self.remark(f"{group}: shells {agreement}; the axes meet at {where} Å.")
+        if not axes.score >= LOW:
             self.remark("That is little: this may not be the symmetry.")
         turned = turn_boxes(volume[None], axes.rotation[None], axes.centre[None])[0]
         outputs: dict[str, Object] = {}

@@ -67,6 +67,12 @@ class PickLog(EmtomoProtocol):
         """Return the options, those of micrographs included."""
         return (BlobOptions, *super().option_classes())
 
+    def plan_outputs(self) -> dict[str, type]:
+        """See :meth:`EmtomoProtocol.plan_outputs`; picks on micrographs have two coordinates."""
+        planned = super().plan_outputs()
+        flat = not self.input_micrographs.pointsNone()
+        return dict.fromkeys(planned, SetOfCoordinates2D) if flat else planned
+
     def _check(self) -> list[str]:
         tomograms, micrographs = self.input_tomograms.get(), self.input_micrographs.get()
         if (tomograms is None) == (micrographs is None):

@@ -90,6 +90,12 @@ class PickManually(EmtomoProtocol):
             "orientation; or a folder of such files, each of which is one save, in the order of their names.",
         )
 
+    def plan_outputs(self) -> dict[str, type]:
+        """See :meth:`EmtomoProtocol.plan_outputs`; picks on micrographs have two coordinates."""
+        planned = super().plan_outputs()
+        flat = not self.input_micrographs.pointsNone()
+        return dict.fromkeys(planned, SetOfCoordinates2D) if flat else planned
+
     def _check(self) -> list[str]:
         if self.input_tomograms.pointsNone() == self.input_micrographs.pointsNone():
             return ["Give tomograms or micrographs, one of the two."]

@@ -57,7 +57,10 @@ class Symmetrize(EmtomoProtocol):
         self.remark(*header_remarks(source, "volume"))
         volume = volume_of(source)
         score = symmetry_score(volume, group)
-        self.remark(f"The volume correlated {score:.2f} with its copies under {group.upper()}.")
+        if np.isfinite(score):
+            self.remark(f"The volume correlated {score:.2f} with its copies under {group.upper()}.")
+        else:
+            self.remark("The volume has no finite power in any shell: it cannot be compared with its copies.")
         operators = describe_operators(volume, group)
         made = symmetrise(volume, group)
         if volume.std() > 0 and made.std() > 0:

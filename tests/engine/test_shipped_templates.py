@@ -13,18 +13,20 @@ def test_parameters_and_outputs_are_there(name):
     template = read_template(name)
     check_template(template)
     assert template.description and template.description.splitlines()[0].endswith((".", ")"))
-    classes = {str(p["object.id"]): protocol_named(p["object.className"]) for p in template.protocols}
-    assert len(classes) == len(template.protocols)
+    runs = {str(p["object.id"]): protocol_named(p["object.className"])() for p in template.protocols}
+    assert len(runs) == len(template.protocols)
     for one in template.protocols:
-        run = classes[str(one["object.id"])]()
+        run = runs[str(one["object.id"])]
         for key, value in one.items():
             param = None if "." in key else run.getDefinition().getParam(attribute_name(run, key))
             if not isinstance(param, PointerParam):
                 continue
             for target in value if isinstance(value, list) else [value]:
                 parent, _, output = str(target).partition(".")
-                kind = classes[parent]._possibleOutputs[output]
+                kind = runs[parent].plan_outputs()[output]
                 accepted = input_classes(param)
+                if isinstance(param, PointerParam) and not isinstance(value, list):
+                    getattr(run, attribute_name(run, key)).set(runs[parent])  # what is planned depends on inputs
                 assert any(base.__name__ in accepted for base in kind.__mro__), (one["object.label"], key)
 
 

@@ -186,6 +186,7 @@ def carry_out(bench, monkeypatch):
         bench.project.launch(run)
         # this run alone: to look at all of them would take ever longer
         done = bench.project.getProtocol(run.getObjId())
+        bench.project.update(done)
         return done, error_of(done), seen[-1] if seen else None
 
     return carry

@@ -208,7 +208,7 @@ def _outputs(run: Protocol) -> Iterable[Output]:
         yield Output(run.getObjId(), run.getObjLabel(), name, _kinds(type(value)), str(value))
     if run.isFinished():
         return
-    possible = run._possibleOutputs or {}
+    possible = run.plan_outputs() if hasattr(run, "plan_outputs") else run._possibleOutputs or {}
     pairs = possible.items() if isinstance(possible, dict) else ((o.name, o.value) for o in possible)
     for name, kind in pairs:
         if name not in made:
