@@ -1,14 +1,17 @@
 """3D subtomograms and their CTF volumes from the images of a tilt series."""
 
+import threading
 from dataclasses import dataclass
 
 import numpy as np
 
-from emtomo.compute.fourier.reconstruction import empty_sums, invert_padded
+from emtomo.compute.fourier.padded_reference import margin
+from emtomo.compute.fourier.reconstruction import invert_padded
 from emtomo.compute.fourier.transforms import rfft2, rfftn
 from emtomo.compute.tilt.particle_images import PreparedSeries, TiltView, crop_transfer, crop_window
 from emtomo.errors import EmtomoError
 
+_of_thread = threading.local()
 SMALLEST = 1e-6  # of the sums of |CTF| that are divided by, as Warp has it
 
 
@@ -55,15 +58,15 @@ def reconstruct_subtomogram(series: PreparedSeries, point: np.ndarray) -> Subtom
     n, premultiply = series.options.box_size, series.options.premultiply
     size = 2 * n
     index, k = _half_disc(size)
-    data, weights = empty_sums(n / 2), empty_sums(n / 2)
+    sums = _zero_sums(margin(n / 2))
     tilts = 0
     for view in series.views(point, series.window_size(size)):
-        _insert(view, size, index, k, data, weights)
+        _insert(view, size, index, k, sums)
         tilts += 1
     if not tilts:
         raise EmtomoError("no tilt shows the particle.")
-    values, transfer = np.empty(data.shape[:3], np.complex64), np.empty(data.shape[:3], np.float32)
-    divide_sums(data, weights, SMALLEST, premultiply, values, transfer)
+    values, transfer = np.empty(sums.shape[:3], np.complex64), np.empty(sums.shape[:3], np.float32)
+    divide_sums(sums, SMALLEST, premultiply, values, transfer)
     box = invert_padded(values, n, n / 2)
     if series.options.normalise:
         radius = series.options.particle_diameter / 2 / series.options.pixel_size
@@ -73,6 +76,18 @@ def reconstruct_subtomogram(series: PreparedSeries, point: np.ndarray) -> Subtom
     if premultiply:  # cutting lets them swing below zero beside the wedge, and sums of data would be divided by that
         np.maximum(transfer_of_box, 0, out=transfer_of_box)
     return Subtomogram(box, transfer_of_box, tilts)
+
+
+def _zero_sums(m: int) -> np.ndarray:
+    """Return the sums of one subtomogram, zero; a thread uses its array again, since new memory takes longer."""
+    from emtomo.compute.kernels.subtomogram_cpu import FIELDS
+
+    shape = (2 * m + 1, 2 * m + 1, m + 2, FIELDS)
+    sums: np.ndarray | None = getattr(_of_thread, "sums", None)
+    if sums is None or sums.shape != shape:
+        sums = _of_thread.sums = np.empty(shape, np.float32)
+    sums.fill(0)
+    return sums
 
 
 def _half_disc(size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -88,11 +103,10 @@ def _insert(
     size: int,
     index: np.ndarray,
     k: np.ndarray,
-    data: np.ndarray,
-    weights: np.ndarray,
+    sums: np.ndarray,
 ) -> None:
-    """Add one tilt: its images with |CTF|, its transfer with 1 for every frequency."""
-    from emtomo.compute.kernels.fourier_cpu import insert
+    """Add one tilt: its images, |CTF|, its transfer, and 1 for every frequency."""
+    from emtomo.compute.kernels.subtomogram_cpu import insert_tilt
 
     measured = view.ctf * view.dose
     # frequency zero is its own mate, and mates are added afterwards
@@ -100,6 +114,4 @@ def _insert(
     values = rfft2(crop_window(view.values * measured, size)).ravel()[index] * once
     transfer = crop_transfer(measured * measured, size).ravel()[index] * once
     absolute = crop_transfer(np.abs(measured), size).ravel()[index] * once
-    rotation, one = np.asarray(view.rotation, np.float32), np.float32(1)
-    insert(k, one, values, absolute, rotation, one, data)
-    insert(k, one, transfer.astype(np.complex64), once, rotation, one, weights)
+    insert_tilt(k, values, absolute, transfer, once, np.asarray(view.rotation, np.float32), sums)
