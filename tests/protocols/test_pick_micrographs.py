@@ -181,5 +181,5 @@ def test_picks_are_chosen_again_and_edited_by_files_of_points(bench):
         "pick-manually", "pixels", micrographs="sim.micrographs", points=points, unit="voxel"
     ).coordinates
     assert voxels.positions().tolist() == [[120.0, 60.0]]
-    nothing = bench.project.find(str(bench.add("pick-again", "none", coordinates="pixels.coordinates")))
+    nothing = bench.project.find(str(bench.add("pick-again", "no peaks", coordinates="pixels.coordinates")))
     assert any("no peaks beside them" in line for line in nothing.validate())
