@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from pyworkflow.protocol.params import Form
 
-from emtomo.compute.classification.checkpoint import pack_state, stamp_of, unpack_state
+from emtomo.compute.checkpoint import stamp_of
+from emtomo.compute.classification.checkpoint import pack_state, unpack_state
 from emtomo.compute.classification.classify import Classification
 from emtomo.compute.classification.options import ClassificationOptions
 from emtomo.compute.classification.schedule import count_iterations

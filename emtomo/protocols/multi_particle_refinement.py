@@ -207,8 +207,8 @@ class MultiParticleRefinement(EmtomoProtocol):
             mine = [trial for trial in tried if trial.name == name]
             kept = sum(trial.kept for trial in mine)
             out.append(f"{name.capitalize()} kept in {kept} of {len(mine)} trials.")
-        told = dict.fromkeys(f"{trial.name.capitalize()}: {trial.remark}" for trial in trials if trial.remark)
-        return out + list(told)[:10]
+        remarks = dict.fromkeys(f"{trial.name.capitalize()}: {trial.remark}" for trial in trials if trial.remark)
+        return out + list(remarks)[:10]
 
     # --- the state between series ---
 

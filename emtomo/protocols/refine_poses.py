@@ -10,9 +10,10 @@ import pandas as pd
 from pyworkflow.object import Object
 from pyworkflow.protocol.params import Form, StringParam
 
+from emtomo.compute.checkpoint import stamp_of
 from emtomo.compute.device import check_device
 from emtomo.compute.fourier.shell_correlation import resolution_text
-from emtomo.compute.refinement.checkpoint import pack_state, stamp_of, unpack_state
+from emtomo.compute.refinement.checkpoint import pack_state, unpack_state
 from emtomo.compute.refinement.options import RefineOptions
 from emtomo.compute.refinement.refine import Metrics, Refinement, Result, State
 from emtomo.compute.symmetry import parse_symmetry

@@ -6,6 +6,7 @@ from dataclasses import asdict, fields
 
 import numpy as np
 
+from emtomo.compute.checkpoint import RECORD, read_record
 from emtomo.compute.classification.state import Metrics, State
 from emtomo.errors import EmtomoError
 
@@ -22,18 +23,7 @@ def pack_state(state: State, metrics: list[Metrics], stamp: str) -> dict[str, np
         What the state depends on: inputs and parameters.
     """
     record = {"stamp": stamp, "metrics": [asdict(m) for m in metrics]}
-    return {name: np.asarray(value) for name, value in vars(state).items()} | {"record": np.array(json.dumps(record))}
-
-
-def stamp_of(arrays: Mapping[str, np.ndarray]) -> str:
-    """Return what a packed state depends on.
-
-    Raises
-    ------
-    EmtomoError
-        If the arrays are no packed state.
-    """
-    return str(_record(arrays)["stamp"])
+    return {name: np.asarray(value) for name, value in vars(state).items()} | {RECORD: np.array(json.dumps(record))}
 
 
 def unpack_state(arrays: Mapping[str, np.ndarray]) -> tuple[State, list[Metrics]]:
@@ -44,18 +34,10 @@ def unpack_state(arrays: Mapping[str, np.ndarray]) -> tuple[State, list[Metrics]
     EmtomoError
         If the arrays are no packed state.
     """
-    record = _record(arrays)
+    record = read_record(arrays, ("metrics",))
     try:
         values = {f.name: arrays[f.name] for f in fields(State)}
         plain = {name: value.item() for name, value in values.items() if value.ndim == 0}
         return State(**values | plain), [Metrics(**m) for m in record["metrics"]]
     except (KeyError, TypeError) as error:
-        raise EmtomoError(f"Not an iteration of this version's classification: {error}.") from error
-
-
-def _record(arrays: Mapping[str, np.ndarray]) -> dict:
-    try:
-        record = json.loads(str(arrays["record"]))
-        return {name: record[name] for name in ("stamp", "metrics")}
-    except (KeyError, TypeError, ValueError) as error:
-        raise EmtomoError(f"Not an iteration of this version's classification: {error}.") from error
+        raise EmtomoError(f"Not an iteration of this version: {error}.") from error

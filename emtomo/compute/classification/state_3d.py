@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from emtomo.compute.checkpoint import RECORD, read_record
 from emtomo.compute.likelihood.poses import Poses
 from emtomo.errors import EmtomoError
 
@@ -61,7 +62,7 @@ def pack_classes(state: ClassState, stamp: str) -> dict[str, np.ndarray]:
     arrays = {name: getattr(state, name) for name in ARRAYS}
     arrays |= {f"poses_{name}": value for name, value in vars(state.poses).items()}
     record = {"stamp": stamp, **{name: getattr(state, name) for name in NUMBERS}}
-    return arrays | {"record": np.array(json.dumps(record))}
+    return arrays | {RECORD: np.array(json.dumps(record))}
 
 
 def unpack_classes(arrays: Mapping[str, np.ndarray]) -> tuple[ClassState, str]:
@@ -72,10 +73,10 @@ def unpack_classes(arrays: Mapping[str, np.ndarray]) -> tuple[ClassState, str]:
     EmtomoError
         If the arrays are no packed state.
     """
+    record = read_record(arrays, ("stamp", *NUMBERS))
     try:
-        record = json.loads(str(arrays["record"]))
         poses = {name.removeprefix("poses_"): arrays[name] for name in arrays if name.startswith("poses_")}
         values = {name: arrays[name] for name in ARRAYS} | {name: record[name] for name in NUMBERS}
         return ClassState(poses=Poses(**poses), **values), str(record["stamp"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise EmtomoError(f"Not an iteration of this version's classification: {error}.") from error
+    except (KeyError, TypeError) as error:
+        raise EmtomoError(f"Not an iteration of this version: {error}.") from error

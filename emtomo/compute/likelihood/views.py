@@ -199,7 +199,7 @@ class BoxParticles(ParticleSource):
 
 @dataclass(frozen=True)
 class ImageViews:
-    """What a source of images knows of one particle.
+    """The images of one particle.
 
     Attributes
     ----------

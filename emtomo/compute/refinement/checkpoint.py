@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 import numpy as np
 
+from emtomo.compute.checkpoint import RECORD, read_record
 from emtomo.compute.likelihood.plan import HalfSet
 from emtomo.compute.likelihood.poses import Poses
 from emtomo.compute.refinement.refine import Metrics, State
@@ -28,18 +29,7 @@ def pack_state(state: State, metrics: list[Metrics], stamp: str) -> dict[str, np
     for h, half in state.halves.items():
         arrays |= {f"reference_{h}": half.reference, f"noise_{h}": half.noise}
     record = {"stamp": stamp, "progress": asdict(state.progress), "metrics": [asdict(m) for m in metrics]}
-    return arrays | {"local": state.local, "record": np.array(json.dumps(record))}
-
-
-def stamp_of(arrays: Mapping[str, np.ndarray]) -> str:
-    """Return what a packed state depends on.
-
-    Raises
-    ------
-    EmtomoError
-        If the arrays are no packed state.
-    """
-    return str(_record(arrays)["stamp"])
+    return arrays | {"local": state.local, RECORD: np.array(json.dumps(record))}
 
 
 def unpack_state(arrays: Mapping[str, np.ndarray]) -> tuple[State, list[Metrics]]:
@@ -50,7 +40,7 @@ def unpack_state(arrays: Mapping[str, np.ndarray]) -> tuple[State, list[Metrics]
     EmtomoError
         If the arrays are no packed state.
     """
-    record = _record(arrays)
+    record = read_record(arrays, ("progress", "metrics"))
     try:
         names = [name.removeprefix("poses_") for name in arrays if name.startswith("poses_")]
         poses = Poses(**{name: arrays[f"poses_{name}"] for name in names})
@@ -58,12 +48,4 @@ def unpack_state(arrays: Mapping[str, np.ndarray]) -> tuple[State, list[Metrics]
         state = State(poses, halves, Progress(**record["progress"]), arrays["local"])
         return state, [Metrics(**m) for m in record["metrics"]]
     except (KeyError, TypeError) as error:
-        raise EmtomoError(f"Not an iteration of this version's refinement: {error}.") from error
-
-
-def _record(arrays: Mapping[str, np.ndarray]) -> dict:
-    try:
-        record = json.loads(str(arrays["record" if "record" in arrays else "told"]))  # told: of an older emtomo
-        return {name: record[name] for name in ("stamp", "progress", "metrics")}
-    except (KeyError, TypeError, ValueError) as error:
-        raise EmtomoError(f"Not an iteration of this version's refinement: {error}.") from error
+        raise EmtomoError(f"Not an iteration of this version: {error}.") from error

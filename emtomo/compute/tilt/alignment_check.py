@@ -114,14 +114,14 @@ def check_alignment(series: PreparedSeries, points: np.ndarray) -> AlignmentChec
 def _alternatives(geometry: TiltGeometry, points: np.ndarray) -> dict[str, tuple[TiltGeometry, np.ndarray]]:
     axis, angle, x_tilt = tilt_angles(geometry.rotations).T
 
-    def turned(axis: np.ndarray, angle: np.ndarray) -> TiltGeometry:
+    def with_angles(axis: np.ndarray, angle: np.ndarray) -> TiltGeometry:
         return replace(geometry, rotations=tilt_rotations(angle, axis, x_tilt))
 
     return {
         GIVEN: (geometry, points),
-        OPPOSITE: (turned(axis, -angle), points),
-        AXIS: (turned(-axis, angle), points),
-        HALF_TURN: (turned(axis + 180.0, angle), points),
+        OPPOSITE: (with_angles(axis, -angle), points),
+        AXIS: (with_angles(-axis, angle), points),
+        HALF_TURN: (with_angles(axis + 180.0, angle), points),
         EXCHANGED: (geometry, points[:, [1, 0, 2]]),
     }
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from emtomo.compute.checkpoint import stamp_of
 from emtomo.compute.classification.averages import centres_of_mass, offsets_in_images
-from emtomo.compute.classification.checkpoint import pack_state, stamp_of, unpack_state
+from emtomo.compute.classification.checkpoint import pack_state, unpack_state
 from emtomo.compute.classification.classify import Classification
 from emtomo.compute.classification.options import ClassificationOptions
 from emtomo.compute.device import use_threads
