@@ -6,10 +6,12 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from emtomo.compute.fourier.shell_correlation import resolution_text
 from emtomo.compute.positions import to_voxels
 from emtomo.errors import EmtomoError
-from emtomo.gui.core.plots import convergence, curve_file
+from emtomo.gui.core.chart import Chart
+from emtomo.gui.core.chart_export import chart_figure
+from emtomo.gui.core.plots import convergence
+from emtomo.gui.core.run_charts import fsc_chart, metrics_file
 from emtomo.gui.core.shown import Shown
 from emtomo.io import mrc
 from emtomo.objects import SetOfTomograms, positions_of, rotations_of
@@ -245,26 +247,15 @@ def class_maps(shown: Shown) -> Figure:
 
 def fsc(shown: Shown) -> Figure:
     """Return Fourier shell correlations."""
+    return chart_figure([fsc_of(shown)])
+
+
+def fsc_of(shown: Shown, run: str = "") -> Chart:
+    """Return the chart of an FSC."""
     value = shown.value
-    path = shown.path(value.file.get())
-    names = path.read_text(encoding="utf8").split("\n", 1)[0].split(",")[1:]
-    table = np.loadtxt(path, delimiter=",", skiprows=1, ndmin=2)
-    figure, axes = figure_of(1, 7, 4.5)
-    for k, name in enumerate(names):
-        axes[0].plot(table[:, 0], table[:, k + 1], linewidth=2.2 if k == 0 else 1.0, label=name)
-    axes[0].axhline(0.143, color="grey", linewidth=0.8)
-    if value.resolution.get():
-        axes[0].axvline(1 / value.resolution.get(), color="grey", linestyle=":")
-        axes[0].set_title(
-            f"FSC 0.143: {resolution_text(value.resolution.get(), value.pixel_size.get() or 0.0, 2)}", fontsize=10
-        )
-    else:
-        axes[0].set_title("no resolution: there is nothing to compare", fontsize=10)
-    axes[0].set_ylim(-0.1, 1.05)
-    axes[0].legend(fontsize=8)
-    axes[0].set_xlabel("spatial frequency (1/Å)")
-    axes[0].set_ylabel("FSC")
-    return figure
+    return fsc_chart(
+        shown.path(value.file.get()), run, float(value.resolution.get() or 0), float(value.pixel_size.get() or 0)
+    )
 
 
 def directions(shown: Shown) -> Figure:
@@ -315,7 +306,7 @@ def curves(shown: Shown) -> Figure:
     EmtomoError
         If that run does not iterate.
     """
-    if curve_file(shown.folder) is None:
+    if metrics_file(shown.folder) is None:
         raise EmtomoError(f"{shown.label} keeps no curves: it does not iterate.")
     return convergence(shown.folder)
 

@@ -12,7 +12,7 @@ from emtomo.gui.core.output_volumes import (
     tilt_tables,
     tomogram_rows,
 )
-from emtomo.gui.core.plots import curve_file
+from emtomo.gui.core.run_charts import fsc_of_folder, metrics_file
 from emtomo.gui.core.shown import Shown
 from emtomo.objects import (
     FSC,
@@ -205,6 +205,17 @@ class ViewFsc(OutputViewer):
     _targets: ClassVar[list[type]] = [FSC]
     FIGURE = staticmethod(figures.fsc)
 
+    @classmethod
+    def open_window(cls, master: Any, shown: Shown) -> Any:
+        """Open the curves, those of another run over them if wanted."""
+        return opener("runcharts:open_charts_beside")(
+            master,
+            shown.run,
+            shown.title,
+            lambda run, _: [figures.fsc_of(shown, run)],
+            fsc_of_folder,
+        )
+
 
 class ViewSpace(OutputViewer):
     """Particles, directions, models and a tomogram slice, or an isosurface, in space."""
@@ -290,7 +301,12 @@ class ViewConvergence(OutputViewer):
     @classmethod
     def suits(cls, folder: Path) -> bool:
         """Return whether the run iterates."""
-        return curve_file(folder) is not None
+        return metrics_file(folder) is not None
+
+    @classmethod
+    def open_window(cls, master: Any, shown: Shown) -> Any:
+        """Open the charts of the run, read again while it goes on."""
+        return opener("runcharts:open_run_charts")(master, shown.run, shown.label, shown.folder)
 
 
 class ViewRefinement(OutputViewer):

@@ -1,31 +1,14 @@
-"""Curves of a run while it goes on, read from the files that it writes: refinement, initial model, network."""
+"""Figures in the colours of a window, and as pixels."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 
-# file in a run's folder → (what to plot against the iteration: column, label, unit)
-CURVES: dict[str, tuple[tuple[str, str], ...]] = {
-    "metrics.csv": (
-        ("resolution", "resolution (Å)"),
-        ("angle_change", "change of orientation (°)"),
-        ("shift_change", "change of position (voxels)"),
-        ("certainty", "certainty of the poses"),
-        ("score", "log likelihood of all images"),
-        ("held_out_gain", "rise of the held-out score"),
-    ),
-    "changes.csv": (),
-    "classes.csv": (
-        ("likelihood", "mean log likelihood"),
-        ("changed", "share of particles that change class"),
-        ("compared_to", "finest detail compared (Å)"),
-    ),
-    "losses.csv": (("loss", "loss"),),
-}
+from emtomo.gui.core.chart_export import chart_figure
+from emtomo.gui.core.run_charts import metric_charts
 
 
 @dataclass(frozen=True)
@@ -37,38 +20,15 @@ class Palette:
     accent: str = "#0b5ed7"
 
 
-def curve_file(folder: Path) -> Path | None:
-    """Return the file of curves that a run writes, if it has begun to."""
-    return next((folder / "extra" / name for name in CURVES if (folder / "extra" / name).exists()), None)
-
-
-def convergence(folder: Path, palette: Palette | None = None) -> Figure:
-    """Return the curves of a run as they are now."""
-    palette = palette or Palette()
-    path = curve_file(folder)
-    figure = Figure(figsize=(9, 5.5), layout="constrained", facecolor=palette.background)
-    table = pd.DataFrame()
-    if path is not None:
-        try:
-            table = pd.read_csv(path)
-        except (pd.errors.EmptyDataError, pd.errors.ParserError):
-            table = pd.DataFrame()
-    if not len(table):
-        axes = figure.add_subplot()
-        axes.axis("off")
-        axes.text(0.5, 0.5, "no iteration is finished yet", ha="center", color=palette.foreground)
-        return figure
-    assert path is not None
-    first = table.columns[0]
-    wanted = [(c, label) for c, label in CURVES[path.name] if c in table]
-    wanted = wanted or [(c, c.replace("_", " ")) for c in table.columns[1:5] if pd.api.types.is_numeric_dtype(table[c])]
-    rows = 2 if len(wanted) > 2 else 1
-    for k, (column, label) in enumerate(wanted):
-        axes = figure.add_subplot(rows, -(-len(wanted) // rows), k + 1)
-        style(axes, palette)
-        axes.plot(table[first], table[column], "o-", color=palette.accent, markersize=4)
-        axes.set_title(f"{label}: {table[column].iloc[-1]:.4g}", fontsize=10, color=palette.foreground)
-        axes.set_xlabel(first)
+def convergence(folder: Path) -> Figure:
+    """Return the charts of a run's per-iteration metrics as they are now."""
+    charts = metric_charts(folder)
+    if charts:
+        return chart_figure(charts)
+    figure = Figure(figsize=(9, 5.5), layout="constrained")
+    axes = figure.add_subplot()
+    axes.axis("off")
+    axes.text(0.5, 0.5, "no iteration is finished yet", ha="center")
     return figure
 
 

@@ -11,13 +11,11 @@ from PIL import Image, ImageTk
 from emtomo.engine.parameters import protocol_named, set_parameters
 from emtomo.gui.core.actions import Action
 from emtomo.gui.core.background import Task
-from emtomo.gui.core.plots import Palette, apply_palette, convergence, pixels
+from emtomo.gui.core.plots import Palette, apply_palette, pixels
 from emtomo.gui.core.shown import Shown
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.dialogs import choose_file
 from emtomo.gui.tk.window import Window
-
-REFRESH = 2000  # ms
 
 
 class FigureWindow(Window):
@@ -29,14 +27,11 @@ class FigureWindow(Window):
     title : str
     make : callable
         Returns a matplotlib figure; called in a thread.
-    live : bool
-        Draw again every few seconds.
     """
 
-    def __init__(self, master: Any, title: str, make: Callable[[], Any], *, live: bool = False) -> None:
+    def __init__(self, master: Any, title: str, make: Callable[[], Any]) -> None:
         super().__init__(master, title, (960, 560), "figure")
         self.make = make
-        self._live = live
         self._photo: Any = None
         self._task: Task | None = None
         self._again = False
@@ -57,8 +52,6 @@ class FigureWindow(Window):
             ]
         )
         self.w |= {"save": save, "figure": self.label, "message": self.message}
-        if live:
-            self.after(REFRESH, self._tick)
 
     def redraw(self) -> None:
         """Draw; while one is drawn, only the last wish is kept."""
@@ -94,11 +87,6 @@ class FigureWindow(Window):
         if self.winfo_exists():
             self.label.configure(text=sentence, image="")
 
-    def _tick(self) -> None:
-        if self.winfo_exists():
-            self.redraw()
-            self.after(REFRESH, self._tick)
-
     def save(self) -> None:
         """Ask where, then write."""
         path = choose_file(self, "Save figure", save="figure.png")
@@ -121,13 +109,6 @@ class FigureWindow(Window):
         if self._task is not None:
             self._task.cancel()
         super().close()
-
-
-class LiveCurves(FigureWindow):
-    """The curves of a run while it goes on."""
-
-    def __init__(self, master: Any, title: str, folder: Path) -> None:
-        super().__init__(master, title, lambda: convergence(folder, self.palette), live=True)
 
 
 class CutWindow(FigureWindow):

@@ -46,6 +46,7 @@ class ProjectActions:
             a("import template", "Import template …", self.import_template, "<Control-i>", "diagram-3", "Project",
               "Add the runs of a workflow template", "secondary-outline"),
             a("export", "Export selection as template …", self.export, "", "", "Project"),
+            a("workflow-picture", "Workflow as picture …", self.workflow_picture, "", "", "Project", "SVG, PNG or PDF"),
             a("report", "Write report …", self.report, "", "", "Project", "One HTML file about the project"),
             a("quit", "Close", self.close, "<Control-q>", "", "Project", "Close the window; runs go on"),
             a("search runs", "Find a run …", self.search_runs, "<Control-k>", "search", "View",
@@ -122,11 +123,11 @@ class ProjectActions:
 
     def live_curves(self: Any) -> None:
         """Show how the selected run converges."""
-        from emtomo.gui.tk.figurewindow import LiveCurves
+        from emtomo.gui.tk.runcharts import open_run_charts
 
         for i in self._some()[:1]:
             run = self.runs[i]
-            self.w["curves"] = LiveCurves(self, f"{run.label} – convergence – emtomo", self.folder / run.folder)
+            self.w["curves"] = open_run_charts(self, i, run.label, self.folder / run.folder)
 
     def copy_runs(self: Any) -> None:
         """Copy the selected runs with the connections between them."""
@@ -262,6 +263,15 @@ class ProjectActions:
             export_workflow(project, runs, path)
 
         self.ask_service(work, lambda _: self.say(f"{count_text(len(ids), 'run')} written to {path}."))
+
+    def workflow_picture(self: Any) -> None:
+        """Ask where, then write the workflow as SVG, PNG or PDF."""
+        from emtomo.gui.core.workflow_picture import save_workflow
+
+        path = choose_file(self, "Save workflow", save="workflow.svg")
+        if path is not None:
+            runs = dict(self.runs)
+            self.work(lambda _: save_workflow(runs, path), lambda _: self.say(f"Written: {path}."))
 
     def report(self: Any) -> None:
         """Write the report in a process of its own, so that the window never waits for pictures."""

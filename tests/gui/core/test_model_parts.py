@@ -11,7 +11,7 @@ from emtomo.errors import EmtomoError
 from emtomo.gui.core.actions import Action, key_list, key_text
 from emtomo.gui.core.background import Mailbox, Task, sentence
 from emtomo.gui.core.gallery import GAP, compose
-from emtomo.gui.core.plots import convergence, curve_file, pixels
+from emtomo.gui.core.plots import convergence, pixels
 from emtomo.gui.core.runs import Run, Watched, descendants, duration, last_row
 from emtomo.gui.core.settings import Settings, scaling
 from emtomo.gui.core.tables import filter_table
@@ -134,7 +134,6 @@ def test_time_left_follows_the_speed_and_waits_for_three_looks(tmp_path):
 
 def test_curves_of_a_run_are_drawn_before_and_while_it_iterates(tmp_path):
     (tmp_path / "extra").mkdir()
-    assert curve_file(tmp_path) is None
     empty = pixels(convergence(tmp_path), 300, 200, 100)
     assert empty.shape == (200, 300, 3)
     (tmp_path / "extra" / "metrics.csv").write_text("iteration,resolution,angle_change\n1,30,9\n2,20,4\n")
