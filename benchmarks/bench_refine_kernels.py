@@ -17,6 +17,7 @@ from emtomo.compute.kernels import fourier_cpu
 from emtomo.compute.likelihood.poses import Poses, assign_halves
 from emtomo.compute.likelihood.posterior import Prior, best_shifts, separate_maxima
 from emtomo.compute.likelihood.views import BoxParticles
+from emtomo.compute.linear_algebra import multiply
 from emtomo.compute.refinement.options import RefineOptions
 from emtomo.compute.refinement.refine import Refinement
 from emtomo.compute.refinement.schedule import Progress, global_search
@@ -77,10 +78,10 @@ def exhaustive() -> None:
         separate_maxima(height[0], grid.rotations, grid.shifts[best[0]], prior, grid.angle_step, search.starts)
 
     with threadpool_limits(1, "blas"):
-        bare, _ = seconds(lambda: sections @ columns.T)
+        bare, _ = seconds(lambda: multiply(sections, columns.T))
         whole, _ = seconds(one_particle)
         big = np.ones((2048, 2048), np.float32)
-        peak, _ = seconds(lambda: big @ big)
+        peak, _ = seconds(lambda: multiply(big, big))
     work = 2.0 * sections.size * len(grid.shifts)
     row(
         f"{len(sections)} orientations x {len(grid.shifts)} shifts, {len(grid.k)} frequencies, one thread",

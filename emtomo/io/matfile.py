@@ -4,6 +4,7 @@ scipy's reader crashes the interpreter on damaged files (scipy 1.16, mio5); this
 """
 
 import struct
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,7 @@ def _matrix(body: bytes, order: str, depth: int) -> tuple[str, Any]:
     if kind in _NUMBERS:
         return label, _values(body, place, order).reshape(shape, order="F") if count else np.zeros(shape)
     if kind == _CHAR:
-        return label, "".join(chr(int(c)) for c in _values(body, place, order)) if count else ""
+        return label, _characters(_values(body, place, order)) if count else ""
     if kind == _CELL:
         return label, [value for _, value in _matrices(body, place, order, count, depth)]
     if kind in (_STRUCT, _OBJECT):
@@ -133,6 +134,12 @@ def _values(body: bytes, place: int, order: str) -> np.ndarray:
         raise _Damage(f"numbers of the unknown type {kind}")
     kept = len(data) // np.dtype(_TYPES[kind]).itemsize * np.dtype(_TYPES[kind]).itemsize
     return np.frombuffer(data[:kept], order + _TYPES[kind])
+
+
+def _characters(codes: np.ndarray) -> str:
+    """Return the text of character codes; what is no character of Unicode is replaced, as in damaged UTF-8."""
+    usual = (codes >= 0) & (codes <= sys.maxunicode) & ((codes < 0xD800) | (codes > 0xDFFF))
+    return np.where(usual, codes, 0xFFFD).astype("<u4").tobytes().decode("utf-32-le")
 
 
 def _matrices(body: bytes, place: int, order: str, count: int, depth: int) -> list[tuple[str, Any]]:

@@ -4,6 +4,7 @@ from numpy.testing import assert_allclose
 from scipy.fft import fftn, fftshift, ifftn, ifftshift
 
 from emtomo.compute.fourier.resampling import bin_volume, resample, resampling_matrix
+from emtomo.compute.linear_algebra import multiply
 from emtomo.compute.positions import centre
 from emtomo.errors import EmtomoError
 
@@ -54,11 +55,18 @@ def test_the_mean_of_a_constant_stays():
     assert_allclose(bin_volume(np.full((10, 11, 12), 3.0, np.float32), 1.7), 3.0, rtol=1e-5)
 
 
-def test_slabs_do_not_change_the_result(rng, monkeypatch):
-    volume = rng.normal(size=(20, 16, 16)).astype(np.float32)
-    whole = bin_volume(volume, 2.0)
-    monkeypatch.setattr("emtomo.compute.fourier.resampling.SLAB_BYTES", 4 * 16 * 16 * 3)
-    assert_allclose(bin_volume(volume, 2.0), whole, atol=1e-6)
+def test_binning_slice_by_slice_is_resampling_of_the_whole(rng):
+    volume = rng.normal(size=(20, 17, 16)).astype(np.float32)
+    assert_allclose(bin_volume(volume, 2.0), resample(volume, (10, 8, 8), 2.0), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_products_are_those_of_numpy_in_every_order(rng, kind):
+    left, right = rng.normal(size=(2, 3, 5, 7)).astype(kind)
+    for a, b in ((left, right.swapaxes(1, 2)), (left[:, ::2], right.swapaxes(1, 2)[..., ::-1])):
+        assert_allclose(multiply(a, b), a @ b, rtol=1e-5, atol=1e-6)
+        assert_allclose(multiply(a[1], b[1]), a[1] @ b[1], rtol=1e-5, atol=1e-6)
+        assert multiply(a, b).dtype == kind
 
 
 def test_finer_sampling_then_coarser_returns_the_input():

@@ -17,6 +17,7 @@ from emtomo.compute.kernels.classification_cpu import (
     search_near,
     shift_images,
 )
+from emtomo.compute.linear_algebra import multiply
 
 DEEP = 9.0  # log units below a particle's best pose, which count for nothing
 CELLS = 10  # pairs of class and coarse angle that are searched more finely, for every particle
@@ -180,9 +181,9 @@ def _search_piece(chunk: Chunk, piece: slice, tables: Tables) -> None:
     count, shifts, flat = len(real), len(search.shifts), len(tables.real)
     moved = np.empty((2, count, shifts, some), np.float32)
     shift_images(real, imag, tables.cosine, tables.sine, moved[0], moved[1])
-    even = multiply(moved[0].reshape(-1, some), tables.real).reshape(count, shifts, flat)
-    odd = multiply(moved[1].reshape(-1, some), tables.imag).reshape(count, shifts, flat)
-    norm = multiply(np.ascontiguousarray(square[:, :some]), tables.power)
+    even = multiply(moved[0].reshape(-1, some), tables.real.T).reshape(count, shifts, flat)
+    odd = multiply(moved[1].reshape(-1, some), tables.imag.T).reshape(count, shifts, flat)
+    norm = multiply(square[:, :some], tables.power.T)
     value = np.full((count, CELLS), NOTHING, np.float32)
     cell = np.zeros((count, CELLS), np.int32)
     fill = np.float32(search.fill)
@@ -195,20 +196,6 @@ def _search_piece(chunk: Chunk, piece: slice, tables: Tables) -> None:
         value, cell, chunk.shift[piece], chunk.row[piece], chunk.conjugate[piece], chunk.posterior[piece],
         chunk.best[piece], chunk.certainty[piece], chunk.gain[piece],
     )  # fmt: skip
-
-
-def multiply(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return the (m, n) product of float32 arrays (m, k) and (n, k), by scipy's BLAS.
-
-    numpy's own may be older than the processor: OpenBLAS 0.3.23 of numpy 1.26 takes kernels without AVX on a Xeon with
-    AVX-512 FP16, which need 4.6 times as long as those of OpenBLAS 0.3.29 in scipy 1.16.
-    """
-
-    from scipy.linalg.blas import sgemm
-
-    out = np.empty((len(left), len(right)), np.float32)
-    sgemm(1.0, right.T, left.T, trans_a=True, c=out.T, overwrite_c=True)  # rows and columns change places
-    return out
 
 
 def add_chunk(chunk: Chunk, tables: Tables, shell: np.ndarray, sums: ClassSums) -> None:

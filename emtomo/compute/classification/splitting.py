@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from emtomo.compute.classification.half_plane import HalfPlane
-from emtomo.compute.classification.search import multiply
+from emtomo.compute.linear_algebra import multiply
 
 EMPTY = 0.3  # of an equal share: a class with less is empty
 LARGE = 1.6  # of an equal share: a class with more may be parted
@@ -48,7 +48,7 @@ def principal_component(
     differences -= differences.mean(0)
     flat = np.ascontiguousarray(differences.reshape(len(differences), -1), np.float32)
     last = len(flat) - 1
-    gram = multiply(flat, flat).astype(float)  # has the same components, and is small
+    gram = multiply(flat, flat.T).astype(float)  # has the same components, and is small
     first = eigh(gram, subset_by_index=(last, last))[1][:, 0]
     first = first * np.sign(first[np.argmax(np.abs(first))])
     # first @ flat is the component times its singular value; times |first| it is the images' coordinate along it

@@ -8,12 +8,14 @@ products run in BLAS.
 """
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
+from emtomo.compute.device import threads
+from emtomo.compute.linear_algebra import multiply
 from emtomo.errors import EmtomoError
-
-SLAB_BYTES = 256 * 2**20
 
 
 def resampled_size(n: int, factor: float) -> int:
@@ -56,7 +58,9 @@ def resample(volume: np.ndarray, shape: tuple[int, ...], factor: float) -> np.nd
     out = np.asarray(volume, np.float32)
     for axis, (n_in, n_out) in enumerate(zip(volume.shape, shape, strict=True)):
         matrix = resampling_matrix(n_in, n_out, factor)
-        out = np.moveaxis(np.tensordot(matrix, out, axes=(1, axis)), 0, axis)
+        first = np.moveaxis(out, axis, 0)
+        rest = first.shape[1:]
+        out = np.moveaxis(multiply(matrix, first.reshape(n_in, -1)).reshape(n_out, *rest), 0, axis)
     return np.ascontiguousarray(out)
 
 
@@ -65,7 +69,7 @@ def bin_volume(
 ) -> np.ndarray:
     """Return `volume` binned by `factor` by Fourier cropping about the centre.
 
-    Works in slabs: a memory-mapped volume is never held as a whole.
+    Works slice by slice: a memory-mapped volume is never held as a whole.
 
     Parameters
     ----------
@@ -89,15 +93,16 @@ def bin_volume(
         raise EmtomoError(f"The binning factor must be >= 1, got {factor}.")
     nz, ny, nx = volume.shape
     mz, my, mx = (resampled_size(n, factor) for n in volume.shape)
-    along_x = resampling_matrix(nx, mx, factor).T.copy()
+    along_x = resampling_matrix(nx, mx, factor)
     along_y = resampling_matrix(ny, my, factor)
     planes = np.empty((nz, my, mx), np.float32)
-    step = max(1, SLAB_BYTES // (4 * ny * nx))
-    for start in range(0, nz, step):
-        slab = np.asarray(volume[start : start + step], np.float32)
-        rows = (slab.reshape(-1, nx) @ along_x).reshape(len(slab), ny, mx)
-        np.matmul(along_y, rows, out=planes[start : start + step])
-        if progress:
-            progress(min(start + step, nz), nz)
+
+    def bin_slice(z: int) -> None:
+        planes[z] = multiply(along_y, multiply(np.asarray(volume[z], np.float32), along_x.T))
+
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads()) as pool:
+        for done, _ in enumerate(pool.map(bin_slice, range(nz)), 1):
+            if progress:
+                progress(done, nz)
     along_z = resampling_matrix(nz, mz, factor)
-    return (along_z @ planes.reshape(nz, -1)).reshape(mz, my, mx)
+    return multiply(along_z, planes.reshape(nz, -1)).reshape(mz, my, mx)

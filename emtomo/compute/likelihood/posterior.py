@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from emtomo.compute.kernels.newton_cpu import find_distinct, rotate
+from emtomo.compute.linear_algebra import multiply
 
 NEGLIGIBLE_BELOW = 12.0  # log density below the best at which a mode no longer counts
 # added to the information: an angle is never less certain than half a revolution, a shift than some tens of voxels
@@ -104,14 +105,20 @@ def best_shifts(sections: Any, norms: Any, phases: Any, data: Any, penalty: Any)
     """
     shifted = (phases[None] * data[:, None]).view(np.float32)
     if len(sections) == 1:  # one product for all particles
-        scores = (sections[0] @ shifted.reshape(-1, shifted.shape[2]).T).reshape(sections.shape[1], len(data), -1)
+        scores = _multiply(sections[0], shifted.reshape(-1, shifted.shape[2]).T).reshape(
+            sections.shape[1], len(data), -1
+        )
         scores = scores.transpose(1, 0, 2)
     else:
-        scores = sections @ shifted.transpose(0, 2, 1)
+        scores = _multiply(sections, shifted.swapaxes(1, 2))
     scores *= 2
     scores -= penalty[:, None]
     best = scores.argmax(axis=2)
     return scores.max(axis=2) - norms, best
+
+
+def _multiply(left: Any, right: Any) -> Any:
+    return multiply(left, right) if isinstance(left, np.ndarray) else left @ right
 
 
 def separate_maxima(

@@ -9,6 +9,7 @@ from emtomo.compute.likelihood.plan import HalfSet
 from emtomo.compute.likelihood.pose_estimator import EDGE, PoseEstimator
 from emtomo.compute.likelihood.poses import Poses
 from emtomo.compute.likelihood.views import ParticleSource
+from emtomo.compute.linear_algebra import multiply
 
 NOISE_SAMPLE = 400  # particles of a half set that the first noise spectrum is taken from
 SCALE_SAMPLE = 32  # particles of a half set that the grey scale is taken from
@@ -87,7 +88,7 @@ def _cross(
     norm = np.empty(len(sections), np.float32)
     fourier_cpu.norms(sections, weight, norm)
     grid = estimator.plan.searches[which].grid
-    return sections @ (grid.phases * data).view(np.float32).T, np.maximum(norm, 1e-30)
+    return multiply(sections, (grid.phases * data).view(np.float32).T), np.maximum(norm, 1e-30)
 
 
 def flat_half(reference: np.ndarray, source: ParticleSource) -> HalfSet:

@@ -11,7 +11,6 @@ from emtomo.compute.classification.search import (
     Search,
     Tables,
     add_chunk,
-    multiply,
     read_poses,
     search_poses,
     shift_grids,
@@ -99,8 +98,3 @@ def test_sums_are_those_of_the_aligned_images(found):
     got = (sums.real + 1j * sums.imag).reshape(expected.shape)
     assert np.linalg.norm(got - expected) < 0.05 * np.linalg.norm(expected)
     assert sums.cross.sum() == pytest.approx(cross, rel=0.01)
-
-
-def test_products_are_numpys(rng):
-    left, right = (rng.standard_normal((m, 11)).astype(np.float32) for m in (7, 5))
-    assert np.allclose(multiply(left, right), left @ right.T, atol=1e-5)
