@@ -15,6 +15,7 @@ from emtomo.compute.refinement.reconstruct import reconstruct as reconstruct_ave
 from emtomo.compute.refinement.refine import Metrics, Refinement, Result
 from emtomo.compute.rotations import check_rotations
 from emtomo.errors import EmtomoError
+from emtomo.wording import count_text
 
 
 @accept_options(RefineOptions)
@@ -187,14 +188,16 @@ def _poses(m: int, rotations: np.ndarray, shifts: np.ndarray | None, half_sets: 
     """Return the given poses, checked."""
     turns = np.asarray(rotations, float)
     if turns.shape != (m, 3, 3):
-        raise EmtomoError(f"There must be one rotation (3, 3) for each of {m} boxes, got {turns.shape}.")
+        raise EmtomoError(f"There must be one rotation (3, 3) for each of {count_text(m, 'box')}, got {turns.shape}.")
     check_rotations(turns)
     offsets = np.zeros((m, 3)) if shifts is None else np.asarray(shifts, float)
     if offsets.shape != (m, 3) or not np.isfinite(offsets).all():
-        raise EmtomoError(f"There must be one finite shift (x, y, z) for each of {m} boxes, got {offsets.shape}.")
+        raise EmtomoError(
+            f"There must be one finite shift (x, y, z) for each of {count_text(m, 'box')}, got {offsets.shape}."
+        )
     if half_sets is None:
         return Poses(turns, offsets, assign_halves(m, seed))
     halves = np.asarray(half_sets)
     if halves.shape != (m,) or not np.isin(halves, (1, 2)).all():
-        raise EmtomoError(f"half_sets must hold 1 or 2 for each of {m} boxes.")
+        raise EmtomoError(f"half_sets must hold 1 or 2 for each of {count_text(m, 'box')}.")
     return Poses(turns, offsets, halves.astype(int))

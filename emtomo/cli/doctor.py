@@ -13,6 +13,7 @@ import typer
 
 from emtomo.cli.output import result
 from emtomo.errors import EmtomoError, one_line
+from emtomo.wording import count_text
 
 _PACKAGES = (
     "scipion-pyworkflow",
@@ -124,7 +125,7 @@ def _threads() -> Iterator[str]:
     import emtomo.compute.kernels  # noqa: F401  loads the threading library
     from emtomo.compute.device import cores
 
-    yield f"ok  {cores()} cores"
+    yield f"ok  {count_text(cores(), 'core')}"
     _touch_all(numba.config.NUMBA_NUM_THREADS)
     layer = numba.threading_layer()
     if layer == "workqueue":
@@ -133,7 +134,7 @@ def _threads() -> Iterator[str]:
         yield f"ok  numba threads by {layer}"
     for pool in threadpool_info():
         if pool["user_api"] == "blas":
-            yield f"ok  BLAS {pool['internal_api']} {pool['version']}, {pool['num_threads']} threads"
+            yield f"ok  BLAS {pool['internal_api']} {pool['version']}, {count_text(pool['num_threads'], 'thread')}"
 
 
 def _touch_all(n: int) -> None:

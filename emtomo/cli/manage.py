@@ -12,6 +12,7 @@ from emtomo.engine.cluster import trust
 from emtomo.engine.parameters import set_parameters
 from emtomo.engine.project import EmtomoProject
 from emtomo.errors import ProjectError
+from emtomo.wording import count_text
 
 
 def delete(
@@ -127,7 +128,7 @@ def clean(
         total, freed = total + size, freed + spare
         result(f"{_bytes(size):>10}  {_bytes(spare):>10} intermediate  {run.getObjLabel()}{_state(run, folder)}")
     done = "deleted" if delete_files else "intermediate; --delete removes them"
-    say(f"{_bytes(total)} in {len(chosen)} runs, {_bytes(freed)} {done}.")
+    say(f"{_bytes(total)} in {count_text(len(chosen), 'run')}, {_bytes(freed)} {done}.")
 
 
 def intermediate_files(folder: Path) -> list[Path]:

@@ -28,6 +28,7 @@ from emtomo.engine.templates import (
     update_workflow,
 )
 from emtomo.errors import EmtomoError, ProjectError, one_line
+from emtomo.wording import count_text
 
 
 def new(project: ProjectFolder) -> None:
@@ -90,7 +91,7 @@ def workflow(
     there = [] if again else runs_of_template(opened, parsed, values)
     if there:
         made = update_workflow(opened, parsed, values, folder, there)
-        say(f"The {len(there)} runs of {parsed.name} are updated; --again adds them a second time.")
+        say(f"The {count_text(len(there), 'run')} of {parsed.name} are updated; --again adds them a second time.")
     else:
         made = add_workflow(opened, parsed, values, folder)
     for one in made:
@@ -122,7 +123,7 @@ def workflow_export(
             raise ProjectError(f"A variable is written NAME=RUN.parameter, got {alias}={text}.")
         places[alias] = opened.find(run), parameter
     export_workflow(opened, chosen, target, relative=relative, variables=places)
-    say(f"{len(chosen)} runs written to {target}.")
+    say(f"{count_text(len(chosen), 'run')} written to {target}.")
 
 
 def status(project: ProjectFolder, as_json: Json = False) -> None:

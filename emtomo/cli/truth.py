@@ -13,6 +13,7 @@ from emtomo.compute.rotations import angle_of_vectors
 from emtomo.engine.project import EmtomoProject
 from emtomo.io import mrc
 from emtomo.objects import positions_of, rotations_of
+from emtomo.wording import count_text
 
 
 def compare(project: EmtomoProject, simulation: Protocol) -> list[str]:
@@ -50,7 +51,7 @@ def _proteins(coordinates: pd.DataFrame, truth: pd.DataFrame) -> list[str]:
     angle = angle_of_vectors(rotations_of(coordinates)[nearest, :, 2], rotations_of(truth)[:, :, 2])
     found = np.asarray(distance < 75)
     return [
-        f"{int(found.sum())} of {len(found)} membrane proteins have an oriented coordinate within 75 Å; "
+        f"{int(found.sum())} of {count_text(len(found), 'membrane protein')} have an oriented coordinate within 75 Å; "
         f"its normal is off by {np.median(angle[found]):.1f}° (median)."
     ]
 
@@ -71,6 +72,7 @@ def _average(project: EmtomoProject, simulation: Protocol) -> str:
     correlation = float(np.corrcoef(average.ravel(), ideal.ravel())[0, 1])
     shell = int(np.argmin(np.where(np.arange(len(curve)) < 2, 1, curve) >= 0.5)) or len(curve) - 1
     return (
-        f"The average of {len(frame)} subtomograms correlates with that of the noise-free sample at {correlation:.3f}; "
+        f"The average of {count_text(len(frame), 'subtomogram')} correlates "
+        f"with that of the noise-free sample at {correlation:.3f}; "
         f"FSC above 0.5 to {box * size / shell:.0f} Å."
     )

@@ -7,6 +7,7 @@ import numpy as np
 
 from emtomo.errors import EmtomoError
 from emtomo.options import Param, check_options
+from emtomo.wording import count_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +77,9 @@ def choose(
     keep = np.ones(n, bool)
     if options.first:
         if options.first > n:
-            raise EmtomoError(f"The first {options.first} items are asked for, but there are {n}.")
+            raise EmtomoError(
+                f"The first {count_text(options.first, 'item is', 'items are')} asked for, but there are {n}."
+            )
         keep[options.first :] = False
     if options.names.strip():
         keep &= _named(name, options.names)
@@ -94,6 +97,9 @@ def choose(
     chosen = np.flatnonzero(keep)
     if options.number:
         if options.number > len(chosen):
-            raise EmtomoError(f"{options.number} items are asked for, but only {len(chosen)} fulfil the rest.")
+            raise EmtomoError(
+                f"{count_text(options.number, 'item is', 'items are')} "
+                f"asked for, but only {len(chosen)} fulfil the rest."
+            )
         chosen = np.sort(np.random.default_rng(options.seed).choice(chosen, options.number, replace=False))
     return chosen

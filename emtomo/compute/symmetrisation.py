@@ -13,6 +13,7 @@ from emtomo.compute.orientations import orientation_grid
 from emtomo.compute.rotations import from_directions
 from emtomo.compute.symmetry import generators, parse_symmetry, symmetry_rotations
 from emtomo.errors import EmtomoError
+from emtomo.wording import count_text
 
 STEP = 6.0  # degrees of the first search
 MANY = 2**19  # values from which on several threads pay
@@ -257,7 +258,7 @@ def describe_operators(volume: np.ndarray, symmetry: str) -> str:
         angle = float(np.linalg.norm(vector))
         x, y, z = vector / max(angle, 1e-12)
         words.append(f"{np.rad2deg(angle):.0f}° about ({x:.2f}, {y:.2f}, {z:.2f}) {score:.2f}")
-    rest = f"; {len(found) - len(shown)} others higher" if len(found) > len(shown) else ""
+    rest = f"; {count_text(len(found) - len(shown), 'other')} higher" if len(found) > len(shown) else ""
     return "; ".join(words) + rest
 
 

@@ -13,6 +13,7 @@ from emtomo.io.particles import ParticleList, VolumeGeometry, concatenate
 from emtomo.io.poses import to_relion
 from emtomo.io.recognise import recognise
 from emtomo.io.relion import ANGLES, VOXELS
+from emtomo.wording import count_text
 
 
 @dataclass
@@ -82,7 +83,7 @@ def convert_particles(
     gone = formats.list_losses(particles, chosen, sizes) if chosen in FORMATS else []
     report.files = formats.write(target, particles, chosen, sizes=sizes, box_size=box_size, tomograms=tomograms)
     oriented = "" if particles.rotations is None else " with orientations"
-    report.lines.append(f"Written: {len(particles)} particles{oriented} as {FORMATS[chosen].label}.")
+    report.lines.append(f"Written: {count_text(len(particles), 'particle')}{oriented} as {FORMATS[chosen].label}.")
     report.lines += formats.unoriented_message(particles)
     if gone:
         report.lines.append(f"Not held by this format: {', '.join(gone)}.")
@@ -112,10 +113,10 @@ def _read(
     named = [t for t in dict.fromkeys(particles.tomograms) if t]
     where = f" in {len(named)} tomogram{'s' if len(named) > 1 else ''}" if named else ""
     label = FORMATS[parts[0].format].label
-    files = f" from {len(paths)} files" if len(paths) > 1 else ""
+    files = f" from {count_text(len(paths), 'file')}" if len(paths) > 1 else ""
     size = particles.pixel_size
     step = f", {size[0]:g} Å per voxel" if len(size) and np.isfinite(size).all() and np.ptp(size) == 0 else ""
-    report.lines.append(f"Recognised {label}{files}: {len(particles)} particles{where}{step}.")
+    report.lines.append(f"Recognised {label}{files}: {count_text(len(particles), 'particle')}{where}{step}.")
     report.lines += particles.notes
     return particles
 
@@ -151,10 +152,10 @@ def dynamo_to_warp(table: Path, table_map: Path, target: Path) -> ConversionRepo
     assert particles.rotations is not None
     _write_simple(target, particles, np.array([tomostar(str(n)) for n in particles.tomograms], object), last=True)
     report = ConversionReport(
-        [*particles.notes, f"{len(particles)} particles written for Warp, shifts added."], [target]
+        [*particles.notes, f"{count_text(len(particles), 'particle')} written for Warp, shifts added."], [target]
     )
     used = len(set(particles.tomograms))
-    report.lines.append(f"{used} tomograms have particles.")
+    report.lines.append(f"{count_text(used, 'tomogram has', 'tomograms have')} particles.")
     return report
 
 
@@ -175,7 +176,7 @@ def downgrade(path: Path) -> ConversionReport:
     target = path.with_name(f"{path.stem}_rln3.0.star")
     _write_simple(target, particles, particles.tomograms, last=False)
     return ConversionReport(
-        [f"{len(particles)} particles written as RELION 3.0, origins taken off the positions."], [target]
+        [f"{count_text(len(particles), 'particle')} written as RELION 3.0, origins taken off the positions."], [target]
     )
 
 

@@ -14,6 +14,7 @@ from emtomo.io.particles import VolumeGeometry
 from emtomo.io.recognise import recognise
 from emtomo.io.tilt_formats import FORMATS, TILTS, WRITTEN
 from emtomo.io.tilts import COLUMNS, Tilts, angles_of
+from emtomo.wording import count_text
 
 _ALIGNED = ("xf", "aln", "warp-xml", "tilts-relion")  # of files of one name these say more than mdoc or tlt
 
@@ -93,7 +94,7 @@ def convert_tilts(
     lines = []
     for tilts in series:
         label = FORMATS[tilts.format].label if tilts.format in FORMATS else "IMOD alignment"
-        lines.append(f"Recognised {label} {tilts.name}: {len(tilts)} images{_range_of(tilts)}.")
+        lines.append(f"Recognised {label} {tilts.name}: {count_text(len(tilts), 'image')}{_range_of(tilts)}.")
         lines += tilts.notes
     report = write_series(series, target, to, tomograms)
     report.lines = list(dict.fromkeys([*lines, *report.lines]))
@@ -153,10 +154,10 @@ def _report_losses(series: list[Tilts], to: str, report: ConversionReport) -> No
     """Say what was written, and what of it the format cannot hold."""
     known = FORMATS[to]
     if len(series) > 1:
-        report.lines.append(f"Written: {len(series)} tilt series as {known.label}.")
+        report.lines.append(f"Written: {count_text(len(series), 'tilt series')} as {known.label}.")
     for tilts in series:
         if len(series) == 1:
-            report.lines.append(f"Written: {len(tilts)} images as {known.label}.")
+            report.lines.append(f"Written: {count_text(len(tilts), 'image')} as {known.label}.")
         has = {c for c in COLUMNS if c in tilts.table and (c == "name" or np.any(tilts.column(c)))}
         if "rotation" in known.holds and "rotation" not in tilts.table:
             report.lines.append(f"The angle of the tilt axis of {tilts.name} is not known; 0° was written.")
@@ -164,7 +165,10 @@ def _report_losses(series: list[Tilts], to: str, report: ConversionReport) -> No
         if lost:
             report.lines.append(f"Not held by this format: {', '.join(lost)}.")
         if "omits_excluded" in known.holds and tilts.column("excluded").any():
-            report.lines.append(f"{int(tilts.column('excluded').sum())} excluded images were left out.")
+            report.lines.append(
+                f"{count_text(int(tilts.column('excluded').sum()), 'excluded image was', 'excluded images were')} "
+                "left out."
+            )
     report.lines = list(dict.fromkeys(report.lines))
 
 

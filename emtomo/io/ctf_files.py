@@ -11,6 +11,7 @@ from emtomo.io import star
 from emtomo.io.format import FileStart, ReadOptions
 from emtomo.io.text import matrix, read_text
 from emtomo.io.tilts import Tilts, format_of_one_series
+from emtomo.wording import count_text
 
 _HEAD = re.compile(
     r"Pixel size:\s*([\d.]+)\s*Angstroms.*?voltage:\s*([\d.]+)\s*keV.*?aberration:\s*([\d.]+)\s*mm"
@@ -87,7 +88,7 @@ def read_wedges(path: str | Path) -> Tilts:
     if "pixelsize" in mine:
         tilts.pixel_size = float(star.floats(path, mine, ["pixelsize"])[0, 0])
     if (number != number[0]).any():
-        tilts.notes.append(f"The list has {len(set(number.tolist()))} tomograms; the first is taken.")
+        tilts.notes.append(f"The list has {count_text(len(set(number.tolist())), 'tomogram')}; the first is taken.")
     return tilts
 
 

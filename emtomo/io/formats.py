@@ -12,6 +12,7 @@ from emtomo.io.format import ReadOptions, WriteOptions
 from emtomo.io.particle_formats import FORMATS, PARTICLES, WORDS, WRITTEN
 from emtomo.io.particles import ParticleList, VolumeGeometry
 from emtomo.io.recognise import recognise
+from emtomo.wording import count_text
 
 __all__ = ["FORMATS", "WORDS", "WRITTEN", "format_of", "list_losses", "read", "unoriented_message", "write"]
 
@@ -71,7 +72,11 @@ def unoriented_message(particles: ParticleList) -> list[str]:
     if particles.rotations is None:
         return []
     n = int(np.isnan(particles.rotations).any(axis=(1, 2)).sum())
-    return [f"{n} of {len(particles)} particles have no orientation; angles of zero stand for it."] if n else []
+    return (
+        [f"{n} of {count_text(len(particles), 'particle')} have no orientation; angles of zero stand for it."]
+        if n
+        else []
+    )
 
 
 def list_losses(particles: ParticleList, kind: str, sizes: Mapping[str, VolumeGeometry] | None = None) -> list[str]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from emtomo.errors import FormatError, one_line
 from emtomo.io.format import Format
+from emtomo.wording import count_text
 
 LISTED, SHOWN = 5, 60  # names of volumes in a sentence, and letters of each
 
@@ -82,7 +83,7 @@ def choose_volume(path: Path, volume: str, count: int, names: tuple[str, ...] = 
 def list_volumes(count: int, names: tuple[str, ...] = ()) -> str:
     """Return in words which volumes a file holds."""
     if not names:
-        return f"it holds {count} volumes, numbered from 1" if count > 1 else "it holds one volume"
+        return f"it holds {count_text(count, 'volume')}, numbered from 1" if count > 1 else "it holds one volume"
     shown = ", ".join(one_line(name)[:SHOWN] for name in names[:LISTED])
     return f"it holds {count}: {shown}{' …' if len(names) > LISTED else ''}"
 

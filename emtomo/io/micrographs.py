@@ -14,6 +14,7 @@ from emtomo.io.image_format import ImageInfo
 from emtomo.io.names import is_file, stem
 from emtomo.io.relion_sizes import MICROGRAPH, pixel_sizes_of
 from emtomo.io.text import matrix, read_text
+from emtomo.wording import count_text
 
 UP = 4  # folders above the STAR file in which the files that it names are looked for
 OPTICS = {"rlnVoltage": "voltage", "rlnSphericalAberration": "cs", "rlnAmplitudeContrast": "amplitude_contrast"}
@@ -182,7 +183,8 @@ def describe_micrograph(path: str | Path) -> ImageInfo:
     if info.shape[0] > 1:
         raise FormatError(
             path,
-            f"{info.shape[0]} images in one file: a movie, whose frames must be aligned first, or a stack; a "
+            f"{count_text(info.shape[0], 'image')} in one file: a "
+            "movie, whose frames must be aligned first, or a stack; a "
             "micrograph has one.",
         )
     return info
@@ -221,7 +223,9 @@ def _of_ctffind(path: Path) -> pd.DataFrame:
     """Read CTFFIND's line: number, two defoci (Å), azimuth (°), phase shift (radians), score, resolution (Å)."""
     rows = matrix(path, read_text(path), (7, 12), "a file of CTFFIND")
     if len(rows) != 1:
-        raise FormatError(path, f"holds the CTF of {len(rows)} images; the file of a micrograph holds one.")
+        raise FormatError(
+            path, f"holds the CTF of {count_text(len(rows), 'image')}; the file of a micrograph holds one."
+        )
     _, u, v, angle, phase, score, resolution = rows[0, :7]
     return pd.DataFrame({
         "micrograph_id": [_ADDED.sub("", stem(path.name))], "defocus_u": [u], "defocus_v": [v],

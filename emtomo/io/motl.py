@@ -13,6 +13,7 @@ from emtomo.io.format import FileStart, Format, ReadOptions, WriteOptions, words
 from emtomo.io.particles import ParticleList, no_names
 from emtomo.io.poses import from_motl, to_motl
 from emtomo.io.text import is_number, read_text, to_int64, write_bytes
+from emtomo.wording import count_text
 
 ROWS = 20
 _STOPGAP = ["motl_idx", "tomo_num", "object", "subtomo_num", "halfset", "orig_x", "orig_y", "orig_z", "score",
@@ -181,7 +182,9 @@ def read_peet(path: str | Path) -> ParticleList:
         raise FormatError(path, f"PEET's positions stand in an IMOD model; there is no {path.stem.split('_')[0]}.mod.")
     points = read_model(model)
     if len(points) != len(rows):
-        raise EmtomoError(f"{path} has {len(rows)} particles, the model {model} {len(points)} points.")
+        raise EmtomoError(
+            f"{path} has {count_text(len(rows), 'particle')}, the model {model} {count_text(len(points), 'point')}."
+        )
     particles = _from_rows(np.array(rows), no_names(len(rows)), points.positions, "peet")
     particles.notes.append(f"Positions are those of {model.name}.")
     return particles

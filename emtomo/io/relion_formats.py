@@ -12,6 +12,7 @@ from emtomo.io.particles import ParticleList, concatenate
 from emtomo.io.referenced import find_referenced_file, note_files_outside, reading_named_file
 from emtomo.io.relion import read_relion
 from emtomo.io.relion_write import write_relion
+from emtomo.wording import count_text
 
 _HOLDS = words_of(
     "positions rotation tomograms pixel_size shift tags other group score class_number half image ctf_image set_name"
@@ -133,7 +134,7 @@ def _read_list(path: Path, options: ReadOptions) -> ParticleList:
         part.tomograms = np.full(len(part), name, object)
         parts.append(part)
     particles = concatenate(parts)
-    particles.notes += [f"A list of {len(parts)} coordinate files.", *note_files_outside(path, files)]
+    particles.notes += [f"A list of {count_text(len(parts), 'coordinate file')}.", *note_files_outside(path, files)]
     return particles
 
 

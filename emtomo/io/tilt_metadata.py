@@ -12,6 +12,7 @@ from emtomo.io.names import stem
 from emtomo.io.recognise import recognise
 from emtomo.io.tilt_formats import FORMATS
 from emtomo.io.tilts import Tilts
+from emtomo.wording import count_text
 
 # where several files know a column, the first of these does
 _RANK = ("tomograms", "tilts-relion", "scipion-tilts", "warp-xml", "aln", "xf", "tlt", "tomostar", "mdoc", "defocus",
@@ -107,7 +108,7 @@ def _rank(path: Path) -> tuple[int, int]:
 def _fill(whole: Tilts, first: Path, other: Tilts, path: Path) -> None:
     """Take from `other` what `whole` does not know, row by row."""
     if len(other) != len(whole):
-        raise FormatError(path, f"it has {len(other)} tilts, but {first.name} has {len(whole)}.")
+        raise FormatError(path, f"it has {count_text(len(other), 'tilt')}, but {first.name} has {len(whole)}.")
     order = _match_rows(whole.table, other.table)
     if order is None:
         raise FormatError(path, f"its tilt angles are not those of {first.name}.")

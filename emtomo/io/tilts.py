@@ -12,6 +12,7 @@ from emtomo.compute.tilt.warps import ImageWarp, VolumeWarp
 from emtomo.errors import EmtomoError
 from emtomo.io.format import FileStart, Format, ReadOptions, WriteOptions, words_of
 from emtomo.io.names import folder_for_several
+from emtomo.wording import count_text
 
 COLUMNS = {
     "name": "file of the image or movie",
@@ -192,7 +193,7 @@ def format_of_one_series(
             if needs not in tilts.table:
                 raise EmtomoError(f"{tilts.name or path.stem} says nothing of {COLUMNS[needs]}, which {label} need.")
         if len(series) > 1:
-            several = f"There are {len(series)} tilt series, and a file of {label} holds one"
+            several = f"There are {count_text(len(series), 'tilt series')}, and a file of {label} holds one"
             folder_for_several(path, several + (" (tomograms.star names several)" if suffix == ".star" else ""))
         for tilts in series:
             target = path / f"{tilts.name}{suffix}" if len(series) > 1 else path

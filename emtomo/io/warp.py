@@ -16,6 +16,7 @@ from emtomo.io.format import FileStart, ReadOptions
 from emtomo.io.text import is_number, write_text
 from emtomo.io.tilts import COLUMNS, Tilts, format_of_one_series, require_pixel_size
 from emtomo.io.warp_xml import read_root
+from emtomo.wording import count_text
 
 LARGEST_GRID = 1_000_000
 MICROMETRE = 1e4  # Å
@@ -178,7 +179,7 @@ def _nodes(path: str | Path, root: ET.Element, tag: str, extents: list[str], axe
     shape = tuple(int(w) for w in words)
     size = math.prod(shape)
     if size != len(found) or size > LARGEST_GRID:
-        raise FormatError(path, f"{tag} claims {size} nodes and has {len(found)}.")
+        raise FormatError(path, f"{tag} claims {count_text(size, 'node')} and has {len(found)}.")
     grid = np.full(shape, np.nan)
     for node in found:
         place = [node.get(k, "") for k in axes]

@@ -3,6 +3,7 @@
 from emtomo.engine.fields import Field
 from emtomo.engine.table import Item, TableSet
 from emtomo.objects.micrograph import IMAGE_BOX_SIZE, IMAGE_PIXEL_SIZE
+from emtomo.wording import count_text
 
 
 class Class2D(Item):
@@ -30,6 +31,5 @@ class SetOfClasses2D(TableSet):
 
     def summary(self) -> str:
         """Return number, particles, box and pixel size."""
-        noun = "class" if len(self) == 1 else "classes"
-        of = f" of {self.particles.get()} particles" if self.particles.get() else ""
-        return f"{len(self)} {noun}{of}, box {self.box_size.get()}, {self.pixel_size.get():.4g} Å/px"
+        of = f" of {count_text(self.particles.get(), 'particle')}" if self.particles.get() else ""
+        return f"{count_text(len(self), 'class')}{of}, box {self.box_size.get()}, {self.pixel_size.get():.4g} Å/px"

@@ -3,6 +3,7 @@
 from emtomo.engine.fields import Field
 from emtomo.engine.table import Item, TableSet
 from emtomo.objects.acquisition import BOX_SIZE, PIXEL_SIZE
+from emtomo.wording import count_text
 
 
 class Class3D(Item):
@@ -32,8 +33,8 @@ class SetOfClasses3D(TableSet):
     def summary(self) -> str:
         """Return number, particles, shares, box and pixel size."""
         shares = ", ".join(f"{share:.0%}" for share in self.frame(["share"])["share"])
-        noun = "class" if len(self) == 1 else "classes"
         return (
-            f"{len(self)} {noun} of {self.particles.get()} particles ({shares}), box {self.box_size.get()}, "
+            f"{count_text(len(self), 'class')} of {count_text(self.particles.get(), 'particle')} "
+            f"({shares}), box {self.box_size.get()}, "
             f"{self.pixel_size.get():.4g} Å/px"
         )

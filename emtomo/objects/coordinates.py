@@ -7,6 +7,7 @@ from emtomo.engine.fields import Field
 from emtomo.engine.table import Item, TableSet
 from emtomo.objects.acquisition import BOX_SIZE, PIXEL_SIZE
 from emtomo.objects.rotation import ROTATION_FIELDS, positions_of, rotation_columns, rotations_of
+from emtomo.wording import count_text
 
 POSITION_FIELDS = (
     Field("tomogram_id", str, "the tomogram"),
@@ -49,8 +50,9 @@ class SetOfCoordinates3D(TableSet):
         """Return number, tomograms and how many have an orientation."""
         oriented, where = self.count("r11"), len(self.tomogram_ids())
         how = "oriented" if oriented == len(self) and len(self) else f"{oriented} oriented"
-        noun = "tomogram" if where == 1 else "tomograms"
-        return f"{len(self)} particles in {where} {noun}, {how}, box {self.box_size.get()}"
+        return (
+            f"{count_text(len(self), 'particle')} in {count_text(where, 'tomogram')}, {how}, box {self.box_size.get()}"
+        )
 
 
 def coordinates_frame(

@@ -6,6 +6,7 @@ import pandas as pd
 from emtomo.engine.fields import Field
 from emtomo.engine.table import Item, TableSet
 from emtomo.objects.micrograph import IMAGE_BOX_SIZE, IMAGE_PIXEL_SIZE
+from emtomo.wording import count_text
 
 POSITION_2D_FIELDS = (
     Field("micrograph_id", str, "the micrograph"),
@@ -42,9 +43,8 @@ class SetOfCoordinates2D(TableSet):
     def summary(self) -> str:
         """Return number, micrographs and box."""
         where = len(self.group_ids())
-        noun = "micrograph" if where == 1 else "micrographs"
         box = f", box {self.box_size.get()}" if self.box_size.get() else ""
-        return f"{len(self)} particles in {where} {noun}{box}"
+        return f"{count_text(len(self), 'particle')} in {count_text(where, 'micrograph')}{box}"
 
 
 def coordinates_2d_frame(micrograph_id: str, positions: np.ndarray, **columns: object) -> pd.DataFrame:

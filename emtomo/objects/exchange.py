@@ -30,6 +30,7 @@ from emtomo.objects.subtomogram import SetOfSubtomograms
 from emtomo.objects.tilt_exchange import tilts_of
 from emtomo.objects.tilt_series import SetOfTiltSeries
 from emtomo.objects.tomogram import SetOfTomograms
+from emtomo.wording import count_text
 
 _FROM_HALF = ("relion5", "optimisation-set")
 IMAGE_ENDINGS = (".mrc", ".map", ".tif", ".tiff", ".zarr")
@@ -221,7 +222,7 @@ def _tomograms(found: SetOfTomograms, target: Path, kind: str) -> ConversionRepo
     frame = found.frame(["tomogram_id", "file"])
     if len(frame) == 1:
         return _volume(Path(frame["file"].iloc[0]), target, found.pixel_size.get())
-    folder_for_several(target, f"There are {len(frame)} tomograms, and a file holds one")
+    folder_for_several(target, f"There are {count_text(len(frame), 'tomogram')}, and a file holds one")
     ending = "mrc" if kind == "auto" else kind.removeprefix(".")
     done = ConversionReport()
     for name, file in zip(frame["tomogram_id"], frame["file"], strict=True):

@@ -4,6 +4,7 @@ from emtomo.engine.fields import Field
 from emtomo.engine.table import Item, TableSet
 from emtomo.objects.acquisition import BOX_SIZE, PIXEL_SIZE
 from emtomo.objects.coordinates import POSITION_FIELDS
+from emtomo.wording import count_text
 
 
 class MeshPoint(Item):
@@ -32,5 +33,4 @@ class SetOfMeshes(TableSet):
         frame = self.frame(["tomogram_id", "group", "model"])
         models = frame.drop_duplicates(["tomogram_id", "group"])
         kinds = ", ".join(f"{n} {kind}" for kind, n in models["model"].value_counts().items())
-        noun = "model" if len(models) == 1 else "models"
-        return f"{len(models)} {noun} ({kinds or 'none'}) from {len(frame)} points"
+        return f"{count_text(len(models), 'model')} ({kinds or 'none'}) from {count_text(len(frame), 'point')}"

@@ -7,6 +7,7 @@ from emtomo.engine.fields import Field
 from emtomo.engine.table import Item, TableSet
 from emtomo.objects.acquisition import MICROSCOPE_FIELDS
 from emtomo.objects.optics_fields import DEFOCUS_FIELDS, ctf_of
+from emtomo.wording import count_text
 
 IMAGE_PIXEL_SIZE = Field("pixel_size", float, "length of a pixel's edge", "Å")
 IMAGE_BOX_SIZE = Field("box_size", int, "edge of the box around a particle", "pixel")
@@ -51,7 +52,6 @@ class SetOfMicrographs(TableSet):
         """Return number, size, pixel size and how many have a CTF."""
         sizes = {tuple(row) for row in self.frame(["size_x", "size_y"]).itertuples(index=False)}
         size = "×".join(str(n) for n in next(iter(sizes))) if len(sizes) == 1 else "of several sizes"
-        noun = "micrograph" if len(self) == 1 else "micrographs"
         known = self.count("defocus_u")
         ctf = "with CTF" if known == len(self) else "without CTF" if known == 0 else f"{known} with CTF"
-        return f"{len(self)} {noun} {size} at {self.pixel_size.get():.4g} Å/px, {ctf}"
+        return f"{count_text(len(self), 'micrograph')} {size} at {self.pixel_size.get():.4g} Å/px, {ctf}"

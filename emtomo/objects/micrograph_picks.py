@@ -19,6 +19,7 @@ from emtomo.io import mrc
 from emtomo.io.names import check_identifiers
 from emtomo.io.peak_files import digest_of, read_peaks
 from emtomo.objects.coordinates_2d import SetOfCoordinates2D, coordinates_2d_frame
+from emtomo.wording import count_text
 
 ABOUT = "search.json"
 SHOWN = 5  # names in a sentence
@@ -145,11 +146,14 @@ def add_picks(
         out.extend(picks_frame(name, peaks, known[index], notes.pixel_size, notes.picker, notes.angles))
     total = sum(len(peaks) for peaks in choice.peaks)
     sentences = [
-        f"{total} particles in {len(micrograph_ids)} micrographs, with scores of at least {choice.threshold:.2f}."
+        f"{count_text(total, 'particle')} in {count_text(len(micrograph_ids), 'micrograph')}, "
+        f"with scores of at least {choice.threshold:.2f}."
     ]
     if empty:
         more = " …" if len(empty) > SHOWN else ""
-        sentences.append(f"Nothing was found in {len(empty)} micrographs ({', '.join(empty[:SHOWN])}{more}).")
+        sentences.append(
+            f"Nothing was found in {count_text(len(empty), 'micrograph')} ({', '.join(empty[:SHOWN])}{more})."
+        )
     return sentences
 
 

@@ -7,6 +7,7 @@ from emtomo.compute.optics.ctf import Ctf
 from emtomo.engine.fields import Field
 from emtomo.engine.table import TableSet
 from emtomo.errors import EmtomoError
+from emtomo.wording import count_text
 
 DEFOCUS_FIELDS = (
     Field("defocus_u", float, "along the astigmatism's angle, underfocus positive; missing: not known", "Å"),
@@ -42,7 +43,7 @@ def ctf_of(frame: pd.DataFrame, items: TableSet) -> Ctf:
     missing = without_ctf(frame)
     if missing:
         raise EmtomoError(
-            f"The CTF of {len(missing)} micrographs is not known ({', '.join(missing[:SHOWN])}"
+            f"The CTF of {count_text(len(missing), 'micrograph')} is not known ({', '.join(missing[:SHOWN])}"
             f"{' …' if len(missing) > SHOWN else ''}): estimate it first, or do without CTF correction."
         )
     optics = {name: float(getattr(items, name).get()) for name in ("voltage", "cs", "amplitude_contrast")}

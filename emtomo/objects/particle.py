@@ -10,6 +10,7 @@ from emtomo.objects.coordinates_2d import POSITION_2D_FIELDS
 from emtomo.objects.micrograph import IMAGE_BOX_SIZE, IMAGE_PIXEL_SIZE
 from emtomo.objects.optics_fields import DEFOCUS_FIELDS, ctf_of
 from emtomo.objects.rotation import ROTATION_FIELDS
+from emtomo.wording import count_text
 
 
 class Particle(Item):
@@ -60,7 +61,11 @@ class SetOfParticles(TableSet):
 
     def summary(self) -> str:
         """Return number, box, pixel size, contrast, and what is known of pose and CTF."""
-        parts = [f"{len(self)} particles", f"box {self.box_size.get()}", f"{self.pixel_size.get():.4g} Å/px"]
+        parts = [
+            f"{count_text(len(self), 'particle')}",
+            f"box {self.box_size.get()}",
+            f"{self.pixel_size.get():.4g} Å/px",
+        ]
         parts.append(f"particles {'white' if self.white.get() else 'dark'}")
         oriented, known = self.count("r11"), self.count("defocus_u")
         if oriented:

@@ -27,6 +27,7 @@ from emtomo.objects.series_images import CutImages, SeriesImages, SeriesRecord, 
 from emtomo.objects.subtomogram import SetOfSubtomograms
 from emtomo.objects.tilt_series import SetOfTiltSeries
 from emtomo.options import Param
+from emtomo.wording import count_text
 
 KINDS = "SetOfSubtomograms,SetOfParticles,SetOfParticleSeries,SetOfCoordinates3D"
 OTHER_NAMES = {"particles": "subtomograms", "particle_series": "subtomograms"}  # of the protocols' input
@@ -245,7 +246,8 @@ def open_particles(protocol: Any, options: ParticleInputOptions, *, number: int 
         missing = frame["file"].isna() | (frame["file"] == "")
         if missing.any():
             raise EmtomoError(
-                f"{int(missing.sum())} of {len(frame)} subtomograms have no box: choose the tilt series from which "
+                f"{int(missing.sum())} of {count_text(len(frame), 'subtomogram')} "
+                "have no box: choose the tilt series from which "
                 "their images are cut."
             )
         return Particles(items, frame, particles_of(items, frame), np.zeros((len(frame), 3)), stack_remarks(items))
@@ -275,7 +277,10 @@ def series_particles(
     missing = [str(name) for name in wanted if name not in names]
     if missing:
         left_out = int(frame["tomogram_id"].isin(missing).sum())
-        remarks.append(f"No tilt series for the particles of {', '.join(missing)}: {left_out} particles are left out.")
+        remarks.append(
+            f"No tilt series for the particles of {', '.join(missing)}: "
+            f"{count_text(left_out, 'particle is', 'particles are')} left out."
+        )
     frame = frame[frame["tomogram_id"].isin(names)].sort_values("tomogram_id", kind="stable")
     stacked = isinstance(items, SetOfParticleSeries) and bool(frame["file"].notna().all()) and len(frame) > 0
     cut = image_options(items, series, options, stacked)
@@ -296,11 +301,13 @@ def series_particles(
         outside = frame["tomogram_id"][~kept].value_counts(sort=False)
         where = ", ".join(f"{n} of {name}" for name, n in outside.items())
         remarks.append(
-            f"Particles left out, which more than {options.missing_tilts} images do not show whole: {where}."
+            "Particles left out, which more than "
+            f"{count_text(options.missing_tilts, 'image')} do not show whole: {where}."
         )
         if not kept.any():
             raise EmtomoError(
-                f"No particle is shown whole by all but {options.missing_tilts} images of its tilt series: check that "
+                "No particle is shown whole by all but "
+                f"{count_text(options.missing_tilts, 'image')} of its tilt series: check that "
                 "positions and tilt series belong together, or allow more missing tilts."
             )
         images = images.take(kept)
@@ -370,7 +377,7 @@ def _stacked(
         shown = np.array([letter == "1" for letter in str(text or "")], bool)
         if len(shown) != len(records[s].table):
             raise EmtomoError(
-                f"Particle {row + 1} says of {len(shown)} tilts whether they show it; its tilt series "
+                f"Particle {row + 1} says of {count_text(len(shown), 'tilt')} whether they show it; its tilt series "
                 f"{records[s].name} has {len(records[s].table)}."
             )
         visible.append(shown)

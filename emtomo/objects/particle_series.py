@@ -4,6 +4,7 @@ from emtomo.engine.fields import Field
 from emtomo.engine.table import TableSet
 from emtomo.objects.acquisition import BOX_SIZE, MICROSCOPE_FIELDS, PIXEL_SIZE
 from emtomo.objects.subtomogram import Subtomogram
+from emtomo.wording import count_text
 
 
 class ParticleSeries(Subtomogram):
@@ -38,4 +39,4 @@ class SetOfParticleSeries(TableSet):
         """Return number, box, pixel size, and whether the images are on disk."""
         box, size = self.box_size.get(), self.pixel_size.get()
         where = "" if self.count("file") else ", images are cut from the tilt series"
-        return f"{len(self)} particle series, box {box}, {size:.4g} Å/px{where}"
+        return f"{count_text(len(self), 'particle series')}, box {box}, {size:.4g} Å/px{where}"

@@ -16,6 +16,7 @@ from emtomo.errors import EmtomoError
 from emtomo.objects.particle_series import SetOfParticleSeries
 from emtomo.objects.tilt_series import SetOfTiltSeries
 from emtomo.objects.volume import Average, Result
+from emtomo.wording import count_text
 
 
 class Species(Average):
@@ -51,9 +52,11 @@ class Population(Result):
     )
 
     def __str__(self) -> str:
-        tilts = f", first {self.first_tilts.get()} tilts" if self.first_tilts.get() else ""
-        kinds = "1 species" if self.species.get() == 1 else f"{self.species.get()} species"
-        return f"{kinds}, {self.particles.get()} particles in {self.tilt_series.get()} tilt series{tilts}"
+        tilts = f", first {count_text(self.first_tilts.get(), 'tilt')}" if self.first_tilts.get() else ""
+        return (
+            f"{count_text(self.species.get(), 'species')}, {count_text(self.particles.get(), 'particle')} in "
+            f"{count_text(self.tilt_series.get(), 'tilt series')}{tilts}"
+        )
 
     def members(self) -> "Members":
         """Return the sources and the species.

@@ -7,6 +7,7 @@ import numpy as np
 
 from emtomo.engine.table import TableSet
 from emtomo.errors import FormatError
+from emtomo.wording import count_text
 
 HEADER = "# emtomo selection of items of the set "
 # what makes an item the one that it is: a refinement gives it another pose, never another place
@@ -33,7 +34,7 @@ def write_selection(path: Path, items: TableSet, ids: np.ndarray) -> None:
     """Write the ids (1 is the first item) of some items of a set, with the identity of the set."""
     part = path.with_name(f"{path.name}.part")
     lines = "".join(f"{k}\n" for k in np.sort(ids))
-    part.write_text(f"{HEADER}{set_identity(items)} ({len(items)} items)\n{lines}", encoding="utf8")
+    part.write_text(f"{HEADER}{set_identity(items)} ({count_text(len(items), 'item')})\n{lines}", encoding="utf8")
     part.replace(path)
 
 
@@ -61,7 +62,8 @@ def read_selection(path: Path, items: TableSet) -> np.ndarray:
                 was = made_in.partition(" ")[2].strip("()") or "another number of items"
                 raise FormatError(
                     path,
-                    f"the items were chosen in another set ({was}); the input, of {n} items, was made again or is "
+                    f"the items were chosen in another set ({was}); the input, "
+                    f"of {count_text(n, 'item')}, was made again or is "
                     "another one: choose them again in its gallery or 3D view.",
                     k,
                 )

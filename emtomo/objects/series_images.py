@@ -26,6 +26,7 @@ from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.objects.tilt_images import TiltImages
 from emtomo.objects.tilt_series import SetOfTiltSeries
+from emtomo.wording import count_text
 
 KEPT_BYTES = 2 * 2**30  # of particles' images and weights that are kept between iterations
 SERIES_BYTES = 2**30  # of tilt images that are kept at a time, though never less than a series for every thread
@@ -235,7 +236,8 @@ class StackedImages(SeriesImages):
         place, stack = self.index[i] + rank[tilts], mrc.open_volume(self.files[i])
         if stack.shape[1:] != (n, n) or place.max(initial=0) >= len(stack):
             raise EmtomoError(
-                f"{self.files[i]}: {int(place.max(initial=0)) + 1} images of {n} × {n} pixels are asked for, there are "
+                f"{self.files[i]}: {count_text(int(place.max(initial=0)) + 1, 'image')} "
+                f"of {n} × {n} pixels are asked for, there are "
                 f"{stack.shape[0]} of {stack.shape[2]} × {stack.shape[1]}."
             )
         images = self.sign * np.asarray(stack[place], np.float32)

@@ -5,6 +5,7 @@ from emtomo.engine.table import Item, TableSet
 from emtomo.objects.acquisition import BOX_SIZE, MICROSCOPE_FIELDS, PIXEL_SIZE, TILT_FIELDS
 from emtomo.objects.coordinates import POSITION_FIELDS
 from emtomo.objects.rotation import ROTATION_FIELDS
+from emtomo.wording import count_text
 
 
 class Subtomogram(Item):
@@ -50,4 +51,6 @@ class SetOfSubtomograms(TableSet):
         """Return number, box, pixel size and contrast."""
         contrast = "white" if self.white.get() else "dark"
         box = self.box_size.get()
-        return f"{len(self)} subtomograms, box {box}, {self.pixel_size.get():.2f} Å/px, particles {contrast}"
+        return (
+            f"{count_text(len(self), 'subtomogram')}, box {box}, {self.pixel_size.get():.2f} Å/px, particles {contrast}"
+        )

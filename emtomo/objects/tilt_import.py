@@ -8,6 +8,7 @@ import numpy as np
 from emtomo.errors import EmtomoError
 from emtomo.io.tilts import COLUMNS, Tilts, accumulate_dose, angles_of
 from emtomo.options import Param
+from emtomo.wording import count_text
 
 DISAGREE = 0.02  # relative; pixel sizes and doses that differ more are reported
 AXIS_DISAGREES = 2.0  # degrees
@@ -129,7 +130,7 @@ def complete_series(
             k = int(np.argmin(np.isfinite(values)))
             raise EmtomoError(f"{tilts.name}: {column} of tilt {k + 1} must be a finite number.")
     if len(tilts) and tilts.column("excluded").all():
-        raise EmtomoError(f"{tilts.name}: all {len(tilts)} tilts are excluded.")
+        raise EmtomoError(f"{tilts.name}: all {count_text(len(tilts), 'tilt')} are excluded.")
     if options.tilt_axis_angle is not None and tilts.rotations is None:
         sentences += _axis(tilts, options.tilt_axis_angle)
     sentences += _volume(tilts, image_size, options)

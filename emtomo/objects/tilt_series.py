@@ -16,6 +16,7 @@ from emtomo.engine.fields import Field
 from emtomo.engine.table import Item, TableSet
 from emtomo.errors import EmtomoError
 from emtomo.objects.acquisition import MICROSCOPE_FIELDS, PIXEL_SIZE
+from emtomo.wording import count_text
 
 IMAGE_FIELDS = (
     Field("file", str, "image or stack, relative to the project"),
@@ -229,7 +230,7 @@ class SetOfTiltSeries(TableSet):
             table = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'Images'").fetchone()
             tilts = db.execute("SELECT COUNT(*) FROM Images").fetchone()[0] if table else 0
         pixel = f" at {self.pixel_size.get():.4g} Å/px" if self.pixel_size.get() else ""
-        return f"{len(self)} {self.NOUN}" + (f" of {tilts} tilts" if tilts else "") + pixel
+        return f"{len(self)} {self.NOUN}" + (f" of {count_text(tilts, 'tilt')}" if tilts else "") + pixel
 
 
 def image_columns(geometry: TiltGeometry) -> pd.DataFrame:

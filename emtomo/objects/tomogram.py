@@ -3,6 +3,7 @@
 from emtomo.engine.fields import Field
 from emtomo.engine.table import Item, TableSet
 from emtomo.objects.acquisition import MICROSCOPE_FIELDS, PIXEL_SIZE, TILT_FIELDS
+from emtomo.wording import count_text
 
 
 class Tomogram(Item):
@@ -48,5 +49,4 @@ class SetOfTomograms(TableSet):
         """Return number, size and pixel size."""
         sizes = {tuple(row) for row in self.frame(["size_x", "size_y", "size_z"]).itertuples(index=False)}
         size = "×".join(str(n) for n in next(iter(sizes))) if len(sizes) == 1 else "of several sizes"
-        noun = "tomogram" if len(self) == 1 else "tomograms"
-        return f"{len(self)} {noun} {size} at {self.pixel_size.get():.2f} Å/px"
+        return f"{count_text(len(self), 'tomogram')} {size} at {self.pixel_size.get():.2f} Å/px"

@@ -11,6 +11,7 @@ from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.io import mrc
 from emtomo.objects import Average, SetOfSubtomograms, rotation_columns, rotations_of
 from emtomo.objects.particle_source import open_boxes, stack_remarks
+from emtomo.wording import count_text
 
 BATCH = 256
 
@@ -37,7 +38,7 @@ class ApplyAlignment(EmtomoProtocol):
     def _check(self) -> list[str]:
         known = self.input_subtomograms.get().frame(["r11"])["r11"].notna()
         if not known.all():
-            return [f"{int((~known).sum())} of {len(known)} subtomograms have no orientation."]
+            return [f"{int((~known).sum())} of {count_text(len(known), 'subtomogram')} have no orientation."]
         return [] if len(known) else ["There is no subtomogram."]
 
     # --- steps ---

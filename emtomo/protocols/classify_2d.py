@@ -23,6 +23,7 @@ from emtomo.objects import SetOfClasses2D, SetOfParticles
 from emtomo.objects.image_particles import StackedParticles
 from emtomo.objects.optics_fields import without_ctf
 from emtomo.options import Param
+from emtomo.wording import count_text
 
 SHOWN = 5  # names in a sentence
 GAIN = "gain of a class: mean log likelihood per particle over that of noise alone"
@@ -69,12 +70,16 @@ class Classify2D(EmtomoProtocol):
         if options.mask_diameter is None:
             errors.append("Mask diameter must be given: that of a circle which holds the particle in every view.")
         if options.number_of_classes > count:
-            errors.append(f"There are {count} particles: they cannot make {options.number_of_classes} classes.")
+            errors.append(
+                f"There are {count_text(count, 'particle')}: they cannot "
+                f"make {count_text(options.number_of_classes, 'class')}."
+            )
         missing = without_ctf(particles.frame())
         if options.ctf_correction and missing:
             listed = ", ".join(missing[:SHOWN]) + (" …" if len(missing) > SHOWN else "")
             errors.append(
-                f"The CTF of {len(missing)} micrographs is not known ({listed}): estimate it first, or switch CTF "
+                f"The CTF of {count_text(len(missing), 'micrograph')} is "
+                f"not known ({listed}): estimate it first, or switch CTF "
                 "correction off."
             )
         if particles.premultiplied.get():
@@ -164,7 +169,8 @@ class Classify2D(EmtomoProtocol):
         )
         occupied = result.members > 0
         self.remark(
-            f"{len(frame)} particles in {int(occupied.sum())} of {count} classes, the largest with "
+            f"{count_text(len(frame), 'particle')} in {int(occupied.sum())} "
+            f"of {count_text(count, 'class')}, the largest with "
             f"{result.members.max()}; gain {np.nanmin(result.class_gain):.1f} to {np.nanmax(result.class_gain):.1f} "
             f"({GAIN}). Resolutions of classes are optimistic: they are no FSC."
         )
@@ -206,7 +212,8 @@ class Classify2D(EmtomoProtocol):
             same &= state.references.shape == (classification.options.number_of_classes, *classification.mask.shape)
             if not same:
                 raise EmtomoError(
-                    f"{path}: {len(state.class_index)} particles in {len(state.references)} classes cannot be "
+                    f"{path}: {count_text(len(state.class_index), 'particle')} "
+                    f"in {count_text(len(state.references), 'class')} cannot be "
                     f"continued as {len(classification)} in {classification.options.number_of_classes}."
                 )
             return state, metrics

@@ -28,6 +28,7 @@ from emtomo.objects.particle_input import (
     particle_sizes,
 )
 from emtomo.objects.volume_arrays import resample_to_box, unusable_for_refinement
+from emtomo.wording import count_text
 
 COLUMNS = ["iteration", "likelihood", "changed", "compared_to"]
 
@@ -89,7 +90,10 @@ class Classify3D(EmtomoProtocol):
             errors.append("Particles without orientations need a reference; initial-model makes one.")
         k = options.number_of_classes
         if len(items) < 2 * k:
-            errors.append(f"{k} classes need at least {2 * k} particles, there are {len(items)}.")
+            errors.append(
+                f"{count_text(k, 'class needs', 'classes need')} at least "
+                f"{count_text(2 * k, 'particle')}, there are {len(items)}."
+            )
         try:
             check_device(self.device.get())
             parse_symmetry(options.symmetry)

@@ -6,6 +6,7 @@ from pyworkflow.protocol.params import Form
 from emtomo.compute.cleaning import CleanOptions, clean
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.objects import SetOfCoordinates3D, SetOfSubtomograms, positions_of, rotations_of
+from emtomo.wording import count_text
 
 
 class CleanCoordinates(EmtomoProtocol):
@@ -51,5 +52,5 @@ class CleanCoordinates(EmtomoProtocol):
         out = type(source).create(self._getPath(f"{name}.sqlite"))
         out.copy_fields(source)
         out.extend(frame[keep])
-        self.remark(f"{int(keep.sum())} of {len(keep)} particles stay.")
+        self.remark(f"{int(keep.sum())} of {count_text(len(keep), 'particle')} stay.")
         self._register(self.input_coordinates, **{name: out})

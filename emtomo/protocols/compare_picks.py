@@ -11,6 +11,7 @@ from emtomo.compute.agreement import AgreementOptions, agreement
 from emtomo.compute.rotations import angle_between
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.objects import SetOfCoordinates3D, positions_of, rotations_of
+from emtomo.wording import count_text
 
 
 class ComparePicks(EmtomoProtocol):
@@ -92,7 +93,8 @@ class ComparePicks(EmtomoProtocol):
         angle = f" and {row['angle']:.1f}°" if np.isfinite(row["angle"]) else ""
         off = f"; {row['distance']:.0f} Å{angle} off (median)" if row["found"] else ""
         return (
-            f"{row['picks_of']}: {row['found']} of {row['truth']} found among {row['picks']} picks: precision "
+            f"{row['picks_of']}: {row['found']} of {row['truth']} found "
+            f"among {count_text(row['picks'], 'pick')}: precision "
             f"{row['precision']:.2f}, recall {row['recall']:.2f}, F1 {row['f1']:.2f}{off}."
         )
 

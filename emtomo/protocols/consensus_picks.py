@@ -7,6 +7,7 @@ from pyworkflow.protocol.params import Form
 from emtomo.compute.consensus import ConsensusOptions, consensus
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.objects import SetOfCoordinates3D, coordinates_frame, positions_of, rotations_of
+from emtomo.wording import count_text
 
 
 class ConsensusPicks(EmtomoProtocol):
@@ -75,7 +76,7 @@ class ConsensusPicks(EmtomoProtocol):
                     picker=np.array([f"{n} of {len(sets)} pickers" for n in found.votes], object),
                 )
             )
-        self.remark(f"{len(out)} particles from {len(picks)} picks of {len(sets)} pickers.")
+        self.remark(f"{count_text(len(out), 'particle')} from {count_text(len(picks), 'pick')} of {len(sets)} pickers.")
         for k, one in enumerate(sets):
             absent = sorted(set(picks["tomogram_id"]) - set(one.tomogram_ids()))
             if absent:

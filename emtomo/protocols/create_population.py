@@ -11,6 +11,7 @@ from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.objects.population import Members, Population, Species, write_members
 from emtomo.options import Param
+from emtomo.wording import count_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +74,8 @@ class CreatePopulation(EmtomoProtocol):
             if away:
                 total = int(species.particles.get())
                 self.remark(
-                    f"{species.name.get()}: no tilt series for {total - mine} of {total} particles ({', '.join(away)})."
+                    f"{species.name.get()}: no tilt series for {total - mine} "
+                    f"of {count_text(total, 'particle')} ({', '.join(away)})."
                 )
             used += mine
         path = Path(self._getExtraPath("population.json"))

@@ -16,6 +16,7 @@ from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.objects import SetOfMicrographs, SetOfTiltSeries
 from emtomo.objects.tilt_images import TiltImages
+from emtomo.wording import count_text
 
 SHOWN = 5  # names in a sentence
 CTF_COLUMNS = ("defocus_u", "defocus_v", "defocus_angle", "phase_shift")
@@ -220,14 +221,16 @@ def _micrograph_remarks(frame: pd.DataFrame, problems: dict[str, str]) -> list[s
     known = frame[np.isfinite(frame["defocus_u"].to_numpy(float))]
     mean = (known["defocus_u"] + known["defocus_v"]) / 20000
     sentences = [
-        f"{len(known)} micrographs: defocus {mean.median():.2f} µm ({mean.min():.2f} to {mean.max():.2f}); rings fit "
+        f"{count_text(len(known), 'micrograph')}: defocus {mean.median():.2f} "
+        f"µm ({mean.min():.2f} to {mean.max():.2f}); rings fit "
         f"to {known['max_resolution'].median():.1f} Å, with a correlation of {known['ctf_score'].median():.2f} "
         "(medians)."
     ]
     if problems:
         listed = ", ".join(list(problems)[:SHOWN]) + (" …" if len(problems) > SHOWN else "")
         sentences.append(
-            f"The CTF of {len(problems)} micrographs was not found ({listed}): {next(iter(problems.values()))}"
+            f"The CTF of {count_text(len(problems), 'micrograph')} was "
+            f"not found ({listed}): {next(iter(problems.values()))}"
         )
     return sentences
 

@@ -26,6 +26,7 @@ from emtomo.objects import SetOfParticleSeries, SetOfSubtomograms, positions_of
 from emtomo.objects.series_exchange import write_relion5
 from emtomo.objects.tilt_images import TiltImages, pixel_size_remarks
 from emtomo.options import Param
+from emtomo.wording import count_text
 
 READING = 0.2  # of a step's time
 Progress = Callable[[int], None]
@@ -188,7 +189,8 @@ class ExportParticles(EmtomoProtocol):
         listed = ", ".join(f"{n} of {name}" for name, n in dropped.items() if n)
         if listed:
             self.remark(
-                f"Particles left out, which more than {options.missing_tilts} images do not show whole: {listed}. "
+                "Particles left out, which more than "
+                f"{count_text(options.missing_tilts, 'image')} do not show whole: {listed}. "
                 f"Listed in {', '.join(str(self._dropped(n)) for n, k in dropped.items() if k)}."
             )
         if missing:
@@ -197,7 +199,8 @@ class ExportParticles(EmtomoProtocol):
             self.remark(f"No particles in {', '.join(idle)}.")
         if len(out) == 0:
             raise EmtomoError(
-                f"No particle is shown whole by all but {options.missing_tilts} images of its tilt series ({listed}): "
+                "No particle is shown whole by all but "
+                f"{count_text(options.missing_tilts, 'image')} of its tilt series ({listed}): "
                 "check that positions and tilt series belong together, or allow more missing tilts."
             )
         self.remark(*pixel_size_remarks(series, names))

@@ -15,6 +15,7 @@ from emtomo.io.particles_2d_write import write_classes_2d, write_particles_2d
 from emtomo.io.tags import Tags
 from emtomo.objects import SetOfClasses2D, SetOfMicrographs, SetOfParticles, rotations_of
 from emtomo.options import Param
+from emtomo.wording import count_text
 
 BATCH_BYTES = 64 * 2**20
 
@@ -91,7 +92,7 @@ class ExportParticles2D(EmtomoProtocol):
             write_classes_2d(path, frame)
         else:
             self._write_particles(path, frame, source, white)
-        self.remark(f"{len(frame)} images written to {path}.")
+        self.remark(f"{count_text(len(frame), 'image')} written to {path}.")
 
     # --- helpers ---
 
@@ -103,7 +104,7 @@ class ExportParticles2D(EmtomoProtocol):
             frame[f"coordinate_{axis}"] = frame[axis] / step
         missing = int((~np.isfinite(frame["defocus_u"].to_numpy(float))).sum())
         if missing:
-            self.remark(f"The CTF of {missing} particles is not known: the file has none.")
+            self.remark(f"The CTF of {count_text(missing, 'particle')} is not known: the file has none.")
         write_particles_2d(
             path,
             frame,

@@ -14,6 +14,7 @@ from emtomo.objects import rotations_of
 from emtomo.objects.exchange import particles_of_set, sizes_of, volumes_behind
 from emtomo.objects.particle_source import open_boxes
 from emtomo.options import Param
+from emtomo.wording import count_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +60,11 @@ class ExportParticlesStar(EmtomoProtocol):
         if self.file.get() and not Path(self.file.get()).parent.is_dir():
             return [f"There is no folder {Path(self.file.get()).parent} to write into."]
         known = self.input_subtomograms.get().frame(["r11"])["r11"].notna()
-        return [] if known.all() else [f"{int((~known).sum())} of {len(known)} subtomograms have no orientation."]
+        return (
+            []
+            if known.all()
+            else [f"{int((~known).sum())} of {count_text(len(known), 'subtomogram')} have no orientation."]
+        )
 
     # --- steps ---
 
@@ -106,7 +111,7 @@ class ExportParticlesStar(EmtomoProtocol):
             self.remark("The boxes are dark: RELION takes white ones only. Extract them with inverted contrast.")
         if boxes.weights.get() == "wedge":
             self.remark("The missing wedge is known by its tilt range alone and is not in the file.")
-        self.remark(f"{len(frame)} particles written to {path}.")
+        self.remark(f"{count_text(len(frame), 'particle')} written to {path}.")
 
     def _separate(self, frame: pd.DataFrame, pixel_size: float, size: int) -> None:
         """Copy the boxes of stacks into files of their own and let the rows name these."""

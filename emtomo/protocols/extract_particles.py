@@ -25,6 +25,7 @@ from emtomo.io import mrc
 from emtomo.objects import SetOfMicrographs, SetOfParticles, rotations_of
 from emtomo.objects.optics_fields import DEFOCUS_FIELDS, without_ctf
 from emtomo.options import Param
+from emtomo.wording import count_text
 
 BATCH_BYTES = 64 * 2**20
 SHOWN = 5  # names in a sentence
@@ -175,7 +176,7 @@ class ExtractParticles(EmtomoProtocol):
         self._remark_left_out(names)
         missing = without_ctf(frame)
         if missing:
-            self.remark(f"The CTF of {len(missing)} micrographs is not known ({_listed(missing)}).")
+            self.remark(f"The CTF of {count_text(len(missing), 'micrograph')} is not known ({_listed(missing)}).")
         self._register(self.input_coordinates, **outputs)
 
     # --- helpers ---
@@ -254,15 +255,20 @@ class ExtractParticles(EmtomoProtocol):
             path = Path(self._getExtraPath("left_out.csv"))
             _write_table(table, path)
             for reason, count in table["reason"].value_counts().items():
-                self.remark(f"{count} particles were left out: their {reason}; they are listed in {path.name}.")
+                self.remark(
+                    f"{count_text(count, 'particle was', 'particles were')} "
+                    f"left out: their {reason}; they are listed in {path.name}."
+                )
         flat = sum(len(pd.read_csv(self._part(name, "constant.csv"))) for name in names)
         if flat:
-            self.remark(f"{flat} particles have a constant background and are not normalised.")
+            self.remark(
+                f"{count_text(flat, 'particle has', 'particles have')} a constant background and are not normalised."
+            )
         known = self._micrographs().group_ids()
         picked = set(self.input_coordinates.get().group_ids())
         empty = [name for name in known if name not in picked]
         if empty:
-            self.remark(f"{len(empty)} of {len(known)} micrographs have no picks ({_listed(empty)}).")
+            self.remark(f"{len(empty)} of {count_text(len(known), 'micrograph')} have no picks ({_listed(empty)}).")
         missing = sorted(picked - set(known))
         if missing:
             self.remark(f"No micrograph for the particles of {_listed(missing)}.")

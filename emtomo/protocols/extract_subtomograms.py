@@ -15,6 +15,7 @@ from emtomo.engine.state import write_json
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.objects import SetOfSubtomograms, SetOfTomograms, positions_of
+from emtomo.wording import count_text
 
 BATCH_BYTES = 64 * 2**20
 
@@ -118,9 +119,15 @@ class ExtractSubtomograms(EmtomoProtocol):
             out.extend(SetOfSubtomograms.open(self._table(name)).frame())
         missing = [name for name in self.input_coordinates.get().tomogram_ids() if name not in names]
         if dropped:
-            self.remark(f"{dropped} particles were left out: their boxes do not fit into the tomogram.")
+            self.remark(
+                f"{count_text(dropped, 'particle was', 'particles were')} "
+                "left out: their boxes do not fit into the tomogram."
+            )
         if blank:
-            self.remark(f"{blank} particles were left out: their boxes lie wholly outside the tomogram.")
+            self.remark(
+                f"{count_text(blank, 'particle was', 'particles were')} "
+                "left out: their boxes lie wholly outside the tomogram."
+            )
         if missing:
             self.remark(f"No tomogram for the particles of {', '.join(missing)}.")
         if len(out) == 0:

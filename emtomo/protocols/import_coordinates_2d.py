@@ -14,6 +14,7 @@ from emtomo.io import names
 from emtomo.io.coordinates_2d import ENDINGS, read_picks
 from emtomo.objects import SetOfCoordinates2D, SetOfMicrographs, coordinates_2d_frame
 from emtomo.options import Param
+from emtomo.wording import count_text
 
 SHOWN = 5  # names in a sentence
 
@@ -100,12 +101,15 @@ class ImportCoordinates2D(EmtomoProtocol):
             self.remark(f"No micrograph for the picks of {_listed(unknown)}.")
         if outside:
             self.remark(
-                f"{outside} of {len(picks)} picks lie outside their micrographs: is the pixel size of the coordinates "
+                f"{outside} of {count_text(len(picks), 'pick')} lie outside "
+                "their micrographs: is the pixel size of the coordinates "
                 "right?"
             )
         empty = sorted(set(micrographs.group_ids()) - set(picks["micrograph_id"]))
         if empty:
-            self.remark(f"{len(empty)} of {len(micrographs)} micrographs have no picks ({_listed(empty)}).")
+            self.remark(
+                f"{len(empty)} of {count_text(len(micrographs), 'micrograph')} have no picks ({_listed(empty)})."
+            )
         self._register(self.input_micrographs, coordinates=out)
 
     # --- helpers ---

@@ -14,6 +14,7 @@ from emtomo.io import images, mrc, names
 from emtomo.io.micrographs import CTF_COLUMNS, MicrographTable, describe_micrograph, read_ctf, read_micrographs
 from emtomo.objects import SetOfMicrographs
 from emtomo.options import Param
+from emtomo.wording import count_text
 
 TOLERANCE = 0.005  # of two pixel sizes that are called the same
 TOGETHER = 32  # micrographs of one step
@@ -146,7 +147,7 @@ class ImportMicrographs(EmtomoProtocol):
         out.extend(frame)
         missing = frame["micrograph_id"][~np.isfinite(frame["defocus_u"].to_numpy(float))]
         if 0 < len(missing) < len(frame):
-            self.remark(f"The CTF of {len(missing)} micrographs is not known ({_listed(list(missing))}).")
+            self.remark(f"The CTF of {count_text(len(missing), 'micrograph')} is not known ({_listed(list(missing))}).")
         self._register(None, micrographs=out)
 
     # --- helpers ---
@@ -204,7 +205,7 @@ class ImportMicrographs(EmtomoProtocol):
         ]
         if say and off:
             self.remark(
-                f"The headers of {len(off)} micrographs say another pixel size than {size:g} Å: "
+                f"The headers of {count_text(len(off), 'micrograph')} say another pixel size than {size:g} Å: "
                 f"{', '.join(f'{n} {infos[n].pixel_size:.4g}' for n in off[:SHOWN])}."
             )
         return float(size)

@@ -18,6 +18,7 @@ from emtomo.objects import SetOfParticleSeries, coordinates_frame
 from emtomo.objects.exchange import sizes_of
 from emtomo.objects.population import Species
 from emtomo.objects.position_check import check_positions
+from emtomo.wording import count_text
 
 
 class ImportSpecies(EmtomoProtocol):
@@ -109,7 +110,7 @@ class ImportSpecies(EmtomoProtocol):
         found, missing, _ = names.match_names(list(dict.fromkeys(named)), series.tomogram_ids())
         if missing:
             lost = int(np.isin(named, missing).sum())
-            self.remark(f"No tilt series for {lost} of {len(named)} particles ({', '.join(missing)}).")
+            self.remark(f"No tilt series for {lost} of {count_text(len(named), 'particle')} ({', '.join(missing)}).")
         kept = np.isin(named, list(found))
         if not kept.any():
             raise EmtomoError(

@@ -20,6 +20,7 @@ from emtomo.objects import SetOfTiltSeries
 from emtomo.objects.tilt_exchange import image_rows, series_row
 from emtomo.objects.tilt_import import DEFAULTS, TiltSeriesOptions, common_value, complete_series
 from emtomo.options import Param
+from emtomo.wording import count_text
 
 FORMATS = {
     "auto": metadata_kinds(),
@@ -166,7 +167,7 @@ class ImportTiltSeries(EmtomoProtocol):
         out.extend(pd.DataFrame(rows), pd.concat(tables, ignore_index=True))
         if unused:
             listed = ", ".join(path.name for path in unused[:LISTED]) + (", …" if len(unused) > LISTED else "")
-            self.remark(f"{len(unused)} files belong to no series: {listed}.")
+            self.remark(f"{count_text(len(unused), 'file belongs', 'files belong')} to no series: {listed}.")
         self._register(None, tilt_series=out)
 
     # --- helpers ---

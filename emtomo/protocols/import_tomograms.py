@@ -14,6 +14,7 @@ from emtomo.io import images, mrc, names
 from emtomo.io.acquisition import read_acquisition
 from emtomo.objects import SetOfTomograms
 from emtomo.options import Param
+from emtomo.wording import count_text
 
 PIXEL_TOLERANCE = 0.01
 
@@ -168,7 +169,9 @@ class ImportTomograms(EmtomoProtocol):
         off = [n for n, i in infos.items() if i.pixel_size and abs(i.pixel_size / size - 1) > PIXEL_TOLERANCE]
         if off:
             sizes = ", ".join(f"{n} {infos[n].pixel_size:.3f}" for n in off[:5])
-            self.remark(f"The headers of {len(off)} files say another pixel size than {size:g} Å: {sizes}.")
+            self.remark(
+                f"The headers of {count_text(len(off), 'file')} say another pixel size than {size:g} Å: {sizes}."
+            )
         origin = self._origin(options, next(iter(infos.values())), size)
         out = SetOfTomograms.create(
             self._getPath("tomograms.sqlite"),

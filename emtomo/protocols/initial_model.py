@@ -30,6 +30,7 @@ from emtomo.objects.particle_input import (
 )
 from emtomo.objects.volume_arrays import resample_to_box
 from emtomo.options import Param
+from emtomo.wording import count_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +166,8 @@ class InitialModel(EmtomoProtocol):
         model = grown[best]
         last = [row["change"] for row in changes[best * model.steps : (best + 1) * model.steps]][-options.batches :]
         sentences.append(
-            f"{int(model.touched.sum())} of {len(particles)} particles were in a batch; in the last iteration a batch "
+            f"{int(model.touched.sum())} of {count_text(len(particles), 'particle')} "
+            "were in a batch; in the last iteration a batch "
             f"changed the model by {100 * np.mean(last):.2f} % (1 - correlation)."
         )
         if len(model.shares) > 1:

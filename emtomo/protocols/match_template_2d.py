@@ -31,6 +31,7 @@ from emtomo.objects.micrograph_picks import (
 from emtomo.objects.optics_fields import DEFOCUS_FIELDS
 from emtomo.objects.volume_arrays import volume_of
 from emtomo.options import Param
+from emtomo.wording import count_text
 
 TEMPLATES = "templates.npz"
 ALIKE = 0.005  # relative difference of pixel sizes up to which micrographs share templates
@@ -154,8 +155,9 @@ class MatchTemplate2D(EmtomoProtocol):
         box = self.options(MatchTemplate2DOptions).box_size or 2 * int(np.ceil(0.75 * templates.diameter / size))
         out = SetOfCoordinates2D.create(self._getPath("coordinates.sqlite"), pixel_size=size, box_size=box)
         self.remark(
-            f"{len(templates.bank)} templates, {len(templates.angles)} angles of each reference, within a mask of "
-            f"{templates.diameter:.0f} Å, as combinations of {len(templates.bank.basis)} images.",
+            f"{count_text(len(templates.bank), 'template')}, "
+            f"{count_text(len(templates.angles), 'angle')} of each reference, within a mask of "
+            f"{templates.diameter:.0f} Å, as combinations of {count_text(len(templates.bank.basis), 'image')}.",
             *add_picks(out, micrograph_ids, choice, sizes, notes),
         )
         self._register(self.input_micrographs, coordinates=out)

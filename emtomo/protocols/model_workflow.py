@@ -19,6 +19,7 @@ from emtomo.io.meshes import write_obj
 from emtomo.objects import SetOfCoordinates3D, SetOfMeshes, SetOfTomograms, coordinates_frame, positions_of
 from emtomo.objects.position_check import check_positions
 from emtomo.options import Param
+from emtomo.wording import count_text
 
 MOST_WARNINGS = 5
 OUTSIDE = 0.9  # of the positions; more cannot be where the points were picked
@@ -123,7 +124,7 @@ class ModelWorkflow(EmtomoProtocol):
         self.remark(*self._outside(pd.concat(made, ignore_index=True)))
         outputs = {"coordinates": out}
         if len(bad):
-            self.remark(f"{len(reasons)} models could not be built: {' '.join(reasons)}")
+            self.remark(f"{count_text(len(reasons), 'model')} could not be built: {' '.join(reasons)}")
             kept = SetOfMeshes.create(self._getPath("failed_meshes.sqlite"))
             kept.copy_fields(meshes)
             kept.extend(bad)
@@ -165,7 +166,8 @@ class ModelWorkflow(EmtomoProtocol):
         middle = {key: float(np.median([row[key] for row in rows])) for key in ("surface", "normals", "noise")}
         worst = max(rows, key=lambda row: row["worst"])
         remarks = [
-            f"Standard deviations of {len(rows)} fitted surfaces and curves (median): {middle['surface']:.1f} Å off, "
+            f"Standard deviations of {count_text(len(rows), 'fitted surface')} "
+            f"and curves (median): {middle['surface']:.1f} Å off, "
             f"{middle['normals']:.1f}° in their normals or directions; the points scatter by {middle['noise']:.1f} Å. "
             f"Least certain: {worst['name']}, {worst['worst']:.1f} Å where it is farthest from its points."
         ]

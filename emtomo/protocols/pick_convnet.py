@@ -22,6 +22,7 @@ from emtomo.objects import SetOfCoordinates3D, coordinates_frame, positions_of
 from emtomo.objects.candidates import choose_above, keep_candidates
 from emtomo.objects.points_file import points_of_file
 from emtomo.options import Param
+from emtomo.wording import count_text
 
 HARDLY = 0.7  # of the first loss
 LOWEST = 0.1  # answer from which on maxima are kept, so that pick-again can lower the threshold
@@ -193,7 +194,9 @@ class PickConvnet(EmtomoProtocol):
         losses = Path(self._getExtraPath("losses.csv"))
         if losses.exists():
             loss = pd.read_csv(losses)["loss"]
-            self.remark(f"The loss fell from {loss.iloc[0]:.4f} to {loss.iloc[-1]:.4f} in {len(loss)} iterations.")
+            self.remark(
+                f"The loss fell from {loss.iloc[0]:.4f} to {loss.iloc[-1]:.4f} in {count_text(len(loss), 'iteration')}."
+            )
             if loss.iloc[-1] > HARDLY * loss.iloc[0]:
                 self.remark("The loss hardly fell: the picks mean little; take more iterations or clearer references.")
         self._register(self.input_tomograms, coordinates=out)
@@ -235,7 +238,10 @@ class PickConvnet(EmtomoProtocol):
         joined = pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
         here = joined["tomogram_id"].isin(known)
         if not here.all():
-            notes.append(f"{int((~here).sum())} of {len(joined)} references lie in other tomograms and are left out.")
+            notes.append(
+                f"{int((~here).sum())} of {count_text(len(joined), 'reference')} "
+                "lie in other tomograms and are left out."
+            )
         chosen = joined[here].reset_index(drop=True)
         chosen.attrs["notes"] = notes
         return chosen
@@ -262,7 +268,8 @@ class PickConvnet(EmtomoProtocol):
             if outside.any():
                 x, y, z = positions_of(mine)[outside][0]
                 raise EmtomoError(
-                    f"{name}: {int(outside.sum())} references lie outside it, the first at {x:g}, {y:g}, {z:g} "
+                    f"{name}: {count_text(int(outside.sum()), 'reference lies', 'references lie')} "
+                    f"outside it, the first at {x:g}, {y:g}, {z:g} "
                     "Å from its centre."
                 )
             for at in where:

@@ -18,6 +18,7 @@ from emtomo.objects.micrograph_slices import MicrographSlices, SlicePicks
 from emtomo.objects.points_file import UNITS, points_of_file
 from emtomo.objects.position_check import outside
 from emtomo.options import Param
+from emtomo.wording import count_text
 
 MOST_SAVES = 9
 REMOVE = "remove"
@@ -135,9 +136,14 @@ class PickManually(EmtomoProtocol):
             out.extend(where.to_2d(frame) if isinstance(where, MicrographSlices) else frame)
             number_outside = int(outside(frame, where).sum())
             if number_outside:
-                self.remark(f"{name}: {number_outside} particles lie outside their {self._noun()}.")
+                self.remark(
+                    f"{name}: {count_text(number_outside, 'particle lies', 'particles lie')} "
+                    f"outside their {self._noun()}."
+                )
             if removed:
-                self.remark(f"{name}: {removed} previous coordinates were removed.")
+                self.remark(
+                    f"{name}: {count_text(removed, 'previous coordinate was', 'previous coordinates were')} removed."
+                )
             if self.options(PickManuallyOptions).thumbnails and not flat:
                 self._draw(name, frame)
             outputs[name] = out

@@ -24,6 +24,7 @@ from emtomo.objects.particle_input import (
     open_particles,
 )
 from emtomo.objects.volume_arrays import write_curves
+from emtomo.wording import count_text
 
 
 class ReconstructAverage(EmtomoProtocol):
@@ -115,4 +116,7 @@ def _one_half(particles: int, half: int) -> str:
     """Return why there is one half map only."""
     if particles == 1:
         return "There is one particle only: no half maps and no resolution."
-    return f"All {particles} particles are in half set {half}, the other is empty: no half maps and no resolution."
+    return (
+        f"All {count_text(particles, 'particle is', 'particles are')} in half "
+        f"set {half}, the other is empty: no half maps and no resolution."
+    )

@@ -32,6 +32,7 @@ from emtomo.objects.particle_input import (
 )
 from emtomo.objects.volume_arrays import resample_to_box, unusable_for_refinement, write_curves
 from emtomo.options import Param
+from emtomo.wording import count_text
 
 EXPECTED = 8  # iterations of a usual run, for the time left
 
@@ -174,7 +175,7 @@ class RefinePoses(EmtomoProtocol):
         write_curves(curve, result.curves, n, size)
         last = result.metrics[-1]
         self.remark(
-            f"Resolution: {resolution_text(result.resolution, size)} after {last.iteration} iterations; "
+            f"Resolution: {resolution_text(result.resolution, size)} after {count_text(last.iteration, 'iteration')}; "
             "orientations are certain to "
             f"{last.angle_spread:.1f}°, positions to {last.shift_spread * size:.1f} Å (median)."
         )

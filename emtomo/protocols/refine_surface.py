@@ -14,6 +14,7 @@ from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError, ModelError
 from emtomo.io import mrc
 from emtomo.objects import SetOfCoordinates3D, SetOfMeshes, coordinates_frame, positions_of
+from emtomo.wording import count_text
 
 
 class RefineSurface(EmtomoProtocol):
@@ -73,7 +74,14 @@ class RefineSurface(EmtomoProtocol):
             self.progress(number + 1, len(groups))
         if not coordinates:
             raise EmtomoError("No surface could be refined. " + " ".join(failed))
-        self.remark(*remarks, *([f"{len(failed)} models were not refined: {' '.join(failed)}"] if failed else []))
+        self.remark(
+            *remarks,
+            *(
+                [f"{count_text(len(failed), 'model was', 'models were')} not refined: {' '.join(failed)}"]
+                if failed
+                else []
+            ),
+        )
         self._output(coordinates, points)
 
     # --- helpers ---

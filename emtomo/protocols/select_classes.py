@@ -20,6 +20,7 @@ from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.objects import SetOfClasses2D, SetOfParticles
 from emtomo.objects.selection import read_selection
+from emtomo.wording import count_text
 
 
 class SelectClasses(EmtomoProtocol):
@@ -100,7 +101,8 @@ class SelectClasses(EmtomoProtocol):
                 out.extend(frame[rows])
                 outputs[name] = out
         self.remark(
-            f"{int(keep.sum())} of {len(table)} classes with {int(chosen.sum())} of {len(frame)} particles.{moved}"
+            f"{int(keep.sum())} of {count_text(len(table), 'class')} with "
+            f"{int(chosen.sum())} of {count_text(len(frame), 'particle')}.{moved}"
         )
         self._register(self.input_classes, **outputs)
 
@@ -136,7 +138,7 @@ class SelectClasses(EmtomoProtocol):
         gain, members, resolution = (table[name].to_numpy(float) for name in ("gain", "members", "resolution"))
         keep = choose_classes(options, gain, members, resolution, picked)
         if not keep.any():
-            raise EmtomoError(f"None of {len(table)} classes fulfils all criteria; loosen them.")
+            raise EmtomoError(f"None of {count_text(len(table), 'class')} fulfils all criteria; loosen them.")
         return keep
 
     def _regrouped(self, frame: pd.DataFrame, chosen: np.ndarray, groups: int) -> pd.DataFrame:
@@ -148,9 +150,15 @@ class SelectClasses(EmtomoProtocol):
         group = frame["group"].to_numpy().copy()
         group[chosen] = numbers
         smallest = int(np.bincount(numbers)[1:].min())
-        self.remark(f"{len(np.unique(micrograph))} micrographs make {numbers.max()} groups.")
+        self.remark(
+            f"{count_text(len(np.unique(micrograph)), 'micrograph makes', 'micrographs make')} "
+            f"{count_text(numbers.max(), 'group')}."
+        )
         if smallest < FEWEST_IN_GROUP:
-            self.remark(f"The smallest group has {smallest} particles; below {FEWEST_IN_GROUP} noise is hard to tell.")
+            self.remark(
+                f"The smallest group has {count_text(smallest, 'particle')}; "
+                f"below {FEWEST_IN_GROUP} noise is hard to tell."
+            )
         return frame.assign(group=group)
 
 

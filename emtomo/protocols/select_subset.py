@@ -10,6 +10,7 @@ from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.engine.table import TableSet
 from emtomo.errors import EmtomoError
 from emtomo.objects.selection import read_selection
+from emtomo.wording import count_text
 
 
 class SelectSubset(EmtomoProtocol):
@@ -57,7 +58,7 @@ class SelectSubset(EmtomoProtocol):
         out = type(source).create(self._getPath("subset.sqlite"))
         out.copy_fields(source)
         out.extend(frame.iloc[chosen])
-        self.remark(f"{len(chosen)} of {len(frame)} items.")
+        self.remark(f"{len(chosen)} of {count_text(len(frame), 'item')}.")
         self._register(self.input_items, subset=out)
 
     def _chosen(self) -> np.ndarray:

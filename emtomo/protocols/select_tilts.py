@@ -17,6 +17,7 @@ from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.objects import SetOfTiltSeries
 from emtomo.objects.tilt_images import TiltImages
+from emtomo.wording import count_text
 
 
 class SelectTilts(EmtomoProtocol):
@@ -89,7 +90,7 @@ class SelectTilts(EmtomoProtocol):
         frame = source.frame().assign(tilts=None)
         out.extend(frame, pd.concat([t.assign(tomogram_id=n) for n, t in tables.items()], ignore_index=True))
         gone, all_ = (sum(int(f(t)) for t in tables.values()) for f in (lambda t: t["excluded"].sum(), len))
-        self.remark(f"{gone} of {all_} tilts are excluded.")
+        self.remark(f"{gone} of {count_text(all_, 'tilt')} are excluded.")
         if self.options(TiltSelectionOptions).suggest:
             self._suggest(tables)
         self._register(self.input_tilt_series, tilt_series=out)
@@ -109,7 +110,10 @@ class SelectTilts(EmtomoProtocol):
         path = Path(self._getExtraPath("suggested.csv"))
         pd.DataFrame(rows, columns=["tomogram_id", "tilt"]).to_csv(path, index=False)
         if rows:
-            self.remark(f"{len(rows)} tilts are suggested to be excluded, and are not: give {path} as excluded tilts.")
+            self.remark(
+                f"{count_text(len(rows), 'tilt is', 'tilts are')} suggested "
+                f"to be excluded, and are not: give {path} as excluded tilts."
+            )
 
     def _tables(self) -> dict[str, pd.DataFrame]:
         """Return the images of every series with their new marks."""
@@ -124,7 +128,7 @@ class SelectTilts(EmtomoProtocol):
             if options.keep_excluded:
                 gone |= geometry.excluded
             if gone.all():
-                raise EmtomoError(f"{name}: all {len(table)} tilts would be excluded.")
+                raise EmtomoError(f"{name}: all {count_text(len(table), 'tilt')} would be excluded.")
             out[name] = table.assign(excluded=gone)
         return out
 

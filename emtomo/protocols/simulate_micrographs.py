@@ -28,6 +28,7 @@ from emtomo.synthetic.micrographs import (
     particle_density,
     particle_diameter,
 )
+from emtomo.wording import count_text
 
 ROOM = 1.5  # box of the true particles, in diameters
 
@@ -132,7 +133,7 @@ class SimulateMicrographs(EmtomoProtocol):
         mrc.write_volume(path, simulator.density, size)
         wanted = total * options.per_micrograph
         if len(frame) < wanted:
-            self.remark(f"There was room for {len(frame)} of {wanted} particles.")
+            self.remark(f"There was room for {len(frame)} of {count_text(wanted, 'particle')}.")
         self.remark(f"The particle has a diameter of {simulator.diameter:.0f} Å.")
         volume = Volume(file=path, pixel_size=size, box_size=len(simulator.density))
         self._register(None, micrographs=micrographs, truth=truth, particles=particles, volume=volume)

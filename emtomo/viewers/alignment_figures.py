@@ -12,6 +12,7 @@ from emtomo.errors import EmtomoError
 from emtomo.gui.core.shown import Shown
 from emtomo.io import mrc
 from emtomo.objects.tilt_images import TiltImages
+from emtomo.wording import count_text
 
 MEANS = 9
 DRAWN, OUT = "#2a6fb0", "#c0392b"
@@ -45,7 +46,7 @@ def alignment(shown: Shown) -> Figure:
         axes.imshow(means[int(tilts.index[k])], cmap="gray", origin="lower")
         axes.set_title(f"{row['angle']:.0f}°", fontsize=9)
         axes.set_axis_off()
-    upper.suptitle(f"{name}: mean of the particles in {len(chosen)} of {len(tilts)} tilts", fontsize=10)
+    upper.suptitle(f"{name}: mean of the particles in {len(chosen)} of {count_text(len(tilts), 'tilt')}", fontsize=10)
     axes = lower.subplots(1, 3)
     _draw_contrast(axes[0], tilts)
     _draw_scores(axes[1], found["scores"])

@@ -16,6 +16,7 @@ from emtomo.gui.core.shown import Shown
 from emtomo.io import mrc
 from emtomo.objects import SetOfTomograms, positions_of, rotations_of
 from emtomo.viewers.sections import montage, show, slab, three_sections
+from emtomo.wording import count_text
 
 GALLERY = 24
 ARROW = 0.06  # of the picture's width
@@ -143,7 +144,12 @@ def slice_with_points(
         return figure
     voxels, normals, groups = points
     near = np.abs(voxels[:, 0] - index) <= NEAR
-    show(axes[0], np.asarray(volume[index], np.float32), f"{title}: {int(near.sum())} of {len(voxels)} particles", size)
+    show(
+        axes[0],
+        np.asarray(volume[index], np.float32),
+        f"{title}: {int(near.sum())} of {count_text(len(voxels), 'particle')}",
+        size,
+    )
     _draw_points(axes[0], voxels[near], normals[near], groups[near], (2, 1), volume.shape)
     return figure
 
@@ -198,7 +204,7 @@ def gallery(shown: Shown) -> Figure:
     rotations = rotations_of(value.frame([f"r{i}{j}" for i in "123" for j in "123"]))
     known = ~np.isnan(rotations).any(axis=(1, 2))
     figure, axes = figure_of(2 if known.any() else 1, 15 if known.any() else 12, 4.5)
-    show(axes[0], montage(boxes, 8), f"{len(boxes)} of {len(value)} subtomograms, central xy slab")
+    show(axes[0], montage(boxes, 8), f"{len(boxes)} of {count_text(len(value), 'subtomogram')}, central xy slab")
     if known.any():
         draw_directions(axes[1], rotations[known])
     return figure
@@ -236,7 +242,9 @@ def class_maps(shown: Shown) -> Figure:
     maps = [np.asarray(mrc.open_volume(shown.path(file)), np.float32) for file in frame["file"]]
     figure = Figure(figsize=(10, 2.6 * len(maps)), layout="constrained")
     for k, (row, volume) in enumerate(zip(frame.itertuples(), maps, strict=True)):
-        title = f"class {row.class_number}: {row.members} particles ({row.share:.0%}), {row.resolution:.1f} Å"
+        title = (
+            f"class {row.class_number}: {count_text(row.members, 'particle')} ({row.share:.0%}), {row.resolution:.1f} Å"
+        )
         for c, (image, plane) in enumerate(zip(three_sections(volume), ("xy", "xz", "yz"), strict=True)):
             axes = figure.add_subplot(len(maps), 4, 4 * k + c + 1)
             show(axes, image, title if c == 0 else plane, shown.value.pixel_size.get())
@@ -291,10 +299,12 @@ def scores(shown: Shown, cut: float | None = None) -> Figure:
     axes[0].hist(values, bins=BINS, color="#56b4e9")
     axes[0].set_xlabel("score")
     axes[0].set_ylabel("particles")
-    axes[0].set_title(f"{len(values)} particles", fontsize=10)
+    axes[0].set_title(f"{count_text(len(values), 'particle')}", fontsize=10)
     if cut is not None:
         axes[0].axvline(cut, color="#d55e00", linewidth=2)
-        axes[0].set_title(f"{int((values >= cut).sum())} of {len(values)} particles at or above {cut:.4g}", fontsize=10)
+        axes[0].set_title(
+            f"{int((values >= cut).sum())} of {count_text(len(values), 'particle')} at or above {cut:.4g}", fontsize=10
+        )
     return figure
 
 

@@ -14,6 +14,7 @@ from emtomo.objects import rotations_of
 from emtomo.objects.rotation import ROTATION_COLUMNS
 from emtomo.viewers.figures import draw_directions, figure_of
 from emtomo.viewers.sections import montage, show
+from emtomo.wording import count_text
 
 GALLERY = 48
 CLASSES = 60
@@ -62,7 +63,7 @@ def picks(shown: Shown) -> Figure:
     if found is not None and name in found.group_ids():
         size = float(found.pixel_size.get())
         image, factor = bin_image(read_plane(shown.path(str(found.frame(["file"], name)["file"].iloc[0]))))
-        show(axes[0], image, f"{name}: {len(frame)} of {len(value)} particles", factor * size)
+        show(axes[0], image, f"{name}: {len(frame)} of {count_text(len(value), 'particle')}", factor * size)
     places = (frame[["x", "y"]].to_numpy(float) / size - (factor - 1) / 2) / factor
     box = float(value.box_size.get() or 0) * float(value.pixel_size.get() or size)
     usual = box or DIAMETER
@@ -105,7 +106,7 @@ def particles(shown: Shown) -> Figure:
     rotations = rotations_of(frame)
     known = np.isfinite(rotations).all(axis=(1, 2))
     figure, axes = figure_of(2 if known.any() else 1, 15 if known.any() else 11, 6)
-    title = f"{len(chosen)} of {len(value)} particles"
+    title = f"{len(chosen)} of {count_text(len(value), 'particle')}"
     show(axes[0], montage(read_images(shown, chosen), 8), title, float(value.pixel_size.get()))
     if known.any():
         draw_directions(axes[1], rotations[known])

@@ -12,6 +12,7 @@ from emtomo.errors import EmtomoError
 from emtomo.gui.core.shown import Shown
 from emtomo.objects.tilt_images import TiltImages
 from emtomo.viewers.sections import show
+from emtomo.wording import count_text
 
 IMAGES = 5
 LARGEST = 256  # pixels of a drawn image along its longer side
@@ -32,7 +33,9 @@ def tilt_series(shown: Shown) -> Figure:
     _draw_dose(axes[0], table, geometry)
     _draw_defocus(axes[1], {name: (value.images(name), value.geometry(name)) for name in names})
     _draw_ctf(axes[2], table, geometry)
-    lower.suptitle(names[0] if len(names) == 1 else f"{names[0]} (1 of {len(names)} tilt series)", fontsize=10)
+    lower.suptitle(
+        names[0] if len(names) == 1 else f"{names[0]} (1 of {count_text(len(names), 'tilt series')})", fontsize=10
+    )
     return figure
 
 
@@ -67,7 +70,7 @@ def _draw_dose(axes: Any, table: pd.DataFrame, geometry: TiltGeometry) -> None:
         axes.bar(angle, geometry.order + 1, max(width, 0.2), color=colours)
         axes.set_ylabel("order of acquisition (no dose known)")
     gone = int(geometry.excluded.sum())
-    axes.set_title(f"{len(angle)} tilts" + (f", {gone} excluded (red)" if gone else ""), fontsize=10)
+    axes.set_title(f"{count_text(len(angle), 'tilt')}" + (f", {gone} excluded (red)" if gone else ""), fontsize=10)
     axes.set_xlabel("tilt angle (°)")
 
 
@@ -79,7 +82,7 @@ def _draw_defocus(axes: Any, series: dict[str, tuple[pd.DataFrame, TiltGeometry]
             place = np.argsort(table["angle"].to_numpy(float), kind="stable")
             label = name if len(series) <= 6 else None
             axes.plot(table["angle"].to_numpy(float)[place], geometry.ctf.defocus[place] / 1e4, ".-", label=label)
-    axes.set_title(f"defocus of {known} series" if known else "no defocus known", fontsize=10)
+    axes.set_title(f"defocus of {count_text(known, 'series')}" if known else "no defocus known", fontsize=10)
     axes.set_xlabel("tilt angle (°)")
     axes.set_ylabel("mean defocus (µm)")
     if known and len(series) <= 6:

@@ -48,7 +48,7 @@ def test_micrographs_know_their_size_and_ctf(tmp_path):
 
 
 def test_a_missing_ctf_is_one_sentence_that_names_the_micrographs(tmp_path):
-    with pytest.raises(EmtomoError, match=r"The CTF of 1 micrographs is not known \(b\): estimate it first"):
+    with pytest.raises(EmtomoError, match=r"The CTF of 1 micrograph is not known \(b\): estimate it first"):
         micrographs(tmp_path / "m.sqlite").ctf()
 
 

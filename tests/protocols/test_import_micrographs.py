@@ -91,7 +91,7 @@ def test_gctf_of_one_of_them(folder):
     (folder / "gctf.star").write_text(RELION30.split('"Micrographs')[0] + "b.02.mrc 9000 8000 -20 200 1.4 0.08 1 1 6\n")
     found, run = imported(folder, files=folder / "Micrographs", ctf=folder / "gctf.star")
     assert np.isfinite(found.frame()["defocus_u"]).tolist() == [True, False]
-    assert "The CTF of 1 micrographs is not known (mic one)" in " ".join(run._remarks())
+    assert "The CTF of 1 micrograph is not known (mic one)" in " ".join(run._remarks())
 
 
 def test_a_pixel_size_that_differs_is_said(folder):

@@ -86,7 +86,7 @@ def test_two_series_with_halves_gain_and_what_the_form_says(bench, tmp_path):
         "voltage is 300 in the metadata and 200 in the form",
         "tilt axis lies at 84.0°",
         "dose goes up to 12.0",
-        "1 files belong to no series: alone.mrc",
+        "1 file belongs to no series: alone.mrc",
     ):
         assert sentence in told, sentence
 

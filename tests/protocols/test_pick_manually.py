@@ -82,7 +82,7 @@ def test_particles_outside_are_told(bench):
     points = bench.folder / "far.csv"
     points.write_text("tomogram_id,x,y,z\na,99999,0,0\na,0,0,0\n", encoding="utf8")
     run = bench.run("pick-manually", "far", tomograms="import.tomograms", points=points, box_size=10)
-    assert any("1 particles lie outside" in line for line in run._summary())
+    assert any("1 particle lies outside" in line for line in run._summary())
 
 
 def test_every_file_of_a_folder_is_one_output(bench):

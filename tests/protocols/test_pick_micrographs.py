@@ -144,7 +144,7 @@ def test_bad_input_is_said_in_a_sentence(bench):
         return bench.project.find(str(bench.add(name, label, **parameters))).validate()
 
     given = {**TEMPLATES, "micrographs": "bad.micrographs"}
-    assert any("1 micrographs is not known (mic_002)" in line for line in errors("match-template-2d", "ctf", **given))
+    assert any("1 micrograph is not known (mic_002)" in line for line in errors("match-template-2d", "ctf", **given))
     message = bench.fails("match-template-2d", "nan", **given, ctf_corrected=False)
     assert "Micrograph mic_003: The micrograph holds 122400 values that are no finite numbers" in message
     assert any(

@@ -42,6 +42,7 @@ from emtomo.compute.classification.state import Metrics, Result, State
 from emtomo.compute.optics.ctf import Ctf
 from emtomo.errors import EmtomoError
 from emtomo.options import check_options
+from emtomo.wording import count_text
 
 FIRST_RADIUS = 6.0  # shells that are compared at first
 AHEAD = 4.0  # shells beyond what the best class resolves that are compared
@@ -91,7 +92,10 @@ class Classification:
             raise EmtomoError("CTF correction needs the CTF of every image; none is known: switch it off.")
         count = len(images)
         if options.number_of_classes > count > 0:
-            raise EmtomoError(f"There are {count} particles: they cannot make {options.number_of_classes} classes.")
+            raise EmtomoError(
+                f"There are {count_text(count, 'particle')}: they cannot "
+                f"make {count_text(options.number_of_classes, 'class')}."
+            )
         self.options, self.pixel_size = options, pixel_size
         self.group = np.zeros(count, np.int32) if group is None else np.asarray(group, np.int32)
         self.images = MaskedImages(
@@ -115,8 +119,8 @@ class Classification:
         each = count / options.number_of_classes
         if each < FEW:
             self.remarks.append(
-                f"{count} particles in {options.number_of_classes} classes are {each:.0f} a class; classes of fewer "
-                f"than {FEW} show mostly noise."
+                f"{count_text(count, 'particle')} in {count_text(options.number_of_classes, 'class')}: {each:.0f} "
+                f"a class; classes of fewer than {FEW} show mostly noise."
             )
 
     def __len__(self) -> int:
@@ -193,7 +197,7 @@ class Classification:
         empty = int(np.count_nonzero(members == 0))
         remarks = [*self.remarks]
         if empty:
-            remarks.append(f"{empty} of {classes} classes have no members.")
+            remarks.append(f"{empty} of {count_text(classes, 'class')} have no members.")
         return Result(
             state.references, state.class_index, -state.psi % 360, state.centre, state.certainty, state.gain, members,
             gain, resolution, metrics, remarks,

@@ -9,6 +9,7 @@ from emtomo.compute.classification.references import soft_disc
 from emtomo.compute.device import threads
 from emtomo.compute.optics.ctf import Ctf
 from emtomo.errors import EmtomoError
+from emtomo.wording import count_text
 
 EDGE = 3.0  # pixels, of the mask
 LEAST_BOX = 16  # pixels
@@ -130,7 +131,8 @@ def check_images(images: np.ndarray) -> None:
     bad = np.array([not np.isfinite(image).all() for image in images])
     if bad.any():
         raise EmtomoError(
-            f"{int(bad.sum())} of {len(images)} images hold values that are not numbers; the first is image "
+            f"{int(bad.sum())} of {count_text(len(images), 'image')} "
+            "hold values that are not numbers; the first is image "
             f"{int(np.argmax(bad)) + 1}."
         )
 

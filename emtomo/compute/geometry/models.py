@@ -14,6 +14,7 @@ from emtomo.compute.geometry.sheet import loft, sheet_mesh
 from emtomo.compute.rotations import from_directions, random_in_plane, unit
 from emtomo.errors import ModelError
 from emtomo.options import Param
+from emtomo.wording import count_text
 
 MODELS = (
     "general", "general_boxes", "surface", "hull", "vesicle", "ellipsoidal_vesicle",
@@ -178,7 +179,7 @@ def _general(user: UserPoints, options: ModelOptions) -> Built:
     points = user.of("point", "center")
     if len(points) == 0:
         raise ModelError("There is no point.")
-    return Built(points, None, note=f"{len(points)} points")
+    return Built(points, None, note=f"{count_text(len(points), 'point')}")
 
 
 def _on_mesh(mesh: Mesh, options: ModelOptions, note: str) -> Built:
@@ -257,14 +258,14 @@ def _triangles(user: UserPoints, options: ModelOptions) -> Built:
     """Return the surface whose triangles' corners are the points, three by three, counter-clockwise from outside."""
     corners = user.of("point")
     if len(corners) < 3 or len(corners) % 3:
-        raise ModelError(f"Triangles needs three points for each, got {len(corners)} points.")
+        raise ModelError(f"Triangles needs three points for each, got {count_text(len(corners), 'point')}.")
     vertices, place = np.unique(corners, axis=0, return_inverse=True)
     mesh = Mesh(vertices, place.reshape(-1, 3))
     if not mesh.area > 0:
         raise ModelError("These triangles have no area: there is no surface; the model needs others.")
     positions, normals = mesh.points(options.cropping)
     rotations = random_in_plane(from_directions(normals), options.seed)
-    built = Built(positions, rotations, mesh, f"{len(mesh.faces)} triangles of area {mesh.area:.4g}")
+    built = Built(positions, rotations, mesh, f"{count_text(len(mesh.faces), 'triangle')} of area {mesh.area:.4g}")
     markers = user.of("marker")
     return _in_marked_zone(built, markers, options) if len(markers) else built
 
@@ -296,7 +297,7 @@ def _dipoles(user: UserPoints, options: ModelOptions) -> Built:
         along = np.array([v if v is not None else np.zeros(3) for v in x])
         rotations[has_x] = from_directions(north[has_x], along[has_x])
     rotations[~has_x] = random_in_plane(rotations[~has_x], options.seed)
-    return Built(np.array(centres), rotations, note=f"{len(centres)} dipoles")
+    return Built(np.array(centres), rotations, note=f"{count_text(len(centres), 'dipole')}")
 
 
 def _traced(user: UserPoints, options: ModelOptions) -> Path:
@@ -348,9 +349,11 @@ def _lattice(user: UserPoints, options: ModelOptions) -> Built:
     axes = [np.arange(a, b + 1) for a, b in zip(low, high, strict=True)]
     nodes = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
     if not 0 < len(nodes) <= 10**7:
-        raise ModelError(f"The lattice would have {len(nodes)} nodes; check the points and the cropping parameter.")
+        raise ModelError(
+            f"The lattice would have {count_text(len(nodes), 'node')}; check the points and the cropping parameter."
+        )
     positions = centre[0] + (nodes * options.cropping) @ frame.T
-    return Built(positions, np.repeat(frame[None], len(nodes), axis=0), note=f"{len(nodes)} nodes")
+    return Built(positions, np.repeat(frame[None], len(nodes), axis=0), note=f"{count_text(len(nodes), 'node')}")
 
 
 _BUILDERS: dict[str, Callable[[UserPoints, ModelOptions], Built]] = {

@@ -9,6 +9,7 @@ from emtomo.compute.geometry.mesh import Mesh
 from emtomo.compute.rotations import unit
 from emtomo.errors import ModelError
 from emtomo.options import Param, check_options
+from emtomo.wording import count_text
 
 STEP = 0.5  # voxels between samples along a normal
 ROUNDS = 6
@@ -90,7 +91,9 @@ def refine_surface(volume: np.ndarray, mesh: Mesh, pixel_size: float, options: S
     """
     check_options(options)
     if len(mesh.vertices) > MOST_VERTICES:
-        raise ModelError(f"The surface has {len(mesh.vertices)} vertices, more than {MOST_VERTICES}; use longer edges.")
+        raise ModelError(
+            f"The surface has {count_text(len(mesh.vertices), 'vertex')}, more than {MOST_VERTICES}; use longer edges."
+        )
     length = options.smoothing / pixel_size
     spread, bending = _averaging(mesh, length), _bending(mesh, length)
     moved = np.zeros(len(mesh.vertices))

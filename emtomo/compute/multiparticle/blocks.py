@@ -7,6 +7,7 @@ from emtomo.compute.multiparticle.optics_parameters import Magnifications, Optic
 from emtomo.compute.multiparticle.options import MultiParticleOptions, parse_grid
 from emtomo.compute.multiparticle.parameters import Block, ImageShifts, ImageWarps, StageAngles, VolumeWarps
 from emtomo.compute.multiparticle.state import SeriesState
+from emtomo.wording import count_text
 
 PARTICLES_PER_NODE = 10
 IMAGES_PER_NODE = 15  # of a volume warp, whose nodes in time share the images
@@ -50,7 +51,8 @@ def choose_blocks(
         used = int(images.used.sum())
         times = min(grid[3], tilts // FEWEST_DOSES, used // IMAGES_PER_NODE // int(np.prod(space)))
         if times < 2:
-            remarks.append(("volume warp", f"left out: {count} particles in {tilts} tilts are too few."))
+            few = f"left out, too few: {count_text(count, 'particle')} in {count_text(tilts, 'tilt')}."
+            remarks.append(("volume warp", few))
         else:
             capped = (*space, times)
             if capped != grid:
@@ -76,7 +78,7 @@ def choose_blocks(
 
 
 def _smaller(grid: tuple[int, ...], particles: int) -> str:
-    return f"{' x '.join(map(str, grid))} nodes, for {particles} particles."
+    return f"{' x '.join(map(str, grid))} nodes, for {count_text(particles, 'particle')}."
 
 
 def _image_size(state: SeriesState) -> tuple[float, float]:

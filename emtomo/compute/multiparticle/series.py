@@ -22,6 +22,7 @@ from emtomo.compute.multiparticle.parameters import Block
 from emtomo.compute.multiparticle.pose_parameters import PoseParameters
 from emtomo.compute.multiparticle.state import SeriesState
 from emtomo.compute.multiparticle.sweep import Model, correlate
+from emtomo.wording import count_text
 
 # of the log likelihood of what was held out; a group of parameters that fits noise alone lets it fall, and rises so far
 # less than once in a hundred times (its change is then -k/2 +- sqrt(k) times the held-out share, for k parameters)
@@ -129,7 +130,10 @@ class SeriesRefinement:
             self._try_poses()
         on_progress(1 / steps)
         if blocks and not self.folds:
-            few = f"{len(self.start)} particles are too few to hold some out; {FEWEST} are the least."
+            few = (
+                f"{count_text(len(self.start), 'particle is', 'particles are')} "
+                f"too few to hold some out; {FEWEST} are the least."
+            )
             self.trials += [Trial(block.name, False, 0.0, 0, few) for block in blocks]
             blocks = []
         for number, block in enumerate(blocks):

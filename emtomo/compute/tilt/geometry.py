@@ -10,6 +10,7 @@ from emtomo.compute.optics.ctf import Ctf
 from emtomo.compute.optics.dose import b_factor_weights, dose_weights
 from emtomo.compute.tilt.warps import ImageWarp, VolumeWarp
 from emtomo.errors import EmtomoError
+from emtomo.wording import count_text
 
 
 def tilt_rotations(angle: np.ndarray, axis: np.ndarray, x_tilt: np.ndarray | float = 0.0) -> np.ndarray:
@@ -156,12 +157,14 @@ class TiltGeometry:
         for name, shape in shapes.items():
             values = getattr(self, name)
             if values.shape != shape:
-                raise EmtomoError(f"{name} must have the shape {shape} for {n} tilts, got {values.shape}.")
+                raise EmtomoError(
+                    f"{name} must have the shape {shape} for {count_text(n, 'tilt')}, got {values.shape}."
+                )
             if not np.isfinite(values).all():
                 k = int(np.argwhere(~np.isfinite(values))[0, 0])
                 raise EmtomoError(f"{name} of tilt {k + 1} must be finite numbers.")
         if self.ctf is not None and self.ctf.shape != (n,):
-            raise EmtomoError(f"the CTF must be that of {n} tilts, got the shape {self.ctf.shape}.")
+            raise EmtomoError(f"the CTF must be that of {count_text(n, 'tilt')}, got the shape {self.ctf.shape}.")
         if self.hand not in (1, -1):
             raise EmtomoError(f"hand must be 1 or -1, got {self.hand}.")
 

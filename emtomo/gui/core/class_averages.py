@@ -10,6 +10,7 @@ from emtomo.compute.slices import contrast_limits
 from emtomo.errors import EmtomoError
 from emtomo.gui.core.shown import Shown
 from emtomo.io import mrc
+from emtomo.wording import count_text
 
 # what to sort by → column, and whether small values are best
 SORTS = {
@@ -71,7 +72,10 @@ class ClassSelection:
         members = self.frame["members"].to_numpy(int)
         mine, total = int(members[sorted(self.selected)].sum()), int(members.sum())
         share = f" ({mine / total:.1%})" if total else ""
-        return f"{len(self.selected)} of {len(self.frame)} classes selected: {mine} of {total} particles{share}."
+        return (
+            f"{len(self.selected)} of {count_text(len(self.frame), 'class')} "
+            f"selected: {mine} of {count_text(total, 'particle')}{share}."
+        )
 
     def label(self, row: int) -> str:
         """Return what stands under a class: number, particles, share, resolution, gain."""

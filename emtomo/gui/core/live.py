@@ -9,6 +9,7 @@ from emtomo.compute.slices import mesh_contour
 from emtomo.errors import ModelError
 from emtomo.gui.core.picking import Model, PickingSession
 from emtomo.gui.core.volume import ACROSS
+from emtomo.wording import count_text
 
 NEAR = 1.5  # voxels from a slice within which an oriented point is drawn
 
@@ -54,7 +55,7 @@ def fit_model(model: Model, options: ModelOptions) -> Fit:
         return Fit(NOTHING, NOTHING, NOTHING, np.zeros((0, 3), int), str(error))
     normals = built.rotations[:, :, 2] if built.rotations is not None else np.full(built.positions.shape, np.nan)
     mesh = built.mesh
-    message = f"{len(built.positions)} coordinates" + (f"; {built.note}" if built.note else "")
+    message = f"{count_text(len(built.positions), 'coordinate')}" + (f"; {built.note}" if built.note else "")
     return Fit(
         built.positions[:, ::-1],
         normals[:, ::-1],

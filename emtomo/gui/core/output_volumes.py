@@ -9,6 +9,7 @@ from emtomo.errors import EmtomoError
 from emtomo.gui.core.shown import Shown
 from emtomo.gui.core.volume import VolumeSource
 from emtomo.objects.tilt_images import TiltImages
+from emtomo.wording import count_text
 
 T = TypeVar("T")
 MEMORY = 2**32  # bytes of images that are read at once
@@ -42,7 +43,9 @@ def load_tilts(shown: Shown, name: str) -> VolumeSource:
         return VolumeSource(shown.path(str(file)))
     single = TiltImages(shown.value.images(name), folder=shown.path(""))
     if len(single) * np.prod(single.size()) * 4 > MEMORY:
-        raise EmtomoError(f"{name}: {len(single)} images in files of their own are too large to be shown together.")
+        raise EmtomoError(
+            f"{name}: {count_text(len(single), 'image')} in files of their own are too large to be shown together."
+        )
     return VolumeSource(single.folder / str(single.table["file"].iloc[0]), data=np.stack(list(single)))
 
 

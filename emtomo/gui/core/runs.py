@@ -19,6 +19,7 @@ from emtomo.engine.queues import describe_waiting, launch_log
 from emtomo.engine.runner import out_of_date, parents_of
 from emtomo.gui.core.unregistered import count_unregistered
 from emtomo.objects.volume import reaches_nyquist
+from emtomo.wording import count_text
 
 SCHEDULED = "Logs/scheduled.json"
 # word, glyph, colour name of the theme: never colour alone
@@ -277,11 +278,6 @@ def descendants(runs: dict[int, Run], ids: Iterable[int]) -> set[int]:
             found.add(child)
             waiting.append(child)
     return found - start
-
-
-def count_text(count: int, noun: str) -> str:
-    """Return a number with its noun: ``1 run``, ``2 runs``."""
-    return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
 def duration(seconds: float) -> str:

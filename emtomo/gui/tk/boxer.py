@@ -15,6 +15,7 @@ from emtomo.gui.tk.boxerside import BoxTools, SetsList
 from emtomo.gui.tk.sessionwindow import SessionWindow
 from emtomo.gui.tk.slicepanel import CONTROL, SHIFT, SlicePanel
 from emtomo.gui.tk.thumbnails import MOST, Thumbnails
+from emtomo.wording import count_text
 
 
 def is_below(point: Point, threshold: float) -> bool:
@@ -167,7 +168,7 @@ class BoxerWindow(SessionWindow):
         cut = self.tools.score.get()
         low = [(g, k) for g, m in self.session.models.items() for k, p in enumerate(m.points) if is_below(p, cut)]
         self.session.remove_many(low)
-        self.say(f"{len(low)} particles removed.")
+        self.say(f"{count_text(len(low), 'particle')} removed.")
         self.changed()
 
     def visible_points(self) -> list[tuple[int, np.ndarray]]:

@@ -24,6 +24,7 @@ from emtomo.gui.tk.dialogs import ask, call_all
 from emtomo.gui.tk.figurewindow import FigureWindow
 from emtomo.gui.tk.setslices import run_on_selection
 from emtomo.gui.tk.window import Window
+from emtomo.wording import count_text
 
 SIDE, LEAST, MOST = 128, 48, 480
 TEXT_FROM = 90  # pixels of a picture, below which labels would hide it
@@ -262,7 +263,7 @@ class ClassesWindow(Window):
         ids, shown = self.classes.ids(), self.shown
         given = {"classes": f"{shown.run}.{shown.name}", "min_particles": "0"}
         label = f"classes selected from {shown.label}"
-        what = f"{len(ids)} classes"
+        what = f"{count_text(len(ids), 'class')}"
         run_on_selection(self.app, shown, ids - 1, ("select-classes", "selection", given), label, what, self.say)
 
     def close(self) -> None:

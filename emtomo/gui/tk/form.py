@@ -17,6 +17,7 @@ from emtomo.gui.tk.fieldrow import FieldRow
 from emtomo.gui.tk.host import ProjectHost
 from emtomo.gui.tk.queue import QueueFrame
 from emtomo.gui.tk.window import Window, busy_label, tip, wrap
+from emtomo.wording import count_text
 
 SETTLE = 350  # ms after the last key before the project is asked
 
@@ -169,7 +170,11 @@ class FormWindow(Window):
         errors = self.model.errors()
         note = ""
         if errors:
-            note = next(iter(errors.values())) if len(errors) == 1 else f"{len(errors)} fields need a look."
+            note = (
+                next(iter(errors.values()))
+                if len(errors) == 1
+                else f"{count_text(len(errors), 'field needs', 'fields need')} a look."
+            )
         elif self.refusals:
             note = " ".join(self.refusals)
         self.message.configure(text=note or self._note, bootstyle="danger" if note else "default")

@@ -18,6 +18,7 @@ from emtomo.gui.tk import theme
 from emtomo.gui.tk.dialogs import ask, call_all
 from emtomo.gui.tk.window import Window
 from emtomo.io import mrc
+from emtomo.wording import count_text
 
 SIDE, LEAST, MOST = 84, 40, 320
 SORTS = ("score", "group", "class_number", "half", "gain", "certainty", "defocus_u")
@@ -240,11 +241,11 @@ class GalleryWindow(Window):
             self.shown,
             1 if self.flat else int(self.shown.value.box_size.get()),
         )
-        self.message.configure(text=f"Averaging {len(left)} particles …")
+        self.message.configure(text=f"Averaging {count_text(len(left), 'particle')} …")
 
         def show(source: VolumeSource) -> None:
             if self.winfo_exists():
-                self.message.configure(text=f"Average of {len(left)} particles, not aligned.")
+                self.message.configure(text=f"Average of {count_text(len(left), 'particle')}, not aligned.")
                 title = f"average of {len(left)} – {shown.title} – emtomo"
                 self.w["mean"] = SliceWindow(self, source, title, float(shown.value.pixel_size.get()))
 
@@ -306,7 +307,8 @@ class GalleryWindow(Window):
             self.w["question"] = ask(
                 self,
                 "Save the selection?",
-                f"{len(self.out)} particles are left out. Save the {len(self.frame_now) - len(self.out)} others as a "
+                f"{count_text(len(self.out), 'particle is', 'particles are')} left out. "
+                f"Save the {count_text(len(self.frame_now) - len(self.out), 'other')} as a "
                 "new output?",
                 [
                     ("Save", "success", call_all(self.keep, self.shut)),

@@ -17,6 +17,7 @@ from emtomo.gui.tk import theme
 from emtomo.gui.tk.boxer import BoxerWindow, is_below
 from emtomo.gui.tk.slicepanel import SlicePanel
 from emtomo.gui.tk.window import tip
+from emtomo.wording import count_text
 
 WIDE, HIGH = 270, 90  # pixels of the histogram
 SLAB_ROWS = 2  # last row of controls for slices and slabs
@@ -180,7 +181,7 @@ class MicrographPicker(BoxerWindow):
         rows = [[float(x), float(y), 0.0, "point", float(s)] for (y, x), s in zip(places, scores, strict=True)]
         self.make_sets()
         self.session.replace_all(self.session.current, rows)
-        self.say(f"{len(rows)} peaks taken.")
+        self.say(f"{count_text(len(rows), 'peak')} taken.")
         self.changed()
 
     def apply_cut(self) -> None:
@@ -196,7 +197,7 @@ class MicrographPicker(BoxerWindow):
             return
         self.make_sets()
         self.session.replace_all(self.session.current, rows)
-        self.say(f"{len(rows)} coordinates loaded.")
+        self.say(f"{count_text(len(rows), 'coordinate')} loaded.")
         self.changed()
 
     # --- showing ---

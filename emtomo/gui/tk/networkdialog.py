@@ -18,6 +18,7 @@ from emtomo.gui.tk.dialogs import TextQuestion, choose_file, show_message
 from emtomo.gui.tk.host import ProjectHost
 from emtomo.gui.tk.tomodialog import TomogramDialog
 from emtomo.gui.tk.window import tip
+from emtomo.wording import count_text
 
 
 def options_of(cls: type, texts: dict[str, str]) -> Any:
@@ -220,7 +221,7 @@ class NetworkDialog(TomogramDialog):
             picker.make_sets()
             picker.changed()
         self.refresh(name)
-        self.state_.configure(text=f"{name}: {len(rows)} particles")
+        self.state_.configure(text=f"{name}: {count_text(len(rows), 'particle')}")
 
     def draw_loss(self) -> None:
         """Draw the loss by iteration."""

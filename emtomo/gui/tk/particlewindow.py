@@ -11,6 +11,7 @@ from emtomo.gui.core.volume import ACROSS, VolumeSource
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.slicepanel import SlicePanel
 from emtomo.gui.tk.slicewindow import SliceWindow
+from emtomo.wording import count_text
 
 ARROW = 1.0  # of the circle
 
@@ -149,10 +150,9 @@ class ParticlesWindow(SliceWindow):
 
     def _tell(self) -> None:
         kept = int((self.scores >= self.cut).sum()) if np.isfinite(self.cut) else len(self.points)
-        message = f"{kept} of {len(self.points)}" if np.isfinite(self.cut) else f"{len(self.points)}"
-        self.count.configure(
-            text=f"{message} particles" + (f", score at least {self.cut:.3g}" if np.isfinite(self.cut) else "")
-        )
+        all_ = count_text(len(self.points), "particle")
+        cut = np.isfinite(self.cut)
+        self.count.configure(text=f"{kept} of {all_}, score at least {self.cut:.3g}" if cut else all_)
 
     def decorate(self, panel: SlicePanel) -> None:
         """Draw circles where the particles' spheres are cut, and their directions."""

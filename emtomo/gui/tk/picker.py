@@ -15,6 +15,7 @@ from emtomo.gui.tk.pickerside import ModelPool, PickTools
 from emtomo.gui.tk.sessionwindow import SessionWindow
 from emtomo.gui.tk.slicepanel import SHIFT, SlicePanel
 from emtomo.gui.tk.slicewindow import DRAWN
+from emtomo.wording import count_text
 
 SETTLED = 80  # ms after a click until its model is fitted
 ARROW = 6.0  # voxels
@@ -148,7 +149,7 @@ class PickerWindow(SessionWindow):
                 return
             self.session.add_many(group, [[float(x), float(y), float(z), "point"] for z, y, x in found])
             self.state_.go(0, target)
-            self.say(f"{len(found)} points on slice {target}.")
+            self.say(f"{count_text(len(found), 'point')} on slice {target}.")
             self.changed()
 
         self.say("Following the membrane …")

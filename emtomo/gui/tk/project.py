@@ -16,7 +16,7 @@ from emtomo.gui.core.actions import key_text
 from emtomo.gui.core.availability import applies
 from emtomo.gui.core.form import FormModel
 from emtomo.gui.core.gc_pause import settle
-from emtomo.gui.core.runs import Output, Run, count_text, duration
+from emtomo.gui.core.runs import Output, Run, duration
 from emtomo.gui.core.service import ProjectService
 from emtomo.gui.core.settings import Settings
 from emtomo.gui.core.slices import warm_up
@@ -31,6 +31,7 @@ from emtomo.gui.tk.quick import QuickSearch
 from emtomo.gui.tk.runlist import RunList
 from emtomo.gui.tk.tree import ProtocolTree
 from emtomo.gui.tk.window import ActionBar, Keys
+from emtomo.wording import count_text
 
 
 class ProjectWindow(ProjectOutputs, ProjectActions, Keys, App):

@@ -7,9 +7,10 @@ from emtomo.engine.templates import add_workflow, export_workflow, find_shipped,
 from emtomo.gui.core import run_actions
 from emtomo.gui.core.actions import Action
 from emtomo.gui.core.compare import differences
-from emtomo.gui.core.runs import count_text, descendants
+from emtomo.gui.core.runs import descendants
 from emtomo.gui.tk.dialogs import TextQuestion, ask, choose_file, show_rows
 from emtomo.isolation import python_command
+from emtomo.wording import count_text
 
 NOTHING = "Select a run first: click on it in the workflow or the list."
 

@@ -26,6 +26,7 @@ from emtomo.gui.tk.slicewindow import SliceWindow
 from emtomo.gui.tk.tiltwindow import TiltWindow
 from emtomo.gui.tk.window import Window, busy_label
 from emtomo.objects.selection import write_selection
+from emtomo.wording import count_text
 
 
 class ChooseTomogram(Window):
@@ -155,7 +156,9 @@ def leave_out(window: Any, shown: Shown, items: np.ndarray, say: Callable[[str],
     stay = len(shown.value) - len(items)
     given = {"items": f"{shown.run}.{shown.name}", "number": "0"}
     label = f"selected from {shown.label}"
-    run_on_selection(window, shown, items, ("select-subset", "left_out", given), label, f"{stay} particles", say)
+    run_on_selection(
+        window, shown, items, ("select-subset", "left_out", given), label, f"{count_text(stay, 'particle')}", say
+    )
 
 
 def run_on_selection(
@@ -221,7 +224,7 @@ def open_tilts(master: Any, shown: Shown) -> Any:
     return _choose(
         master,
         shown,
-        [(name, f"{len(captions)} tilts") for name, captions in tables.items()],
+        [(name, f"{count_text(len(captions), 'tilt')}") for name, captions in tables.items()],
         "Tilts",
         lambda name: slices_of(shown, name, load_tilts),
         make,

@@ -13,6 +13,7 @@ from emtomo.gui.core.tables import filter_table
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.dialogs import choose_file
 from emtomo.gui.tk.window import Window, tip
+from emtomo.wording import count_text
 
 PAGE = 200
 
@@ -120,7 +121,9 @@ class TableWindow(Window):
         for row in part.itertuples(index=False):
             self.tree.insert("", "end", values=[_cell(v) for v in row])
         total, kept = len(self.frame_all), len(self.rows)
-        self.message.configure(text=f"{total} rows" if kept == total else f"{kept} of {total} rows")
+        self.message.configure(
+            text=f"{count_text(total, 'row')}" if kept == total else f"{kept} of {count_text(total, 'row')}"
+        )
         first = self.page * PAGE + 1 if kept else 0
         self.place_label.configure(text=f"{first} to {min(kept, (self.page + 1) * PAGE)}")
 

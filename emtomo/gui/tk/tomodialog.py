@@ -17,6 +17,7 @@ from emtomo.gui.tk import theme
 from emtomo.gui.tk.dialogs import ask, call_all
 from emtomo.gui.tk.host import ProjectHost
 from emtomo.gui.tk.window import Window, busy_label
+from emtomo.wording import count_text
 
 
 class TomogramDialog(Window):
@@ -127,8 +128,8 @@ class TomogramDialog(Window):
     def show_totals(self) -> None:
         """Show the sum, and whether it is registered."""
         sessions = list(self.picking_run.sessions.values())
-        done = sum(s.count > 0 for s in sessions)
-        message = f"{sum(s.count for s in sessions)} points in {done} of {len(self.picking_run.names)} {self.NOUN}s"
+        done, points = sum(s.count > 0 for s in sessions), count_text(sum(s.count for s in sessions), "point")
+        message = f"{points} in {done} of {count_text(len(self.picking_run.names), self.NOUN)}"
         self.state_.configure(text=message + (", not registered yet" if self.picking_run.unsaved else ""))
 
     def open_selected(self) -> None:
@@ -260,7 +261,8 @@ class TomogramDialog(Window):
         self.w["question"] = ask(
             self,
             "Register output?",
-            f"Register the output of {self.label}: {count} points in {done} {self.NOUN}s? Without it they stay as they "
+            f"Register the output of {self.label}: {count_text(count, 'point')} "
+            f"in {count_text(done, self.NOUN)}? Without it they stay as they "
             "are and can be picked further.",
             [("Yes", "success", call_all(self.register_output, self.shut)), ("No", "secondary-outline", self.shut)],
         )

@@ -16,6 +16,7 @@ from emtomo.gui.tk import theme
 from emtomo.gui.tk.dialogs import ask, call_all, choose_file
 from emtomo.gui.tk.slicepanel import CLICK, CONTROL, SHIFT
 from emtomo.gui.tk.window import Window, tip
+from emtomo.wording import count_text
 
 STILL = 220  # ms after the last movement until full resolution
 MOVING = 0.5
@@ -202,7 +203,7 @@ class View3D(Window):
         if button == 3 and self._moved:
             self.canvas.delete("rectangle")
             count = self.scene.pick_rectangle(*self._start, event.x, event.y, *size)
-            self.say(f"{count} particles selected: Delete removes them.")
+            self.say(f"{count_text(count, 'particle')} selected: Delete removes them.")
         elif button == 1 and not self._moved:
             found = self.scene.pick(
                 event.x, event.y, *size, reach=theme.px(self, 8), add=bool(int(event.state) & CONTROL)
@@ -270,7 +271,7 @@ class View3D(Window):
         """Remove the selected particles."""
         count = self.scene.remove_selected()
         self.say(
-            f"{count} particles removed; Ctrl+Z brings them back."
+            f"{count_text(count, 'particle')} removed; Ctrl+Z brings them back."
             if count
             else "Select particles first: click, or drag with the right button."
         )
@@ -287,7 +288,9 @@ class View3D(Window):
         if self._keep is not None:
             self._keep(self.scene.kept.copy())
             self.scene._undo.clear()
-            self.say(f"{int(self.scene.kept.sum())} particles are being saved as a new output.")
+            self.say(
+                f"{count_text(int(self.scene.kept.sum()), 'particle is', 'particles are')} being saved as a new output."
+            )
 
     def save(self) -> None:
         """Write a picture."""
@@ -307,7 +310,7 @@ class View3D(Window):
     def show_totals(self) -> None:
         """Show the numbers."""
         total, kept = len(self.scene.kept), int(self.scene.kept.sum())
-        self.say(f"{kept} particles" + (f" of {total}" if kept < total else "") if total else "")
+        self.say(f"{count_text(kept, 'particle')}" + (f" of {total}" if kept < total else "") if total else "")
 
     # --- drawing ---
 
@@ -342,7 +345,8 @@ class View3D(Window):
             ask(
                 self,
                 "Save the selection?",
-                f"{int((~self.scene.kept).sum())} particles were removed. Save the {int(self.scene.kept.sum())} "
+                f"{count_text(int((~self.scene.kept).sum()), 'particle was', 'particles were')} "
+                f"removed. Save the {int(self.scene.kept.sum())} "
                 "that are left as a new output?",
                 [("Save", "success", call_all(self.keep, self.shut)), ("Forget", "secondary-outline", self.shut)],
             )

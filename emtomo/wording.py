@@ -1,0 +1,33 @@
+"""Numbers with their nouns, for every sentence that a user reads."""
+
+_IRREGULAR = {"vertex": "vertices", "axis": "axes", "half": "halves", "has": "have", "is": "are", "was": "were"}
+_UNCHANGED = ("series", "species")
+
+
+def count_text(count: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun: ``1 run``, ``2 runs``, ``1 tilt series``, ``3 boxes``.
+
+    Parameters
+    ----------
+    count : int
+    noun : str
+        What is counted, singular; of several words the last one takes the plural.
+    plural : str, optional
+        Where the rule does not give it, e.g. with a verb: ``count_text(n, "particle lies", "particles lie")``.
+    """
+    return f"{count} {noun if count == 1 else plural or pluralize(noun)}"
+
+
+def pluralize(noun: str) -> str:
+    """Return the plural of a noun, regular or one of those that messages use."""
+    before, _, last = noun.rpartition(" ")
+    head = f"{before} " if before else ""
+    if last in _UNCHANGED:
+        return noun
+    if last in _IRREGULAR:
+        return head + _IRREGULAR[last]
+    if last.endswith(("s", "x", "sh", "ch")):
+        return f"{noun}es"
+    if last.endswith("y") and last[-2:-1] not in "aeiou":
+        return f"{noun[:-1]}ies"
+    return f"{noun}s"

@@ -1,0 +1,31 @@
+"""Numbers with their nouns."""
+
+import pytest
+
+from emtomo.wording import count_text
+
+
+@pytest.mark.parametrize(
+    ("count", "noun", "text"),
+    [
+        (0, "run", "0 runs"),
+        (1, "run", "1 run"),
+        (2, "box", "2 boxes"),
+        (1, "class", "1 class"),
+        (3, "class", "3 classes"),
+        (2, "mesh", "2 meshes"),
+        (1, "tilt series", "1 tilt series"),
+        (5, "tilt series", "5 tilt series"),
+        (2, "species", "2 species"),
+        (2, "vertex", "2 vertices"),
+        (4, "copy", "4 copies"),
+        (2, "day", "2 days"),
+        (2, "excluded image", "2 excluded images"),
+    ],
+)
+def test_a_noun_follows_its_number(count, noun, text):
+    assert count_text(count, noun) == text
+
+
+def test_a_verb_follows_as_well():
+    assert [count_text(n, "particle lies", "particles lie") for n in (1, 2)] == ["1 particle lies", "2 particles lie"]
