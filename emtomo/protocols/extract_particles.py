@@ -257,7 +257,7 @@ class ExtractParticles(EmtomoProtocol):
             for reason, count in table["reason"].value_counts().items():
                 self.remark(
                     f"{count_text(count, 'particle was', 'particles were')} "
-                    f"left out: their {reason}; they are listed in {path.name}."
+                    f"left out: the {reason}; they are listed in {path.name}."
                 )
         flat = sum(len(pd.read_csv(self._part(name, "constant.csv"))) for name in names)
         if flat:

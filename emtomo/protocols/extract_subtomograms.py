@@ -121,12 +121,12 @@ class ExtractSubtomograms(EmtomoProtocol):
         if dropped:
             self.remark(
                 f"{count_text(dropped, 'particle was', 'particles were')} "
-                "left out: their boxes do not fit into the tomogram."
+                "left out: the box does not fit into the tomogram."
             )
         if blank:
             self.remark(
                 f"{count_text(blank, 'particle was', 'particles were')} "
-                "left out: their boxes lie wholly outside the tomogram."
+                "left out: the box lies wholly outside the tomogram."
             )
         if missing:
             self.remark(f"No tomogram for the particles of {', '.join(missing)}.")

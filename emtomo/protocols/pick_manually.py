@@ -138,7 +138,7 @@ class PickManually(EmtomoProtocol):
             if number_outside:
                 self.remark(
                     f"{name}: {count_text(number_outside, 'particle lies', 'particles lie')} "
-                    f"outside their {self._noun()}."
+                    f"outside the {self._noun()}."
                 )
             if removed:
                 self.remark(
