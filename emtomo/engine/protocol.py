@@ -29,7 +29,6 @@ from emtomo.engine.remote_steps import PULSE, RemoteSteps, beating
 from emtomo.engine.run_folder import check_run_folder, path_in_run
 from emtomo.engine.state import read_json, write_json
 from emtomo.options import option_fields
-from emtomo.wording import pluralize
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -88,7 +87,7 @@ class EmtomoProtocol(Protocol):
                 help="Threads for the computation; 0 takes all that this machine has.",
             )
         if self.THREADS and self.STEPS_PER:
-            many = pluralize(self.STEPS_PER)
+            many = self.STEPS_PER if self.STEPS_PER.endswith("series") else f"{self.STEPS_PER}s"
             form.addParam(
                 "numberOfThreads",
                 IntParam,

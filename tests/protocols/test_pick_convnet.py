@@ -102,7 +102,7 @@ def test_bad_input_is_told(bench):
     text = (bench.folder / "refs.csv").read_text(encoding="utf8")
     (bench.folder / "far.csv").write_text(f"{text}\na,99999,0,0,positive\n", encoding="utf8")
     far = {**QUICK, "references": bench.folder / "far.csv"}
-    assert "1 references lie outside" in bench.fails("pick-convnet", "far", tomograms="import.tomograms", **far)
+    assert "1 reference lies outside" in bench.fails("pick-convnet", "far", tomograms="import.tomograms", **far)
     message = bench.fails(
         "pick-convnet",
         "large",

@@ -73,7 +73,7 @@ def test_earlier_coordinates_are_kept_removed_and_added_to(bench, picked):
     )
     frame = run.coordinates.frame()
     assert frame["tomogram_id"].tolist() == ["a", "b", "b"]
-    assert any("1 previous coordinates were removed" in line for line in run._summary())
+    assert any("1 previous coordinate was removed" in line for line in run._summary())
     kept = bench.run("pick-manually", "kept", tomograms="import.tomograms", coordinates="picked.coordinates")
     np.testing.assert_allclose(kept.coordinates.positions(), picked.coordinates.positions())
 
