@@ -64,13 +64,20 @@ class MapReduce(Protocol):
 
 
 def in_threads(
-    work: Callable[[Any, P, OnProgress], R], shared: Shared, groups: Sequence[Sequence[P]], on_progress: OnProgress
+    work: Callable[[Any, P, OnProgress], R],
+    shared: Shared,
+    groups: Sequence[Sequence[P]],
+    on_progress: OnProgress,
+    at_once: int | None = None,
 ) -> list[R]:
-    """Work on the pieces in the threads of this process; see :class:`MapReduce`."""
+    """Work on the pieces in the threads of this process; see :class:`MapReduce`.
+
+    `at_once` is how many pieces at the same time; None: one for every thread where they allow it.
+    """
     from threadpoolctl import threadpool_limits
 
     pieces = [piece for group in groups for piece in group]
-    side_by_side = threads() if shared.parallel else 1
+    side_by_side = at_once or (threads() if shared.parallel else 1)
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(side_by_side) as pool:
         results = iter(list(pool.map(lambda piece: work(shared, piece, on_progress), pieces)))
         return [reduce_pairwise([next(results) for _ in group], lambda a, b: a.combine(b)) for group in groups]

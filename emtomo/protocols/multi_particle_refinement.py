@@ -11,7 +11,7 @@ from pyworkflow.protocol.params import Form, StringParam
 from emtomo.compute.device import check_device
 from emtomo.compute.fourier.shell_correlation import resolution_text
 from emtomo.compute.multiparticle.options import MultiParticleOptions
-from emtomo.compute.multiparticle.refine import Metrics, Result
+from emtomo.compute.multiparticle.refine import Iteration, Result
 from emtomo.compute.multiparticle.refine import MultiParticleRefinement as Refinement
 from emtomo.compute.tilt.particle_images import ParticleImageOptions
 from emtomo.engine.protocol import EmtomoProtocol
@@ -78,6 +78,7 @@ class MultiParticleRefinement(EmtomoProtocol):
     } | {"population": Population}  # fmt: skip
     OPTIONS = (MultiParticleOptions, PopulationImageOptions)
     PIECES = True
+    STEPS_PER = "tilt series"
 
     # --- form ---
 
@@ -115,17 +116,12 @@ class MultiParticleRefinement(EmtomoProtocol):
             self.device.get(),
             self.map_reduce,
             ArrayStore(str(Path(self._getExtraPath("series")).absolute()), self._stamp()),
+            1 if self._on_dask() else self.numberOfThreads.get(),
         )
-        metrics: list[Metrics] = []
-
-        def keep(more: list[Metrics]) -> None:
-            metrics.extend(more)
-            self._write_csv("metrics.csv", [asdict(one) for one in metrics])
-
-        result = refinement.run(lambda share: self.progress(share, 1.0), keep)
-        self._write_trials(result)
-        self._write_csv("tilts.csv", tilt_rows(population.series, result.series))
-        self._write_csv("movements.csv", movement_rows(population.series, result.series))
+        result = refinement.run(
+            lambda share: self.progress(share, 1.0), lambda done: self._write_tables(population, done)
+        )
+        self._write_tables(population, result)
         self.remark(*result.remarks, *self._describe(population, result))
         self._output(population, result)
 
@@ -166,24 +162,29 @@ class MultiParticleRefinement(EmtomoProtocol):
         self._register(self.input_population, **outputs)
 
     def _write_maps(self, population: PopulationArrays, result: Result, k: int) -> dict[str, str]:
-        """Write average, half maps and FSC of a species; return their files."""
+        """Write average and half maps of a species; return their files, and that of the FSC."""
         made, size = result.maps[k], population.species[k].pixel_size
         files = {name: self._getExtraPath(f"{_name_of(name, k)}.mrc") for name in ("average", "half1", "half2")}
         mrc.write_volume(files["average"], made.average, size)
         for h, volume in made.measured.halves.items():
             mrc.write_volume(files[f"half{h}"], volume, size)
         files["fsc"] = self._getExtraPath(f"{_name_of('fsc', k)}.csv")
-        write_curves(files["fsc"], made.measured.curves, made.average.shape[0], size)
-        before = self._getExtraPath(f"{_name_of('fsc_before', k)}.csv")
-        write_curves(before, result.before[k].curves, made.average.shape[0], size)
         return files
 
-    def _write_trials(self, result: Result) -> None:
-        """Write what was tried on every series, and how well the images of its tilts agree at the end."""
+    def _write_tables(self, population: PopulationArrays, done: Iteration | Result) -> None:
+        """Write what windows show of a refinement while it runs, and in the end of its best iteration."""
+        self._write_csv("metrics.csv", [asdict(one) for one in done.metrics])
+        self._write_csv("tilts.csv", tilt_rows(population.series, done.series))
+        self._write_csv("movements.csv", movement_rows(population.series, done.series))
+        for k, (made, before) in enumerate(zip(done.maps, done.before, strict=True)):
+            size = population.species[k].pixel_size
+            for name, curves in (("fsc", made.measured.curves), ("fsc_before", before.curves)):
+                file = self._getExtraPath(f"{_name_of(name, k)}.csv")
+                write_curves(file, curves, made.average.shape[0], size)
         rows = [
             {"iteration": iteration, "series": one.name, **asdict(trial)}
-            for iteration, reports in enumerate(result.reports, 1)
-            for one, report in zip(result.series, reports, strict=True)
+            for iteration, reports in enumerate(done.reports, 1)
+            for one, report in zip(done.series, reports, strict=True)
             for trial in report.trials
         ]
         columns = ["iteration", "series", "name", "kept", "gain", "held_out", "remark"]

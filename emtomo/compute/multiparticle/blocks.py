@@ -11,6 +11,7 @@ from emtomo.wording import count_text
 
 PARTICLES_PER_NODE = 10
 IMAGES_PER_NODE = 15  # of a volume warp, whose nodes in time share the images
+FIXED_MEAN = 1.0  # Å of defocus
 FEWEST_DOSES = 3  # tilts for every node in time
 
 
@@ -29,8 +30,8 @@ def choose_blocks(
     """Return blocks in the order in which they are tried, and name and sentence of what was changed about them.
 
     Grids have at most a node for every ten particles; a volume warp's nodes in time at most one for three tilts; and
-    optics and magnification are left alone where no species is resolved well enough: at low resolution the one makes up
-    for errors of the other.
+    optics and magnification are left alone where no species is resolved well enough: at low resolution the reference
+    and they make up for each other. Differences of defocus between tilts, which all see the same reference, come first.
     """
     count, tilts, geometry = len(state), len(state.geometry), state.geometry
     blocks: list[Block] = []
@@ -71,6 +72,9 @@ def choose_blocks(
     for name, wanted, width in optics:
         if wanted and best <= options.optics_resolution:
             blocks.append(Magnifications(width) if name == "magnification" else OpticsOfTilts(tilts, name, width))
+        elif wanted and name == "defocus" and best <= options.defocus_resolution:
+            blocks.append(OpticsOfTilts(tilts, name, width, FIXED_MEAN))
+            remarks.append((name, f"its mean stays, since the references show {best:.1f} Å."))
         elif wanted:
             sentence = f"left out: the references show {best:.1f} Å, and {options.optics_resolution:g} Å are needed."
             remarks.append((name, sentence))

@@ -46,11 +46,15 @@ class Magnifications(Block):
 
 @dataclass
 class OpticsOfTilts(Block):
-    """Values of the CTF: `kind` defocus, astigmatism or phase, of every tilt, or cs, of the series."""
+    """Values of the CTF: `kind` defocus, astigmatism or phase, of every tilt, or cs, of the series.
+
+    `mean` is the prior's width of the mean over all tilts, where it is another than that of every tilt.
+    """
 
     tilts: int
     kind: str
     width: float
+    mean: float | None = None
 
     _PLACES = {"defocus": [DEFOCUS], "astigmatism": [6, 7], "phase": [8], "cs": [9]}
 
@@ -84,7 +88,10 @@ class OpticsOfTilts(Block):
 
     def precision(self) -> np.ndarray:
         """See :class:`Block`."""
-        return np.eye(self.size) / self.width**2
+        if self.mean is None:
+            return np.eye(self.size) / self.width**2
+        mean = np.full((self.size, self.size), 1 / self.size)
+        return mean / self.size / self.mean**2 + (np.eye(self.size) - mean) / self.width**2
 
 
 def add_astigmatism(ctf: Ctf, values: np.ndarray) -> Ctf:

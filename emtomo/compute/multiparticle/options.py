@@ -117,6 +117,18 @@ class MultiParticleOptions:
             expert=True,
         ),
     ] = 10.0
+    defocus_resolution: Annotated[
+        float,
+        Param(
+            "Differences of defocus from",
+            "Where a species is at least so well resolved, but optics are not refined yet, the defocus of tilts is "
+            "refined and its mean over the tilts kept: all tilts have the same reference, which makes up for the mean "
+            "alone.",
+            unit="Å",
+            gt=0,
+            expert=True,
+        ),
+    ] = 30.0
     first_iteration: Annotated[
         float,
         Param(

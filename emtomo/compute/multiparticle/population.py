@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -177,6 +178,8 @@ class PopulationTask:
         Whether particles are added up.
     device : str
     store : Store or None
+    at_once : bool
+        Whether several series may be worked on at the same time in one process; each takes more memory.
     """
 
     series: Sequence[Series]
@@ -188,6 +191,7 @@ class PopulationTask:
     insert: bool = True
     device: str = "cpu"
     store: Store | None = None
+    at_once: bool = False
 
     parallel = False  # a series takes all threads
 
@@ -217,7 +221,7 @@ def work_on_series(shared: PopulationTask, block: SeriesBlock, on_progress: OnPr
     out = PopulationSums({}, {}, {}, {})
     for number in block.members:
         i, series = int(number), shared.series[int(number)]
-        with _ONE_AT_A_TIME:
+        with nullcontext() if shared.at_once else _ONE_AT_A_TIME:
             prepared = shared.prepare(series)
             on_progress(STEPS // 10)
             if shared.iteration > 0:

@@ -1,8 +1,10 @@
 """Multi-particle refinement: iterations over all series of a population, each followed by new maps of all species."""
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -61,6 +63,21 @@ class SpeciesMaps:
 
 
 @dataclass(frozen=True)
+class Iteration:
+    """What there is after an iteration; see :class:`Result`. `number` is 0 before the first.
+
+    `reports` and `metrics` are of all iterations so far.
+    """
+
+    number: int
+    series: list[Series]
+    maps: list[SpeciesMaps]
+    before: list[MeasuredMaps]
+    reports: list[list[SeriesReport]]
+    metrics: list[Metrics]
+
+
+@dataclass(frozen=True)
 class Result:
     """A finished refinement.
 
@@ -104,6 +121,8 @@ class MultiParticleRefinement:
         Where series are worked on.
     store : Store, optional
         Where refined series are kept.
+    at_once : int
+        Series that are worked on at the same time in this process; 1 leaves it to `map_reduce`.
 
     Raises
     ------
@@ -120,10 +139,13 @@ class MultiParticleRefinement:
         device: str = "cpu",
         map_reduce: MapReduce = in_threads,
         store: Store | None = None,
+        at_once: int = 1,
     ) -> None:
+        self.at_once = at_once > 1
         self.species, self.given, self.options = list(species), list(series), options.resolve_preset()
         self.image_options = image_options or ParticleImageOptions()
-        self.device, self.map_reduce, self.store = check_device(device), map_reduce, store
+        self.device, self.store = check_device(device), store
+        self.map_reduce = partial(in_threads, at_once=at_once) if self.at_once else map_reduce
         if not self.species or not self.given:
             raise EmtomoError("Multi-particle refinement needs at least one species and one tilt series.")
         for k, one in enumerate(self.species):
@@ -135,19 +157,27 @@ class MultiParticleRefinement:
     def run(
         self,
         on_progress: Callable[[float], None] = lambda share: None,
-        on_iteration: Callable[[list[Metrics]], None] = lambda metrics: None,
+        on_iteration: Callable[[Iteration], None] = lambda iteration: None,
     ) -> Result:
-        """Reconstruct what was given, then refine and reconstruct in every iteration."""
+        """Reconstruct what was given, then refine and reconstruct in every iteration.
+
+        Parameters
+        ----------
+        on_progress : callable
+            Called with the share that is done, 0 to 1.
+        on_iteration : callable
+            Called with what was given, and after every iteration.
+        """
         iterations = self.options.iterations
         began = time.monotonic()
 
         def progress(iteration: int) -> Callable[[int], None]:
-            total = STEPS * len(self.given)
-            done = [0]
+            total, done, turn = STEPS * len(self.given), [0], threading.Lock()
 
             def add(more: int) -> None:
-                done[0] += more
-                on_progress((iteration + min(done[0] / total, 1.0)) / (iterations + 1))
+                with turn:
+                    done[0] += more
+                    on_progress((iteration + min(done[0] / total, 1.0)) / (iterations + 1))
 
             return add
 
@@ -156,9 +186,9 @@ class MultiParticleRefinement:
         best = maps = self._maps(found)
         before = [one.measured for one in maps]
         metrics = self._metrics(0, maps, [], time.monotonic() - began)
-        on_iteration(metrics)
         best_series, best_iteration = series, 0
         reports: list[list[SeriesReport]] = []
+        on_iteration(Iteration(0, series, maps, before, [], list(metrics)))
         remarks = self._describe_left_out(found)
         measured = [self._first_maps(k, one) for k, one in enumerate(before)]
         for iteration in range(1, iterations + 1):
@@ -175,9 +205,8 @@ class MultiParticleRefinement:
                 found = self._work(series, references, 0, lambda more: None)
             maps = self._maps(found)
             measured = [one.measured for one in maps]
-            new = self._metrics(iteration, maps, reports[-1], time.monotonic() - began)
-            metrics += new
-            on_iteration(new)
+            metrics += self._metrics(iteration, maps, reports[-1], time.monotonic() - began)
+            on_iteration(Iteration(iteration, series, maps, before, list(reports), list(metrics)))
             if _quality(maps) >= _quality(best):
                 best, best_series, best_iteration = maps, series, iteration
         if reports and best_iteration < len(reports):
@@ -198,8 +227,9 @@ class MultiParticleRefinement:
         bare = [replace(one, halves={1: one.halves[1], 2: one.halves[2]}) for one in self.species]
         insert = not (iteration and self.options.weights == SERIES_WEIGHTS)
         task = PopulationTask(
-            series, bare, references, self.options, iteration, self.image_options, insert, self.device, self.store
-        )
+            series, bare, references, self.options, iteration, self.image_options, insert, self.device, self.store,
+            self.at_once,
+        )  # fmt: skip
         blocks = [SeriesBlock(np.array([i])) for i in range(len(series))]
         return self.map_reduce(work_on_series, task, [blocks], on_progress)[0]
 
@@ -271,7 +301,7 @@ class MultiParticleRefinement:
     ) -> list[Metrics]:
         trials = [trial for report in reports for trial in report.trials]
         kept = [trial for trial in trials if trial.kept]
-        score = sum(report.score for report in reports)
+        score = sum(report.score for report in reports) if reports else np.nan
         return [
             Metrics(
                 iteration, one.name, made.measured.resolution, made.measured.quality, score, len(kept), len(trials),

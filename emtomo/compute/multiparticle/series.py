@@ -202,6 +202,8 @@ class SeriesRefinement:
         initial = np.zeros(block.size)
         if self.first and self.options.exhaustive_defocus and block.name == "defocus":
             initial = search_defocus(self.images, self.state, train, self.options)
+            if isinstance(block, OpticsOfTilts) and block.mean is not None:
+                initial -= initial.mean()
         before = self._fit_held(self.state, self.pose_values, held)
         fitted = self._fit([*self.kept, block], train, np.concatenate([self.values, initial]))
         after = self._fit_held(fitted.state, fitted.pose_values, held)

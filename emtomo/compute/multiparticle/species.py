@@ -25,6 +25,7 @@ from emtomo.errors import EmtomoError
 SHARED_BELOW = 40.0  # Å: coarser shells are the same in both halves' references, so that they do not drift apart
 MASK_MARGIN = 1.15  # of a particle's diameter, in which its mask is 1 where none was given
 FEWEST_SHELLS = 3.0
+WIDEST_GAP = 16  # of the box, by which it is divided
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,8 @@ class MeasuredMaps:
     curves : FscCurves
     shell : float
         To which the halves agree.
+    compared : float
+        To which they agree but for gaps, as zeros of the CTF leave them.
     resolution : float
         Å; nan where there is nothing to compare.
     """
@@ -99,6 +102,7 @@ class MeasuredMaps:
     curves: FscCurves
     shell: float
     resolution: float
+    compared: float
 
     @property
     def quality(self) -> float:
@@ -113,7 +117,24 @@ def measure_maps(species: Species, halves: dict[int, np.ndarray]) -> MeasuredMap
     curves = solvent_corrected_fsc(halves[1], halves[2], species.soft_mask())
     first = 1 + n // 32
     shell = min(first_shell_below(curves.corrected, FSC_THRESHOLD, first), n / 2)
-    return MeasuredMaps(halves, curves, shell, curves.resolution(n, species.pixel_size, FSC_THRESHOLD, first))
+    compared = min(shell_beyond_gaps(curves.corrected, FSC_THRESHOLD, first, n // WIDEST_GAP), n / 2)
+    return MeasuredMaps(halves, curves, shell, curves.resolution(n, species.pixel_size, FSC_THRESHOLD, first), compared)
+
+
+def shell_beyond_gaps(curve: np.ndarray, threshold: float, first: int, widest: int) -> float:
+    """Return the shell beyond which a curve stays below a threshold, gaps of at most so many shells apart.
+
+    A gap ends where two shells in turn are above the threshold, which noise hardly ever is. Where all tilts are at
+    nearly the same defocus, a zero of the CTF leaves such a gap, and shells behind it tell the most of defocus.
+    """
+    reached = first_shell_below(curve, threshold, first)
+    while np.isfinite(reached):
+        below = int(np.floor(reached)) + 1
+        again = [s for s in range(below, min(below + widest, len(curve) - 2) + 1) if min(curve[s : s + 2]) >= threshold]
+        if not again:
+            break
+        reached = first_shell_below(curve, threshold, again[0])
+    return reached
 
 
 def maps_of_sums(sums: dict[int, Sums]) -> dict[int, np.ndarray]:
@@ -141,7 +162,8 @@ def make_references(species: Species, maps: MeasuredMaps, ctf: Ctf, share: float
     """Return the references of a species; None where its halves agree in too few shells.
 
     Each half is weighted by the correlation (the Wiener filter of a half map), masked, and cut off where the halves
-    agree no longer; 40 Å and coarser is their mean. The box is widened until it holds what the CTF spreads.
+    agree no longer, gaps left out; 40 Å and coarser is their mean. The box is widened until it holds what the CTF
+    spreads.
 
     Parameters
     ----------
@@ -153,7 +175,7 @@ def make_references(species: Species, maps: MeasuredMaps, ctf: Ctf, share: float
         Of the shells that are used.
     """
     n = species.size
-    reached = min(maps.shell, n / 2 - 1) * share
+    reached = min(maps.compared, n / 2 - 1) * share
     if not np.isfinite(maps.resolution) or reached < FEWEST_SHELLS:
         return None
     shared = share_coarse_shells(maps.halves, n * species.pixel_size / SHARED_BELOW)

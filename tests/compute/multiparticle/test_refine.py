@@ -45,14 +45,16 @@ class Kept:
 
 @pytest.fixture(scope="module")
 def refined(two_series):
-    store, progress = Kept(), []
-    result = MultiParticleRefinement([species_of()], two_series[0], TWO, store=store).run(progress.append)
-    return result, store, progress
+    """Both series at the same time; other tests compare with one after the other."""
+    store, progress, shown = Kept(), [], []
+    refinement = MultiParticleRefinement([species_of()], two_series[0], TWO, store=store, at_once=2)
+    result = refinement.run(progress.append, shown.append)
+    return result, store, progress, shown
 
 
 def test_a_population_comes_nearer_to_the_truth(two_series, refined):
     given, truth = two_series
-    result, _, progress = refined
+    result, _, progress, shown = refined
     assert in_image_error(result.series, truth) < 0.6 * in_image_error(given, truth)
     fsc = [
         fourier_shell_correlation(volume, molecule(BOX, pixel=PIXEL))
@@ -62,6 +64,8 @@ def test_a_population_comes_nearer_to_the_truth(two_series, refined):
     assert result.iteration > 0
     assert progress == sorted(progress) and progress[-1] == pytest.approx(1.0)
     assert [one.iteration for one in result.metrics] == [0, 1, 2]
+    assert [(one.number, len(one.reports)) for one in shown] == [(0, 0), (1, 1), (2, 2)]
+    assert np.isnan(result.metrics[0].score) and result.metrics[2].score > 0
 
 
 def test_zero_iterations_change_nothing(two_series):
@@ -75,7 +79,7 @@ def test_zero_iterations_change_nothing(two_series):
 
 def test_the_maps_are_what_reconstruction_gives(refined):
     """Export parity: the average from refined series and poses is the refinement's own."""
-    result, _, _ = refined
+    result = refined[0]
     sources = []
     for series in result.series:
         options = ParticleImageOptions(pixel_size=PIXEL, box_size=BOX, diameter=DIAMETER, premultiply=True)

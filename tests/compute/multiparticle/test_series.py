@@ -15,6 +15,7 @@ from emtomo.compute.multiparticle.optics_parameters import OpticsOfTilts
 from emtomo.compute.multiparticle.options import MOST, OWN, SPATIAL, TILT_WEIGHTS, MultiParticleOptions, parse_grid
 from emtomo.compute.multiparticle.parameters import ImageWarps, StageAngles
 from emtomo.compute.multiparticle.series import SeriesRefinement, hold_out
+from emtomo.compute.multiparticle.species import shell_beyond_gaps
 from emtomo.compute.multiparticle.state import SeriesState
 from emtomo.compute.multiparticle.sweep import correlate
 from emtomo.errors import EmtomoError
@@ -106,30 +107,33 @@ def test_shared_parameters_without_poses():
     assert in_image(result.state, simulation.truth) < 0.6 * in_image(start, simulation.truth)  # warps are left
 
 
-def test_defocus_only_where_the_resolution_allows_it():
+def test_optics_only_where_the_resolution_allows_them():
     simulation, start = wrong_series(particles=12)
-    options = replace(ALL, optics_resolution=10.0)
     images = SeriesImages([simulation.images], [], "cpu")
-    blocks, remarks = choose_blocks(images, start, options)
-    assert not any(isinstance(block, OpticsOfTilts) for block in blocks)
-    sentences = dict(remarks)
-    assert "10 Å are needed" in sentences["defocus"]
-    assert "1 x 1 nodes" in sentences["image warp"]
+    for coarse, expected in ((10.0, []), (40.0, ["defocus"])):
+        blocks, remarks = choose_blocks(images, start, replace(ALL, optics_resolution=10.0, defocus_resolution=coarse))
+        optics = [block for block in blocks if isinstance(block, OpticsOfTilts)]
+        assert [block.name for block in optics] == expected
+        sentences = dict(remarks)
+        assert "10 Å are needed" in sentences["astigmatism"] and "1 x 1 nodes" in sentences["image warp"]
+    width = np.linalg.inv(optics[0].precision())
+    assert np.sqrt(width.mean()) < 2 < 0.8 * 2000 < np.sqrt(width[0, 0])  # the mean stays, each tilt may go far
 
 
-def test_an_exhaustive_search_finds_a_defocus_far_off():
+@pytest.mark.parametrize("mean_stays", [False, True])
+def test_an_exhaustive_search_finds_a_defocus_far_off(mean_stays):
     simulation, start = wrong_series(noise=0.5, defocus=1500.0)
     start = replace(simulation.truth, geometry=replace(simulation.truth.geometry, ctf=start.geometry.ctf))
     options = MultiParticleOptions(
         preset=OWN, image_warp="", poses=False, stage_angles=False, defocus=True, exhaustive_defocus=True,
-        optics_resolution=40.0,
+        optics_resolution=10.0 if mean_stays else 40.0, defocus_resolution=40.0,
     )  # fmt: skip
     result = SeriesRefinement([simulation.images], start, options).run()
-    error = [
-        np.sqrt(np.mean((s.geometry.ctf.defocus - simulation.truth.geometry.ctf.defocus) ** 2))
-        for s in (start, result.state)
-    ]
-    assert error[1] < 0.3 * error[0]
+    off = [s.geometry.ctf.defocus - simulation.truth.geometry.ctf.defocus for s in (start, result.state)]
+    if mean_stays:
+        assert abs(off[1].mean() - off[0].mean()) < 5
+        off = [each - each.mean() for each in off]
+    assert np.linalg.norm(off[1]) < 0.3 * np.linalg.norm(off[0])
 
 
 def test_tilt_weights_are_recovered():
@@ -177,6 +181,15 @@ def test_a_tenth_of_the_particles_is_held_out(rng, particles, each, fits):
     if each > 1:
         assert all(abs(int(one[half == 1].sum()) - int(one[half == 2].sum())) <= 1 for one in held)
     assert hold_out(half[:4], 0.1, rng) == []
+
+
+def test_shells_behind_a_zero_of_the_ctf_are_compared():
+    curve = np.array([1, 0.9, 0.8, 0.5, 0.05, -0.1, 0.3, 0.4, 0.2, 0.0, 0.0, 0.5, 0.0, 0.0, 0.0])
+    first = shell_beyond_gaps(curve, 0.15, 1, 0)
+    assert 3 < first < 4 and first == shell_beyond_gaps(curve, 0.15, 1, 1)
+    assert 8 < shell_beyond_gaps(curve, 0.15, 1, 2) < 9  # one shell alone does not end a gap
+    assert shell_beyond_gaps(np.ones(9), 0.15, 1, 2) == np.inf
+    assert shell_beyond_gaps(np.r_[1, 1, 0, np.ones(4)], 0.15, 1, 2) == np.inf
 
 
 def test_grids():
