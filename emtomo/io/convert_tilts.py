@@ -13,7 +13,7 @@ from emtomo.io.names import check_file_names, stem
 from emtomo.io.particles import VolumeGeometry
 from emtomo.io.recognise import recognise
 from emtomo.io.tilt_formats import FORMATS, TILTS, WRITTEN
-from emtomo.io.tilts import COLUMNS, Tilts, angles_of
+from emtomo.io.tilts import COLUMNS, MODELS, Tilts, angles_of
 from emtomo.wording import count_text
 
 _ALIGNED = ("xf", "aln", "warp-xml", "tilts-relion")  # of files of one name these say more than mdoc or tlt
@@ -161,9 +161,10 @@ def _report_losses(series: list[Tilts], to: str, report: ConversionReport) -> No
         has = {c for c in COLUMNS if c in tilts.table and (c == "name" or np.any(tilts.column(c)))}
         if "rotation" in known.holds and "rotation" not in tilts.table:
             report.lines.append(f"The angle of the tilt axis of {tilts.name} is not known; 0° was written.")
+        has |= {name for name in MODELS if getattr(tilts, name) is not None}
         lost = sorted(has - known.holds)
         if lost:
-            report.lines.append(f"Not held by this format: {', '.join(lost)}.")
+            report.lines.append(f"Not held by this format: {', '.join(lost).replace('_warp', ' warp')}.")
         if "omits_excluded" in known.holds and tilts.column("excluded").any():
             report.lines.append(
                 f"{count_text(int(tilts.column('excluded').sum()), 'excluded image was', 'excluded images were')} "

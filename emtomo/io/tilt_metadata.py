@@ -115,7 +115,7 @@ def _fill(whole: Tilts, first: Path, other: Tilts, path: Path) -> None:
     for column in other.table:
         if column not in whole.table:
             whole.table[column] = other.table[column].to_numpy()[order]
-    for name in ("pixel_size", "image_size", "volume_size", "hand", "image_warp", "volume_warp"):
+    for name in ("pixel_size", "image_size", "volume_size", "hand", "image_warp", "volume_warp", "magnification"):
         mine = getattr(whole, name)
         if mine is None or (name == "pixel_size" and not np.isfinite(mine)):
             setattr(whole, name, getattr(other, name))

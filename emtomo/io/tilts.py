@@ -35,6 +35,9 @@ COLUMNS = {
     "excluded": "0 or 1",
 }
 
+# beyond the table
+MODELS = frozenset({"image_warp", "volume_warp", "magnification"})
+
 
 @dataclass
 class Tilts:
@@ -58,6 +61,8 @@ class Tilts:
         Warp's movement of the sample.
     volume_warp : VolumeWarp or None
         As that of the images it has the size NaN where the file does not say it.
+    magnification : (2, 2) array or None
+        Of the images, as :class:`.TiltGeometry` has it.
     rotations : (n, 3, 3) array or None
         Where the file gives matrices instead of angles.
     offsets : (n, 2) array or None
@@ -76,6 +81,7 @@ class Tilts:
     hand: int | None = None
     image_warp: ImageWarp | None = None
     volume_warp: VolumeWarp | None = None
+    magnification: np.ndarray | None = None
     rotations: np.ndarray | None = None
     offsets: np.ndarray | None = None
     name: str = ""
@@ -133,6 +139,7 @@ class Tilts:
             rotations=self.rotations,
             image_warp=image_warp,
             volume_warp=volume_warp,
+            magnification=self.magnification,
             optics=self.optics,
         )
 

@@ -3,6 +3,7 @@
 import math
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
@@ -14,7 +15,13 @@ from emtomo.errors import FormatError
 from emtomo.io import star
 from emtomo.io.format import FileStart, ReadOptions
 from emtomo.io.text import is_number, write_text
-from emtomo.io.tilts import COLUMNS, Tilts, format_of_one_series, require_pixel_size
+from emtomo.io.tilts import COLUMNS, MODELS, Tilts, format_of_one_series, require_pixel_size
+from emtomo.io.warp_magnification import (
+    ATTRIBUTE,
+    magnification_text,
+    movement_with_magnification,
+    take_magnification,
+)
 from emtomo.io.warp_xml import read_root
 from emtomo.wording import count_text
 
@@ -70,7 +77,7 @@ def read_xml(path: str | Path) -> Tilts:
     axis' offset, less the movement GridMovementX/Y (natural cubic splines over image and tilt). Checked on 1,107
     projections of Warp itself to 0.0005 Å. Defocus grows with the height, with AreAnglesInverted it falls (hand -1).
     GridAngleX, Y, Z turn the sections and not the positions; GridDoseBfacs count where they are below -3 Å² for each
-    e/Å², without them the B factor is 4 Å² for each.
+    e/Å², without them the B factor is 4 Å² for each. MagnificationCorrection is a matrix of the sections alone.
 
     Raises
     ------
@@ -120,7 +127,7 @@ def read_xml(path: str | Path) -> Tilts:
             table[f"stage_{axis.lower()}"] = turns
     _weights(path, root, table)
     tilts.image_warp, tilts.volume_warp = _image_warp(path, root, tilts), _volume_warp(path, root, tilts)
-    return tilts
+    return take_magnification(path, root, tilts)
 
 
 def _hand(root: ET.Element) -> int:
@@ -251,11 +258,15 @@ def _size(root: ET.Element, name: str, n: int) -> list[float] | None:
 
 
 def write_xml(path: str | Path, tilts: Tilts) -> None:
-    """Write a tilt series' .xml with what is known: geometry, dose and CTF; see :func:`read_xml`."""
+    """Write a tilt series' .xml with what is known: geometry, dose and CTF; see :func:`read_xml`.
+
+    Warp magnifies sections alone; what the magnification moves of the positions is added to the movement.
+    """
+    tilts = replace(tilts, image_warp=movement_with_magnification(tilts))
     attributes = {
         "DataDirectory": "", "AreAnglesInverted": str(tilts.hand == -1), "PlaneNormal": "0, 0, 0",
         "LevelAngleX": f"{tilts.column('x_tilt').mean():.10g}", "LevelAngleY": "0", "Bfactor": "0",
-        "Weight": "1", "MagnificationCorrection": "1, 0, 0, 1", "UnselectFilter": "False", "UnselectManual": "",
+        "Weight": "1", ATTRIBUTE: magnification_text(tilts), "UnselectFilter": "False", "UnselectManual": "",
     }  # fmt: skip
     if (
         tilts.image_warp is not None
@@ -358,5 +369,5 @@ TOMOSTAR = format_of_one_series("tomostar", "Warp tomostar", _is_tomostar, _read
                                 "name angle rotation shift_x shift_y dose excluded omits_excluded", ".tomostar",
                                 described="angles, axis, offsets, dose")  # fmt: skip
 XML = format_of_one_series("warp-xml", "Warp tilt series", _is_xml, _read_xml, _write_xml,
-                           " ".join(set(COLUMNS) - {"acquisition_order"}), ".xml",
-                           described="geometry, dose, CTF; movement of the sample is read")  # fmt: skip
+                           " ".join(set(COLUMNS) - {"acquisition_order"} | MODELS), ".xml",
+                           described="geometry, dose, CTF, warps of images and volume, magnification")  # fmt: skip

@@ -7,14 +7,17 @@ import pandas as pd
 
 from emtomo.compute.tilt.geometry import tilt_rotations
 from emtomo.io.tilts import COLUMNS, Tilts, angles_of
-from emtomo.objects.tilt_series import SetOfTiltSeries, read_warps, warps_json
+from emtomo.objects.tilt_series import SetOfTiltSeries, read_microscope, read_warps, warps_json
 
 _RENAMED = {"rotation": "tilt_axis_angle"}
 _TOLERANCE = 1e-5  # of a matrix's elements, within which angles say the same
 
 
-def series_row(tilts: Tilts, tomogram_id: str, **more: object) -> dict[str, object]:
-    """Return the row of :class:`SetOfTiltSeries` for a series; `more` are its other columns (file, size_x, …)."""
+def series_row(tilts: Tilts, tomogram_id: str, cs: float | None = None, **more: object) -> dict[str, object]:
+    """Return the row of :class:`SetOfTiltSeries` for a series; `more` are its other columns (file, size_x, …).
+
+    `cs` (mm) is that of a series which has another than its set.
+    """
     pixel = tilts.pixel_size
     row: dict[str, object] = {"tomogram_id": tomogram_id, "hand": tilts.hand}
     if tilts.image_size:
@@ -22,7 +25,8 @@ def series_row(tilts: Tilts, tomogram_id: str, **more: object) -> dict[str, obje
     if tilts.volume_size and np.isfinite(pixel):
         row |= {f"volume_{axis}": n * pixel for axis, n in zip("xyz", tilts.volume_size, strict=True)}
     kept = None if _by_angles(tilts) else tilts.rotations
-    return {**row, "warps": warps_json(tilts.image_warp, tilts.volume_warp, kept), **more}
+    warps = warps_json(tilts.image_warp, tilts.volume_warp, kept, magnification=tilts.magnification, cs=cs)
+    return {**row, "warps": warps, **more}
 
 
 def image_rows(tilts: Tilts, tomogram_id: str, **more: Any) -> pd.DataFrame:
@@ -58,6 +62,8 @@ def tilts_of(found: SetOfTiltSeries, tomogram_id: str) -> Tilts:
     image_warp, volume_warp, rotations = read_warps(
         row["warps"], (size[0] * pixel, size[1] * pixel) if all(size) else None
     )
+    magnification, cs = read_microscope(row["warps"])
+    optics = {name: float(getattr(found, name).get()) for name in ("voltage", "cs", "amplitude_contrast")}
     volume = [row[f"volume_{axis}"] for axis in "xyz"]
     whole = np.isfinite(volume).all() and np.isfinite(pixel)
     x, y, z = (round(v / pixel) for v in volume) if whole else (0, 0, 0)
@@ -66,10 +72,11 @@ def tilts_of(found: SetOfTiltSeries, tomogram_id: str) -> Tilts:
         pixel_size=pixel,
         image_size=(int(size[0]), int(size[1])) if all(size) else None,
         volume_size=(x, y, z) if whole else None,
-        optics={name: float(getattr(found, name).get()) for name in ("voltage", "cs", "amplitude_contrast")},
+        optics=optics if cs is None else optics | {"cs": cs},
         hand=None if row["hand"] is None else int(row["hand"]),
         image_warp=image_warp,
         volume_warp=volume_warp,
+        magnification=magnification,
         rotations=rotations,
         name=tomogram_id,
         format="emtomo",

@@ -150,14 +150,19 @@ class ImportTiltSeries(EmtomoProtocol):
             sentences = self._complete(series)
             self.remark(*sentences, *(f"{series.name}: {note}" for note in series.tilts.notes))
         pixel = common_value("The pixel size", {s.name: s.tilts.pixel_size for s in found}, "Å")
-        optics = {key: common_value(key, {s.name: s.tilts.optics[key] for s in found}, "") for key in DEFAULTS}
+        optics = {
+            key: common_value(key, {s.name: s.tilts.optics[key] for s in found}, "") for key in DEFAULTS if key != "cs"
+        }
+        optics["cs"] = float(np.median([series.tilts.optics["cs"] for series in found]))
         out = SetOfTiltSeries.create(self._getPath("tilt_series.sqlite"), pixel_size=pixel, **optics)
         gain = str(self.gain.get() or "") or None
         rows, tables = [], []
         for series in found:
             targets = self._targets(series)
             stack = str(targets[series.stack]) if series.stack is not None else None
-            rows.append(series_row(series.tilts, series.name, file=stack, gain_file=gain))
+            cs = series.tilts.optics["cs"]  # of its own where a refinement changed it
+            own = None if np.isclose(cs, optics["cs"], rtol=1e-6) else cs
+            rows.append(series_row(series.tilts, series.name, own, file=stack, gain_file=gain))
             files = {
                 "file": _names(series.images, targets),
                 "index": [k for _, k in series.images],

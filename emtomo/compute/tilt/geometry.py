@@ -99,7 +99,8 @@ class TiltGeometry:
     """The geometry, optics and dose of one tilt series.
 
     A point X (Å from the volume's centre) is displaced by the volume warp, rotated, magnified, moved by the tilt's
-    shift, and less the image warp at that place. Its defocus is the tilt's plus hand times its height.
+    shift, and less the image warp at the place where it were without magnification: so the movement of another program
+    that knows no magnification of positions holds it exactly. Its defocus is the tilt's plus hand times its height.
 
     Attributes
     ----------
@@ -200,10 +201,11 @@ class TiltGeometry:
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """Return (n, p, 3): x, y in Å from the image's centre of (p, 3) points in Å, and their height."""
-        seen = self._rotated(points) @ self._magnify().T
+        rotated = self._rotated(points)
+        seen = rotated @ self._magnify().T
         seen[:, :, :2] += self.shifts[:, None, :]
         if self.image_warp is not None:
-            weights, _ = self.image_warp.node_weights(seen[:, :, :2])
+            weights, _ = self.image_warp.node_weights(rotated[:, :, :2] + self.shifts[:, None, :])
             seen[:, :, :2] -= weights @ self.image_warp.planes(len(self))
         return seen
 
@@ -243,21 +245,21 @@ class TiltGeometry:
         rotation[..., 0, 1], rotation[..., 2, 1] = z, -x
         rotation[..., 0, 2], rotation[..., 1, 2] = -y, x
         shift = np.broadcast_to(np.eye(3)[:, :2], (n, len(points), 3, 2))
-        magnify, magnification = self._magnify(), np.zeros((n, len(points), 3, 4))
+        magnification = np.zeros((n, len(points), 3, 4))
         magnification[:, :, 0, :2] = magnification[:, :, 1, 2:] = rotated[:, :, :2]
-        rotated, point, rotation, displacement = (
-            rotated @ magnify.T, magnify @ point, magnify @ rotation, magnify @ displacement
-        )  # fmt: skip
+        by_place = np.tile(self._magnify(), (n, len(points), 1, 1))
+        places, rotated = rotated[:, :, :2] + self.shifts[:, None, :], rotated @ self._magnify().T
         rotated[:, :, :2] += self.shifts[:, None, :]
         image_nodes, image_tilts = np.zeros((n, len(points), 0)), np.zeros((n, 0))
         if self.image_warp is not None:
-            image_nodes, slopes = self.image_warp.node_weights(rotated[:, :, :2])
+            image_nodes, slopes = self.image_warp.node_weights(places)
             image_tilts, planes = self.image_warp.tilt_weights(n), self.image_warp.planes(n)
             rotated[:, :, :2] -= image_nodes @ planes
-            outer = np.tile(np.eye(3), (n, len(points), 1, 1))
-            outer[..., :2, :2] -= np.einsum("npgk,ngc->npck", slopes, planes)
-            point, rotation, shift, displacement = outer @ point, outer @ rotation, outer @ shift, outer @ displacement
-            magnification = outer @ magnification
+            moved = np.einsum("npgk,ngc->npck", slopes, planes)
+            by_place[..., :2, :2] -= moved
+            shift = shift.copy()
+            shift[..., :2, :] -= moved
+        point, rotation, displacement = by_place @ point, by_place @ rotation, by_place @ displacement
         return ProjectionDerivatives(
             rotated, point, rotation, shift, image_nodes, image_tilts, displacement, volume_nodes, volume_tilts,
             magnification,

@@ -69,6 +69,23 @@ class ImageWarp:
         return replace(self, x=planes[..., 0], y=planes[..., 1])
 
 
+def add_linear_movement(
+    warp: ImageWarp | None, matrix: np.ndarray, shifts: np.ndarray, image_size: tuple[float, float]
+) -> ImageWarp:
+    """Return a warp with `matrix` (2, 2) times a place's distance from the tilt's shift added, at its nodes.
+
+    At least 2 × 2 nodes for each of the (n, 2) `shifts` in Å: splines through the nodes hold what is linear exactly.
+    """
+    n = len(shifts)
+    old = warp or ImageWarp(np.zeros((n, 1, 1)), np.zeros((n, 1, 1)), image_size)
+    height, width = (max(side, 2) for side in old.x.shape[1:])
+    x, y = (np.linspace(-0.5, 0.5, nodes) * side for nodes, side in zip((width, height), image_size, strict=True))
+    places = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+    values = old.node_weights(places)[0] @ old.planes(n) + (places - shifts[:, None]) @ np.asarray(matrix).T
+    values = values.reshape(n, height, width, 2)
+    return ImageWarp(values[..., 0], values[..., 1], image_size)
+
+
 @dataclass(frozen=True)
 class VolumeWarp:
     """Displacement of points of the volume, on a grid over x, y, z and dose (Warp's GridVolumeWarpX, Y and Z).

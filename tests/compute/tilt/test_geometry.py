@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from emtomo.compute.tilt.geometry import TiltGeometry, rotation_by_angles, tilt_geometry, tilt_rotations
 from emtomo.compute.tilt.warps import ImageWarp, VolumeWarp
-from emtomo.errors import EmtomoError
+from emtomo.errors import EmtomoError, FormatError
 from emtomo.io import warp
 from emtomo.io.poses import from_relion
 from tests.conftest import shared
@@ -62,6 +62,29 @@ def test_what_is_written_for_warp_says_the_same(case, tmp_path):
     assert_allclose(mine.ctf.defocus, theirs.ctf.defocus, atol=1e-3)
     assert (mine.hand, mine.image_size, mine.volume_size) == (theirs.hand, tuple(IMAGE), tuple(VOLUME))
     assert mine.excluded.tolist() == theirs.excluded.tolist()
+
+
+@pytest.mark.parametrize("case", [CASES[0], CASES[-1]])
+def test_magnification_goes_to_warp_and_comes_back(case, tmp_path):
+    given = warp.read_xml(shared("warp_oracle", "geometry", f"{case}.xml"))
+    given.magnification, given.optics["cs"] = np.array([[1.012, 0.003], [-0.002, 0.994]]), 2.61
+    warp.write_xml(tmp_path / "again.xml", given)
+    again, wanted = warp.read_xml(tmp_path / "again.xml"), given.geometry()
+    points = np.random.default_rng(0).uniform(-0.4, 0.4, (20, 3)) * VOLUME
+    assert_allclose(again.geometry().project(points), wanted.project(points), atol=1e-4)
+    assert_allclose(again.geometry().sections, wanted.sections, atol=1e-7)
+    assert again.optics["cs"] == 2.61
+    # Warp magnifies sections alone: for it the movement of the images says where positions are
+    text = (tmp_path / "again.xml").read_text()
+    assert 'MagnificationCorrection="1.012, 0.003, -0.002, 0.994"' in text
+    (tmp_path / "bare.xml").write_text(text.replace("1.012, 0.003, -0.002, 0.994", "1, 0, 0, 1"))
+    seen = warp.read_xml(tmp_path / "bare.xml").geometry().project(points)
+    plain = replace(wanted, magnification=None).project(points)
+    assert np.abs(seen - wanted.project(points)).max() < 1e-4 < 5 < np.abs(seen - plain).max()
+    for bad in ("1, 0, 0", "9, 0, 0, 1", "1, 0, 0, nan", "1, 0, 0, -1"):
+        (tmp_path / "bad.xml").write_text(text.replace("1.012, 0.003, -0.002, 0.994", bad))
+        with pytest.raises(FormatError, match="MagnificationCorrection must"):
+            warp.read_xml(tmp_path / "bad.xml")
 
 
 def whole_geometry(n=5, seed=0):
