@@ -19,10 +19,15 @@ from emtomo.engine.protocol import FINGERPRINT
 from emtomo.engine.provenance import parameters_of, read_provenance
 from emtomo.errors import EmtomoError, one_line
 from emtomo.gui.core.shown import viewers_for
-from emtomo.objects import Average, Species
+from emtomo.objects import Average, Population, Species
 from emtomo.version import __version__
 from emtomo.viewers.graph import workflow_svg
 from emtomo.viewers.pictures import has_picture, picture_of_output
+
+PUBLISHED = (
+    "Published for M on apoferritin (EMPIAR-10491, Warp's documentation; other data, other errors): 8.0 Å before, "
+    "3.6 Å after image warps, poses and defocus (ratio 0.45), 3.1 Å when repeated (0.39)."
+)
 
 
 def write_report(project: EmtomoProject, path: Path, *, notes: list[str] | None = None) -> None:
@@ -36,6 +41,7 @@ def write_report(project: EmtomoProject, path: Path, *, notes: list[str] | None 
         Sentences shown at the top, e.g. the comparison with a known truth.
     """
     runs = [run for run in project.runs_now() if hasattr(run, "outputs")]
+    rows = resolution_rows(runs)
     environment = Environment(loader=PackageLoader("emtomo", "viewers"), autoescape=select_autoescape(default=True))
     with tempfile.TemporaryDirectory() as folder:
         text = environment.get_template("report.html.jinja").render(
@@ -44,7 +50,9 @@ def write_report(project: EmtomoProject, path: Path, *, notes: list[str] | None 
             notes=notes or [],
             svg=Markup(workflow_svg(runs)),
             runs=[_rows_or_problem(run, Path(folder)) for run in runs],
-            resolutions=resolution_rows(runs),
+            resolutions=rows,
+            ratios=any(row["ratio"] for row in rows),
+            published=PUBLISHED,
         )
     part = path.with_name(path.name + ".part")
     part.write_text(text, encoding="utf8")
@@ -52,13 +60,23 @@ def write_report(project: EmtomoProject, path: Path, *, notes: list[str] | None 
 
 
 def resolution_rows(runs: list[Protocol]) -> list[dict[str, str]]:
-    """Return the averages of all runs with their resolutions, in the order in which the runs were made."""
-    rows = []
+    """Return the averages of all runs with their resolutions, in the order in which the runs were made.
+
+    From the first multi-particle refinement on with the ratio to the resolution of the first species.
+    """
+    rows: list[dict[str, str]] = []
+    first, together = 0.0, False
     for run in runs:
-        for name, value in run.outputs().items():
-            if not isinstance(value, Average) or isinstance(value, Species) or not run.isFinished():
+        outputs = run.outputs()
+        refined = any(isinstance(value, Population) for value in outputs.values())
+        for name, value in outputs.items():
+            if not isinstance(value, Average) or not run.isFinished():
                 continue
             pixel, reached = float(value.pixel_size.get() or 0), float(value.resolution.get() or 0)
+            if isinstance(value, Species):
+                first = first or reached
+                continue
+            together = together or refined
             rows.append(
                 {
                     "id": run.getObjId(),
@@ -67,6 +85,7 @@ def resolution_rows(runs: list[Protocol]) -> list[dict[str, str]]:
                     "symmetry": str(value.symmetry.get() or ""),
                     "pixel_size": f"{pixel:.4g} Å",
                     "resolution": resolution_text(reached, pixel) if reached else "none",
+                    "ratio": f"{reached / first:.2f}" if together and first and reached else "",
                 }
             )
     return rows
