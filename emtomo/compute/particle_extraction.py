@@ -7,6 +7,7 @@ import numpy as np
 
 from emtomo.compute.extraction import FARTHEST
 from emtomo.compute.fourier.resampling import resampling_matrix
+from emtomo.compute.linear_algebra import multiply
 from emtomo.errors import EmtomoError
 from emtomo.options import Param, check_options
 
@@ -191,7 +192,10 @@ def rescale_images(images: np.ndarray, size: int) -> np.ndarray:
     if size == n:
         return images
     matrix = resampling_matrix(n, size, n / size)
-    return np.matmul(np.matmul(matrix, np.asarray(images, np.float32)), matrix.T)
+    out = np.empty((len(images), size, size), np.float32)
+    for k, image in enumerate(images):
+        out[k] = multiply(multiply(matrix, np.asarray(image, np.float32)), matrix.T)
+    return out
 
 
 def outside_circle(size: int, radius: float) -> np.ndarray:

@@ -10,6 +10,7 @@ from emtomo.compute.convnet.options import ApplyOptions
 from emtomo.compute.convnet.slabs import OUTPUT, Slabs
 from emtomo.compute.device import threads
 from emtomo.compute.fourier.resampling import resampling_matrix
+from emtomo.compute.linear_algebra import multiply
 
 STEP = 0.06  # of the box: slices that are looked at
 BORDER = 0.5  # of the box: what is nearer to a side of the plane is not taken
@@ -46,8 +47,8 @@ def answers(
     out = np.empty((len(slices), wide[0] // OUTPUT, wide[1] // OUTPUT), np.float32)
     with torch.no_grad():
         for k, z in enumerate(slices):
-            planes = along_y @ slabs.channels(int(z)) @ along_x.T
-            out[k] = network(torch.from_numpy(np.ascontiguousarray(planes[None], np.float32)))[0, 0].numpy()
+            planes = np.stack([multiply(multiply(along_y, c), along_x.T) for c in slabs.channels(int(z))])
+            out[k] = network(torch.from_numpy(planes[None]))[0, 0].numpy()
             if progress:
                 progress(k + 1, len(slices))
     middle = [n // 2 + ((OUTPUT - 1) / 2 - m // 2) * factor for n, m in zip((ny, nx), wide, strict=True)]
