@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emtomo.compute.device import threads
-from emtomo.compute.fourier.transforms import irfft2, next_fast_len, rfft2
+from emtomo.compute.fourier.transforms import next_fast_len
+from emtomo.compute.linear_algebra import multiply
+from emtomo.compute.picking.correlation import CorrelatedImage, best_of, transform_kernels
 from emtomo.errors import EmtomoError
 
 ENERGY = 0.99  # of the templates' power that the basis holds
-BLOCK = 512  # pixels whose scores are computed at once: they stay in the cache
 LOWEST_VARIANCE = 1e-3  # of the median, below which a place is taken for empty
 BACKGROUND = np.sqrt(2)  # outer radius of the background's ring, in radii of the templates' disc
 
@@ -133,29 +133,23 @@ def score_templates(
     Roseman, Ultramicroscopy 94 (2003), Eq. 6 (local correlation by transforms).
     """
     shape = shape_with_margin(image.shape, bank)
-    spectrum = rfft2(image, shape, workers=threads())
-    sums = _LocalSums(image, spectrum, shape)
-    mean, variance = sums.moments(bank.disc)
+    whole = CorrelatedImage(image, shape)
+    mean, variance = whole.moments(bank.disc)
     typical = max(float(np.median(variance)), 1e-12)
     local = np.sqrt(np.maximum(variance, LOWEST_VARIANCE * typical))
-    seen = rfft2(bank.basis, shape, workers=threads())
+    seen = transform_kernels(bank.basis, shape)
     if ctf is not None:
-        seen *= ctf
-    basis_sums = seen[:, 0, 0].real.copy()
-    coefficients = _normalise_coefficients(bank, seen, basis_sums, shape)
-    maps = np.empty((len(seen), image.size), np.float32)
+        seen *= np.asarray(ctf, np.float32)
+    sums = seen[:, 0, 0].real.copy()
+    coefficients = _normalise_coefficients(bank, seen, sums, shape)
+    maps = np.empty((len(seen) + 1, image.size), np.float32)
     for k, component in enumerate(seen):
-        found = _correlate(spectrum, component, bank.basis.shape[-1] // 2, shape, image.shape)
-        maps[k] = (found - basis_sums[k] * mean).ravel()
-    best, which = np.empty(image.size, np.float32), np.empty(image.size, np.int32)
-    turned = np.ascontiguousarray(coefficients.T)
-    for first in range(0, image.size, BLOCK):
-        scores = maps[:, first : first + BLOCK].T @ turned
-        index = scores.argmax(axis=1)
-        which[first : first + BLOCK] = index
-        best[first : first + BLOCK] = scores[np.arange(len(index)), index]
+        maps[k] = whole.correlate(component).ravel()
+    maps[-1] = mean.ravel()
+    # the template's sum times the local mean is taken away by one more row of the same product
+    best, which = best_of(np.column_stack([coefficients, -coefficients @ sums]), maps)
     best *= (np.float32(np.sqrt(passed)) / local).ravel()
-    average, around = sums.moments(background_ring(bank))
+    average, around = whole.moments(background_ring(bank))
     deviation = np.sqrt(np.maximum(around, 0))
     deviation /= max(float(np.median(deviation)), 1e-12)
     variation = np.asarray(local / np.sqrt(typical), np.float32)
@@ -163,8 +157,11 @@ def score_templates(
 
 
 def shape_with_margin(shape: tuple[int, ...], bank: TemplateBank) -> tuple[int, int]:
-    """Return the rows and columns of the transforms with which an image of `shape` is searched."""
-    reach = int(np.ceil(bank.basis.shape[-1] * BACKGROUND))
+    """Return the rows and columns of the transforms with which an image of `shape` is searched.
+
+    Zeros beyond the image are as wide as the furthest that a disc or its ring reaches; both ends share them.
+    """
+    reach = max(bank.basis.shape[-1], background_ring(bank).shape[-1]) // 2 + 1
     rows, columns = (next_fast_len(n + reach, real=True) for n in shape)
     return rows, columns
 
@@ -177,53 +174,25 @@ def background_ring(bank: TemplateBank) -> np.ndarray:
     return ((r > radius) & (r <= radius * BACKGROUND)).astype(np.float32)
 
 
-class _LocalSums:
-    """Means and variances of an image under a mask at every pixel; what lies beyond the image does not count."""
-
-    def __init__(self, image: np.ndarray, spectrum: np.ndarray, shape: tuple[int, int]) -> None:
-        self.shape, self.inner, self.values = shape, image.shape, spectrum
-        self.squares = rfft2(np.square(image), shape, workers=threads())
-        self.ones = rfft2(np.ones_like(image), shape, workers=threads())
-
-    def moments(self, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        kernel, half = rfft2(mask, self.shape, workers=threads()), mask.shape[0] // 2
-        count, total, square = (
-            _correlate(part, kernel, half, self.shape, self.inner) for part in (self.ones, self.values, self.squares)
-        )
-        count = np.maximum(count, 1)
-        mean = total / count
-        return mean, square / count - np.square(mean)
-
-
-def _correlate(
-    spectrum: np.ndarray, kernel: np.ndarray, half: int, shape: tuple[int, int], inner: tuple[int, ...]
-) -> np.ndarray:
-    """Return the correlation of an image with a kernel about its pixel `half`, given both padded transforms."""
-    whole = irfft2(spectrum * kernel.conj(), shape, workers=threads(), overwrite_x=True)
-    return np.roll(whole, (half, half), (0, 1))[: inner[0], : inner[1]]
-
-
 def _normalise_coefficients(
-    bank: TemplateBank, seen: np.ndarray, basis_sums: np.ndarray, shape: tuple[int, int]
+    bank: TemplateBank, seen: np.ndarray, sums: np.ndarray, shape: tuple[int, int]
 ) -> np.ndarray:
     """Return coefficients of templates whose deviation from their mean on the disc has norm 1.
 
     Parameters
     ----------
     bank : TemplateBank
-    seen : (b, ...) array
+    seen : (b, rows, columns // 2 + 1) complex64 array
         Transforms of the basis, multiplied with the CTF.
-    basis_sums : (b,) array
+    sums : (b,) array
         Sums of its images.
     shape : (rows, columns)
         Of what was transformed.
     """
-    double = np.full(seen.shape[1:], np.sqrt(2.0), np.float32)
-    double[:, 0] = 1
-    if shape[1] % 2 == 0:
-        double[:, -1] = 1
-    flat = (seen * double).reshape(len(seen), -1).view(np.float32)
-    gram = flat @ flat.T / np.float32(shape[0] * shape[1])
-    gram = gram - np.outer(basis_sums, basis_sums) / bank.disc.sum()
+    flat = seen.reshape(len(seen), -1).view(np.float32)
+    gram = 2.0 * multiply(flat, flat.T).astype(float)
+    for alone in (seen[:, :, 0], seen[:, :, -1])[: 2 - shape[1] % 2]:  # columns that are their own conjugates
+        gram -= (alone @ alone.conj().T).real
+    gram = gram / (shape[0] * shape[1]) - np.outer(sums, sums) / bank.disc.sum()
     square = np.einsum("tb,tb->t", bank.coefficients @ gram, bank.coefficients)
     return np.asarray(bank.coefficients / np.sqrt(np.maximum(square, 1e-12))[:, None], np.float32)

@@ -142,12 +142,17 @@ def _normalise(values: np.ndarray, what: str) -> None:
     inner = values
     for _ in range(2):
         mean = float(inner.mean(dtype=np.float64)) if inner.size else 0.0
-        spread = float(inner.std(dtype=np.float64)) if inner.size else 0.0
+        values -= mean
+        if inner is not values:
+            inner -= mean
+        spread = float(np.linalg.norm(inner.ravel())) / max(inner.size, 1) ** 0.5
         if spread <= 1e-6 * abs(mean) or spread == 0:
             raise EmtomoError(f"{what} holds no signal: its values are all the same.")
-        values -= mean
         values /= spread
-        inner = values[np.abs(values) <= OUTLIER]
+        usual = np.abs(values) <= OUTLIER
+        if usual.all():
+            return
+        inner = values[usual]
 
 
 def _cut_contamination(values: np.ndarray) -> np.ndarray:

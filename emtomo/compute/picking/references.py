@@ -77,13 +77,17 @@ def rotate_templates(
     wide = OVERSAMPLING * size
     fine = pixel_size / OVERSAMPLING
     reduce = resampling_matrix(wide, size, OVERSAMPLING)
-    angles = np.arange(max(1, round(360 / options.angular_step))) * 360.0 / max(1, round(360 / options.angular_step))
-    templates = np.empty((len(images), len(angles), size, size), np.float32)
+    number = max(1, round(360 / options.angular_step))
+    angles = np.arange(number) * 360.0 / number
+    quarters = 4 if number % 4 == 0 else 1  # a quarter turn is a change of rows and columns
+    templates = np.zeros((len(images), number, size, size), np.float32)  # the first row and column lie off the disc
     for k, image in enumerate(images):
         smooth = _filter_image(image - _rim(image, widest / 2 / image_pixel_size), image_pixel_size, options)
-        base = _place(smooth, image_pixel_size, wide, fine)
-        for a, angle in enumerate(angles):
-            templates[k, a] = reduce @ turn_image(base, angle) @ reduce.T
+        turn = Turning(_place(smooth, image_pixel_size, wide, fine))
+        for a in range(number // quarters):
+            templates[k, a] = reduce @ turn.by(angles[a]) @ reduce.T
+            for q in range(1, quarters):
+                templates[k, a + q * number // quarters, 1:, 1:] = np.rot90(templates[k, a, 1:, 1:], -q)
     bank = TemplateBank.of(templates.reshape(-1, size, size), pixel_size, diameter / 2 / pixel_size)
     return RotatedTemplates(bank, angles, diameter)
 
@@ -179,14 +183,28 @@ def _facing(direction: np.ndarray) -> np.ndarray:
     return np.array([[c * ct, s * ct, -st], [-s, c, 0], [c * st, s * st, ct]])
 
 
-def turn_image(image: np.ndarray, degrees: float) -> np.ndarray:
-    """Return an image turned from x towards y about its pixel ``n // 2`` by cubic splines.
+class Turning:
+    """An image that is turned by many angles about its pixel ``n // 2``, by cubic splines.
 
     :func:`scipy.ndimage.rotate` turns about ``(n - 1) / 2``, which puts picks off the centre.
     """
-    from scipy.ndimage import affine_transform
 
-    c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
-    back = np.array([[c, -s], [s, c]])  # from y, x of the result to y, x of the image
-    middle = np.array(image.shape) // 2
-    return np.asarray(affine_transform(image, back, middle - back @ middle, order=3, mode="constant"), np.float32)
+    def __init__(self, image: np.ndarray) -> None:
+        from scipy.ndimage import spline_filter
+
+        self.splines = spline_filter(image, order=3, output=np.float64, mode="mirror")
+
+    def by(self, degrees: float) -> np.ndarray:
+        """Return the image turned from x towards y; zero where it does not reach."""
+        from scipy.ndimage import affine_transform
+
+        c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+        back = np.array([[c, -s], [s, c]])  # from y, x of the result to y, x of the image
+        middle = np.array(self.splines.shape) // 2
+        turned = affine_transform(self.splines, back, middle - back @ middle, order=3, prefilter=False)
+        return np.asarray(turned, np.float32)
+
+
+def turn_image(image: np.ndarray, degrees: float) -> np.ndarray:
+    """Return an image turned from x towards y about its pixel ``n // 2``."""
+    return Turning(image).by(degrees)
