@@ -1,5 +1,7 @@
 """Correlations of one image with many small ones, and the best of many combinations of them."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 
 from emtomo.compute.device import threads
@@ -68,18 +70,14 @@ def transform_kernels(kernels: np.ndarray, shape: tuple[int, int]) -> np.ndarray
     (b, rows, columns // 2 + 1) complex64 array
     """
     rows, columns = shape
-    b, m = len(kernels), kernels.shape[-1]
+    m = kernels.shape[-1]
     place = np.arange(m) - m // 2
     across = np.exp(2j * np.pi / columns * np.outer(np.arange(columns // 2 + 1), place))
     down = np.exp(2j * np.pi / rows * np.outer(np.arange(rows), place))
-    lines = np.asarray(kernels, np.float32).reshape(b * m, m)
-    half = np.empty((b, m, columns // 2 + 1), np.complex64)
-    half.real, half.imag = (
-        multiply(lines, part.astype(np.float32).T).reshape(half.shape) for part in (across.real, across.imag)
-    )
-    out = np.empty((b, rows, columns // 2 + 1), np.complex64)
+    half = np.asarray(kernels, np.float32) @ across.astype(np.complex64).T
+    out = np.empty((len(kernels), rows, columns // 2 + 1), np.complex64)
     down = down.astype(np.complex64)
-    for k in range(b):
+    for k in range(len(kernels)):
         np.matmul(down, half[k], out=out[k])
     return out
 
@@ -100,8 +98,10 @@ def best_of(coefficients: np.ndarray, maps: np.ndarray) -> tuple[np.ndarray, np.
     from emtomo.compute.kernels.picking_cpu import keep_best
 
     best, which = np.empty(maps.shape[1], np.float32), np.empty(maps.shape[1], np.int32)
-    coefficients = np.ascontiguousarray(coefficients, np.float32)
-    for first in range(0, maps.shape[1], BLOCK):
-        part = slice(first, first + BLOCK)
+
+    def fill(part: slice) -> None:
         keep_best(multiply(coefficients, maps[:, part]), best[part], which[part])
+
+    with ThreadPoolExecutor(threads()) as pool:
+        list(pool.map(fill, (slice(first, first + BLOCK) for first in range(0, maps.shape[1], BLOCK))))
     return best, which
