@@ -1,12 +1,14 @@
 """How long the windows take: slices of a large tomogram, a workflow of 500 runs, a set of 300,000 particles.
 
-``python benchmarks/bench_windows.py`` needs a display (DISPLAY) or Xvfb. Prints medians and the longest of each, in
-milliseconds, and how long a click would have waited while a project of 500 runs, or a large set, was read.
+``python benchmarks/bench_windows.py [slices] [workflow] [browser] [stall]`` needs a display (DISPLAY) or Xvfb. Prints
+medians and the longest of each, in milliseconds, and how long a click would have waited while a project of 500 runs, or
+a large set, was read.
 """
 
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -144,7 +146,7 @@ def stall(app, folder):
     """Open a project of 500 runs and look at it again and again; return the longest stand-still of the window."""
     from emtomo.engine.parameters import protocol_named
     from emtomo.engine.project import EmtomoProject
-    from emtomo.gui.core.gc_pause import settle
+    from emtomo.gui.core.gc_pause import settle as pause_collector
     from emtomo.gui.core.service import ProjectService
 
     path = folder / "many"
@@ -156,7 +158,7 @@ def stall(app, folder):
         project.saveProtocol(run)
     project.closeMapper()
     seen = []
-    settle()  # as the project window does
+    pause_collector()  # as the project window does
     service = ProjectService(path, app.mailbox, seen.append, print)
     service.open()
     heart, start, first, turns = Heart(app), time.perf_counter(), None, 0
@@ -173,32 +175,85 @@ def stall(app, folder):
     told("a click would have waited while it is read again", heart.stop())
 
 
-def table(app, folder):
-    """Read and page a set of 300,000 particles while the window lives."""
+def browser(app, folder):
+    """Read a set of 300,000 oriented particles while the window lives; filter, sort, select, colour, plot."""
+    from scipy.spatial.transform import Rotation
+
+    from emtomo.gui.core.browser_images import prepare_browser
     from emtomo.gui.core.shown import Shown
-    from emtomo.gui.tk.tablewindow import TableWindow
+    from emtomo.gui.tk.browser import BrowserWindow
     from emtomo.objects import SetOfCoordinates3D, coordinates_frame
 
     rng = np.random.default_rng(2)
     path = folder / "particles.sqlite"
-    frame = coordinates_frame("TS_1", rng.uniform(-5000, 5000, (PARTICLES, 3)), score=rng.normal(size=PARTICLES))
+    rotations = Rotation.random(PARTICLES, random_state=rng).as_matrix()
+    frame = coordinates_frame(
+        "TS_1", rng.uniform(-5000, 5000, (PARTICLES, 3)), rotations, score=rng.normal(size=PARTICLES)
+    )
     SetOfCoordinates3D.save(path, frame, pixel_size=10.0, box_size=32)
     shown = Shown(folder, 1, "a", "coordinates", "p", SetOfCoordinates3D.open(path), folder)
+    windows = []
     heart, start = Heart(app), time.perf_counter()
-    window = TableWindow(app, shown)
-    while not window.tree.get_children():
+    app.work(lambda _: prepare_browser(shown), lambda _: windows.append(BrowserWindow(app, shown, "plot")))
+    while not windows or not windows[0].table.tree.get_children():
         app.update()
         time.sleep(0.002)
-    print(f"{f'table of {PARTICLES} particles: shown after':<58}       {1e3 * (time.perf_counter() - start):7.1f} ms")
+    window = windows[0]
+    print(f"{f'browser of {PARTICLES} particles: shown after':<58}       {1e3 * (time.perf_counter() - start):7.1f} ms")
     told("a click would have waited meanwhile", heart.stop())
-    times = []
-    for name in ("score", "x"):
-        start = time.perf_counter()
+    settle(app, 0.5)
+    model = window.browser
+
+    def timed(what, *calls, wait=lambda: True):
+        times = []
+        for call in calls:
+            start = time.perf_counter()
+            call()
+            while not wait():
+                app.update()
+            app.update()
+            times.append(time.perf_counter() - start)
+        told(what, times)
+
+    heard = []
+    model.listeners.append(heard.append)
+
+    def found():
+        return "rows" in heard
+
+    def ask(name):
+        heard.clear()
         window.sort(name)
+
+    timed("sorted by a column", *[lambda n=n: ask(n) for n in ("score", "x", "tilt", "score")], wait=found)
+
+    def filter_by(text):
+        heard.clear()
+        window.condition.delete(0, "end")
+        window.condition.insert(0, text)
+        window.apply()
+
+    texts = ("score > 1 and tilt < 30", "z > 0", "tomogram_id ~ TS", "")
+    timed("filtered", *[lambda t=t: filter_by(t) for t in texts], wait=found)
+    timed("scrolled by a page", *[lambda: window.table.move(30)] * 20)
+    window.panes["plot"].plot("score")
+    app.update()
+    timed("selected in the histogram", *[lambda k=k: model.select(np.arange(k, k + 100_000)) for k in range(10)])
+    timed("inverted", *[model.invert] * 5)
+    timed("coloured by a column", *[lambda n=n: model.set_colour(n) for n in ("score", "tilt", "x")])
+    timed("scatter plot drawn", *[lambda n=n: window.panes["plot"].plot("x", n) for n in ("y", "z", "score", "tilt")])
+    timed("scatter plot zoomed", *[lambda: window.panes["plot"].chart.view.zoom_at(1.3, 300, 200) or
+                                   window.panes["plot"].chart.redraw()] * 6)  # fmt: skip
+    timed("selected in the scatter plot", *[lambda k=k: model.select(np.arange(k, k + 100_000)) for k in range(10)])
+    window.shut()
+
+
+def settle(app, seconds):
+    """Let the window live for a while."""
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
         app.update()
-        times.append(time.perf_counter() - start)
-    told("sorted", times)
-    window.close()
+        time.sleep(0.005)
 
 
 def main():
@@ -210,10 +265,15 @@ def main():
         folder = Path(name)
         app = App("benchmark", Settings(folder / "s.json"))
         app.update()
-        slices(app, big_volume(folder))
-        workflow(app)
-        table(app, folder)
-        stall(app, folder)
+        parts = sys.argv[1:] or ["slices", "workflow", "browser", "stall"]
+        if "slices" in parts:
+            slices(app, big_volume(folder))
+        if "workflow" in parts:
+            workflow(app)
+        if "browser" in parts:
+            browser(app, folder)
+        if "stall" in parts:
+            stall(app, folder)
         app.destroy()
     if server is not None:
         server.terminate()

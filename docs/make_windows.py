@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 PICTURES = Path(__file__).parent / "pictures"
 
 
@@ -103,7 +105,7 @@ def models(p: Photographer) -> None:
     picker.open_3d()
     p.rest(2.0)
     p.shoot(picker.w["view"], "3d-models")
-    picker.w["view"].shut()
+    picker.w["view"].close()
     picker.close()
     dialog.shut()
 
@@ -181,15 +183,16 @@ def main(project: Path) -> None:
                 for label, output, viewer, shot in (
                     ("denoise", "tomograms", viewers.ViewTomograms, "before-after"),
                     ("model workflow", "coordinates", viewers.ViewCoordinates, "coordinates"),
-                    ("model workflow", "coordinates", viewers.ViewSpace, "3d"),
+                    ("model workflow", "coordinates", viewers.ViewParticlesInSpace, "3d"),
                     ("extract", "subtomograms", viewers.ViewSubtomograms, "gallery"),
                     ("average", "average", viewers.ViewVolume, "average"),
                     ("model workflow", "coordinates", viewers.ViewTable, "table"),
                 ):
                     window = p.view(label, output, viewer)
-                    if shot == "gallery":
-                        for window.chosen in (3, 17):
-                            window.leave_out()
+                    if hasattr(window, "browser"):
+                        window.browser.select(np.arange(3, 9))
+                        window.browser.look_at(5)
+                        p.rest(2.0)
                     p.shoot(window, shot)
                     getattr(window, "shut", window.close)()
                 cluster(p)

@@ -18,6 +18,14 @@ def count_text(count: int, noun: str, plural: str = "") -> str:
     return f"{count} {noun if count == 1 else plural or pluralize(noun)}"
 
 
+def singular(plural: str) -> str:
+    """Return the noun whose plural, by :func:`pluralize`, is given; a word that is no plural stays."""
+    if pluralize(plural) == plural or not plural.endswith("s"):
+        return plural
+    ends = (plural[:-3] + "y", plural[:-2], plural[:-1])
+    return next((noun for noun in ends if pluralize(noun) == plural), plural)
+
+
 def pluralize(noun: str) -> str:
     """Return the plural of a noun, regular or one of those that messages use."""
     before, _, last = noun.rpartition(" ")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from emtomo.wording import count_text
+from emtomo.wording import count_text, pluralize, singular
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,9 @@ def test_a_noun_follows_its_number(count, noun, text):
 
 def test_a_verb_follows_as_well():
     assert [count_text(n, "particle lies", "particles lie") for n in (1, 2)] == ["1 particle lies", "2 particles lie"]
+
+
+def test_the_singular_is_what_the_rule_makes_the_plural_of():
+    nouns = "class", "particle", "micrograph", "box", "subtomogram", "tilt series", "point", "bay", "body"
+    assert [singular(pluralize(noun)) for noun in nouns] == list(nouns)
+    assert singular("data") == "data"

@@ -119,3 +119,27 @@ def warm_up() -> None:
         for step in (0.5, 2.0):
             draw_slice(np.zeros((4, 4), kind), 0, 0, step, (0.0, 1.0), (2, 2))
     to_bytes(np.zeros((2, 2), np.float32), (0.0, 1.0), np.empty((2, 2), np.uint8))
+
+
+def lowpass_image(image: np.ndarray, pixel_size: float, resolution: float, edge: float = 2.0) -> np.ndarray:
+    """Return a picture without what is finer than `resolution`; its mean stays, however coarse that is.
+
+    Parameters
+    ----------
+    image : (y, x) array
+        Of any size.
+    pixel_size, resolution : float
+        Å.
+    edge : float
+        Width of the raised cosine about the limit, in shells of the longer edge.
+    """
+    from emtomo.compute.fourier.transforms import irfft2, rfft2
+
+    rows, columns = np.fft.fftfreq(image.shape[0]), np.fft.rfftfreq(image.shape[1])
+    frequency = np.hypot(rows[:, None], columns[None, :]) / pixel_size
+    width = edge / (max(image.shape) * pixel_size)
+    t = np.clip((frequency - 1 / resolution) / width + 0.5, 0, 1)
+    kept = (0.5 + 0.5 * np.cos(np.pi * t)).astype(np.float32)
+    kept[0, 0] = 1
+    spectrum = rfft2(np.asarray(image, np.float32)) * kept
+    return np.asarray(irfft2(spectrum, image.shape), np.float32)

@@ -11,12 +11,14 @@ from emtomo.viewers.windows import (
     ViewCoordinates,
     ViewCtfFit,
     ViewDirections,
+    ViewFields,
     ViewFsc,
     ViewMeshes,
     ViewMicrographs,
     ViewMontage,
     ViewOutside,
     ViewParticles,
+    ViewParticlesInSpace,
     ViewPicks,
     ViewRefinement,
     ViewScores,
@@ -30,7 +32,7 @@ from emtomo.viewers.windows import (
 
 __all__ = [
     "ViewAlignment", "ViewClasses", "ViewClasses3D", "ViewConvergence", "ViewCoordinates", "ViewCtfFit",
-    "ViewDirections", "ViewFsc", "ViewMeshes", "ViewMicrographs", "ViewMontage", "ViewOutside", "ViewParticles",
-    "ViewPicks", "ViewRefinement", "ViewScores", "ViewSpace", "ViewSubtomograms", "ViewTable", "ViewTilts",
-    "ViewTomograms", "ViewVolume",
+    "ViewDirections", "ViewFields", "ViewFsc", "ViewMeshes", "ViewMicrographs", "ViewMontage", "ViewOutside",
+    "ViewParticles", "ViewParticlesInSpace", "ViewPicks", "ViewRefinement", "ViewScores", "ViewSpace",
+    "ViewSubtomograms", "ViewTable", "ViewTilts", "ViewTomograms", "ViewVolume",
 ]  # fmt: skip

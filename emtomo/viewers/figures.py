@@ -283,8 +283,8 @@ def directions(shown: Shown) -> Figure:
     return figure
 
 
-def scores(shown: Shown, cut: float | None = None) -> Figure:
-    """Return the histogram of scores, with a cut where it is given.
+def scores(shown: Shown) -> Figure:
+    """Return the histogram of scores.
 
     Raises
     ------
@@ -300,11 +300,6 @@ def scores(shown: Shown, cut: float | None = None) -> Figure:
     axes[0].set_xlabel("score")
     axes[0].set_ylabel("particles")
     axes[0].set_title(f"{count_text(len(values), 'particle')}", fontsize=10)
-    if cut is not None:
-        axes[0].axvline(cut, color="#d55e00", linewidth=2)
-        axes[0].set_title(
-            f"{int((values >= cut).sum())} of {count_text(len(values), 'particle')} at or above {cut:.4g}", fontsize=10
-        )
     return figure
 
 

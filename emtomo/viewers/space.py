@@ -16,19 +16,11 @@ from emtomo.gui.core.scene import Scene
 from emtomo.gui.core.scenedata import SceneData
 from emtomo.gui.core.shown import Shown
 from emtomo.gui.core.slices import neighbour_distance
-from emtomo.gui.core.tomogram_particles import counts, in_tomogram
+from emtomo.gui.core.tomogram_particles import counts
 from emtomo.gui.core.volume import VolumeSource
 from emtomo.objects import SetOfMeshes, positions_of, rotations_of
 
 PICTURE = (1000, 750)
-
-
-def prepare_particles(shown: Shown) -> None:
-    """Read the numbers of particles and, of the only tomogram, the particles."""
-    rows = counts(shown)
-    shown.prepared["rows"] = rows
-    if len(rows) == 1:
-        shown.prepared[rows[0][0]] = in_tomogram(shown, rows[0][0])
 
 
 def prepare_scene(shown: Shown) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from emtomo.engine.table import TableSet
+from emtomo.gui.core.browser_images import prepare_browser
 from emtomo.gui.core.output_volumes import (
     load_tilts,
     load_tomogram,
@@ -43,7 +44,29 @@ from emtomo.viewers import (
     tilt_figures,
 )
 from emtomo.viewers.base import OutputViewer, opener
-from emtomo.viewers.space import prepare_particles, prepare_scene, scene_data, space_picture
+from emtomo.viewers.space import prepare_scene, scene_data, space_picture
+
+
+class InBrowser(OutputViewer):
+    """A viewer that is a part of the particle browser.
+
+    Attributes
+    ----------
+    TAB : str
+        What is open at first: gallery, slices, 3d, plot or table.
+    """
+
+    TAB: ClassVar[str] = "gallery"
+
+    @classmethod
+    def prepare(cls, shown: Shown) -> None:
+        """Read the set."""
+        prepare_browser(shown)
+
+    @classmethod
+    def open_window(cls, master: Any, shown: Shown) -> Any:
+        """Open the browser."""
+        return opener("browser:open_browser")(master, shown, cls.TAB)
 
 
 class ViewTomograms(OutputViewer):
@@ -111,36 +134,26 @@ class ViewAlignment(OutputViewer):
         return bool(alignment_figures.find_checks(folder))
 
 
-class ViewMeshes(OutputViewer):
+class ViewMeshes(InBrowser):
     """Picked points on slices of their tomograms."""
 
-    KEY, ORDER, _name, WINDOW = "points", 1, "Points on slices", "setslices:open_particles"
+    KEY, ORDER, _name, TAB = "points", 1, "Points on slices", "slices"
     _targets: ClassVar[list[type]] = [SetOfMeshes]
     FIGURE = staticmethod(figures.meshes)
 
-    @classmethod
-    def prepare(cls, shown: Shown) -> None:
-        """Read the points."""
-        prepare_particles(shown)
 
-
-class ViewCoordinates(OutputViewer):
+class ViewCoordinates(InBrowser):
     """Particles with their directions on slices of their tomograms."""
 
-    KEY, ORDER, _name, WINDOW = "coordinates", 2, "Coordinates on slices", "setslices:open_particles"
+    KEY, ORDER, _name, TAB = "coordinates", 2, "Coordinates on slices", "slices"
     _targets: ClassVar[list[type]] = [SetOfCoordinates3D, SetOfSubtomograms, SetOfParticleSeries]
     FIGURE = staticmethod(figures.coordinates)
 
-    @classmethod
-    def prepare(cls, shown: Shown) -> None:
-        """Read the particles."""
-        prepare_particles(shown)
 
-
-class ViewSubtomograms(OutputViewer):
+class ViewSubtomograms(InBrowser):
     """Boxes side by side, page by page."""
 
-    KEY, ORDER, _name, WINDOW = "gallery", 1, "Gallery", "gallery:GalleryWindow"
+    KEY, ORDER, _name = "gallery", 1, "Gallery"
     _targets: ClassVar[list[type]] = [SetOfSubtomograms]
     FIGURE = staticmethod(figures.gallery)
 
@@ -153,18 +166,18 @@ class ViewMicrographs(OutputViewer):
     FIGURE = staticmethod(image_figures.micrographs)
 
 
-class ViewPicks(OutputViewer):
+class ViewPicks(InBrowser):
     """Picks on their micrograph."""
 
-    KEY, ORDER, _name = "picks", 1, "Picks on micrographs"
+    KEY, ORDER, _name, TAB = "picks", 1, "Picks on micrographs", "slices"
     _targets: ClassVar[list[type]] = [SetOfCoordinates2D, SetOfParticles]
     FIGURE = staticmethod(image_figures.picks)
 
 
-class ViewParticles(OutputViewer):
+class ViewParticles(InBrowser):
     """Images of particles side by side."""
 
-    KEY, ORDER, _name, WINDOW = "particles", 0, "Particles", "gallery:GalleryWindow"
+    KEY, ORDER, _name = "particles", 0, "Particles"
     _targets: ClassVar[list[type]] = [SetOfParticles]
     FIGURE = staticmethod(image_figures.particles)
 
@@ -221,7 +234,7 @@ class ViewSpace(OutputViewer):
     """Particles, directions, models and a tomogram slice, or an isosurface, in space."""
 
     KEY, ORDER, _name = "3d", 3, "3D"
-    _targets: ClassVar[list[type]] = [SetOfCoordinates3D, SetOfMeshes, SetOfSubtomograms, Average, Volume, Mask]
+    _targets: ClassVar[list[type]] = [SetOfMeshes, Average, Volume, Mask]
 
     @classmethod
     def prepare(cls, shown: Shown) -> None:
@@ -232,6 +245,18 @@ class ViewSpace(OutputViewer):
     def open_window(cls, master: Any, shown: Shown) -> Any:
         """Open the 3D view; without OpenGL a sentence says so."""
         return opener("setslices:open_space")(master, shown, scene_data)
+
+    @classmethod
+    def picture(cls, shown: Shown, png: Path) -> None:
+        """Draw the scene off-screen."""
+        space_picture(shown, png)
+
+
+class ViewParticlesInSpace(InBrowser):
+    """Particles and their directions with a tomogram slice, in space."""
+
+    KEY, ORDER, _name, TAB = "3d", 3, "3D", "3d"
+    _targets: ClassVar[list[type]] = [SetOfCoordinates3D, SetOfSubtomograms, SetOfParticleSeries]
 
     @classmethod
     def picture(cls, shown: Shown, png: Path) -> None:
@@ -255,10 +280,10 @@ class ViewDirections(OutputViewer):
     FIGURE = staticmethod(figures.directions)
 
 
-class ViewScores(OutputViewer):
-    """Histogram of scores with a cut that can be moved and saved."""
+class ViewScores(InBrowser):
+    """Histogram of scores, or any columns against each other; what is dragged over is selected and can be saved."""
 
-    KEY, ORDER, _name = "scores", 6, "Histogram of scores"
+    KEY, ORDER, _name, TAB = "scores", 6, "Histogram and plot", "plot"
     _targets: ClassVar[list[type]] = [
         SetOfCoordinates3D,
         SetOfSubtomograms,
@@ -267,18 +292,6 @@ class ViewScores(OutputViewer):
         SetOfParticleSeries,
     ]
     FIGURE = staticmethod(figures.scores)
-
-    @classmethod
-    def prepare(cls, shown: Shown) -> None:
-        """Read the scores."""
-        shown.prepared["scores"] = shown.value.frame(["score"])["score"].to_numpy(float)
-
-    @classmethod
-    def open_window(cls, master: Any, shown: Shown) -> Any:
-        """Open the histogram with its slider."""
-        return opener("figurewindow:CutWindow")(
-            master, f"{shown.title} – {cls._name} – emtomo", lambda cut: figures.scores(shown, cut), shown
-        )
 
 
 class ViewConvergence(OutputViewer):
@@ -322,11 +335,19 @@ class ViewRefinement(OutputViewer):
         return (folder / "extra" / "tilts.csv").exists()
 
 
-class ViewTable(OutputViewer):
-    """All columns of a set, or all fields of a result."""
+class ViewTable(InBrowser):
+    """All columns of a set, with a plot and pictures beside them."""
 
-    KEY, ORDER, _name, WINDOW = "table", 8, "Table", "tablewindow:TableWindow"
-    _targets: ClassVar[list[type]] = [TableSet, Result]
+    KEY, ORDER, _name, TAB = "table", 8, "Table", "table"
+    _targets: ClassVar[list[type]] = [TableSet]
+    FIGURE = staticmethod(figures.table)
+
+
+class ViewFields(OutputViewer):
+    """All fields of a result."""
+
+    KEY, ORDER, _name, WINDOW = "table", 8, "Table", "fields:open_fields"
+    _targets: ClassVar[list[type]] = [Result]
     FIGURE = staticmethod(figures.table)
 
 

@@ -388,79 +388,51 @@ def test_a_network_is_trained_applied_and_its_picks_corrected(robot):
     dialog.shut()
 
 
-def test_particles_are_removed_in_space_and_kept_as_a_new_output(robot):
-    output = robot.window.output_named(f"{robot.run_named('model').id}.coordinates")
-    from emtomo.viewers import ViewSpace
-
-    got, refused = [], []
-    robot.window.report_failure = refused.append
-    robot.window.view(output, ViewSpace, got.append)
-    assert robot.pump(until=lambda: got or refused, timeout=30)
-    if refused:
-        pytest.skip(refused[0])
-    chooser = got[0]
-    chooser.open(chooser.tree.get_children()[0])
-    assert robot.pump(until=lambda: "opened" in chooser.w, timeout=10)
-    view = chooser.w["opened"]
-    robot.pump(1.0)
-    view.look("z")
-    robot.pump(0.3)
-    total = len(view.scene.kept)
-    wide, high = view.canvas.winfo_width(), view.canvas.winfo_height()
-    x, y, _ = view.scene.project(wide, high)[0]
-    left, top = view.canvas.winfo_rootx(), view.canvas.winfo_rooty()
-    robot.drag((left + int(x) - 15, top + int(y) - 15), (left + int(x) + 15, top + int(y) + 15), button=3)
-    assert view.scene.selected[0]
-    robot.key("Delete")
-    kept = int(view.scene.kept.sum())
-    assert kept < total
-    robot.key("ctrl+z")
-    assert view.scene.kept.all()
-    view.scene.selected[:3] = True
-    view.remove()
-    view.w["keep"].invoke()
-    robot.finished("selected from model")
-    made = next(o for o in robot.run_named("selected from model").outputs if o.name == "subset")
-    before = robot.window.output_named(output.target).summary
-    assert int(made.summary.split()[0]) == int(before.split()[0]) - 3
-    assert "oriented" in made.summary and " 0 oriented" not in made.summary
-    view.shut()
-    chooser.close()
-
-
-def test_particles_are_left_out_in_the_gallery_and_the_rest_keeps_its_kind(robot):
-    from emtomo.viewers.windows import ViewSubtomograms
+def test_particles_selected_in_space_and_in_the_gallery_are_one_selection_and_the_rest_keeps_its_kind(robot):
+    from emtomo.viewers.windows import ViewParticlesInSpace
 
     output = robot.window.output_named(f"{robot.run_named('extract').id}.subtomograms")
     got = []
-    robot.window.view(output, ViewSubtomograms, got.append)
-    assert robot.pump(until=lambda: got and got[0].sheet is not None, timeout=20)
-    gallery = got[0]
-    total = len(gallery.frame_now)
-    assert str(gallery.w["keep"].cget("state")) == "disabled"
+    robot.window.view(output, ViewParticlesInSpace, got.append)
+    assert robot.pump(until=lambda: got, timeout=30)
+    window = got[0]
+    browser, total = window.browser, len(window.browser)
+    assert str(window.w["keep"].cget("state")) == "disabled"
+    pane = window.panes["3d"]
+    if (
+        robot.pump(until=lambda: pane.view is not None or "OpenGL" in pane.message.cget("text"), timeout=30)
+        and pane.view
+    ):
+        robot.pump(0.5)
+        pane.look("z")
+        robot.pump(0.3)
+        canvas = pane.view.canvas
+        x, y, _ = pane.view.scene.project(canvas.winfo_width(), canvas.winfo_height())[0]
+        left, top = canvas.winfo_rootx() + int(x), canvas.winfo_rooty() + int(y)
+        robot.drag((left - 15, top - 15), (left + 15, top + 15), button=3)
+        assert browser.selected[0] and (pane.view.scene.selected == browser.selected[pane._rows]).all()
+    window.show_tab("gallery")
+    gallery = window.panes["gallery"]
+    assert robot.pump(until=lambda: gallery.sheet is not None, timeout=20)
     left, top = gallery.canvas.winfo_rootx(), gallery.canvas.winfo_rooty()
-    for k, button in ((0, 3), (1, 3), (2, 1), (1, 3)):  # the second is taken back, the third only looked at
+    for k, button in ((0, 1), (1, 3), (2, 3), (1, 3)):  # the first alone, two more, the second is taken back
         x0, y0, x1, y1 = gallery.sheet.box(k)
         robot.click_at(left + (x0 + x1) // 2, top + (y0 + y1) // 2, button)
-    assert gallery.out == {0}
-    x0, y0, x1, y1 = gallery.sheet.box(2)
-    robot.click_at(left + (x0 + x1) // 2, top + (y0 + y1) // 2)
-    robot.key("Delete")
-    assert gallery.out == {0, 2}
-    robot.click_at(left + (x0 + x1) // 2, top + (y0 + y1) // 2, times=2)
-    assert robot.pump(until=lambda: "box" in gallery.w)
-    row, box = gallery.frame_now.iloc[gallery.chosen], gallery.w["box"].source
+    assert np.flatnonzero(browser.selected).tolist() == [0, 2] and browser.current == 1
+    robot.key("Return")
+    assert robot.pump(until=lambda: "box" in window.w)
+    row, box = window.images.frame.iloc[1], window.w["box"].source
     truth = mrc.read_volume(robot.window.folder / row["file"]).reshape(-1, *box.shape)[int(row["index"])]
     box.build()
     assert box.shape == (24, 24, 24) and np.array_equal(box.plane(0, 11), truth[11])
     assert np.array_equal(box.slab(0, 24), truth)
-    gallery.w["box"].close()
-    robot.key("ctrl+s")
+    window.w["box"].close()
+    robot.click(window.w["keep others"])
     robot.finished("selected from extract")
     made = next(o for o in robot.run_named("selected from extract").outputs if o.name == "subset")
     assert made.kinds[0] == output.kinds[0] == "SetOfSubtomograms"
     assert int(made.summary.split()[0]) == total - 2
-    gallery.close()
+    window.close()
 
 
 @pytest.mark.parametrize("factor", [1.0, 2.0])

@@ -92,8 +92,8 @@ def _lowpass(volume: np.ndarray, size: float, texts: Texts, name: str) -> Previe
     limits = contrast_limits(middle)
 
     def draw(resolution: float) -> tuple[np.ndarray, np.ndarray, str]:
-        filter_table = lowpass(volume, size, max(resolution, 2 * size))
-        return _grey(middle, limits), _grey(filter_table[len(volume) // 2]), f"low-pass at {resolution:.1f} Å"
+        filtered = lowpass(volume, size, max(resolution, 2 * size))
+        return _grey(middle, limits), _grey(filtered[len(volume) // 2]), f"low-pass at {resolution:.1f} Å"
 
     high = min(len(volume) * size / 3, 150.0)
     return Preview("Low-pass filter", "Å", 2 * size, max(high, 4 * size), _number(texts, name, 40.0) or 40.0, draw)

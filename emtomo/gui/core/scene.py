@@ -146,7 +146,9 @@ class Scene:
         """Return the colours of points as `(n, 3)` uint8."""
         import matplotlib
 
-        if self.colour_by == "score":
+        if self.data.rgb is not None:
+            colours = self.data.rgb[index].copy()
+        elif self.colour_by == "score":
             scores = self.data.scores
             low, high = (float(np.nanmin(scores)), float(np.nanmax(scores))) if len(scores) else (0.0, 1.0)
             share = (scores[index] - low) / max(high - low, 1e-12)
@@ -311,7 +313,7 @@ class Scene:
         found = int(near[at[near, 2].argmin()]) if len(near) else None
         if found is not None:
             self.selected[found] = not self.selected[found]
-        self._repaint()
+        self.repaint()
         return found
 
     def pick_rectangle(self, x0: float, y0: float, x1: float, y1: float, width: int, height: int) -> int:
@@ -319,7 +321,7 @@ class Scene:
         at = self.project(width, height)
         low, high = np.minimum((x0, y0), (x1, y1)), np.maximum((x0, y0), (x1, y1))
         self.selected = self.kept & (at[:, :2] >= low).all(axis=1) & (at[:, :2] <= high).all(axis=1)
-        self._repaint()
+        self.repaint()
         return int(self.selected.sum())
 
     def remove_selected(self) -> int:
@@ -329,7 +331,7 @@ class Scene:
             self._undo.append(self.kept.copy())
             self.kept = self.kept & ~self.selected
             self.selected[:] = False
-            self._repaint()
+            self.repaint()
         return count
 
     def undo(self) -> bool:
@@ -337,15 +339,16 @@ class Scene:
         if not self._undo:
             return False
         self.kept = self._undo.pop()
-        self._repaint()
+        self.repaint()
         return True
 
     def set_colour_by(self, what: str) -> None:
         """Colour points by group, score or tomogram."""
         self.colour_by = what
-        self._repaint()
+        self.repaint()
 
-    def _repaint(self) -> None:
+    def repaint(self) -> None:
+        """Draw points, arrows and boxes again, in their colours."""
         for part in ("points", "arrows", "boxes"):
             self.make(part)
 

@@ -24,6 +24,8 @@ class SceneData:
     meshes : list of (vertices, faces, group)
     box, length : float
         Edge of the boxes, length of the arrows, voxels.
+    rgb : (n, 3) uint8 array, optional
+        Colours of the points, in place of those of their groups.
     surface : bool
         Show the isosurface at first: for averages, masks.
     """
@@ -38,6 +40,7 @@ class SceneData:
     meshes: list[tuple[np.ndarray, np.ndarray, int]] = field(default_factory=list)
     box: float = 16.0
     length: float = 8.0
+    rgb: np.ndarray | None = None
     surface: bool = False
     white: bool = True
 

@@ -76,7 +76,7 @@ class SliceState:
             self.notify()
 
     def auto_contrast(self, axis: int = 0) -> None:
-        """Let the slice as it is filter_table now span black to white."""
+        """Let the slice as it is filtered now span black to white."""
         self.limits = contrast_limits(self.plane(axis))
         self.notify()
 

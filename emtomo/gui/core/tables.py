@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from emtomo.errors import EmtomoError
@@ -10,8 +11,8 @@ from emtomo.errors import EmtomoError
 _TERM = re.compile(r"\s*([A-Za-z_]\w*)\s*(>=|<=|!=|==|=|>|<|~)\s*(.+?)\s*$")
 
 
-def filter_table(frame: pd.DataFrame, text: str) -> pd.DataFrame:
-    """Return the rows for which all terms hold.
+def filter_rows(frame: pd.DataFrame, text: str) -> np.ndarray:
+    """Return the places of the rows for which all terms hold.
 
     Parameters
     ----------
@@ -24,7 +25,7 @@ def filter_table(frame: pd.DataFrame, text: str) -> pd.DataFrame:
     EmtomoError
         If a term cannot be read, or a column is unknown.
     """
-    kept = pd.Series(True, index=frame.index)
+    kept = np.ones(len(frame), bool)
     for term in re.split(r"\s+and\s+", text.strip(), flags=re.IGNORECASE) if text.strip() else []:
         match = _TERM.match(term)
         if match is None:
@@ -32,8 +33,8 @@ def filter_table(frame: pd.DataFrame, text: str) -> pd.DataFrame:
         name, sign, value = match.groups()
         if name not in frame:
             raise EmtomoError(f"There is no column {name!r}; the columns are {', '.join(map(str, frame))}.")
-        kept &= _holds(frame[name], sign, value.strip("'\""))
-    return frame[kept]
+        kept &= _holds(frame[name], sign, value.strip("'\"")).to_numpy(bool)
+    return np.flatnonzero(kept)
 
 
 def _holds(column: pd.Series, sign: str, value: str) -> pd.Series:

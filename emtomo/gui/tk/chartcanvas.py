@@ -164,7 +164,7 @@ class ChartCanvas(ttk.Frame):
             ((_, sy),) = view.to_screen(np.array([view.x0]), np.array([y]))
             c.create_line(view.left, sy, view.right, sy, fill=line)
             c.create_text(view.left - px(5), sy, text=label, anchor="e", fill=faint, font=self.small)
-        c.create_rectangle(view.left, view.top, view.right, view.bottom, outline=faint)
+        c.create_rectangle(view.left, view.top, view.right, view.bottom, outline=faint, tags="axes")
         middle = (view.left + view.right) / 2
         c.create_text(middle, px(4), text=view.chart.title, anchor="n", fill=fg, font=self.bold)
         c.create_text(middle, h - px(4), text=view.chart.x_label, anchor="s", fill=fg, font=self.small)
@@ -172,6 +172,7 @@ class ChartCanvas(ttk.Frame):
             px(4), (view.top + view.bottom) / 2, text=view.chart.y_label, angle=90, anchor="n", fill=fg, font=self.small
         )
         self._draw_guides(faint)
+        c.tag_raise("axes")
         for curve in view.chart.curves:
             self._draw_curve(curve)
         self._draw_legend(fg)

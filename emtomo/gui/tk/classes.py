@@ -22,7 +22,7 @@ from emtomo.gui.core.shown import Shown
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.dialogs import ask, call_all
 from emtomo.gui.tk.figurewindow import FigureWindow
-from emtomo.gui.tk.setslices import run_on_selection
+from emtomo.gui.tk.selections import run_on_selection
 from emtomo.gui.tk.window import Window
 from emtomo.wording import count_text
 

@@ -8,11 +8,9 @@ import numpy as np
 import ttkbootstrap as ttk
 from PIL import Image, ImageTk
 
-from emtomo.engine.parameters import protocol_named, set_parameters
 from emtomo.gui.core.actions import Action
 from emtomo.gui.core.background import Task
 from emtomo.gui.core.plots import Palette, apply_palette, pixels
-from emtomo.gui.core.shown import Shown
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.dialogs import choose_file
 from emtomo.gui.tk.window import Window
@@ -109,56 +107,3 @@ class FigureWindow(Window):
         if self._task is not None:
             self._task.cancel()
         super().close()
-
-
-class CutWindow(FigureWindow):
-    """A histogram with a cut: move it, see how many are left, keep those as a new output."""
-
-    def __init__(self, master: Any, title: str, draw: Callable[[float], Any], shown: Shown) -> None:
-        values = shown.prepared["scores"]
-        finite = values[np.isfinite(values)]
-        low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
-        self.cut = low
-        super().__init__(master, title, lambda: draw(self.cut))
-        self.values, self.shown = finite, shown
-        ttk.Label(self.foot, text="Score ≥").pack(side="left")
-        self.slider = ttk.Scale(
-            self.foot,
-            from_=low,
-            to=max(high, low + 1e-9),
-            length=theme.px(self, 260),
-            command=lambda v: self._moved(float(v)),
-        )
-        self.slider.pack(side="left", padx=theme.px(self, theme.PAD))
-        self.keep_button = ttk.Button(
-            self.foot, text="Keep these as a new output", bootstyle="success", command=self.keep
-        )
-        self.keep_button.pack(side="left")
-        self.w |= {"slider": self.slider, "keep": self.keep_button}
-
-    def _moved(self, cut: float) -> None:
-        self.cut = cut
-        self.message.configure(text=f"{int((self.values >= cut).sum())} of {len(self.values)}")
-        self.redraw()
-
-    def keep(self) -> None:
-        """Run select-subset with the cut."""
-        target, cut, label = (
-            f"{self.shown.run}.{self.shown.name}",
-            self.cut,
-            f"{self.shown.label} score at least {self.cut:.3g}".replace(".", ","),
-        )
-        window: Any = self.app
-
-        def work(project: Any) -> str:
-            run = project.new_run(protocol_named("select-subset"), project.free_label(label))
-            set_parameters(project, run, {"items": target, "min_score": f"{cut:.9g}", "number": "0"}, window.folder)
-            project.saveProtocol(run)
-            project.launch(run)
-            return str(run.getObjLabel())
-
-        window.service.ask(
-            work,
-            lambda message: self.message.configure(text=f"Kept in {message}."),
-            lambda s: self.message.configure(text=s),
-        )

@@ -1,13 +1,10 @@
 """Outputs on slices: tomograms before and after, particles with their directions, volumes, tilts, boxes."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import ttkbootstrap as ttk
 
-from emtomo.engine.parameters import protocol_named, set_parameters
 from emtomo.errors import EmtomoError
 from emtomo.gui.core.output_volumes import (
     load_tilts,
@@ -18,14 +15,13 @@ from emtomo.gui.core.output_volumes import (
     tomogram_rows,
 )
 from emtomo.gui.core.shown import Shown
-from emtomo.gui.core.tomogram_particles import TomogramParticles, counts, in_tomogram
+from emtomo.gui.core.tomogram_particles import counts
 from emtomo.gui.core.volume import VolumeSource
 from emtomo.gui.tk import theme
-from emtomo.gui.tk.particlewindow import BeforeAfter, ParticlesWindow
+from emtomo.gui.tk.beforeafter import BeforeAfter
 from emtomo.gui.tk.slicewindow import SliceWindow
 from emtomo.gui.tk.tiltwindow import TiltWindow
 from emtomo.gui.tk.window import Window, busy_label
-from emtomo.objects.selection import write_selection
 from emtomo.wording import count_text
 
 
@@ -115,93 +111,19 @@ def open_tomograms(master: Any, shown: Shown) -> Any:
     return _choose(master, shown, rows, "Voxels", load, make)
 
 
-def open_particles(master: Any, shown: Shown) -> Any:
-    """Show particles, or picked points, on slices of their tomogram."""
-
-    def load(name: str) -> TomogramParticles:
-        return shown.prepared.get(name) or in_tomogram(shown, name)
-
-    def make(name: str, placed: TomogramParticles) -> ParticlesWindow:
-        return ParticlesWindow(master, f"{name} – {shown.title} – emtomo", placed)
-
-    return _choose(master, shown, shown.prepared.get("rows") or counts(shown), "Particles", load, make)
-
-
 def open_space(master: Any, shown: Shown, scene_of: Callable[[Shown, str], Any]) -> Any:
-    """Show an output in space; removed particles can be left out of a new output."""
+    """Show models with their tomogram, or a volume, in space."""
     from emtomo.gui.tk.view3d import View3D
 
     def load(name: str) -> Any:
         return shown.prepared.get(f"scene {name}") or scene_of(shown, name)
 
     def make(name: str, data: Any) -> Any:
-        keep = None
-        if name and shown.value.NOUN != "points":
-            keep = lambda kept: save_selection(master, shown, name, kept)  # noqa: E731
-        return View3D(master, data, f"{name} – {shown.title} – 3D – emtomo".lstrip(" –"), keep)
+        return View3D(master, data, f"{name} – {shown.title} – 3D – emtomo".lstrip(" –"))
 
     if not hasattr(shown.value, "tomogram_ids"):
         return make("", load(""))
     return _choose(master, shown, shown.prepared.get("rows") or counts(shown), "Particles", load, make)
-
-
-def save_selection(window: Any, shown: Shown, name: str, kept: np.ndarray) -> None:
-    """Make a new set of the particles of a tomogram that are left, with those of the other tomograms."""
-    mine = np.flatnonzero((shown.value.frame(["tomogram_id"])["tomogram_id"] == name).to_numpy())
-    leave_out(window, shown, mine[~kept], window.say)
-
-
-def leave_out(window: Any, shown: Shown, items: np.ndarray, say: Callable[[str], object]) -> None:
-    """Make a new set, of the same kind and with all columns, without `items` (indices from 0)."""
-    stay = len(shown.value) - len(items)
-    given = {"items": f"{shown.run}.{shown.name}", "number": "0"}
-    label = f"selected from {shown.label}"
-    run_on_selection(
-        window, shown, items, ("select-subset", "left_out", given), label, f"{count_text(stay, 'particle')}", say
-    )
-
-
-def run_on_selection(
-    window: Any,
-    shown: Shown,
-    items: np.ndarray,
-    protocol: tuple[str, str, dict[str, str]],
-    label: str,
-    what: str,
-    say: Callable[[str], object],
-) -> None:
-    """Write a selection of an output's items and run a protocol on it.
-
-    Parameters
-    ----------
-    window : ProjectWindow
-    shown : Shown
-    items : int array
-        From 0.
-    protocol : tuple
-        Its name, the parameter that takes the file of the selection, and its other parameters.
-    label : str
-        Of the run.
-    what : str
-        What is kept, for the sentence at the end.
-    say : callable
-    """
-    name, parameter, given = protocol
-
-    def work(project: Any) -> str:
-        folder = Path(project.path) / "Picking"
-        folder.mkdir(exist_ok=True)
-        number = len(list(folder.glob(f"{parameter}_{shown.run}_{shown.name}_*.txt"))) + 1
-        path = folder / f"{parameter}_{shown.run}_{shown.name}_{number}.txt"
-        shown.check_unchanged()
-        write_selection(path, shown.value, items + 1)
-        run = project.new_run(protocol_named(name), project.free_label(label.replace(".", " ")))
-        set_parameters(project, run, given | {parameter: str(path)}, Path(project.path))
-        project.saveProtocol(run)
-        project.launch(run)
-        return str(run.getObjLabel())
-
-    window.service.ask(work, lambda label: say(f"{what} kept in {label}."), window.report_failure)
 
 
 def open_volume(master: Any, shown: Shown) -> Any:

@@ -1,34 +1,21 @@
-"""The 3D view: rotate, slice, select and remove particles; drawn off-screen, shown as a picture."""
+"""The 3D view of models, volumes and picks: turned, sliced, points hidden; drawn off-screen, shown as a picture."""
 
-import tkinter as tk
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import ttkbootstrap as ttk
-from PIL import Image, ImageTk
+from PIL import Image
 
 from emtomo.gui.core.actions import Action
 from emtomo.gui.core.scene import Scene
 from emtomo.gui.core.scenedata import SceneData
 from emtomo.gui.tk import theme
-from emtomo.gui.tk.dialogs import ask, call_all, choose_file
-from emtomo.gui.tk.slicepanel import CLICK, CONTROL, SHIFT
+from emtomo.gui.tk.dialogs import choose_file
+from emtomo.gui.tk.scenecanvas import MOUSE, SceneCanvas
 from emtomo.gui.tk.window import Window, tip
 from emtomo.wording import count_text
 
-STILL = 220  # ms after the last movement until full resolution
-MOVING = 0.5
 SIDE = 236
-MOUSE = [
-    ("Left drag", "turn"),
-    ("Shift+drag, middle drag", "move"),
-    ("Wheel", "come nearer"),
-    ("Ctrl+Wheel", "next slice"),
-    ("Left click", "select a particle; with Ctrl one more"),
-    ("Right drag", "select particles in a rectangle"),
-]
 
 
 class View3D(Window):
@@ -39,8 +26,6 @@ class View3D(Window):
     master : widget
     data : SceneData
     title : str
-    keep : callable, optional
-        Called with the particles that are left, a boolean for each, when the user wants a new output of them.
 
     Raises
     ------
@@ -48,24 +33,13 @@ class View3D(Window):
         If there is no OpenGL.
     """
 
-    def __init__(
-        self, master: Any, data: SceneData, title: str, keep: Callable[[np.ndarray], object] | None = None
-    ) -> None:
+    def __init__(self, master: Any, data: SceneData, title: str) -> None:
         self.scene = Scene(data)
-        self.scene.later = self._read
         super().__init__(master, title, (1060, 760), "view3d")
-        self._keep = keep
-        self._photo: Any = None
-        self._still: str | None = None
-        self._idle: str | None = None
-        self._moving = False
-        self._down: tuple[int, int, int] | None = None
-        self._moved = False
         self._side()
-        self.canvas = tk.Canvas(self, highlightthickness=0, background="#202124", takefocus=1)
-        self.canvas.pack(side="left", fill="both", expand=True)
-        self._item = self.canvas.create_image(0, 0, anchor="nw")
-        self._bind_mouse()
+        self.view = SceneCanvas(self, self.scene, self._picked, self._framed, self._slice_moved, self.say)
+        self.canvas = self.view.canvas
+        self.view.pack(side="left", fill="both", expand=True)
         self.bind_actions(self._table(), MOUSE)
         self.w["canvas"] = self.canvas
 
@@ -126,17 +100,14 @@ class View3D(Window):
         box = ttk.Labelframe(side, text="Particles", padding=pad)
         box.pack(fill="x", pady=(pad, 0))
         for name, text, call, message in (
-            ("remove", "Remove selected", self.remove, "Take the selected particles out (Delete)"),
+            ("remove", "Hide selected", self.remove, "Do not draw the selected points (Delete)"),
             ("undo", "Undo", self.undo, "Bring them back (Ctrl+Z)"),
-            ("keep", "Save as new output", self.keep, "A new set of the particles that are left"),
             ("picture", "Save picture", self.save, "PNG of this view (Ctrl+P)"),
         ):
             button = ttk.Button(box, text=text, bootstyle="secondary-outline", command=call)
             button.pack(fill="x", pady=theme.px(self, 2))
             tip(button, message)
             self.w[name] = button
-        if self._keep is None:
-            self.w["keep"].pack_forget()
         self.message.pack(fill="x", pady=(pad, 0))
         self.w |= {"colour": self.colour, "message": self.message}
         self.show_totals()
@@ -151,79 +122,27 @@ class View3D(Window):
             a("up", "Next slice", lambda: self.step(1), "<Up>"),
             a("down", "Slice before", lambda: self.step(-1), "<Down>"),
             a("default", "Slice back to the middle", self.default, "o"),
-            a("remove", "Remove the selected particles", self.remove, "<Delete>"),
+            a("remove", "Hide the selected points", self.remove, "<Delete>"),
             a("undo", "Undo", self.undo, "<Control-z>"),
             a("picture", "Save a picture", self.save, "<Control-p>"),
             a("close", "Close", self.close, "<Escape>"),
         ]
 
-    def _bind_mouse(self) -> None:
-        c = self.canvas
-        c.bind("<Configure>", lambda _: self.redraw())
-        c.bind("<Enter>", lambda _: c.focus_set())
-        for button in (1, 2, 3):
-            c.bind(f"<ButtonPress-{button}>", self._press)
-            c.bind(f"<B{button}-Motion>", self._drag)
-            c.bind(f"<ButtonRelease-{button}>", self._release)
-        for button, by in ((4, 1), (5, -1)):
-            c.bind(f"<Button-{button}>", lambda e, b=by: self._wheel(e, b))  # type: ignore[misc]
-
     # --- the mouse ---
 
-    def _press(self, event: "tk.Event[Any]") -> None:
-        self.canvas.focus_set()
-        self._down, self._moved = (int(event.num), event.x, event.y), False
-        self._start = (event.x, event.y)
+    def _framed(self, count: int, add: bool) -> None:
+        self.say(f"{count_text(count, 'point')} selected: Delete hides them.")
 
-    def _drag(self, event: "tk.Event[Any]") -> None:
-        if self._down is None:
+    def _picked(self, found: int | None, add: bool) -> None:
+        if found is None:
+            self.show_totals()
             return
-        button, x, y = self._down
-        if not self._moved and abs(event.x - x) + abs(event.y - y) < CLICK:
-            return
-        self._moved = True
-        if button == 3:
-            self.canvas.delete("rectangle")
-            self.canvas.create_rectangle(
-                *self._start, event.x, event.y, outline="#ff5a5a", dash=(3, 3), tags="rectangle"
-            )
-            return
-        if button == 2 or int(event.state) & SHIFT:
-            self.scene.pan(event.x - x, event.y - y, self.canvas.winfo_height())
-        else:
-            self.scene.rotate(event.x - x, event.y - y)
-        self._down = (button, event.x, event.y)
-        self.redraw(moving=True)
+        d = self.scene.data
+        place = ", ".join(f"{v:.0f}" for v in d.points[found])
+        self.say(f"Particle {found + 1}: x, y, z {place}; group {d.groups[found]}; score {d.scores[found]:.3g}.")
 
-    def _release(self, event: "tk.Event[Any]") -> None:
-        if self._down is None:
-            return
-        button, self._down = self._down[0], None
-        size = self.canvas.winfo_width(), self.canvas.winfo_height()
-        if button == 3 and self._moved:
-            self.canvas.delete("rectangle")
-            count = self.scene.pick_rectangle(*self._start, event.x, event.y, *size)
-            self.say(f"{count_text(count, 'particle')} selected: Delete removes them.")
-        elif button == 1 and not self._moved:
-            found = self.scene.pick(
-                event.x, event.y, *size, reach=theme.px(self, 8), add=bool(int(event.state) & CONTROL)
-            )
-            if found is not None:
-                d = self.scene.data
-                place = ", ".join(f"{v:.0f}" for v in d.points[found])
-                self.say(
-                    f"Particle {found + 1}: x, y, z {place}; group {d.groups[found]}; score {d.scores[found]:.3g}."
-                )
-            else:
-                self.show_totals()
-        self.redraw()
-
-    def _wheel(self, event: "tk.Event[Any]", by: int) -> None:
-        if int(event.state) & CONTROL:
-            self.step(by)
-        else:
-            self.scene.zoom(1.12**by)
-            self.redraw(moving=True)
+    def _slice_moved(self) -> None:
+        self.say(f"slice {'zyx'[self.scene.axis]} {self.scene.place[self.scene.axis]}")
 
     # --- what keys and buttons do ---
 
@@ -234,24 +153,12 @@ class View3D(Window):
 
     def step(self, by: int) -> None:
         """Move the slice."""
-        self.scene.step(by)
-        self.say(f"slice {'zyx'[self.scene.axis]} {self.scene.place[self.scene.axis]}")
-        self.redraw()
+        self.view.step(by)
 
     def default(self) -> None:
         """Slice back to the middle."""
         self.scene.reset()
         self.redraw()
-
-    def _read(self, read: Callable[[], object], part: str) -> None:
-        """Read what a part shows in a thread, and draw the part then."""
-
-        def done(_: object) -> None:
-            if self.winfo_exists():
-                self.scene.make(part)
-                self.redraw()
-
-        self.app.work(lambda _: read(), done, self.say)
 
     def _show(self, part: str, on: bool) -> None:
         self.scene.show(part, on)
@@ -268,29 +175,20 @@ class View3D(Window):
             self.redraw()
 
     def remove(self) -> None:
-        """Remove the selected particles."""
+        """Hide the selected points."""
         count = self.scene.remove_selected()
         self.say(
-            f"{count_text(count, 'particle')} removed; Ctrl+Z brings them back."
+            f"{count_text(count, 'point')} hidden; Ctrl+Z brings them back."
             if count
-            else "Select particles first: click, or drag with the right button."
+            else "Select points first: click, or drag with the right button."
         )
         self.redraw()
 
     def undo(self) -> None:
-        """Bring back what was removed last."""
+        """Bring back what was hidden last."""
         self.say("" if self.scene.undo() else "There is nothing to undo.")
         self.show_totals()
         self.redraw()
-
-    def keep(self) -> None:
-        """Make a new output of what is left."""
-        if self._keep is not None:
-            self._keep(self.scene.kept.copy())
-            self.scene._undo.clear()
-            self.say(
-                f"{count_text(int(self.scene.kept.sum()), 'particle is', 'particles are')} being saved as a new output."
-            )
 
     def save(self) -> None:
         """Write a picture."""
@@ -314,49 +212,11 @@ class View3D(Window):
 
     # --- drawing ---
 
-    def redraw(self, *, moving: bool = False) -> None:
-        """Draw soon; at half the resolution while something moves."""
-        self._moving = moving
-        if self._idle is None:
-            self._idle = self.canvas.after_idle(self._draw)
-        if moving:
-            if self._still is not None:
-                self.canvas.after_cancel(self._still)
-            self._still = self.canvas.after(STILL, self.redraw)
-
-    def _draw(self) -> None:
-        self._idle = None
-        w, h = self.canvas.winfo_width(), self.canvas.winfo_height()
-        if w < 20 or h < 20:
-            return
-        if self._moving:
-            small = self.scene.render(int(w * MOVING), int(h * MOVING))
-            picture = Image.fromarray(small).resize((w, h), Image.Resampling.BILINEAR)
-        else:
-            picture = Image.fromarray(self.scene.render(w, h))
-        if self._photo is None or (self._photo.width(), self._photo.height()) != (w, h):
-            self._photo = ImageTk.PhotoImage("RGB", (w, h), master=self.canvas)
-            self.canvas.itemconfigure(self._item, image=self._photo)
-        self._photo.paste(picture)
+    def redraw(self) -> None:
+        """Draw soon."""
+        self.view.redraw()
 
     def close(self) -> None:
-        """Close; asks if particles were removed and not saved."""
-        if self._keep is not None and self.scene._undo and not self.scene.kept.all():
-            ask(
-                self,
-                "Save the selection?",
-                f"{count_text(int((~self.scene.kept).sum()), 'particle was', 'particles were')} "
-                f"removed. Save the {int(self.scene.kept.sum())} "
-                "that are left as a new output?",
-                [("Save", "success", call_all(self.keep, self.shut)), ("Forget", "secondary-outline", self.shut)],
-            )
-        else:
-            self.shut()
-
-    def shut(self) -> None:
-        """Close without a question."""
-        for waiting in (self._still, self._idle):
-            if waiting is not None:
-                self.canvas.after_cancel(waiting)
-        self.scene.close()
+        """Close, and free the graphics memory."""
+        self.view.close()
         super().close()

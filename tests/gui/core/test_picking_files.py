@@ -245,10 +245,10 @@ def test_previews_show_before_and_after(opened):
         assert before.shape[:2] == after.shape[:2] and after.shape[2] == 3
         shares.append(float(told.split(": ")[1].split("%")[0]))
     assert shares[0] > shares[1]  # a lower threshold holds more
-    filter_table = preview(opened, "match-template", "lowpass", {"reference": "average.average", "lowpass": "80"})
-    assert filter_table.value == 80
-    before, fine, _ = filter_table.draw(filter_table.low)
-    _, coarse, _ = filter_table.draw(filter_table.high)
+    shown = preview(opened, "match-template", "lowpass", {"reference": "average.average", "lowpass": "80"})
+    assert shown.value == 80
+    before, fine, _ = shown.draw(shown.low)
+    _, coarse, _ = shown.draw(shown.high)
     rough = [np.abs(np.diff(p.astype(float), axis=1)).mean() for p in (fine, coarse)]
     assert rough[1] < rough[0]
     slab = preview(opened, "denoise-tomograms", "sigma", {"tomograms": "simulate.tomograms"})

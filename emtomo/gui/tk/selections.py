@@ -1,0 +1,65 @@
+"""New outputs of a part of a set: the selection is written with the identity of its set, and a protocol runs on it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emtomo.engine.parameters import protocol_named, set_parameters
+from emtomo.gui.core.shown import Shown
+from emtomo.objects.selection import write_selection
+from emtomo.wording import count_text
+
+
+def leave_out(window: Any, shown: Shown, items: np.ndarray, say: Callable[[str], object]) -> None:
+    """Make a new set, of the same kind and with all columns, without `items` (indices from 0)."""
+    stay = len(shown.value) - len(items)
+    given = {"items": f"{shown.run}.{shown.name}", "number": "0"}
+    label = f"selected from {shown.label}"
+    run_on_selection(
+        window, shown, items, ("select-subset", "left_out", given), label, count_text(stay, "particle"), say
+    )
+
+
+def run_on_selection(
+    window: Any,
+    shown: Shown,
+    items: np.ndarray,
+    protocol: tuple[str, str, dict[str, str]],
+    label: str,
+    what: str,
+    say: Callable[[str], object],
+) -> None:
+    """Write a selection of an output's items and run a protocol on it.
+
+    Parameters
+    ----------
+    window : ProjectWindow
+    shown : Shown
+    items : int array
+        From 0.
+    protocol : tuple
+        Its name, the parameter that takes the file of the selection, and its other parameters.
+    label : str
+        Of the run.
+    what : str
+        What is kept, for the sentence at the end.
+    say : callable
+    """
+    name, parameter, given = protocol
+
+    def work(project: Any) -> str:
+        folder = Path(project.path) / "Picking"
+        folder.mkdir(exist_ok=True)
+        number = len(list(folder.glob(f"{parameter}_{shown.run}_{shown.name}_*.txt"))) + 1
+        path = folder / f"{parameter}_{shown.run}_{shown.name}_{number}.txt"
+        shown.check_unchanged()
+        write_selection(path, shown.value, items + 1)
+        run = project.new_run(protocol_named(name), project.free_label(label.replace(".", " ")))
+        set_parameters(project, run, given | {parameter: str(path)}, Path(project.path))
+        project.saveProtocol(run)
+        project.launch(run)
+        return str(run.getObjLabel())
+
+    window.service.ask(work, lambda label: say(f"{what} kept in {label}."), window.report_failure)

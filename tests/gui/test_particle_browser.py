@@ -1,0 +1,82 @@
+"""The particle browser with real clicks: one selection in its table, gallery, micrograph and plot; a new set of it."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emtomo.io import mrc
+from tests.engine.helpers import Bench
+
+pytestmark = pytest.mark.gui
+SMALL = {"size_x": 160, "size_y": 160, "pixel_size": 7, "per_micrograph": 8, "number": 2, "snr": 1}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    before = Path.cwd()
+    made = tmp_path_factory.mktemp("spa gui") / "a 'project'"
+    bench = Bench(made)
+    bench.run("simulate-micrographs", "simulate", **SMALL)
+    bench.project.closeMapper()
+    os.chdir(before)
+    return made
+
+
+def test_one_selection_in_table_gallery_and_plot(windows, folder):
+    from emtomo.viewers.windows import ViewParticles
+
+    robot = windows(folder)
+    output = robot.window.output_named(f"{robot.run_named('simulate').id}.particles")
+    got = []
+    robot.window.view(output, ViewParticles, got.append)
+    assert robot.pump(until=lambda: got and got[0].panes["gallery"].sheet is not None, timeout=20)
+    window = got[0]
+    browser, gallery = window.browser, window.panes["gallery"]
+    robot.pump(0.5)  # the window takes its place
+    total = len(browser)
+    left, top = gallery.canvas.winfo_rootx(), gallery.canvas.winfo_rooty()
+    for k, keys in ((1, ()), (3, ("ctrl",))):
+        x0, y0, x1, y1 = gallery.sheet.box(k)
+        robot.click_at(left + (x0 + x1) // 2, top + (y0 + y1) // 2, keys=keys)
+    assert np.flatnonzero(browser.selected).tolist() == [1, 3]
+    assert "micrograph id mic_001" in window.message.cget("text") and "defocus u" in window.message.cget("text")
+    tree = window.table.tree
+    rows = tree.get_children()
+    assert tree.selection() == (rows[1], rows[3])  # the table shows the same
+    x, y, width, height = tree.bbox(rows[4])
+    robot.click_at(tree.winfo_rootx() + 20, tree.winfo_rooty() + y + height // 2, keys=("shift",))
+    assert np.flatnonzero(browser.selected).tolist() == [3, 4]
+    robot.click(window.w["invert"])
+    assert np.flatnonzero(~browser.selected).tolist() == [3, 4]
+    robot.click(window.w["average"])
+    assert robot.pump(until=lambda: "mean" in window.w, timeout=20)
+    chosen = window.images.frame.drop(index=[3, 4])
+    images = [mrc.open_volume(folder / f)[k] for f, k in zip(chosen["file"], chosen["index"], strict=True)]
+    shown = window.w["mean"].source
+    assert shown.shape[0] == 1 and np.allclose(shown.data[0], np.mean(images, axis=0), atol=1e-5)
+    window.w["mean"].close()
+    window.show_tab("slices")
+    slices = window.panes["slices"]
+    assert robot.pump(until=lambda: slices.panel is not None and slices.panel.drawn is not None, timeout=20)
+    h, v = slices.panel.screen_of(tuple(slices.scene.points[2]))
+    robot.click_at(slices.panel.canvas.winfo_rootx() + int(h), slices.panel.canvas.winfo_rooty() + int(v))
+    assert np.flatnonzero(browser.selected).tolist() == [slices.scene.rows[2]]
+    window.show_tab("plot")
+    plot = window.panes["plot"]
+    plot.plot("x")
+    robot.pump(0.3)
+    view, canvas = plot.chart.view, plot.chart.canvas
+    middle = float(np.median(browser.numbers("x")))
+    ((edge, _),) = view.to_screen(np.array([middle]), np.zeros(1))
+    here = canvas.winfo_rootx(), canvas.winfo_rooty()
+    robot.drag((here[0] + int(edge), here[1] + 60), (here[0] + int(view.right), here[1] + 120))
+    lowest = view.to_data(int(edge), 0)[0]
+    assert browser.selected.tolist() == (browser.numbers("x") >= lowest).tolist() and 0 < browser.selected.sum() < total
+    count = int(browser.selected.sum())
+    robot.click(window.w["keep"])
+    robot.finished("selected from simulate")
+    made = next(o for o in robot.run_named("selected from simulate").outputs if o.name == "subset")
+    assert made.kinds[0] == "SetOfParticles" and int(made.summary.split()[0]) == count
+    window.close()
