@@ -177,6 +177,24 @@ def test_clicks_within_the_box_of_a_particle_pick_others(robot):
     dialog.shut()
 
 
+def test_the_click_that_raises_a_picker_does_not_pick(robot):
+    dialog = dialog_of(robot, "pick-vectorial", model="vesicle")
+    picker = picker_of(robot, dialog, dialog.picking_run.names[0])
+    session, z = picker.session, picker.state_.place[0]
+    robot.click_at(*screen(picker, z, 60, 50))
+    assert session.count == 1
+    robot.window.geometry("700x600+800+300")
+    robot.pump(0.5)
+    robot.click_at(*robot.at(robot.window.status))  # the project window lies over a part of the picker now
+    robot.pump(0.3)
+    robot.click_at(*screen(picker, z, 70, 30))
+    assert session.count == 1
+    robot.click_at(*screen(picker, z, 75, 35))
+    assert session.count == 2
+    picker.close()
+    dialog.shut()
+
+
 def test_points_are_added_moved_removed_undone_and_tracked(robot):
     dialog = dialog_of(robot, "pick-vectorial", model="vesicle")
     first, second = dialog.picking_run.names

@@ -202,7 +202,7 @@ class ClassesWindow(Window):
 
     def _press(self, event: "tk.Event[Any]") -> None:
         self.canvas.focus_set()
-        self.pressed = self._at(event)
+        self.pressed = None if self.only_raises() else self._at(event)
 
     def _drag(self, event: "tk.Event[Any]") -> None:
         self.canvas.delete("range")

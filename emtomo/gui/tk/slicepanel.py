@@ -160,8 +160,12 @@ class SlicePanel(ttk.Frame):
 
     def _press(self, event: "tk.Event[Any]") -> None:
         self.canvas.focus_set()
-        self._down = (event.num, event.x, event.y)
         self.moved = False
+        window: Any = self.winfo_toplevel()
+        if window.only_raises():
+            self.notice(self.place_of(event.x, event.y), "This click brought the window to the front.")
+            return
+        self._down = (event.num, event.x, event.y)
         self._taken = (event.num != 2 or self.takes_middle) and self.owner.pressed(
             self, int(event.num), self.place_of(event.x, event.y), int(event.state)
         )

@@ -82,6 +82,9 @@ class Thumbnails(ttk.Frame):
         )
 
     def _press(self, event: "tk.Event[Any]") -> None:
+        window: Any = self.winfo_toplevel()
+        if window.only_raises():
+            return
         k = (
             self.sheet.at(self.canvas.canvasx(event.x), self.canvas.canvasy(event.y))
             if self.sheet is not None

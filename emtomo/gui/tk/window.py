@@ -7,6 +7,7 @@ from typing import Any
 import ttkbootstrap as ttk
 
 from emtomo.gui.core.actions import Action, key_list, key_text
+from emtomo.gui.core.raising import Box, RaisingClick, overlap
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.host import Parent, root_of
 
@@ -76,6 +77,41 @@ class Window(Keys, ttk.Toplevel):
         self.protocol("WM_DELETE_WINDOW", self.close)
         self.bind("<Control-w>", lambda event: self.close() if event.widget.winfo_toplevel() is self else None)
         self.bind("<F1>", lambda _: self.show_keys())
+        self.raising = RaisingClick()
+        self.bind("<Enter>", self._entered, add="+")
+        self.bind("<Visibility>", self._seen, add="+")
+
+    def only_raises(self) -> bool:
+        """Return whether a press of the mouse only brings this window to the front; it is there afterwards."""
+        if not self.raising.only_raises():
+            return False
+        self.lift()
+        self.raising.look(False)
+        self.raising.only_raises()
+        return True
+
+    def _others_above(self) -> list[tuple[bool, Box]]:
+        """Return the windows of this program above this one: whether each passes by, as a tip does, and its place."""
+        call = self.tk.call
+        order = list(self.tk.splitlist(call("wm", "stackorder", ".")))
+        above = order[order.index(str(self)) + 1 :] if str(self) in order else []
+        found = []
+        for name in above:
+            x, y, wide, high = (int(call("winfo", what, name)) for what in ("rootx", "rooty", "width", "height"))
+            passing = bool(call("wm", "overrideredirect", name)) or str(call("wm", "transient", name)) == str(self)
+            found.append((passing, (x, y, wide, high)))
+        return found
+
+    def _entered(self, event: "tk.Event[Any]") -> None:
+        """See whether another window of this program covers this one."""
+        if event.widget is self:
+            mine = self.winfo_rootx(), self.winfo_rooty(), self.winfo_width(), self.winfo_height()
+            self.raising.look(any(overlap(mine, box) for passing, box in self._others_above() if not passing))
+
+    def _seen(self, event: "tk.Event[Any]") -> None:
+        """Where nothing composes the screen, X says it of windows of other programs too."""
+        if event.widget is self and not any(passing for passing, _ in self._others_above()):
+            self.raising.look(str(event.state) != "VisibilityUnobscured")
 
     def natural_size(self, factor: float) -> list[int]:
         """Return width and height in pixels at 100 %."""
