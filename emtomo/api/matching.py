@@ -135,7 +135,7 @@ def match_template(
     """
     peak_options, scan_options = split_options((PeakOptions, peaks), (ScanOptions, scan), keywords=keywords)
     if not peak_options.false_alarms and not peak_options.number_of_particles:
-        raise EmtomoError("Without a cut (false_alarms = 0) number_of_particles must be given.")
+        raise EmtomoError("Without a threshold (false_alarms = 0) number_of_particles must be given.")
     volume, transfer = as_volume(tomogram, "tomogram"), wedge_transfer(*_checked_range(tilt_range))
     model, size = _model(reference, mask), float(pixel_size)
     matcher = Matcher(volume, size, white, model, transfer, scan_options, device=device)

@@ -232,7 +232,7 @@ def _carry_out(
     if not wait:
         for i in ids:
             opened.launch(opened.find(str(i)), restart=restart)
-        say("Started; emtomo status tells how it goes.")
+        say("Started; emtomo status shows its progress.")
         return
     watcher = Watcher(ids)
     try:
@@ -275,7 +275,7 @@ def only_starter(opened: EmtomoProject, ids: list[int]) -> Iterator[None]:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 label = opened.find(str(i)).getObjLabel()
-                raise ProjectError(f"Another emtomo command is carrying out {label}; emtomo status tells.") from None
+                raise ProjectError(f"Another emtomo command is carrying out {label}; see emtomo status.") from None
         yield
 
 

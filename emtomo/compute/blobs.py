@@ -35,7 +35,7 @@ class LogOptions:
         float | None,
         Param(
             "Upper threshold",
-            "What responds more is not picked (gold, ice); counted as the threshold is. Empty: no limit.",
+            "Stronger responses are not picked (gold, ice); counted as the threshold is. Empty: no limit.",
             unit="standard deviations",
         ),
     ] = None

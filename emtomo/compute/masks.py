@@ -60,11 +60,11 @@ class MaskOptions:
     ] = 0.0
     extend: Annotated[
         float,
-        Param("Extend", "Grow what is inside by this; shrink it if negative.", unit="voxels", ge=-200, le=200),
+        Param("Extend", "Grow what is inside by this; shrink it if negative.", unit="voxel", ge=-200, le=200),
     ] = 3.0
     soft_edge: Annotated[
         float,
-        Param("Soft edge", "Width of the raised cosine outside. 0 gives a binary mask.", unit="voxels", ge=0, le=200),
+        Param("Soft edge", "Width of the raised cosine outside. 0 gives a binary mask.", unit="voxel", ge=0, le=200),
     ] = 6.0
     invert: Annotated[bool, Param("Invert", "1 outside and 0 inside.")] = False
 

@@ -145,7 +145,7 @@ def read_model(path: str | Path, size: tuple[int, int, int] | None = None) -> Pa
     )
     if rotations is not None:
         particles.notes.append(
-            "Contours of two points: the second says where the z axis looks; turns about it are lost."
+            "Contours of two points: the second says where the z axis looks; rotations about it are lost."
         )
     if model.offset.any():
         shown = ", ".join(f"{v:g}" for v in model.offset)

@@ -215,7 +215,7 @@ def read_ctf(path: str | Path) -> pd.DataFrame:
     frame = pd.concat([_of_star(f) if f.suffix == ".star" else _of_ctffind(f) for f in files], ignore_index=True)
     twice = frame["micrograph_id"].duplicated()
     if twice.any():
-        raise FormatError(path, f"the CTF of {frame['micrograph_id'][twice].iloc[0]!r} stands there twice.")
+        raise FormatError(path, f"the CTF of {frame['micrograph_id'][twice].iloc[0]!r} is listed twice.")
     return frame
 
 

@@ -29,9 +29,9 @@ COLUMNS = {
     "phase_shift": "°",
     "scale": "factor of the amplitude",
     "bfactor": "Å², positive damps",
-    "stage_x": "turn of the section about the images' x, °",
-    "stage_y": "turn of the section about the images' y, before that about z, °",
-    "stage_z": "turn of the section about the images' z, °",
+    "stage_x": "rotation of the section about the images' x, °",
+    "stage_y": "rotation of the section about the images' y, before that about z, °",
+    "stage_z": "rotation of the section about the images' z, °",
     "excluded": "0 or 1",
 }
 

@@ -116,9 +116,11 @@ def choose(
         out.extend(frame.iloc[index].assign(group=group).reset_index(drop=True))
     if cuts:
         sentences.append(
-            f"Cut at {min(cuts):.2f} to {max(cuts):.2f} standard deviations: {options.false_alarms:g} false alarms of "
-            "pure noise a tomogram."
+            f"Threshold at {min(cuts):.2f} to {max(cuts):.2f} standard deviations: {options.false_alarms:g} false "
+            "alarms of pure noise a tomogram."
         )
     if empty:
-        sentences.append(f"Nothing was found in {', '.join(empty)}: check reference, contrast, mask; or lower the cut.")
+        sentences.append(
+            f"Nothing was found in {', '.join(empty)}: check reference, contrast, mask; or allow more false alarms."
+        )
     return sentences

@@ -23,7 +23,7 @@ class Coordinate2D(Item):
         Field("score", float, "the picker's score, or figure of merit; larger is better", "", 0.0),
         Field("diameter", float, "of the template that fits best; missing: not known", "Å"),
         Field("template", int, "number of the template that fits best, from 1; 0 where there is none", "", 0),
-        Field("psi", float, "turn of that template, from x towards y", "°", 0.0),
+        Field("psi", float, "rotation of that template, from x towards y", "°", 0.0),
         Field("picker", str, "who picked it"),
     )
 

@@ -44,7 +44,7 @@ def box_problem(result: Any) -> str:
         return str(error)
     if x == y == z and x >= SMALLEST_BOX:
         return ""
-    return f"A volume to be turned must be a cube of at least {SMALLEST_BOX} voxels along each axis, got {x}×{y}×{z}."
+    return f"A volume to be rotated must be a cube of at least {SMALLEST_BOX} voxels along each axis, got {x}×{y}×{z}."
 
 
 def unusable_for_refinement(edge: int, reference: Any) -> str:

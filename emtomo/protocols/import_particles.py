@@ -31,7 +31,7 @@ class ImportParticlesOptions:
         float,
         Param(
             "Pixel size of the micrographs",
-            "In which coordinates count. -1: that of the micrographs chosen above, else what the STAR file says.",
+            "To which the coordinates refer. -1: that of the micrographs chosen above, else what the STAR file says.",
             unit="Å",
             ge=-1,
             le=1000,

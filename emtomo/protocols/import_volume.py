@@ -38,7 +38,7 @@ class ImportVolumeOptions:
         str,
         Param(
             "Density white?",
-            "References and averages have white density; a dark one is turned to white. auto: what the program that "
+            "References and averages have white density; a dark one is inverted. auto: what the program that "
             "wrote the file does (EMAN2's are white), else the side on which the densities in the middle stand out. "
             "Masks stay.",
             choices=("auto", "yes", "no"),
@@ -107,7 +107,7 @@ class ImportVolume(EmtomoProtocol):
             self.remark(*(f"{Path(source).name}: {note}" for note in info.notes))
             mrc.write_volume(paths[name], volume.reshape(info.shape), pixel_size)
         if dark:
-            self.remark("Dark density was turned to white.")
+            self.remark("Dark density was inverted to white.")
         values = {"file": paths["file"], "pixel_size": pixel_size, "box_size": size}
         if options.kind == "average":
             halves = {f"half{h}_file": paths[f"half{h}"] for h in (1, 2) if f"half{h}" in paths}

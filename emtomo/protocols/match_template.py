@@ -52,7 +52,7 @@ class MatchOptions:
         Param(
             "Cone",
             "With meshes: angle between the reference's z axis and the normal, at most.",
-            unit="degrees",
+            unit="°",
             gt=0,
             le=180,
         ),
@@ -86,7 +86,7 @@ class MatchTemplate(EmtomoProtocol):
             "mask",
             "Mask,Volume",
             "Mask",
-            "What of the reference counts. Empty: a sphere around its density.",
+            "Within which the reference is compared. Empty: a sphere around its density.",
             optional=True,
         )
         self._add_input(
@@ -115,7 +115,7 @@ class MatchTemplate(EmtomoProtocol):
             return [str(error)]
         peaks = self.options(PeakOptions)
         if not peaks.false_alarms and not peaks.number_of_particles:
-            return ["Without a cut (false alarms 0) the number of particles must be given."]
+            return ["Without a threshold (false alarms 0) the number of particles must be given."]
         return []
 
     # --- steps ---

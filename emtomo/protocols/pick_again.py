@@ -75,7 +75,7 @@ class PickAgain(EmtomoProtocol):
         if threshold is not None:
             return ["A threshold is for picks of a network; those of match-template are cut by false alarms."]
         if not peaks.false_alarms and not peaks.number_of_particles:
-            return ["Without a cut (false alarms 0) the number of particles must be given."]
+            return ["Without a threshold (false alarms 0) the number of particles must be given."]
         return []
 
     # --- steps ---

@@ -41,7 +41,7 @@ class PostProcess(EmtomoProtocol):
             default="",
             allowsNull=True,
             label="MTF of the detector",
-            help="STAR file with rlnResolutionInversePixel and rlnMtfValue; by it is divided.",
+            help="STAR file with rlnResolutionInversePixel and rlnMtfValue; the map's transform is divided by it.",
         )
         form.addParam(
             "mtf_pixel_size",

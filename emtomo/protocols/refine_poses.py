@@ -87,7 +87,7 @@ class RefinePoses(EmtomoProtocol):
             "mask",
             "Mask",
             "Mask",
-            "What of the reference is particle; soft. Empty: a sphere of the mask diameter.",
+            "Soft mask of the particle. Empty: a sphere of the mask diameter.",
             optional=True,
         )
 

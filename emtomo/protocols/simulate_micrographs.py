@@ -69,7 +69,7 @@ class SimulateMicrographs(EmtomoProtocol):
             default="",
             allowsNull=True,
             label="Molecule",
-            help="PDB, mmCIF or MRC file, in place of the built-in particle; atoms are turned about their centre of "
+            help="PDB, mmCIF or MRC file, in place of the built-in particle; atoms are rotated about their centre of "
             "mass, a map about its centre voxel.",
         )
 

@@ -72,7 +72,7 @@ class SimulateTomograms(EmtomoProtocol):
     def _define_inputs(self, form: Form) -> None:
         for name, where in (
             ("membrane_molecule", "its origin (of a map: centre) lies in the middle of the membrane, z outward"),
-            ("soluble_molecule", "turned about its centre of mass (of a map: centre)"),
+            ("soluble_molecule", "rotated about its centre of mass (of a map: centre)"),
         ):
             form.addParam(
                 name,

@@ -61,7 +61,7 @@ def test_every_particle_is_found_with_its_orientation(matched):
         distance, angle = _hits(found, name)
         assert distance.max() < PIXEL and angle.max() < 8
     assert set(found.frame()["picker"]) == {"template"} and set(found.frame()["group"]) == {3}
-    assert any("Cut at" in line for line in matched._summary())
+    assert any("Threshold at" in line for line in matched._summary())
     assert any("Nothing was found in c" in line for line in matched._summary())
 
 

@@ -47,7 +47,7 @@ class ClassificationOptions:
         int,
         Param(
             "VDAM mini-batches",
-            "So many random batches of growing size, each of which adds to the averages, instead of iterations over "
+            "This many random batches of growing size, each of which adds to the averages, instead of iterations over "
             "all particles; the last takes all. 200 are usual for very many particles. 0: off.",
             ge=0,
             le=2000,
@@ -84,14 +84,14 @@ class ClassificationOptions:
         ),
     ] = 6.0
     offset_range: Annotated[
-        float, Param("Offset range", "How far particles may lie from their last position.", unit="px", gt=0, le=100)
+        float, Param("Offset range", "How far particles may lie from their last position.", unit="pixel", gt=0, le=100)
     ] = 5.0
     offset_step: Annotated[
         float,
         Param(
             "Offset step",
             "The first pass takes twice this step; a second one is finer than it.",
-            unit="px",
+            unit="pixel",
             gt=0,
             le=20,
         ),

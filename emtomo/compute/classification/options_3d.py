@@ -12,7 +12,7 @@ class Classification3DOptions:
     """How particles are sorted into 3D classes."""
 
     number_of_classes: Annotated[
-        int, Param("Number of classes K", "As many maps compete for the particles.", ge=1, le=50)
+        int, Param("Number of classes K", "This many maps compete for the particles.", ge=1, le=50)
     ] = 3
     iterations: Annotated[int, Param("Number of iterations", "Over all particles.", ge=1, le=200)] = 25
     regularisation: Annotated[
@@ -46,7 +46,7 @@ class Classification3DOptions:
     ] = 1.8  # fmt: skip
     offset_range: Annotated[
         float,
-        Param("Offset search range", "About the particles' shifts.", unit="voxels", gt=0, le=100),
+        Param("Offset search range", "About the particles' shifts.", unit="voxel", gt=0, le=100),
     ] = 3.0  # fmt: skip
     initial_lowpass: Annotated[
         float,
@@ -63,7 +63,7 @@ class Classification3DOptions:
         int,
         Param(
             "Random starts",
-            "So many random sortings are tried for a few iterations, and the likeliest goes on.",
+            "This many random sortings are tried for a few iterations, and the likeliest goes on.",
             ge=1,
             le=50,
             expert=True,

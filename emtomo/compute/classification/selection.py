@@ -20,7 +20,7 @@ class SelectClassesOptions:
 
     numbers: Annotated[str, Param("Classes", "Class numbers separated by spaces; empty: all.")] = ""
     best: Annotated[
-        int, Param("Best classes", "So many with the highest mean log-likelihood gain per particle; 0: all.", ge=0)
+        int, Param("Best classes", "This many, with the highest mean log-likelihood gain per particle; 0: all.", ge=0)
     ] = 0
     automatic: Annotated[
         bool,

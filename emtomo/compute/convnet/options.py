@@ -25,15 +25,22 @@ class TrainOptions:
     ] = 96
     iterations: Annotated[
         int,
-        Param("Iterations", "Rounds of training, each with fresh turns and shifts of the references.", ge=1, le=1000),
+        Param("Iterations", "Rounds of training, each with new rotations and shifts of the references.", ge=1, le=1000),
     ] = 20
     copies: Annotated[
         int,
-        Param("Copies", "Turned and shifted copies of the references of each kind in an iteration.", ge=8, le=10000),
+        Param("Copies", "Rotated and shifted copies of the references of each kind in an iteration.", ge=8, le=10000),
     ] = 160
-    learning_rate: Annotated[float, Param("Learning rate", "Of Adam.", gt=0, le=1, expert=True)] = 2e-3
+    learning_rate: Annotated[float, Param("Learning rate", "Of the Adam optimiser.", gt=0, le=1, expert=True)] = 2e-3
     positive_weight: Annotated[
-        float, Param("Weight of positives", "Against that of negatives: more finds more.", gt=0, le=100, expert=True)
+        float,
+        Param(
+            "Weight of positives",
+            "Relative to that of negatives: a larger one finds more particles.",
+            gt=0,
+            le=100,
+            expert=True,
+        ),
     ] = 1.0
     target_size: Annotated[
         float,
@@ -48,7 +55,10 @@ class TrainOptions:
 class ApplyOptions:
     """What becomes of the network's answer."""
 
-    threshold: Annotated[float, Param("Threshold", "Answers from 0 to about 1: lower finds more.", ge=0, le=2)] = 0.5
+    threshold: Annotated[
+        float,
+        Param("Threshold", "On the network's output, from 0 to about 1: a lower one finds more particles.", ge=0, le=2),
+    ] = 0.5
     min_distance: Annotated[
         float | None, Param("Minimum distance", "Between particles. Empty: half the box.", unit="Å", gt=0)
     ] = None

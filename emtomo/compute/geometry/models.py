@@ -67,7 +67,7 @@ class ModelOptions:
         float,
         Param(
             "Step angle",
-            "filament_torsion, filament_helix, filament_rings: turn from one point of the path to the next.",
+            "filament_torsion, filament_helix, filament_rings: rotation from one point of the path to the next.",
             unit="°",
         ),
     ] = 0.0
@@ -93,7 +93,7 @@ class ModelOptions:
     ] = 1.0
     seed: Annotated[
         int,
-        Param("Seed", "Of the random in-plane angles, which a surface does not tell.", ge=0, expert=True),
+        Param("Seed", "Of the random in-plane angles, which a surface does not determine.", ge=0, expert=True),
     ] = 1
 
     def to_angstrom(self, pixel_size: float) -> "ModelOptions":
@@ -224,7 +224,7 @@ def _outward(ellipsoid: Ellipsoid, user: UserPoints, built: Built) -> Built:
         return built
     flipped = built.rotations @ np.diag([1.0, -1.0, -1.0])
     mesh = built.mesh.flip() if built.mesh is not None else None
-    note = built.note + ", inside marker outside: normals turned inward"
+    note = built.note + ", inside marker outside: normals point inward"
     return replace(built, rotations=flipped, mesh=mesh, note=note)
 
 

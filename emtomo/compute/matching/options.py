@@ -16,7 +16,7 @@ class ScanOptions:
             "Angular step",
             "Of the exhaustive search: no orientation is much farther from one that is tried. The "
             "coarse-to-fine search takes at most this step and refines what it finds.",
-            unit="degrees",
+            unit="°",
             ge=1,
             le=60,
         ),
@@ -95,7 +95,7 @@ class PeakOptions:
     """Which places are taken for particles."""
 
     number_of_particles: Annotated[
-        int, Param("Number of particles", "The best of each tomogram at most; 0 takes all above the cut.", ge=0)
+        int, Param("Number of particles", "The best of each tomogram at most; 0 takes all above the threshold.", ge=0)
     ] = 0
     false_alarms: Annotated[
         float,

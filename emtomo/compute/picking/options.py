@@ -52,17 +52,22 @@ class TemplateOptions:
     ] = None
     mask_diameter: Annotated[
         float | None,
-        Param("Mask diameter", "What of the references counts. Empty: that of the classification.", unit="Å", gt=0),
+        Param(
+            "Mask diameter",
+            "Of the circle within which references are compared. Empty: that of the classification.",
+            unit="Å",
+            gt=0,
+        ),
     ] = None
     angular_step: Annotated[
-        float, Param("Angular sampling", "In-plane rotation of the references.", unit="degrees", ge=1, le=90)
+        float, Param("Angular sampling", "In-plane rotation of the references.", unit="°", ge=1, le=90)
     ] = 5.0
     symmetry: Annotated[
         str, Param("Symmetry", "Of a 3D reference: Cn, Dn, T, O, I, I1 or I2; its axes as in RELION.")
     ] = "C1"
     view_step: Annotated[
         float,
-        Param("3D angular sampling", "Between views of a 3D reference: 30, 15 or 7.5.", unit="degrees", ge=2, le=90),
+        Param("3D angular sampling", "Between views of a 3D reference: 30, 15 or 7.5.", unit="°", ge=2, le=90),
     ] = 30.0
     inverted: Annotated[
         bool,

@@ -55,7 +55,7 @@ class RefineOptions:
         ),
     ] = 1.8
     offset_range: Annotated[
-        float, Param("Offset range", "How far particles may lie from their last position.", unit="voxels", gt=0, le=100)
+        float, Param("Offset range", "How far particles may lie from their last position.", unit="voxel", gt=0, le=100)
     ] = 5.0
     offset_step: Annotated[
         float,
@@ -63,7 +63,7 @@ class RefineOptions:
             "Offset step",
             "Coarsest step of the first search; finer where the resolution asks for it. Final "
             "offsets are not bound to steps.",
-            unit="voxels",
+            unit="voxel",
             gt=0,
             le=20,
         ),
@@ -117,7 +117,7 @@ class ReconstructOptions:
         int,
         Param(
             "Particles",
-            "So many, drawn at random, make a first reference of low resolution; 0, or more than there are, takes all.",
+            "This many, drawn at random, make a first reference of low resolution; 0 takes all.",
             ge=0,
         ),
     ] = 0

@@ -46,7 +46,7 @@ class InitialModelOptions:
     ] = False
     batch_size: Annotated[int, Param("Batch size", "Particles that are aligned at a time.", ge=1)] = 12
     iterations: Annotated[
-        int, Param("Number of iterations", "Each goes through so many batches as the next field says.", ge=1, le=1000)
+        int, Param("Number of iterations", "Each goes through as many batches as the next field says.", ge=1, le=1000)
     ] = 5
     batches: Annotated[int, Param("Number of batches", "In one iteration.", ge=1, le=1000)] = 10
     learning_rate: Annotated[float, Param("Learning rate", "Share of the newest batch in the model.", gt=0, le=1)] = 0.2
@@ -65,7 +65,7 @@ class InitialModelOptions:
         float, Param("Mask diameter", "Of a sphere that holds the particle. 0 takes the box.", unit="Å", ge=0)
     ] = 0.0
     offset_range: Annotated[
-        float, Param("Offset range", "How far particles may lie from the centre.", unit="voxels", gt=0, le=100)
+        float, Param("Offset range", "How far particles may lie from the centre.", unit="voxel", gt=0, le=100)
     ] = 5.0
     number_of_classes: Annotated[
         int,

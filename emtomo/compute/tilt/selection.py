@@ -28,7 +28,7 @@ class TiltSelectionOptions:
         float | None, Param("Maximum angle", "Tilts farther from zero are excluded.", unit="°", ge=0, le=90)
     ] = None
     first_tilts: Annotated[
-        int | None, Param("First tilts", "Only so many, in the order of acquisition, are kept. Empty: all.", ge=1)
+        int | None, Param("First tilts", "Only this many, in the order of acquisition, are kept. Empty: all.", ge=1)
     ] = None
     keep_excluded: Annotated[bool, Param("Keep what is excluded already", "No: tilts excluded before count again.")] = (
         True
