@@ -61,16 +61,13 @@ def agreement(picks: np.ndarray, truth: np.ndarray, distance: float) -> Agreemen
     """
     from scipy.spatial import cKDTree
 
+    from emtomo.compute.kernels.clusters_cpu import pair_once
+
     picks, truth = np.asarray(picks, float).reshape(-1, 3), np.asarray(truth, float).reshape(-1, 3)
     if not len(picks) or not len(truth):
         return Agreement(np.zeros((0, 2), int), len(picks), len(truth), np.zeros(0))
     near = cKDTree(picks).sparse_distance_matrix(cKDTree(truth), distance, output_type="ndarray")
-    pairs, distances = [], []
-    free_picks, free_truth = np.ones(len(picks), bool), np.ones(len(truth), bool)
-    for row in near[np.argsort(near["v"], kind="stable")]:
-        i, j = int(row["i"]), int(row["j"])
-        if free_picks[i] and free_truth[j]:
-            free_picks[i] = free_truth[j] = False
-            pairs.append((i, j))
-            distances.append(float(row["v"]))
-    return Agreement(np.array(pairs, int).reshape(-1, 2), len(picks), len(truth), np.array(distances))
+    near = near[np.argsort(near["v"], kind="stable")]
+    pairs = np.stack([near["i"], near["j"]], axis=1).astype(np.int64)
+    chosen = pair_once(pairs, len(picks), len(truth))
+    return Agreement(pairs[chosen], len(picks), len(truth), near["v"][chosen])

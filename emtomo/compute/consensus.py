@@ -147,10 +147,9 @@ def _summarise(
         empty = np.empty(0, np.int64)
         return Consensus(positions, rotations, empty, empty)
     _, particle = np.unique(label, return_inverse=True)
-    n = int(particle.max()) + 1
-    both, place, count = np.unique(np.stack([particle, picker], 1), axis=0, return_inverse=True, return_counts=True)
-    place = place.ravel()
-    votes = np.bincount(both[:, 0], minlength=n)
+    n, pickers = int(particle.max()) + 1, int(picker.max()) + 1
+    both, place, count = np.unique(particle * pickers + picker, return_inverse=True, return_counts=True)
+    votes = np.bincount(both // pickers, minlength=n)
     weight = 1.0 / (count[place] * votes[particle])  # every picker once
     mean = np.stack([np.bincount(particle, weight * positions[:, k], n) for k in range(3)], axis=1)
     order = np.lexsort((positions[:, 2], positions[:, 1], positions[:, 0], -score, particle))

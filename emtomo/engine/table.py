@@ -131,6 +131,45 @@ class TableSet(Fielded, Set):
             db.execute("COMMIT")
         self._size.set(self._size.get() + len(frame))
 
+    def extend_from(self, source: "TableSet", keep: np.ndarray) -> None:
+        """Append items of a set of the same kind, as they are: rows go from database to database.
+
+        Parameters
+        ----------
+        source : TableSet
+        keep : (n,) bool array
+            Which of its items, in their order.
+
+        Raises
+        ------
+        EmtomoError
+            If `keep` is not as long as the set, or this set is finished.
+        """
+        if len(keep) != len(source):
+            raise EmtomoError(f"{len(keep)} decisions were made on a set of {len(source)} items.")
+        fields = self.ITEM_TYPE.FIELDS
+        with source._database() as db:
+            column = source._columns(db)
+            ids = db.execute("SELECT MIN(id), MAX(id), COUNT(*) FROM Objects").fetchone()
+            for name in IDENTIFIERS & set(column):
+                found = [row[0] for row in db.execute(f"SELECT DISTINCT {column[name]} FROM Objects")]
+                check_identifiers(found, name, source.getFileName())
+        same = type(source) is type(self) and type(self).extend is TableSet.extend
+        if self._part is None or not same or ids != (1, len(keep), len(keep)):
+            self.extend(source.frame().iloc[np.flatnonzero(keep)])
+            return
+        names = ", ".join(f"c{k:02d}" for k in range(1, len(fields) + 1))
+        taken = ", ".join(column.get(field.name, "NULL") for field in fields)
+        marks = np.asarray(keep, np.uint8).tobytes()
+        with closing(sqlite3.connect(f"file:{_quoted(str(self._part))}", uri=True, isolation_level=None)) as db:
+            db.execute("PRAGMA synchronous=OFF")
+            db.execute("ATTACH ? AS source", (f"file:{_quoted(source.getFileName())}?mode=ro",))
+            db.execute("BEGIN")
+            chosen = "substr(?, id, 1) = x'01' ORDER BY id"
+            db.execute(f"INSERT INTO Objects ({names}) SELECT {taken} FROM source.Objects WHERE {chosen}", (marks,))
+            db.execute("COMMIT")
+        self._size.set(self._size.get() + int(np.count_nonzero(keep)))
+
     def write(self, properties: bool = True) -> None:
         """Give the file its final name; a set read from disk is left as it is."""
         if self._part is None:

@@ -336,10 +336,10 @@ def _common_centre(sizes: np.ndarray, steps: np.ndarray) -> tuple[float, float, 
 
 def _common_place(places: np.ndarray) -> tuple[float, float, float] | None:
     """Return the one place that all rows of a (n, 3) array are, ``None`` where they differ or are not known."""
-    different = np.unique(np.round(places, 6), axis=0)
-    if len(different) != 1 or not np.isfinite(different).all():
+    rounded = np.round(places, 6)
+    if not len(rounded) or not np.isfinite(rounded).all() or (rounded != rounded[0]).any():
         return None
-    return float(different[0, 0]), float(different[0, 1]), float(different[0, 2])
+    return float(rounded[0, 0]), float(rounded[0, 1]), float(rounded[0, 2])
 
 
 def _convert_shifts(particles: ParticleList, volumes: Mapping[str, VolumeGeometry]) -> ParticleList:
@@ -357,10 +357,11 @@ _PLACES = {"corner": "first voxel", "centre": "centre", "half": "centre"}
 
 def _volume_of(particles: ParticleList, volumes: Mapping[str, VolumeGeometry]) -> tuple[np.ndarray, np.ndarray]:
     """Return size (n, 3) and pixel size (n,) of every particle's tomogram, NaN where not known."""
-    names, place = np.unique(particles.tomograms.astype(str), return_inverse=True)
+    place, found_names = pd.factorize(particles.tomograms)
+    names = [str(name) for name in found_names]
     matches = [find_name(name, volumes) if name else None for name in names]
     found = [volumes[match] if match is not None else None for match in matches]
-    if len(volumes) == 1 and list(names) == [""]:
+    if len(volumes) == 1 and names == [""]:
         found = [next(iter(volumes.values()))]
     sizes = np.array([v.size if v else (np.nan,) * 3 for v in found], float).reshape(-1, 3)
     steps = np.array([v.pixel_size if v and v.pixel_size else np.nan for v in found], float)

@@ -8,6 +8,8 @@ from typing import Literal
 
 import numpy as np
 
+from emtomo.compute.rotations import orthonormal
+
 _Order = Literal["ZYZ", "zxz"]
 
 
@@ -21,7 +23,7 @@ def _euler(order: _Order, angles: np.ndarray) -> np.ndarray:
 def _angles(order: _Order, rotations: np.ndarray) -> np.ndarray:
     from scipy.spatial.transform import Rotation
 
-    matrices = np.asarray(rotations, float).reshape(-1, 3, 3)
+    matrices = orthonormal(rotations)
     known = np.isfinite(matrices).all(axis=(1, 2))
     angles = np.zeros((len(matrices), 3))
     if known.any():

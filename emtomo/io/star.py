@@ -269,12 +269,18 @@ def _write_loop(stream: TextIO, name: str, frame: pd.DataFrame) -> None:
         column = frame.iloc[:, k]
         exact = column.dtype.kind == "f" and not column.isna().any()
         pattern.append("%.10g" if exact else "%s")
-        columns.append(column if exact or column.dtype.kind in "iu" else pd.Series(map(_cell, column), dtype=object))
+        columns.append(column.tolist() if exact or column.dtype.kind in "iu" else _cells(column.tolist()))
     row = "\t".join(pattern) + "\n"
     for start in range(0, len(frame), WRITE_ROWS):
-        parts = [column.iloc[start : start + WRITE_ROWS].tolist() for column in columns]
+        parts = [column[start : start + WRITE_ROWS] for column in columns]
         stream.writelines(row % values for values in zip(*parts, strict=True))
     stream.write("\n\n")
+
+
+def _cells(values: list[Any]) -> list[str]:
+    """Return the cells of a column; a text is formatted once, however many rows have it."""
+    known = {value: _cell(value) for value in {value for value in values if type(value) is str}}
+    return [known[value] if type(value) is str else _cell(value) for value in values]
 
 
 def _cell(value: Any) -> str:

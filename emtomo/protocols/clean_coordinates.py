@@ -5,7 +5,7 @@ from pyworkflow.protocol.params import Form
 
 from emtomo.compute.cleaning import CleanOptions, clean
 from emtomo.engine.protocol import EmtomoProtocol
-from emtomo.objects import SetOfCoordinates3D, SetOfSubtomograms, positions_of, rotations_of
+from emtomo.objects import SetOfCoordinates3D, SetOfSubtomograms, positions_of
 from emtomo.wording import count_text
 
 
@@ -38,19 +38,21 @@ class CleanCoordinates(EmtomoProtocol):
         """Decide in every tomogram which particles stay."""
         self.forget_remarks()
         source, options = self.input_coordinates.get(), self.options(CleanOptions)
-        frame = source.frame()
         boxes = isinstance(source, SetOfSubtomograms)
-        positions = positions_of(frame)
+        shifts = ["shift_x", "shift_y", "shift_z"] if boxes else []
+        z_axis = ["r13", "r23", "r33"]
+        frame = source.frame(["tomogram_id", "x", "y", "z", "score", *shifts, *z_axis])
+        positions, score = positions_of(frame), frame["score"].fillna(0).to_numpy(float)
         if boxes:
-            positions = positions + frame[["shift_x", "shift_y", "shift_z"]].to_numpy(float)
+            positions = positions + frame[shifts].to_numpy(float)
+        rotations = np.zeros((len(frame), 3, 3))
+        rotations[:, :, 2] = frame[z_axis].to_numpy(float)  # no other axis counts
         keep = np.zeros(len(frame), bool)
         for mine in frame.groupby("tomogram_id", sort=False).indices.values():
-            rows = frame.iloc[mine]
-            score = rows["score"].fillna(0).to_numpy(float)
-            keep[mine] = clean(positions[mine], rotations_of(rows), score, options)
+            keep[mine] = clean(positions[mine], rotations[mine], score[mine], options)
         name = "subtomograms" if boxes else "coordinates"
         out = type(source).create(self._getPath(f"{name}.sqlite"))
         out.copy_fields(source)
-        out.extend(frame[keep])
+        out.extend_from(source, keep)
         self.remark(f"{int(keep.sum())} of {count_text(len(keep), 'particle')} stay.")
         self._register(self.input_coordinates, **{name: out})

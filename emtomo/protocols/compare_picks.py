@@ -11,7 +11,10 @@ from emtomo.compute.agreement import AgreementOptions, agreement
 from emtomo.compute.rotations import angle_between
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.objects import SetOfCoordinates3D, positions_of, rotations_of
+from emtomo.objects.rotation import ROTATION_COLUMNS
 from emtomo.wording import count_text
+
+_COMPARED = ["tomogram_id", "x", "y", "z", *ROTATION_COLUMNS]
 
 
 class ComparePicks(EmtomoProtocol):
@@ -46,14 +49,16 @@ class ComparePicks(EmtomoProtocol):
         self.forget_remarks()
         truth, distance = self.input_truth.get(), self.options(AgreementOptions).distance
         frame = truth.frame()
+        known, true_places = frame.groupby("tomogram_id", sort=False).indices, positions_of(frame)
         found, rows = np.zeros(len(frame)), []
         for pointer in self.input_coordinates:
-            picks, label = pointer.get().frame(), self._name_of(pointer)
+            picks, label = pointer.get().frame(_COMPARED), self._name_of(pointer)
             picks = picks[picks["tomogram_id"].isin(set(frame["tomogram_id"]))]
-            pairs = []
-            for name in frame["tomogram_id"].unique():
-                mine, true = (np.flatnonzero((f["tomogram_id"] == name).to_numpy()) for f in (picks, frame))
-                here = agreement(positions_of(picks)[mine], positions_of(frame)[true], distance)
+            pairs, places = [], positions_of(picks)
+            picked = picks.groupby("tomogram_id", sort=False).indices
+            for name, true in known.items():
+                mine = picked.get(name, np.zeros(0, int))
+                here = agreement(places[mine], true_places[true], distance)
                 pairs.append(np.column_stack([mine[here.pairs[:, 0]], true[here.pairs[:, 1]]]))
             rows.append(self._row(label, picks, frame, np.concatenate(pairs).astype(int)))
             found[np.concatenate(pairs).astype(int)[:, 1]] += 1

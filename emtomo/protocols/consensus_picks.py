@@ -7,6 +7,7 @@ from pyworkflow.protocol.params import Form
 from emtomo.compute.consensus import ConsensusOptions, consensus
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.objects import SetOfCoordinates3D, coordinates_frame, positions_of, rotations_of
+from emtomo.objects.rotation import ROTATION_COLUMNS
 from emtomo.wording import count_text
 
 
@@ -52,28 +53,32 @@ class ConsensusPicks(EmtomoProtocol):
         options = self.options(ConsensusOptions)
         sets = [pointer.get() for pointer in self.input_coordinates]
         size = sets[0].pixel_size.get()
-        picks = pd.concat([s.frame().assign(number=k) for k, s in enumerate(sets)], ignore_index=True)
+        columns = ["tomogram_id", "x", "y", "z", *ROTATION_COLUMNS, "group", "score"]
+        picks = pd.concat([s.frame(columns).assign(number=k) for k, s in enumerate(sets)], ignore_index=True)
+        positions, rotations, number = positions_of(picks) / size, rotations_of(picks), picks["number"].to_numpy()
+        group, score = picks["group"].to_numpy(), picks["score"].to_numpy(float)
+        pickers = np.array([f"{n} of {len(sets)} pickers" for n in range(len(sets) + 1)], object)
         out = SetOfCoordinates3D.create(
             self._getPath("coordinates.sqlite"), pixel_size=size, box_size=sets[0].box_size.get()
         )
-        for name, mine in picks.groupby("tomogram_id", sort=False):
+        for name, mine in picks.groupby("tomogram_id", sort=False).indices.items():
             found = consensus(
-                positions_of(mine) / size,
-                mine["number"].to_numpy(),
+                positions[mine],
+                number[mine],
                 options,
                 pickers=len(sets),
-                rotations=rotations_of(mine),
-                score=mine["score"].fillna(0).to_numpy(float),
+                rotations=rotations[mine],
+                score=np.nan_to_num(score[mine]),
             )
-            best = mine.iloc[found.best]
+            best = mine[found.best]
             out.extend(
                 coordinates_frame(
                     str(name),
                     found.positions * size,
                     found.rotations,
-                    group=best["group"].to_numpy(),
-                    score=best["score"].to_numpy(float),
-                    picker=np.array([f"{n} of {len(sets)} pickers" for n in found.votes], object),
+                    group=group[best],
+                    score=score[best],
+                    picker=pickers[found.votes],
                 )
             )
         self.remark(f"{count_text(len(out), 'particle')} from {count_text(len(picks), 'pick')} of {len(sets)} pickers.")

@@ -54,19 +54,22 @@ class SelectSubset(EmtomoProtocol):
         """Write the chosen items as a set of the same kind."""
         self.forget_remarks()
         source = self.input_items.get()
-        frame, chosen = source.frame(), self._chosen()
+        keep = np.zeros(len(source), bool)
+        keep[self._chosen()] = True
         out = type(source).create(self._getPath("subset.sqlite"))
         out.copy_fields(source)
-        out.extend(frame.iloc[chosen])
-        self.remark(f"{len(chosen)} of {count_text(len(frame), 'item')}.")
+        out.extend_from(source, keep)
+        self.remark(f"{int(keep.sum())} of {count_text(len(keep), 'item')}.")
         self._register(self.input_items, subset=out)
 
     def _chosen(self) -> np.ndarray:
-        frame = self.input_items.get().frame()
-        columns = {name: frame[name].to_numpy() for name in ("group", "class_number", "score") if name in frame.columns}
-        group = self.input_items.get().GROUP
-        if group:
-            columns["name"] = frame[group].astype(object).to_numpy()
+        items = self.input_items.get()
+        known = {field.name for field in items.ITEM_TYPE.FIELDS}
+        names = [name for name in ("group", "class_number", "score") if name in known]
+        frame = items.frame([*names, *filter(None, [items.GROUP])])
+        columns = {name: frame[name].to_numpy() for name in names}
+        if items.GROUP:
+            columns["name"] = frame[items.GROUP].astype(object).to_numpy()
         path = str(self.left_out.get() or "")
-        left_out = read_selection(Path(path), self.input_items.get()) - 1 if path else None
+        left_out = read_selection(Path(path), items) - 1 if path else None
         return choose(len(frame), self.options(SubsetOptions), **columns, left_out=left_out)

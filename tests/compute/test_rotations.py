@@ -11,6 +11,7 @@ from emtomo.compute.rotations import (
     check_rotations,
     from_directions,
     mean_rotations,
+    orthonormal,
     random_rotations,
     turn_in_plane,
     zyx,
@@ -74,3 +75,12 @@ def test_positions_go_to_voxels_and_back(shape):
     assert_allclose(voxels[1], [n // 2 for n in shape])
     assert_allclose(voxels[0] - voxels[1], [2.0, -8.0, 4.0])
     assert_allclose(from_voxels(voxels, shape, 2.5), positions)
+
+
+def test_rounded_rotations_become_orthonormal_and_stay_where_they_are():
+    exact = random_rotations(50, 4)
+    rounded = np.round(exact, 6)
+    back = orthonormal(rounded)
+    assert np.abs(np.swapaxes(back, 1, 2) @ back - np.eye(3)).max() < 1e-11
+    nearest = np.linalg.svd(rounded)
+    np.testing.assert_allclose(back, nearest[0] @ nearest[2], atol=1e-11)

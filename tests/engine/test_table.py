@@ -197,3 +197,32 @@ def test_group_ids_that_are_paths_are_refused(tmp_path):
         db.execute("UPDATE Objects SET c01 = '../../x'")
     with pytest.raises(EmtomoError, match="tomogram_id must be a plain name"):
         SetOfCoordinates3D.open(tmp_path / "c.sqlite").tomogram_ids()
+
+
+@pytest.mark.parametrize("gap", [False, True])
+def test_items_taken_from_a_set_are_those_that_rows_of_it_would_give(tmp_path, gap):
+    """Also where the numbers of the items have gaps, in sets without them from database to database."""
+    frame = coordinates_frame("a ü '", np.arange(24.0).reshape(8, 3), random_rotations(8, 1), score=np.arange(8) / 3)
+    frame.loc[3, ["r11", "score"]] = np.nan
+    SetOfCoordinates3D.save(tmp_path / "c d?#.sqlite", frame, pixel_size=2.0)
+    if gap:
+        with sqlite3.connect(tmp_path / "c d?#.sqlite") as db:
+            db.execute("UPDATE Objects SET id = 3 * id + 100")
+    source, keep = SetOfCoordinates3D.open(tmp_path / "c d?#.sqlite"), np.arange(8) % 3 > 0
+    for name in ("new 1.sqlite", "new 2.sqlite"):
+        made = SetOfCoordinates3D.create(tmp_path / name)
+        made.extend(frame[:1])
+        if name == "new 1.sqlite":
+            made.extend_from(source, keep)
+        else:
+            made.extend(source.frame()[keep])
+        made.write()
+    one, other = (SetOfCoordinates3D.open(tmp_path / f"new {k}.sqlite") for k in (1, 2))
+    pd.testing.assert_frame_equal(one.frame(), other.frame())
+    assert len(one) == len(other) == 6 and [item.getObjId() for item in one.items()] == [1, 2, 3, 4, 5, 6]
+    with pytest.raises(EmtomoError, match="7 decisions were made on a set of 8 items"):
+        SetOfCoordinates3D.create(tmp_path / "e.sqlite").extend_from(source, keep[:7])
+    with sqlite3.connect(tmp_path / "c d?#.sqlite") as db:
+        db.execute("UPDATE Objects SET c01 = '../../x' WHERE c02 = 0")
+    with pytest.raises(EmtomoError, match="tomogram_id must be a plain name"):
+        SetOfCoordinates3D.create(tmp_path / "e.sqlite").extend_from(source, keep)

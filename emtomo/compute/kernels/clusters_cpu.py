@@ -1,4 +1,4 @@
-"""Join pairs of picks into particles."""
+"""Join pairs of picks into particles, or pair them once each."""
 
 import numpy as np
 from numba import njit
@@ -36,3 +36,18 @@ def join_pairs(positions, pairs, radius):
     for i in range(n):
         parent[i] = _root(parent, i)
     return parent
+
+
+@njit(cache=True)
+def pair_once(pairs, first, second):
+    """Return which `pairs`, in order, are between two that no earlier chosen pair has taken.
+
+    The sides are numbered from 0 to below `first` and `second`.
+    """
+    taken_first, taken_second = np.zeros(first, np.bool_), np.zeros(second, np.bool_)
+    chosen = np.zeros(pairs.shape[0], np.bool_)
+    for k in range(pairs.shape[0]):
+        i, j = pairs[k, 0], pairs[k, 1]
+        if not taken_first[i] and not taken_second[j]:
+            taken_first[i] = taken_second[j] = chosen[k] = True
+    return chosen
