@@ -234,7 +234,7 @@ def test_the_contrast_of_a_volume_is_what_wrote_it_or_what_it_looks_like(bench, 
     (tmp_path / "eman.mrc").write_bytes(bytes(raw))
     for name, white, expected, said in (
         ("dark", "auto", ball - 5, "looks dark"), ("white", "auto", ball, ""), ("eman", "auto", 5 - ball, ""),
-        ("dark", "yes", 5 - ball, ""), ("white", "no", -ball, "turned to white"),
+        ("dark", "yes", 5 - ball, ""), ("white", "no", -ball, "inverted to white"),
     ):  # fmt: skip
         run = bench.run("import-volume", f"contrast {name} {white}", file=tmp_path / f"{name}.mrc", white=white)
         assert_allclose(mrc.read_volume(run.volume.file.get()), expected)
