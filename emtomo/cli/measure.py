@@ -39,7 +39,7 @@ def fsc(
 
     targets = [path.absolute() if path else None for path in (png, csv)]
     notes: list[str] = []
-    if Path(what[0]).is_dir():
+    if _is_project(what[0]):
         if mask is not None or pixel_size is not None:
             raise EmtomoError("A mask and a pixel size are for two maps; the curves of runs have theirs.")
         curves = _curves_of_runs(Path(what[0]), what[1:])
@@ -59,6 +59,13 @@ def fsc(
     if targets[1] is not None:
         comparison.write_table(targets[1], curves)
         say(f"Table: {targets[1]}")
+
+
+def _is_project(path: str | Path) -> bool:
+    """Return whether a name is that of a folder which is no image."""
+    from emtomo.io.images import is_image
+
+    return Path(path).is_dir() and not is_image(path)
 
 
 def _curves_of_runs(project: Path, outputs: list[str]) -> "list[Curve]":
@@ -100,7 +107,7 @@ def statistics(
     from emtomo.viewers.comparison import draw_histograms
 
     target = png.absolute() if png else None
-    values = _values_of_output(what, output) if what.is_dir() else {what.name: _voxels(what)}
+    values = _values_of_output(what, output) if _is_project(what) else {what.name: _voxels(what)}
     rows = []
     for name, numbers in values.items():
         try:

@@ -125,7 +125,7 @@ def description(cls: type[Protocol]) -> dict[str, Any]:
                 "bounds": field.param.bounds if field else "",
                 "choices": list(field.param.choices) if field else [],
                 "expert": bool(field and field.param.expert),
-                "optional": bool(getattr(param, "allowsNull", False)),
+                "optional": field.optional if field else bool(getattr(param, "allowsNull", False)),
                 "help": field.param.help if field else str(param.help),
             }
         )

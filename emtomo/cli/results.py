@@ -22,6 +22,7 @@ def view(
     index: Annotated[int | None, typer.Option("--slice", metavar="N", help="Which xy slice, counted from 0.")] = None,
 ) -> None:
     """Draw a picture of a volume, of an output of a run, or of a file of points on a tomogram."""
+    from emtomo.io.images import is_image
     from emtomo.viewers.pictures import picture_of_file, picture_of_output, picture_of_slice
 
     target = png.absolute()
@@ -29,7 +30,7 @@ def view(
         from emtomo.viewers.points import picture_of_points
 
         say(picture_of_points(what, on, target, pixel_size))
-    elif what.is_dir():
+    elif not is_image(what) and what.is_dir():
         opened = EmtomoProject.open(what)
         run, name = output_target(opened, output)
         if (tomogram or index is not None) and viewer:

@@ -36,8 +36,9 @@ def read_hdf(path: str | Path, volume: str = "") -> tuple[np.ndarray, float]:
         image = _choose(path, file, volume)
         if image.volumes > 1:
             raise FormatError(path, f"one volume is needed, but {list_volumes(image.volumes, image.names)}.")
-        parts = [read_array(path, one) for one in image.datasets]
-        return np.concatenate([part[None] if part.ndim == 2 else part for part in parts]), image.pixel_size
+        depth, *plane = image.shape
+        parts = [read_array(path, one).reshape(-1, *plane) for one in image.datasets]
+        return np.concatenate(parts), image.voxel_size[0]
 
 
 @contextmanager
@@ -60,18 +61,18 @@ def _open_hdf(path: str | Path) -> Iterator[Any]:
 
 @dataclass(frozen=True)
 class _HdfImage:
-    """Datasets that are one volume, the pixel size in Å, and the volumes of the file where none was chosen."""
+    """Datasets that are one volume, the voxel size x, y, z in Å, and the volumes of the file where none was chosen."""
 
     datasets: list[Any]
-    pixel_size: float
+    voxel_size: tuple[float, float, float]
     volumes: int
     names: tuple[str, ...]
     white: bool | None
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        depth = sum(1 if len(one.shape) == 2 else one.shape[0] for one in self.datasets)
-        return (depth, *self.datasets[0].shape[-2:])
+        parts = [_without_axes_of_one(one.shape) for one in self.datasets]
+        return (sum(1 if len(part) == 2 else part[0] for part in parts), *parts[0][-2:])
 
 
 def _choose(path: str | Path, file: Any, volume: str) -> _HdfImage:
@@ -82,14 +83,22 @@ def _choose(path: str | Path, file: Any, volume: str) -> _HdfImage:
     index = choose_volume(Path(path), volume, len(names), names) if volume else 0
     found = candidates[names[index]]
     for one in found:
-        if not _is_image(one) or 0 in one.shape or one.shape[-2:] != found[0].shape[-2:]:
+        if not _is_image(one) or 0 in one.shape or _plane(one) != _plane(found[0]):
             raise FormatError(path, "the image is no array of numbers with two or three axes, or its slices differ.")
         check_array(path, one)
     check_claim(path, sum(one.nbytes for one in found), Path(path).stat().st_size)
-    size = found[0].parent.attrs.get("EMAN.apix_x", 0.0) if of_eman else 0.0
-    size = float(np.asarray(size).ravel()[0]) if np.asarray(size).size else 0.0
-    size = size if np.isfinite(size) and size > 0 else 0.0
-    return _HdfImage(found, size, 1 if volume else len(names), () if volume else names, True if of_eman else None)
+    notes = found[0].parent.attrs if of_eman else {}
+    x, y, z = (_as_size(notes.get(f"EMAN.apix_{axis}")) for axis in "xyz")
+    return _HdfImage(found, (x, y, z), 1 if volume else len(names), () if volume else names, True if of_eman else None)
+
+
+def _as_size(value: Any) -> float:
+    """Return a pixel size in Å, 0 where it is none."""
+    try:
+        size = float(np.asarray(value, float).ravel()[0])
+    except (TypeError, ValueError, IndexError):
+        return 0.0
+    return size if np.isfinite(size) and size > 0 else 0.0
 
 
 def _plain_datasets(path: str | Path, file: Any) -> dict[str, list[Any]]:
@@ -114,11 +123,24 @@ def _eman(path: str | Path, file: Any) -> dict[str, list[Any]]:
 
 
 def _is_image(item: Any) -> bool:
-    return hasattr(item, "dtype") and getattr(item.dtype, "kind", "") in "iuf" and len(item.shape) in (2, 3)
+    numbers = hasattr(item, "dtype") and getattr(item.dtype, "kind", "") in "iuf"
+    return numbers and len(_without_axes_of_one(item.shape)) in (2, 3)
 
 
-def zarr_metadata(path: str | Path) -> tuple[str, tuple[int, ...], float]:
-    """Return the name of the finest level of an OME-Zarr image, its shape, and the pixel size in Å.
+def _without_axes_of_one(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a shape of three axes or less: first those of one channel or time are left out, in front or at the end."""
+    left = list(shape)
+    while len(left) > 3 and 1 in (left[0], left[-1]):
+        left.pop(0 if left[0] == 1 else -1)
+    return tuple(left)
+
+
+def _plane(item: Any) -> tuple[int, ...]:
+    return _without_axes_of_one(item.shape)[-2:]
+
+
+def zarr_metadata(path: str | Path) -> tuple[str, tuple[int, ...], tuple[float, float, float]]:
+    """Return the name of the finest level of an OME-Zarr image, its shape, and the voxel size x, y, z in Å.
 
     Versions 0.4 and 0.5 (``multiscales`` in .zattrs, or in zarr.json under ome); lengths in other units are converted.
     """
@@ -128,26 +150,35 @@ def zarr_metadata(path: str | Path) -> tuple[str, tuple[int, ...], float]:
     try:
         group: Any = zarr.open_group(root, mode="r")
         attributes: Any = dict(group.attrs)
-        scales = attributes.get("ome", attributes)["multiscales"][0]
+        images = attributes.get("ome", attributes)["multiscales"]
+        if len(images) > 1:
+            raise FormatError(path, f"one volume is needed, but it holds {len(images)} images.")
+        scales = images[0]
         level = scales["datasets"][0]
         name = str(level["path"])
         _folder_in(path, name)
         shape = tuple(int(n) for n in group[name].shape)
-        units = {"angstrom": 1.0, "nanometer": 10.0, "micrometer": 1e4}
-        axes = scales.get("axes") or []
-        last = axes[-1] if axes and isinstance(axes[-1], dict) else {}
-        unit = units.get(last.get("unit", "angstrom"), 0.0)
         scale: list[Any] = next(
             (t["scale"] for t in level.get("coordinateTransformations", []) if t.get("type") == "scale"), []
         )
-        size = float(scale[-1]) * unit if scale else 0.0
+        size = _lengths(scales.get("axes") or [], scale)
     except FormatError:
         raise
     except Exception as error:  # noqa: BLE001  zarr fails in many ways on what is no image
         raise FormatError(path, f"not an OME-Zarr image: {str(error)[:100]}.") from None
     if len(shape) < 3 or any(n != 1 for n in shape[:-3]):
         raise FormatError(path, f"a tomogram has three axes, this image has shape {shape}.")
-    return name, shape[-3:], size if np.isfinite(size) and size > 0 else 0.0
+    return name, shape[-3:], size
+
+
+def _lengths(axes: list[Any], scale: list[Any]) -> tuple[float, float, float]:
+    """Return x, y, z of a voxel in Å, 0 where it is not known."""
+    units = {"angstrom": 1.0, "nanometer": 10.0, "micrometer": 1e4}
+    found = [0.0, 0.0, 0.0]
+    for k in range(1, min(3, len(scale)) + 1):
+        axis = axes[-k] if len(axes) >= k and isinstance(axes[-k], dict) else {}
+        found[k - 1] = _as_size(float(scale[-k]) * units.get(axis.get("unit", "angstrom"), 0.0))
+    return found[0], found[1], found[2]
 
 
 def read_zarr(path: str | Path) -> tuple[np.ndarray, float]:
@@ -163,7 +194,7 @@ def read_zarr(path: str | Path) -> tuple[np.ndarray, float]:
         raise
     except Exception as error:  # noqa: BLE001  see above
         raise FormatError(path, f"not an OME-Zarr image: {str(error)[:100]}.") from None
-    return data.reshape(shape), size
+    return data.reshape(shape), size[0]
 
 
 def _folder_in(path: str | Path, name: str) -> Path:
@@ -237,14 +268,14 @@ def _is_zarr(start: FileStart) -> bool:
 def _describe_hdf(path: Path, volume: str = "") -> ImageInfo:
     with _open_hdf(path) as file:
         image = _choose(path, file, volume)
-        return ImageInfo("hdf5", image.shape, image.pixel_size, volumes=image.volumes, names=image.names,
-                         white=image.white)  # fmt: skip
+        return ImageInfo("hdf5", image.shape, image.voxel_size[0], voxel_size=image.voxel_size, volumes=image.volumes,
+                         names=image.names, white=image.white)  # fmt: skip
 
 
 def _describe_zarr(path: Path, volume: str = "") -> ImageInfo:
     choose_volume(path, volume or "1", 1)
-    _, shape, step = zarr_metadata(path)
-    return ImageInfo("zarr", (shape[0], shape[1], shape[2]), step)
+    _, shape, size = zarr_metadata(path)
+    return ImageInfo("zarr", (shape[0], shape[1], shape[2]), size[0], voxel_size=size)
 
 
 def _read_hdf(path: Path, options: ReadOptions) -> np.ndarray:

@@ -38,6 +38,9 @@ def convert_image(source: Path, target: Path, *, pixel_size: float | None = None
     shape = "×".join(str(n) for n in info.shape[::-1])
     length = f", {size:g} Å per voxel" if size else ", pixel size not known"
     report = ConversionReport([f"Recognised {images.FORMATS[info.format].label}: {shape} voxels{length}.", *info.notes])
+    shown = images.show_unequal_sizes(info)
+    if shown and pixel_size is None:
+        report.lines.append(f"The header says voxels of {shown}; {size:g} Å is written. Give the pixel size if not so.")
     writer = written[suffix].write
     assert writer is not None
     report.files = writer(target, data, WriteOptions(pixel_size=size or None))

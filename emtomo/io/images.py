@@ -25,6 +25,12 @@ def _format_of(path: Path) -> ImageFormat:
     return next((known for known in IMAGES if known.sniff(start)), mrc.MRC)
 
 
+def is_image(path: str | Path) -> bool:
+    """Return whether there is a file, or a folder that is one image (OME-Zarr)."""
+    path = Path(path)
+    return path.is_file() or (path.is_dir() and _format_of(path) is containers.ZARR)
+
+
 def describe(path: str | Path, volume: str = "") -> ImageInfo:
     """Return what a volume on disk is, by its content, not its name.
 
@@ -61,14 +67,21 @@ def describe_volume(path: str | Path, pixel_size: float | None = None, volume: s
     """
     info = describe(path, volume)
     check_one_volume(path, info)
-    known = [size for size in info.voxel_size if size > 0]
-    if pixel_size is None and known and max(known) > min(known) * (1 + SIZES_AGREE):
-        shown = " × ".join(f"{size:.4g}" for size in info.voxel_size)
+    shown = show_unequal_sizes(info)
+    if pixel_size is None and shown:
         raise FormatError(
             path,
-            f"the header says voxels of {shown} Å; they must be cubes. Give the pixel size if the header is wrong.",
+            f"the header says voxels of {shown}; they must be cubes. Give the pixel size if the header is wrong.",
         )
     return info
+
+
+def show_unequal_sizes(info: ImageInfo) -> str:
+    """Return the lengths of a voxel along x, y and z where they differ, else an empty text."""
+    known = [size for size in info.voxel_size if size > 0]
+    if not known or max(known) <= min(known) * (1 + SIZES_AGREE):
+        return ""
+    return " × ".join(f"{size:.4g}" for size in info.voxel_size) + " Å"
 
 
 def check_one_volume(path: str | Path, info: ImageInfo) -> None:

@@ -64,7 +64,9 @@ def read_header(path: str | Path) -> MrcInfo:
 def _decide_sign(path: Path, info: MrcInfo) -> MrcInfo:
     """Return the header with bytes as unsigned where it does not say and the voxels look so.
 
-    Densities cluster: read with the wrong sign they split at the ends of the range and leave its middle empty.
+    Neighbours are alike: with the wrong sign some of them stand at both ends of the range, and the sum of the
+    differences between neighbours is larger. Where it is the same, bytes have no sign: densities that are all negative
+    are rare.
     """
     if info.mode != 0 or info.dtype.endswith("u1") or info.sign_known:
         return info
@@ -73,12 +75,16 @@ def _decide_sign(path: Path, info: MrcInfo) -> MrcInfo:
     if not high.any() or (sample[high] == 255).all() and (sample[~high] == 0).all():
         unsigned = bool(high.any())  # a mask of 0 and 255
     else:
-        middle = np.count_nonzero((sample >= 64) & (sample < 192))
-        unsigned = 2 * middle >= len(sample)
+        unsigned = _sum_of_steps(sample) <= _sum_of_steps(sample.view(np.int8))
     meant = "0 to 255" if unsigned else "-128 to 127"
     note = f"The header does not say whether bytes have a sign; they are read as {meant}, as their values look."
     dtype = info.dtype[0] + ("u1" if unsigned else "i1")
     return replace(info, dtype=dtype, sign_known=True, notes=(*info.notes, note) if high.any() else info.notes)
+
+
+def _sum_of_steps(sample: np.ndarray) -> int:
+    """Return the sum of the differences between neighbours."""
+    return int(np.abs(np.diff(sample.astype(np.int16))).sum(dtype=np.int64))
 
 
 def _sample_bytes(path: Path, info: MrcInfo) -> np.ndarray:

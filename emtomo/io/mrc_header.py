@@ -158,9 +158,14 @@ def _byte_order(path: Path, raw: bytes, file_size: int | None) -> str:
             raise FormatError(path, f"mode {mode} is no mode that can be read; those are {known}.")
         raise FormatError(path, "not an MRC file: no known mode and size in either byte order.")
     stamp = {b"\x44": "<", b"\x11": ">"}.get(raw[212:213], "")
-    if len(possible) == 1 or file_size is None:
-        return stamp if stamp in possible else possible[0]
+    if file_size is None:  # compressed: of sizes in the wrong order, one at least is enormous
+        return stamp if stamp in possible else min(possible, key=lambda order: _voxels(raw, order))
     return min(possible, key=lambda order: (_is_too_short(raw, order, file_size), order != stamp))
+
+
+def _voxels(raw: bytes, order: str) -> int:
+    """Return how many voxels the header read in this order claims."""
+    return int(np.prod(np.frombuffer(raw, f"{order}i4", 3), dtype=object))
 
 
 def _is_too_short(raw: bytes, order: str, file_size: int) -> bool:
@@ -169,7 +174,7 @@ def _is_too_short(raw: bytes, order: str, file_size: int) -> bool:
     mode = int(words[3])
     per_voxel = np.dtype(DTYPES[mode]).itemsize if mode in DTYPES else 4
     extended = int(words[23])
-    needed = HEADER + extended + int(np.prod(words[:3], dtype=object)) * per_voxel // (2 if mode == 101 else 1)
+    needed = HEADER + extended + _voxels(raw, order) * per_voxel // (2 if mode == 101 else 1)
     return extended < 0 or not needed <= file_size
 
 

@@ -26,30 +26,39 @@ def _choose(path: Path, series: list[Any], volume: str) -> tuple[list[Any], list
     """Return the series that make up the volume, the others (previews, planes of another size), and how many there are.
 
     A program writes a volume as one series of three axes, or as pages that tifffile takes for series of two; the
-    candidate with most voxels is the volume. Several with as many voxels are several volumes.
+    candidate with most voxels is the volume, and one of several planes before a single picture, however large. Several
+    with as many voxels are several volumes.
 
     Raises
     ------
     FormatError
-        If the file holds pictures in colours, or not the volume that is asked for.
+        If the file holds pictures in colours alone, or not the volume that is asked for.
     """
     planes: dict[Any, list[Any]] = {}
     candidates: list[list[Any]] = []
     for one in series:
         if "S" in one.axes:
-            raise FormatError(
-                path, f"a tomogram has three axes, this TIFF holds colours or several volumes: {one.shape}."
-            )
+            continue  # colours: a preview
         if len([n for n in one.shape if n > 1]) > 2:
             candidates.append([one])
         else:
             planes.setdefault((tuple(one.shape), str(one.dtype)), []).append(one)
     candidates += planes.values()
-    voxels = [sum(one.size for one in parts) for parts in candidates]
-    largest = [parts for parts, size in zip(candidates, voxels, strict=True) if size == max(voxels)]
+    if not candidates:
+        shape = tuple(series[0].shape) if series else ()
+        raise FormatError(path, f"a tomogram has three axes, this TIFF holds colours or several volumes: {shape}.")
+    rank = [_rank(parts) for parts in candidates]
+    largest = [parts for parts, own in zip(candidates, rank, strict=True) if own == max(rank)]
     index = choose_volume(path, volume, len(largest)) if volume else 0
     rest = [one for one in series if all(one is not part for parts in largest for part in parts)]
     return largest[index], rest, 1 if volume else len(largest)
+
+
+def _rank(parts: list[Any]) -> tuple[bool, int]:
+    """Return whether there are several planes, and the number of voxels."""
+    voxels = sum(one.size for one in parts)
+    shape = parts[0].shape
+    return voxels > int(np.prod(shape[-2:], dtype=object)), voxels
 
 
 def _plan(path: Path, file: Any, volume: str) -> tuple[list[Any], tuple[int, int, int], tuple[str, ...], int]:
@@ -68,7 +77,8 @@ def _plan(path: Path, file: Any, volume: str) -> tuple[list[Any], tuple[int, int
     claimed = int(np.prod(full, dtype=object)) * np.dtype(chosen[0].dtype).itemsize
     check_claim(path, claimed, path.stat().st_size)
     sizes = ", ".join(dict.fromkeys("×".join(str(n) for n in one.shape[::-1]) for one in rest))
-    notes = (f"{len(rest)} smaller images of the TIFF ({sizes}) are left out.",) if rest else ()
+    others = "1 other image" if len(rest) == 1 else f"{len(rest)} other images"
+    notes = (f"{others} of the TIFF ({sizes}) left out.",) if rest else ()
     return chosen, (int(full[0]), int(full[1]), int(full[2])), notes, count
 
 
@@ -109,18 +119,24 @@ def _check_strips(path: Path, file: Any, series: Any) -> None:
             inflate(path, file.filehandle.read(count), largest)
 
 
-def _pixel_size(file: Any) -> float:
-    """Return the length of a pixel where ImageJ wrote it in Å, nm or µm, else 0."""
+def _voxel_size(file: Any) -> tuple[float, float, float]:
+    """Return the lengths x, y, z of a voxel where ImageJ wrote them in Å, nm or µm, else 0."""
     units = {"a": 1.0, "å": 1.0, "angstrom": 1.0, "angstroms": 1.0, "\\u00c5": 1.0, "nm": 10.0, "nanometer": 10.0}
     units |= dict.fromkeys(("micron", "microns", "um", "µm", "μm", "\\u00b5m"), 1e4)
     try:
-        tag = file.pages[0].tags.get("XResolution")
-        unit = units.get(str((file.imagej_metadata or {}).get("unit", "")).lower())
-        ratio = tag.value if tag is not None else (0, 1)
-        size = unit * ratio[1] / ratio[0] if unit and ratio[0] else 0.0
+        notes = file.imagej_metadata or {}
+        unit = units.get(str(notes.get("unit", "")).lower(), 0.0)
+        sizes = [unit * _length(file.pages[0].tags.get(name)) for name in ("XResolution", "YResolution")]
+        sizes.append(unit * float(notes.get("spacing", 0.0)))
     except Exception:  # noqa: BLE001  a size that cannot be read is none
-        return 0.0
-    return size if np.isfinite(size) and size > 0 else 0.0
+        return 0.0, 0.0, 0.0
+    x, y, z = (size if np.isfinite(size) and size > 0 else 0.0 for size in sizes)
+    return x, y, z
+
+
+def _length(tag: Any) -> float:
+    """Return one over a TIFF's resolution, a fraction; 0 where there is none."""
+    return tag.value[1] / tag.value[0] if tag is not None and tag.value[0] else 0.0
 
 
 def write_tiff(path: str | Path, data: np.ndarray, pixel_size: float = 0.0) -> None:
@@ -149,7 +165,8 @@ def _describe(path: Path, volume: str = "") -> ImageInfo:
     try:
         with _open(path) as file:
             _, shape, notes, count = _plan(path, file, volume)
-            return ImageInfo("tiff", shape, _pixel_size(file), notes=notes, volumes=count)
+            size = _voxel_size(file)
+            return ImageInfo("tiff", shape, size[0], voxel_size=size, notes=notes, volumes=count)
     except FormatError:
         raise
     except Exception as error:  # noqa: BLE001  see above

@@ -205,13 +205,13 @@ class ImportTomograms(EmtomoProtocol):
         folder, pattern = Path(self.files.get() or ""), self.pattern.get() or ""
         if not self.files.get():
             raise EmtomoError("Files directory must not be empty.")
-        if folder.is_file():
+        if images.is_image(folder):
             paths, finder = [folder], None
         elif not folder.is_dir():
             raise EmtomoError(f"{folder}: there is no such file or folder.")
         else:
             glob, finder = names.expand(pattern or "*")
-            paths = sorted(p for p in folder.glob(glob) if p.is_file())
+            paths = sorted(p for p in folder.glob(glob) if images.is_image(p))
         words = (self.exclude_words.get() or "").split()
         paths = [p for p in paths if not any(word in str(p) for word in words)]
         if not paths:
@@ -260,7 +260,13 @@ class ImportTomograms(EmtomoProtocol):
     @staticmethod
     def _common_size(infos: dict[str, images.ImageInfo]) -> float:
         sizes = np.array([info.pixel_size for info in infos.values()])
-        if not (sizes > 0).all() or sizes.max() / sizes.min() - 1 > SAME_SIZE:
+        without = [name for name, info in infos.items() if not info.pixel_size > 0]
+        if without:
+            raise EmtomoError(
+                f"{', '.join(without[:5])}{' …' if len(without) > 5 else ''}: the header does not say the pixel size; "
+                "give it in the form."
+            )
+        if sizes.max() / sizes.min() - 1 > SAME_SIZE:
             listed = ", ".join(f"{n} {i.pixel_size:.6g}" for n, i in list(infos.items())[:5])
             raise EmtomoError(f"The headers do not agree on a pixel size ({listed} Å); give it in the form.")
         return float(np.median(sizes))

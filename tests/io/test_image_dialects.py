@@ -8,7 +8,8 @@ import tifffile
 from numpy.testing import assert_allclose, assert_array_equal
 
 from emtomo.errors import FormatError
-from emtomo.io import images, mrc
+from emtomo.io import containers, images, mrc
+from emtomo.io.convert_images import convert_image
 
 SHAPE = (24, 36, 40)
 
@@ -68,9 +69,10 @@ def test_bytes_without_flag_go_by_the_header_and_it_is_said(tmp_path):
     assert not images.describe(path).notes
 
 
+@pytest.mark.parametrize("scale", [0.6, 1.0, 1.15])  # densities around 120, 200 and 230, the blob always below 128
 @pytest.mark.parametrize("how", ["plain", "gz"])
-def test_bytes_of_which_the_header_says_nothing_go_by_their_values(how, tmp_path):
-    truth = np.round(blob() * 0.6).astype(np.uint8)  # around 120
+def test_bytes_of_which_the_header_says_nothing_go_by_their_values(how, scale, tmp_path):
+    truth = np.round(blob() * scale).astype(np.uint8)
     nothing = {"w20": ("f4", [0.0, -1.0, -2.0])}
 
     def stored(data, kind):
@@ -98,6 +100,8 @@ def test_big_endian_bytes_whose_sizes_divide_by_256(tmp_path):
     path.write_bytes(bytes(raw))
     assert mrc.read_header(path).shape == (1, 256, 256)
     assert_array_equal(mrc.read_volume(path), truth)
+    path.with_suffix(".mrc.gz").write_bytes(gzip.compress(path.read_bytes()))
+    assert_array_equal(mrc.read_volume(path.with_suffix(".mrc.gz")), truth)
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -178,8 +182,6 @@ def write_several(folder, kind):
 
 @pytest.mark.parametrize("kind", ["mrc", "tif", "hdf eman", "h5 plain"])
 def test_one_of_several_volumes_is_chosen_by_number_or_name(kind, tmp_path):
-    from emtomo.io.convert_images import convert_image
-
     path, volumes, names = write_several(tmp_path, kind)
     assert images.describe(path).volumes == 3
     for k, (volume, name) in enumerate(zip(volumes, names, strict=True)):
@@ -205,11 +207,41 @@ def test_a_file_of_one_volume_has_no_second(tmp_path):
         images.describe(tmp_path / "a.mrc", "2")
 
 
-def test_voxels_that_are_no_cubes_are_said(tmp_path):
-    path = save(tmp_path, blob(), 2, "f4", w13=("f4", [480.0]))
+@pytest.mark.parametrize("kind", ["mrc", "tif", "hdf", "zarr"])
+def test_voxels_that_are_no_cubes_are_said(kind, tmp_path):
+    import h5py
+
+    path = tmp_path / f"a.{kind}"
+    data = np.ones(SHAPE, np.float32)
+    if kind == "mrc":
+        save(tmp_path, data, 2, "f4", w13=("f4", [480.0]))
+    elif kind == "tif":
+        metadata = {"axes": "ZYX", "unit": "nm", "spacing": 2.0}
+        tifffile.imwrite(path, data, imagej=True, metadata=metadata, resolution=(1.0, 1.0))
+    elif kind == "hdf":
+        with h5py.File(path, "w") as file:
+            file["MDF/images/0/image"] = data
+            for axis, size in zip("xyz", (10.0, 10.0, 20.0), strict=True):
+                file["MDF/images/0"].attrs[f"EMAN.apix_{axis}"] = size
+    else:
+        containers.write_zarr(path, data, 10.0, levels=1)
+        notes = (path / ".zattrs").read_text().replace("10.0", "20.0", 1)
+        (path / ".zattrs").write_text(notes)
+    assert images.is_image(path)
     with pytest.raises(FormatError, match="voxels of 10 × 10 × 20 Å"):
         images.describe_volume(path)
     assert images.describe_volume(path, pixel_size=10.0).shape == SHAPE
+    assert "10 × 10 × 20 Å; 10 Å is written" in convert_image(path, tmp_path / "out.mrc").lines[1]
+
+
+def test_axes_of_one_are_left_out_of_datasets(tmp_path):
+    import h5py
+
+    for shape in ((24, 36, 40, 1), (1, 1, 24, 36, 40), (1, 24, 36, 40, 1)):
+        with h5py.File(tmp_path / "a.h5", "w") as file:
+            file["exported"] = blob().reshape(shape)
+        assert images.describe(tmp_path / "a.h5").shape == SHAPE
+        assert_array_equal(images.read_any(tmp_path / "a.h5"), blob())
 
 
 @pytest.mark.parametrize(
@@ -241,7 +273,9 @@ def test_files_of_eman_are_white(tmp_path):
     assert info.white is True and info.volumes == 2
 
 
-@pytest.mark.parametrize("how", ["one series", "pages", "compressed", "preview first", "imagej"])
+@pytest.mark.parametrize(
+    "how", ["one series", "pages", "compressed", "preview first", "colours first", "large picture first", "imagej"]
+)
 def test_all_pages_of_a_tiff_are_read(how, tmp_path):
     truth = np.round(blob()).astype(np.uint8)
     path = tmp_path / "a.tif"
@@ -253,12 +287,16 @@ def test_all_pages_of_a_tiff_are_read(how, tmp_path):
         with tifffile.TiffWriter(path) as file:
             if how == "preview first":
                 file.write(truth[0, ::4, ::4], metadata=None, contiguous=False)
+            if how == "colours first":
+                file.write(np.zeros((8, 9, 3), np.uint8), photometric="rgb", metadata=None, contiguous=False)
+            if how == "large picture first":
+                file.write(np.zeros((200, 200), np.uint8), metadata=None, contiguous=False)
             for page in truth:
                 file.write(page, metadata=None, contiguous=False, compression="zlib" if how == "compressed" else None)
     info = images.describe(path)
     assert info.shape == SHAPE
     assert_array_equal(images.read_any(path), truth)
-    assert ("left out" in " ".join(info.notes)) == (how == "preview first")
+    assert ("left out" in " ".join(info.notes)) == (" first" in how)
     assert info.pixel_size == (10.0 if how == "imagej" else 0.0)
 
 
