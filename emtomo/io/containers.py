@@ -72,7 +72,8 @@ class _HdfImage:
     @property
     def shape(self) -> tuple[int, int, int]:
         parts = [_without_axes_of_one(one.shape) for one in self.datasets]
-        return (sum(1 if len(part) == 2 else part[0] for part in parts), *parts[0][-2:])
+        y, x = parts[0][-2:]
+        return (sum(1 if len(part) == 2 else part[0] for part in parts), y, x)
 
 
 def _choose(path: str | Path, file: Any, volume: str) -> _HdfImage:

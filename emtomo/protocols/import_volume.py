@@ -100,6 +100,10 @@ class ImportVolume(EmtomoProtocol):
                 raise FormatError(
                     source, f"a mask has values from 0 to 1, this one from {volume.min():g} to {volume.max():g}."
                 )
+            if options.kind == "mask" and not volume.max() > 0:
+                raise FormatError(source, "the mask is empty: every voxel is 0.")
+            if options.kind != "mask" and volume.min() == volume.max():
+                self.remark(f"{Path(source).name} is empty: every voxel is {volume.max():g}.")
             if name == "file" and options.kind != "mask":
                 dark = self._is_dark(volume, info)
             if dark:
