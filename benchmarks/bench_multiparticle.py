@@ -204,7 +204,7 @@ def ladder(particles: int, seeds: list[int], snr: float, density: np.ndarray, op
                 )
             )
         lines.append(("truth", (0.0, 0.0, 0.0), to_truth(ideal.average, density), ideal.measured.resolution, ""))
-        print(f"\nseed {seed}, {particles} particles, {time.perf_counter() - began:.0f} s")
+        print(f"\nseed {seed}, {particles} particles, {time.perf_counter() - began:.0f} s", flush=True)
         for name, (distance, angle, defocus), truth, halves, kept_text in lines:
             print(
                 f"{name:16s} in-image {distance:5.2f} Å rms, section {angle:4.2f}°, defocus {defocus:5.0f} Å rms; "

@@ -2,7 +2,7 @@
 
 Held-out scores of every series, and the FSC of the average with the deposited map before and after.
 
-    bench_multiparticle_real.py [ITERATIONS] [SHIFT]    SHIFT: Å (rms, an axis) by which tilts are moved first
+    bench_multiparticle_real.py [ITERATIONS] [SHIFT] [PRESET]    SHIFT: Å (rms, an axis) by which tilts are moved first
 """
 
 import ast
@@ -18,7 +18,7 @@ from emtomo.compute.fourier.shell_correlation import fourier_shell_correlation
 from emtomo.compute.likelihood.poses import Poses
 from emtomo.compute.likelihood.views import ImageParticles, ImageViews
 from emtomo.compute.multiparticle.images import References, SpeciesImages
-from emtomo.compute.multiparticle.options import MultiParticleOptions
+from emtomo.compute.multiparticle.options import SPATIAL, MultiParticleOptions
 from emtomo.compute.multiparticle.series import SeriesRefinement
 from emtomo.compute.multiparticle.species import Species, make_references, measure_maps
 from emtomo.compute.multiparticle.state import SeriesState
@@ -132,12 +132,12 @@ def report(data: Ribosomes, species: Species, deposited: np.ndarray, label: str)
     print(f"{np.sqrt((away**2).sum(axis=-1).mean()):.1f} Å rms from the deposited geometry in the images", flush=True)
 
 
-def main(iterations: int, shift: float) -> None:
+def main(iterations: int, shift: float, preset: str) -> None:
     """Refine and print."""
     data, rng = Ribosomes(), np.random.default_rng(1)
     deposited = np.asarray(mrc.read_volume(DATA / "warptools_test_box-32_angpix-12_reconstruct.mrc"), np.float32)
     species = Species("ribosome", {h: np.zeros((BOX,) * 3, np.float32) for h in (1, 2)}, PIXEL, 310.0)
-    options = MultiParticleOptions(preset="spatial").resolve_preset()
+    options = MultiParticleOptions(preset=preset).resolve_preset()
     report(data, species, deposited, "given")
     if shift:
         for k, state in enumerate(data.states):
@@ -158,4 +158,5 @@ def main(iterations: int, shift: float) -> None:
 
 if __name__ == "__main__":
     print(machine())
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 2, float(sys.argv[2]) if len(sys.argv) > 2 else 0.0)
+    given = [*sys.argv[1:], *("2", "0", SPATIAL)[len(sys.argv) - 1 :]]
+    main(int(given[0]), float(given[1]), given[2])

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from emtomo.compute.linear_algebra import multiply
 from emtomo.compute.multiparticle.images import SpeciesImages
 from emtomo.compute.multiparticle.parameters import Block, Slopes
 from emtomo.compute.multiparticle.pose_parameters import PoseParameters
@@ -232,7 +233,7 @@ def solve_damped(
         return np.zeros(0), first
     flat = equations.between.reshape(count * size, -1)
     eliminated = (inverse @ equations.between).reshape(count * size, -1)
-    step = _solve(shared - flat.T @ eliminated, gradient - eliminated.T @ pose_gradient.ravel())
+    step = _solve(shared - multiply(flat.T, eliminated), gradient - eliminated.T @ pose_gradient.ravel())
     return step, first - (eliminated @ step).reshape(count, size)
 
 

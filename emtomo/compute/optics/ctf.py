@@ -151,6 +151,10 @@ class Ctf:
         sine = np.where(np.abs(phase) < np.pi / 2, 1.0, np.sin(phase)) if ignore_first_peak else np.sin(phase)
         return np.asarray(_signed(envelope * sine, contrast), dtype)
 
+    def phase(self, kx: npt.ArrayLike, ky: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        """Return the phase in radians, whose sine :meth:`values` takes, and scale with envelope, at frequencies."""
+        return self._terms(kx, ky)[2:]
+
     def image(self, shape: tuple[int, int], pixel_size: float, *, contrast: Contrast = "white") -> np.ndarray:
         """Return the float32 CTF in the order of ``rfft2`` of images of `shape` (rows, columns), Å a pixel."""
         return self.values(*image_frequencies(shape, pixel_size), contrast=contrast)

@@ -1,7 +1,7 @@
 """Images of particles cut out of a tilt series at any pixel size, with their CTF and dose weights, free of aliasing."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 import numpy as np
@@ -10,6 +10,7 @@ from emtomo.compute.fourier.transforms import irfft2, next_fast_len, rfft2
 from emtomo.compute.optics.ctf import Ctf, image_frequencies, wavelength
 from emtomo.compute.tilt.geometry import TiltGeometry
 from emtomo.compute.tilt.image_sampling import SampledImage, sample_image
+from emtomo.compute.tilt.transfer_tables import TransferTables, tabulate_transfer
 from emtomo.errors import EmtomoError
 from emtomo.options import Param, check_options
 
@@ -169,6 +170,7 @@ class SeriesView:
     tilts: np.ndarray
     reach: np.ndarray
     options: ParticleImageOptions
+    _tables: dict[int, TransferTables] = field(init=False, default_factory=dict, repr=False, compare=False)
 
     def visible(self, points: np.ndarray) -> np.ndarray:
         """Return (t, p): which tilts show all of the particles at (p, 3) points in Å from the volume's centre."""
@@ -196,12 +198,11 @@ class SeriesView:
             size = next_fast_len(size + 1, real=True)
         return size
 
-    def transfer(self, point: np.ndarray, size: int, t: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return CTF and dose weights of a particle at a point in the `t`-th of :attr:`tilts`, for `size` pixels."""
-        kx, ky = image_frequencies((size, size), self.options.pixel_size)
-        one = self.geometry.take(np.array([t]))
-        height = one.project(np.asarray(point, float)[None])[:, :, 2]
-        return one.local_ctf(height)[0, 0].values(kx, ky), one.weights(np.hypot(kx, ky))[0]
+    def tables(self, size: int) -> TransferTables:
+        """Return the tables of CTF and dose weights for windows of `size` pixels, worked out once."""
+        if size not in self._tables:
+            self._tables[size] = tabulate_transfer(self.geometry, size, self.options.pixel_size)
+        return self._tables[size]
 
     def weights(self, point: np.ndarray, shown: np.ndarray) -> np.ndarray:
         """Return the weights `(s, n, n // 2 + 1)` of the images of a particle in some of :attr:`tilts`.
@@ -209,11 +210,11 @@ class SeriesView:
         As :meth:`PreparedSeries.cut` gives them: worked out in windows that hold what the CTF spreads.
         """
         n, squared = self.options.box_size, self.options.premultiply
-        size = self.window_size(n)
+        tables = self.tables(self.window_size(n))
+        heights = self.geometry.project(np.asarray(point, float)[None])[:, 0, 2]
         out = np.empty((len(shown), n, n // 2 + 1), np.float32)
         for k, t in enumerate(shown):
-            ctf, dose = self.transfer(point, size, int(t))
-            out[k] = _crop_weights(ctf * dose, n, squared)
+            out[k] = _crop_weights(tables.ctf(int(t), heights[t]) * tables.dose[t], n, squared)
         return out
 
 
@@ -229,12 +230,14 @@ class PreparedSeries(SeriesView):
         seen = self.geometry.project(np.asarray(point, float)[None])[:, 0]
         visible = self.visible(np.asarray(point, float)[None])[:, 0]
         kx, ky = image_frequencies((size, size), pixel)
+        sections, tables = self.geometry.sections, self.tables(size)
         for t in np.flatnonzero(visible):
             window, rest = self.images[t].window(seen[t, :2], size)
             x, y = size // 2 + rest
             ramp = np.exp(2j * np.pi * pixel * x * kx) * np.exp(2j * np.pi * pixel * y * ky)
             values = rfft2(window) * ramp.astype(np.complex64)
-            yield TiltView(int(self.tilts[t]), self.geometry.sections[t], values, *self.transfer(point, size, int(t)))
+            ctf = tables.ctf(int(t), seen[t, 2])
+            yield TiltView(int(self.tilts[t]), sections[t], values, ctf, tables.dose[t])
 
     def cut(self, point: np.ndarray) -> ParticleImages:
         """Return the images of a particle at a point (Å from the volume's centre).

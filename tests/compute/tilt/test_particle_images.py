@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 
 from emtomo.compute.fourier.shell_correlation import fourier_shell_correlation
 from emtomo.compute.optics.ctf import Ctf, image_frequencies
@@ -15,6 +16,7 @@ from emtomo.compute.tilt.particle_images import (
     prepare_series,
 )
 from emtomo.compute.tilt.subtomograms import reconstruct_subtomogram
+from emtomo.compute.tilt.transfer_tables import tabulate_transfer
 from emtomo.errors import EmtomoError
 from emtomo.io import warp
 from tests.conftest import shared
@@ -77,6 +79,22 @@ def test_warps_images_subtomograms_and_ctf_volumes():
 )
 def test_alias_free_size_is_warps(defocus, pixel_size, size):
     assert count_alias_free(Ctf.of_defocus(defocus * 1e4), pixel_size, 130) == size
+
+
+@pytest.mark.parametrize(("size", "hand", "envelope"), [(64, 1, 0.0), (33, -1, 40.0)])
+def test_tables_are_the_ctf_at_every_height(size, hand, envelope):
+    geometry = _geometry(1.2)
+    ctf = Ctf(
+        np.array([30000.0, 29000, -9000]), np.array([28000.0, 29500, -9500]), angle=np.array([20.0, -70, 5]),
+        phase_shift=np.array([0.0, 90, 3]), cs=2.6, voltage=np.array([300.0, 300, 200]), b_factor=envelope,
+    )  # fmt: skip
+    geometry = replace(geometry, ctf=ctf, hand=hand)
+    tables, (kx, ky) = tabulate_transfer(geometry, size, 1.2), image_frequencies((size, size), 1.2)
+    heights = np.array([0.0, 1500.0, -800.0])
+    wanted = geometry.local_ctf(heights[:, None])
+    for t in range(3):
+        assert_allclose(tables.ctf(t, heights[t]), wanted[t, 0].values(kx, ky, dtype=float), atol=2e-4)
+    assert_allclose(tables.dose, geometry.weights(np.hypot(kx, ky)), atol=1e-6)
 
 
 def test_a_small_box_is_the_centre_of_a_large_one():
