@@ -6,9 +6,10 @@ STAMP := $(VENV)/.installed
 # compiled modules halve the start-up of every run
 unexport PYTHONDONTWRITEBYTECODE
 
-# tests run side by side, each with one thread for BLAS
-WORKERS ?= 2
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+# tests run side by side, each with one thread for BLAS; those of windows, Dask and SLURM mostly wait, so that two cores
+# have work for three
+WORKERS ?= 3
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations 20
 
 .PHONY: demo install test lint warm fuzz bench peers nn core docs lock clean python
 
