@@ -14,6 +14,7 @@ from emtomo.cli.arguments import ProjectFolder, RunName
 from emtomo.cli.output import result
 from emtomo.engine.project import EmtomoProject, error_of, progress_of
 from emtomo.engine.queues import launch_log
+from emtomo.engine.run_folder import is_own_file
 
 FOLLOW_SECONDS = 0.5
 # tables that protocols write while they iterate, and what a row is called
@@ -72,6 +73,8 @@ def ending(run: Protocol) -> Iterator[str]:
 
 def iteration_lines(path: Path, noun: str) -> Iterator[str]:
     """Yield a line for each row of a table that an iterative protocol writes."""
+    if not is_own_file(path):
+        return
     try:
         rows = list(csv.DictReader(path.read_text(encoding="utf8", errors="replace").splitlines()))
     except OSError:
@@ -84,7 +87,9 @@ def iteration_lines(path: Path, noun: str) -> Iterator[str]:
 
 
 def _lines(path: str, everything: bool) -> Iterator[str]:
-    if not Path(path).is_file():
+    if Path(path).is_symlink():
+        yield f"{path} is a link: what it leads to is not shown."
+    if not is_own_file(path):
         return
     for line in Path(path).read_text(encoding="utf8", errors="replace").rstrip().split("\n"):
         if line.strip() and (everything or not _ENGINE.match(line)):

@@ -6,6 +6,10 @@ from pathlib import Path
 from emtomo.errors import ProjectError
 
 RUNS = "Runs"
+_OWN = (
+    "project.sqlite", "project.sqlite-journal", "settings.sqlite", "settings.sqlite.damaged", "settings.sqlite-journal",
+    RUNS, "Logs", "Picking", "Tmp", ".config",
+)  # fmt: skip
 LINKABLE = ".mrc"  # an import may keep the images where they are
 
 
@@ -74,8 +78,17 @@ def check_project_folder(project: str | Path) -> None:
     ProjectError
         If it is.
     """
-    for name in ("project.sqlite", "settings.sqlite", "project.sqlite-journal", RUNS, "Logs", "Tmp", ".config"):
+    for name in _OWN:
         _refuse_link(Path(project, name))
+    for name in ("Logs", "Picking"):
+        folder = Path(project, name)
+        for entry in os.scandir(folder) if folder.is_dir() else ():
+            _refuse_link(Path(entry.path))
+
+
+def is_own_file(path: str | Path) -> bool:
+    """Return whether a plain file is there: a link in a project that somebody sent may lead to any file."""
+    return Path(path).is_file() and not Path(path).is_symlink()
 
 
 def _refuse_link(path: Path) -> None:

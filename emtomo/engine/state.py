@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from emtomo.engine.run_folder import is_own_file
+
 
 def write_json(path: Path, value: Any, *, sync: bool = True) -> None:
     """Write `value` under a temporary name, then rename it to `path`; on a full disk what was there stays.
@@ -17,6 +19,7 @@ def write_json(path: Path, value: Any, *, sync: bool = True) -> None:
         Wait until the disk has it: some say only then that they are full.
     """
     part = path.with_name(path.name + ".part")
+    part.unlink(missing_ok=True)  # a link would be followed
     try:
         with part.open("w", encoding="utf8") as stream:
             json.dump(value, stream, ensure_ascii=False)
@@ -32,7 +35,7 @@ def write_json(path: Path, value: Any, *, sync: bool = True) -> None:
 def read_json(path: Path, default: dict[str, Any] | list[Any]) -> Any:
     """Return what a file of state holds; `default` if it is missing, damaged, no plain file or of another type."""
     try:
-        value = json.loads(path.read_text(encoding="utf8")) if path.is_file() else default
+        value = json.loads(path.read_text(encoding="utf8")) if is_own_file(path) else default
     except (OSError, ValueError, RecursionError):
         return default
     return value if isinstance(value, type(default)) else default

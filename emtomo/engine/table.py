@@ -145,8 +145,6 @@ class TableSet(Fielded, Set):
         EmtomoError
             If `keep` is not as long as the set, or this set is finished.
         """
-        if len(keep) != len(source):
-            raise EmtomoError(f"{len(keep)} decisions were made on a set of {len(source)} items.")
         fields = self.ITEM_TYPE.FIELDS
         with source._database() as db:
             column = source._columns(db)
@@ -154,6 +152,8 @@ class TableSet(Fielded, Set):
             for name in IDENTIFIERS & set(column):
                 found = [row[0] for row in db.execute(f"SELECT DISTINCT {column[name]} FROM Objects")]
                 check_identifiers(found, name, source.getFileName())
+        if len(keep) != ids[2]:
+            raise EmtomoError(f"{len(keep)} decisions were made on a set of {ids[2]} items.")
         same = type(source) is type(self) and type(self).extend is TableSet.extend
         if self._part is None or not same or ids != (1, len(keep), len(keep)):
             self.extend(source.frame().iloc[np.flatnonzero(keep)])
@@ -161,7 +161,8 @@ class TableSet(Fielded, Set):
         names = ", ".join(f"c{k:02d}" for k in range(1, len(fields) + 1))
         taken = ", ".join(column.get(field.name, "NULL") for field in fields)
         marks = np.asarray(keep, np.uint8).tobytes()
-        with closing(sqlite3.connect(f"file:{_quoted(str(self._part))}", uri=True, isolation_level=None)) as db:
+        part = f"file:{_quoted(str(self._part))}"
+        with source._database(), closing(sqlite3.connect(part, uri=True, isolation_level=None)) as db:
             db.execute("PRAGMA synchronous=OFF")
             db.execute("ATTACH ? AS source", (f"file:{_quoted(source.getFileName())}?mode=ro",))
             db.execute("BEGIN")
@@ -208,6 +209,10 @@ class TableSet(Fielded, Set):
             found = cls(filename=str(path))
             found.loadAllProperties()
             found.close()
+            with found._database() as db:  # whatever it says of itself
+                found._size.set(db.execute("SELECT COUNT(*) FROM Objects").fetchone()[0])
+        except EmtomoError:
+            raise
         except Exception as error:  # the engine's mapper fails in many ways on what is no set
             raise EmtomoError(f"{path}: the set cannot be read ({one_line(error)[:200]}).") from error
         found._mapperPath.set(f"{path}, ")  # where it is now, not where it was written from
@@ -271,16 +276,20 @@ class TableSet(Fielded, Set):
             raise EmtomoError(f"{path}: the set's file is missing; resume the run that made it with --restart.")
         try:
             with closing(sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True)) as db:
+                _check_plain(db, path)
                 yield db
-        except (sqlite3.Error, KeyError) as error:
+        except EmtomoError:
+            raise
+        except (sqlite3.Error, KeyError, ValueError, OverflowError, TypeError) as error:
             raise EmtomoError(
-                f"{path}: the set cannot be read ({error}); resume the run that made it with --restart."
+                f"{path}: the set cannot be read ({one_line(error)[:200]}); resume the run that made it with --restart."
             ) from error
 
     def items(self) -> Iterator[Item]:
         """Yield the items as objects that stay what they are (the engine refills one)."""
-        for item in self.iterItems():
-            yield item.clone()
+        with self._database():  # what is wrong with it is told as for a table
+            for item in self.iterItems():
+                yield item.clone()
 
     def tomogram_ids(self) -> list[str]:
         """Return the ids of the tomograms that the items belong to, in order of first appearance."""
@@ -314,6 +323,18 @@ class TableSet(Fielded, Set):
             return self.summary()
         except (sqlite3.Error, OSError, ValueError, KeyError, IndexError) as error:  # one bad set hides no other
             return f"cannot be read: {one_line(error)}"
+
+
+def _check_plain(db: sqlite3.Connection, path: str) -> None:
+    """Refuse a set whose rows are computed while they are read: they may have no end, or any size."""
+    kinds = dict(db.execute("SELECT name, type FROM sqlite_master WHERE type IN ('table', 'view', 'trigger')"))
+    if "Objects" not in kinds:
+        raise EmtomoError(f"{path}: it has no table of items; resume the run that made it with --restart.")
+    virtual = db.execute("SELECT COUNT(*) FROM sqlite_master WHERE sql LIKE 'CREATE VIRTUAL%'").fetchone()[0]
+    hidden = "SELECT COUNT(*) FROM pragma_table_xinfo(?) WHERE hidden > 0"
+    computed = [table for table in ("Objects", "Images") if db.execute(hidden, (table,)).fetchone()[0]]
+    if set(kinds.values()) != {"table"} or virtual or computed:
+        raise EmtomoError(f"{path}: its items are computed instead of stored; such a set is not read.")
 
 
 def _to_sql(field: Field, frame: pd.DataFrame) -> list[Any]:

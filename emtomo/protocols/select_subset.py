@@ -54,8 +54,7 @@ class SelectSubset(EmtomoProtocol):
         """Write the chosen items as a set of the same kind."""
         self.forget_remarks()
         source = self.input_items.get()
-        keep = np.zeros(len(source), bool)
-        keep[self._chosen()] = True
+        keep = self._chosen()
         out = type(source).create(self._getPath("subset.sqlite"))
         out.copy_fields(source)
         out.extend_from(source, keep)
@@ -63,6 +62,7 @@ class SelectSubset(EmtomoProtocol):
         self._register(self.input_items, subset=out)
 
     def _chosen(self) -> np.ndarray:
+        """Return which items are chosen, (n,) bool."""
         items = self.input_items.get()
         known = {field.name for field in items.ITEM_TYPE.FIELDS}
         names = [name for name in ("group", "class_number", "score") if name in known]
@@ -72,4 +72,6 @@ class SelectSubset(EmtomoProtocol):
             columns["name"] = frame[items.GROUP].astype(object).to_numpy()
         path = str(self.left_out.get() or "")
         left_out = read_selection(Path(path), items) - 1 if path else None
-        return choose(len(frame), self.options(SubsetOptions), **columns, left_out=left_out)
+        keep = np.zeros(len(frame), bool)
+        keep[choose(len(frame), self.options(SubsetOptions), **columns, left_out=left_out)] = True
+        return keep

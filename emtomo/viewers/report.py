@@ -17,6 +17,7 @@ from emtomo.engine.damage import damage_of_run
 from emtomo.engine.project import EmtomoProject, error_of
 from emtomo.engine.protocol import FINGERPRINT
 from emtomo.engine.provenance import parameters_of, read_provenance
+from emtomo.engine.run_folder import is_own_file
 from emtomo.errors import EmtomoError, one_line
 from emtomo.gui.core.shown import viewers_for
 from emtomo.objects import Average, Population, Species
@@ -136,11 +137,12 @@ def _picture(run: Protocol, name: str, folder: Path, viewer: str = "") -> dict[s
     called = f"{name}_{viewer}" if viewer else name
     try:
         kept = Path(run._getPath("pictures", f"{called}.png"))
+        shown = kept
         if not _is_newer(kept, run, name):
-            png = folder / f"{run.getObjId()}_{called}.png"
-            picture_of_output(run, name, png, viewer)
-            _keep(png, kept)
-        data = kept.read_bytes() if kept.exists() else png.read_bytes()
+            shown = folder / f"{run.getObjId()}_{called}.png"
+            picture_of_output(run, name, shown, viewer)
+            _keep(shown, kept)
+        data = shown.read_bytes()
     except (EmtomoError, OSError) as error:
         return {"name": called, "data": "", "problem": str(error)}
     return {"name": called, "data": base64.b64encode(data).decode("ascii"), "problem": ""}
@@ -148,7 +150,7 @@ def _picture(run: Protocol, name: str, folder: Path, viewer: str = "") -> dict[s
 
 def _is_newer(picture: Path, run: Protocol, name: str) -> bool:
     """Return whether a picture that was kept is newer than all that the run has made, and the program that drew it."""
-    if not picture.is_file():
+    if not is_own_file(picture):
         return False
     output = getattr(run, name)
     file = output.getFileName() if isinstance(output, Set) else getattr(getattr(output, "file", None), "get", str)()
@@ -162,5 +164,6 @@ def _keep(drawn: Path, picture: Path) -> None:
     with contextlib.suppress(OSError):
         picture.parent.mkdir(exist_ok=True)
         part = picture.with_name(f"{picture.name}.part")
+        part.unlink(missing_ok=True)  # a link would be followed
         shutil.copyfile(drawn, part)
         part.replace(picture)

@@ -6,10 +6,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from emtomo.cli.logs import _lines, iteration_lines
 from emtomo.engine.project import EmtomoProject
-from emtomo.engine.run_folder import check_run_folder, path_in_run
+from emtomo.engine.run_folder import check_project_folder, check_run_folder, path_in_run
+from emtomo.engine.state import read_json, write_json
 from emtomo.errors import EmtomoError, FormatError, ProjectError
 from emtomo.objects import SetOfCoordinates3D
+from emtomo.viewers.report import _keep
 from tests.engine.helpers import SAMPLE, Bench
 
 HOSTILE = ["../../../../x/thesis", "/home/x/thesis", "..", ".", "a/b", "a\\b", "a\0b", "a\nb", "a\x1b[2Jb", "x" * 300]
@@ -110,3 +113,32 @@ def test_a_project_whose_database_is_a_link_is_not_opened(tmp_path):
     (tmp_path / "received/project.sqlite").symlink_to(tmp_path / "real/project.sqlite")
     with pytest.raises(ProjectError, match="is a link to"):
         EmtomoProject.open(tmp_path / "received")
+
+
+@pytest.mark.parametrize(
+    "name", ["Logs/launch_2.json.part", "Logs/scheduler.log", "Picking/a.txt", "settings.sqlite.damaged"]
+)
+def test_a_project_that_keeps_links_is_not_opened(name, tmp_path):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    check_project_folder(tmp_path)
+    path.symlink_to(tmp_path / "precious")
+    with pytest.raises(ProjectError, match="does not write through links"):
+        check_project_folder(tmp_path)
+
+
+def test_links_in_a_run_are_neither_shown_nor_written_through(tmp_path):
+    secret = tmp_path / "secret.json"
+    secret.write_text('{"iteration": "secret"}\nsecret,iteration\n')
+    for name in ("state.json", "state.json.part", "run.stdout", "metrics.csv", "a.png", "a.png.part"):
+        (tmp_path / name).symlink_to(secret)
+    before = secret.read_text()
+    assert read_json(tmp_path / "state.json", {}) == {}
+    assert "secret,iteration" not in "".join(_lines(str(tmp_path / "run.stdout"), everything=True))
+    assert list(iteration_lines(tmp_path / "metrics.csv", "iteration")) == []
+    write_json(tmp_path / "state.json", {"a": 1})
+    drawn = tmp_path / "drawn.png"
+    drawn.write_bytes(b"picture")
+    _keep(drawn, tmp_path / "a.png")
+    assert secret.read_text() == before and read_json(tmp_path / "state.json", {}) == {"a": 1}
+    assert (tmp_path / "a.png").read_bytes() == b"picture" and not (tmp_path / "a.png").is_symlink()

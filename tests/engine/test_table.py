@@ -226,3 +226,34 @@ def test_items_taken_from_a_set_are_those_that_rows_of_it_would_give(tmp_path, g
         db.execute("UPDATE Objects SET c01 = '../../x' WHERE c02 = 0")
     with pytest.raises(EmtomoError, match="tomogram_id must be a plain name"):
         SetOfCoordinates3D.create(tmp_path / "e.sqlite").extend_from(source, keep)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("UPDATE Objects SET c02 = 'abc' || char(27) || '[31m'", "could not convert"),
+        ("UPDATE Objects SET c02 = x'00ff'", "could not convert"),
+        ("UPDATE Objects SET c14 = 'abc'", "invalid literal"),
+        ("UPDATE Objects SET c14 = 1e300", "too large"),
+        ("UPDATE Objects SET c16 = CAST(x'ff' AS TEXT)", "Could not decode"),
+        ("UPDATE Classes SET column_name = 'c99' WHERE label_property = 'x'", "no such column"),
+        ("DROP TABLE Objects", "no table of items"),
+        ("ALTER TABLE Objects ADD c18 REAL AS (length(zeroblob(1000000)))", "computed instead of stored"),
+        ("ALTER TABLE Objects RENAME TO O; CREATE VIEW Objects AS WITH RECURSIVE r AS (SELECT 1 AS id UNION ALL SELECT "
+         "id + 1 FROM r) SELECT * FROM r JOIN O USING (id)", "computed instead of stored"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_in_a_set_is_one_sentence(change, sentence, tmp_path):
+    coordinates(tmp_path / "c.sqlite")
+    with sqlite3.connect(tmp_path / "c.sqlite") as db:
+        db.executescript(change)
+    with pytest.raises(EmtomoError, match=sentence) as told:
+        SetOfCoordinates3D.open(tmp_path / "c.sqlite").frame()
+    assert "c.sqlite: " in str(told.value) and "\n" not in str(told.value) and "\x1b" not in str(told.value)
+
+
+def test_a_set_has_as_many_items_as_there_are_whatever_it_says(tmp_path):
+    coordinates(tmp_path / "c.sqlite")
+    with sqlite3.connect(tmp_path / "c.sqlite") as db:
+        db.execute("UPDATE Properties SET value = '999999999999' WHERE key = '_size'")
+    assert len(SetOfCoordinates3D.open(tmp_path / "c.sqlite")) == 5

@@ -22,7 +22,7 @@ from emtomo.engine.project import EmtomoProject, clear_messages, without_bold
 from emtomo.engine.provenance import pointer_texts, read_provenance
 from emtomo.engine.queues import queue_of, set_queue, unset_queue
 from emtomo.engine.runner import parents_of
-from emtomo.engine.state import write_json
+from emtomo.engine.state import read_json, write_json
 from emtomo.engine.templates import Template, add_workflow
 from emtomo.errors import ProjectError
 from emtomo.gui.core.fields import field_of
@@ -163,12 +163,14 @@ def schedule(project: EmtomoProject, ids: list[int], *, restart: bool = False) -
             env=dict(os.environ),
         )
     path = Path(project.path, SCHEDULED)
-    try:
-        found_text = [one for one in json.loads(path.read_text(encoding="utf8")) if is_alive(int(one["pid"]))]
-    except (OSError, ValueError, KeyError, TypeError):
-        found_text = []
-    write_json(path, [*found_text, {"pid": child.pid, "runs": ids}])
+    write_json(path, [*_schedulers(path), {"pid": child.pid, "runs": ids}])
     _children.append(child)
+
+
+def _schedulers(path: Path) -> list[dict[str, Any]]:
+    """Return the processes in a file of state that start runs and are alive, each with number and runs."""
+    found = [one for one in read_json(path, []) if isinstance(one, dict) and isinstance(one.get("runs"), list)]
+    return [one for one in found if type(one.get("pid")) is int and is_alive(one["pid"])]
 
 
 _children: list[subprocess.Popen[bytes]] = []
@@ -182,16 +184,13 @@ def reap() -> None:
 def unschedule(project: EmtomoProject, i: int) -> bool:
     """End the scheduler that was to start run `i`; return whether there was one."""
     path = Path(project.path, SCHEDULED)
-    try:
-        found_text = json.loads(path.read_text(encoding="utf8"))
-    except (OSError, ValueError):
-        return False
-    mine = [one for one in found_text if i in one.get("runs", []) and is_alive(int(one["pid"]))]
+    known = _schedulers(path)
+    mine = [one for one in known if i in one["runs"]]
     for one in mine:
         process = psutil.Process(int(one["pid"]))
         if "emtomo" in process.cmdline():
             process.terminate()
-    write_json(path, [one for one in found_text if one not in mine])
+    write_json(path, [one for one in known if one not in mine])
     return bool(mine)
 
 
