@@ -17,6 +17,7 @@ class Class2D(Item):
         Field("share", float, "of all particles", "", 0.0),
         Field("resolution", float, "where the spectral signal-to-noise ratio falls to 1; optimistic", "Å"),
         Field("gain", float, "mean log likelihood of a particle in the class over that of noise alone"),
+        Field("explained", float, "share of its particles' power above the noise that the average explains"),
         Field("angle_accuracy", float, "accuracy of rotations in the plane", "°"),
         Field("shift_accuracy", float, "accuracy of shifts", "Å"),
     )

@@ -151,6 +151,7 @@ class Classify2D(EmtomoProtocol):
                     "share": result.share,
                     "resolution": result.resolution,
                     "gain": result.class_gain,
+                    "explained": result.explained,
                 }
             )
         )

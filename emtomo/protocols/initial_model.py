@@ -14,6 +14,7 @@ from emtomo.compute.likelihood.poses import Poses
 from emtomo.compute.likelihood.shrinking import ShrunkParticles
 from emtomo.compute.refinement.model_agreement import correlate_models
 from emtomo.compute.refinement.stochastic_gradient import SMALLEST_BOX, InitialModelOptions, StochasticModel
+from emtomo.compute.refinement.symmetric_model import impose_symmetry
 from emtomo.compute.symmetry import parse_symmetry
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
@@ -31,6 +32,8 @@ from emtomo.objects.particle_input import (
 from emtomo.objects.volume_arrays import resample_to_box
 from emtomo.options import Param
 from emtomo.wording import count_text
+
+LOW = 0.5  # mean correlation of shells with their turned copies, below which a symmetry is doubtful
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,8 +144,10 @@ class InitialModel(EmtomoProtocol):
         """Grow a model from every seed and return the likeliest; add to `sentences` how they agree."""
         options, shrinking = self.options(InitialModelOptions), self.options(ShrinkOptions)
         source = ShrunkParticles(particles.source, shrinking.shrink)
-        changes: list[dict[str, float]] = []
         grown: list[StochasticModel] = []
+        self._changes: list[dict[str, float]] = []
+        later = parse_symmetry(options.symmetry) != "C1" and not options.apply_symmetry
+        whole = options.iterations * options.batches * (shrinking.seeds + (0.5 if later else 0.0))
         for k in range(shrinking.seeds):
             model = StochasticModel(
                 source,
@@ -154,17 +159,20 @@ class InitialModel(EmtomoProtocol):
                 self.map_reduce,
             )
 
-            def keep_change(done: int, total: int, change: float, k: int = k) -> None:
-                changes.append({"batch": k * total + done, "change": change})
-                self._write_changes(changes)
-                what = f"seed {options.seed + k}, batch {done} of {total}"
-                self.progress(k * total + done, shrinking.seeds * total, what)
-
-            model.run(keep_change)
+            self._run_batches(model, f"seed {options.seed + k}", whole)
             grown.append(model)
         best = int(np.argmax([model.likelihood for model in grown]))
         model = grown[best]
-        last = [row["change"] for row in changes[best * model.steps : (best + 1) * model.steps]][-options.batches :]
+        agreement = _agreement(grown, best, source.pixel_size, options)
+        if later:
+            model, axes = impose_symmetry(model)
+            sentences.append(
+                f"Shells of the model without symmetry correlate by {axes.score:.2f} on average with its copies under "
+                f"{model.symmetry}{'' if axes.score >= LOW else ', which is little: this may not be the symmetry'}; "
+                f"symmetrized, it went on for {model.total} batches."
+            )
+            self._run_batches(model, f"symmetry {model.symmetry}", whole)
+        last = [row["change"] for row in self._changes[-options.batches :]]
         sentences.append(
             f"{int(model.touched.sum())} of {count_text(len(particles), 'particle')} "
             "were in a batch; in the last iteration a batch "
@@ -173,8 +181,19 @@ class InitialModel(EmtomoProtocol):
         if len(model.shares) > 1:
             shares = ", ".join(f"{share:.0%}" for share in np.sort(model.shares)[::-1])
             sentences.append(f"Shares of the classes: {shares}; the first is the model.")
-        sentences += _agreement(grown, best, source.pixel_size, options)
+        sentences += agreement
         return model
+
+    def _run_batches(self, model: StochasticModel, what: str, whole: float) -> None:
+        """Run a model through its batches, of `whole` in all."""
+        before = len(self._changes)
+
+        def keep_change(done: int, total: int, change: float) -> None:
+            self._changes.append({"batch": before + done, "change": change})
+            self._write_changes(self._changes)
+            self.progress(min(before + done, whole), whole, f"{what}, batch {done} of {total}")
+
+        model.run(keep_change)
 
     def _write_changes(self, changes: list[dict[str, float]]) -> None:
         path = Path(self._getExtraPath("changes.csv"))

@@ -135,8 +135,9 @@ class SelectClasses(EmtomoProtocol):
                 raise EmtomoError(f"There is no class {missing[0]}; classes are {_listed(numbers)}.")
             named = np.isin(numbers, wanted)
             picked = named if picked is None else picked & named
-        gain, members, resolution = (table[name].to_numpy(float) for name in ("gain", "members", "resolution"))
-        keep = choose_classes(options, gain, members, resolution, picked)
+        names = ("gain", "members", "resolution", "explained")
+        gain, members, resolution, explained = (table[name].to_numpy(float) for name in names)
+        keep = choose_classes(options, gain, members, resolution, picked, explained)
         if not keep.any():
             raise EmtomoError(f"None of {count_text(len(table), 'class')} fulfils all criteria; loosen them.")
         return keep

@@ -65,9 +65,10 @@ def test_aligned_particles_are_left_out_if_not_wanted(bench):
 
 def test_several_seeds_are_compared_and_the_likeliest_is_kept(bench):
     run = bench.run("initial-model", "seeds", **OPTIONS, shrink=2, batches=1, batch_size=6, seeds=2,
-                    number_of_classes=2, non_negative="yes", return_aligned="no")  # fmt: skip
+                    number_of_classes=2, non_negative="yes", return_aligned="no", symmetry="C2")  # fmt: skip
     said = " ".join(run._summary())
     assert "log likelihood" in said and "mean FSC" in said and "Shares of the classes" in said
+    assert "with its copies under C2" in said and run.average.symmetry.get() == "C2"
     assert mrc.read_volume(run.average.file.get()).min() >= 0
 
 

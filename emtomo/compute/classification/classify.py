@@ -191,8 +191,11 @@ class Classification:
             state, *_ = self._assign(state, np.arange(len(self)), lambda done: None)
         classes = self.options.number_of_classes
         members = np.bincount(state.class_index, minlength=classes)
+        total, excess = (np.bincount(state.class_index, one, classes) for one in (state.gain, self._excess(state)))
+        explained = np.clip(total / np.where(excess > 0, excess, np.inf), 0, 1)
+        explained[excess <= 0] = 1.0
         with np.errstate(invalid="ignore"):
-            gain = np.bincount(state.class_index, state.gain, classes) / members
+            gain = total / members
         resolution = self.plane.size * self.pixel_size / state.resolved
         empty = int(np.count_nonzero(members == 0))
         remarks = [*self.remarks]
@@ -200,7 +203,7 @@ class Classification:
             remarks.append(f"{empty} of {count_text(classes, 'class')} have no members.")
         return Result(
             state.references, state.class_index, -state.psi % 360, state.centre, state.certainty, state.gain, members,
-            gain, resolution, metrics, remarks,
+            gain, explained, resolution, metrics, remarks,
         )  # fmt: skip
 
     def run(self, on_iteration: Callable[[State, Metrics], None] = lambda state, metrics: None) -> Result:
@@ -211,6 +214,17 @@ class Classification:
             metrics.append(one)
             on_iteration(state, one)
         return self.finish(state, metrics)
+
+    def _excess(self, state: State) -> np.ndarray:
+        """Return the gain that images could have at most: their power over the noise, less 1, at all frequencies."""
+        counts = np.bincount(self.plane.shell[: self.plane.count(state.radius)], minlength=state.noise.shape[1])
+        out = np.empty(len(self))
+        for first in range(0, len(self), CHUNK):
+            part = slice(first, first + CHUNK)
+            spectra = self.images.spectra[part]
+            power = self.plane.shell_means(spectra.real**2 + spectra.imag**2)
+            out[part] = (power / state.noise[self.group[part]] - 1) @ counts
+        return out * self.images.fill
 
     # --- parts of an iteration ---
 

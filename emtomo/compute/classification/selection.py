@@ -19,9 +19,7 @@ class SelectClassesOptions:
     """Which classes are kept; all criteria must hold."""
 
     numbers: Annotated[str, Param("Classes", "Class numbers separated by spaces; empty: all.")] = ""
-    best: Annotated[
-        int, Param("Best classes", "This many, with the highest mean log-likelihood gain per particle; 0: all.", ge=0)
-    ] = 0
+    best: Annotated[int, Param("Best classes", "This many, of the highest score; 0: all.", ge=0)] = 0
     automatic: Annotated[
         bool,
         Param(
@@ -33,8 +31,8 @@ class SelectClassesOptions:
         float,
         Param(
             "Minimum threshold for auto-selection",
-            "A class's score is its mean log-likelihood gain per particle over the upper quartile of all particles' "
-            "classes.",
+            "A class's score is its mean log-likelihood gain per particle, times the share of their power above the "
+            "noise that the average explains, over the upper quartile of all particles' classes.",
             ge=0,
             le=1,
         ),
@@ -77,13 +75,22 @@ class SelectClassesOptions:
     groups: Annotated[int, Param("Approximate number of groups", "Of about equally many particles.", ge=1)] = 1
 
 
+def discount_gain(gain: np.ndarray, explained: np.ndarray) -> np.ndarray:
+    """Return mean gains times the share of power that averages explain, by which classes are ranked.
+
+    Dense junk has a high gain, as anything with much power has; but no two pieces are alike, and its average explains
+    half of that power at most. Where the share is not known (nan), it counts as 1.
+    """
+    return np.asarray(gain * np.where(np.isfinite(explained), explained, 1.0))
+
+
 def rank_classes(gain: np.ndarray, members: np.ndarray) -> np.ndarray:
-    """Return class indices, the one with the highest mean gain per particle first; those without members last."""
+    """Return class indices, the one with the highest gain first; those without members last."""
     return np.lexsort((-members, -np.where(np.isfinite(gain) & (members > 0), gain, -np.inf)))
 
 
 def class_scores(gain: np.ndarray, members: np.ndarray) -> np.ndarray:
-    """Return scores 0 to 1: mean gains over that of the class in which the best quarter of the particles ends.
+    """Return scores 0 to 1: gains over that of the class in which the best quarter of the particles ends.
 
     The best class alone is no measure: small compact views and large ones gain unequally.
     """
@@ -102,6 +109,7 @@ def choose_classes(
     members: np.ndarray,
     resolution: np.ndarray,
     chosen: np.ndarray | None = None,
+    explained: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return which classes are kept.
 
@@ -112,6 +120,8 @@ def choose_classes(
         Mean gain per particle, particles, Å; nan where unknown, which no limit keeps out.
     chosen : (K,) bool array, optional
         Those picked by hand or by number; all by default.
+    explained : (K,) array, optional
+        Share of its members' power above the noise that each average explains; all by default.
     """
     check_options(options)
     keep = np.ones(len(gain), bool) if chosen is None else chosen.copy()
@@ -120,9 +130,10 @@ def choose_classes(
     keep &= members >= options.min_particles
     if options.min_resolution:
         keep &= ~(resolution > options.min_resolution)
-    order = rank_classes(gain, members)
+    rank = gain if explained is None else discount_gain(gain, explained)
+    order = rank_classes(rank, members)
     if options.automatic:
-        wanted = class_scores(gain, members) >= options.min_score
+        wanted = class_scores(rank, members) >= options.min_score
         if options.rank_resolution:
             wanted &= ~(resolution > options.rank_resolution)
         for k in order:

@@ -89,6 +89,9 @@ class Result:
     members : (K,) int array
     class_gain : (K,) array
         Mean gain of the members; nan of a class without any.
+    explained : (K,) array
+        Share of the members' power above the noise that the average explains, 0 to 1: little of junk that looks alike
+        only by its density. 1 where there is no such power.
     resolution : (K,) array
         Å, where the signal-to-noise ratio falls below 1: optimistic, it is no FSC.
     metrics : list of Metrics
@@ -103,6 +106,7 @@ class Result:
     gain: np.ndarray
     members: np.ndarray
     class_gain: np.ndarray
+    explained: np.ndarray
     resolution: np.ndarray
     metrics: list[Metrics] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)

@@ -28,6 +28,8 @@ from emtomo.options import Param
 IDENTITY = (np.eye(3), np.zeros(3))
 SMALLEST_BOX = 16  # voxels
 SHELLS_BEYOND_FILTER = 1.0  # that are compared
+BOXES, IMAGES = 12, 100  # particles of a batch that see themselves from many sides, or from one
+WAVES = 5.0  # across the particle, at which models of single images begin
 DAMPING = 0.05  # of a shell's mean weight: what hardly any particle measured stays small
 
 
@@ -40,11 +42,18 @@ class InitialModelOptions:
         bool,
         Param(
             "Apply symmetry",
-            "Average the model over the group from the beginning. Otherwise the symmetry is "
-            "not used: the model tells it, and align-symmetry its axes.",
+            "Average the model over the group from the beginning. Otherwise it grows without symmetry; then the "
+            "axes are found, and it goes on with the symmetry for half as many batches.",
         ),
     ] = False
-    batch_size: Annotated[int, Param("Batch size", "Particles that are aligned at a time.", ge=1)] = 12
+    batch_size: Annotated[
+        int,
+        Param(
+            "Batch size",
+            "Particles that are aligned at a time. 0: 12 with many tilts each, 100 of single images.",
+            ge=0,
+        ),
+    ] = 0
     iterations: Annotated[
         int, Param("Number of iterations", "Each goes through as many batches as the next field says.", ge=1, le=1000)
     ] = 5
@@ -53,6 +62,17 @@ class InitialModelOptions:
     filter_to: Annotated[
         float, Param("Filter to", "Resolution of the model; finer detail does not count.", unit="Å", gt=0)
     ] = 50.0
+    start_filter: Annotated[
+        float,
+        Param(
+            "Filter from",
+            "Resolution of the first model; it becomes finer until half of the batches are done. 0: that of Filter "
+            "to, but for single images without a reference a fifth of the mask diameter, if that is coarser.",
+            unit="Å",
+            ge=0,
+            expert=True,
+        ),
+    ] = 0.0
     fourier: Annotated[
         bool,
         Param(
@@ -130,7 +150,7 @@ class StochasticModel:
             if volume is not None and volume.shape != (n, n, n):
                 raise EmtomoError(f"The {what} must be {n} voxels wide as the particles are, got {volume.shape}.")
         self.source, self.options, self.device = source, options, check_device(device)
-        self.map_reduce = map_reduce
+        self.map_reduce, self.given_mask = map_reduce, mask
         named = parse_symmetry(options.symmetry)
         self.symmetry = named if options.apply_symmetry else "C1"
         count = len(source)
@@ -138,9 +158,15 @@ class StochasticModel:
         diameter = options.mask_diameter or n * pixel
         self.mask_radius = min(diameter / 2 / pixel, n / 2)
         self.mask = reference_mask(n, self.mask_radius, mask)
-        self.shell = float(np.clip(n * pixel / options.filter_to, 3.0, n / 2 - SHELLS_BEYOND_FILTER))
-        self.radius = min(self.shell + SHELLS_BEYOND_FILTER, n / 2)
-        self.coefficients = source.coefficients(float(np.ceil(self.radius)))
+        single = source.shift_axes == 2
+        self.batch_size = min(options.batch_size or (IMAGES if single else BOXES), count)
+        coarsest = diameter / WAVES if single and reference is None else options.filter_to
+        start = options.start_filter or coarsest
+        self.shells = tuple(
+            float(np.clip(n * pixel / limit, 3.0, n / 2 - SHELLS_BEYOND_FILTER))
+            for limit in (max(start, options.filter_to), options.filter_to)
+        )
+        self.coefficients = source.coefficients(float(np.ceil(min(self.shells[1] + SHELLS_BEYOND_FILTER, n / 2))))
         self.poses = self.start.copy()
         self.touched = np.zeros(len(source), bool)
         self.rng = np.random.default_rng(options.seed)
@@ -152,6 +178,22 @@ class StochasticModel:
         self.residual = self.measured = np.zeros(0)
         self.steps = 0
         self._begin(reference)
+
+    @property
+    def total(self) -> int:
+        """Return the number of batches."""
+        return self.options.iterations * self.options.batches
+
+    @property
+    def shell(self) -> float:
+        """Return the resolution of the model now, in shells."""
+        coarse, fine = self.shells
+        return coarse + (fine - coarse) * min(1.0, 2 * self.steps / self.total)
+
+    @property
+    def radius(self) -> float:
+        """Return the shells that are compared now."""
+        return min(self.shell + SHELLS_BEYOND_FILTER, self.source.size / 2)
 
     def _plan(self) -> IterationPlan:
         o, n = self.options, len(self.source)
@@ -207,14 +249,15 @@ class StochasticModel:
         return float(np.mean(self.likelihoods[-self.options.batches :])) if self.likelihoods else -np.inf
 
     def _filter(self, volume: np.ndarray) -> np.ndarray:
-        curve = lowpass_curve(self.source.size, self.source.pixel_size, self.options.filter_to)
+        size, pixel = self.source.size, self.source.pixel_size
+        curve = lowpass_curve(size, pixel, max(self.options.filter_to, size * pixel / self.shell))
         filtered = radial_filter(volume * self.mask, curve) * self.mask
         return np.maximum(filtered, 0 if self.options.non_negative else -np.inf).astype(np.float32)
 
     def _next_batch(self) -> np.ndarray:
         """Return the next particles of a random order in which each comes once before any comes again."""
         chosen: list[int] = []
-        while len(chosen) < min(self.options.batch_size, len(self.source)):
+        while len(chosen) < self.batch_size:
             if not self.order:
                 self.order = list(self.rng.permutation(len(self.source)))
             one = int(self.order.pop())
@@ -304,10 +347,9 @@ class StochasticModel:
 
     def run(self, on_progress: Callable[[int, int, float], None] = lambda done, total, change: None) -> np.ndarray:
         """Go through all batches and return the model."""
-        total = self.options.iterations * self.options.batches
-        while self.steps < total:
+        while self.steps < self.total:
             change = self.step()
-            on_progress(self.steps, total, change)
+            on_progress(self.steps, self.total, change)
         return self.half.reference
 
 

@@ -31,6 +31,9 @@ def test_classes_are_ranked_by_gain():
     assert rank_classes(GAIN, MEMBERS).tolist() == [0, 4, 3, 1, 2]
     assert class_scores(GAIN, MEMBERS) == pytest.approx([1, 10 / 25, 0, 1, 1])
     assert class_scores(np.full(2, np.nan), np.zeros(2)).tolist() == [0, 0]
+    explained = np.array([0.4, 1.0, np.nan, np.nan, 0.9])
+    best = choose_classes(SelectClassesOptions(best=2), GAIN, MEMBERS, RESOLUTION, None, explained)
+    assert np.flatnonzero(best).tolist() == [3, 4]
 
 
 @pytest.mark.parametrize(

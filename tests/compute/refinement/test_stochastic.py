@@ -8,12 +8,14 @@ from emtomo.compute.averaging import turn_boxes
 from emtomo.compute.device import cuda_available
 from emtomo.compute.fourier.filters import ball
 from emtomo.compute.fourier.shell_correlation import fourier_shell_correlation
+from emtomo.compute.likelihood.plan import HalfSet
 from emtomo.compute.matching.match import Matcher
 from emtomo.compute.matching.model import MaskedReference
 from emtomo.compute.matching.options import ScanOptions
 from emtomo.compute.matching.weighting import wedge_transfer
 from emtomo.compute.refinement.model_agreement import correlate_models, mirror
 from emtomo.compute.refinement.stochastic_gradient import SMALLEST_BOX, InitialModelOptions, StochasticModel
+from emtomo.compute.refinement.symmetric_model import impose_symmetry
 from emtomo.compute.rotations import random_rotations
 from emtomo.errors import EmtomoError
 from tests.compute.refinement.data import PIXEL, blobs, image_particles, particles
@@ -149,3 +151,31 @@ def test_models_agree_whatever_their_orientation_and_hand():
     for volume, hand in ((turned, False), (mirror(turned), True)):
         mean, mirrored = correlate_models(truth, volume, PIXEL, 50.0)
         assert mean > 0.95 and mirrored == hand
+
+
+def test_models_of_single_images_begin_coarse_and_take_large_batches():
+    images, poses = image_particles(blobs(24), 130, 0.5, np.zeros(1))
+    options = InitialModelOptions(filter_to=30.0, mask_diameter=200.0, iterations=2, batches=2)
+    made = StochasticModel(images, poses, options)
+    assert made.batch_size == 100 and made.shell == pytest.approx(24 * PIXEL / 40.0)  # a fifth of the diameter
+    made.steps = 2
+    assert made.shell == pytest.approx(24 * PIXEL / 30.0)
+    boxes = StochasticModel(SOURCE, POSES, InitialModelOptions(filter_to=50.0, mask_diameter=280.0))
+    assert boxes.batch_size == 12 and boxes.shells[0] == boxes.shells[1]
+
+
+def test_a_model_without_symmetry_goes_on_with_it():
+    """Its axes are brought to the standard place, and every batch keeps the symmetry."""
+    truth = blobs(SMALLEST_BOX, "C4", count=4)
+    images, poses = image_particles(truth, 20, 0.3, np.zeros(1))
+    options = InitialModelOptions(
+        symmetry="C4", filter_to=50.0, mask_diameter=120.0, iterations=3, batches=2, batch_size=10
+    )
+    made = StochasticModel(images, poses, options)
+    turn = random_rotations(1, 8)
+    made.halves = [HalfSet(turn_boxes(truth[None], turn, np.array([[0.4, -0.6, 0.2]]))[0], made.half.noise)]
+    more, axes = impose_symmetry(made)
+    assert axes.score > 0.9 and more.symmetry == "C4" and more.total == 2
+    assert max(abs((one @ axes.rotation)[2, 2]) for one in (turn[0], turn[0].T)) > 0.999
+    volume = more.run()[:, 1:, 1:]
+    assert np.corrcoef(np.rot90(volume, axes=(1, 2)).ravel(), volume.ravel())[0, 1] > 0.98
