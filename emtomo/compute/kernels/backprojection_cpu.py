@@ -10,45 +10,62 @@ from numba import njit, prange
 from emtomo.compute.kernels.backprojection import ONE, ZERO, between, bilinear, column_place, slab_of
 
 F = np.float32
+U = np.uint64
 TILE = (8, 16)  # voxels along z and x whose columns of all tilts stay in the cache together
 
 
 @njit(cache=True, fastmath=True)
-def _column(lines, heights, t, x, z, slabs, columns):
-    """Return the row in images (tilt · slab · u, y) of a line of voxels, and the weights of it and of the next one."""
+def _find_columns(lines, heights, t, slabs, columns, corner, size, starts, weights):
+    """Fill the rows in images (tilt · slab · u, y) of lines (z, x) of a tile of voxels, and the weights of two rows.
+
+    Without a branch, so that several are worked out at once: what lies outside has the weight 0.
+    """
     if t >= lines.shape[0]:
-        return 0, ZERO, ZERO
-    u = lines[t, 0] + lines[t, 1] * F(x) + lines[t, 2] * F(z)
-    inside, i, a = column_place(u, columns)
-    if not inside:
-        return 0, ZERO, ZERO
-    k = 0
-    if slabs > 1:
-        k = slab_of(heights[t, 0] + heights[t, 1] * F(x) + heights[t, 2] * F(z), slabs)
-    return (t * slabs + k) * columns + i, ONE - a, a
+        starts[:], weights[:] = 0, ZERO
+        return
+    last, along, rise = F(columns - 1), lines[t, 1], heights[t, 1]
+    for z in range(size[0]):
+        u0 = lines[t, 0] + along * F(corner[1]) + lines[t, 2] * F(corner[0] + z)
+        h0 = heights[t, 0] + rise * F(corner[1]) + heights[t, 2] * F(corner[0] + z)
+        for x in range(size[1]):
+            u = u0 + along * F(x)
+            inside = ONE if (u >= ZERO and u < last) else ZERO
+            u = min(max(u, ZERO), last - ONE)
+            i, at = np.int64(u), z * size[1] + x
+            k = slab_of(h0 + rise * F(x), slabs)
+            a = u - F(i)
+            starts[at] = (t * slabs + k) * columns + i
+            weights[0, at], weights[1, at] = inside * (ONE - a), inside * a
 
 
 @njit(cache=True, fastmath=True)
-def _add_tilts(rows, lines, heights, t, slabs, columns, corner, first, tile):
-    """Add four tilts from `t` on to a tile (z, x, y) of voxels, whose voxel (0, 0) is `corner` and y begins at `first`.
+def _add_tilts(images, starts, weights, first, length, tile, count, ny):
+    """Add four tilts to `count` lines of `ny` voxels, one after the other in `tile`, from column `first` of images on.
 
-    Four at a time, so that a voxel is loaded and stored once for eight products.
+    Four at a time, so that a voxel is loaded and stored once for eight products; unsigned, or negative places would be
+    looked for.
     """
-    nz, nx, ny = tile.shape
-    last = first + ny
-    for z in range(nz):
-        for x in range(nx):
-            i, a, b = _column(lines, heights, t, corner[1] + x, corner[0] + z, slabs, columns)
-            j, c, d = _column(lines, heights, t + 1, corner[1] + x, corner[0] + z, slabs, columns)
-            k, e, f = _column(lines, heights, t + 2, corner[1] + x, corner[0] + z, slabs, columns)
-            m, g, h = _column(lines, heights, t + 3, corner[1] + x, corner[0] + z, slabs, columns)
-            i0, i1, j0, j1 = rows[i, first:last], rows[i + 1, first:last], rows[j, first:last], rows[j + 1, first:last]
-            k0, k1, m0, m1 = rows[k, first:last], rows[k + 1, first:last], rows[m, first:last], rows[m + 1, first:last]
-            line = tile[z, x]
-            for y in range(ny):
-                line[y] += (a * i0[y] + b * i1[y] + c * j0[y] + d * j1[y]) + (
-                    e * k0[y] + f * k1[y] + g * m0[y] + h * m1[y]
-                )
+    t0, t1, t2, t3, left, right = U(0), U(1), U(2), U(3), U(0), U(1)
+    for line in range(count):
+        i, j = starts[t0, line] * length + first, starts[t1, line] * length + first
+        k, m = starts[t2, line] * length + first, starts[t3, line] * length + first
+        a, b, c, d = (
+            weights[t0, left, line],
+            weights[t0, right, line],
+            weights[t1, left, line],
+            weights[t1, right, line],
+        )
+        e, f, g, h = (
+            weights[t2, left, line],
+            weights[t2, right, line],
+            weights[t3, left, line],
+            weights[t3, right, line],
+        )
+        i1, j1, k1, m1, to = i + length, j + length, k + length, m + length, line * ny
+        for y in range(ny):
+            tile[to + y] += (a * images[i + y] + b * images[i1 + y] + c * images[j + y] + d * images[j1 + y]) + (
+                e * images[k + y] + f * images[k1 + y] + g * images[m + y] + h * images[m1 + y]
+            )
 
 
 @njit(parallel=True, cache=True, fastmath=True)
@@ -59,22 +76,26 @@ def backproject_columns(images, lines, heights, out, block):
     height in slabs; `block` is the number of voxels along y that are worked on together.
     """
     nt, slabs, columns, ny = images.shape
-    rows = images.reshape(nt * slabs * columns, ny)
+    flat = images.reshape(images.size)
     nz, _, nx = out.shape
     deep, wide = TILE
     parts, layers = (ny + block - 1) // block, (nz + deep - 1) // deep
     for task in prange(parts * layers):
         z0, y0 = task % layers * deep, task // layers * block
         n, m = min(deep, nz - z0), min(block, ny - y0)
+        tile = np.empty(deep * wide * block, np.float32)
+        starts, weights = np.zeros((4, deep * wide), np.uint64), np.zeros((4, 2, deep * wide), np.float32)
         for x0 in range(0, nx, wide):
             w = min(wide, nx - x0)
-            tile = np.zeros((n, w, m), np.float32)
+            tile[: n * w * m] = 0
             for t in range(0, nt, 4):
-                _add_tilts(rows, lines, heights, t, slabs, columns, (z0, x0), y0, tile)
+                for j in range(4):
+                    _find_columns(lines, heights, t + j, slabs, columns, (z0, x0), (n, w), starts[j], weights[j])
+                _add_tilts(flat, starts, weights, U(y0), U(ny), tile, U(n * w), U(m))
             for z in range(n):
                 for y in range(m):
                     for x in range(w):
-                        out[z0 + z, y0 + y, x0 + x] += tile[z, x, y]
+                        out[z0 + z, y0 + y, x0 + x] += tile[(z * w + x) * m + y]
 
 
 @njit(parallel=True, cache=True, fastmath=True)

@@ -171,3 +171,24 @@ def sample_spline(coefficients, nodes, step, first, last, out):
                 + w2 * (h0 * c[i + 2] + h1 * c[j + 2] + h2 * c[k + 2] + h3 * c[m + 2])
                 + w3 * (h0 * c[i + 3] + h1 * c[j + 3] + h2 * c[k + 3] + h3 * c[m + 3])
             )
+
+
+@njit(nogil=True, cache=True)
+def take_samples(image, across, along, turned, first, last, out):
+    """Fill lines `first` to `last` of `out` (u, y) with samples of an image, zero where a place is negative.
+
+    `across` (u) and `along` (y) are places in the image's rows and columns or, `turned`, in its columns and rows.
+    """
+    block, ny = 16, out.shape[1]
+    for start in range(first, last, block):
+        stop = min(start + block, last)
+        for y in range(ny):
+            j = along[y]
+            for u in range(start, stop):
+                i = across[u]
+                if i < 0 or j < 0:
+                    out[u, y] = F(0)
+                elif turned:
+                    out[u, y] = image[j, i]
+                else:
+                    out[u, y] = image[i, j]

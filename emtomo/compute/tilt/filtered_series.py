@@ -8,6 +8,7 @@ import numpy as np
 
 from emtomo.compute.device import threads
 from emtomo.compute.tilt import filtering
+from emtomo.compute.tilt.aligned_sampling import AlignedSampling, find_aligned_sampling
 from emtomo.compute.tilt.geometry import TiltGeometry, tilt_angles
 from emtomo.compute.tilt.operators import (
     AlignedOperator,
@@ -101,10 +102,16 @@ class FilteredSeries:
             t = int(tilts[place])
             with self.reading:
                 image = self.images(t)
+            sampling = self._find_sampling((image.shape[0], image.shape[1]), t)
             spectrum = filtering.transform_image(
-                image, self.geometry.pixel_size, t, normalise=self.options.normalise, finest=self.finest
+                image,
+                self.geometry.pixel_size,
+                t,
+                normalise=self.options.normalise,
+                finest=self.finest,
+                padded=sampling and sampling.padded,
             )
-            self._sample(self._weigh(spectrum, t), t, out[place])
+            self._sample(self._weigh(spectrum, t), t, sampling, out[place])
             return image.size
 
         # the first tells how large images are
@@ -163,22 +170,37 @@ class FilteredSeries:
         )
         return filtering.SlabCorrection(KINDS[options.ctf], ctf, hand * self.heights.step, noise, float(frequency[1]))
 
-    def _sample(self, spectrum: filtering.Spectrum, t: int, out: np.ndarray) -> None:
+    def _find_sampling(self, shape: tuple[int, int], t: int) -> AlignedSampling | None:
+        """Return how an image whose rows or columns run along the tilt axis is sampled exactly; else None."""
+        if not self.aligned or self.geometry.image_warp is not None:
+            return None
+        steps = (self.sample, self.grid.pixel_size)
+        return find_aligned_sampling(shape, self.geometry.pixel_size, steps, self.across[t], self.along[t])
+
+    def _sample(self, spectrum: filtering.Spectrum, t: int, sampling: AlignedSampling | None, out: np.ndarray) -> None:
         """Fill `out` with the filtered image of every slab, sampled across and along the tilt axis where aligned."""
         count = int(self.heights.count[t])
         if not self.aligned:
             out[:count] = filtering.filter_image(spectrum, self._correction(t, 0), count, self.shape)
             return
-        from emtomo.compute.kernels.tilt_filter_cpu import sample_spline
+        from emtomo.compute.kernels.tilt_filter_cpu import sample_spline, take_samples
 
         assert isinstance(self.operator, AlignedOperator)
-        shape, samples = filtering.sample_grid(spectrum, self.grid.pixel_size / filtering.SPLINE_OVERSAMPLING)
-        nodes = self._nodes(spectrum, t, samples)
+        if sampling is None:
+            shape, samples = filtering.sample_grid(spectrum, self.grid.pixel_size / filtering.SPLINE_OVERSAMPLING)
+            nodes = self._nodes(spectrum, t, samples)
+        else:
+            shape = sampling.sampled
+            spectrum, taken = sampling.sample(spectrum, self.geometry.shifts[t], (self.columns, self.grid.shape[1]))
         for first in range(0, count, SLABS_TOGETHER):
             slabs = min(SLABS_TOGETHER, count - first)
-            splines = filtering.filter_image(spectrum, self._correction(t, first), slabs, shape, spline=True)
-            for k, spline in enumerate(splines, first):
-                sample_spline(spline, nodes, self.step, *self.operator.find_columns(t, k, count, self.columns), out[k])
+            images = filtering.filter_image(spectrum, self._correction(t, first), slabs, shape, spline=sampling is None)
+            for k, image in enumerate(images, first):
+                columns = self.operator.find_columns(t, k, count, self.columns)
+                if sampling is None:
+                    sample_spline(image, nodes, self.step, *columns, out[k])
+                else:
+                    take_samples(image, *taken, sampling.order[0] == 0, *columns, out[k])
 
     def _nodes(self, spectrum: filtering.Spectrum, t: int, samples: np.ndarray) -> np.ndarray:
         """Return (u, y, 2) float32 places in an image of `samples` Å a pixel, every few columns and lines."""

@@ -80,7 +80,13 @@ NO_CORRECTION = SlabCorrection(NONE, Ctf.of_defocus(0.0), 0.0, np.zeros(1), 1.0)
 
 
 def transform_image(
-    image: np.ndarray, pixel_size: float, tilt: int, *, normalise: bool = True, finest: float = np.inf
+    image: np.ndarray,
+    pixel_size: float,
+    tilt: int,
+    *,
+    normalise: bool = True,
+    finest: float = np.inf,
+    padded: tuple[int, int] | None = None,
 ) -> Spectrum:
     """Return the spectrum of an image whose mean was taken off and whose borders fade to zero.
 
@@ -95,6 +101,8 @@ def transform_image(
         Divide by the standard deviation.
     finest : float
         1/Å; columns of higher frequencies are left out.
+    padded : (2,) tuple, optional
+        Rows and columns of the padded image.
 
     Raises
     ------
@@ -110,7 +118,7 @@ def transform_image(
     if normalise and deviation == 0:
         raise EmtomoError(f"tilt {tilt + 1}: all pixels of the image are equal; exclude this tilt.")
     rows, columns = image.shape
-    shape = (next_fast_len(int(rows * MARGIN), real=True), next_fast_len(int(columns * MARGIN), real=True))
+    shape = padded or (next_fast_len(int(rows * MARGIN), real=True), next_fast_len(int(columns * MARGIN), real=True))
     faded = np.empty(image.shape, np.float32)
     factor = np.float32(1 / deviation if normalise else 1)
     fade_borders(image, np.float32(mean), factor, _taper(rows), _taper(columns), faded)
