@@ -1,4 +1,4 @@
-"""Tilt images whose rows or columns run along the tilt axis: sampled exactly, by padding or cutting their transforms."""
+"""Tilt images whose rows or columns run along the tilt axis, sampled exactly by padding or cutting their transforms."""
 
 from dataclasses import dataclass
 from functools import lru_cache
