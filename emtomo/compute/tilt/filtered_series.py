@@ -109,7 +109,7 @@ class FilteredSeries:
                 t,
                 normalise=self.options.normalise,
                 finest=self.finest,
-                padded=sampling and sampling.padded,
+                padded=None if sampling is None else sampling.padded,
             )
             self._sample(self._weigh(spectrum, t), t, sampling, out[place])
             return image.size
