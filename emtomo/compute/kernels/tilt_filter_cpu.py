@@ -174,10 +174,10 @@ def sample_spline(coefficients, nodes, step, first, last, out):
 
 
 @njit(nogil=True, cache=True)
-def take_samples(image, across, along, turned, first, last, out):
+def take_samples(image, across, along, transposed, first, last, out):
     """Fill lines `first` to `last` of `out` (u, y) with samples of an image, zero where a place is negative.
 
-    `across` (u) and `along` (y) are places in the image's rows and columns or, `turned`, in its columns and rows.
+    `across` (u) and `along` (y) are places in the rows and columns of an image or, `transposed`, in its columns and rows.
     """
     block, ny = 16, out.shape[1]
     for start in range(first, last, block):
@@ -188,7 +188,7 @@ def take_samples(image, across, along, turned, first, last, out):
                 i = across[u]
                 if i < 0 or j < 0:
                     out[u, y] = F(0)
-                elif turned:
+                elif transposed:
                     out[u, y] = image[j, i]
                 else:
                     out[u, y] = image[i, j]
