@@ -177,7 +177,7 @@ def sample_spline(coefficients, nodes, step, first, last, out):
 def take_samples(image, across, along, transposed, first, last, out):
     """Fill lines `first` to `last` of `out` (u, y) with samples of an image, zero where a place is negative.
 
-    `across` (u) and `along` (y) are places in the rows and columns of an image or, `transposed`, in its columns and rows.
+    `across` (u) and `along` (y) are places in the rows and columns of the image, or in its columns and rows.
     """
     block, ny = 16, out.shape[1]
     for start in range(first, last, block):
