@@ -143,3 +143,35 @@ def lowpass_image(image: np.ndarray, pixel_size: float, resolution: float, edge:
     kept[0, 0] = 1
     spectrum = rfft2(np.asarray(image, np.float32)) * kept
     return np.asarray(irfft2(spectrum, image.shape), np.float32)
+
+
+def oblique_slice(
+    volume: np.ndarray, centre: np.ndarray, across: np.ndarray, up: np.ndarray, shape: tuple[int, int]
+) -> np.ndarray:
+    """Return a slice of any direction, by linear interpolation.
+
+    Parameters
+    ----------
+    volume : (z, y, x) array
+    centre : (3,) array
+        z, y, x of the middle of the picture, voxels; the centre of the first voxel is 0.
+    across, up : (3,) arrays
+        z, y, x of one pixel's step to the right and to the row above, voxels.
+    shape : (height, width)
+
+    Returns
+    -------
+    (height, width) float32 array
+        The first row at the bottom, NaN outside the volume.
+    """
+    from scipy.ndimage import map_coordinates
+
+    height, width = shape
+    i = (np.arange(height) - (height - 1) / 2)[:, None, None]
+    j = (np.arange(width) - (width - 1) / 2)[None, :, None]
+    places = np.moveaxis(np.asarray(centre, float) + i * np.asarray(up) + j * np.asarray(across), -1, 0)
+    values = map_coordinates(volume, places, np.float32, order=1, mode="nearest", prefilter=False)
+    last = np.array(volume.shape)[:, None, None] - 0.5
+    outside = ((places < -0.5) | (places > last)).any(axis=0)
+    values[outside] = np.nan
+    return np.asarray(values)

@@ -9,6 +9,7 @@ from emtomo.viewers.windows import (
     ViewClasses3D,
     ViewConvergence,
     ViewCoordinates,
+    ViewCtfCharts,
     ViewCtfFit,
     ViewDirections,
     ViewFields,
@@ -31,8 +32,8 @@ from emtomo.viewers.windows import (
 )
 
 __all__ = [
-    "ViewAlignment", "ViewClasses", "ViewClasses3D", "ViewConvergence", "ViewCoordinates", "ViewCtfFit",
-    "ViewDirections", "ViewFields", "ViewFsc", "ViewMeshes", "ViewMicrographs", "ViewMontage", "ViewOutside",
-    "ViewParticles", "ViewParticlesInSpace", "ViewPicks", "ViewRefinement", "ViewScores", "ViewSpace",
+    "ViewAlignment", "ViewClasses", "ViewClasses3D", "ViewConvergence", "ViewCoordinates", "ViewCtfCharts",
+    "ViewCtfFit", "ViewDirections", "ViewFields", "ViewFsc", "ViewMeshes", "ViewMicrographs", "ViewMontage",
+    "ViewOutside", "ViewParticles", "ViewParticlesInSpace", "ViewPicks", "ViewRefinement", "ViewScores", "ViewSpace",
     "ViewSubtomograms", "ViewTable", "ViewTilts", "ViewTomograms", "ViewVolume",
 ]  # fmt: skip

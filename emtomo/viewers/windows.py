@@ -5,6 +5,8 @@ from typing import Any, ClassVar
 
 from emtomo.engine.table import TableSet
 from emtomo.gui.core.browser_images import prepare_browser
+from emtomo.gui.core.chart_export import chart_figure
+from emtomo.gui.core.ctf_charts import ctf_charts
 from emtomo.gui.core.output_volumes import (
     load_tilts,
     load_tomogram,
@@ -43,7 +45,7 @@ from emtomo.viewers import (
     population_figures,
     tilt_figures,
 )
-from emtomo.viewers.base import OutputViewer, opener
+from emtomo.viewers.base import OutputViewer, opener, save
 from emtomo.viewers.space import prepare_scene, scene_data, space_picture
 
 
@@ -119,6 +121,30 @@ class ViewCtfFit(OutputViewer):
             lambda name: ctf_figures.read_fit(shown.folder, name),
             ctf_figures.fit_figure,
         )
+
+
+class ViewCtfCharts(OutputViewer):
+    """Defocus, agreement and resolution of the fitted CTFs, image by image, and those of another run over them."""
+
+    KEY, ORDER, _name = "ctf-charts", 2, "CTF by tilt"
+    _targets: ClassVar[list[type]] = [SetOfTiltSeries]
+
+    @classmethod
+    def suits(cls, folder: Path) -> bool:
+        """Return whether the run has estimated CTFs."""
+        return bool(ctf_figures.find_fits(folder))
+
+    @classmethod
+    def open_window(cls, master: Any, shown: Shown) -> Any:
+        """Open the charts of one series after the other."""
+        names = ctf_figures.require_fits(shown.folder)
+        return opener("runcharts:open_ctf_charts")(master, shown.run, shown.label, shown.folder, names)
+
+    @classmethod
+    def picture(cls, shown: Shown, png: Path) -> None:
+        """Draw the charts of the first series."""
+        names = ctf_figures.require_fits(shown.folder)
+        save(chart_figure(ctf_charts(shown.folder, names[0]), names[0]), png)
 
 
 class ViewAlignment(OutputViewer):
@@ -328,6 +354,11 @@ class ViewRefinement(OutputViewer):
     KEY, ORDER, _name = "refinement", 1, "Refinement"
     _targets: ClassVar[list[type]] = [Population]
     FIGURE = staticmethod(population_figures.refinement)
+
+    @classmethod
+    def open_window(cls, master: Any, shown: Shown) -> Any:
+        """Open the charts of the run, with those of the tilts of a series."""
+        return opener("runcharts:open_run_charts")(master, shown.run, shown.label, shown.folder)
 
     @classmethod
     def suits(cls, folder: Path) -> bool:

@@ -34,8 +34,8 @@ class Shown:
         Those the output lies in.
     folder : Path
         Of the run.
-    tomograms_target : str
-        ``RUN.output`` of the tomograms.
+    tomograms_target, micrographs_target : str
+        ``RUN.output`` of the tomograms and of the micrographs; empty where there are none.
     prepared : dict
         What a viewer has read of it in a thread, before its window is opened.
     """
@@ -52,6 +52,7 @@ class Shown:
     micrographs: SetOfMicrographs | None = None
     parameters: dict[str, str] = field(default_factory=dict)
     tomograms_target: str = ""
+    micrographs_target: str = ""
     prepared: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -116,8 +117,13 @@ def show_output(run: Protocol, name: str, project: Path) -> Shown:
         project, int(run.getObjId()), run.getObjLabel(), name, getattr(run, "NAME", run.getClassName()),
         own_copy(value, project), project / run.getWorkingDir(),
         own_copy(tomograms, project), own_copy(before, project), own_copy(micrographs, project),
-        texts_of(run), f"{tomograms.getObjParentId()}.{tomograms.getLastName()}" if tomograms is not None else "",
+        texts_of(run), _target(tomograms), _target(micrographs),
     )  # fmt: skip
+
+
+def _target(value: Any) -> str:
+    """Return how a parameter names an output; empty for none."""
+    return f"{value.getObjParentId()}.{value.getLastName()}" if value is not None else ""
 
 
 def own_copy(value: Any, project: Path) -> Any:

@@ -116,6 +116,17 @@ class VolumeSource:
             return None
         return self.plane(axis, index, thickness, sigma)
 
+    def voxels_at_hand(self, limits: tuple[float, float]) -> tuple[np.ndarray, float, float] | None:
+        """Return all voxels, and which of their values are black and white, if no disk must be waited for.
+
+        They are those of the copy in 8 bits where there is one.
+        """
+        if self._bytes is None:
+            return (self.data, *limits) if self._read.all() or self.settled or self.data.nbytes <= SMALL else None
+        low, high = self._range
+        black, white = ((value - low) * 255 / max(high - low, 1e-30) for value in limits)
+        return self._bytes, black, white
+
     def grey(self, z: int, y: int, x: int) -> float | None:
         """Return the grey value of a voxel, if no disk must be waited for."""
         return float(self.data[z, y, x]) if self._read[z] else None

@@ -29,7 +29,7 @@ class BeforeAfter(SliceWindow):
         if axis is not None:
             self.old_panel.grid_remove()
             return
-        for panel in self.panels.values():
+        for panel in self._every_panel():
             panel.grid_remove()
         for k in (0, 1):
             self.grid_frame.columnconfigure(k, weight=1, uniform="halves")

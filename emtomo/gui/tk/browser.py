@@ -27,6 +27,12 @@ from emtomo.wording import count_text
 
 TABLE_WIDTH = 430  # pixels at 100 % beside the pictures
 NO_COLOUR = "one colour"
+# class of a set → protocol that edits it, its parameters for the set and for what it lies in
+EDITORS = {
+    "SetOfCoordinates3D": ("pick-manually", "coordinates", "tomograms"),
+    "SetOfCoordinates2D": ("pick-manually", "coordinates", "micrographs"),
+    "SetOfMeshes": ("pick-vectorial", "meshes", "tomograms"),
+}
 MOUSE = [*browsertable.MOUSE, *browsergallery.MOUSE, *browserslices.MOUSE, *browserplot.MOUSE]
 
 
@@ -79,6 +85,8 @@ class BrowserWindow(Window):
             a("average", "Average", self.show_average, "<Control-m>", "layers", "",
               "The average of the selected ones, or of all that are shown, as they lie in their boxes", ""),
             a("box", "Its picture", self.open_box, "<Return>", "zoom-in", "", "The slices of the particle itself", ""),
+            a("edit", "Edit in a picker", self.edit, "e", "pencil", "",
+              "A picking run that starts from these: points are moved, removed and added on slices", ""),
             a("csv", "Save CSV", self.save, "<Control-p>", "filetype-csv", "", "Write the rows that are shown", ""),
             a("undo", "Take the last change of the selection back", self.browser.undo, "<Control-z>"),
             a("redo", "Make it again", self.browser.redo, "<Control-y> <Control-Z>"),
@@ -154,6 +162,8 @@ class BrowserWindow(Window):
             return some and not bool(self.browser.selected.all())
         if name == "average":
             return self.images.kind in ("boxes", "images")
+        if name == "edit":
+            return self.editor is not None
         if name == "box":
             return self.images.kind != "none" and self.browser.current is not None
         return True
@@ -265,6 +275,22 @@ class BrowserWindow(Window):
                 self.w["mean"] = SliceWindow(self, source, title, images.pixel_size)
 
         self.app.work(lambda _: images.mean_source(rows), show, self.refuse)
+
+    @property
+    def editor(self) -> tuple[str, str, str] | None:
+        """Protocol that edits such a set, and its parameters for the set and for what it lies in; None for others."""
+        return EDITORS.get(type(self.shown.value).__name__) if hasattr(self.app, "new_form") else None
+
+    def edit(self) -> None:
+        """Open the form of a picking run that has these as its previous coordinates, or models."""
+        if self.editor is None:
+            return
+        protocol, previous, where = self.editor
+        project: Any = self.app
+        form = project.new_form(protocol)
+        form.model.put(previous, f"{self.shown.run}.{self.shown.name}")
+        form.model.put(where, self.shown.micrographs_target if self.images.flat else self.shown.tomograms_target)
+        self.w["form"] = form
 
     def open_box(self) -> None:
         """Show the slices of the current particle's box, or its image."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from emtomo.gui.core.chart import Chart
+from emtomo.gui.core.ctf_charts import ctf_charts
 from emtomo.gui.core.run_charts import comparable_runs, run_charts, tilt_series_names
 from emtomo.gui.tk.chartwindow import ChartWindow, Read
 
@@ -40,6 +41,20 @@ def open_charts_beside(
 
     others = {name: reader(of) for name, of in _others(master, run).items()}
     return ChartWindow(master, f"{title} – FSC – emtomo", title, read, others)
+
+
+def open_ctf_charts(master: Any, run: int, label: str, folder: Path, names: list[str]) -> ChartWindow:
+    """Show what a run has fitted to tilt series or micrographs, one of them at a time."""
+
+    def reader(of: Path) -> Read:
+        return lambda name, part: ctf_charts(of, part, name)
+
+    others: dict[str, Read] = {}
+    for i, other in getattr(master, "runs", {}).items():
+        of = master.folder / other.folder
+        if i != run and other.folder and (of / "extra" / f"{names[0]}_ctf.csv").exists():
+            others[other.label] = reader(of)
+    return ChartWindow(master, f"{label} – CTF – emtomo", label, reader(folder), others, names)
 
 
 def _others(master: Any, run: int) -> dict[str, Path]:

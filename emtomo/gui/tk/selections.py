@@ -9,7 +9,7 @@ import numpy as np
 from emtomo.engine.parameters import protocol_named, set_parameters
 from emtomo.gui.core.shown import Shown
 from emtomo.objects.selection import write_selection
-from emtomo.wording import count_text
+from emtomo.wording import count_text, singular
 
 
 def leave_out(window: Any, shown: Shown, items: np.ndarray, say: Callable[[str], object]) -> None:
@@ -17,9 +17,8 @@ def leave_out(window: Any, shown: Shown, items: np.ndarray, say: Callable[[str],
     stay = len(shown.value) - len(items)
     given = {"items": f"{shown.run}.{shown.name}", "number": "0"}
     label = f"selected from {shown.label}"
-    run_on_selection(
-        window, shown, items, ("select-subset", "left_out", given), label, count_text(stay, "particle"), say
-    )
+    what = count_text(stay, singular(getattr(shown.value, "NOUN", "items")))
+    run_on_selection(window, shown, items, ("select-subset", "left_out", given), label, what, say)
 
 
 def run_on_selection(

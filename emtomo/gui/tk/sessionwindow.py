@@ -56,6 +56,10 @@ class SessionWindow(SliceWindow):
             for group, model in self.session.models.items()
         ]
 
+    def points_in_space(self) -> list[tuple[np.ndarray, str]]:
+        """Return z, y, x of the points of every group, with its colour, for the slice of any angle."""
+        return [(points, theme.group_colour(group)) for group, points in self.visible_points() if len(points)]
+
     def visible_depth(self) -> float:
         """Return how far from a slice points are still drawn on it, faint, voxels."""
         return max(2.0, half_slab(self.state_.thickness))

@@ -12,7 +12,8 @@ from emtomo.compute.slices import round_length
 from emtomo.gui.core.actions import Action
 from emtomo.gui.core.slices import PLANES, SliceState, place_text
 from emtomo.gui.core.volume import VolumeSource
-from emtomo.gui.tk import theme
+from emtomo.gui.tk import corner, theme
+from emtomo.gui.tk.corner import Corner
 from emtomo.gui.tk.dialogs import choose_file
 from emtomo.gui.tk.slicepanel import SlicePanel
 from emtomo.gui.tk.window import Window, busy_label, tip
@@ -65,11 +66,12 @@ class SliceWindow(Window):
         self.panels = {
             axis: SlicePanel(self.grid_frame, self.state_, axis, self, low_bandwidth=slow) for axis in (0, 1, 2)
         }
+        self.corner = Corner(self.grid_frame, self.state_, self, low_bandwidth=slow)
         self._controls()
         self.build_side()
         self.show_planes(None)
         self.state_.listeners.append(self._follow)
-        self.bind_actions(self.make_actions(), [*self.mouse_rows(), *MOUSE])
+        self.bind_actions(self.make_actions(), [*self.mouse_rows(), *MOUSE, *corner.MOUSE])
         self._cache: Any = None
         self._starting = self.after(DRAWN, self._make_copies)
 
@@ -122,8 +124,9 @@ class SliceWindow(Window):
             self.state_.centre(*place)
 
     def hovered(self, panel: SlicePanel, place: tuple[float, float, float] | None) -> None:
-        """Tell place and grey value under the mouse."""
+        """Tell place and grey value under the mouse, and magnify what is there."""
         self.show_place(place)
+        self.corner.follow(panel, place)
 
     def decorate(self, panel: SlicePanel) -> None:
         """Draw where the other planes are, and a scale bar."""
@@ -220,11 +223,14 @@ class SliceWindow(Window):
         ttk.Label(box, text=unit).grid(row=row, column=2, sticky="w")
         return spin
 
+    def _every_panel(self) -> list[Any]:
+        return [*self.panels.values(), self.corner]
+
     def show_planes(self, axis: int | None) -> None:
         """Show one plane, or all three."""
         self.shown = axis
         self.plane.set("all" if axis is None else PLANES[axis].lower())
-        for panel in self.panels.values():
+        for panel in self._every_panel():
             panel.grid_remove()
         nz, ny, nx = self.source.shape
         for k in (0, 1):
@@ -244,6 +250,7 @@ class SliceWindow(Window):
         self.panels[0].grid(row=0, column=0, sticky="nsew", padx=(0, 1), pady=(0, 1))
         self.panels[2].grid(row=0, column=1, sticky="nsew", pady=(0, 1))
         self.panels[1].grid(row=1, column=0, sticky="nsew", padx=(0, 1))
+        self.corner.grid(row=1, column=1, sticky="nsew")
 
     # --- what the keys do ---
 
@@ -253,11 +260,13 @@ class SliceWindow(Window):
 
     def axis_under_mouse(self) -> int:
         """Return the axis of the plane under the mouse, else of the main one."""
-        return next((axis for axis, panel in self.panels.items() if panel.mouse is not None), self.main_axis)
+        lens = self.corner.magnified
+        seen = (*self.panels.values(), *([lens] if lens.winfo_ismapped() else []))
+        return next((panel.axis for panel in seen if panel.mouse is not None), self.main_axis)
 
     def mouse_place(self) -> tuple[float, float, float] | None:
         """Return z, y, x under the mouse."""
-        return next((panel.mouse for panel in self.panels.values() if panel.mouse is not None), None)
+        return next((panel.mouse for panel in self._every_panel() if panel.mouse is not None), None)
 
     def fit(self) -> None:
         """Show whole slices."""
@@ -362,12 +371,12 @@ class SliceWindow(Window):
 
     def redraw(self) -> None:
         """Draw all planes."""
-        for panel in self.panels.values():
+        for panel in self._every_panel():
             panel.redraw()
 
     def close(self) -> None:
         """Close, and forget the copies of the volume."""
-        for panel in self.panels.values():
+        for panel in self._every_panel():
             panel.close()
         self.after_cancel(self._starting)
         if self._following is not None:

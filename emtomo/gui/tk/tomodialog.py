@@ -19,6 +19,8 @@ from emtomo.gui.tk.host import ProjectHost
 from emtomo.gui.tk.window import Window, busy_label
 from emtomo.wording import count_text
 
+WATCH = 400  # ms between two looks at how many points there are
+
 
 class TomogramDialog(Window):
     """A list of tomograms; a double click or Enter opens the picker for one."""
@@ -35,6 +37,7 @@ class TomogramDialog(Window):
         self.window, self.picking_run, self.label, self.texts = window, picking_run, label, texts
         self.pickers: dict[str, Any] = {}
         self._opening: set[str] = set()
+        self._counts: dict[str, int] = {}
         pad = theme.px(self, theme.PAD)
         message = busy_label(
             self,
@@ -86,6 +89,7 @@ class TomogramDialog(Window):
             self.tree.focus(picking_run.names[0])
         self.tree.focus_set()
         self._counting = window.work(self._read_journals, self._journals_read)
+        self._watching = self.after(WATCH, self._watch)
 
     def build_tools(self, pad: int) -> None:
         """Add what a kind of picking needs besides."""
@@ -124,6 +128,17 @@ class TomogramDialog(Window):
     def values(self, name: str, count: int, status: str, size: str) -> list[Any]:
         """Return the cells of a row."""
         return [count, status, size]
+
+    def _watch(self) -> None:
+        """Show the counts of the tomograms that are picked in now."""
+        if not self.winfo_exists():
+            return
+        for name in list(self.pickers):
+            count = self.picking_run.session(name).count
+            if self._counts.get(name) != count:
+                self._counts[name] = count
+                self.refresh(name)
+        self._watching = self.after(WATCH, self._watch)
 
     def show_totals(self) -> None:
         """Show the sum, and whether it is registered."""
@@ -270,6 +285,7 @@ class TomogramDialog(Window):
     def shut(self) -> None:
         """Close without a question."""
         self._counting.cancel()
+        self.after_cancel(self._watching)
         self.window.picking_dialogs.pop(self.picking_run.run, None)
         self.picking_run.unlock()
         super().close()

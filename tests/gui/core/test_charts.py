@@ -162,3 +162,19 @@ def test_the_workflow_is_written_as_a_picture(tmp_path):
         save_workflow({}, tmp_path / "w.png")
     with pytest.raises(EmtomoError, match="must end in"):
         save_workflow(runs, tmp_path / "w.txt")
+
+
+def test_fitted_ctfs_are_charts_against_the_tilt_angle(tmp_path):
+    from emtomo.gui.core.ctf_charts import ctf_charts
+
+    head = "tilt,angle,excluded,fitted,defocus_u,defocus_v,defocus_angle,phase_shift,correlation,resolution\n"
+    rows = "1,3,False,True,30000,29000,10,0,.8,9\n2,-60,False,True,32000,31000,10,0,.3,\n3,60,True,False,,,,0,,\n"
+    write_run(tmp_path, "TS 1_ctf.csv", head + rows)
+    rings = "tilt,frequency,measured,fit\n1,.05,2,.1\n1,.06,-2,-.1\n2,.05,1,1\n"
+    write_run(tmp_path, "TS 1_rings.csv", rings)
+    charts = {c.key or c.title: c for c in ctf_charts(tmp_path, "TS 1", "run")}
+    assert charts["defocus"].curves[0].x.tolist() == [-60, 3]  # the excluded image is left out
+    assert np.allclose(charts["defocus"].curves[1].y, [3.1, 2.9]) and "phase shift" not in charts
+    assert charts["rings"].title == "rings of image 1 at 3°" and charts["rings"].places == (1 / 9,)
+    assert [c.y.tolist() for c in charts["rings"].curves] == [[1, -1], [1, -1]]
+    assert ctf_charts(tmp_path, "nothing of it") == []

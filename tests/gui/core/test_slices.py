@@ -234,3 +234,40 @@ def test_only_what_lies_on_the_slice_shown_catches_the_mouse(axis):
     assert "zyx"[axis] + f" {at[axis]:.0f} is shown" in beside_message(axis, tuple(at), 2.0)
     assert hits_within([(7, points)], axis, tuple(at), 1.0, 3.0) == [(7, 0), (7, 2)]
     assert hits_within([(7, hidden), (8, np.zeros((0, 3)))], axis, tuple(at), 1.0, 1.0) == []
+
+
+@pytest.mark.parametrize("shape", [(9, 12, 10), (8, 11, 13), (1, 6, 7)])
+def test_a_slice_of_any_angle_is_the_plane_through_its_centre(shape, tmp_path):
+    from emtomo.gui.core.oblique import ObliqueView
+
+    z, y, x = np.indices(shape, float)
+    ramp = (3 * x - 2 * y + 5 * z).astype(np.float32)
+    mrc.write_volume(tmp_path / "ramp.mrc", ramp, 1.0)
+    source = VolumeSource(tmp_path / "ramp.mrc")
+    low, high = float(ramp.min()), float(ramp.max()) + 1
+    k = shape[0] // 2
+    flat = ObliqueView(np.array([k, (shape[1] - 1) / 2, (shape[2] - 1) / 2]), 0.0, 0.0, 1.0, shape[2], shape[1])
+    plain = np.clip((ramp[k][::-1] - low) * np.float32(255 / (high - low)), 0, 255).astype(np.uint8)
+    assert np.abs(flat.draw(source, (low, high)).astype(int) - plain).max() <= 1
+    view = ObliqueView(np.array([k, 5.0, 4.0]), 35.0, 50.0, 2.5, 40, 31)
+    right, up, normal = view.axes
+    assert np.allclose(view.axes @ view.axes.T, np.eye(3)) and np.isclose(np.linalg.det(view.axes[:, ::-1]), 1)
+    tilt, turn = np.deg2rad(50), np.deg2rad(35)
+    assert np.allclose(normal, [np.cos(tilt), np.sin(tilt) * np.sin(turn), np.sin(tilt) * np.cos(turn)])
+    picture = view.draw(source, (low, high))
+    seen = 0
+    for px, py in ((19, 15), (5, 4), (33, 27), (20, 9)):
+        place = np.array(view.to_voxel(px, py))
+        at = view.to_screen(place)[0]
+        assert np.allclose(at, (px, py, 0))
+        if ((place >= 0) & (place <= np.array(shape) - 1)).all():
+            value = (3 * place[2] - 2 * place[1] + 5 * place[0] - low) * 255 / (high - low)
+            assert abs(int(picture[py, px]) - value) <= 1
+            seen += 1
+        elif ((place < -0.6) | (place > np.array(shape) - 0.4)).any():
+            assert picture[py, px] == 24
+    assert seen >= (1 if shape[0] > 1 else 0)
+    view.step(2.0)
+    assert np.allclose(view.centre, np.array([k, 5.0, 4.0]) + 2 * normal)
+    source.build()  # the copy in 8 bits gives the same
+    assert np.abs(flat.draw(source, (low, high)).astype(int) - plain).max() <= 2
