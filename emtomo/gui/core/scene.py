@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from emtomo.gui.core.opengl import load_vtk
-from emtomo.gui.core.scenedata import SceneData
+from emtomo.gui.core.scenedata import SceneData, SecondMap
+from emtomo.gui.core.volume import VolumeSource
 
 LARGEST = 400  # voxels along an axis of what is drawn
 GROUP_COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#f0e442", "#cc79a7", "#d55e00", "#0072b2", "#ffffff", "#b2df8a")
 MOST_ARROWS = 20_000
+FIRST_COLOUR, SECOND_COLOUR = "#c9b17a", "#56b4e9"
 
 
 class Scene:
@@ -26,7 +28,7 @@ class Scene:
         If there is no OpenGL.
     """
 
-    PARTS = ("slice", "surface", "points", "arrows", "meshes", "boxes")
+    PARTS = ("slice", "surface", "second", "points", "arrows", "meshes", "boxes")
 
     def __init__(self, data: SceneData, background: str = "#202124") -> None:
         load_vtk()
@@ -46,6 +48,7 @@ class Scene:
         self.place = [n // 2 for n in data.shape]
         self.level: float | None = None
         self._small: np.ndarray | None = None
+        self._small_second: np.ndarray | None = None
         # asked to read, in a thread, what a slow disk has to give before a part can be drawn, and to make it then
         self.later: Callable[[Callable[[], object], str], object] | None = None
         self._actors: dict[str, list[Any]] = {}
@@ -76,22 +79,27 @@ class Scene:
         source = self.data.source
         if part == "slice" and source is not None:
             return source.at_hand(self.axis, self.place[self.axis]) is not None
+        if part == "second":
+            return self.data.second is None or self._small_second is not None
         return part != "surface" or source is None or self._small is not None
 
     def _read(self, part: str) -> None:
-        source = self.data.source
-        if source is None:
-            return
-        if part == "slice":
+        source, second = self.data.source, self.data.second
+        if part == "second" and second is not None and self._small_second is None:
+            self._small_second = _shrink(second.source)
+        elif source is not None and part == "slice":
             source.plane(self.axis, self.place[self.axis])
-        elif self._small is None:
-            step = self._step()
-            some = [source.slab(k, k + 1)[0, ::step, ::step] for k in range(0, self.data.shape[0], step)]
-            self._small = np.array(some, np.float32)
+        elif source is not None and part == "surface" and self._small is None:
+            self._small = _shrink(source)
+
+    def compare(self, second: SecondMap | None) -> None:
+        """Show another map in the same place, or none."""
+        self.data.second, self._small_second = second, None
+        self.make("second")
+        self.make("surface")
 
     def _step(self) -> int:
-        """Return which voxels the isosurface is made of: every first, second, …"""
-        return max(1, int(np.ceil(max(self.data.shape) / 160)))
+        return _step_of(self.data.shape)
 
     def _outline(self) -> None:
         nz, ny, nx = self.data.shape
@@ -123,24 +131,45 @@ class Scene:
         return [self.plotter.add_mesh(quad, texture=texture, lighting=False, render=False, reset_camera=False)]
 
     def _make_surface(self) -> list[Any]:
-        source = self.data.source
-        if source is None:
+        if self.data.source is None:
             return []
         self._read("surface")
         assert self._small is not None
         step, small = self._step(), self._small if self.data.white else -self._small
         if self.level is None:
             self.level = float(np.percentile(small, 96 if self.data.surface else 99.5))
-        grid = self._pv.ImageData(dimensions=small.shape[::-1], spacing=(step,) * 3)
+        opacity = 0.55 if self.data.second is not None and self.shown["second"] else 1.0
+        return self._contour(small, self.level, (step,) * 3, (0.0, 0.0, 0.0), FIRST_COLOUR, opacity)
+
+    def _make_second(self) -> list[Any]:
+        second = self.data.second
+        if second is None:
+            return []
+        self._read("second")
+        assert self._small_second is not None
+        step = _step_of(second.source.shape)
+        small = self._small_second if second.white else -self._small_second
+        if second.level is None:
+            second.level = float(np.percentile(small, 96))
+        middle = [n // 2 - second.scale * (m // 2) for n, m in zip(self.data.shape, second.source.shape, strict=True)]
+        return self._contour(small, second.level, (step * second.scale,) * 3, tuple(middle[::-1]), SECOND_COLOUR, 1.0)
+
+    def _contour(
+        self, small: np.ndarray, level: float, spacing: tuple[float, ...], origin: tuple[float, ...], colour: str,
+        opacity: float,
+    ) -> list[Any]:  # fmt: skip
+        """Return the isosurface of a volume whose first voxel lies at `origin`, x, y, z."""
+        grid = self._pv.ImageData(dimensions=small.shape[::-1], spacing=spacing, origin=origin)
         grid.point_data["density"] = small.ravel()
-        surface = grid.contour([self.level], scalars="density")
+        surface = grid.contour([level], scalars="density")
         if not surface.n_points:
             return []
         return [
             self.plotter.add_mesh(
-                surface, color="#c9b17a", smooth_shading=True, render=False, reset_camera=False, specular=0.3
+                surface, color=colour, smooth_shading=True, render=False, reset_camera=False, specular=0.3,
+                opacity=opacity,
             )
-        ]
+        ]  # fmt: skip
 
     def _colours(self, index: np.ndarray) -> np.ndarray:
         """Return the colours of points as `(n, 3)` uint8."""
@@ -355,3 +384,14 @@ class Scene:
     def close(self) -> None:
         """Free the graphics memory."""
         self.plotter.close()
+
+
+def _step_of(shape: tuple[int, ...]) -> int:
+    """Return which voxels an isosurface is made of: every first, second, …"""
+    return max(1, int(np.ceil(max(shape) / 160)))
+
+
+def _shrink(source: VolumeSource) -> np.ndarray:
+    """Return the voxels that an isosurface is made of."""
+    step = _step_of(source.shape)
+    return np.array([source.slab(k, k + 1)[0, ::step, ::step] for k in range(0, source.shape[0], step)], np.float32)

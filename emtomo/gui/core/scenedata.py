@@ -6,7 +6,28 @@ import numpy as np
 
 from emtomo.gui.core.live import Fit
 from emtomo.gui.core.picking import PickingSession
+from emtomo.gui.core.shown import Shown
 from emtomo.gui.core.volume import VolumeSource
+
+
+@dataclass
+class SecondMap:
+    """Another volume in the same place.
+
+    Attributes
+    ----------
+    source : VolumeSource
+    scale : float
+        Its voxels' edge in those of the scene; the centres (index ``n // 2``) lie on each other.
+    white : bool
+    level : float or None
+        Grey value of its isosurface; None until it is drawn.
+    """
+
+    source: VolumeSource
+    scale: float = 1.0
+    white: bool = True
+    level: float | None = None
 
 
 @dataclass
@@ -26,6 +47,8 @@ class SceneData:
         Edge of the boxes, length of the arrows, voxels.
     rgb : (n, 3) uint8 array, optional
         Colours of the points, in place of those of their groups.
+    second : SecondMap, optional
+        A map to be compared.
     surface : bool
         Show the isosurface at first: for averages, masks.
     """
@@ -41,8 +64,17 @@ class SceneData:
     box: float = 16.0
     length: float = 8.0
     rgb: np.ndarray | None = None
+    second: SecondMap | None = None
     surface: bool = False
     white: bool = True
+
+
+def second_map(shown: Shown, other: Shown) -> SecondMap:
+    """Return a volume to be shown in the place of another one, at its own pixel size."""
+    sizes = [float(one.value.pixel_size.get() or 0) for one in (other, shown)]
+    scale = sizes[0] / sizes[1] if all(sizes) else 1.0
+    white = bool(other.value.white.get()) if hasattr(other.value, "white") else True
+    return SecondMap(VolumeSource(other.path(str(other.value.file.get()))), scale, white)
 
 
 def scene_of_session(session: PickingSession, fits: dict[int, Fit], source: VolumeSource) -> SceneData:

@@ -14,7 +14,9 @@ from emtomo.gui.core.output_volumes import (
     tilt_tables,
     tomogram_rows,
 )
+from emtomo.gui.core.scenedata import SecondMap, second_map
 from emtomo.gui.core.shown import Shown
+from emtomo.gui.core.shown import load as load_output
 from emtomo.gui.core.tomogram_particles import counts
 from emtomo.gui.core.volume import VolumeSource
 from emtomo.gui.tk import theme
@@ -23,6 +25,8 @@ from emtomo.gui.tk.slicewindow import SliceWindow
 from emtomo.gui.tk.tiltwindow import TiltWindow
 from emtomo.gui.tk.window import Window, busy_label
 from emtomo.wording import count_text
+
+VOLUMES = {"Average", "Volume", "Mask"}
 
 
 class ChooseTomogram(Window):
@@ -119,11 +123,29 @@ def open_space(master: Any, shown: Shown, scene_of: Callable[[Shown, str], Any])
         return shown.prepared.get(f"scene {name}") or scene_of(shown, name)
 
     def make(name: str, data: Any) -> Any:
-        return View3D(master, data, f"{name} – {shown.title} – 3D – emtomo".lstrip(" –"))
+        title = f"{name} – {shown.title} – 3D – emtomo".lstrip(" –")
+        return View3D(master, data, title, {} if name else other_volumes(master, shown))
 
     if not hasattr(shown.value, "tomogram_ids"):
         return make("", load(""))
     return _choose(master, shown, shown.prepared.get("rows") or counts(shown), "Particles", load, make)
+
+
+def other_volumes(window: Any, shown: Shown) -> dict[str, Callable[..., object]]:
+    """Return the other volumes of a project by name, and how each is read to be shown beside this one."""
+
+    def reader(target: str) -> Callable[..., object]:
+        def read(take: Callable[[SecondMap], object], say: Callable[[str], object]) -> None:
+            def found(other: Shown) -> None:
+                window.work(lambda _: second_map(shown, other), take, say)
+
+            window.service.ask(lambda project: load_output(project, target), found, say)
+
+        return read
+
+    outputs = [output for run in getattr(window, "runs", {}).values() for output in run.outputs if not output.pending]
+    mine = f"{shown.run}.{shown.name}"
+    return {o.title: reader(o.target) for o in outputs if o.target != mine and set(o.kinds) & VOLUMES}
 
 
 def open_volume(master: Any, shown: Shown) -> Any:

@@ -1,5 +1,6 @@
 """The 3D view of models, volumes and picks: turned, sliced, points hidden; drawn off-screen, shown as a picture."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from PIL import Image
 
 from emtomo.gui.core.actions import Action
 from emtomo.gui.core.scene import Scene
-from emtomo.gui.core.scenedata import SceneData
+from emtomo.gui.core.scenedata import SceneData, SecondMap
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.dialogs import choose_file
 from emtomo.gui.tk.scenecanvas import MOUSE, SceneCanvas
@@ -16,6 +17,8 @@ from emtomo.gui.tk.window import Window, tip
 from emtomo.wording import count_text
 
 SIDE = 236
+NO_MAP = "none"
+Load = Callable[[Callable[[SecondMap], object], Callable[[str], object]], object]
 
 
 class View3D(Window):
@@ -27,13 +30,17 @@ class View3D(Window):
     data : SceneData
     title : str
 
+    others : mapping of str to callable
+        Volumes that can be shown in the same place, by name; each is read and then passed on.
+
     Raises
     ------
     EmtomoError
         If there is no OpenGL.
     """
 
-    def __init__(self, master: Any, data: SceneData, title: str) -> None:
+    def __init__(self, master: Any, data: SceneData, title: str, others: Mapping[str, Load] | None = None) -> None:
+        self.others = dict(others or {})
         self.scene = Scene(data)
         super().__init__(master, title, (1060, 760), "view3d")
         self._side()
@@ -84,6 +91,8 @@ class View3D(Window):
             self.level.configure(command=lambda v: self._level(float(v)))
             self.level.pack(side="left", fill="x", expand=True, padx=gap)
             tip(self.level, "Grey value of the isosurface")
+        if self.others:
+            self._add_others(box, gap)
         box = ttk.Labelframe(side, text="View", padding=pad)
         box.pack(fill="x", pady=(pad, 0))
         row = ttk.Frame(box)
@@ -111,6 +120,47 @@ class View3D(Window):
         self.message.pack(fill="x", pady=(pad, 0))
         self.w |= {"colour": self.colour, "message": self.message}
         self.show_totals()
+
+    def _add_others(self, box: Any, gap: int) -> None:
+        """Add the choice of a second map, and the level of its isosurface."""
+        ttk.Label(box, text="Second map").pack(anchor="w", pady=(gap, 0))
+        self.other = ttk.Combobox(box, values=[NO_MAP, *self.others], state="readonly", width=24)
+        self.other.set(NO_MAP)
+        self.other.bind("<<ComboboxSelected>>", lambda _: self.compare(self.other.get()))
+        self.other.pack(fill="x")
+        self.second_level = ttk.Scale(box, from_=0, to=1, command=lambda v: self._level_second(float(v)))
+        self.second_level.configure(state="disabled")
+        self.second_level.pack(fill="x", pady=gap)
+        tip(self.second_level, "Grey value of the second map's isosurface")
+        self.w |= {"other": self.other, "second level": self.second_level}
+
+    def compare(self, name: str) -> None:
+        """Show another volume of the project in the same place, or none."""
+        if name not in self.others:
+            self.scene.compare(None)
+            self.second_level.configure(state="disabled")
+            self.redraw()
+            return
+        self.say(f"Reading {name} …")
+        self.others[name](self._take_second, self.say)
+
+    def _take_second(self, second: SecondMap) -> None:
+        if not self.winfo_exists():
+            second.source.close()
+            return
+        low, high = second.source.limits if second.white else tuple(-v for v in reversed(second.source.limits))
+        second.level = high
+        self.second_level.configure(from_=low, to=high + (high - low), state="normal")
+        self.second_level.set(high)
+        self.scene.compare(second)
+        self.say("")
+        self.redraw()
+
+    def _level_second(self, level: float) -> None:
+        if self.scene.data.second is not None and str(self.second_level.cget("state")) == "normal":
+            self.scene.data.second.level = level
+            self.scene.make("second")
+            self.redraw()
 
     def _table(self) -> list[Action]:
         a = Action

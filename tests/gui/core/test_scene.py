@@ -120,3 +120,24 @@ def test_without_opengl_or_pyvista_it_is_told_in_one_sentence():
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
     assert "3D view needs OpenGL" in told and told.count("\n") == 1
+
+
+def test_a_second_map_of_another_pixel_size_lies_on_the_first(tmp_path):
+    from emtomo.gui.core.scenedata import SecondMap
+
+    z, y, x = np.indices((24, 24, 24)) - 12
+    balls = {"a": np.exp(-((x - 4.0) ** 2 + y**2 + z**2) / 18), "b": np.exp(-((x - 2.0) ** 2 + y**2 + z**2) / 4.5)}
+    for name, volume in balls.items():
+        mrc.write_volume(tmp_path / f"{name}.mrc", volume.astype(np.float32), 4.0)
+    first = VolumeSource(tmp_path / "a.mrc")
+    scene = Scene(SceneData(first, first.shape, surface=True))
+    scene.level = 0.5
+    scene.show("surface", True)
+    scene.compare(SecondMap(VolumeSource(tmp_path / "b.mrc"), 2.0, level=0.5))  # half as fine: the same ball
+    bounds = [np.array(scene._actors[part][0].GetBounds()) for part in ("surface", "second")]
+    assert np.allclose(bounds[0], bounds[1], atol=0.4) and np.allclose(
+        bounds[0].reshape(3, 2).mean(axis=1), [16, 12, 12], atol=0.3
+    )
+    scene.compare(None)
+    assert not scene._actors["second"]
+    scene.close()
