@@ -479,5 +479,20 @@ def test_clicks_land_within_half_a_pixel_at_any_zoom_and_scale(windows, project,
             off = np.subtract(panel.screen_of((p.z, p.y, p.x)), (sx, sy))
             assert np.abs(off).max() <= 0.5 and p.z == picker.state_.place[0]
     assert session.count >= 6
+    lens = picker.corner.magnified
+    robot.key("a")
+    robot.key("f")
+    x, y = robot.at(panel.canvas)
+    robot.xdotool("mousemove", x + 61, y - 53)  # what is there is magnified, and a click there is a point too
+    assert lens.camera.zoom >= 3 and np.allclose(_middle(lens), panel.mouse)
+    sx, sy, before = lens.camera.width // 2 + 21, lens.camera.height // 2 - 17, session.count
+    robot.click_at(lens.canvas.winfo_rootx() + sx, lens.canvas.winfo_rooty() + sy)
+    p = session.models[1].points[-1]
+    assert session.count == before + 1 and np.abs(np.subtract(lens.screen_of((p.z, p.y, p.x)), (sx, sy))).max() <= 0.5
+    assert robot.pump(until=lambda: dialog.tree.set(dialog.picking_run.names[0], "#1") == str(session.count), timeout=3)
     picker.close()
     dialog.shut()
+
+
+def _middle(panel):
+    return panel.view.to_voxel(panel.axis, panel.camera.horizontal, panel.camera.vertical)

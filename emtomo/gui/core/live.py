@@ -8,21 +8,24 @@ from emtomo.compute.geometry.models import Built, ModelOptions, build
 from emtomo.compute.slices import mesh_contour
 from emtomo.errors import ModelError
 from emtomo.gui.core.picking import Model, PickingSession
+from emtomo.gui.core.slices import neighbour_distance
 from emtomo.gui.core.volume import ACROSS
 from emtomo.wording import count_text
 
+ARROW_SHARE, SHORTEST, LONGEST = 0.6, 3.0, 24.0  # of the distance of neighbours; voxels
 NEAR = 1.5  # voxels from a slice within which an oriented point is drawn
 
 
 @dataclass(frozen=True)
 class Fit:
-    """What the points of one model give now; places in 0-based voxels, z, y, x."""
+    """What the points of one model give now; places in 0-based voxels, z, y, x; `length` of arrows that fit, voxels."""
 
     places: np.ndarray
     normals: np.ndarray
     vertices: np.ndarray
     faces: np.ndarray
     summary: str
+    length: float = 6.0
     _spans: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, compare=False)
 
     def contour(self, axis: int, at: float) -> np.ndarray:
@@ -55,6 +58,7 @@ def fit_model(model: Model, options: ModelOptions) -> Fit:
         return Fit(NOTHING, NOTHING, NOTHING, np.zeros((0, 3), int), str(error))
     normals = built.rotations[:, :, 2] if built.rotations is not None else np.full(built.positions.shape, np.nan)
     mesh = built.mesh
+    length = min(max(ARROW_SHARE * neighbour_distance(built.positions), SHORTEST), LONGEST)
     message = f"{count_text(len(built.positions), 'coordinate')}" + (f"; {built.note}" if built.note else "")
     return Fit(
         built.positions[:, ::-1],
@@ -62,6 +66,7 @@ def fit_model(model: Model, options: ModelOptions) -> Fit:
         mesh.vertices[:, ::-1] if mesh is not None else NOTHING,
         mesh.faces if mesh is not None else np.zeros((0, 3), int),
         message,
+        length,
     )
 
 

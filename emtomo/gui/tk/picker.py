@@ -18,7 +18,6 @@ from emtomo.gui.tk.slicewindow import DRAWN
 from emtomo.wording import count_text
 
 SETTLED = 80  # ms after a click until its model is fitted
-ARROW = 6.0  # voxels
 FAINT_SIZE = 2.5
 SHAPES = {"point": 3.5, "inside": 5.0}
 LETTER = {"north": "N", "south": "S", "west": "W", "center": "C", "marker": "M"}
@@ -215,7 +214,7 @@ class PickerWindow(SessionWindow):
         at = panel.at
         panel.lines(panel.camera.to_screens(fit.contour(panel.axis, at)), colour)
         places, normals = fit.near(panel.axis, at)
-        arrows = np.stack([places, places + ARROW * np.nan_to_num(normals)], axis=1)
+        arrows = np.stack([places, places + fit.length * np.nan_to_num(normals)], axis=1)
         panel.lines(panel.camera.to_screens(arrows), colour, "-arrow last -arrowshape {5 6 2}")
 
     def _draw_points(self, panel: SlicePanel, group: int, points: list[Any]) -> None:

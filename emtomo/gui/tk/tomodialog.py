@@ -38,6 +38,7 @@ class TomogramDialog(Window):
         self.pickers: dict[str, Any] = {}
         self._opening: set[str] = set()
         self._counts: dict[str, int] = {}
+        self._sum = ""
         pad = theme.px(self, theme.PAD)
         message = busy_label(
             self,
@@ -137,7 +138,7 @@ class TomogramDialog(Window):
             count = self.picking_run.session(name).count
             if self._counts.get(name) != count:
                 self._counts[name] = count
-                self.refresh(name)
+                self.refresh(name, totals=self.state_.cget("text") == self._sum)  # not over another sentence
         self._watching = self.after(WATCH, self._watch)
 
     def show_totals(self) -> None:
@@ -145,7 +146,8 @@ class TomogramDialog(Window):
         sessions = list(self.picking_run.sessions.values())
         done, points = sum(s.count > 0 for s in sessions), count_text(sum(s.count for s in sessions), "point")
         message = f"{points} in {done} of {count_text(len(self.picking_run.names), self.NOUN)}"
-        self.state_.configure(text=message + (", not registered yet" if self.picking_run.unsaved else ""))
+        self._sum = message + (", not registered yet" if self.picking_run.unsaved else "")
+        self.state_.configure(text=self._sum)
 
     def open_selected(self) -> None:
         """Open the picker for the selected tomogram."""
