@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any, ClassVar
 
-from emtomo.engine.table import TableSet
-from emtomo.gui.core.browser_images import prepare_browser
 from emtomo.gui.core.chart_export import chart_figure
 from emtomo.gui.core.ctf_charts import ctf_charts
 from emtomo.gui.core.output_volumes import (
@@ -23,7 +21,6 @@ from emtomo.objects import (
     Mask,
     SetOfClasses2D,
     SetOfClasses3D,
-    SetOfCoordinates2D,
     SetOfCoordinates3D,
     SetOfMeshes,
     SetOfMicrographs,
@@ -47,28 +44,6 @@ from emtomo.viewers import (
 )
 from emtomo.viewers.base import OutputViewer, opener, save
 from emtomo.viewers.space import prepare_scene, scene_data, space_picture
-
-
-class InBrowser(OutputViewer):
-    """A viewer that is a part of the particle browser.
-
-    Attributes
-    ----------
-    TAB : str
-        What is open at first: gallery, slices, 3d, plot or table.
-    """
-
-    TAB: ClassVar[str] = "gallery"
-
-    @classmethod
-    def prepare(cls, shown: Shown) -> None:
-        """Read the set."""
-        prepare_browser(shown)
-
-    @classmethod
-    def open_window(cls, master: Any, shown: Shown) -> Any:
-        """Open the browser."""
-        return opener("browser:open_browser")(master, shown, cls.TAB)
 
 
 class ViewTomograms(OutputViewer):
@@ -160,52 +135,12 @@ class ViewAlignment(OutputViewer):
         return bool(alignment_figures.find_checks(folder))
 
 
-class ViewMeshes(InBrowser):
-    """Picked points on slices of their tomograms."""
-
-    KEY, ORDER, _name, TAB = "points", 1, "Points on slices", "slices"
-    _targets: ClassVar[list[type]] = [SetOfMeshes]
-    FIGURE = staticmethod(figures.meshes)
-
-
-class ViewCoordinates(InBrowser):
-    """Particles with their directions on slices of their tomograms."""
-
-    KEY, ORDER, _name, TAB = "coordinates", 2, "Coordinates on slices", "slices"
-    _targets: ClassVar[list[type]] = [SetOfCoordinates3D, SetOfSubtomograms, SetOfParticleSeries]
-    FIGURE = staticmethod(figures.coordinates)
-
-
-class ViewSubtomograms(InBrowser):
-    """Boxes side by side, page by page."""
-
-    KEY, ORDER, _name = "gallery", 1, "Gallery"
-    _targets: ClassVar[list[type]] = [SetOfSubtomograms]
-    FIGURE = staticmethod(figures.gallery)
-
-
 class ViewMicrographs(OutputViewer):
     """The first micrographs of a set."""
 
     KEY, ORDER, _name = "micrographs", 1, "Micrographs"
     _targets: ClassVar[list[type]] = [SetOfMicrographs]
     FIGURE = staticmethod(image_figures.micrographs)
-
-
-class ViewPicks(InBrowser):
-    """Picks on their micrograph."""
-
-    KEY, ORDER, _name, TAB = "picks", 1, "Picks on micrographs", "slices"
-    _targets: ClassVar[list[type]] = [SetOfCoordinates2D, SetOfParticles]
-    FIGURE = staticmethod(image_figures.picks)
-
-
-class ViewParticles(InBrowser):
-    """Images of particles side by side."""
-
-    KEY, ORDER, _name = "particles", 0, "Particles"
-    _targets: ClassVar[list[type]] = [SetOfParticles]
-    FIGURE = staticmethod(image_figures.particles)
 
 
 class ViewClasses(OutputViewer):
@@ -278,18 +213,6 @@ class ViewSpace(OutputViewer):
         space_picture(shown, png)
 
 
-class ViewParticlesInSpace(InBrowser):
-    """Particles and their directions with a tomogram slice, in space."""
-
-    KEY, ORDER, _name, TAB = "3d", 3, "3D", "3d"
-    _targets: ClassVar[list[type]] = [SetOfCoordinates3D, SetOfSubtomograms, SetOfParticleSeries]
-
-    @classmethod
-    def picture(cls, shown: Shown, png: Path) -> None:
-        """Draw the scene off-screen."""
-        space_picture(shown, png)
-
-
 class ViewMontage(OutputViewer):
     """Sections and a montage of slices of a volume."""
 
@@ -304,20 +227,6 @@ class ViewDirections(OutputViewer):
     KEY, ORDER, _name = "directions", 5, "Angular distribution"
     _targets: ClassVar[list[type]] = [SetOfCoordinates3D, SetOfSubtomograms, SetOfParticles, SetOfParticleSeries]
     FIGURE = staticmethod(figures.directions)
-
-
-class ViewScores(InBrowser):
-    """Histogram of scores, or any columns against each other; what is dragged over is selected and can be saved."""
-
-    KEY, ORDER, _name, TAB = "scores", 6, "Histogram and plot", "plot"
-    _targets: ClassVar[list[type]] = [
-        SetOfCoordinates3D,
-        SetOfSubtomograms,
-        SetOfCoordinates2D,
-        SetOfParticles,
-        SetOfParticleSeries,
-    ]
-    FIGURE = staticmethod(figures.scores)
 
 
 class ViewConvergence(OutputViewer):
@@ -364,14 +273,6 @@ class ViewRefinement(OutputViewer):
     def suits(cls, folder: Path) -> bool:
         """Return whether the run refined a population."""
         return (folder / "extra" / "tilts.csv").exists()
-
-
-class ViewTable(InBrowser):
-    """All columns of a set, with a plot and pictures beside them."""
-
-    KEY, ORDER, _name, TAB = "table", 8, "Table", "table"
-    _targets: ClassVar[list[type]] = [TableSet]
-    FIGURE = staticmethod(figures.table)
 
 
 class ViewFields(OutputViewer):

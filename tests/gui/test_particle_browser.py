@@ -25,7 +25,7 @@ def folder(tmp_path_factory):
 
 
 def test_one_selection_in_table_gallery_and_plot(windows, folder):
-    from emtomo.viewers.windows import ViewParticles
+    from emtomo.viewers import ViewParticles
 
     robot = windows(folder)
     output = robot.window.output_named(f"{robot.run_named('simulate').id}.particles")

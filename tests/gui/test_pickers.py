@@ -407,7 +407,7 @@ def test_a_network_is_trained_applied_and_its_picks_corrected(robot):
 
 
 def test_particles_selected_in_space_and_in_the_gallery_are_one_selection_and_the_rest_keeps_its_kind(robot):
-    from emtomo.viewers.windows import ViewParticlesInSpace
+    from emtomo.viewers import ViewParticlesInSpace
 
     output = robot.window.output_named(f"{robot.run_named('extract').id}.subtomograms")
     got = []
