@@ -76,7 +76,8 @@ def choose_blocks(
             blocks.append(OpticsOfTilts(tilts, name, width, FIXED_MEAN))
             remarks.append((name, f"its mean stays, since the references show {best:.1f} Å."))
         elif wanted:
-            sentence = f"left out: the references show {best:.1f} Å, and {options.optics_resolution:g} Å are needed."
+            needed = max(options.optics_resolution, options.defocus_resolution if name == "defocus" else 0.0)
+            sentence = f"left out: the references show {best:.1f} Å, and {needed:g} Å are needed."
             remarks.append((name, sentence))
     return blocks, remarks
 
