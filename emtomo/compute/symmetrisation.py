@@ -1,6 +1,7 @@
 """Find the symmetry axes of a volume, bring them to the standard place, impose the symmetry."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from emtomo.wording import count_text
 
 STEP = 6.0  # degrees of the first search
 MANY = 2**19  # values from which on several threads pay
+SCAN_STEP = 4.0  # degrees between axes that are scanned for all groups
+PLAUSIBLE = 0.75  # of the best group's coarse correlation, below which a group is out
 BEST = 4  # starts that are polished
 COARSE_SHELLS = 8  # a particle's rim moves a quarter of such a wave within a step
 MOST_SHOWN = 13  # operators in a sentence
@@ -69,8 +72,10 @@ class _Spectrum:
             return sections
         # turning about c moves the content by c - S c
         moves = (centre - elements @ centre) @ self.oblique.T
-        turns = (moves @ self.coefficients.k.T.astype(float)) / self.size
-        return sections * np.exp(-2j * np.pi * turns)
+        angles = np.asarray(moves * (-2 * np.pi / self.size), np.float32) @ self.coefficients.k.T
+        phases = np.empty(angles.shape, np.complex64)
+        phases.real, phases.imag = np.cos(angles), np.sin(angles)
+        return sections * phases
 
     def correlation(self, elements: np.ndarray, centre: np.ndarray | None = None) -> np.ndarray:
         """Return the correlation of the volume with itself turned by each element about a centre."""
@@ -93,6 +98,37 @@ class _Spectrum:
             return float("nan")
         ratio = cross[:, present] / np.sqrt(np.maximum(norm[:, present] * own[present], 1e-30))
         return float(ratio.mean())
+
+
+class _AxisScan:
+    """How a volume correlates with itself turned about axes in all directions, for some angles.
+
+    Turning by an element about any frame is a rotation by its angle about its axis in that frame: what few angles and
+    directions give serves all orientations of all groups.
+    """
+
+    def __init__(self, spectrum: _Spectrum, centre: np.ndarray) -> None:
+        self.spectrum, self.centre = spectrum, centre
+        self.frames = _axis_grid(SCAN_STEP)
+        self.found: dict[float, np.ndarray] = {}
+        self._tree: Any = None
+
+    def correlation(self, element: np.ndarray, grid: np.ndarray) -> np.ndarray:
+        """Return, for frames (m, 3, 3), the correlation with the copy turned by `element` in each, about."""
+        from scipy.spatial import cKDTree
+        from scipy.spatial.transform import Rotation
+
+        vector = Rotation.from_matrix(element).as_rotvec()
+        angle = float(np.linalg.norm(vector))
+        key = round(angle, 6)
+        if key not in self.found:
+            turn = Rotation.from_rotvec([0, 0, angle]).as_matrix()
+            copies = self.frames @ turn @ self.frames.transpose(0, 2, 1)
+            self.found[key] = self.spectrum.correlation(copies, self.centre)
+        if self._tree is None:
+            self._tree = cKDTree(np.concatenate([self.frames[:, :, 2], -self.frames[:, :, 2]]))
+        place = self._tree.query(grid @ (vector / angle))[1] % len(self.frames)
+        return self.found[key][place]
 
 
 def centre_of_mass(volume: np.ndarray) -> np.ndarray:
@@ -129,37 +165,53 @@ def find_axes(volume: np.ndarray, symmetry: str, *, recentre: bool = True, shell
     EmtomoError
         If the volume is not cubic or empty, or the group is C1.
     """
-    group = symmetry_rotations(symmetry)
     name = parse_symmetry(symmetry)
-    if len(group) == 1:
+    if name == "C1":
         raise EmtomoError("C1 has no axes to find.")
-    if len(set(volume.shape)) != 1:
-        raise EmtomoError(f"The volume must be cubic, got shape {volume.shape}.")
-    volume = np.asarray(volume, np.float32)
-    if not np.ptp(volume) > 0:
-        raise EmtomoError("The volume is empty: all its voxels are equal.")
-    most = min(shells or MOST_SHELLS, volume.shape[0] / 2 - 1)
-    spectrum = _Spectrum(volume, min(COARSE_SHELLS, most))
-    centre = centre_of_mass(volume) if recentre else np.zeros(3)
-    elements = generators(name)
-    grid = _axis_grid() if name[0] == "C" else orientation_grid(STEP, name)
-    scores = np.mean([spectrum.correlation(grid @ s @ grid.transpose(0, 2, 1), centre) for s in elements], axis=0)
-    order = np.argsort(-scores, kind="stable")
-    found: list[Axes] = []
-    for i in order:
-        if len(found) == BEST:
-            break
-        if all(_apart(grid[i], other.rotation, group) for other in found):
-            found.append(_polished(spectrum, grid[i], centre, elements, recentre))
-    best = max(found, key=lambda axes: axes.score)
-    fine = _Spectrum(volume, most)
-    best = _polished(fine, best.rotation, best.centre, elements, recentre, start=0.5)
-    return Axes(best.rotation, best.centre, fine.score(best.rotation @ group[1:] @ best.rotation.T, best.centre))
+    search = _Search(volume, recentre, shells)
+    return search.refine(name, search.locate(name))
 
 
-def _axis_grid() -> np.ndarray:
-    """Return rotations that bring z to directions about `STEP` degrees apart on half a sphere."""
-    count = int(round(2 * np.pi / np.deg2rad(STEP) ** 2))
+class _Search:
+    """The search for the axes of groups in one volume."""
+
+    def __init__(self, volume: np.ndarray, recentre: bool, shells: float | None = None) -> None:
+        if len(set(volume.shape)) != 1:
+            raise EmtomoError(f"The volume must be cubic, got shape {volume.shape}.")
+        volume = np.asarray(volume, np.float32)
+        if not np.ptp(volume) > 0:
+            raise EmtomoError("The volume is empty: all its voxels are equal.")
+        most = min(shells or MOST_SHELLS, volume.shape[0] / 2 - 1)
+        self.coarse, self.fine = _Spectrum(volume, min(COARSE_SHELLS, most)), _Spectrum(volume, most)
+        self.centre = centre_of_mass(volume) if recentre else np.zeros(3)
+        self.recentre, self.scan = recentre, _AxisScan(self.coarse, self.centre)
+
+    def locate(self, name: str) -> Axes:
+        """Return where the axes of a group stand, about; the score is the mean correlation at coarse resolution."""
+        group, elements = symmetry_rotations(name), generators(name)
+        grid = _axis_grid(STEP) if name[0] == "C" else orientation_grid(STEP, name)
+        scores = np.mean([self.scan.correlation(s, grid) for s in elements], axis=0)
+        found: list[Axes] = []
+        for i in np.argsort(-scores, kind="stable"):
+            if len(found) == BEST:
+                break
+            if all(_apart(grid[i], other.rotation, group) for other in found):
+                found.append(_polished(self.coarse, grid[i], self.centre, elements, self.recentre))
+        return max(found, key=lambda axes: axes.score)
+
+    def refine(self, name: str, axes: Axes) -> Axes:
+        """Return the axes near others at full resolution, with the score of all rotations."""
+        return self.score(name, _polished(self.fine, axes.rotation, axes.centre, generators(name), self.recentre, 0.5))
+
+    def score(self, name: str, axes: Axes) -> Axes:
+        """Return axes as they are with the score of all rotations at full resolution."""
+        turned = axes.rotation @ symmetry_rotations(name)[1:] @ axes.rotation.T
+        return Axes(axes.rotation, axes.centre, self.fine.score(turned, axes.centre))
+
+
+def _axis_grid(step: float) -> np.ndarray:
+    """Return rotations that bring z to directions about `step` degrees apart on half a sphere."""
+    count = int(round(2 * np.pi / np.deg2rad(step) ** 2))
     z = (np.arange(count) + 0.5) / count
     turn = np.pi * (1 + np.sqrt(5)) * np.arange(count)
     r = np.sqrt(1 - z * z)
@@ -269,9 +321,16 @@ def detect_symmetry(
     """Return the axes of every point group with their score, the best score of the highest order first.
 
     A subgroup scores at least as well as the group itself: groups whose score comes within a tenth of
-    the best are sorted by their number of rotations.
+    the best are sorted by their number of rotations. Groups that fall far behind at coarse resolution already are not
+    refined: their scores are those of the axes found there.
     """
-    found = {name: find_axes(volume, name, recentre=recentre) for name in groups}
+    search = _Search(volume, recentre)
+    coarse = {name: search.locate(name) for name in groups}
+    least = PLAUSIBLE * max(axes.score for axes in coarse.values())
+    found = {
+        name: search.refine(name, axes) if axes.score >= least else search.score(name, axes)
+        for name, axes in coarse.items()
+    }
     best = max(axes.score for axes in found.values())
     order = sorted(
         found,
