@@ -31,10 +31,10 @@ def protocols(as_json: Json = False) -> None:
         result_json({"protocols": rows, "templates": templates})
         return
     for row in rows:
-        result(f"{row['name']:<24}{row['help']}")
+        result(f"{row['name']:<24} {row['help']}")
     result("\nTemplates (emtomo workflow NAME --set ...):")
     for one in templates:
-        result(f"{one['name']:<24}{one['description'].splitlines()[0]}")
+        result(f"{one['name']:<24} {one['description'].splitlines()[0]}")
 
 
 def templates(as_json: Json = False) -> None:
@@ -48,8 +48,8 @@ def templates(as_json: Json = False) -> None:
         result_json(rows)
         return
     for row in rows:
-        result(f"{row['name']:<24}{str(row['description']).splitlines()[0]}")
-        result(f"{'':<24}needs: {', '.join(row['needs']) or 'nothing'}")
+        result(f"{row['name']:<24} {str(row['description']).splitlines()[0]}")
+        result(f"{'':<24} needs: {', '.join(row['needs']) or 'nothing'}")
 
 
 def describe(
@@ -67,7 +67,7 @@ def describe(
         result(template.description + "\n")
         for row in rows:
             default = row["default"] or ("must be set" if row["needed"] else "none")
-            result(f"  {row['alias']:<20}{row['title']} (default: {default})")
+            result(f"  {row['alias']:<22} {row['title']} (default: {default})")
         return
     cls = protocol_named(name)
     shown = description(cls)
@@ -81,12 +81,12 @@ def describe(
         if row["name"] in where and not everything:
             continue
         kind = " ".join(p for p in (type_in_words(row["type"]), row["unit"]) if p)
-        result(f"  {row['name']:<22}{row['label']} [{kind}] {_default(row)}")
+        result(f"  {row['name']:<22} {row['label']} [{kind}] {_default(row)}")
         if row["bounds"]:
-            result(f"  {'':<22}allowed: {row['bounds']}")
+            result(f"  {'':<22} allowed: {row['bounds']}")
         if row["choices"]:
-            result(f"  {'':<22}one of: {', '.join(row['choices'])}")
-        result(f"  {'':<22}{row['help']}")
+            result(f"  {'':<22} one of: {', '.join(row['choices'])}")
+        result(f"  {'':<22} {row['help']}")
     if spread and not everything:
         result(f"  {', '.join(spread)}: where the work is done (docs/clusters.md); --all describes them.")
     outputs = shown["outputs"]

@@ -13,7 +13,7 @@ from emtomo.io.names import stem
 from emtomo.io.particles import ParticleList, convert_frame, shifts_in
 from emtomo.io.per_tomogram import write_for_each_tomogram
 from emtomo.io.poses import from_alignment, is_rotation, to_alignment
-from emtomo.io.text import read_text, to_int64, write_text
+from emtomo.io.text import as_place, read_text, to_int64, write_text
 
 _KEY = re.compile(r"""^\(\s*(['"])(.*)\1\s*,\s*(\d{1,9})\s*\)$""")
 DEPTH = 100  # levels of brackets; deeper ones are no file of EMAN
@@ -186,7 +186,7 @@ def write_particle_list(path: str | Path, particles: ParticleList) -> None:
     entries = {}
     for k, (image, values) in enumerate(zip(images, matrices, strict=True)):
         place, _, file = str(image).rpartition("@")
-        index = int(place) - 1 if place.isdecimal() else k
+        index = (as_place(place) or k + 1) - 1
         shown = ",".join(f"{v:.10g}" for v in values)
         entries[f"('{file}', {index})"] = {
             "score": -float(score[k]),

@@ -8,6 +8,7 @@ import numpy as np
 
 from emtomo.errors import FormatError, one_line
 from emtomo.io.format import Format
+from emtomo.io.text import as_place
 from emtomo.wording import count_text
 
 LISTED, SHOWN = 5, 60  # names of volumes in a sentence, and letters of each
@@ -72,8 +73,9 @@ def choose_volume(path: Path, volume: str, count: int, names: tuple[str, ...] = 
         If there is no such volume.
     """
     text = volume.strip()
-    if text.isdecimal() and 1 <= int(text) <= count:
-        return int(text) - 1
+    place = as_place(text)
+    if place is not None and place <= count:
+        return place - 1
     wanted = text.strip("/")
     if wanted in names:
         return names.index(wanted)

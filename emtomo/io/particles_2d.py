@@ -14,7 +14,7 @@ from emtomo.io.poses import from_relion
 from emtomo.io.relion import ANGLES, COLUMNS, ORIGIN, ORIGIN_ANGST
 from emtomo.io.relion_sizes import MICROGRAPH, pixel_sizes_of
 from emtomo.io.tags import Tags
-from emtomo.io.text import as_numbers, to_int64
+from emtomo.io.text import as_numbers, as_place, to_int64
 
 POSITIONS = ["rlnCoordinateX", "rlnCoordinateY"]
 _IGNORED = {"beam tilt": ("rlnBeamTiltX", "rlnBeamTiltY"), "anisotropic magnification": ("rlnMagMat01", "rlnMagMat10"),
@@ -130,10 +130,11 @@ def _stacks(path: Path, table: pd.DataFrame) -> tuple[list[str], np.ndarray]:
     for k, name in enumerate(star.words(table, "rlnImageName")):
         number, at, file = name.rpartition("@")
         if at:
-            if not number.isdigit() or int(number) < 1:
+            place = as_place(number)
+            if place is None:
                 line = star.line_of(path, table, k)
                 raise FormatError(path, f"rlnImageName must be number@stack, numbers from 1, got {name[:60]!r}.", line)
-            index[k] = int(number) - 1
+            index[k] = place - 1
         names.append(file if at else name)
     return find_files(path, names, table), index
 

@@ -15,6 +15,7 @@ from emtomo.io.referenced import note_files_outside
 from emtomo.io.relion import CENTRED, VOXELS, particles_of, recognise_fractions
 from emtomo.io.relion_write import write_relion
 from emtomo.io.tags import Tags
+from emtomo.io.text import as_place
 
 UP = 4  # folders above the STAR file in which the files that it names are looked for
 
@@ -187,9 +188,10 @@ def _images(path: Path, names: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     index = np.zeros(len(parts), int)
     for k, part in enumerate(parts):
         if len(part) == 2:
-            if not part[0].isdigit() or int(part[0]) < 1:
+            place = as_place(part[0])
+            if place is None:
                 raise FormatError(path, f"row {k + 1}: rlnImageName must start with a number before @.")
-            index[k] = int(part[0]) - 1
+            index[k] = place - 1
     return _find_files(path, pd.Series([part[-1] for part in parts])), index
 
 

@@ -17,7 +17,7 @@ from emtomo.io.format import FileStart, Format, ReadOptions, WriteOptions, words
 from emtomo.io.limits import open_plain
 from emtomo.io.particles import ParticleList, convert_frame
 from emtomo.io.poses import from_alignment, is_rotation, to_alignment
-from emtomo.io.text import as_numbers, to_int64
+from emtomo.io.text import as_numbers, as_place, to_int64
 
 SQLITE = b"SQLite format 3\x00"
 _SQL = {"Float": "REAL", "Integer": "INTEGER", "Boolean": "INTEGER"}
@@ -286,7 +286,7 @@ def write_scipion(path: str | Path, particles: ParticleList, box_size: int = 0) 
     rows = []
     for k, image in enumerate(columns["image"]):
         place, _, file = str(image).rpartition("@")
-        index = int(place) if place.isdecimal() else 0
+        index = as_place(place) or 0
         head = (index, file, rate, None, texts[k], class_number[k], volume[names[k]], None)
         rows.append((*head, *coordinates[k], names[k]))
     properties = {"_samplingRate": rate, "_alignment": "3D", "_hasCtf": "False", "_isPhaseFlipped": "False"}

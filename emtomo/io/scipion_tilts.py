@@ -13,7 +13,7 @@ from emtomo.errors import FormatError
 from emtomo.io.format import FileStart, Format, ReadOptions, WriteOptions, words_of
 from emtomo.io.particles import VolumeGeometry
 from emtomo.io.scipion import ScipionSet, holds_set, matrices, read_set, write_set
-from emtomo.io.text import as_numbers, to_int64
+from emtomo.io.text import as_numbers, as_place, to_int64
 from emtomo.io.tilts import Tilts
 
 _ACQUISITION = [
@@ -158,7 +158,7 @@ def _image_rows(tilts: Tilts, rate: float) -> list[tuple[Any, ...]]:
     for k in range(len(tilts)):
         matrix = json.dumps([[c[k], -s[k], dx[k]], [s[k], c[k], dy[k]], [0.0, 0.0, 1.0]])
         place, _, file = str(names.iloc[k]).rpartition("@")
-        index = int(place) if place.isdecimal() else k + 1
+        index = as_place(place) or k + 1
         acquisition = _acquisition(tilts, float(tilts.column("dose")[k]))
         rows.append(
             (index, file, rate, *acquisition, None, matrix, float(tilts.column("angle")[k]), tilts.name, int(order[k]))

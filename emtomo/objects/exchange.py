@@ -2,13 +2,16 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from pyworkflow.object import Pointer
 from pyworkflow.protocol import Protocol
+from pyworkflow.protocol.params import Form
 
 from emtomo.engine.lineage import list_upstream, upstream
+from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.engine.table import TableSet
 from emtomo.errors import EmtomoError
 from emtomo.io import formats
@@ -82,6 +85,37 @@ def find_unbinned(pointer: Pointer) -> SetOfTomograms | SetOfTiltSeries | None:
     found = [*list_upstream(pointer, SetOfTomograms), *list_upstream(pointer, SetOfTiltSeries)]
     sized = [one for one in found if isinstance(one, SetOfTomograms) or one.series_with_volume()]
     return min(sized, key=lambda one: float(one.pixel_size.get()), default=None)
+
+
+def add_counted_in(protocol: EmtomoProtocol, form: Form) -> None:
+    """Add the input of the tomograms in whose voxels a file of particles counts."""
+    protocol._add_input(
+        form,
+        "counted_in",
+        "SetOfTomograms",
+        "Positions count in",
+        "Binned tomograms in whose voxels the files count, where these are others: centres of odd sizes are then "
+        "exact.",
+        optional=True,
+    )
+
+
+def sizes_counted_in(protocol: Any, origin: str, pixel_size: float | None = None) -> dict[str, VolumeGeometry]:
+    """Return the tomograms in which the positions of a file count.
+
+    Parameters
+    ----------
+    protocol : EmtomoProtocol
+        With the inputs tomograms and counted_in.
+    origin : str
+        RELION 5 counts from half the size of the unbinned tomograms (``"half"``).
+    pixel_size : float, optional
+        Å per voxel of the positions, for the tomograms that tilt series give.
+    """
+    if not protocol.input_counted_in.pointsNone():
+        return sizes_of(protocol.input_counted_in.get())
+    sizes = sizes_of(protocol.input_tomograms.get(), pixel_size)
+    return {**sizes, **sizes_of(find_unbinned(protocol.input_tomograms))} if origin == "half" else sizes
 
 
 def particles_of_set(found: TableSet) -> ParticleList:

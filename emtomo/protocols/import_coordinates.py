@@ -12,9 +12,9 @@ from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io import dynamo, names
 from emtomo.io.formats import FORMATS, read
-from emtomo.io.particles import ParticleList, VolumeGeometry, convert_frame
+from emtomo.io.particles import ParticleList, convert_frame
 from emtomo.objects import SetOfCoordinates3D, coordinates_frame
-from emtomo.objects.exchange import find_unbinned, origin_of, sizes_of
+from emtomo.objects.exchange import add_counted_in, origin_of, sizes_counted_in
 from emtomo.objects.position_check import check_binning, check_positions
 from emtomo.options import Param
 
@@ -87,15 +87,7 @@ class ImportCoordinates(EmtomoProtocol):
             "Tomograms or tilt series",
             "Where the particles are. Of tilt series, the tomograms that they give at the positions' pixel size.",
         )
-        self._add_input(
-            form,
-            "counted_in",
-            "SetOfTomograms",
-            "Positions count in",
-            "Binned tomograms in whose voxels the files count, where these are others: centres of odd sizes are then "
-            "exact.",
-            optional=True,
-        )
+        add_counted_in(self, form)
         form.addParam("files", PathParam, label="Files directory", help="A folder, or a single file.")
         form.addParam("pattern", StringParam, default="", label="Pattern", help="Names in the folder: * ? # {TS}.")
         form.addParam(
@@ -127,7 +119,7 @@ class ImportCoordinates(EmtomoProtocol):
         frames: list[pd.DataFrame] = []
         unmatched: dict[str, int] = {}
         for path in self._paths():
-            picks = read(path, options.format, sizes=self._sizes("corner"), angles=options.angles)
+            picks = read(path, options.format, sizes=sizes_counted_in(self, "corner"), angles=options.angles)
             for note in picks.notes:
                 self.remark(f"{path.name}: {note}")
             tomogram_of = self._names(picks, path, known)
@@ -208,13 +200,6 @@ class ImportCoordinates(EmtomoProtocol):
             return np.full(len(given), alone, object)
         return np.array([name or alone for name in given], object)
 
-    def _sizes(self, origin: str, pixel_size: float | None = None) -> dict[str, VolumeGeometry]:
-        """Return the tomograms in which positions count: RELION 5 counts from half the size of the unbinned ones."""
-        if not self.input_counted_in.pointsNone():
-            return sizes_of(self.input_counted_in.get())
-        sizes = sizes_of(self.input_tomograms.get(), pixel_size)
-        return {**sizes, **sizes_of(find_unbinned(self.input_tomograms))} if origin == "half" else sizes
-
     def _frame(
         self, picks: ParticleList, tomogram_id: str, options: ImportCoordinatesOptions, path: Path
     ) -> pd.DataFrame:
@@ -230,7 +215,7 @@ class ImportCoordinates(EmtomoProtocol):
             if options.centred:
                 picks.origin = "centre"
         known = picks.pixel_size[np.isfinite(picks.pixel_size)]
-        sizes = self._sizes(picks.origin, float(known[0]) if picks.unit == "voxel" and len(known) else None)
+        sizes = sizes_counted_in(self, picks.origin, float(known[0]) if picks.unit == "voxel" and len(known) else None)
         if tomogram_id not in sizes:
             tomograms.shape(tomogram_id)  # says what is not known
             raise EmtomoError(f"The tomograms in which positions count do not hold {tomogram_id}.")

@@ -14,7 +14,7 @@ from emtomo.io import names
 from emtomo.io.particles import ParticleList, convert_frame
 from emtomo.io.particles_star import Subtomograms, read_subtomograms
 from emtomo.objects import SetOfSubtomograms, SetOfTiltSeries, SetOfTomograms, coordinates_frame
-from emtomo.objects.exchange import find_unbinned, sizes_of
+from emtomo.objects.exchange import add_counted_in, sizes_counted_in
 from emtomo.objects.particle_source import open_boxes
 from emtomo.objects.position_check import check_positions
 from emtomo.options import Param
@@ -76,11 +76,14 @@ class ImportSubtomograms(EmtomoProtocol):
             "Where the particles come from: only with them do positions mean the same as those of other sets.",
             optional=True,
         )
+        add_counted_in(self, form)
 
     def _check(self) -> list[str]:
         path = self.files.get()
         if not path:
             return ["STAR file must not be empty."]
+        if self.input_tomograms.pointsNone() and not self.input_counted_in.pointsNone():
+            return ["Positions count in tomograms: choose the tomograms themselves, too."]
         return [] if Path(path).is_file() else [f"There is no file {path}."]
 
     # --- steps ---
@@ -182,9 +185,9 @@ class ImportSubtomograms(EmtomoProtocol):
         particles.tomograms = np.array([found[name] for name in particles.tomograms], object)
         numbers = particles.positions.copy() if particles.origin == "corner" and particles.unit == "voxel" else None
         known = particles.pixel_size[np.isfinite(particles.pixel_size)]
-        sizes = sizes_of(tomograms, float(known[0]) if particles.unit == "voxel" and len(known) else None)
-        if particles.origin == "half":  # RELION 5 counts from half the size of the unbinned tomograms
-            sizes |= sizes_of(find_unbinned(self.input_tomograms))
+        sizes = sizes_counted_in(
+            self, particles.origin, float(known[0]) if particles.unit == "voxel" and len(known) else None
+        )
         here = convert_frame(particles, "angstrom", "centre", volumes=sizes)
         frame = pd.DataFrame(here.centres, columns=list("xyz")).assign(tomogram_id=here.tomograms)
         length = float(known[0]) if len(known) else float(tomograms.pixel_size.get())

@@ -15,6 +15,7 @@ from emtomo.compute.tilt.selection import (
 )
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
+from emtomo.io.text import as_place
 from emtomo.objects import SetOfTiltSeries
 from emtomo.objects.tilt_images import TiltImages
 from emtomo.wording import count_text
@@ -148,7 +149,8 @@ class SelectTilts(EmtomoProtocol):
         for line, (name, tilt) in enumerate(zip(table["tomogram_id"], table["tilt"], strict=True), 2):
             if name not in counts:
                 raise EmtomoError(f"{path}: line {line}: there is no tilt series {name[:80]!r}.")
-            if not tilt.strip().isdecimal() or not 1 <= int(tilt) <= counts[name]:
+            place = as_place(tilt)
+            if place is None or place > counts[name]:
                 raise EmtomoError(f"{path}: line {line}: tilt must be from 1 to {counts[name]}, got {tilt[:40]!r}.")
-            out.setdefault(name, []).append(int(tilt))
+            out.setdefault(name, []).append(place)
         return out

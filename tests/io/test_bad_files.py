@@ -23,7 +23,13 @@ COPIES = int(os.environ.get("EMTOMO_DAMAGED_COPIES", "150"))
 MEGABYTES = 500
 KINDS = [*TEXT_PARTICLES, *TEXT_TILTS, *TEXT_LISTS, *IMAGE_LISTS, *BINARY, *IMAGES]
 # "kind/seed/copy" of every copy that once ended in something else than a table or a sentence
-FOUND = ["hdf/962107733/102", "scipion-tilts/1724334468/70", "dynamo-model/1033086177/70"]
+FOUND = [
+    "hdf/962107733/102",
+    "scipion-tilts/1724334468/70",
+    "dynamo-model/1033086177/70",
+    "particles-2d/1196532746/130",
+    "particles-2d/2015790863/95",
+]
 
 
 def check(path, reader):

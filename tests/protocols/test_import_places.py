@@ -184,6 +184,11 @@ def test_an_odd_binned_size_is_exact_where_the_binned_tomograms_are_named(bench,
         run = bench.run("import-coordinates", f"counted {label}", files=path, **inputs)
         assert_allclose(run.coordinates.positions(), [[0, 0, 0]], atol=1e-6)
         assert "binned by" not in " ".join(run._summary())
+    boxes(tmp_path)
+    columns = f"_rlnMicrographName {XYZ} _rlnImageName _rlnPixelSize"
+    stars = star(tmp_path, "whole.star", columns, "whole 11 9 6 p0.mrc 20")
+    run = bench.run("import-subtomograms", "counted boxes", files=stars, **given["named"])
+    assert_allclose(run.subtomograms.frame()[["x", "y", "z"]], [[0, 0, 0]], atol=1e-6)
     wrong = bench.run("import-coordinates", "counted off", files=path, tomograms="whole.tomograms", pixel_size=20)
     assert "name those as counted_in" in " ".join(wrong._summary())
     assert_allclose(wrong.coordinates.positions(), [[0, -10, 0]], atol=1e-6)
