@@ -22,7 +22,7 @@ TABLES = {"metrics.csv": "iteration", "changes.csv": "iteration", "losses.csv": 
 # lines by which the engine says what it is, not what is done
 _ENGINE = re.compile(
     r"^(Logging configured|Running protocol using|RESUMING PROTOCOL|Protocol starts|Hostname:|PID:|pyworkflow:|plugin|"
-    r"currentDir:|workingDir:|runMode:|Scipion threads:|binary MPI|\s*\* Cannot get information about MPI|"
+    r"currentDir:|workingDir:|runMode:|Scipion threads:|binary (MPI|Threads)|\s*\* Cannot get information about MPI|"
     r"\s*Running steps|Cleaning temp folder|Nothing to clean up|-{3,})"
 )
 
@@ -36,12 +36,13 @@ def log(
     """Print the log of a run: its steps, a line per iteration, remarks and errors."""
     opened = EmtomoProject.open(project)
     run = opened.find(name)
-    printed = 0
+    printed: dict[str, int] = {}
     while True:
-        lines = list(log_lines(run, everything=everything))
-        for line in lines[printed:] if lines[:printed] else lines:
-            result(line)
-        printed = len(lines)
+        for source, lines in log_lines(run, everything=everything).items():
+            known = printed.get(source, 0)
+            for line in lines[known:] if len(lines) >= known else lines:  # fewer: begun again
+                result(line)
+            printed[source] = len(lines)
         if not follow or not run.isActive():
             break
         time.sleep(FOLLOW_SECONDS)
@@ -50,11 +51,12 @@ def log(
         result(line)
 
 
-def log_lines(run: Protocol, *, everything: bool = False) -> Iterator[str]:
-    """Yield the lines of a run's logs, then one for each iteration; lines are only ever added while it works."""
-    yield from _lines(run.getStdoutLog(), everything)
+def log_lines(run: Protocol, *, everything: bool = False) -> dict[str, list[str]]:
+    """Return the lines of a run's log, and one for each iteration, by file: to each, lines are only ever added."""
+    found = {"log": list(_lines(run.getStdoutLog(), everything))}
     for table, noun in TABLES.items():
-        yield from iteration_lines(Path(run._getExtraPath(table)), noun)
+        found[table] = list(iteration_lines(Path(run._getExtraPath(table)), noun))
+    return found
 
 
 def ending(run: Protocol) -> Iterator[str]:

@@ -30,7 +30,9 @@ from emtomo.errors import ProjectError, hint, one_line
 ENDING_SECONDS = 20.0
 START_SECONDS = 20.0  # between a launch on another machine and the first word of the run's process
 RECORD_SECONDS = 1.0  # between a process' start and its record
-_BOLD = re.compile(r"\*\*([^*\n]+)\*\*")
+_BOLD = re.compile(r"\*\*([^*\n]+)\*\*|^\*([^*\n]+)\*(?= )")  # the second is a label, before its error
+MISSING = "must be given."  # ends the sentence about an input that is not there yet
+_EMPTY_INPUT = re.compile(r"^(.*) (?:cannot be EMPTY|Can not have EMPTY items)\.$")  # the engine's words
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -308,8 +310,8 @@ class EmtomoProject(Project):
 
 
 def without_bold(text: str) -> str:
-    """Return a sentence of the engine without its marks for bold print; other asterisks are the user's."""
-    return _BOLD.sub(r"\1", text)
+    """Return a sentence of the engine in plain words, without its marks for bold print; other asterisks stay."""
+    return _EMPTY_INPUT.sub(rf"\1 {MISSING}", _BOLD.sub(lambda m: m[1] or m[2], text))
 
 
 def error_of(run: Protocol) -> str:

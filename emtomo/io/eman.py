@@ -9,11 +9,11 @@ import numpy as np
 
 from emtomo.errors import FormatError
 from emtomo.io.format import FileStart, Format, ReadOptions, WriteOptions, words_of
-from emtomo.io.names import stem
+from emtomo.io.names import as_place, stem
 from emtomo.io.particles import ParticleList, convert_frame, shifts_in
 from emtomo.io.per_tomogram import write_for_each_tomogram
 from emtomo.io.poses import from_alignment, is_rotation, to_alignment
-from emtomo.io.text import as_place, read_text, to_int64, write_text
+from emtomo.io.text import read_text, to_int64, write_text
 
 _KEY = re.compile(r"""^\(\s*(['"])(.*)\1\s*,\s*(\d{1,9})\s*\)$""")
 DEPTH = 100  # levels of brackets; deeper ones are no file of EMAN

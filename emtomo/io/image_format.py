@@ -8,7 +8,7 @@ import numpy as np
 
 from emtomo.errors import FormatError, one_line
 from emtomo.io.format import Format
-from emtomo.io.text import as_place
+from emtomo.io.names import as_place
 from emtomo.wording import count_text
 
 LISTED, SHOWN = 5, 60  # names of volumes in a sentence, and letters of each

@@ -15,6 +15,7 @@ _FILE_ENDING = re.compile(r"\.[A-Za-z]\w{0,7}$")
 _MARK = re.compile(r"\{TS\}")
 
 
+LONGEST_PLACE = 9  # digits
 LONGEST = 200  # bytes: what is made for a tomogram is named by it, with an ending
 _NOT_IN_NAMES = re.compile(r"[/\\\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -62,6 +63,16 @@ def check_file_names(names: Iterable[str], what: str, where: object) -> None:
     twice = next((name for k, name in enumerate(listed) if name in listed[:k]), None)
     if twice is not None:
         raise FormatError(where, f"one file for each is written, but {what} is {twice[:80]!r} of more than one.")
+
+
+def as_place(text: str) -> int | None:
+    """Return a place counted from 1, of at most nine digits; ``None`` where the text is none.
+
+    Python refuses to read numbers of thousands of digits, and arrays cannot hold those of twenty.
+    """
+    digits = text.strip()
+    place = int(digits) if digits.isdecimal() and len(digits) <= LONGEST_PLACE else 0
+    return place or None
 
 
 def stem(name: str) -> str:

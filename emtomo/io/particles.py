@@ -297,7 +297,7 @@ def convert_frame(
         raise EmtomoError(
             f"Positions from the {_PLACES[particles.origin]} cannot be counted from the {_PLACES[origin]} without the "
             f"size of the tomogram; it is not known of {', '.join(missing[:5])}{' …' if len(missing) > 5 else ''}. "
-            "Give the tomograms."
+            "Give the tomograms, in a project to the run that imports the particles."
         )
     old = np.where(np.isfinite(particles.pixel_size), particles.pixel_size, steps)
     new = old if pixel_size is None else np.full(len(particles), pixel_size, float)

@@ -9,12 +9,12 @@ import pandas as pd
 from emtomo.errors import FormatError
 from emtomo.io import mrc, star
 from emtomo.io.micrographs import ctf_values, find_files, one_value, optics_of
-from emtomo.io.names import stem
+from emtomo.io.names import as_place, stem
 from emtomo.io.poses import from_relion
 from emtomo.io.relion import ANGLES, COLUMNS, ORIGIN, ORIGIN_ANGST
 from emtomo.io.relion_sizes import MICROGRAPH, pixel_sizes_of
 from emtomo.io.tags import Tags
-from emtomo.io.text import as_numbers, as_place, to_int64
+from emtomo.io.text import as_numbers, to_int64
 
 POSITIONS = ["rlnCoordinateX", "rlnCoordinateY"]
 _IGNORED = {"beam tilt": ("rlnBeamTiltX", "rlnBeamTiltY"), "anisotropic magnification": ("rlnMagMat01", "rlnMagMat10"),

@@ -9,13 +9,12 @@ import pandas as pd
 
 from emtomo.errors import FormatError
 from emtomo.io import star
-from emtomo.io.names import is_file
+from emtomo.io.names import as_place, is_file
 from emtomo.io.particles import ParticleList
 from emtomo.io.referenced import note_files_outside
 from emtomo.io.relion import CENTRED, VOXELS, particles_of, recognise_fractions
 from emtomo.io.relion_write import write_relion
 from emtomo.io.tags import Tags
-from emtomo.io.text import as_place
 
 UP = 4  # folders above the STAR file in which the files that it names are looked for
 

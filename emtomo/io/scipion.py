@@ -15,9 +15,10 @@ import pandas as pd
 from emtomo.errors import EmtomoError, FormatError
 from emtomo.io.format import FileStart, Format, ReadOptions, WriteOptions, words_of
 from emtomo.io.limits import open_plain
+from emtomo.io.names import as_place
 from emtomo.io.particles import ParticleList, convert_frame
 from emtomo.io.poses import from_alignment, is_rotation, to_alignment
-from emtomo.io.text import as_numbers, as_place, to_int64
+from emtomo.io.text import as_numbers, to_int64
 
 SQLITE = b"SQLite format 3\x00"
 _SQL = {"Float": "REAL", "Integer": "INTEGER", "Boolean": "INTEGER"}

@@ -11,9 +11,10 @@ import pandas as pd
 
 from emtomo.errors import FormatError
 from emtomo.io.format import FileStart, Format, ReadOptions, WriteOptions, words_of
+from emtomo.io.names import as_place
 from emtomo.io.particles import VolumeGeometry
 from emtomo.io.scipion import ScipionSet, holds_set, matrices, read_set, write_set
-from emtomo.io.text import as_numbers, as_place, to_int64
+from emtomo.io.text import as_numbers, to_int64
 from emtomo.io.tilts import Tilts
 
 _ACQUISITION = [

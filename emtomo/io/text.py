@@ -17,7 +17,6 @@ _BOMS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-
 LONGEST_NUMBER = 400
 _ENDLESS = re.compile(rb"[0-9.]{%d}" % LONGEST_NUMBER)
 _EXPONENT = re.compile(rb"[eE][-+]?[0-9]{5}")
-LONGEST_PLACE = 9  # digits
 LARGEST_NUMBER = 1e30  # what is larger is damage, and would overflow further on
 
 
@@ -246,16 +245,6 @@ def matrix(path: str | Path, text: str, widths: tuple[int, int], what: str) -> n
         if bad is not None:
             raise FormatError(path, f"a finite number is needed, got {bad[:40]!r}.", n)
     return np.array([[float(c) for c in line.replace(",", " ").split()] for _, line in lines])
-
-
-def as_place(text: str) -> int | None:
-    """Return a place counted from 1, of at most nine digits; ``None`` where the text is none.
-
-    Python refuses to read numbers of thousands of digits, and arrays cannot hold those of twenty.
-    """
-    digits = text.strip()
-    place = int(digits) if digits.isdecimal() and len(digits) <= LONGEST_PLACE else 0
-    return place or None
 
 
 def is_number(cell: str) -> bool:

@@ -15,7 +15,7 @@ from emtomo.compute.tilt.selection import (
 )
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
-from emtomo.io.text import as_place
+from emtomo.io.names import as_place
 from emtomo.objects import SetOfTiltSeries
 from emtomo.objects.tilt_images import TiltImages
 from emtomo.wording import count_text

@@ -173,7 +173,7 @@ def test_a_run_returns_at_once_when_asked(demo, tmp_path):
     ("arguments", "message"),
     [
         (["run", "P", "no-such"], "no protocol 'no-such'"),
-        (["run", "P", "bin-tomograms"], "cannot be EMPTY"),
+        (["run", "P", "bin-tomograms"], "Tomograms must be given."),
         (["run", "P", "bin-tomograms", "factor"], "key=value"),
         (["log", "P", "nobody"], "no run 'nobody'"),
         (["view", "P", "average.nothing"], "no output 'nothing'"),

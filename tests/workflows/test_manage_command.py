@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from emtomo.cli import logs
 from emtomo.cli.logs import iteration_lines
 from emtomo.cli.manage import intermediate_files
 from emtomo.cli.output import Interrupt
@@ -145,6 +146,8 @@ def test_the_users_asterisks_stay():
     assert without_bold("**Input** cannot be EMPTY; no file matches *.mrc or a*b*") == (
         "Input cannot be EMPTY; no file matches *.mrc or a*b*"
     )
+    assert without_bold("*.mrc and *.rec match no file") == "*.mrc and *.rec match no file"
+    assert without_bold("*Reference* cannot be EMPTY.") == "Reference must be given."
 
 
 def test_a_table_of_iterations_is_a_line_each(tmp_path):
@@ -156,6 +159,46 @@ def test_a_table_of_iterations_is_a_line_each(tmp_path):
     (tmp_path / "losses.csv").write_text("loss\n0.5\n")
     assert list(iteration_lines(tmp_path / "losses.csv", "iteration")) == ["iteration 1: loss 0.5"]
     assert list(iteration_lines(tmp_path / "none.csv", "iteration")) == []
+
+
+def test_a_log_that_is_followed_prints_every_line_once(tmp_path, monkeypatch, capsys):
+    """Steps and iterations are in files of their own, both of which grow."""
+
+    class Run:
+        grown = 0
+
+        def find(self, _):
+            self.grown += 1
+            (tmp_path / "out").write_text("".join(f"STARTED: step {k}\n" for k in range(self.grown)))
+            (tmp_path / "metrics.csv").write_text(
+                "iteration,resolution\n" + "".join(f"{k},9\n" for k in range(self.grown))
+            )
+            return self
+
+        def isActive(self):
+            return self.grown < 4
+
+        def isFinished(self):
+            return False
+
+        isFailed = getObjId = getStatus = isFinished
+
+        def getStdoutLog(self):
+            return str(tmp_path / "out")
+
+        def getStderrLog(self):
+            return str(tmp_path / "none")
+
+        def _getExtraPath(self, name):
+            return str(tmp_path / name)
+
+    monkeypatch.setattr(logs.EmtomoProject, "open", lambda _: Run())
+    monkeypatch.setattr(logs, "launch_log", lambda _: str(tmp_path / "none"))
+    monkeypatch.setattr(logs, "FOLLOW_SECONDS", 0)
+    logs.log(tmp_path, "1", follow=True)
+    lines = capsys.readouterr().out.split("\n")[:-1]
+    assert sorted(lines) == sorted([f"STARTED: step {k}" for k in range(4)]
+                                   + [f"iteration {k}: resolution 9" for k in range(4)])  # fmt: skip
 
 
 def test_only_what_nothing_needs_is_intermediate(tmp_path):

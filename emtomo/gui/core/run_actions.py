@@ -18,7 +18,7 @@ from emtomo.engine.cluster import ClusterOptions, trust
 from emtomo.engine.identity import path_in_project
 from emtomo.engine.launcher import is_alive
 from emtomo.engine.parameters import INTERNAL, protocol_named, public_name, set_parameters
-from emtomo.engine.project import EmtomoProject, clear_messages, without_bold
+from emtomo.engine.project import MISSING, EmtomoProject, clear_messages, without_bold
 from emtomo.engine.provenance import pointer_texts, read_provenance
 from emtomo.engine.queues import queue_of, set_queue, unset_queue
 from emtomo.engine.runner import parents_of
@@ -32,7 +32,6 @@ from emtomo.isolation import python_command
 from emtomo.options import option_fields
 from emtomo.version import __version__
 
-EMPTY = ("cannot be EMPTY", "Can not have EMPTY items")  # the engine's words for an input that is not there yet
 PICK = "Press Pick to pick in a window."
 NOT_SCIENCE = ("threads", "steps_at_once", "device", *(f.name for f in option_fields(ClusterOptions)))
 
@@ -87,7 +86,7 @@ def validation_messages(run: Protocol) -> list[str]:
     """Return the sentences of a run's own validation; inputs that are only pending are none."""
     pending = any(p.get() is None and p.getObjValue() is not None for _, p in run.iterInputAttributes())
     messages = [without_bold(str(sentence)) for sentence in run.validate()]
-    messages = [s for s in messages if not (pending and any(word in s for word in EMPTY))]
+    messages = [s for s in messages if not (pending and s.endswith(f" {MISSING}"))]
     return [f"{s} {PICK}" for s in messages[:1]] + messages[1:] if messages and awaits_picks(run) else messages
 
 
