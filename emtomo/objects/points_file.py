@@ -1,5 +1,6 @@
 """Points that a user gives in a text file, as places in the tomograms of a set."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,9 @@ import pandas as pd
 from emtomo.compute.positions import from_voxels
 from emtomo.errors import FormatError
 from emtomo.io import names
-from emtomo.io.particles import ParticleList
+from emtomo.io.particles import ParticleList, convert_frame
 from emtomo.io.points import read_points
+from emtomo.objects.exchange import sizes_of
 from emtomo.objects.micrograph_slices import MicrographSlices
 from emtomo.objects.position_check import check_positions
 from emtomo.objects.tomogram import SetOfTomograms
@@ -28,7 +30,8 @@ def points_of_file(
         See :func:`~emtomo.io.points.read_points`. A file that names no tomogram belongs to the only one there is.
     tomograms : SetOfTomograms or MicrographSlices
     unit : {"angstrom", "voxel"}
-        Å from the centre (of micrographs: from the first pixel), or 0-based voxels.
+        Å from the centre (of micrographs: from the first pixel), or 0-based voxels. A file of tomograms that has the
+        pixel size of its positions counts in voxels of it.
 
     Raises
     ------
@@ -47,14 +50,22 @@ def points_of_file(
     if len(given) == 0:
         raise FormatError(path, "there is no point in it.")
     frame = pd.DataFrame({"tomogram_id": [found[name] for name in given]})
-    frame[["x", "y", "z"]] = picks.positions if unit == "angstrom" else _in_angstrom(picks, frame, tomograms)
+    said = isinstance(tomograms, SetOfTomograms) and bool(np.isfinite(picks.pixel_size).all())
+    voxel = float(tomograms.pixel_size.get())
+    if said:
+        voxel, unit = float(picks.pixel_size[0]), "voxel"
+        picks.notes.append(f"Positions count in voxels of {voxel:g} Å, as the file's column pixel_size says.")
+        here = replace(picks, tomograms=frame["tomogram_id"].to_numpy(object))
+        frame[["x", "y", "z"]] = convert_frame(here, "angstrom", "centre", volumes=sizes_of(tomograms)).positions
+    else:
+        frame[["x", "y", "z"]] = picks.positions if unit == "angstrom" else _in_angstrom(picks, frame, tomograms)
     if unit == "angstrom" and isinstance(tomograms, MicrographSlices):
         frame[["x", "y", "z"]] = tomograms.from_centre(frame["tomogram_id"], picks.positions)
     picks.notes += check_positions(
         frame,
         tomograms,
         numbers=picks.positions,
-        pixel_size=float(tomograms.pixel_size.get()) if unit == "voxel" else None,
+        pixel_size=voxel if unit == "voxel" else None,
         source=Path(path).name,
     )
     return frame, picks

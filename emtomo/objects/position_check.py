@@ -14,6 +14,7 @@ from emtomo.objects.tomogram import SetOfTomograms
 
 Volumes = SetOfTomograms | SetOfTiltSeries | MicrographSlices
 _LIKELY, _FACTORS = (1 / 2, 2.0), (1 / 4, 4.0, 1 / 3, 3.0, 1 / 8, 8.0, 1 / 6, 6.0)
+_UNBINNED = (1.0, 1 / 2, 1 / 4)  # pixel sizes, of those of binned tomograms
 _OFFERED = 2  # explanations in one sentence
 _CENTRAL = 0.25  # of a tomogram; whole lists that lie closer to the centre look like voxels taken for Å
 
@@ -83,9 +84,11 @@ def check_positions(
     bad = int(outside(frame, tomograms).sum())
     start = f"{source}: " if source else ""
     if not bad:
-        if numbers is not None and pixel_size is None and _look_like_voxels(frame, tomograms, numbers):
-            return [f"{start}all positions lie close to the centre and would fit as voxels: are they in voxels?"]
-        return []
+        voxel = _likely_voxel(frame, tomograms, numbers) if numbers is not None and pixel_size is None else 0.0
+        if not voxel:
+            return []
+        fits = f"would fit as voxels of {voxel:.4g} Å"
+        return [f"{start}all positions lie close to the centre and {fits}: are they in voxels?"]
     text = f"{start}{bad} of {len(frame)} positions lie outside their tomogram"
     better = list(islice(_explanations(frame, tomograms, numbers, pixel_size), _OFFERED))
     text += f"; all lie inside if {', or if '.join(better)}." if better else "."
@@ -94,13 +97,17 @@ def check_positions(
     return [text]
 
 
-def _look_like_voxels(frame: pd.DataFrame, tomograms: Volumes, numbers: np.ndarray) -> bool:
-    if len(frame) < 3 or (numbers < 0).any() or not _all_inside(frame, tomograms, numbers, None):
-        return False
+def _likely_voxel(frame: pd.DataFrame, tomograms: Volumes, numbers: np.ndarray) -> float:
+    """Return in voxels of which size positions that are taken for Å are more likely counted; 0 where in none.
+
+    They lie close to the centre then, and fit as voxels of these tomograms, or of those of which these were binned.
+    """
     size = float(tomograms.pixel_size.get())
+    fitting = (size * f for f in _UNBINNED if _all_inside(frame, tomograms, numbers, size * f))
+    voxel = 0.0 if len(frame) < 3 or (numbers < 0).any() else next(fitting, 0.0)
     ids = frame["tomogram_id"].to_numpy()
     half = np.array([tomograms.shape(str(name))[::-1] for name in ids]) * size / 2
-    return bool((np.abs(numbers) < _CENTRAL * half).all())
+    return voxel if (np.abs(numbers) < _CENTRAL * half).all() else 0.0
 
 
 def _all_inside(

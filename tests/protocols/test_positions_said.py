@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from emtomo.io import mrc
+from emtomo.objects.points_file import points_of_file
 from tests.engine.helpers import Bench
 
 pytestmark = pytest.mark.workflow
@@ -81,3 +82,22 @@ def test_points_that_are_no_place_are_refused(bench, value):
     for name in ("pick-vectorial", "pick-manually"):
         run = bench.project.find(str(bench.add(name, f"{name} {value}", tomograms="import.tomograms", points=path)))
         assert run.validate()
+
+
+@pytest.mark.parametrize("unit", ["angstrom", "voxel"])
+def test_a_points_file_that_has_its_pixel_size_counts_in_voxels_of_it(bench, unit):
+    """Whatever the form's unit is; as emtomo writes points itself: from the first voxel of unbinned tomograms."""
+    rows = [("a", *(2 * p), PIXEL / 2) for p in sphere(CENTRES[0])]
+    path = write(bench.folder / "fine.csv", rows, "tomogram_id,x,y,z,pixel_size")
+    places, points = points_of_file(path, bench.project.find("import").tomograms, unit)
+    centre = np.array(SHAPE[::-1]) // 2 * PIXEL
+    assert np.allclose(places[["x", "y", "z"]], sphere(CENTRES[0]) * PIXEL - centre, atol=1e-6)
+    assert points.notes == ["Positions count in voxels of 5 Å, as the file's column pixel_size says."]
+
+
+@pytest.mark.parametrize(("voxel", "likely"), [(10.0, True), (5.0, True), (2.5, False)])
+def test_voxels_taken_for_angstroms_are_said_also_of_unbinned_tomograms(bench, voxel, likely):
+    rows = [("a", *np.round(p * PIXEL / voxel)) for p in sphere((44, 39, 29), radius=5)]
+    path = write(bench.folder / "voxels.csv", rows)
+    _, points = points_of_file(path, bench.project.find("import").tomograms, "angstrom")
+    assert any(f"would fit as voxels of {voxel:g} Å" in note for note in points.notes) == likely
