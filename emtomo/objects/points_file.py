@@ -50,15 +50,15 @@ def points_of_file(
     if len(given) == 0:
         raise FormatError(path, "there is no point in it.")
     frame = pd.DataFrame({"tomogram_id": [found[name] for name in given]})
-    said = isinstance(tomograms, SetOfTomograms) and bool(np.isfinite(picks.pixel_size).all())
     voxel = float(tomograms.pixel_size.get())
-    if said:
+    if isinstance(tomograms, SetOfTomograms) and np.isfinite(picks.pixel_size).all():
         voxel, unit = float(picks.pixel_size[0]), "voxel"
         picks.notes.append(f"Positions count in voxels of {voxel:g} Å, as the file's column pixel_size says.")
         here = replace(picks, tomograms=frame["tomogram_id"].to_numpy(object))
-        frame[["x", "y", "z"]] = convert_frame(here, "angstrom", "centre", volumes=sizes_of(tomograms)).positions
+        places = convert_frame(here, "angstrom", "centre", volumes=sizes_of(tomograms)).positions
     else:
-        frame[["x", "y", "z"]] = picks.positions if unit == "angstrom" else _in_angstrom(picks, frame, tomograms)
+        places = picks.positions if unit == "angstrom" else _in_angstrom(picks, frame, tomograms)
+    frame[["x", "y", "z"]] = places
     if unit == "angstrom" and isinstance(tomograms, MicrographSlices):
         frame[["x", "y", "z"]] = tomograms.from_centre(frame["tomogram_id"], picks.positions)
     picks.notes += check_positions(
