@@ -15,7 +15,7 @@ from emtomo.compute.slices import lowpass_image
 from emtomo.errors import EmtomoError
 from emtomo.gui.core.browser import ParticleBrowser
 from emtomo.gui.core.shown import Shown
-from emtomo.gui.core.volume import VolumeSource
+from emtomo.gui.core.volume import VolumeSource, open_voxels
 from emtomo.objects import positions_of, rotations_of
 from emtomo.wording import singular
 
@@ -95,6 +95,7 @@ class ParticleImages:
         self.places: Any = shown.micrographs if self.flat else shown.tomograms
         self.kind = self._find_kind()
         self._open: dict[str, np.ndarray] = {}
+        self._files: dict[str, dict[Any, Any]] = {}
 
     def _find_kind(self) -> str:
         """Return what files hold: boxes, images, tilts or volumes; "cut" where places are known alone, else "none"."""
@@ -138,9 +139,8 @@ class ParticleImages:
     def _from_stack(self, row: int, look: Look) -> np.ndarray:
         stack = self._stack(str(self.frame["file"].iat[row]))
         if self.kind == "volumes":
-            volume = stack if stack.ndim == 3 else stack[None]
             axis = AXES[look.axis]
-            return _slab(volume, axis, volume.shape[axis] // 2, look.slab)
+            return _slab(stack, axis, stack.shape[axis] // 2, look.slab)
         index = int(str(self.frame["index"].iat[row]))
         if self.kind == "images":
             return np.asarray(stack[index], np.float32)
@@ -154,7 +154,8 @@ class ParticleImages:
         if file not in self._open:
             if len(self._open) > 64:
                 self._open.clear()
-            self._open[file] = VolumeSource(self.shown.path(file)).data
+            voxels = open_voxels(self.shown.path(file))
+            self._open[file] = voxels if voxels.ndim == 3 else voxels[None]
         return self._open[file]
 
     def _cut(self, row: int, look: Look) -> tuple[np.ndarray, float]:
@@ -162,7 +163,7 @@ class ParticleImages:
         if not self.in_volumes:
             raise EmtomoError(f"{self.shown.title}: item {row + 1} has no file of its own, so it has no picture.")
         path, size, shape = self._file_of(str(self.frame[self.group].iat[row]))
-        volume = self._stack_of_path(path)
+        volume = self._stack(str(path))
         edge = self.box * (self.pixel_size or size) / size if self.box else BOX / size
         n = int(min(max(round(edge), 2), MOST_BOX))
         at = self._voxels(np.array([row]), shape, size)[0]
@@ -177,18 +178,16 @@ class ParticleImages:
         axis = AXES[look.axis] if not self.flat else 0
         return _slab(box, axis, box.shape[axis] // 2, look.slab), size
 
-    def _stack_of_path(self, path: Path) -> np.ndarray:
-        return self._stack(str(path))
-
     def _file_of(self, name: str) -> tuple[Path, float, tuple[int, int, int]]:
         """Return file, pixel size and shape of a tomogram or micrograph."""
-        found = self.places
-        what = "micrograph" if self.flat else "tomogram"
-        if found is None or name not in found.frame([self.group])[self.group].tolist():
+        if not self._files and self.places is not None:
+            self._files = {str(row[self.group]): row for row in self.places.frame().to_dict("records")}
+        row = self._files.get(name)
+        if row is None:
+            what = "micrograph" if self.flat else "tomogram"
             raise EmtomoError(f"{self.shown.title}: the {what} {name} is not in this project, so it cannot be shown.")
-        row = found.frame().set_index(self.group, drop=False).loc[name]
         depth = 1 if self.flat else int(row["size_z"])
-        size = float(found.pixel_size.get() or self.pixel_size or 1.0)
+        size = float(self.places.pixel_size.get() or self.pixel_size or 1.0)
         return self.shown.path(str(row["file"])), size, (depth, int(row["size_y"]), int(row["size_x"]))
 
     def _voxels(self, rows: np.ndarray, shape: tuple[int, int, int], size: float) -> np.ndarray:

@@ -19,6 +19,20 @@ SHARE = 1 / 4  # of the free memory that the copies may take
 ACROSS = {0: (1, 2), 1: (0, 2), 2: (1, 0)}  # plane's normal axis → (vertical, horizontal) axis, of z, y, x
 
 
+def open_voxels(path: Path) -> np.ndarray:
+    """Return the voxels of any volume or stack that :mod:`emtomo.io.images` reads; MRC files are mapped.
+
+    Raises
+    ------
+    EmtomoError
+        If it is neither.
+    """
+    try:
+        return mrc.open_volume(path)
+    except EmtomoError:
+        return images.read_any(path)
+
+
 class VolumeSource:
     """Slices of one volume.
 
@@ -45,10 +59,7 @@ class VolumeSource:
         info = images.describe(self.path)
         self.pixel_size = float(info.pixel_size or 0.0)
         if data is None:
-            try:
-                data = mrc.open_volume(self.path)
-            except EmtomoError:
-                data = images.read_any(self.path)
+            data = open_voxels(self.path)
         if data.ndim == 2:
             data = data[None]
         if count:

@@ -37,8 +37,7 @@ class Corner(ttk.Frame):
                 head, text=name, value=name, variable=self.choice, bootstyle="toolbutton-outline", command=self._choose
             )
             self.buttons[name].pack(side="left", padx=(0, theme.px(self, 2)))
-        self.magnified = SlicePanel(self, state, 0, owner, low_bandwidth=low_bandwidth)
-        self.magnified.zoomed = True
+        self.magnified = Lens(self, state, 0, owner, low_bandwidth=low_bandwidth)
         self.oblique = ObliquePanel(self, state)
         self._place: tuple[float, float, float] | None = None
         self._choose()
@@ -54,13 +53,10 @@ class Corner(ttk.Frame):
         if place is None or panel is self.magnified or not self.magnified.winfo_ismapped():
             return
         lens = self.magnified
-        lens.axis = panel.axis
-        lens.drawn = None
-        columns, rows = lens.view.size(lens.axis)
+        lens.axis, lens.used, lens.drawn = panel.axis, True, None
         lens.camera.horizontal, lens.camera.vertical = _flat(panel.axis, place)
         lens.camera.zoom = max(CLOSER * panel.camera.zoom, LEAST_ZOOM)
-        if columns and rows:
-            lens.redraw()
+        lens.redraw()
 
     @property
     def mouse(self) -> tuple[float, float, float] | None:
@@ -84,6 +80,26 @@ def _flat(axis: int, place: tuple[float, float, float]) -> tuple[float, float]:
 
     rows, columns = ACROSS[axis]
     return place[columns], place[rows]
+
+
+class Lens(SlicePanel):
+    """A part of the plane that the mouse is on; nothing is drawn before it was on one."""
+
+    def __init__(self, master: tk.Misc, state: SliceState, axis: int, owner: Owner, *, low_bandwidth: bool) -> None:
+        self.used = False
+        super().__init__(master, state, axis, owner, low_bandwidth=low_bandwidth)
+        self.zoomed = True
+
+    def _draw(self, *, full: bool = False) -> None:
+        if self.used:
+            super()._draw(full=full)
+            return
+        self._idle = None
+        self.canvas.delete("mark")
+        self.canvas.create_text(
+            self.camera.width / 2, self.camera.height / 2, fill="#909090", tags="mark", justify="center",
+            width=max(60, self.camera.width - 20), text="What is under the mouse on a plane is magnified here.",
+        )  # fmt: skip
 
 
 class ObliquePanel(ttk.Frame):
