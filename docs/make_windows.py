@@ -1,7 +1,8 @@
 """Draw docs/pictures/window-*.png: the windows on the project of ``emtomo demo``.
 
 ``emtomo demo --project emtomo-demo``, then on a screen of 1500 × 950 pixels (Xvfb) with Debian's imagemagick
-``python docs/make_windows.py emtomo-demo``. The project gets runs for picking; nothing else in it changes.
+``python docs/make_windows.py emtomo-demo``. The project gets runs for picking and two
+refinements; nothing else in it changes.
 """
 
 import os
@@ -85,10 +86,10 @@ def models(p: Photographer) -> None:
     form = p.window.new_form("pick-vectorial")
     form.model.put("tomograms", f"{p.run('denoise')}.tomograms")
     form.model.put("meshes", f"{p.run('vectorial picking')}.meshes")
-    asked = form.model.asked()
+    values = form.model.form_values()
     form.destroy_form()
     made: list = []
-    p.window.service.ask(lambda project: run_actions.save_form(project, asked, p.window.folder), made.append)
+    p.window.service.ask(lambda project: run_actions.save_form(project, values, p.window.folder), made.append)
     p.wait(lambda: made)
     open_dialog(p.window, made[0])
     p.wait(lambda: made[0] in p.window.picking_dialogs)
@@ -159,8 +160,50 @@ def cluster(p: Photographer) -> None:
     form.destroy_form()
 
 
+def refine(project: Path) -> None:
+    """Run two short refinements whose curves are shown, unless the project has them."""
+    known = subprocess.run(["emtomo", "status", str(project)], capture_output=True, text=True, check=True).stdout
+    for label, strength in (("refine", "1"), ("refine_sharper", "3")):
+        if f" {label} " not in known:
+            given = [
+                "subtomograms=extract.subtomograms",
+                "reference=average.average",
+                "max_iterations=5",
+                "angular_step=1.8",
+            ]
+            command = [
+                "emtomo",
+                "run",
+                str(project),
+                "refine-poses",
+                *given,
+                f"regularisation={strength}",
+                "--label",
+                label,
+            ]
+            subprocess.run(command, check=True)
+
+
+def charts(p: Photographer) -> None:
+    """The charts of a refinement with those of another one over them, a point read out."""
+    from emtomo.viewers import ViewConvergence
+
+    window = p.view("refine", "average", ViewConvergence)
+    p.wait(lambda: window.canvases)
+    window.other.set("refine_sharper")
+    window.refresh()
+    p.rest(1.5)
+    canvas = window.canvases[-1]
+    curve = canvas.view.chart.curves[0]
+    (at,) = canvas.view.to_screen(curve.x[len(curve.x) // 2 :][:1], curve.y[len(curve.y) // 2 :][:1])
+    canvas.canvas.event_generate("<Motion>", x=int(at[0]), y=int(at[1]))
+    p.shoot(window, "charts")
+    window.close()
+
+
 def main(project: Path) -> None:
     """Draw all."""
+    refine(project)
     os.environ.setdefault("TTKBOOTSTRAP_STRICT", "1")
     os.environ["SCIPION_HOSTS"] = str(Path(__file__).parents[1] / "emtomo" / "engine" / "hosts_slurm.conf")
     from emtomo import viewers
@@ -186,15 +229,22 @@ def main(project: Path) -> None:
                     ("model workflow", "coordinates", viewers.ViewParticlesInSpace, "3d"),
                     ("extract", "subtomograms", viewers.ViewSubtomograms, "gallery"),
                     ("average", "average", viewers.ViewVolume, "average"),
-                    ("model workflow", "coordinates", viewers.ViewTable, "table"),
+                    ("extract", "subtomograms", viewers.ViewScores, "plot"),
                 ):
                     window = p.view(label, output, viewer)
                     if hasattr(window, "browser"):
                         window.browser.select(np.arange(3, 9))
                         window.browser.look_at(5)
+                        window.colour.set("tilt")
+                        window._recolour()
+                        if shot == "plot":
+                            window.panes["plot"].plot("z", "tilt")
+                        if shot == "3d":
+                            p.wait(lambda pane=window.panes["3d"]: pane.view is not None)
                         p.rest(2.0)
                     p.shoot(window, shot)
                     getattr(window, "shut", window.close)()
+                charts(p)
                 cluster(p)
                 models(p)
                 boxes(p)

@@ -209,12 +209,7 @@ class ChartCanvas(ttk.Frame):
         c, px = self.canvas, lambda v: theme.px(self, v)
         step = self.small.metrics("linespace") + 1
         width = max((self.small.measure(curve.label) for curve in named), default=0) + px(28)
-        x, y = self.view.right - width - px(4), self.view.top + px(6)
-        if named:
-            c.create_rectangle(
-                x - px(4), y - px(2), self.view.right - px(4), y + step * len(named) + px(2), outline="",
-                fill=theme.colour("bg"), stipple="gray75",
-            )  # fmt: skip
+        x, y = self._legend_place(width, step * len(named))
         for curve in named:
             middle = y + step / 2
             c.create_line(
@@ -223,6 +218,22 @@ class ChartCanvas(ttk.Frame):
             )  # fmt: skip
             c.create_text(x + px(24), y, text=curve.label, anchor="nw", fill=fg, font=self.small)
             y += step
+
+    def _legend_place(self, width: float, height: float) -> tuple[float, float]:
+        """Return left and top of the legend in the corner where the fewest points lie."""
+        view, gap = self.view, theme.px(self, 6)
+        at = np.concatenate([np.zeros((0, 2)), *(view.to_screen(c.x, c.y) for c in view.chart.curves)])
+        corners = [
+            (x, y)
+            for y in (view.top + gap, view.bottom - height - gap)
+            for x in (view.right - width - gap, view.left + gap)
+        ]
+
+        def covered(corner: tuple[float, float]) -> int:
+            low, high = np.array(corner) - gap, np.array(corner) + (width + gap, height + gap)
+            return int(((at >= low) & (at <= high)).all(axis=1).sum())
+
+        return min(corners, key=covered)
 
 
 def clip_segments(at: np.ndarray, view: ChartView) -> list[tuple[float, float, float, float]]:
