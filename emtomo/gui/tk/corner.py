@@ -95,6 +95,8 @@ class Lens(SlicePanel):
             super()._draw(full=full)
             return
         self._idle = None
+        if not self.winfo_ismapped():
+            return
         self.canvas.delete("mark")
         self.canvas.create_text(
             self.camera.width / 2, self.camera.height / 2, fill="#909090", tags="mark", justify="center",
