@@ -280,7 +280,7 @@ def test_every_viewer_draws_every_output_it_fits_or_says_why_not(opened, tmp_pat
         assert viewers_for(value)[0].KEY in ("slices", "tilts", "points", "coordinates", "gallery", "fsc")
     assert drawn > 30
     # no iterations, no scores, no orientations, no OpenGL, no fit of a CTF, no check of an alignment
-    allowed = {"curves", "scores", "open-in", "directions", "3d", "ctf-fit", "alignment"}
+    allowed = {"curves", "scores", "open-in", "directions", "3d", "ctf-fit", "ctf-charts", "alignment"}
     assert {key for key, _ in refused} <= allowed, refused
     assert all(told.endswith(".") for _, told in refused), refused
 
