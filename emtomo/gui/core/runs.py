@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -33,6 +34,7 @@ STATES: dict[str, tuple[str, str]] = {
     "aborted": ("■", "warning"),
     "interactive": ("✎", "info"),
 }
+_CLAUSE = re.compile(r", | at | in | \(")  # where the first clause of a summary ends
 ACTIVE = ("launched", "running", "scheduled")
 
 
@@ -98,6 +100,14 @@ class Run:
         return "  ·  ".join(o.summary for o in self.outputs if not o.pending and o.summary)
 
     @property
+    def card_result(self) -> str:
+        """What it has made in few words, as a card has room for: ``"381 particles  ·  12.3 Å"``."""
+        if self.unregistered:
+            return self.result_line
+        made = [o.summary for o in self.outputs if not o.pending and o.summary]
+        return "  ·  ".join(_CLAUSE.split(text, maxsplit=1)[0] for text in made)
+
+    @property
     def needs_update(self) -> bool:
         """Whether it is to be run to bring it up to date."""
         return not self.active and (self.out_of_date or self.status != "finished")
@@ -131,6 +141,23 @@ class Run:
         if self.out_of_date:
             parts.append("out of date")
         return "  ".join(parts)
+
+    @property
+    def card_state(self) -> str:
+        """Return what a card says of the state: how long a run has taken, and will as far as that is known."""
+        if self.status != "running" or self.left is None or not self.seconds:
+            return self.status_line
+        reached = f"  {self.resolution:.1f} Å" if self.resolution else ""
+        return f"▶ {duration(self.seconds)} of {duration(self.seconds + self.left)}{reached}"
+
+    @property
+    def time_share(self) -> float:
+        """Return how much of its time a run has taken, by the time left, else by its steps; 0 unless it runs."""
+        if self.status != "running":
+            return 0.0
+        if self.left is not None and self.seconds:
+            return self.seconds / (self.seconds + self.left)
+        return self.progress or 0.0
 
     def matches(self, text: str) -> bool:
         """Return whether every word occurs in number, label, protocol, status or outputs."""

@@ -10,11 +10,11 @@ import ttkbootstrap as ttk
 from emtomo.gui.core.layout import Place, arrange
 from emtomo.gui.core.runs import Run
 from emtomo.gui.tk import theme
+from emtomo.gui.tk.card import BUTTON, HEIGHT, WIDTH, Cards
 from emtomo.gui.tk.host import root_of
 from emtomo.gui.tk.minimap import MiniMap
 
-WIDTH, HEIGHT, GAP_X, GAP_Y, LANE = 200, 68, 26, 34, 14
-BUTTON = 40  # of a card, at its right: + or Pick
+GAP_X, GAP_Y, LANE = 26, 34, 14
 LEAST, MOST = 0.15, 2.5
 AT_ONCE = 60  # runs that are laid out without a thread
 PORTION = 0.015  # s
@@ -64,6 +64,7 @@ class GraphView(ttk.Frame):
         across.grid(row=1, column=0, sticky="ew")
         self.rowconfigure(0, weight=1)
         self.columnconfigure(0, weight=1)
+        self.cards = Cards(self.canvas)
         self.map = MiniMap(self, self.canvas)
         self._bind_mouse()
         theme.follow(self.canvas, self.draw)
@@ -205,45 +206,17 @@ class GraphView(ttk.Frame):
         self.canvas.itemconfigure(line, arrow="last", arrowshape=(u(7), u(8), u(3)))
 
     def _node(self, i: int, run: Run) -> None:
-        c, u = self.canvas, self._u
-        x, y = self.places[i]
-        tags = ("node", f"run{i}")
-        c.create_rectangle(x, y, x + u(WIDTH), y + u(HEIGHT), fill=theme.colour("inputbg"), tags=(*tags, f"box{i}"))
-        c.create_rectangle(x, y, x + u(6), y + u(HEIGHT), width=0, tags=(*tags, f"bar{i}"))
-        c.create_rectangle(x + u(6), y + u(HEIGHT - 4), x + u(6), y + u(HEIGHT), width=0, tags=(*tags, f"progress{i}"))
-        size = int(round(9 * self.zoom_factor))
-        if size >= 4:
-            label = run.label if len(run.label) <= 25 else run.label[:24] + "…"
-            font, small = ("TkDefaultFont", size), ("TkDefaultFont", max(4, size - 1))
-            c.create_text(x + u(14), y + u(15), anchor="w", text=label, font=font, fill=theme.colour("fg"), tags=tags)
-            c.create_text(x + u(14), y + u(32), anchor="w", font=small, tags=(*tags, f"status{i}"))
-            c.create_text(x + u(14), y + u(50), anchor="w", font=small, fill=theme.faint(), tags=(*tags, f"result{i}"))
-            bold, blue, name = ("TkDefaultFont", size, "bold"), theme.colour("primary"), f"button{i}"
-            c.create_text(x + u(WIDTH - 8), y + u(50), anchor="e", fill=blue, font=bold, tags=(*tags, name))
+        self.cards.draw(run, *self.places[i], self._u, self.zoom_factor)
         self._restate(run)
 
     def _restate(self, run: Run) -> None:
-        """Show the status of a run in its node."""
-        c, u, i = self.canvas, self._u, run.id
-        if i not in self.places:
-            return
-        colour = theme.colour(run.colour)
-        chosen = i in self.selection
-        c.itemconfigure(
-            f"box{i}",
-            outline=theme.colour("primary") if chosen else theme.blend(colour, theme.colour("bg"), 0.3),
-            width=max(1, u(3 if chosen else 1)),
-        )
-        c.itemconfigure(f"bar{i}", fill=colour)
-        message = run.status_line if len(run.status_line) < 36 else run.status_line[:35] + "…"
-        c.itemconfigure(f"status{i}", text=message, fill=theme.blend(colour, theme.colour("fg"), 0.35))
-        result, room = run.result_line, 26 - len(run.card_button)
-        c.itemconfigure(f"result{i}", text=result if len(result) <= room else result[: room - 1] + "…")
-        c.itemconfigure(f"button{i}", text=run.card_button)
-        x, y = self.places[i]
-        share = run.progress or 0.0 if run.status == "running" else 0.0
-        c.itemconfigure(f"progress{i}", fill=colour)
-        c.coords(f"progress{i}", x + u(6), y + u(HEIGHT - 4), x + u(6) + u(WIDTH - 6) * share, y + u(HEIGHT))
+        """Show the status of a run in its card."""
+        if run.id in self.places:
+            self.cards.restate(run, *self.places[run.id], self._u, chosen=run.id in self.selection)
+
+    def take_picture(self, i: int, picture: Any) -> None:
+        """Show a picture of what a run has made in its card."""
+        self.cards.take_picture(i, picture, self._u)
 
     # --- selection ---
 
@@ -264,6 +237,12 @@ class GraphView(ttk.Frame):
         c = self.canvas
         c.xview_moveto((x + self._u(WIDTH / 2) - c.winfo_width() / 2 - x0) / max(1, x1 - x0))
         c.yview_moveto((y + self._u(HEIGHT / 2) - c.winfo_height() / 2 - y0) / max(1, y1 - y0))
+
+    def is_seen(self, i: int) -> bool:
+        """Return whether the card of a run is on the screen."""
+        c, (x, y) = self.canvas, self.places.get(i, (-1e9, -1e9))
+        x, y = x - c.canvasx(0), y - c.canvasy(0)
+        return -self._u(WIDTH) < x < c.winfo_width() and -self._u(HEIGHT) < y < c.winfo_height()
 
     def centre_of(self, i: int) -> tuple[int, int]:
         """Return where on the screen the node of a run is."""

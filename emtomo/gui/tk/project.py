@@ -27,6 +27,7 @@ from emtomo.gui.tk.dialogs import ask, choose_file, show_message
 from emtomo.gui.tk.graphview import GraphView
 from emtomo.gui.tk.project_actions import ProjectActions
 from emtomo.gui.tk.project_outputs import ProjectOutputs
+from emtomo.gui.tk.project_pictures import ProjectPictures
 from emtomo.gui.tk.quick import QuickSearch
 from emtomo.gui.tk.runlist import RunList
 from emtomo.gui.tk.tree import ProtocolTree
@@ -34,7 +35,7 @@ from emtomo.gui.tk.window import ActionBar, Keys
 from emtomo.wording import count_text
 
 
-class ProjectWindow(ProjectOutputs, ProjectActions, Keys, App):
+class ProjectWindow(ProjectOutputs, ProjectActions, ProjectPictures, Keys, App):
     """The program's main window.
 
     Parameters
@@ -139,6 +140,7 @@ class ProjectWindow(ProjectOutputs, ProjectActions, Keys, App):
         self.graph.show(runs)
         self.list.show(runs)
         self._show_counts()
+        self.want_pictures()
         self.bar.offer(self.applies)
         shown = self.details.run
         if shown is not None:
