@@ -26,7 +26,7 @@ RANK = ("Average", "FSC", "SetOfClasses2D", "SetOfClasses3D", "Volume", "Mask", 
         "SetOfTiltSeries")  # fmt: skip
 
 
-def pictured_output(run: Run) -> Output | None:
+def choose_output(run: Run) -> Output | None:
     """Return the output that a run's card shows; None if it has made none that can be drawn."""
     made = [o for o in run.outputs if not o.pending]
     ranked = [(min((RANK.index(k) for k in o.kinds if k in RANK), default=len(RANK)), o) for o in made]
@@ -34,7 +34,7 @@ def pictured_output(run: Run) -> Output | None:
     return best[1] if best[0] < len(RANK) else None
 
 
-def kept_picture(project: Path, run: Run) -> Path:
+def picture_path(project: Path, run: Run) -> Path:
     """Return the file of a run's picture; another result of the run has another file."""
     made = repr([run.started, run.seconds, [(o.name, o.summary) for o in run.outputs if not o.pending]])
     return project / FOLDER / f"{run.id}-{hashlib.blake2s(made.encode(), digest_size=6).hexdigest()}.png"
@@ -43,7 +43,7 @@ def kept_picture(project: Path, run: Run) -> Path:
 def read_picture(project: Path, run: Run) -> Image.Image | None:
     """Return the picture that was kept of a run, None if there is none that can be read."""
     try:
-        with Image.open(kept_picture(project, run)) as found:
+        with Image.open(picture_path(project, run)) as found:
             return found.convert("RGB")
     except (OSError, ValueError, SyntaxError):
         return None
@@ -51,7 +51,7 @@ def read_picture(project: Path, run: Run) -> Image.Image | None:
 
 def keep_picture(project: Path, run: Run, picture: Image.Image) -> None:
     """Keep the picture of a run in the place of older ones; a project that cannot be written is passed over."""
-    path = kept_picture(project, run)
+    path = picture_path(project, run)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f"{path.name}.part")

@@ -170,7 +170,7 @@ class ChartWindow(Window):
 
     def save(self) -> None:
         """Ask where, then write."""
-        path = choose_file(self, "Save charts", save="charts.svg")
+        path = choose_file(self, "Save charts", save="charts.svg", kind="picture")
         if path is not None:
             self.save_to(path)
 

@@ -2,7 +2,7 @@
 
 import tkinter as tk
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import ttkbootstrap as ttk
@@ -22,11 +22,13 @@ from emtomo.gui.core.shown import Shown
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.dialogs import ask, call_all
 from emtomo.gui.tk.figurewindow import FigureWindow
+from emtomo.gui.tk.host import ProjectHost
 from emtomo.gui.tk.selections import run_on_selection
 from emtomo.gui.tk.window import Window
 from emtomo.wording import count_text
 
 SIDE, LEAST, MOST = 128, 48, 480
+PARTICLES, PLACES = "Show particles of this class", "Show this class on the micrographs"
 TEXT_FROM = 90  # pixels of a picture, below which labels would hide it
 
 
@@ -98,6 +100,10 @@ class ClassesWindow(Window):
         ):
             self.menu.add_command(label=text, command=call)
         self.w |= {"canvas": self.canvas, "sort": self.sort, "message": self.message, "keep": self.keep_button}
+        self.menu.add_separator()
+        for text, tab in ((PARTICLES, "gallery"), (PLACES, "slices")):
+            self.menu.add_command(label=text, command=lambda t=tab: self.show_particles(t))  # type: ignore[misc]
+        self.under: int | None = None
         self.w["menu"] = self.menu
 
     def _bind_events(self) -> None:
@@ -105,7 +111,7 @@ class ClassesWindow(Window):
         self.canvas.bind("<ButtonPress-1>", self._press)
         self.canvas.bind("<B1-Motion>", self._drag)
         self.canvas.bind("<ButtonRelease-1>", self._release)
-        self.canvas.bind("<Button-3>", lambda e: self.menu.tk_popup(e.x_root, e.y_root))
+        self.canvas.bind("<Button-3>", self._popup)
         self.canvas.bind("<Button-4>", lambda e: self.resize(1.25) if int(e.state) & 4 else self._scroll(-1))
         self.canvas.bind("<Button-5>", lambda e: self.resize(0.8) if int(e.state) & 4 else self._scroll(1))
         self.bind_actions(
@@ -122,7 +128,7 @@ class ClassesWindow(Window):
             [
                 ("Left click", "select a class, or take it back"),
                 ("Left drag", "select a range"),
-                ("Right click", "menu"),
+                ("Right click", "menu; particles of the class, and where they lie"),
                 ("Wheel", "scroll"),
                 ("Ctrl+Wheel", "size"),
             ],
@@ -199,6 +205,35 @@ class ClassesWindow(Window):
         if self.sheet is None:
             return None
         return self.sheet.at(self.canvas.canvasx(event.x), self.canvas.canvasy(event.y))
+
+    def _popup(self, event: "tk.Event[Any]") -> None:
+        """Show the menu; what it says of one class is about that under the pointer."""
+        place = self._at(event)
+        self.under = int(self.classes.order[place]) if place is not None else None
+        for text in (PARTICLES, PLACES):
+            self.menu.entryconfigure(text, state="normal" if self._particles() is not None else "disabled")
+        self.menu.tk_popup(event.x_root, event.y_root)
+
+    def _particles(self) -> Any:
+        """Return the particles of the run that made the classes; None if there are none, or no class is meant."""
+        host: Any = self.app
+        found = host.output_named(f"{self.shown.run}.particles") if hasattr(host, "output_named") else None
+        return found if self.under is not None and found is not None and not found.pending else None
+
+    def show_particles(self, tab: str) -> None:
+        """Show the particles of the class under the pointer in the browser: their images, or where they lie."""
+        output, host, row = self._particles(), self.app, self.under
+        if output is None or row is None:
+            return
+        number = int(self.classes.frame["class_number"].iloc[row])
+
+        def choose(window: Any) -> None:
+            self.w["browser"] = window
+            window.condition.insert(0, f"class_number = {number}")
+            window.apply()
+            window.show_tab(tab)
+
+        cast(ProjectHost, host).view(output, None, choose)
 
     def _press(self, event: "tk.Event[Any]") -> None:
         self.canvas.focus_set()

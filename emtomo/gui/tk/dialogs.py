@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import ttkbootstrap as ttk
 
+from emtomo.gui.core.file_kinds import filters, first_folder, remember_folder
 from emtomo.gui.tk import theme
-from emtomo.gui.tk.host import Parent
+from emtomo.gui.tk.host import Parent, root_of
 from emtomo.gui.tk.window import Window
 
 Answer = tuple[str, str, Callable[[], object]]
@@ -142,18 +144,30 @@ def show_rows(
     return Rows(master, title, rows, headings)
 
 
-def choose_file(master: Parent, title: str, *, folder: bool = False, save: str = "", start: str = "") -> Path | None:
-    """Let the user choose a file or folder with the toolkit's own dialog; None if they did not."""
+def choose_file(
+    master: Parent, title: str, *, folder: bool = False, save: str = "", start: str = "", kind: str = "data"
+) -> Path | None:
+    """Let the user choose a file or folder with the toolkit's own dialog; None if they did not.
+
+    The dialog begins where a file of its `kind` was chosen last, and filters by what such files are called.
+    """
     from tkinter import filedialog
 
-    where = {"parent": master.winfo_toplevel(), "title": title, "initialdir": start or str(Path.cwd())}
+    settings = root_of(master).settings
+    first = first_folder(settings, kind, start or str(Path.cwd()))
+    where: dict[str, Any] = {"parent": master.winfo_toplevel(), "title": title, "initialdir": first}
+    if not folder:
+        where["filetypes"] = filters(kind)
     if folder:
         chosen = filedialog.askdirectory(**where)
     elif save:
         chosen = filedialog.asksaveasfilename(initialfile=save, **where)
     else:
         chosen = filedialog.askopenfilename(**where)
-    return Path(chosen) if chosen else None
+    if not chosen:
+        return None
+    remember_folder(settings, kind, Path(chosen))
+    return Path(chosen)
 
 
 def _place(window: Window, master: Parent) -> None:

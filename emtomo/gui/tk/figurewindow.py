@@ -87,7 +87,7 @@ class FigureWindow(Window):
 
     def save(self) -> None:
         """Ask where, then write."""
-        path = choose_file(self, "Save figure", save="figure.png")
+        path = choose_file(self, "Save figure", save="figure.png", kind="picture")
         if path is not None:
             self.save_to(path)
 

@@ -10,6 +10,7 @@ from emtomo.engine.parameters import protocol_named, set_parameters
 from emtomo.errors import EmtomoError
 from emtomo.gui.core.picking_run import PickingRun
 from emtomo.gui.core.score_bar import ScoreTable
+from emtomo.gui.core.shown import viewers_of_kinds
 from emtomo.gui.core.volume import VolumeSource
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.host import ProjectHost
@@ -39,6 +40,7 @@ class MicrographDialog(TomogramDialog):
         self.unread = ""
         table = picking_run.tomograms
         mean = (table["defocus_u"].to_numpy(float) + table["defocus_v"].to_numpy(float)) / 2e4
+        self.ctf = table.set_index("tomogram_id")
         self.defocus = dict(zip(table["tomogram_id"], mean, strict=True))
         folder = self._search_folder(picking_run)
         try:
@@ -72,7 +74,7 @@ class MicrographDialog(TomogramDialog):
     def values(self, name: str, count: int, status: str, size: str) -> list[Any]:
         """Return the cells of a row."""
         defocus = self.defocus.get(name, np.nan)
-        ctf = f"{defocus:.2f} µm" if np.isfinite(defocus) else "not known"
+        ctf = f"◉ {defocus:.2f} µm" if np.isfinite(defocus) else "✎ estimate"
         return [ON if self.checked[name] else OFF, "✎ pick", count, ctf, status, size.rsplit(" × ", 1)[0]]
 
     def _pressed(self, event: Any) -> str | None:
@@ -84,7 +86,34 @@ class MicrographDialog(TomogramDialog):
             return "break"
         if name and column == "#2":
             self.open(name)
+        elif name and column == "#4":
+            self.show_ctf(name)
         return None
+
+    def show_ctf(self, name: str) -> None:
+        """Show the fit of a micrograph's CTF; where none is known, open the form that estimates it."""
+        window: Any = self.window
+        output = window.output_named(self.texts["micrographs"])
+        if output is None:
+            self.state_.configure(text="The micrographs are not there any more.")
+        elif not np.isfinite(self.defocus.get(name, np.nan)):
+            self.w["ctf form"] = window.new_form("estimate-ctf", output)
+        else:
+            folder = window.folder / window.runs[output.run].folder
+            fits = [v for v in viewers_of_kinds(output.kinds) if v.KEY == "ctf-fit" and v.suits(folder)]
+            if fits:
+                window.view(output, fits[0], lambda fit: self._fit_shown(fit, name))
+            else:
+                row = self.ctf.loc[name]
+                self.state_.configure(
+                    text=f"{name}: defocus {row.defocus_u:.0f} and {row.defocus_v:.0f} Å, as imported."
+                )
+
+    def _fit_shown(self, fit: Any, name: str) -> None:
+        self.w["ctf"] = fit
+        if name in fit.names:
+            fit.choice.set(name)
+            fit.take(name)
 
     def invert(self) -> None:
         """Check the others."""

@@ -255,14 +255,14 @@ class NetworkDialog(TomogramDialog):
 
     def save(self) -> None:
         """Copy the network to a file."""
-        path = choose_file(self, "Save network", save="network.safetensors")
+        path = choose_file(self, "Save network", save="network.safetensors", kind="network")
         if path is not None:
             shutil.copyfile(self.trainer.network, path)
             self.state_.configure(text=f"Network written to {path}.")
 
     def load(self) -> None:
         """Take a network from a file."""
-        path = choose_file(self, "Load network")
+        path = choose_file(self, "Load network", kind="network")
         if path is not None:
             self.load_from(str(path))
 

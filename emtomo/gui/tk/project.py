@@ -29,6 +29,7 @@ from emtomo.gui.tk.project_actions import ProjectActions
 from emtomo.gui.tk.project_outputs import ProjectOutputs
 from emtomo.gui.tk.project_pictures import ProjectPictures
 from emtomo.gui.tk.quick import QuickSearch
+from emtomo.gui.tk.reader import help_entries
 from emtomo.gui.tk.runlist import RunList
 from emtomo.gui.tk.tree import ProtocolTree
 from emtomo.gui.tk.window import ActionBar, Keys
@@ -115,8 +116,23 @@ class ProjectWindow(ProjectOutputs, ProjectActions, ProjectPictures, Keys, App):
             menus[action.menu].add_command(
                 label=action.label, command=action.run, accelerator=key_text((action.keys.split() or [""])[0])
             )
+        menus["Help"].add_separator()
+        for title, call in help_entries(self):
+            menus["Help"].add_command(label=title, command=call)
+        recent = ttk.Menu(menus["Project"], tearoff=False)
+        recent.configure(postcommand=lambda: self._list_recent(recent))
+        menus["Project"].insert_cascade(2, label="Open recent", menu=recent)
         self.configure(menu=bar)
-        self.w["menus"] = menus
+        self.w["menus"], self.w["recent menu"] = menus, recent
+
+    def _list_recent(self, menu: Any) -> None:
+        """Fill the menu of projects that were opened last."""
+        menu.delete(0, "end")
+        for path in self.settings.recent():
+            if Path(path) != self.folder:
+                menu.add_command(label=path, command=lambda p=path: self.open_other(Path(p)))
+        if menu.index("end") is None:
+            menu.add_command(label="No other project yet", state="disabled")
 
     def applies(self, name: str) -> bool:
         """Return whether an action can do anything with what is selected."""
@@ -126,8 +142,9 @@ class ProjectWindow(ProjectOutputs, ProjectActions, ProjectPictures, Keys, App):
         """Disable the entries of a menu that cannot apply now."""
         of = {action.label: action.name for action in self._actions}
         for k in range(menu.index("end") + 1):
-            name = of[menu.entrycget(k, "label")]
-            menu.entryconfigure(k, state="normal" if self.applies(name) else "disabled")
+            name = of.get(menu.entrycget(k, "label"), "") if menu.type(k) == "command" else ""
+            if name:
+                menu.entryconfigure(k, state="normal" if self.applies(name) else "disabled")
 
     # --- news of the project ---
 
@@ -184,7 +201,9 @@ class ProjectWindow(ProjectOutputs, ProjectActions, ProjectPictures, Keys, App):
 
     def find_project(self) -> None:
         """Ask where the project is now, and go on there in a window of its own."""
-        chosen = choose_file(self, "Where is the project now?", folder=True, start=str(self.folder.parent))
+        chosen = choose_file(
+            self, "Where is the project now?", folder=True, start=str(self.folder.parent), kind="project"
+        )
         if chosen is None:
             return
         if not (chosen / EmtomoProject.getDbName()).exists():

@@ -43,6 +43,7 @@ class ProjectActions:
             a("select all", "Select all", lambda: self.graph.select(self.runs), "<Control-a>", "", "Run"),
             a("open folder", "Open folder", self.show_folder, "", "", "Run"),
             a("copy methods", "Copy methods text", self.details_copy, "", "", "Run"),
+            a("new project", "New project …", self.new_project, "<Control-N>", "", "Project"),
             a("open project", "Open project …", self.open_project, "<Control-o>", "", "Project"),
             a("import template", "Import template …", self.import_template, "<Control-i>", "diagram-3", "Project",
               "Add the runs of a workflow template", "secondary-outline"),
@@ -219,9 +220,19 @@ class ProjectActions:
 
     # --- on the project ---
 
+    def new_project(self: Any) -> None:
+        """Ask for the name of a new project, and open it in a window of its own."""
+        chosen = choose_file(self, "Name a new project", save="my_project", kind="project")
+        if chosen is None:
+            return
+        if chosen.exists() and (not chosen.is_dir() or any(chosen.iterdir())):
+            self.say(f"{chosen} exists and is not empty.")
+        else:
+            self.open_other(chosen)
+
     def open_project(self: Any) -> None:
         """Ask for another project."""
-        chosen = choose_file(self, "Open or make a project", folder=True, start=str(self.folder.parent))
+        chosen = choose_file(self, "Open or make a project", folder=True, start=str(self.folder.parent), kind="project")
         if chosen is not None:
             self.open_other(chosen)
 
@@ -252,7 +263,9 @@ class ProjectActions:
     def export(self: Any) -> None:
         """Ask where to write the selected runs as a template."""
         ids = self.selection or list(self.runs)
-        path = choose_file(self, "Export as template", save="workflow.json.template", start=str(self.folder.parent))
+        path = choose_file(
+            self, "Export as template", save="workflow.json.template", start=str(self.folder.parent), kind="template"
+        )
         if path is not None:
             self.export_to(ids, path)
 
@@ -269,7 +282,7 @@ class ProjectActions:
         """Ask where, then write the workflow as SVG, PNG or PDF."""
         from emtomo.gui.core.workflow_picture import save_workflow
 
-        path = choose_file(self, "Save workflow", save="workflow.svg")
+        path = choose_file(self, "Save workflow", save="workflow.svg", kind="picture")
         if path is not None:
             runs = dict(self.runs)
             self.work(lambda _: save_workflow(runs, path), lambda _: self.say(f"Written: {path}."))

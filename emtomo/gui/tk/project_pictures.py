@@ -4,7 +4,7 @@ from typing import Any
 
 from PIL import Image
 
-from emtomo.gui.core.card_pictures import draw_picture, keep_picture, kept_picture, pictured_output, read_picture
+from emtomo.gui.core.card_pictures import choose_output, draw_picture, keep_picture, picture_path, read_picture
 from emtomo.gui.core.runs import Run
 from emtomo.gui.core.shown import Shown, load
 
@@ -21,8 +21,8 @@ class ProjectPictures:
             del shown[i]
         waiting = {}
         for i, run in self.runs.items():
-            output = pictured_output(run) if run.status in ("finished", "interactive", "failed", "aborted") else None
-            if output is not None and shown.get(i) != kept_picture(self.folder, run).name:
+            output = choose_output(run) if run.status in ("finished", "interactive", "failed", "aborted") else None
+            if output is not None and shown.get(i) != picture_path(self.folder, run).name:
                 waiting[i] = run
         self.w["pictures waiting"] = waiting
         if waiting and not self.w.get("drawing picture"):
@@ -36,7 +36,7 @@ class ProjectPictures:
             return
         seen = [i for i in waiting if self.graph.is_seen(i)]
         run = waiting.pop(seen[0] if seen else next(iter(waiting)))
-        self.w["pictures"][run.id] = kept_picture(self.folder, run).name
+        self.w["pictures"][run.id] = picture_path(self.folder, run).name
         self.work(
             lambda _: read_picture(self.folder, run),
             lambda found: self._picture_read(run, found),
@@ -48,7 +48,7 @@ class ProjectPictures:
         if found is not None:
             host._picture_done(run, found)
             return
-        output = pictured_output(run)
+        output = choose_output(run)
         assert output is not None
 
         def drawn(shown: Shown) -> None:

@@ -312,7 +312,7 @@ class SliceWindow(Window):
 
     def save_picture(self) -> None:
         """Write what the planes show as PNG."""
-        path = choose_file(self, "Save picture", save="slices.png")
+        path = choose_file(self, "Save picture", save="slices.png", kind="picture")
         if path is not None:
             self.save_picture_to(path)
 

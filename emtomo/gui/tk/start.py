@@ -2,17 +2,22 @@
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import ttkbootstrap as ttk
+from PIL import Image, ImageTk
 
 from emtomo.engine.project import EmtomoProject
+from emtomo.gui.core.card_pictures import newest_picture
 from emtomo.gui.core.recent import demo_command, describe_project
 from emtomo.gui.core.settings import Settings
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.app import App
 from emtomo.gui.tk.dialogs import choose_file
-from emtomo.gui.tk.window import busy_label
+from emtomo.gui.tk.reader import help_entries
+from emtomo.gui.tk.window import busy_label, menu_of
 
+ROW = 46  # pixels of a row with its picture
 DEMO_LOOK = 200  # ms between two looks whether the demo has begun
 
 
@@ -23,7 +28,7 @@ class StartWindow(App):
         super().__init__("emtomo", settings, factor)
         self.chosen: Path | None = None
         self._demo: subprocess.Popen[bytes] | None = None
-        self.geometry(f"{theme.px(self, 760)}x{theme.px(self, 420)}")
+        self.geometry(f"{theme.px(self, 760)}x{theme.px(self, 480)}")
         pad = theme.px(self, theme.PAD)
         body = ttk.Frame(self, padding=2 * pad)
         body.pack(fill="both", expand=True)
@@ -32,7 +37,7 @@ class StartWindow(App):
             anchor="w", pady=(0, pad)
         )
         self.tree = ttk.Treeview(
-            body, columns=("runs", "changed", "where"), show="tree headings", selectmode="browse", height=8
+            body, columns=("runs", "changed", "where"), show="tree headings", selectmode="browse", height=3
         )
         self.tree.heading("#0", text="Project", anchor="w")
         for name, heading, width in (("runs", "Runs", 60), ("changed", "Last change", 140), ("where", "Folder", 340)):
@@ -40,13 +45,17 @@ class StartWindow(App):
             self.tree.column(name, width=theme.px(self, width), anchor="w", stretch=name == "where")
         self.tree.column("#0", width=theme.px(self, 170))
         self.tree.pack(fill="both", expand=True)
+        ttk.Style().configure("Start.Treeview", rowheight=theme.px(self, ROW))
+        self.tree.configure(style="Start.Treeview")
+        self._pictures: list[Any] = []
         for path in self.settings.recent():
-            self.tree.insert("", "end", iid=path, text=Path(path).name, values=(*describe_project(Path(path)), path))
+            about = (*describe_project(Path(path)), path)
+            self.tree.insert("", "end", iid=path, text=Path(path).name, values=about, image=self._picture(Path(path)))
         row = ttk.Frame(body)
         row.pack(fill="x", pady=(pad, 0))
         self.message = ttk.Label(row, text="", bootstyle="danger")
         self.message.pack(side="left", fill="x", expand=True)
-        self.buttons = {}
+        self.buttons: dict[str, Any] = {}
         for name, text, style, call in (
             ("demo", "Try the demo …", "info-outline", self.demo),
             ("new", "New project …", "success", self.new),
@@ -56,6 +65,10 @@ class StartWindow(App):
             button = ttk.Button(row, text=text, bootstyle=style, command=call)
             button.pack(side="right", padx=(theme.px(self, theme.GAP), 0))
             self.buttons[name] = button
+        tutorials = ttk.Menubutton(row, text="Tutorials", bootstyle="secondary-outline")
+        tutorials.configure(menu=menu_of(tutorials, help_entries(self)))
+        tutorials.pack(side="right", padx=(theme.px(self, theme.GAP), 0))
+        self.buttons["tutorials"] = tutorials
         self.tree.bind("<Double-1>", lambda _: self.open_selected())
         self.tree.bind("<Return>", lambda _: self.open_selected())
         self.bind("<Escape>", lambda _: self.destroy())
@@ -65,6 +78,18 @@ class StartWindow(App):
             self.tree.focus(first)
         self.tree.focus_set()
 
+    def _picture(self, project: Path) -> Any:
+        """Return the picture of what a project has made last; empty where there is none."""
+        file = newest_picture(project)
+        try:
+            with Image.open(file or "") as found:
+                small = found.convert("RGB")
+        except (OSError, ValueError, SyntaxError):
+            return ""
+        small.thumbnail((theme.px(self, ROW - 6),) * 2, Image.Resampling.BICUBIC)
+        self._pictures.append(ImageTk.PhotoImage(small, master=self))
+        return self._pictures[-1]
+
     def open_selected(self) -> None:
         """Open the selected project."""
         for path in self.tree.selection():
@@ -72,19 +97,19 @@ class StartWindow(App):
 
     def new(self) -> None:
         """Ask for an empty folder."""
-        path = choose_file(self, "Name a new project", save="my_project")
+        path = choose_file(self, "Name a new project", save="my_project", kind="project")
         if path is not None:
             self.take(path, new=True)
 
     def other(self) -> None:
         """Ask for a project."""
-        path = choose_file(self, "Open a project", folder=True)
+        path = choose_file(self, "Open a project", folder=True, kind="project")
         if path is not None:
             self.take(path, new=False)
 
     def demo(self) -> None:
         """Ask for a folder and let the demonstration run in it."""
-        path = choose_file(self, "Name a folder for the demo", save="emtomo-demo")
+        path = choose_file(self, "Name a folder for the demo", save="emtomo-demo", kind="project")
         if path is not None:
             self.start_demo(path)
 

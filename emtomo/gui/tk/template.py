@@ -57,7 +57,7 @@ class TemplateWindow(Window):
     def _chosen(self) -> None:
         source = self.choice.get()
         if source == FILE:
-            path = choose_file(self, "Workflow template")
+            path = choose_file(self, "Workflow template", kind="template")
             if path is None:
                 return
             source = str(path)

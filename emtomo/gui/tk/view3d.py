@@ -242,7 +242,7 @@ class View3D(Window):
 
     def save(self) -> None:
         """Write a picture."""
-        path = choose_file(self, "Save picture", save="view.png")
+        path = choose_file(self, "Save picture", save="view.png", kind="picture")
         if path is not None:
             self.save_to(path)
 

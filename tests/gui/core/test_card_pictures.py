@@ -61,7 +61,7 @@ def test_a_curve_is_drawn_and_a_damaged_one_is_refused(tmp_path):
         card_pictures.draw_picture(shown(tmp_path, FSC(file="f.csv", pixel_size=5.0)))
 
 
-def test_the_kept_picture_is_that_of_the_result_that_there_is_now(tmp_path):
+def test_the_picture_path_is_that_of_the_result_that_there_is_now(tmp_path):
     first = run(Output(3, "a", "average", ("Average",), "box 8"), seconds=4.0)
     card_pictures.keep_picture(tmp_path, first, Image.new("RGB", (4, 4), (1, 2, 3)))
     assert card_pictures.read_picture(tmp_path, first).getpixel((0, 0)) == (1, 2, 3)
@@ -69,8 +69,8 @@ def test_the_kept_picture_is_that_of_the_result_that_there_is_now(tmp_path):
     assert card_pictures.read_picture(tmp_path, again) is None
     card_pictures.keep_picture(tmp_path, again, Image.new("RGB", (4, 4)))
     assert card_pictures.read_picture(tmp_path, first) is None  # one picture a run
-    assert card_pictures.newest_picture(tmp_path) == card_pictures.kept_picture(tmp_path, again)
-    card_pictures.kept_picture(tmp_path, again).write_bytes(b"no picture")
+    assert card_pictures.newest_picture(tmp_path) == card_pictures.picture_path(tmp_path, again)
+    card_pictures.picture_path(tmp_path, again).write_bytes(b"no picture")
     assert card_pictures.read_picture(tmp_path, again) is None
 
 
@@ -79,7 +79,7 @@ def test_cards_say_results_in_few_words_and_the_share_of_the_time():
                Output(3, "a", "s", ("SetOfSubtomograms",), "253 subtomograms, box 24"),
                Output(3, "a", "t", ("Volume",), "", pending=True))  # fmt: skip
     assert done.card_result == "381 particles  ·  253 subtomograms"
-    assert card_pictures.pictured_output(done).name == "s"
+    assert card_pictures.choose_output(done).name == "s"
     busy = Run(1, "b", "p", "P", "running", frozenset(), progress=0.5, left=60.0, seconds=20.0)
     assert busy.card_state == "▶ 20 s of 80 s" and busy.time_share == 0.25
     assert Run(1, "b", "p", "P", "running", frozenset(), progress=0.5).time_share == 0.5 and done.time_share == 0.0
