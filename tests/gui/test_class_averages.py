@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from emtomo.engine.parameters import protocol_named
+from emtomo.gui.tk.classes import PARTICLES
 from emtomo.io import mrc
 from emtomo.objects import SetOfParticles
 from emtomo.viewers.windows import ViewClasses
@@ -65,6 +66,21 @@ def opened(windows, classified):
 def middle(window, place):
     x0, y0, x1, y1 = window.sheet.box(place)
     return window.canvas.winfo_rootx() + (x0 + x1) // 2, window.canvas.winfo_rooty() + (y0 + y1) // 2
+
+
+def test_the_particles_of_the_class_under_the_pointer_are_shown(opened):
+    robot, window = opened
+    row = int(window.classes.order[1])
+    robot.click_at(*middle(window, 1), button=3)
+    robot.pump(0.3)
+    menu = window.w["menu"]
+    robot.click_at(menu.winfo_rootx() + 20, menu.winfo_rooty() + menu.yposition(PARTICLES) + 8)
+    assert robot.pump(until=lambda: "browser" in window.w and window.w["browser"].browser.condition, timeout=20)
+    frame = window.classes.frame.iloc[row]
+    assert window.w["browser"].browser.condition == f"class_number = {frame['class_number']}"
+    assert len(window.w["browser"].browser.rows) == frame["members"]
+    assert not window.classes.selected  # a right click selects nothing
+    window.w["browser"].shut()
 
 
 def test_classes_are_selected_averaged_and_saved(opened):

@@ -143,6 +143,28 @@ def test_the_threshold_bar_picks_live_and_applies_to_all(robot):
     dialog.shut()
 
 
+def ctf_cell(robot, dialog, name):
+    x, y, wide, high = dialog.tree.bbox(name, "ctf")
+    return dialog.tree.winfo_rootx() + x + wide // 2, dialog.tree.winfo_rooty() + y + high // 2
+
+
+def test_the_ctf_button_says_the_ctf_or_opens_what_estimates_it(robot):
+    dialog = open_list(robot, previous=False)
+    first, second = dialog.picking_run.names[:2]
+    assert str(dialog.tree.set(first, "ctf")).startswith("◉")
+    robot.click_at(*ctf_cell(robot, dialog, first))
+    assert f"{first}: defocus" in dialog.state_.cget("text")
+    dialog.defocus[second] = np.nan
+    dialog.refresh(second)
+    assert dialog.tree.set(second, "ctf") == "✎ estimate"
+    robot.click_at(*ctf_cell(robot, dialog, second))
+    form = dialog.w["ctf form"]
+    assert form.model.protocol_class.NAME == "estimate-ctf"
+    assert form.model.fields["micrographs"].text == dialog.texts["micrographs"]
+    form.destroy_form()
+    dialog.shut()
+
+
 def test_a_selection_of_micrographs_is_saved_as_a_set(robot):
     dialog = open_list(robot, previous=False)
     tree = dialog.tree

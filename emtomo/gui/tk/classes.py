@@ -231,7 +231,10 @@ class ClassesWindow(Window):
             self.w["browser"] = window
             window.condition.insert(0, f"class_number = {number}")
             window.apply()
-            window.show_tab(tab)
+            if tab in window.panes:
+                window.show_tab(tab)
+            else:
+                window.say("Where they lie is not known: their micrographs are not in this project.")
 
         cast(ProjectHost, host).view(output, None, choose)
 
