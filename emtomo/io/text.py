@@ -125,6 +125,10 @@ def _read_regular(text: str, numeric: Collection[str]) -> pd.DataFrame | None:
         or crashes_parser(body)
     ):
         return None
+    rows = body.count(b"\n") + 1
+    cells = body.count(separator.encode()) + rows if separator else len(body.split())
+    if cells != rows * len(names):  # one line of millions would be parsed for minutes
+        return None
     kinds = {name: float if name.lower() in numeric else str for name in names}
     try:
         frame = pd.read_csv(
@@ -133,9 +137,7 @@ def _read_regular(text: str, numeric: Collection[str]) -> pd.DataFrame | None:
         )  # fmt: skip
     except (ValueError, OverflowError, pd.errors.ParserError):
         return None
-    rows = body.count(b"\n") + 1
-    cells = body.count(separator.encode()) + rows if separator else len(body.split())
-    if len(frame) != rows or cells != rows * len(names):
+    if len(frame) != rows:
         return None
     for name, kind in kinds.items():
         if kind is float and not (np.abs(frame[name].to_numpy()) < LARGEST_NUMBER).all():

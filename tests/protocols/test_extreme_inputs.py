@@ -24,21 +24,28 @@ from emtomo.io import mrc
 from emtomo.objects import (
     Average,
     Mask,
+    Population,
     SetOfClasses2D,
     SetOfCoordinates2D,
     SetOfCoordinates3D,
     SetOfMeshes,
     SetOfMicrographs,
     SetOfParticles,
+    SetOfParticleSeries,
     SetOfSubtomograms,
+    SetOfTiltSeries,
     SetOfTomograms,
+    Species,
     Volume,
 )
+from emtomo.objects.population import write_members
 from tests.engine.helpers import Bench
 
 pytestmark = pytest.mark.workflow
 PIXEL, BOX, EDGE = 10.0, 8, 24
 COUNTS = (0, 1, 2)
+SERIES = {"usual": 3, "none": 0, "one": 1, "nan": 3, "tiny": 3}  # tilts of a series
+OPTICS = {"defocus_u": 15000.0, "defocus_v": 15000.0}
 NUMBER = itertools.count(1)
 SHAPES = {"constant": (BOX,) * 3, "nan": (BOX,) * 3, "tiny": (2, 2, 2), "slice": (1, BOX, BOX), "huge": (BOX,) * 3,
           "faint": (BOX,) * 3}  # fmt: skip
@@ -104,6 +111,7 @@ def bench(tmp_path_factory):
                 SetOfSubtomograms, folder, f"s{n}{kind}", frame, box_size=shape[-1]
             )
     outputs |= single_particle_outputs(folder)
+    outputs |= series_outputs(folder)
     source._defineOutputs(**outputs)
     source.setStatus("finished")
     project._storeProtocol(source)
@@ -116,14 +124,13 @@ def bench(tmp_path_factory):
 def single_particle_outputs(folder):
     """Return micrographs, picks, particles and classes of every kind and number."""
     outputs = {}
-    optics = {"defocus_u": 15000.0, "defocus_v": 15000.0}
     for kind, shape in {"usual": (EDGE, EDGE), **{k: s[1:] for k, s in SHAPES.items()}}.items():
         if kind not in ("tiny", "slice"):
             shape = EDGE, EDGE
         file = folder / "extra" / f"micrograph_{kind}.mrc"
         mrc.write_volume(file, values(kind, (1, *shape)), PIXEL)
         frame = pd.DataFrame({"micrograph_id": ["M"], "file": [str(file)], "size_x": [shape[1]], "size_y": [shape[0]],
-                              **optics})  # fmt: skip
+                              **OPTICS})  # fmt: skip
         outputs[f"micrographs_{kind}"] = saved(SetOfMicrographs, folder, f"mic{kind}", frame)
     for n in COUNTS:
         at = {"micrograph_id": ["M"] * n, "x": np.linspace(80, 120, n), "y": np.linspace(80, 120, n)}
@@ -135,7 +142,7 @@ def single_particle_outputs(folder):
             file = folder / "extra" / f"images_{kind}_{n}.mrcs"
             if n:
                 mrc.write_volume(file, values(kind, (n, box, box)), PIXEL, stack=True)
-            rows = pd.DataFrame({**at, **optics, "file": [str(file)] * n, "index": list(range(n)), "half": [1, 2][:n],
+            rows = pd.DataFrame({**at, **OPTICS, "file": [str(file)] * n, "index": list(range(n)), "half": [1, 2][:n],
                                  "class_number": [1, 2][:n], "particle_id": list(range(1, n + 1))})  # fmt: skip
             outputs[f"particles_{n}_{kind}"] = saved(
                 SetOfParticles, folder, f"i{n}{kind}", poses(rows), box_size=box, white=True
@@ -143,6 +150,41 @@ def single_particle_outputs(folder):
             rows = pd.DataFrame({"class_number": [1, 2][:n], "file": [str(file)] * n, "index": list(range(n)),
                                  "members": [1] * n, "share": [1 / max(n, 1)] * n})  # fmt: skip
             outputs[f"classes_{n}_{kind}"] = saved(SetOfClasses2D, folder, f"y{n}{kind}", rows, box_size=box)
+    return outputs
+
+
+def series_outputs(folder):
+    """Return tilt series, particle series, species and populations of every kind and number."""
+    outputs = {}
+    for kind, n in SERIES.items():
+        shape = (2, 2) if kind == "tiny" else (EDGE, EDGE)
+        file = folder / "extra" / f"series_{kind}.mrcs"
+        mrc.write_volume(file, values(kind, (max(n, 1), *shape)), PIXEL, stack=True)
+        once = {"tomogram_id": "T", "file": str(file), "size_x": shape[1], "size_y": shape[0], "hand": 1,
+                **{f"volume_{a}": EDGE * PIXEL for a in "xyz"}}  # fmt: skip
+        images = pd.DataFrame({"tomogram_id": ["T"] * n, "file": [str(file)] * n, "index": range(n), **OPTICS,
+                               "angle": np.linspace(-30, 30, n), "dose": 3.0 * np.arange(n)})  # fmt: skip
+        made = SetOfTiltSeries.create(folder / f"t{kind}.sqlite", pixel_size=PIXEL)
+        made.extend(pd.DataFrame([once] * min(n, 1), columns=list(once)), images)
+        made.write()
+        outputs[f"series_{kind}"] = made
+    for n in COUNTS:
+        at = {"tomogram_id": ["T"] * n, **{a: np.linspace(-30, 30, n) for a in "xyz"}, "half": [1, 2][:n]}
+        frame = poses(pd.DataFrame(at))
+        outputs[f"particle_series_{n}"] = saved(SetOfParticleSeries, folder, f"p{n}", frame, box_size=BOX)
+    for kind, n in {"usual": 2, "none": 0, "one": 1, "nan": 2, "tiny": 2}.items():
+        file = str(folder / "extra" / f"box_{kind if n == 2 else 'usual'}.mrc")
+        particles = outputs[f"particle_series_{n}"].getFileName()
+        outputs[f"species_{kind}"] = Species(
+            name="s", file=file, pixel_size=PIXEL, box_size=BOX, half1_file=file, half2_file=file, mask_file=file,
+            diameter=50.0, particles_file=particles,
+        )  # fmt: skip
+    for kind in ("series_usual", "series_nan", "series_none", "species_none", "species_one", "species_tiny"):
+        known = [outputs["series_usual"], outputs["species_usual"]]
+        known[kind.startswith("species")] = outputs[kind]
+        path = folder / f"population_{kind}.json"
+        write_members(path, known[:1], known[1:])
+        outputs[f"population_{kind}"] = Population(file=str(path), sources=1, tilt_series=1, species=1, particles=2)
     return outputs
 
 
@@ -198,6 +240,7 @@ def cases():
              "initial-model": {"iterations": 3},
              "extract-subtomograms": {"box_size": BOX, "border": "pad"}, "match-template": {"angular_step": 90},
              "extract-particles": {"box_size": BOX, "border": "pad"},
+             "export-particles": {"box_size": BOX}, "multi-particle-refinement": {"iterations": 1},
              "bin-tomograms": {"factor": 2}, "pick-log": {"min_diameter": 30, "max_diameter": 60},
              "create-mask": {"shape": "sphere"},
              "symmetrize": {"symmetry": "C2"}, "align-symmetry": {"symmetry": "C2"},
@@ -213,6 +256,9 @@ def cases():
         also = {"extract-subtomograms": ("tomograms", "SetOfTomograms"),
                 "extract-particles": ("micrographs", "SetOfMicrographs"),
                 "estimate-ctf": ("micrographs", "SetOfMicrographs")}  # fmt: skip
+        if name == "estimate-ctf":
+            for what in SERIES:
+                yield pytest.param(name, {"tilt_series": f"source.series_{what}"}, id=f"{name}-tilt_series-{what}")
         if name in also:
             inputs |= [also[name]]
         if not inputs or cls.INTERACTIVE or name == "pick-again":
@@ -229,6 +275,13 @@ def choices(kinds):
     if "SetOfSubtomograms" in kinds and "SetOfCoordinates3D" not in kinds:
         return {"usual": "subtomograms_2_usual", "none": "subtomograms_0_usual", "one": "subtomograms_1_usual",
                 **{kind: f"subtomograms_2_{kind}" for kind in SHAPES if kind != "slice"}}  # fmt: skip
+    if kinds == "SetOfTiltSeries":
+        return {what: f"series_{what}" for what in SERIES}
+    if kinds == "Species":
+        return {what: f"species_{what}" for what in ("usual", "none", "one", "nan", "tiny")}
+    if kinds == "Population":
+        more = ("series_nan", "series_none", "species_none", "species_one", "species_tiny")
+        return {"usual": "population_series_usual", **{what: f"population_{what}" for what in more}}
     if "SetOfTomograms" in kinds:
         return {kind: f"tomograms_{kind}" for kind in ("usual", *SHAPES)}
     if "SetOfMicrographs" in kinds:

@@ -7,6 +7,7 @@ import numpy as np
 from emtomo.compute.fourier.transforms import irfft2, rfft2
 from emtomo.compute.tilt.geometry import TiltGeometry, tilt_angles, tilt_rotations
 from emtomo.compute.tilt.particle_images import PreparedSeries
+from emtomo.errors import EmtomoError
 
 GIVEN = "as given"
 OPPOSITE = "tilt angles of the opposite sign (or z of the positions mirrored)"
@@ -92,6 +93,11 @@ def check_alignment(series: PreparedSeries, points: np.ndarray) -> AlignmentChec
     series : PreparedSeries
         White particles; a pixel size of about a tenth of the particle is enough.
     points : array
+
+    Raises
+    ------
+    EmtomoError
+        If the images say nothing at the positions.
     """
     points = np.asarray(points, float)
     filtered = [_filter(image.values, series.options.particle_diameter, series.options.pixel_size)
@@ -106,6 +112,11 @@ def check_alignment(series: PreparedSeries, points: np.ndarray) -> AlignmentChec
         scores[name] = float((values.sum() - chance.sum(axis=1).mean()) / spread)
         if name == GIVEN:
             contrast = (values - chance.mean(axis=0)) / np.maximum(chance.std(axis=0), 1e-30)
+    if not all(np.isfinite(score) for score in scores.values()):
+        raise EmtomoError(
+            f"There is nothing to compare in images of {filtered[0].shape[1]} x {filtered[0].shape[0]} pixels of "
+            f"{series.options.pixel_size:.4g} Å: no particle lies in them, or their values are too large or all equal."
+        )
     positions = series.geometry.project(points)[:, :, :2]
     means = _mean_images(series, positions)
     return AlignmentCheck(scores, means, contrast, _offsets(series, means, contrast), positions)

@@ -114,7 +114,9 @@ def transform_image(
     image = np.ascontiguousarray(image, None if image.dtype.kind in "iu" else np.float32)
     mean, deviation = measure_image(image)
     if not np.isfinite(mean + deviation):
-        raise EmtomoError(f"tilt {tilt + 1}: the image has pixels that are no finite numbers.")
+        raise EmtomoError(
+            f"tilt {tilt + 1}: the image has pixels that are no finite numbers, or whose squares are none."
+        )
     if normalise and deviation == 0:
         raise EmtomoError(f"tilt {tilt + 1}: all pixels of the image are equal; exclude this tilt.")
     rows, columns = image.shape
