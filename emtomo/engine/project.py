@@ -25,7 +25,7 @@ from emtomo.engine.protocol import PROGRESS
 from emtomo.engine.queues import in_queue, launch_log
 from emtomo.engine.run_folder import check_project_folder, check_run_folder
 from emtomo.engine.state import read_json
-from emtomo.errors import ProjectError, hint, one_line
+from emtomo.errors import ProjectError, hint, one_line, plain_text
 
 ENDING_SECONDS = 20.0
 START_SECONDS = 20.0  # between a launch on another machine and the first word of the run's process
@@ -80,6 +80,17 @@ class EmtomoProject(Project):
         with clear_messages(self.path):
             return list(self.getRuns())
 
+    def getRuns(self, *args: Any, **kwargs: Any) -> list[Protocol]:
+        """Return the runs; labels and comments that somebody else gave them are one line without codes of terminals."""
+        runs: list[Protocol] = super().getRuns(*args, **kwargs)
+        for run in runs:
+            label, comment = str(run.getObjLabel() or ""), str(run.getObjComment() or "")
+            if one_line(label) != label.strip():
+                run.setObjLabel(one_line(label))
+            if plain_text(comment) != comment:
+                run.setObjComment(plain_text(comment))
+        return runs
+
     def find(self, name: str) -> Protocol:
         """Return the run with the id or the label `name`."""
         runs = self.runs_now()
@@ -118,8 +129,7 @@ class EmtomoProject(Project):
         ProjectError
             If the project has a run of that label, or the label is a number or holds a dot.
         """
-        if label.isdigit() or "." in label or not label.strip() or one_line(label) != label.strip():
-            raise ProjectError(f"A label must not be empty, a number, several lines, or hold a dot; got {label!r}.")
+        check_label(label)
         if label in self.labels():
             raise ProjectError(f"This project has a run labelled {label!r} already; labels are unique.")
         run = self.newProtocol(protocol_class)
@@ -307,6 +317,18 @@ class EmtomoProject(Project):
             if lines:
                 return f"its log ends with: {one_line(_ANSI.sub('', lines[-1]))[:300]}"
         return "it was killed or the machine stopped."
+
+
+def check_label(label: str) -> None:
+    """Check that `label` can be that of a run.
+
+    Raises
+    ------
+    ProjectError
+        If it is empty, a number or more than one line, or holds a dot or a control character.
+    """
+    if label.isdigit() or "." in label or not label.strip() or one_line(label) != label.strip():
+        raise ProjectError(f"A label must not be empty, a number, several lines, or hold a dot; got {label!r}.")
 
 
 def without_bold(text: str) -> str:

@@ -18,7 +18,7 @@ from emtomo.engine.project import EmtomoProject, error_of
 from emtomo.engine.protocol import FINGERPRINT
 from emtomo.engine.provenance import parameters_of, read_provenance
 from emtomo.engine.run_folder import is_own_file
-from emtomo.errors import EmtomoError, one_line
+from emtomo.errors import EmtomoError, one_line, plain_text
 from emtomo.gui.core.shown import viewers_for
 from emtomo.objects import Average, Population, Species
 from emtomo.version import __version__
@@ -43,7 +43,11 @@ def write_report(project: EmtomoProject, path: Path, *, notes: list[str] | None 
     """
     runs = [run for run in project.runs_now() if hasattr(run, "outputs")]
     rows = resolution_rows(runs)
-    environment = Environment(loader=PackageLoader("emtomo", "viewers"), autoescape=select_autoescape(default=True))
+    environment = Environment(
+        loader=PackageLoader("emtomo", "viewers"),
+        autoescape=select_autoescape(default=True),
+        finalize=lambda value: plain_text(value) if type(value) is str else value,
+    )
     with tempfile.TemporaryDirectory() as folder:
         text = environment.get_template("report.html.jinja").render(
             title=project.getShortName(),

@@ -18,6 +18,7 @@ from emtomo.engine.launcher import LAUNCH, note_launch
 from emtomo.engine.project import START_SECONDS, EmtomoProject
 from emtomo.engine.state import read_json, write_json
 from emtomo.errors import EmtomoError, one_line, plain_text
+from emtomo.gui.core.run_actions import set_label
 from emtomo.objects import SetOfTiltSeries
 from tests.engine.helpers import Bench
 
@@ -193,8 +194,12 @@ def test_a_label_and_a_comment_with_codes_reach_no_terminal(text, project):
         _, told = emtomo(verb, project)
         assert all(c.isprintable() or c in "\n\t" for c in told)
         assert len(told.splitlines()) <= 8
+    found = EmtomoProject.open(project).runs_now()
+    assert all(one_line(str(one.getObjLabel())) == one.getObjLabel() for one in found)  # in windows as well
     with pytest.raises(EmtomoError, match="label"):
         opened.new_run(type(run), text)
+    with pytest.raises(EmtomoError, match="label"):
+        set_label(opened, found[0], text)
 
 
 # --- templates ---

@@ -18,7 +18,7 @@ from emtomo.engine.cluster import ClusterOptions, trust
 from emtomo.engine.identity import path_in_project
 from emtomo.engine.launcher import is_alive
 from emtomo.engine.parameters import INTERNAL, protocol_named, public_name, set_parameters
-from emtomo.engine.project import MISSING, EmtomoProject, clear_messages, without_bold
+from emtomo.engine.project import MISSING, EmtomoProject, check_label, clear_messages, without_bold
 from emtomo.engine.provenance import pointer_texts, read_provenance
 from emtomo.engine.queues import queue_of, set_queue, unset_queue
 from emtomo.engine.runner import parents_of
@@ -258,8 +258,7 @@ def delete_runs(project: EmtomoProject, ids: Iterable[int]) -> None:
 
 def set_label(project: EmtomoProject, run: Protocol, label: str) -> None:
     """Give a run another label, unique in the project; it is not stored yet."""
-    if label.isdigit() or "." in label or not label.strip():
-        raise ProjectError(f"A label must not be empty, a number, or hold a dot; got {label!r}.")
+    check_label(label)
     if label in {other.getObjLabel() for other in project.runs_now() if other.getObjId() != run.getObjId()}:
         raise ProjectError(f"This project has a run labelled {label!r} already; labels are unique.")
     run.setObjLabel(label)
