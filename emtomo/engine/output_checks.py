@@ -1,4 +1,4 @@
-"""What a user should hear of an output that says nothing: it is empty, or holds no numbers."""
+"""What a user should hear of data that say nothing: empty, without numbers, of a pixel size that cannot be."""
 
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from pyworkflow.object import Set
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 
+PIXEL_SIZES = 1e-3, 1e5  # Å, from less than an atom to a cell in a voxel
 SLICES = 64  # that are looked at of a large volume
 
 
@@ -26,6 +27,14 @@ def remarks_on(name: str, output: Any) -> list[str]:
     if file is None or is_finite(file.get()):
         return []
     return [f"There are voxels that are no numbers (NaN or infinite) in the output {name}: look at its input."]
+
+
+def size_errors(label: str, given: Any) -> list[str]:
+    """Return a sentence if an input says a pixel size that cannot be; one that says none has it from elsewhere."""
+    size = getattr(getattr(given, "pixel_size", None), "get", lambda: None)()
+    if size is None or PIXEL_SIZES[0] <= size <= PIXEL_SIZES[1]:
+        return []
+    return [f"{label}: the pixel size must be from {PIXEL_SIZES[0]:g} to {PIXEL_SIZES[1]:g} Å, it is {size:g} Å."]
 
 
 def is_finite(file: str | None) -> bool:

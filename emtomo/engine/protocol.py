@@ -23,7 +23,7 @@ from emtomo.engine.dask_map import DaskMapReduce
 from emtomo.engine.executor import EventStepExecutor
 from emtomo.engine.form import INPUT, add_options, input_classes, option_errors, plain_type, read_options
 from emtomo.engine.identity import content_digest, files_in, name_time_size, note
-from emtomo.engine.output_checks import remarks_on
+from emtomo.engine.output_checks import remarks_on, size_errors
 from emtomo.engine.provenance import PROVENANCE, parameters_of, write_provenance
 from emtomo.engine.remote_steps import PULSE, RemoteSteps, beating
 from emtomo.engine.run_folder import check_run_folder, path_in_run
@@ -141,7 +141,7 @@ class EmtomoProtocol(Protocol):
         return problems or [s for s in [problem_of(self.options(ClusterOptions))] if s]
 
     def _wrong_inputs(self) -> list[str]:
-        """Return a sentence for every input of another type than it must be."""
+        """Return a sentence for every input of another type, or of a pixel size that cannot be."""
         errors = []
         for name, param in self.getDefinition().iterParams():
             if not isinstance(param, PointerParam):
@@ -152,9 +152,9 @@ class EmtomoProtocol(Protocol):
                 given = pointer.get()
                 kinds = {kind.__name__ for kind in type(given).__mro__}
                 if given is not None and not kinds & set(accepted):
-                    errors.append(
-                        f"{param.label} must be {plain_type(accepted)}, got {plain_type([type(given).__name__])}."
-                    )
+                    got = plain_type([type(given).__name__])
+                    errors.append(f"{param.label} must be {plain_type(accepted)}, got {got}.")
+                errors += size_errors(str(param.label), given)
         return errors
 
     def _inputs_ready(self) -> bool:

@@ -321,7 +321,7 @@ class TableSet(Fielded, Set):
             return f"{path} is missing"
         try:
             return self.summary()
-        except (sqlite3.Error, OSError, ValueError, KeyError, IndexError) as error:  # one bad set hides no other
+        except (sqlite3.Error, OSError, ValueError, LookupError, TypeError) as error:  # one bad set hides no other
             return f"cannot be read: {one_line(error)}"
 
 

@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose
 
 from emtomo.compute.rotations import random_rotations
 from emtomo.engine.fields import Field
+from emtomo.engine.output_checks import size_errors
 from emtomo.engine.table import Item, TableSet
 from emtomo.errors import EmtomoError
 from emtomo.objects import (
@@ -257,3 +258,10 @@ def test_a_set_has_as_many_items_as_there_are_whatever_it_says(tmp_path):
     with sqlite3.connect(tmp_path / "c.sqlite") as db:
         db.execute("UPDATE Properties SET value = '999999999999' WHERE key = '_size'")
     assert len(SetOfCoordinates3D.open(tmp_path / "c.sqlite")) == 5
+
+
+@pytest.mark.parametrize("size", [-1.0, 0.0, np.nan, 1e308, np.inf])
+def test_an_input_of_a_pixel_size_that_cannot_be_is_refused(size):
+    (sentence,) = size_errors("Tomograms", SetOfTomograms(pixel_size=size))
+    assert sentence.startswith("Tomograms: the pixel size must be from 0.001 to 100000 Å, it is ")
+    assert not size_errors("Tomograms", SetOfTomograms(pixel_size=1.35)) and not size_errors("Mask", None)
