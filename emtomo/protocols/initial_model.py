@@ -113,6 +113,9 @@ class InitialModel(EmtomoProtocol):
         if n % options.shrink:
             errors.append(f"The box of {n} voxels cannot be divided by the shrink factor {options.shrink}.")
         count = len(self.input_subtomograms.get())
+        classes = self.options(InitialModelOptions).number_of_classes
+        if classes > count:
+            errors.append(f"The number of classes ({classes}) must not be above that of the particles ({count}).")
         if count < 2:
             errors.append(f"An initial model needs at least two particles, there is {count}.")
         return errors

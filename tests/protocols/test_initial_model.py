@@ -78,7 +78,8 @@ def test_bad_input_is_told(bench):
 
     assert "36 voxels shrunk by 4 have 9" in errors("small", **OPTIONS, shrink=4)
     assert "cannot be divided by the shrink factor 5" in errors("odd", **OPTIONS, shrink=5)
-    assert "at least two particles" in errors("single", **{**OPTIONS, "subtomograms": "one.subtomograms"})
+    single = errors("single", **{**OPTIONS, "subtomograms": "one.subtomograms"}, number_of_classes=3)
+    assert "at least two particles" in single and "classes (3) must not be above that of the particles (1)" in single
     assert "Filter to must be at least 40 Å" in errors("fine", **{**OPTIONS, "filter_to": 30}, shrink=2)
     assert "Symmetry must be" in errors("group", **OPTIONS, symmetry="Q")
     assert "device must be" in errors("device", **OPTIONS, device="x")
