@@ -1,5 +1,7 @@
 """CPU kernels of subtomograms: sums of all tilts, and from them the transforms of box and CTF volume."""
 
+import math
+
 import numpy as np
 from numba import njit
 
@@ -7,7 +9,7 @@ from emtomo.compute.kernels.fourier import place
 
 F = np.float32
 U = np.uintp
-FIELDS = 8  # of a voxel of the sums; five are used: real part, imaginary part, |CTF|, transfer, count
+FIELDS = 5  # of a voxel of the sums: real part, imaginary part, |CTF|, transfer, count
 # the sums' first axis is y: a row of an image, tilted about y, stays within one plane, which fits into the cache
 
 
@@ -58,32 +60,51 @@ def insert_tilt(k, values, absolute, transfer, count, rotation, sums):
 
 
 @njit(nogil=True, cache=True)
-def divide_sums(sums, smallest, premultiplied, values, transfer):
-    """Fill the transforms of a box and of its CTF volume.
+def clear_sums(sums, radius):
+    """Set what :func:`insert_tilt` reaches from frequencies within a radius to zero: half of the array."""
+    m, most = sums.shape[0] // 2, (radius + 2) ** 2  # neighbours of a point lie less than two voxels away
+    for y in range(-m, m + 1):
+        for z in range(-m, m + 1):
+            rest = most - y * y - z * z
+            if rest > 0:
+                sums[y + m, z + m, : int(math.sqrt(rest)) + 1] = 0
+
+
+@njit(nogil=True, cache=True)
+def divide_plane(sums, y, limit, smallest, premultiplied, values, transfer):
+    """Fill a plane (z, x) of the transforms of a box and of its CTF volume, frequency zero first, as ``fft`` has it.
 
     Parameters
     ----------
     sums : (2 m + 1, 2 m + 1, m + 2, FIELDS) float32 array
         As :func:`insert_tilt` makes them, without the mates in the plane x = 0.
+    y : int
+        Frequency of the plane, -m to m.
+    limit : float
+        Squared frequency from which on everything is zero.
     smallest : float
         Least sum of |CTF| that is divided by.
     premultiplied : bool
         Sums are left as they are.
-    values, transfer : (2 m + 1, 2 m + 1, m + 2) complex64 and float32 arrays
+    values, transfer : (n, columns) complex64 and float32 arrays
     """
-    last, zero, one = sums.shape[0] - 1, F(0), F(1)
-    for z in range(sums.shape[0]):
-        for y in range(sums.shape[1]):
-            for x in range(sums.shape[2]):
-                here = sums[y, z, x]
-                re, im, absolute, square, count = here[0], here[1], here[2], here[3], here[4]
-                if x == 0:
-                    mate = sums[last - y, last - z, 0]
-                    re, im, absolute = re + mate[0], im - mate[1], absolute + mate[2]
-                    square, count = square + mate[3], count + mate[4]
-                if not premultiplied:
-                    # a frequency that a part of one tilt reaches has that part of the divisor
-                    factor = min(count, one) / max(absolute, F(smallest)) if count > zero else zero
-                    re, im, square = re * factor, im * factor, square * factor
-                values[z, y, x] = complex(re, im)
-                transfer[z, y, x] = square
+    m, last, zero, one = sums.shape[0] // 2, sums.shape[0] - 1, F(0), F(1)
+    rows, columns = values.shape
+    values[:], transfer[:] = 0, zero
+    for z in range(max(-m, -((rows - 1) // 2)), min(m, (rows - 1) // 2) + 1):
+        plane, line = sums[y + m, z + m], z % rows
+        for x in range(columns):
+            if x * x + y * y + z * z >= limit:
+                break
+            re, im, absolute = plane[x, 0], plane[x, 1], plane[x, 2]
+            square, count = plane[x, 3], plane[x, 4]
+            if x == 0:
+                mate = sums[last - y - m, last - z - m, 0]
+                re, im, absolute = re + mate[0], im - mate[1], absolute + mate[2]
+                square, count = square + mate[3], count + mate[4]
+            if not premultiplied:
+                # a frequency that a part of one tilt reaches has that part of the divisor
+                factor = min(count, one) / max(absolute, F(smallest)) if count > zero else zero
+                re, im, square = re * factor, im * factor, square * factor
+            values[line, x] = complex(re, im)
+            transfer[line, x] = square

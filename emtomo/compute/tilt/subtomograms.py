@@ -1,18 +1,14 @@
 """3D subtomograms and their CTF volumes from the images of a tilt series."""
 
-import threading
 from dataclasses import dataclass
 
 import numpy as np
 
 from emtomo.compute.fourier.padded_reference import margin
-from emtomo.compute.fourier.reconstruction import invert_padded
 from emtomo.compute.fourier.transforms import rfft2, rfftn
 from emtomo.compute.tilt.particle_images import PreparedSeries, TiltView, crop_transfer, crop_window
+from emtomo.compute.tilt.subtomogram_inverse import invert_sums, work_array
 from emtomo.errors import EmtomoError
-
-_of_thread = threading.local()
-SMALLEST = 1e-6  # of the sums of |CTF| that are divided by, as Warp has it
 
 
 @dataclass(frozen=True)
@@ -53,40 +49,34 @@ def reconstruct_subtomogram(series: PreparedSeries, point: np.ndarray) -> Subtom
     for the sums.
     """
     from emtomo.compute.kernels.boxes_cpu import normalise_cpu
-    from emtomo.compute.kernels.subtomogram_cpu import divide_sums
 
     n, premultiply = series.options.box_size, series.options.premultiply
     size = 2 * n
     index, k = _half_disc(size)
-    sums = _zero_sums(margin(n / 2))
+    sums = _zero_sums(n)
     tilts = 0
     for view in series.views(point, series.window_size(size)):
         _insert(view, size, index, k, sums)
         tilts += 1
     if not tilts:
         raise EmtomoError("no tilt shows the particle.")
-    values, transfer = np.empty(sums.shape[:3], np.complex64), np.empty(sums.shape[:3], np.float32)
-    divide_sums(sums, SMALLEST, premultiply, values, transfer)
-    box = invert_padded(values, n, n / 2)
+    box, spread = invert_sums(sums, n, premultiply)
     if series.options.normalise:
         radius = series.options.particle_diameter / 2 / series.options.pixel_size
         normalise_cpu(box[None], radius, False)
-    spread = np.fft.ifftshift(invert_padded(transfer, n, n / 2))
     transfer_of_box = np.ascontiguousarray(rfftn(spread).real, np.float32)
     if premultiply:  # cutting lets them swing below zero beside the wedge, and sums of data would be divided by that
         np.maximum(transfer_of_box, 0, out=transfer_of_box)
     return Subtomogram(box, transfer_of_box, tilts)
 
 
-def _zero_sums(m: int) -> np.ndarray:
-    """Return the sums of one subtomogram, zero; a thread uses its array again, since new memory takes longer."""
-    from emtomo.compute.kernels.subtomogram_cpu import FIELDS
+def _zero_sums(radius: int) -> np.ndarray:
+    """Return the sums of one subtomogram, zero wherever frequencies within a radius reach."""
+    from emtomo.compute.kernels.subtomogram_cpu import FIELDS, clear_sums
 
-    shape = (2 * m + 1, 2 * m + 1, m + 2, FIELDS)
-    sums: np.ndarray | None = getattr(_of_thread, "sums", None)
-    if sums is None or sums.shape != shape:
-        sums = _of_thread.sums = np.empty(shape, np.float32)
-    sums.fill(0)
+    m = margin(radius, 1)
+    sums = work_array("sums", (2 * m + 1, 2 * m + 1, m + 2, FIELDS), np.float32)
+    clear_sums(sums, radius)
     return sums
 
 
