@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import pandas as pd
 from pyworkflow.protocol.params import Form, PathParam
 
@@ -34,7 +35,7 @@ class ExportParticlesStar(EmtomoProtocol):
     """Write poses, halves and the places of boxes and weights as a RELION 3.1 STAR file.
 
     RELION takes the boxes only when they are white and one file each, and their weights only as files; wedges known by
-    their tilt range alone are not written.
+    their tilt range alone are not written. Of squared CTFs it gets the roots, because it squares what the files hold.
     """
 
     NAME = "export-particles-star"
@@ -88,6 +89,9 @@ class ExportParticlesStar(EmtomoProtocol):
             frame[f"coordinate_{axis}"] = (frame[axis] + from_first) / size
         for column in ("file", "ctf_file"):
             frame[column] = [str(Path(f).resolve()) if f else "" for f in frame[column].fillna("")]
+        if boxes.weights.get() == "ctf_squared":
+            self._take_roots(frame, float(size))
+            tags = replace(tags, weights="ctf")
         if self.options(StarOptions).one_file_a_box:
             self._separate(frame, float(size), int(boxes.box_size.get()))
         path = Path(self.file.get() or self._getExtraPath("particles.star"))
@@ -112,6 +116,17 @@ class ExportParticlesStar(EmtomoProtocol):
         if boxes.weights.get() == "wedge":
             self.remark("The missing wedge is known by its tilt range alone and is not in the file.")
         self.remark(f"{count_text(len(frame), 'particle')} written to {path}.")
+
+    def _take_roots(self, frame: pd.DataFrame, pixel_size: float) -> None:
+        """Write the roots of squared CTFs and let the rows name these: RELION squares what the files hold."""
+        folder = Path(self._getExtraPath("ctf"))
+        folder.mkdir(parents=True, exist_ok=True)
+        roots: dict[str, str] = {}
+        for number, file in enumerate(f for f in frame["ctf_file"].drop_duplicates() if f):
+            root = folder / f"{number + 1:06d}.mrc"
+            mrc.write_volume(root, np.sqrt(np.maximum(mrc.read_volume(file), 0)), pixel_size)
+            roots[file] = str(root.resolve())
+        frame["ctf_file"] = [roots.get(file, "") for file in frame["ctf_file"]]
 
     def _separate(self, frame: pd.DataFrame, pixel_size: float, size: int) -> None:
         """Copy the boxes of stacks into files of their own and let the rows name these."""
