@@ -124,7 +124,7 @@ def test_series_of_images_are_those_that_are_cut_on_the_fly(bench, monkeypatch):
 def test_relion_reconstructs_the_same_map(bench, monkeypatch, premultiply):
     """RELION 3.1 divides boxes times CTF, or boxes that were multiplied with it, by the squared CTFs, as we do."""
     monkeypatch.chdir(bench.project.path)
-    name = "sums" if premultiply else "quotients"
+    name = f"for relion {int(premultiply)}"
     bench.run("export-particles", name, **OPTIONS, box_size=32, premultiply=premultiply)
     ours = bench.run("reconstruct-average", f"map of {name}", subtomograms=f"{name}.subtomograms", symmetry="C1")
     exported = bench.run("export-particles-star", f"star of {name}", subtomograms=f"{name}.subtomograms")
