@@ -34,6 +34,7 @@ class TiltImages:
     column: str = "file"
     folder: Path = Path()
     _stacks: dict[str, np.ndarray] = field(default_factory=dict)
+    _size: tuple[int, int] | None = None
 
     def __len__(self) -> int:
         return len(self.table)
@@ -67,7 +68,7 @@ class TiltImages:
         Raises
         ------
         EmtomoError
-            If its file has no such image.
+            If its file has no such image, or it is not as large as the first.
         """
         path = self.path(t)
         stack = self._stacks.get(str(path))
@@ -79,7 +80,16 @@ class TiltImages:
         index = int(self.table["index"].iloc[t] or 0)
         if not 0 <= index < len(stack):
             raise EmtomoError(f"{path}: tilt {t + 1} should be image {index + 1}, and there are {len(stack)}.")
-        return np.asarray(stack[index], np.float32)
+        image = stack[index]
+        if self._size is None:
+            self._size = self.size()
+        if image.shape != self._size:
+            (rows, columns), (first_rows, first_columns) = image.shape, self._size
+            raise EmtomoError(
+                f"{path}: tilt {t + 1} has {columns} × {rows} pixels, and tilt 1 has {first_columns} × {first_rows}; "
+                "all images of a series must have one size."
+            )
+        return np.asarray(image, np.float32)
 
 
 def pixel_size_remarks(series: SetOfTiltSeries, names: list[str]) -> list[str]:

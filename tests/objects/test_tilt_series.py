@@ -13,11 +13,12 @@ from emtomo.compute.tilt.warps import ImageWarp, VolumeWarp
 from emtomo.engine.fields import Field
 from emtomo.engine.table import Item, TableSet
 from emtomo.errors import EmtomoError
-from emtomo.io import warp
+from emtomo.io import mrc, warp
 from emtomo.io.relion_tilts import read_tomograms
 from emtomo.io.tilts import Tilts
 from emtomo.objects import SetOfTiltSeries
 from emtomo.objects.tilt_exchange import image_rows, series_row, tilts_of
+from emtomo.objects.tilt_images import TiltImages
 from tests.conftest import shared
 
 
@@ -180,3 +181,12 @@ def test_the_engines_own_reader_finds_the_series(tmp_path):
         item.table()
     with closing(sqlite3.connect(tmp_path / "t.sqlite")) as db:
         assert db.execute("SELECT COUNT(*) FROM Images").fetchone() == (5,)
+
+
+def test_images_of_another_size_are_named(tmp_path):
+    for name, shape in (("a.mrc", (1, 20, 24)), ("b.mrc", (1, 24, 20))):
+        mrc.write_volume(tmp_path / name, np.zeros(shape, np.float32), 2.0, stack=True)
+    images = TiltImages(pd.DataFrame({"file": ["a.mrc", "a.mrc", "b.mrc"], "index": [0, 0, 0]}), folder=tmp_path)
+    assert images(1).shape == images.size()
+    with pytest.raises(EmtomoError, match="tilt 3 has 20 × 24 pixels, and tilt 1 has 24 × 20; all images"):
+        images(2)
