@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from emtomo.compute.tilt.selection import CtfFit
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.io.images import describe, read_any
@@ -90,6 +91,13 @@ class TiltImages:
                 "all images of a series must have one size."
             )
         return np.asarray(image, np.float32)
+
+
+def fit_of_tilts(table: pd.DataFrame) -> CtfFit | None:
+    """Return how well the CTF of every tilt was fitted; None where no fit is known of all."""
+    score, u, v = (table[c].to_numpy(float) for c in ("ctf_score", "defocus_u", "defocus_v"))
+    known = [values if np.isfinite(values).all() else None for values in (score, (u + v) / 2)]
+    return CtfFit(*known) if any(values is not None for values in known) else None
 
 
 def pixel_size_remarks(series: SetOfTiltSeries, names: list[str]) -> list[str]:

@@ -17,7 +17,7 @@ from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io.names import as_place
 from emtomo.objects import SetOfTiltSeries
-from emtomo.objects.tilt_images import TiltImages
+from emtomo.objects.tilt_images import TiltImages, fit_of_tilts
 from emtomo.wording import count_text
 
 
@@ -106,7 +106,8 @@ class SelectTilts(EmtomoProtocol):
         for name, table in tables.items():
             found = pd.read_csv(self._getExtraPath(f"{name}_statistics.csv"))
             statistics = TiltStatistics(*(found[c].to_numpy() for c in ("mean", "deviation", "correlation")))
-            reasons = suggest_exclusions(statistics, table["angle"].to_numpy(float), table["excluded"].to_numpy(bool))
+            angle, gone = table["angle"].to_numpy(float), table["excluded"].to_numpy(bool)
+            reasons = suggest_exclusions(statistics, angle, gone, fit_of_tilts(table))
             for k, reason in reasons.items():
                 self.remark(f"{name}: tilt {k + 1} at {table['angle'][k]:.1f}° is out of line: {reason}.")
                 rows.append({"tomogram_id": name, "tilt": k + 1})

@@ -1,4 +1,4 @@
-"""Pictures of tilt series: images by angle, dose and defocus of every tilt, the CTF where it is known."""
+"""Pictures of tilt series: images by angle, raw and aligned, dose and defocus of every tilt, the CTF if known."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from emtomo.compute.optics.dose import dose_weights
+from emtomo.compute.tilt.aligned_images import align_image, aligned_shape
 from emtomo.compute.tilt.geometry import TiltGeometry
 from emtomo.errors import EmtomoError
 from emtomo.gui.core.shown import Shown
@@ -20,14 +21,14 @@ USED, EXCLUDED = "#2a6fb0", "#c0392b"
 
 
 def tilt_series(shown: Shown) -> Figure:
-    """Return images of the first series by angle, and of all series dose, defocus and the CTF at the least tilt."""
+    """Return images of the first series by angle, as they are and aligned; dose, defocus and CTF below."""
     value = shown.value
     names = [str(name) for name in value.tomogram_ids()]
     if not names:
         raise EmtomoError("The set has no tilt series.")
     table, geometry = value.images(names[0]), value.geometry(names[0])
-    figure = Figure(figsize=(13, 7), layout="constrained")
-    upper, lower = figure.subfigures(2, 1, height_ratios=[1, 1.15])
+    figure = Figure(figsize=(13, 9.5), layout="constrained")
+    upper, lower = figure.subfigures(2, 1, height_ratios=[2, 1.15])
     _draw_images(upper, shown, names[0], table, geometry)
     axes = lower.subplots(1, 3)
     _draw_dose(axes[0], table, geometry)
@@ -44,13 +45,17 @@ def _draw_images(figure: Any, shown: Shown, name: str, table: pd.DataFrame, geom
     angle = table["angle"].to_numpy(float)
     order = np.argsort(angle, kind="stable")
     chosen = order[np.unique(np.linspace(0, len(order) - 1, min(IMAGES, len(order))).astype(int))]
-    axes = figure.subplots(1, len(chosen), squeeze=False)[0]
-    for a, k in zip(axes, chosen, strict=True):
+    pixel = float(shown.value.pixel_size.get() or 0)
+    axes = figure.subplots(2 if pixel else 1, len(chosen), squeeze=False)
+    for column, k in zip(axes.T, chosen, strict=True):
         whole = stack(int(k))
-        image = _binned(whole)
         out = ", excluded" if geometry.excluded[k] else ""
-        factor = whole.shape[1] / image.shape[1]
-        show(a, image, f"tilt {k + 1}: {angle[k]:.1f}°{out}", float(shown.value.pixel_size.get() or 0) * factor or None)
+        images = {f"tilt {k + 1}: {angle[k]:.1f}°{out}": whole}
+        if pixel:
+            images["aligned"] = align_image(whole, geometry, int(k), aligned_shape(whole.shape, geometry))
+        for a, (title, image) in zip(column, images.items(), strict=True):
+            small = _binned(image)
+            show(a, small, title, pixel * image.shape[1] / small.shape[1] or None)
 
 
 def _binned(image: np.ndarray) -> np.ndarray:

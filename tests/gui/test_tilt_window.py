@@ -5,6 +5,7 @@ import tkinter
 import numpy as np
 import pytest
 
+from emtomo.compute.tilt.aligned_images import align_image
 from emtomo.engine.project import EmtomoProject
 from emtomo.gui.core.shown import viewers_of_kinds
 
@@ -45,6 +46,19 @@ def test_marked_tilts_become_a_new_set(robot, project):
     robot.click_at(x, bars.winfo_rooty() + bars.winfo_height() // 2)
     wanted = int(np.argsort(angles, kind="stable")[place])
     assert robot.pump(until=lambda: tilts.tilt == wanted, timeout=5)
+    robot.click(tilts.w["acquisition"])
+    order = np.argsort(tilts.marks.geometry.order, kind="stable")
+    assert robot.pump(until=lambda: list(tilts.tilts.order) == list(order), timeout=5) and tilts.tilt == wanted
+    robot.click(tilts.w["aligned"])
+    assert robot.pump(until=lambda: tilts.tilts.aligned, timeout=5) and tilts.tilt == wanted
+    shown = tilts.tilts.plane(0, tilts.tilts.place_of(wanted))
+    raw, geometry = tilts.marks.images(wanted), tilts.marks.geometry
+    assert np.allclose(shown, align_image(raw, geometry, wanted, shown.shape))
+    robot.click(tilts.w["angle"])
+    assert robot.pump(until=lambda: tilts.tilts.order[place] == wanted, timeout=5) and tilts.tilt == wanted
+    robot.click(tilts.w["suggest"])
+    assert robot.pump(until=lambda: "out of line" in tilts.message.cget("text"), timeout=20)
+    assert not tilts.marks.changed
     robot.click(tilts.w["exclude"])
     assert robot.pump(until=lambda: bool(tilts.marks.marked[wanted]), timeout=5)
     assert "marked as excluded" in tilts.message.cget("text")

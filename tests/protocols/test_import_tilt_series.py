@@ -7,7 +7,9 @@ import pytest
 import tifffile
 from numpy.testing import assert_allclose
 
+from emtomo.compute.tilt.selection import CtfFit, TiltStatistics, suggest_exclusions
 from emtomo.io import mrc
+from emtomo.objects.tilt_images import TiltImages
 from tests.conftest import shared
 from tests.engine.helpers import Bench
 from tests.io.test_tilt_sources import N, mdoc, stack, write
@@ -163,6 +165,12 @@ def test_tilts_are_excluded_when_asked_for_and_suggested_when_out_of_line(bench,
     images = np.stack([scene + rng.normal(0, 5, scene.shape) for _ in range(n)]).astype(np.float32)
     images[4] *= 0.1  # a grid bar
     images[9] = rng.normal(100, 11, scene.shape)  # the stage jumped
+    fit = CtfFit(np.where(np.arange(n) == 12, 0.1, 0.8), 30000.0 + 5000 * (np.arange(n) == 2))
+    looks = TiltStatistics(np.full(n, 100.0), np.full(n, 10.0), np.full(n, 0.9))
+    reasons = suggest_exclusions(looks, np.linspace(-42, 42, n), np.zeros(n, bool), fit)
+    assert reasons == {
+        2: "defocus in Å 35000, its neighbours' 30000", 12: "score of the CTF fit 0.1, its neighbours' 0.8"
+    }  # fmt: skip
     mrc.write_volume(tmp_path / "a.mrc", images, 2.0, stack=True)
     mdoc(tmp_path / "a.mrc.mdoc", np.linspace(-42, 42, n))
     bench.run("import-tilt-series", "select", files=tmp_path)
@@ -207,6 +215,13 @@ def test_a_picture_and_the_slices_of_images_in_files_of_their_own(bench, tmp_pat
     picture_of_output(run, "tilt_series", tmp_path / "series.png")
     assert (tmp_path / "series.png").read_bytes()[:4] == b"\x89PNG"
     shown = load(bench.project, "picture.tilt_series")
-    assert load_tilts(shown, given.name).data.shape == (N, 20, 24)
+    tilts = load_tilts(shown, given.name)
+    assert tilts.data.shape == (N, 20, 24)
+    # by angle or in the order of acquisition, whatever the order of the table
+    table, images = shown.value.images(given.name), TiltImages(shown.value.images(given.name), folder=shown.path(""))
+    for sorted_by, column in (("angle", "angle"), ("acquisition", "acquisition_order")):
+        tilts.arrange(sorted_by, aligned=False)
+        order = np.argsort(table[column].to_numpy(), kind="stable")
+        assert np.array_equal(tilts.slab(0, N), np.stack([images(int(k)) for k in order]))
     captions = tilt_tables(shown)[given.name]
     assert captions[2].startswith("0.0°, 0.0 e/Å² before, defocus 2.9") and len(captions) == N

@@ -15,6 +15,8 @@ DEVIATIONS = 6.0  # robust standard deviations that are out of line
 LEAST_MEAN = 0.5  # of the images' deviation, below which a difference of means is none
 LEAST_DEVIATION = 0.25  # relative
 LEAST_CORRELATION = 0.2
+LEAST_SCORE = 0.2  # of the fit of the CTF
+LEAST_DEFOCUS = 3000.0  # Å
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +60,22 @@ class TiltStatistics:
     mean: np.ndarray
     deviation: np.ndarray
     correlation: np.ndarray
+
+
+@dataclass(frozen=True)
+class CtfFit:
+    """How the CTF of the images of one series was fitted, in the order of its table.
+
+    Attributes
+    ----------
+    score : (n,) array or None
+        Agreement of fit and power spectrum, 1 at best.
+    defocus : (n,) array or None
+        Å, the mean of both axes.
+    """
+
+    score: np.ndarray | None = None
+    defocus: np.ndarray | None = None
 
 
 def find_excluded(angle: np.ndarray, dose: np.ndarray, order: np.ndarray, options: TiltSelectionOptions) -> np.ndarray:
@@ -105,7 +123,9 @@ def tilt_statistics(
     return TiltStatistics(mean, deviation, correlation if n > 1 else np.ones(n))
 
 
-def suggest_exclusions(found: TiltStatistics, angle: np.ndarray, excluded: np.ndarray) -> dict[int, str]:
+def suggest_exclusions(
+    found: TiltStatistics, angle: np.ndarray, excluded: np.ndarray, fit: CtfFit | None = None
+) -> dict[int, str]:
     """Return tilts whose images are out of line with their neighbours in angle, each with the reason.
 
     Parameters
@@ -115,6 +135,8 @@ def suggest_exclusions(found: TiltStatistics, angle: np.ndarray, excluded: np.nd
         Degrees.
     excluded : (n,) bool array
         Tilts that take no part.
+    fit : CtfFit, optional
+        Where the CTF was fitted.
 
     Returns
     -------
@@ -125,11 +147,15 @@ def suggest_exclusions(found: TiltStatistics, angle: np.ndarray, excluded: np.nd
     used = used[np.argsort(angle[used], kind="stable")]
     out: dict[int, list[str]] = {}
     scale = float(np.median(found.deviation[used])) if len(used) else 0.0
-    checks = (
+    checks = [
         ("mean", found.mean, LEAST_MEAN * scale, False),
         ("standard deviation", found.deviation, LEAST_DEVIATION * scale, False),
         ("correlation with the neighbours", found.correlation, LEAST_CORRELATION, True),
-    )
+    ]
+    if fit is not None and fit.score is not None:
+        checks.append(("score of the CTF fit", fit.score, LEAST_SCORE, True))
+    if fit is not None and fit.defocus is not None:
+        checks.append(("defocus in Å", fit.defocus, LEAST_DEFOCUS, False))
     for name, values, least, only_below in checks:
         expected = _neighbours(values[used])
         away = values[used] - expected
@@ -137,8 +163,12 @@ def suggest_exclusions(found: TiltStatistics, angle: np.ndarray, excluded: np.nd
         limit = max(DEVIATIONS * spread, least)
         for k, difference, near in zip(used, away, expected, strict=True):
             if (difference < -limit) if only_below else (abs(difference) > limit):
-                out.setdefault(int(k), []).append(f"{name} {values[k]:.3g}, its neighbours' {near:.3g}")
+                out.setdefault(int(k), []).append(f"{name} {_text(values[k])}, its neighbours' {_text(near)}")
     return {k: "; ".join(out[k]) for k in sorted(out)}
+
+
+def _text(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _neighbours(values: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 
 from emtomo.errors import EmtomoError
 from emtomo.gui.core.shown import Shown
+from emtomo.gui.core.tilt_source import TiltSource
 from emtomo.gui.core.volume import VolumeSource
 from emtomo.objects.tilt_images import TiltImages
 from emtomo.wording import count_text
@@ -30,23 +31,24 @@ def load_tomogram(shown: Shown, name: str) -> tuple[VolumeSource, VolumeSource |
     return source, before
 
 
-def load_tilts(shown: Shown, name: str) -> VolumeSource:
-    """Return the stack of a tilt series; images that are a file each are read into memory.
+def load_tilts(shown: Shown, name: str) -> TiltSource:
+    """Return the images of a tilt series; those that are a file each are read into memory.
 
     Raises
     ------
     EmtomoError
-        If its file is no stack, or the images are too many for memory.
+        If a file is no stack, or the images are too many for memory.
     """
-    file = shown.value.frame(tomogram_id=name).iloc[0]["file"]
-    if file:
-        return VolumeSource(shown.path(str(file)))
-    single = TiltImages(shown.value.images(name), folder=shown.path(""))
-    if len(single) * np.prod(single.size()) * 4 > MEMORY:
+    table, geometry = shown.value.images(name), shown.value.geometry(name)
+    angle, index = table["angle"].to_numpy(float), table["index"].to_numpy(int)
+    images = TiltImages(table, folder=shown.path(""))
+    if table["file"].nunique() == 1:
+        return TiltSource(images.path(0), index, angle, geometry)
+    if len(images) * np.prod(images.size()) * 4 > MEMORY:
         raise EmtomoError(
-            f"{name}: {count_text(len(single), 'image')} in files of their own are too large to be shown together."
+            f"{name}: {count_text(len(images), 'image')} in files of their own are too large to be shown together."
         )
-    return VolumeSource(single.folder / str(single.table["file"].iloc[0]), data=np.stack(list(single)))
+    return TiltSource(images.path(0), np.arange(len(images)), angle, geometry, np.stack(list(images)))
 
 
 def load_volume(shown: Shown, name: str = "") -> VolumeSource:

@@ -8,7 +8,9 @@ import pandas as pd
 
 from emtomo.compute.optics.dose import dose_weights
 from emtomo.compute.tilt.geometry import TiltGeometry
+from emtomo.compute.tilt.selection import CtfFit
 from emtomo.gui.core.shown import Shown
+from emtomo.objects.tilt_images import TiltImages, fit_of_tilts
 
 CURVE = 300  # points of a curve
 
@@ -26,12 +28,17 @@ class TiltMarks:
         Changed by :meth:`toggle`.
     others : list of (str, int)
         Excluded tilts of the set's other series, numbered from 1.
+    images : TiltImages
+    fit : CtfFit or None
+        How well the CTF of every tilt was fitted, where it was.
     """
 
     name: str
     geometry: TiltGeometry
     angle: np.ndarray
     marked: np.ndarray
+    images: TiltImages
+    fit: CtfFit | None = None
     others: list[tuple[str, int]] = field(default_factory=list)
 
     @classmethod
@@ -42,9 +49,10 @@ class TiltMarks:
             if other != name:
                 gone = np.flatnonzero(shown.value.images(other)["excluded"].to_numpy(bool))
                 others += [(other, int(k) + 1) for k in gone]
-        images = shown.value.images(name)
-        marked = images["excluded"].to_numpy(bool).copy()
-        return cls(name, shown.value.geometry(name), images["angle"].to_numpy(float), marked, others)
+        table = shown.value.images(name)
+        marked, angle = table["excluded"].to_numpy(bool).copy(), table["angle"].to_numpy(float)
+        images = TiltImages(table, folder=shown.path(""))
+        return cls(name, shown.value.geometry(name), angle, marked, images, fit_of_tilts(table), others)
 
     @property
     def changed(self) -> bool:

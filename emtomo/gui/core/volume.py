@@ -3,6 +3,8 @@
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 
@@ -72,7 +74,7 @@ class VolumeSource:
         mapped = isinstance(data, np.memmap)
         self._file: FileIO | None = self.path.open("rb", buffering=0) if mapped else None
         self._offset = int(getattr(data, "offset", 0)) + first * data[:1].nbytes
-        self.shape: tuple[int, int, int] = (data.shape[0], data.shape[1], data.shape[2])
+        self.shape: tuple[int, int, int] = (self.count_slices(data), data.shape[1], data.shape[2])
         self.limits = contrast_limits(self._sample())
         self._bytes: np.ndarray | None = None
         self._columns: np.ndarray | None = None
@@ -83,6 +85,22 @@ class VolumeSource:
         self.cached = 0.0
         self.settled = False  # no copy is being made, or will be
         self._stop = False
+        self._arrangement = 0  # changes when other slices are shown
+
+    def count_slices(self, data: np.ndarray) -> int:
+        """Return how many XY slices of the data are shown: all."""
+        return int(data.shape[0])
+
+    @contextmanager
+    def changed(self) -> Iterator[None]:
+        """Forget slices and copies; within it, what is shown changes. Copies are made by :meth:`build` again."""
+        with self._lock:
+            self._arrangement += 1
+            yield
+            self._bytes = self._columns = None
+            self._cache.clear()
+            self._read = np.zeros(self.shape[0], bool)
+            self.cached, self.settled = 0.0, False
 
     def _sample(self) -> np.ndarray:
         nz, ny, nx = self.shape
@@ -144,27 +162,29 @@ class VolumeSource:
 
     def build(self) -> None:
         """Make the copies; to be called in a thread. Nothing is made where memory is short."""
+        arrangement = self._arrangement
         try:
-            self._build()
+            self._build(arrangement)
         finally:
-            self.settled = True
+            self.settled = self.settled or arrangement == self._arrangement
 
-    def _build(self) -> None:
+    def _build(self, arrangement: int) -> None:
         free = psutil.virtual_memory().available * SHARE
         if self.data.size > free:
             return
         low, high = self._sample_range()
         made = np.empty(self.shape, np.uint8)
         for k in range(self.shape[0]):
-            if self._stop:
+            plane = self.slab(k, k + 1)[0]
+            if self._stop or arrangement != self._arrangement:
                 return
-            to_bytes(self.slab(k, k + 1)[0], (low, high), made[k])
+            to_bytes(plane, (low, high), made[k])
             self._read[k] = True
             self.cached = (k + 1) / self.shape[0]
-        self._range = (low, high)
-        self._bytes = made
-        if 2 * self.data.size < free:
-            self._columns = np.ascontiguousarray(made.transpose(2, 1, 0))
+        columns = np.ascontiguousarray(made.transpose(2, 1, 0)) if 2 * self.data.size < free else None
+        with self._lock:
+            if arrangement == self._arrangement:
+                self._range, self._bytes, self._columns = (low, high), made, columns
 
     def _sample_range(self) -> tuple[float, float]:
         """Return the grey values that 8 bits span: well beyond what is shown, so that contrast can be changed."""
@@ -197,8 +217,11 @@ class VolumeSource:
             if key in self._cache:
                 self._cache.move_to_end(key)
                 return self._cache[key]
+            arrangement = self._arrangement
         made = smooth(self._mean(axis, index, thickness), sigma)
         with self._lock:
+            if arrangement != self._arrangement:
+                return made
             self._cache[key] = made
             while len(self._cache) > KEPT:
                 self._cache.popitem(last=False)

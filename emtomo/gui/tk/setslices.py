@@ -17,6 +17,7 @@ from emtomo.gui.core.output_volumes import (
 from emtomo.gui.core.scenedata import SecondMap, second_map
 from emtomo.gui.core.shown import Shown
 from emtomo.gui.core.shown import load as load_output
+from emtomo.gui.core.tilt_source import TiltSource
 from emtomo.gui.core.tomogram_particles import counts
 from emtomo.gui.core.volume import VolumeSource
 from emtomo.gui.tk import theme
@@ -162,7 +163,7 @@ def open_tilts(master: Any, shown: Shown) -> Any:
     """Show the images of a tilt series as slices of its stack."""
     tables = shown.prepared.get("tables") or tilt_tables(shown)
 
-    def make(name: str, source: VolumeSource) -> Any:
+    def make(name: str, source: TiltSource) -> Any:
         return TiltWindow(master, source, shown, name, tables[name])
 
     return _choose(

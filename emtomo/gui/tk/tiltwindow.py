@@ -5,27 +5,28 @@ from typing import Any
 
 import ttkbootstrap as ttk
 
+from emtomo.compute.tilt.selection import suggest_exclusions, tilt_statistics
 from emtomo.engine.parameters import protocol_named, set_parameters
 from emtomo.errors import EmtomoError
 from emtomo.gui.core.actions import Action
 from emtomo.gui.core.shown import Shown
 from emtomo.gui.core.tilt_marks import TiltMarks
-from emtomo.gui.core.volume import VolumeSource
+from emtomo.gui.core.tilt_source import TiltSource
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.slicewindow import SIDE, SliceWindow
 from emtomo.gui.tk.window import tip
 
 BARS, CURVE = 90, 110  # heights
-USED, EXCLUDED, CURRENT = "#2a6fb0", "#c0392b", "#e67e22"
+USED, EXCLUDED, CURRENT, SUGGESTED = "#2a6fb0", "#c0392b", "#e67e22", "#f1c40f"
 
 
 class TiltWindow(SliceWindow):
-    """Shows one tilt series as slices of its stack.
+    """Shows the images of one tilt series one after the other.
 
     Parameters
     ----------
     master : widget
-    source : VolumeSource
+    source : TiltSource
     shown : Shown
     name : str
         Of the series.
@@ -33,26 +34,43 @@ class TiltWindow(SliceWindow):
         What is said of every tilt.
     """
 
-    def __init__(self, master: Any, source: VolumeSource, shown: Shown, name: str, captions: list[str]) -> None:
-        self.shown_output, self.captions = shown, captions
+    def __init__(self, master: Any, source: TiltSource, shown: Shown, name: str, captions: list[str]) -> None:
+        self.shown_output, self.captions, self.tilts = shown, captions, source
         self.marks = TiltMarks.of(shown, name)
+        self.suggested: dict[int, str] = {}
         super().__init__(
             master, source, f"{name} – {shown.title} – emtomo", float(shown.value.pixel_size.get() or 0), "tilts"
         )
         self.show_planes(0)
         self.state_.listeners.append(self.follow)
+        self.state_.go(0, source.place_of(int(abs(self.marks.angle).argmin())))
         self.follow()
 
     @property
     def tilt(self) -> int:
         """The number of the tilt that is shown, from 0."""
-        return min(int(self.state_.place[0]), len(self.captions) - 1)
+        return int(self.tilts.order[self.state_.place[0]])
 
     def build_side(self) -> None:
-        """Add dose bars, the CTF and the mark."""
+        """Add order and alignment, dose bars, the CTF and the mark."""
         pad, width = theme.px(self, theme.PAD), theme.px(self, SIDE - 40)
-        box = ttk.Labelframe(self.side, text="Tilts by angle: dose before each", padding=pad)
+        box = ttk.Labelframe(self.side, text="Tilts: dose before each", padding=pad)
         box.pack(fill="x", pady=(pad, 0))
+        row = ttk.Frame(box)
+        row.pack(fill="x", pady=(0, pad))
+        self.sorted_by = ttk.StringVar(self, self.tilts.sorted_by)
+        for text, value in (("By angle", "angle"), ("By acquisition", "acquisition")):
+            choice = ttk.Radiobutton(row, text=text, value=value, variable=self.sorted_by, command=self.arrange,
+                                     bootstyle="toolbutton-outline")  # fmt: skip
+            choice.pack(side="left", padx=(0, theme.px(self, 2)))
+            self.w[value] = choice
+        self.aligned = ttk.BooleanVar(self, False)
+        aligned = ttk.Checkbutton(
+            row, text="Aligned (L)", variable=self.aligned, bootstyle="round-toggle", command=self.arrange
+        )
+        aligned.configure(state="normal" if self.tilts.can_align else "disabled")
+        aligned.pack(side="right")
+        tip(aligned, "Tilt axis upright, the tomogram's centre in the middle")
         self.bars = ttk.Canvas(box, width=width, height=theme.px(self, BARS), highlightthickness=0)
         self.bars.pack(fill="x")
         self.bars.bind("<Button-1>", self._bar_clicked)
@@ -61,6 +79,9 @@ class TiltWindow(SliceWindow):
             box, text="Exclude this tilt (E)", variable=self.excluded, bootstyle="danger", command=self.toggle
         )
         check.pack(anchor="w", pady=(pad, 0))
+        suggest = ttk.Button(box, text="Suggest tilts to exclude", bootstyle="secondary-outline", command=self.suggest)
+        suggest.pack(fill="x", pady=(pad, 0))
+        tip(suggest, "Mean, deviation, correlation and CTF fit out of line; nothing is marked by it")
         self.keep_button = ttk.Button(box, text="Keep as a new set", bootstyle="success", command=self.keep)
         self.keep_button.pack(fill="x", pady=(pad, 0))
         tip(self.keep_button, "Runs select-tilts with the marks; this set stays as it is")
@@ -69,10 +90,16 @@ class TiltWindow(SliceWindow):
         self.ctf = ttk.Canvas(ctf, width=width, height=theme.px(self, CURVE), highlightthickness=0)
         self.ctf.pack(fill="x")
         self.w |= {"bars": self.bars, "exclude": check, "keep": self.keep_button, "ctf": self.ctf}
+        self.w |= {"aligned": aligned, "suggest": suggest}
 
     def make_actions(self) -> list[Action]:
-        """Add the key that marks a tilt."""
-        return [*super().make_actions(), Action("exclude", "Exclude this tilt, or not", self.toggle_by_key, "e")]
+        """Add the keys that mark a tilt, and change order and alignment."""
+        return [
+            *super().make_actions(),
+            Action("exclude", "Exclude this tilt, or not", self.toggle_by_key, "e"),
+            Action("aligned", "Images aligned, or as they are", self.aligned_by_key, "l"),
+            Action("order", "Tilts by angle, or in the order of acquisition", self.order_by_key, "t"),
+        ]
 
     # --- what is shown ---
 
@@ -80,16 +107,14 @@ class TiltWindow(SliceWindow):
         """Say and draw what belongs to the tilt that is shown."""
         k = self.tilt
         mark = " – marked as excluded" if self.marks.marked[k] else ""
-        self.say(f"tilt {k + 1} of {len(self.captions)}: {self.captions[k]}{mark}")
+        why = f" – out of line: {self.suggested[k]}" if k in self.suggested else ""
+        self.say(f"tilt {k + 1} of {len(self.captions)}: {self.captions[k]}{mark}{why}")
         self.excluded.set(bool(self.marks.marked[k]))
         self._draw_bars()
         self._draw_ctf()
 
-    def _order(self) -> list[int]:
-        return [int(k) for k in self.marks.angle.argsort(kind="stable")]
-
     def _draw_bars(self) -> None:
-        c, order, heights = self.bars, self._order(), self.marks.bars()
+        c, order, heights = self.bars, [int(k) for k in self.tilts.order], self.marks.bars()
         c.delete("all")
         width, height = max(c.winfo_width(), int(c["width"])), int(c["height"])
         step = width / len(order)
@@ -97,6 +122,8 @@ class TiltWindow(SliceWindow):
             colour = EXCLUDED if self.marks.marked[k] else USED
             top = height - (height - 8) * float(heights[k]) / 1.04
             c.create_rectangle(place * step + 1, top, (place + 1) * step, height, fill=colour, width=0)
+            if k in self.suggested:
+                c.create_rectangle(place * step + 1, 0, (place + 1) * step, 5, fill=SUGGESTED, width=0)
             if k == self.tilt:
                 c.create_rectangle(place * step, 0, (place + 1) * step, height - 1, outline=CURRENT, width=2)
 
@@ -114,9 +141,54 @@ class TiltWindow(SliceWindow):
         c.create_text(width - 2, height - 7, anchor="e", text=f"{1 / frequency[-1]:.1f} Å", fill=theme.colour("fg"))
 
     def _bar_clicked(self, event: Any) -> None:
-        order = self._order()
-        place = int(event.x / max(self.bars.winfo_width(), 1) * len(order))
-        self.state_.go(0, order[min(max(place, 0), len(order) - 1)])
+        self.state_.go(0, int(event.x / max(self.bars.winfo_width(), 1) * len(self.captions)))
+
+    # --- order and alignment ---
+
+    def arrange(self) -> None:
+        """Show the images as order and alignment are chosen; the tilt stays."""
+        tilt, size = self.tilt, self.tilts.shape
+        try:
+            self.tilts.arrange(self.sorted_by.get(), aligned=self.aligned.get())
+        except EmtomoError as error:
+            self.aligned.set(False)
+            self.say(str(error))
+            return
+        z, y, x = self.tilts.place_of(tilt), *self.state_.place[1:]
+        self.state_.place = [z, *(min(v, n - 1) for v, n in zip((y, x), self.tilts.shape[1:], strict=True))]
+        if size != self.tilts.shape:
+            self.fit()
+        self._make_copies()
+        self.state_.notify()
+
+    def aligned_by_key(self) -> None:
+        """Show the images aligned, or as they are."""
+        self.aligned.set(not self.aligned.get())
+        self.arrange()
+
+    def order_by_key(self) -> None:
+        """Sort the images by angle, or in the order of acquisition."""
+        self.sorted_by.set("angle" if self.sorted_by.get() == "acquisition" else "acquisition")
+        self.arrange()
+
+    def suggest(self) -> None:
+        """Look for tilts whose images are out of line, in a thread, and say how many there are."""
+        marks, images = self.marks, self.marks.images
+        self.say("Looking at the images …")
+
+        def work(_: Any) -> dict[int, str]:
+            found = tilt_statistics(images, marks.angle)
+            return suggest_exclusions(found, marks.angle, marks.marked, marks.fit)
+
+        def show(found: dict[int, str]) -> None:
+            if not self.winfo_exists():
+                return
+            self.suggested = found
+            self.follow()
+            numbers = ", ".join(str(k + 1) for k in found)
+            self.say(f"Out of line, yellow above the bars: {numbers}." if found else "No tilt is out of line.")
+
+        self.app.work(work, show, self.say)
 
     # --- marks ---
 
