@@ -25,6 +25,7 @@ from emtomo.objects.particle_source import particles_of, stack_remarks
 from emtomo.objects.rotation import positions_of
 from emtomo.objects.series_images import CutImages, SeriesImages, SeriesRecord, StackedImages
 from emtomo.objects.subtomogram import SetOfSubtomograms
+from emtomo.objects.tilt_images import size_remarks
 from emtomo.objects.tilt_series import SetOfTiltSeries
 from emtomo.options import Param
 from emtomo.wording import count_text
@@ -241,7 +242,9 @@ def open_particles(protocol: Any, options: ParticleInputOptions, *, number: int 
         raise EmtomoError("There is no particle.")
     series = tilt_series_of(protocol)
     if series is not None:
-        return series_particles(items, frame, series, options)
+        found = series_particles(items, frame, series, options)
+        found.remarks.extend(size_remarks(protocol.input_subtomograms, series))
+        return found
     if isinstance(items, SetOfSubtomograms):
         missing = frame["file"].isna() | (frame["file"] == "")
         if missing.any():

@@ -17,9 +17,17 @@ from emtomo.compute.rotations import angle_between, random_rotations
 from emtomo.compute.tilt.geometry import TiltGeometry
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
-from emtomo.objects import SetOfParticles, SetOfParticleSeries, rotation_columns, rotations_of
+from emtomo.objects import (
+    SetOfParticles,
+    SetOfParticleSeries,
+    SetOfTiltSeries,
+    SetOfTomograms,
+    rotation_columns,
+    rotations_of,
+)
 from emtomo.objects import series_images as module
 from emtomo.objects.particle_input import ParticleInputOptions, input_problem, open_particles, particle_sizes
+from emtomo.objects.tilt_images import pixel_size_remarks
 from tests.compute.refinement.data import blobs, project, turned_by
 from tests.objects.series_data import subtomograms_of, write_series
 
@@ -224,6 +232,34 @@ def test_particles_without_a_series_are_counted(data):
     assert len(particles) == 20 and len(particles.rows(particles.poses(1))) == 20
     assert "TS_9: 3 particles are left out" in particles.remarks[0]
     assert "do not show whole: 1 of TS_1" in particles.remarks[1]
+
+
+def test_pixel_sizes_that_disagree_are_reported_once_a_series(data, tmp_path):
+    particles = protocol(data.truth, data.series)
+    assert open_particles(particles, ParticleInputOptions()).remarks == []
+    wide = float(data.series.geometry("TS_1").volume_size[0])
+    columns = {"tomogram_id": ["TS_1", "TS_2"], "file": "", "size_z": 30}
+
+    def remarks(size_x, size_y, voxel):
+        path = tmp_path / f"{size_x} {size_y}.sqlite"
+        SetOfTomograms.save(path, pd.DataFrame(columns | {"size_x": size_x, "size_y": size_y}), pixel_size=voxel)
+        return pixel_size_remarks(data.series, ["TS_1", "TS_2"], SetOfTomograms.open(path))
+
+    assert remarks(120, 120, wide / 120) == remarks(120, 121, 1.01 * wide / 120) == []
+    assert remarks(110, 120, wide / 120) == []  # cut off along x
+    first, second = remarks(120, 120, 1.05 * wide / 120)
+    assert first.startswith(f"TS_1: the tomogram of the particles is {1.05 * wide:.0f} × {1.05 * wide:.0f} Å")
+    assert "one pixel size is off by 5 %" in first and second.startswith("TS_2")
+    other = SetOfTiltSeries.create(tmp_path / "other.sqlite", pixel_size=1.03 * PIXEL)
+    images = pd.concat([data.series.images(name).assign(tomogram_id=name) for name in ("TS_1", "TS_2")])
+    other.extend(data.series.frame(), images.reset_index(drop=True))
+    other.write()
+    other = SetOfTiltSeries.open(tmp_path / "other.sqlite")
+    found = open_particles(protocol(data.truth, other), ParticleInputOptions()).remarks
+    assert [one for one in found if "header" in one] == [
+        f"{name}: the images' header says 8 Å a pixel, the set 8.24 Å, which is taken: check which is right."
+        for name in ("TS_1", "TS_2")
+    ]
 
 
 def test_images_that_are_no_numbers_are_named(data, tmp_path):

@@ -66,10 +66,10 @@ class TiltWindow(SliceWindow):
             self.w[value] = choice
         self.aligned = ttk.BooleanVar(self, False)
         aligned = ttk.Checkbutton(
-            row, text="Aligned (L)", variable=self.aligned, bootstyle="round-toggle", command=self.arrange
+            box, text="Aligned (L)", variable=self.aligned, bootstyle="round-toggle", command=self.arrange
         )
         aligned.configure(state="normal" if self.tilts.can_align else "disabled")
-        aligned.pack(side="right")
+        aligned.pack(anchor="w", pady=(0, pad))
         tip(aligned, "Tilt axis upright, the tomogram's centre in the middle")
         self.bars = ttk.Canvas(box, width=width, height=theme.px(self, BARS), highlightthickness=0)
         self.bars.pack(fill="x")
