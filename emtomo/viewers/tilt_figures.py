@@ -52,7 +52,8 @@ def _draw_images(figure: Any, shown: Shown, name: str, table: pd.DataFrame, geom
         out = ", excluded" if geometry.excluded[k] else ""
         images = {f"tilt {k + 1}: {angle[k]:.1f}°{out}": whole}
         if pixel:
-            images["aligned"] = align_image(whole, geometry, int(k), aligned_shape(whole.shape, geometry))
+            rows, columns = whole.shape
+            images["aligned"] = align_image(whole, geometry, int(k), aligned_shape((rows, columns), geometry))
         for a, (title, image) in zip(column, images.items(), strict=True):
             small = _binned(image)
             show(a, small, title, pixel * image.shape[1] / small.shape[1] or None)
