@@ -1,8 +1,9 @@
 """Refinement on the images of tilt series beside refinement on 3D boxes of the same images.
 
-``python benchmarks/bench_refine_images.py accuracy [--particles N] [--seeds N] [--map FILE] [--pixel A] [--depth A]``
-prints, at equal iterations, the resolution to the truth (FSC 0.143 of the average with the map) from boxes and from
-images, what each reports of itself, and the errors of the poses.
+``python benchmarks/bench_refine_images.py accuracy [--particles N] [--seeds N] [--map FILE] [--pixel A] [--depth A]
+[--step DEGREES]`` prints, at equal iterations, the resolution to the truth (FSC 0.5 of the average with the map) from
+boxes, from images, and from images whose CTF does not follow the particles' heights; what each reports of itself, and
+the errors of the poses. 3D sums hold all that views say up to three quarters as many shells as there are tilts.
 ``python benchmarks/bench_refine_images.py speed`` prints particles a second of a local iteration on 41 tilts of 64
 pixels, the share of cutting, and the rate of the Newton kernel beside that of a bare loop of interpolations.
 """
@@ -11,6 +12,7 @@ import argparse
 import sys
 import tempfile
 import time
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +28,12 @@ from emtomo.compute.fourier.padded_reference import PAD, transform_padded  # noq
 from emtomo.compute.fourier.shell_correlation import fourier_shell_correlation, resolution_at  # noqa: E402
 from emtomo.compute.kernels import fourier_cpu  # noqa: E402
 from emtomo.compute.likelihood.poses import Poses  # noqa: E402
-from emtomo.compute.likelihood.views import BoxParticles  # noqa: E402
+from emtomo.compute.likelihood.views import BoxParticles, ImageParticles  # noqa: E402
+from emtomo.compute.optics.ctf import Ctf  # noqa: E402
 from emtomo.compute.refinement.options import RefineOptions  # noqa: E402
 from emtomo.compute.refinement.refine import Refinement, Result  # noqa: E402
 from emtomo.compute.rotations import angle_between, random_rotations  # noqa: E402
+from emtomo.compute.tilt.geometry import TiltGeometry  # noqa: E402
 from emtomo.compute.tilt.subtomograms import reconstruct_subtomogram  # noqa: E402
 from emtomo.io import mrc  # noqa: E402
 from emtomo.objects.particle_input import ParticleInputOptions, Particles, series_particles  # noqa: E402
@@ -37,7 +41,22 @@ from emtomo.synthetic.shapes import SOLUBLE_PROTEIN, protein_density  # noqa: E4
 from tests.compute.refinement.data import turned_by  # noqa: E402
 from tests.objects.series_data import SeriesData, write_series  # noqa: E402
 
-TILTS = tuple(range(-60, 61, 3))
+
+class FlatGeometry(TiltGeometry):
+    """A tilt series whose CTF is the same at all heights."""
+
+    def local_ctf(self, heights: np.ndarray) -> Ctf:
+        """Return the CTF of the tilts, `(n, p)`."""
+        return super().local_ctf(np.zeros_like(heights))
+
+
+def without_heights(particles: Particles) -> ImageParticles:
+    """Return the same images with one CTF a tilt."""
+    images = particles.source.views
+    flat = [FlatGeometry(**{f.name: getattr(r.geometry, f.name) for f in fields(r.geometry)}) for r in images.records]
+    records = [replace(record, geometry=geometry) for record, geometry in zip(images.records, flat, strict=True)]
+    cut = type(images)(records, images.which, images.points, images.options)
+    return cut.source(list(particles.source.counts), particles.source.pixel_size)
 
 
 def boxes_of(particles: Particles) -> BoxParticles:
@@ -91,11 +110,13 @@ def measure_accuracy(arguments: argparse.Namespace) -> None:
 
 
 def make_data(folder: Path, truth: np.ndarray, pixel: float, arguments: argparse.Namespace, seed: int) -> SeriesData:
-    """Simulate two tilt series."""
-    side = int(np.ceil(np.sqrt(arguments.particles / 2) * truth.shape[0] * 1.9 / 2)) * 2 + 4 * truth.shape[0]
+    """Simulate two tilt series, wide enough for what is high up at 60 degrees."""
+    aside = arguments.depth * np.sin(np.pi / 3) / pixel
+    side = int(np.ceil((np.sqrt(arguments.particles / 2) * truth.shape[0] * 1.9 + aside) / 2)) * 2 + 4 * truth.shape[0]
+    angles = tuple(np.arange(-60.0, 60.1, arguments.step))
     return write_series(
-        folder, truth, pixel=pixel, count=arguments.particles // 2, angles=TILTS, width=side, depth=arguments.depth,
-        defocus=arguments.defocus, noise=arguments.noise, seed=seed,
+        folder, truth, pixel=pixel, count=arguments.particles // 2, angles=angles, width=side,
+        depth=arguments.depth, defocus_spread=arguments.defocus_spread, defocus=arguments.defocus, noise=arguments.noise, seed=seed,
     )  # fmt: skip
 
 
@@ -113,7 +134,8 @@ def refine_both(
         mask_diameter=0.8 * truth.shape[0] * arguments.pixel, max_iterations=arguments.iterations,
     )  # fmt: skip
     out = []
-    for what, source in (("boxes", boxes_of(particles)), ("images", particles.source)):
+    sources = {"boxes": boxes_of(particles), "images": particles.source, "one CTF a tilt": without_heights(particles)}
+    for what, source in sources.items():
         began = time.perf_counter()
         result = Refinement(source, start, truth, options).run()
         out.append((what, result, true, time.perf_counter() - began))
@@ -180,10 +202,12 @@ def main() -> None:
     parser.add_argument("--pixel", type=float, default=10.0)
     parser.add_argument("--depth", type=float, default=1500.0)
     parser.add_argument("--defocus", type=float, default=25000.0)
+    parser.add_argument("--defocus-spread", type=float, default=0.0)
     parser.add_argument("--noise", type=float, default=6.0)
+    parser.add_argument("--step", type=float, default=3.0)
     parser.add_argument("--iterations", type=int, default=5)
     arguments = parser.parse_args()
-    print(machine())
+    print(machine(), *sys.argv[1:])
     (measure_accuracy if arguments.what == "accuracy" else measure_speed)(arguments)
 
 

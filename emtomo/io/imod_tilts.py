@@ -12,6 +12,7 @@ from emtomo.io.names import is_file
 from emtomo.io.text import is_number, matrix, read_text, write_text
 from emtomo.io.tilts import Tilts, format_of_one_series
 
+_RANGE = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?")
 _ALN = re.compile(r"#\s*(RawSize|DarkFrame|AlphaOffset|BetaOffset)\s*=\s*(.*)")
 
 
@@ -66,8 +67,8 @@ def read_com(path: str | Path) -> dict[str, str]:
 def read_imod(path: str | Path, pixel_size: float | None = None) -> Tilts:
     """Read a series' alignment from one of its files, .xf or .tlt, and those beside it of the same name.
 
-    Lengths are in voxels where no pixel size is given, as IMOD has them. tilt.com beside it gives sizes and the offset
-    of the angles.
+    Lengths are in voxels where no pixel size is given, as IMOD has them. tilt.com beside it gives sizes, excluded
+    views and the offset of the angles.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -109,7 +110,7 @@ def read_imod(path: str | Path, pixel_size: float | None = None) -> Tilts:
 
 
 def _sizes(path: Path, tilts: Tilts) -> None:
-    """Take sizes, and the offset of the tilt angles, from tilt.com."""
+    """Take sizes, excluded views and the offset of the tilt angles from tilt.com."""
     found = read_com(path)
 
     def values(name: str) -> list[float]:
@@ -125,6 +126,7 @@ def _sizes(path: Path, tilts: Tilts) -> None:
         tilts.image_size = (int(full[0]), int(full[1]))
         if thick and 0 < thick[0] < 1e6:
             tilts.volume_size = (int(full[0]), int(full[1]), int(thick[0]))
+    _exclude(path, found, tilts)
     offset = values("offset")
     if offset and offset[0] and "angle" in tilts.table:
         tilts.table["angle"] = tilts.table["angle"] + offset[0]
@@ -132,6 +134,24 @@ def _sizes(path: Path, tilts: Tilts) -> None:
     for name in ("shift", "xaxistilt"):
         if any(values(name)):
             tilts.notes.append(f"tilt.com has {name.upper()} {found[name]}, which is not taken.")
+
+
+def _exclude(path: Path, found: dict[str, str], tilts: Tilts) -> None:
+    """Mark the views that EXCLUDELIST and EXCLUDELIST2 of tilt.com name, such as ``1,4-6``; they count from 1."""
+    text = ",".join(found[key] for key in ("excludelist", "excludelist2") if found.get(key))
+    if not text:
+        return
+    gone = np.zeros(len(tilts))
+    for word in text.replace(" ", ",").split(","):
+        match = _RANGE.fullmatch(word)
+        if word and not match:
+            raise FormatError(path, f"EXCLUDELIST must be views such as 1,4-6, got {text[:40]!r}.")
+        if match:
+            first, last = int(match[1]), int(match[2] or match[1])
+            if not 1 <= first <= last <= len(tilts):
+                raise FormatError(path, f"EXCLUDELIST must lie between 1 and {len(tilts)}, got {word[:40]}.")
+            gone[first - 1 : last] = 1
+    tilts.table["excluded"] = gone
 
 
 def read_defocus(path: str | Path) -> pd.DataFrame:
@@ -191,7 +211,8 @@ def write_com(folder: Path, tilts: Tilts) -> list[Path]:
     tilt = ["$tilt -StandardInput", f"InputProjections {name}_ali.mrc", f"OutputFile {name}_full_rec.mrc",
             "IMAGEBINNED 1", f"TILTFILE {name}.tlt", f"XTILTFILE {name}.xtilt", f"THICKNESS {thick}",
             "RADIAL 0.35 0.035", "FalloffIsTrueSigma 1", "XAXISTILT 0.0", "PERPENDICULAR", "MODE 2",
-            f"FULLIMAGE {size[0]} {size[1]}", "SUBSETSTART 0 0", "OFFSET 0.0", "SHIFT 0.0 0.0"]  # fmt: skip
+            *_excludelist(tilts), f"FULLIMAGE {size[0]} {size[1]}",
+            "SUBSETSTART 0 0", "OFFSET 0.0", "SHIFT 0.0 0.0"]  # fmt: skip
     newst = [
         "$newstack -StandardInput",
         f"InputFile {name}.mrc",
@@ -207,6 +228,11 @@ def write_com(folder: Path, tilts: Tilts) -> list[Path]:
     for file, lines in (("tilt.com", tilt), ("newst.com", newst)):
         write_text(folder / file, "\n".join(lines) + "\n")
     return [folder / "tilt.com", folder / "newst.com"]
+
+
+def _excludelist(tilts: Tilts) -> list[str]:
+    views = np.flatnonzero(tilts.column("excluded")) + 1
+    return [f"EXCLUDELIST2 {','.join(str(v) for v in views)}"] if len(views) else []
 
 
 def read_aln(path: str | Path, pixel_size: float | None = None) -> Tilts:
@@ -339,7 +365,7 @@ TRANSFORMS = format_of_one_series("xf", "IMOD transforms", _is_xf, _read_alignme
 DEFOCUS = format_of_one_series("defocus", "IMOD defocus file", _is_defocus, _read_defocus, write_defocus,
                                "angle defocus_u defocus_v defocus_angle phase_shift", ".defocus", needs="defocus_u",
                                described="versions 2 and 3; 3 is written")  # fmt: skip
-COMMANDS = format_of_one_series("com", "IMOD command file", _is_com, _read_com, _write_com, "angle", ".com",
-                                described="tilt.com and newst.com: sizes, offset of the angles")  # fmt: skip
+COMMANDS = format_of_one_series("com", "IMOD command file", _is_com, _read_com, _write_com, "angle excluded", ".com",
+                                described="tilt.com, newst.com: sizes, excluded views, angle offset")  # fmt: skip
 ARETOMO = format_of_one_series("aln", "AreTomo alignment", _is_aln, _read_aln,
                                described="axis, shifts, angles, dark frames")  # fmt: skip

@@ -1,6 +1,7 @@
 """RELION's tilt series: STAR files of one series (RELION 5), and tomograms.star with matrices (RELION 4)."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,9 @@ def read_tomograms(path: str | Path) -> dict[str, Tilts]:
         row = table.iloc[k]
         if name in blocks:
             tilts = _tilts(path, str(name), blocks[name])
+            if "name" not in tilts.table and "rlnTomoTiltSeriesName" in table:  # RELION 4: a stack of all images
+                stack = re.sub(r":mrcs?$", "", str(row["rlnTomoTiltSeriesName"]))
+                tilts.table["name"] = [f"{t + 1}@{stack}" for t in range(len(tilts))]
         elif "rlnTomoTiltSeriesStarFile" in table:
             file = find_referenced_file(path, str(row["rlnTomoTiltSeriesStarFile"]))
             with reading_named_file(path, file):

@@ -155,10 +155,18 @@ def _sizes(tilts: Tilts, image_size: tuple[int, int]) -> list[str]:
         return []
     (a, b), (x, y) = known, image_size
     if a != b and (a > b) != (x > y) and abs(a / b * x / y - 1) < DISAGREE:
+        if tilts.format == "imod" and _axis_across(tilts):
+            return []  # tilt.com may say the size of the aligned images, which newstack has turned
         raise EmtomoError(
             f"{tilts.name}: the images have {x}×{y} pixels, and the metadata say {a}×{b}: are x and y swapped?"
         )
     return [f"{tilts.name}: the images have {x}×{y} pixels, and the metadata say {a}×{b}."]
+
+
+def _axis_across(tilts: Tilts) -> bool:
+    """Return whether the tilt axis lies along the images' x rather than y."""
+    angles = tilts.column("rotation") if tilts.rotations is None else angles_of(tilts.rotations)[:, 0]
+    return abs(float(np.sin(np.deg2rad(np.median(angles))))) > np.sqrt(0.5)
 
 
 def _pixel_size(tilts: Tilts, header_size: float, options: TiltSeriesOptions) -> list[str]:
@@ -207,9 +215,7 @@ def _volume(tilts: Tilts, image_size: tuple[int, int], options: TiltSeriesOption
     if known is None and options.thickness is None:
         raise EmtomoError(f"{tilts.name}: the metadata do not say how thick the tomogram is; give its thickness too.")
     x, y = image_size
-    angles = tilts.column("rotation") if tilts.rotations is None else angles_of(tilts.rotations)[:, 0]
-    across = abs(float(np.sin(np.deg2rad(np.median(angles))))) > np.sqrt(0.5)  # the tilt axis becomes y
-    usual = known or ((y, x, 0) if across else (x, y, 0))
+    usual = known or ((y, x, 0) if _axis_across(tilts) else (x, y, 0))  # the tilt axis becomes y
     size = [n if one is None else max(1, round(one / tilts.pixel_size)) for n, one in zip(usual, given, strict=True)]
     tilts.volume_size = (size[0], size[1], size[2])
     if known is None or tuple(known) == tilts.volume_size:

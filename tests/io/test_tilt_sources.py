@@ -194,8 +194,12 @@ def test_matrices_that_count_from_the_first_voxel_give_the_shift_of_the_centre(t
         for k, axis in enumerate("XYZ")
     }
     head = pd.DataFrame({"rlnTomoName": ["a"], "rlnTomoSizeX": [24], "rlnTomoSizeY": [20], "rlnTomoSizeZ": [12],
-                         "rlnTomoTiltSeriesPixelSize": [2.0], "rlnTomoHand": [-1]})  # fmt: skip
+                         "rlnTomoTiltSeriesPixelSize": [2.0], "rlnTomoHand": [-1],
+                         "rlnTomoTiltSeriesName": ["tilts/stack of a.mrc:mrc"]})  # fmt: skip
     star.write_blocks(tmp_path / "tomograms.star", {"global": head, "a": pd.DataFrame(rows)})
+    stack(tmp_path / "tilts" / "stack of a.mrc", shape=(26, 30))
+    found, _ = find_series([tmp_path / "tomograms.star"])
+    assert found[0].images == [(tmp_path / "tilts" / "stack of a.mrc", t) for t in range(N)]
     series = relion_tilts.read_tomograms(tmp_path / "tomograms.star")["a"]
     with pytest.raises(EmtomoError, match="sizes of images"):
         series.geometry()

@@ -408,3 +408,9 @@ def test_files_of_series_that_stand_there_are_not_overwritten(tmp_path):
     imod_tilts.write_tlt(tmp_path / "a.tlt", np.arange(5.0))
     found = read_tilts(tmp_path / "a.tlt")
     assert found.column("angle").tolist() == [0, 1, 2, 3, 4] and "belongs to other" in found.notes[0]
+    (tmp_path / "tilt.com").write_text("TILTFILE a.tlt\nEXCLUDELIST 1\nEXCLUDELIST2 3-4\n")
+    assert read_tilts(tmp_path / "a.tlt").column("excluded").tolist() == [1, 0, 1, 1, 0]
+    for wrong, message in (("2-9", "between 1 and 5, got 2-9"), ("one", "views such as 1,4-6, got 'one'")):
+        (tmp_path / "tilt.com").write_text(f"TILTFILE a.tlt\nEXCLUDELIST {wrong}\n")
+        with pytest.raises(FormatError, match=message):
+            read_tilts(tmp_path / "a.tlt")

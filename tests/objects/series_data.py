@@ -35,12 +35,14 @@ def write_series(
     width: int = 240,
     depth: float = 600.0,
     defocus: float = 25000.0,
+    defocus_spread: float = 0.0,
     noise: float = 1.0,
     dose: float = 2.0,
     seed: int = 1,
 ) -> SeriesData:
     """Write tilt series of `count` particles each, dark as a camera takes them; noise in the images' deviations."""
     rng = np.random.default_rng(seed)
+    around = defocus_spread * np.linspace(-1, 1, len(angles)) if len(angles) > 1 else np.zeros(len(angles))
     tables, images, frames = [], [], []
     t, angles = len(angles), np.asarray(angles, float)
     for s, name in enumerate(names):
@@ -51,7 +53,7 @@ def write_series(
             "tomogram_id": name, "file": str(stack), "index": np.arange(t), "angle": angles, "tilt_axis_angle": 3.0,
             "dose": dose * np.argsort(np.argsort(np.abs(angles), kind="stable")), "shift_x": rng.normal(0, 12, t),
             "shift_y": rng.normal(0, 12, t), "acquisition_order": 1 + np.argsort(np.argsort(np.abs(angles))),
-            "defocus_u": defocus + 200.0, "defocus_v": defocus - 200.0, "defocus_angle": 30.0,
+            "defocus_u": defocus + 200.0 + around, "defocus_v": defocus - 200.0 + around, "defocus_angle": 30.0,
         }))  # fmt: skip
         reach = (width / 2 - volume.shape[0]) * pixel / 1.5
         places = _apart(rng, count, reach, depth, 0.8 * volume.shape[0] * pixel)
