@@ -115,8 +115,8 @@ def make_data(folder: Path, truth: np.ndarray, pixel: float, arguments: argparse
     side = int(np.ceil((np.sqrt(arguments.particles / 2) * truth.shape[0] * 1.9 + aside) / 2)) * 2 + 4 * truth.shape[0]
     angles = tuple(np.arange(-60.0, 60.1, arguments.step))
     return write_series(
-        folder, truth, pixel=pixel, count=arguments.particles // 2, angles=angles, width=side,
-        depth=arguments.depth, defocus_spread=arguments.defocus_spread, defocus=arguments.defocus, noise=arguments.noise, seed=seed,
+        folder, truth, pixel=pixel, count=arguments.particles // 2, angles=angles, width=side, depth=arguments.depth,
+        defocus=arguments.defocus, defocus_spread=arguments.defocus_spread, noise=arguments.noise, seed=seed,
     )  # fmt: skip
 
 
