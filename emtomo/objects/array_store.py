@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from emtomo.io.names import check_identifiers
+from emtomo.objects.whole_files import write_arrays
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,4 @@ class ArrayStore:
 
     def save(self, iteration: int, name: str, arrays: dict[str, np.ndarray]) -> None:
         """Keep arrays, whole or not at all."""
-        path = self._path(iteration, name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name("part_" + path.name)
-        np.savez(part, stamp=np.array(self._digest), **arrays)
-        part.replace(path)
+        write_arrays(self._path(iteration, name), {"stamp": np.array(self._digest), **arrays})

@@ -100,6 +100,20 @@ def resample_to_box(result: Any, size: int, pixel_size: float, what: str) -> tup
     return volume, " ".join(sentences)
 
 
+def resample_inputs(protocol: Any, size: int, pixel_size: float, sentences: list[str]) -> dict[str, np.ndarray]:
+    """Return a protocol's reference and mask at another box and pixel size, those that are given.
+
+    What changed, and what headers say, is added to `sentences`; errors as of :func:`resample_to_box`.
+    """
+    out = {}
+    for name in ("reference", "mask"):
+        pointer = getattr(protocol, f"input_{name}")
+        if not pointer.pointsNone():
+            out[name], sentence = resample_to_box(pointer.get(), size, pixel_size, name)
+            sentences += [sentence] if sentence else []
+    return out
+
+
 def write_curves(path: str | Path, curves: FscCurves, size: int, pixel_size: float) -> None:
     """Write FSC curves as CSV: frequency in 1/Å, then the corrected, unmasked, masked and randomised curve."""
     frequency = np.arange(len(curves.corrected)) / (size * pixel_size)

@@ -11,6 +11,7 @@ from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.io import mrc
 from emtomo.objects import Average, SetOfSubtomograms, rotation_columns, rotations_of
 from emtomo.objects.particle_source import open_boxes, stack_remarks
+from emtomo.objects.whole_files import write_arrays
 from emtomo.wording import count_text
 
 BATCH = 256
@@ -70,10 +71,7 @@ class ApplyAlignment(EmtomoProtocol):
                     low, high = rows["tilt_min"].to_numpy(float), rows["tilt_max"].to_numpy(float)
                     weights += wedge_weights(size, rotations[part], low, high)
                 self.progress(number + part.stop / len(frame), total)
-        path = Path(self._sums(tomogram_id))
-        part_path = path.with_name("part_" + path.name)
-        np.savez(part_path, sums=sums, weights=weights, n=len(frame))
-        part_path.replace(path)
+        write_arrays(Path(self._sums(tomogram_id)), {"sums": sums, "weights": weights, "n": len(frame)})
 
     def output_step(self, names: list[str]) -> None:
         """Divide the sums of all tomograms and register average and turned boxes."""

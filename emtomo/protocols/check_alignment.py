@@ -20,6 +20,7 @@ from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.objects import SetOfSubtomograms, SetOfTiltSeries, positions_of
 from emtomo.objects.tilt_images import TiltImages, size_remarks
+from emtomo.objects.whole_files import write_table
 from emtomo.options import Param
 
 BOX = 2.0  # diameters
@@ -102,8 +103,10 @@ class CheckAlignment(EmtomoProtocol):
         found = check_alignment(prepared, points)
         mrc.write_volume(self._getExtraPath(f"{name}_means.mrc"), found.means, pixel, stack=True)
         angles = tilt_angles(prepared.geometry.rotations)[:, 1]
-        _write(_tilt_table(found, prepared.tilts, angles), Path(self._getExtraPath(f"{name}_alignment.csv")))
-        _write(_position_table(found, prepared.tilts), Path(self._getExtraPath(f"{name}_positions.csv")))
+        write_table(
+            Path(self._getExtraPath(f"{name}_alignment.csv")), _tilt_table(found, prepared.tilts, angles), digits=6
+        )
+        write_table(Path(self._getExtraPath(f"{name}_positions.csv")), _position_table(found, prepared.tilts), digits=6)
         said = {"scores": found.scores, "sentences": found.sentences(name), "hand": found.hand_certainty}
         write_json(Path(self._getExtraPath(f"{name}_alignment.json")), said)
 
@@ -149,9 +152,3 @@ def _position_table(found: AlignmentCheck, tilts: np.ndarray) -> pd.DataFrame:
             "y": found.positions[:, :, 1].ravel(),
         }
     )
-
-
-def _write(table: pd.DataFrame, path: Path) -> None:
-    part = path.with_name(path.name + ".part")
-    table.to_csv(part, index=False, float_format="%.6g")
-    part.replace(path)

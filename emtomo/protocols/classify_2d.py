@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from pyworkflow.protocol.params import Form
 
-from emtomo.compute.checkpoint import stamp_of
 from emtomo.compute.classification.checkpoint import pack_state, unpack_state
 from emtomo.compute.classification.classify import Classification
 from emtomo.compute.classification.options import ClassificationOptions
@@ -22,6 +21,7 @@ from emtomo.io import mrc
 from emtomo.objects import SetOfClasses2D, SetOfParticles
 from emtomo.objects.image_particles import StackedParticles
 from emtomo.objects.optics_fields import without_ctf
+from emtomo.objects.whole_files import find_arrays, write_arrays, write_table
 from emtomo.options import Param
 from emtomo.wording import count_text
 
@@ -190,35 +190,27 @@ class Classify2D(EmtomoProtocol):
 
     def _keep(self, state: State, metrics: list[Metrics]) -> None:
         """Write an iteration, whole or not at all, and the metrics of all so far."""
-        path = self._state_path(state.iteration)
-        path.parent.mkdir(exist_ok=True)
-        part = path.with_name("part_" + path.name)
-        np.savez(part, **pack_state(state, metrics, self._stamp()))
-        part.replace(path)
-        table = Path(self._getExtraPath("metrics.csv"))
-        part = table.with_name("part_" + table.name)
-        pd.DataFrame([asdict(m) for m in metrics]).to_csv(part, index=False, float_format="%.5g")
-        part.replace(table)
+        write_arrays(self._state_path(state.iteration), pack_state(state, metrics, self._stamp()))
+        write_table(Path(self._getExtraPath("metrics.csv")), pd.DataFrame([asdict(m) for m in metrics]))
 
     def _last_state(self, classification: Classification) -> tuple[State, list[Metrics]]:
         """Return the iteration to go on from: the one asked for, else the last of these very inputs and parameters."""
         wanted = self.options(ContinueClassificationOptions).continue_from
         kept = sorted(self._state_path(1).parent.glob("it_*.npz"), reverse=True)
-        for path in [self._state_path(wanted)] if wanted else kept:
-            with np.load(path, allow_pickle=False) as data:
-                if not wanted and stamp_of(data) != self._stamp():
-                    continue
-                state, metrics = unpack_state(data)
-            same = len(state.class_index) == len(classification)
-            same &= state.references.shape == (classification.options.number_of_classes, *classification.mask.shape)
-            if not same:
-                raise EmtomoError(
-                    f"{path}: {count_text(len(state.class_index), 'particle')} "
-                    f"in {count_text(len(state.references), 'class')} cannot be "
-                    f"continued as {len(classification)} in {classification.options.number_of_classes}."
-                )
-            return state, metrics
-        return classification.begin(), []
+        found = find_arrays([self._state_path(wanted)] if wanted else kept, None if wanted else self._stamp())
+        if found is None:
+            return classification.begin(), []
+        path, arrays = found
+        state, metrics = unpack_state(arrays)
+        same = len(state.class_index) == len(classification)
+        same &= state.references.shape == (classification.options.number_of_classes, *classification.mask.shape)
+        if not same:
+            raise EmtomoError(
+                f"{path}: {count_text(len(state.class_index), 'particle')} "
+                f"in {count_text(len(state.references), 'class')} cannot be "
+                f"continued as {len(classification)} in {classification.options.number_of_classes}."
+            )
+        return state, metrics
 
 
 def noise_groups(frame: pd.DataFrame) -> np.ndarray:

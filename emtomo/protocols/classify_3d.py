@@ -27,7 +27,8 @@ from emtomo.objects.particle_input import (
     open_particles,
     particle_sizes,
 )
-from emtomo.objects.volume_arrays import resample_to_box, unusable_for_refinement
+from emtomo.objects.volume_arrays import resample_inputs, unusable_for_refinement
+from emtomo.objects.whole_files import find_arrays, write_arrays, write_table
 from emtomo.wording import count_text
 
 COLUMNS = ["iteration", "likelihood", "changed", "compared_to"]
@@ -112,13 +113,8 @@ class Classify3D(EmtomoProtocol):
         options = self.options(Classification3DOptions)
         particles = open_particles(self, self.options(ParticleInputOptions))
         source, sentences = particles.source, list(particles.remarks)
-        volumes: dict[str, np.ndarray] = {}
-        for name in ("reference", "mask"):
-            pointer = getattr(self, f"input_{name}")
-            if not pointer.pointsNone():
-                volumes[name], remark = resample_to_box(pointer.get(), source.size, source.pixel_size, name)
-                sentences.append(remark)
-        self.remark(*(s for s in sentences if s))
+        volumes = resample_inputs(self, source.size, source.pixel_size, sentences)
+        self.remark(*sentences)
         start = particles.poses(options.seed)
         model = Classification3D(
             source, start, options, volumes.get("reference"), volumes.get("mask"), self.device.get(), self.map_reduce
@@ -182,24 +178,15 @@ class Classify3D(EmtomoProtocol):
 
     def _keep(self, state: ClassState, compared_to: float) -> None:
         """Write an iteration, whole or not at all, and a line of the table of all."""
-        path = Path(self._getExtraPath("iteration.npz"))
-        part = path.with_name("part_" + path.name)
-        np.savez(part, **pack_classes(state, self._stamp()))
-        part.replace(path)
+        write_arrays(Path(self._getExtraPath("iteration.npz")), pack_classes(state, self._stamp()))
         table = Path(self._getExtraPath("classes.csv"))
         old = pd.read_csv(table) if table.exists() else pd.DataFrame()
         row = {"iteration": state.iteration, "likelihood": state.likelihood, "changed": state.changed,
                "compared_to": compared_to}  # fmt: skip
         row |= {f"share_{c + 1}": share for c, share in enumerate(state.shares)}
-        part = table.with_name("part_" + table.name)
-        pd.concat([old, pd.DataFrame([row])]).to_csv(part, index=False, float_format="%.5g")
-        part.replace(table)
+        write_table(table, pd.concat([old, pd.DataFrame([row])]))
 
     def _last_state(self) -> ClassState | None:
         """Return the last iteration of these very inputs and parameters; None where there is none."""
-        path = Path(self._getExtraPath("iteration.npz"))
-        if not path.exists():
-            return None
-        with np.load(path, allow_pickle=False) as data:
-            state, stamp = unpack_classes(dict(data))
-        return state if stamp == self._stamp() else None
+        found = find_arrays([Path(self._getExtraPath("iteration.npz"))], self._stamp())
+        return unpack_classes(found[1])[0] if found else None

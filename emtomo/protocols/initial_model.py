@@ -29,7 +29,8 @@ from emtomo.objects.particle_input import (
     open_particles,
     particle_sizes,
 )
-from emtomo.objects.volume_arrays import resample_to_box
+from emtomo.objects.volume_arrays import resample_inputs
+from emtomo.objects.whole_files import write_table
 from emtomo.options import Param
 from emtomo.wording import count_text
 
@@ -131,14 +132,10 @@ class InitialModel(EmtomoProtocol):
         factor = self.options(ShrinkOptions).shrink
         particles = open_particles(self, self.options(ParticleInputOptions))
         pixel, n = particles.source.pixel_size * factor, particles.source.size // factor
-        sentences, volumes = list(particles.remarks), {}
-        for name in ("reference", "mask"):
-            pointer = getattr(self, f"input_{name}")
-            if not pointer.pointsNone():
-                volumes[name], change = resample_to_box(pointer.get(), n, pixel, name)
-                sentences.append(change)
+        sentences = list(particles.remarks)
+        volumes = resample_inputs(self, n, pixel, sentences)
         model = self._grow(particles, volumes, sentences)
-        self.remark(*(line for line in sentences if line))
+        self.remark(*sentences)
         self._output(particles, model, pixel)
 
     # --- helpers ---
@@ -199,10 +196,7 @@ class InitialModel(EmtomoProtocol):
         model.run(keep_change)
 
     def _write_changes(self, changes: list[dict[str, float]]) -> None:
-        path = Path(self._getExtraPath("changes.csv"))
-        part = path.with_name("part_" + path.name)
-        pd.DataFrame(changes).to_csv(part, index=False, float_format="%.5g")
-        part.replace(path)
+        write_table(Path(self._getExtraPath("changes.csv")), pd.DataFrame(changes))
 
     def _output(self, particles: Particles, model: StochasticModel, pixel: float) -> None:
         options, average = self.options(InitialModelOptions), model.half.reference

@@ -29,6 +29,7 @@ from emtomo.objects.population_arrays import (
     write_tilt_series,
 )
 from emtomo.objects.volume_arrays import write_curves
+from emtomo.objects.whole_files import write_table
 from emtomo.options import Param
 
 MOST = 8  # outputs of one kind that have names
@@ -191,10 +192,7 @@ class MultiParticleRefinement(EmtomoProtocol):
         self._write_csv("trials.csv", rows, columns)
 
     def _write_csv(self, name: str, rows: list[dict[str, Any]], columns: list[str] | None = None) -> None:
-        path = Path(self._getExtraPath(name))
-        part = path.with_name("part_" + path.name)
-        pd.DataFrame(rows, columns=columns).to_csv(part, index=False, float_format="%.6g")
-        part.replace(path)
+        write_table(Path(self._getExtraPath(name)), pd.DataFrame(rows, columns=columns), digits=6)
 
     def _describe(self, population: PopulationArrays, result: Result) -> list[str]:
         """Return sentences: resolution before and after, what was kept, what was not tried and why."""

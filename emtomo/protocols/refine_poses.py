@@ -5,12 +5,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import pandas as pd
 from pyworkflow.object import Object
 from pyworkflow.protocol.params import Form, StringParam
 
-from emtomo.compute.checkpoint import stamp_of
 from emtomo.compute.device import check_device
 from emtomo.compute.fourier.shell_correlation import resolution_text
 from emtomo.compute.refinement.checkpoint import pack_state, unpack_state
@@ -30,7 +28,8 @@ from emtomo.objects.particle_input import (
     open_particles,
     particle_sizes,
 )
-from emtomo.objects.volume_arrays import resample_to_box, unusable_for_refinement, write_curves
+from emtomo.objects.volume_arrays import resample_inputs, unusable_for_refinement, write_curves
+from emtomo.objects.whole_files import find_arrays, write_arrays, write_table
 from emtomo.options import Param
 from emtomo.wording import count_text
 
@@ -130,12 +129,7 @@ class RefinePoses(EmtomoProtocol):
         options = self.options(RefineOptions)
         particles = open_particles(self, self.options(ParticleInputOptions))
         source, sentences = particles.source, list(particles.remarks)
-        volumes: dict[str, np.ndarray] = {}
-        for name in ("reference", "mask"):
-            pointer = getattr(self, f"input_{name}")
-            if not pointer.pointsNone():
-                volumes[name], remark = resample_to_box(pointer.get(), source.size, source.pixel_size, name)
-                sentences.append(remark)
+        volumes = resample_inputs(self, source.size, source.pixel_size, sentences)
         refinement = Refinement(
             source,
             particles.poses(options.seed),
@@ -145,7 +139,7 @@ class RefinePoses(EmtomoProtocol):
             self.device.get(),
             self.map_reduce,
         )
-        self.remark(*(s for s in sentences if s), *refinement.remarks)
+        self.remark(*sentences, *refinement.remarks)
         said = len(refinement.remarks)
         state, metrics = self._last_state(refinement)
         while not refinement.has_ended(state):
@@ -212,26 +206,25 @@ class RefinePoses(EmtomoProtocol):
 
     def _keep(self, state: State, metrics: list[Metrics]) -> None:
         """Write an iteration, whole or not at all, and the metrics of all so far."""
-        path = self._state_path(state.progress.iteration)
-        path.parent.mkdir(exist_ok=True)
-        part = path.with_name("part_" + path.name)
-        np.savez(part, **pack_state(state, metrics, self._stamp()))
-        part.replace(path)
+        write_arrays(self._state_path(state.progress.iteration), pack_state(state, metrics, self._stamp()))
         self._write_metrics(metrics)
 
     def _write_metrics(self, metrics: list[Metrics]) -> None:
-        path = Path(self._getExtraPath("metrics.csv"))
-        part = path.with_name("part_" + path.name)
-        pd.DataFrame([asdict(m) for m in metrics]).to_csv(part, index=False, float_format="%.5g")
-        part.replace(path)
+        write_table(Path(self._getExtraPath("metrics.csv")), pd.DataFrame([asdict(m) for m in metrics]))
 
     def _last_state(self, refinement: Refinement) -> tuple[State, list[Metrics]]:
         """Return the iteration to go on from: the one asked for, else the last of these very inputs and parameters."""
         wanted = self.options(ContinueOptions).continue_from
         kept = sorted(self._state_path(1).parent.glob("it_*.npz"), reverse=True)
-        paths = [self._state_path(wanted)] if wanted else kept
-        for path in paths:
-            with np.load(path, allow_pickle=False) as data:
-                if wanted or stamp_of(data) == self._stamp():
-                    return unpack_state(data)
-        return refinement.begin(), []
+        found = find_arrays([self._state_path(wanted)] if wanted else kept, None if wanted else self._stamp())
+        if found is None:
+            return refinement.begin(), []
+        path, arrays = found
+        state, metrics = unpack_state(arrays)
+        size, count = len(state.halves[1].reference), len(state.poses)
+        if (size, count) != (refinement.source.size, len(refinement.source)):
+            raise EmtomoError(
+                f"{path}: {count_text(count, 'particle')} in boxes of {size} voxels cannot be continued as "
+                f"{len(refinement.source)} in boxes of {refinement.source.size} voxels."
+            )
+        return state, metrics

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from emtomo.compute.refinement.reconstruct import reconstruct
 from emtomo.compute.symmetry import symmetric_angle
 from emtomo.engine.parameters import set_parameters
 from emtomo.engine.project import error_of
+from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.io.particles_star import read_subtomograms, write_particles
 from emtomo.objects import rotations_of
@@ -26,6 +28,12 @@ from tests.engine.helpers import Bench
 
 pytestmark = pytest.mark.workflow
 N, COUNT = 24, 24
+
+
+class OtherParticles(list):
+    """What a refinement has as source, of another size and number."""
+
+    size = 12
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +173,7 @@ def test_a_reference_of_another_size_is_fitted_and_said(bench, data, tmp_path):
     assert "hardly has the symmetry D4" in " ".join(other._remarks())
 
 
-def test_a_killed_refinement_goes_on_to_the_same_result(bench, refined, data):
+def test_a_killed_refinement_goes_on_to_the_same_result(bench, refined, data, monkeypatch):
     project = bench.project
     i = bench.add("refine-poses", "killed", subtomograms="boxes.subtomograms", reference="reference.volume", **REFINE)
     code = (
@@ -202,6 +210,10 @@ def test_a_killed_refinement_goes_on_to_the_same_result(bench, refined, data):
     after = pd.read_csv(Path(project.path) / done._getExtraPath("metrics.csv"))
     assert after["iteration"].tolist() == [1, 2, 3]
     assert after.iloc[0].equals(before.iloc[0])
+    done = project.find("killed")
+    monkeypatch.chdir(project.path)
+    with pytest.raises(EmtomoError, match="cannot be continued as 3 in boxes of 12 voxels"):
+        done._last_state(SimpleNamespace(source=OtherParticles([1, 2, 3])))
 
 
 def test_bad_input_is_told_in_a_sentence(bench, data, tmp_path):
