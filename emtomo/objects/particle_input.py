@@ -298,8 +298,8 @@ def series_particles(
         counts = np.array([len(stacks.list_visible(i)) for i in range(len(frame))])
         kept = counts > 0
     else:
-        images = CutImages(records, which, points, cut)
-        counts, kept = _visible(images)
+        images = cut_images = CutImages(records, which, points, cut)
+        counts, kept = cut_images.count_visible()
     if not kept.all():
         outside = frame["tomogram_id"][~kept].value_counts(sort=False)
         where = ", ".join(f"{n} of {name}" for name, n in outside.items())
@@ -388,14 +388,3 @@ def _stacked(
         records, which, points, options, list(frame["file"]), frame["index"].to_numpy(int), visible,
         bool(items.every_tilt.get()), 1 if items.white.get() else -1,
     )  # fmt: skip
-
-
-def _visible(images: CutImages) -> tuple[np.ndarray, np.ndarray]:
-    """Return how many tilts show every particle, and which particles take part."""
-    counts, kept = np.zeros(len(images.which), int), np.zeros(len(images.which), bool)
-    for s, record in enumerate(images.records):
-        mine = np.flatnonzero(images.which == s)
-        view = record.view(images.options)
-        counts[mine] = view.visible(images.points[mine]).sum(axis=0)
-        kept[mine] = view.select_particles(images.points[mine])
-    return counts, kept

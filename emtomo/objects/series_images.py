@@ -159,6 +159,16 @@ class CutImages(SeriesImages):
         self._series: OrderedDict[int, PreparedSeries] = OrderedDict()
         self._busy = [threading.Lock() for _ in self.records]
 
+    def count_visible(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return how many tilts show every particle, and which particles take part."""
+        counts, kept = np.zeros(len(self.which), int), np.zeros(len(self.which), bool)
+        for s, record in enumerate(self.records):
+            mine = np.flatnonzero(self.which == s)
+            view = record.view(self.options)
+            counts[mine] = view.visible(self.points[mine]).sum(axis=0)
+            kept[mine] = view.select_particles(self.points[mine])
+        return counts, kept
+
     def prepare(self, s: int) -> PreparedSeries:
         """Return a series with its images; those used longest ago make place for others."""
         with self._busy[s]:
