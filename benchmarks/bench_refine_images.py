@@ -96,7 +96,7 @@ def measure_accuracy(arguments: argparse.Namespace) -> None:
     if arguments.map:
         volume = mrc.read_volume(arguments.map)
         truth = fit_to_box(volume, mrc.read_header(arguments.map).pixel_size, n, pixel)
-    truth = (truth - np.median(truth)) * ball(n, 0.4 * n, 3)
+    truth = (truth - np.median(truth)) * ball(n, arguments.fill * n / 2, 3)
     truth = (truth / truth.std()).astype(np.float32)
     row("seed", "from", "reported Å, to truth Å, median error of poses ° and Å, seconds")
     for seed in range(1, arguments.seeds + 1):
@@ -124,14 +124,15 @@ def refine_both(
     data: SeriesData, truth: np.ndarray, arguments: argparse.Namespace, seed: int
 ) -> list[tuple[str, Result, Poses, float]]:
     """Return results from boxes and from images, of the same poses 10 degrees and half a pixel off."""
-    given = ParticleInputOptions(missing_tilts=12)
+    wide = arguments.fill * truth.shape[0] * arguments.pixel
+    given = ParticleInputOptions(missing_tilts=12, diameter=min(wide, 0.75 * truth.shape[0] * arguments.pixel))
     particles = series_particles(data.truth, data.truth.frame(), data.series, given)
     true = particles.poses(seed)
     off = np.random.default_rng(seed).uniform(-1, 1, true.shifts.shape)
     start = Poses(turned_by(true.rotations, 10, seed), off, true.half)
     options = RefineOptions(
         initial_lowpass=40.0 if arguments.pixel > 6 else 25.0, angular_step=1.8, offset_range=3.0,
-        mask_diameter=0.8 * truth.shape[0] * arguments.pixel, max_iterations=arguments.iterations,
+        mask_diameter=arguments.fill * truth.shape[0] * arguments.pixel, max_iterations=arguments.iterations,
     )  # fmt: skip
     out = []
     sources = {"boxes": boxes_of(particles), "images": particles.source, "one CTF a tilt": without_heights(particles)}
@@ -204,6 +205,7 @@ def main() -> None:
     parser.add_argument("--defocus", type=float, default=25000.0)
     parser.add_argument("--defocus-spread", type=float, default=0.0)
     parser.add_argument("--noise", type=float, default=6.0)
+    parser.add_argument("--fill", type=float, default=0.8, help="diameter of the particle as part of the box")
     parser.add_argument("--step", type=float, default=3.0)
     parser.add_argument("--iterations", type=int, default=5)
     arguments = parser.parse_args()

@@ -22,6 +22,7 @@ from emtomo.objects import SetOfSubtomograms, SetOfTiltSeries, positions_of
 from emtomo.objects.tilt_images import TiltImages, size_remarks
 from emtomo.objects.whole_files import write_table
 from emtomo.options import Param
+from emtomo.wording import count_text
 
 BOX = 2.0  # diameters
 READING = 0.7  # of a step's time
@@ -107,7 +108,10 @@ class CheckAlignment(EmtomoProtocol):
             Path(self._getExtraPath(f"{name}_alignment.csv")), _tilt_table(found, prepared.tilts, angles), digits=6
         )
         write_table(Path(self._getExtraPath(f"{name}_positions.csv")), _position_table(found, prepared.tilts), digits=6)
-        said = {"scores": found.scores, "sentences": found.sentences(name), "hand": found.hand_certainty}
+        outside = int((~prepared.visible(points).any(axis=0)).sum())
+        lost = f"{name}: no image shows {outside} of {count_text(len(points), 'position')} whole."
+        sentences = [*found.sentences(name), *([lost] if outside else [])]
+        said = {"scores": found.scores, "sentences": sentences, "hand": found.hand_certainty}
         write_json(Path(self._getExtraPath(f"{name}_alignment.json")), said)
 
     def output_step(self, names: list[str]) -> None:

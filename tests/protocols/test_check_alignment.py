@@ -29,7 +29,10 @@ def test_right_and_wrong_geometries(tmp_path, monkeypatch):
     frame = simulated.truth.frame()
     points = tmp_path / "exchanged.csv"
     table = frame[["x", "y", "z"]].to_numpy(float)[:, [1, 0, 2]] / 10 + np.array([64, 60, 24])
+    table = np.vstack([table, [[400, 60, 24], [64, 400, 24]]])  # and two outside
     points.write_text("tomogram_id,x,y,z\n" + "\n".join(f"sim_01,{x:.3f},{y:.3f},{z:.3f}" for x, y, z in table))
     bench.run("import-coordinates", "wrong", files=points, tomograms="simulate.tomograms", pixel_size=10)
     wrong = bench.run("check-alignment", "wrong check", **(inputs | {"coordinates": "wrong.coordinates"}))
     assert "x and y of the positions exchanged" in " ".join(wrong._remarks())
+    assert f" of {len(table)} positions whole" in " ".join(wrong._remarks())  # with x and y exchanged, some lie aside
+    assert "no image shows" not in said
