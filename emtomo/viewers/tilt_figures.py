@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from emtomo.compute.optics.dose import dose_weights
-from emtomo.compute.tilt.aligned_images import align_image, aligned_shape
+from emtomo.compute.tilt.aligned_images import align_image, find_aligned_shape
 from emtomo.compute.tilt.geometry import TiltGeometry
 from emtomo.errors import EmtomoError
 from emtomo.gui.core.shown import Shown
@@ -53,7 +53,7 @@ def _draw_images(figure: Any, shown: Shown, name: str, table: pd.DataFrame, geom
         images = {f"tilt {k + 1}: {angle[k]:.1f}°{out}": whole}
         if pixel:
             rows, columns = whole.shape
-            images["aligned"] = align_image(whole, geometry, int(k), aligned_shape((rows, columns), geometry))
+            images["aligned"] = align_image(whole, geometry, int(k), find_aligned_shape((rows, columns), geometry))
         for a, (title, image) in zip(column, images.items(), strict=True):
             small = _binned(image)
             show(a, small, title, pixel * image.shape[1] / small.shape[1] or None)

@@ -7,7 +7,7 @@ import numpy as np
 from emtomo.compute.tilt.geometry import TiltGeometry, tilt_angles, tilt_rotations
 
 
-def aligned_shape(shape: tuple[int, int], geometry: TiltGeometry) -> tuple[int, int]:
+def find_aligned_shape(shape: tuple[int, int], geometry: TiltGeometry) -> tuple[int, int]:
     """Return rows and columns of aligned images: those of the images, exchanged where the tilt axis lies along x."""
     axis = np.deg2rad(tilt_angles(geometry.rotations)[:, 0])
     across = abs(float(np.sin(np.median(axis)))) > np.sqrt(0.5) if len(axis) else False

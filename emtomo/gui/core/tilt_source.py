@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emtomo.compute.tilt.aligned_images import align_image, aligned_shape
+from emtomo.compute.tilt.aligned_images import align_image, find_aligned_shape
 from emtomo.compute.tilt.geometry import TiltGeometry
 from emtomo.errors import EmtomoError
 from emtomo.gui.core.volume import VolumeSource
@@ -72,7 +72,7 @@ class TiltSource(VolumeSource):
         if aligned and not self.can_align:
             raise EmtomoError("The pixel size of the tilt series is not known: its images cannot be aligned.")
         rows, columns = int(self.data.shape[1]), int(self.data.shape[2])
-        shape = aligned_shape((rows, columns), self.geometry) if aligned else (rows, columns)
+        shape = find_aligned_shape((rows, columns), self.geometry) if aligned else (rows, columns)
         with self.changed():
             self.sorted_by, self.order, self.aligned = sorted_by, self._orders[sorted_by], aligned
             self.shape = (len(self.order), *shape)

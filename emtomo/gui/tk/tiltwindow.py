@@ -97,8 +97,8 @@ class TiltWindow(SliceWindow):
         return [
             *super().make_actions(),
             Action("exclude", "Exclude this tilt, or not", self.toggle_by_key, "e"),
-            Action("aligned", "Images aligned, or as they are", self.aligned_by_key, "l"),
-            Action("order", "Tilts by angle, or in the order of acquisition", self.order_by_key, "t"),
+            Action("aligned", "Images aligned, or as they are", self.switch_aligned, "l"),
+            Action("order", "Tilts by angle, or in the order of acquisition", self.switch_order, "t"),
         ]
 
     # --- what is shown ---
@@ -161,12 +161,12 @@ class TiltWindow(SliceWindow):
         self._make_copies()
         self.state_.notify()
 
-    def aligned_by_key(self) -> None:
+    def switch_aligned(self) -> None:
         """Show the images aligned, or as they are."""
         self.aligned.set(not self.aligned.get())
         self.arrange()
 
-    def order_by_key(self) -> None:
+    def switch_order(self) -> None:
         """Sort the images by angle, or in the order of acquisition."""
         self.sorted_by.set("angle" if self.sorted_by.get() == "acquisition" else "acquisition")
         self.arrange()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from emtomo.compute.tilt.aligned_images import align_image, aligned_shape
+from emtomo.compute.tilt.aligned_images import align_image, find_aligned_shape
 from emtomo.compute.tilt.geometry import TiltGeometry, tilt_rotations
 
 PIXEL, SHAPE = 7.0, (81, 112)
@@ -18,7 +18,7 @@ def test_a_point_lies_where_a_tilt_about_the_upright_axis_puts_it(axis):
         tilt_rotations(angles, np.full(3, axis)), shifts, None, np.zeros(3), np.arange(3), np.zeros(3, bool),
         np.ones(3), pixel_size=PIXEL,
     )  # fmt: skip
-    shape = aligned_shape(SHAPE, geometry)
+    shape = find_aligned_shape(SHAPE, geometry)
     assert shape == (SHAPE if abs(np.sin(np.deg2rad(axis))) < 0.7 else SHAPE[::-1])
     y, x = np.indices(SHAPE)
     for t, angle in enumerate(np.deg2rad(angles)):
