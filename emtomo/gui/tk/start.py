@@ -81,8 +81,10 @@ class StartWindow(App):
     def _picture(self, project: Path) -> Any:
         """Return the picture of what a project has made last; empty where there is none."""
         file = newest_picture(project)
+        if file is None:
+            return ""
         try:
-            with Image.open(file or "") as found:
+            with Image.open(file) as found:
                 small = found.convert("RGB")
         except (OSError, ValueError, SyntaxError):
             return ""
