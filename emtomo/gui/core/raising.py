@@ -30,10 +30,10 @@ class RaisingClick:
         self._clock = clock
         self._covered, self._answered, self._uncovered = False, False, -1e9
 
-    def look(self, covered: bool) -> None:
-        """Take note of whether other windows cover this one now."""
+    def look(self, covered: bool, *, closed: bool = False) -> None:
+        """Take note of whether other windows cover this one now; `closed`: one of them has just been closed."""
         if self._covered and not covered:
-            self._uncovered = self._clock()
+            self._uncovered = -1e9 if closed else self._clock()
             self._answered = False
         self._covered = covered
 

@@ -1,13 +1,14 @@
 """What every window below the root shares: size, keys, the F1 list, a bar of actions, a way to close."""
 
+import time
 import tkinter as tk
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import ttkbootstrap as ttk
 
 from emtomo.gui.core.actions import Action, key_list, key_text
-from emtomo.gui.core.raising import Box, RaisingClick, overlap
+from emtomo.gui.core.raising import SAME_CLICK, Box, RaisingClick, overlap
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.host import Parent, root_of
 
@@ -62,6 +63,8 @@ class Window(Keys, ttk.Toplevel):
         Under which its size is remembered; empty for none.
     """
 
+    _closed_at: ClassVar[float] = -1e9  # when the last window was closed
+
     def __init__(self, master: Parent, title: str, size: tuple[int, int], name: str = "") -> None:
         root = root_of(master)
         wide, high = root.winfo_screenwidth(), root.winfo_screenheight()
@@ -106,12 +109,15 @@ class Window(Keys, ttk.Toplevel):
         """See whether another window of this program covers this one."""
         if event.widget is self:
             mine = self.winfo_rootx(), self.winfo_rooty(), self.winfo_width(), self.winfo_height()
-            self.raising.look(any(overlap(mine, box) for passing, box in self._others_above() if not passing))
+            self._note_cover(any(overlap(mine, box) for passing, box in self._others_above() if not passing))
 
     def _seen(self, event: "tk.Event[Any]") -> None:
         """Where nothing composes the screen, X says it of windows of other programs too."""
         if event.widget is self and not any(passing for passing, _ in self._others_above()):
-            self.raising.look(str(event.state) != "VisibilityUnobscured")
+            self._note_cover(str(event.state) != "VisibilityUnobscured")
+
+    def _note_cover(self, covered: bool) -> None:
+        self.raising.look(covered, closed=time.monotonic() - Window._closed_at < SAME_CLICK)
 
     def natural_size(self, factor: float) -> list[int]:
         """Return width and height in pixels at 100 %."""
@@ -122,6 +128,11 @@ class Window(Keys, ttk.Toplevel):
         if self._name:
             self.app.settings.put(f"size {self._name}", self.natural_size(self.app.factor))
         self.destroy()
+
+    def destroy(self) -> None:
+        """Take the window off the screen: no click raises what it uncovers."""
+        Window._closed_at = time.monotonic()
+        super().destroy()
 
 
 class ActionBar(ttk.Frame):

@@ -36,6 +36,13 @@ def test_a_window_raised_long_before_takes_the_press():
     assert not raising.only_raises()
 
 
+def test_closing_what_covers_a_window_raises_nothing():
+    raising = RaisingClick(Clock())
+    raising.look(covered=True)
+    raising.look(covered=False, closed=True)
+    assert not raising.only_raises()
+
+
 def test_where_a_click_raises_nothing_only_the_first_is_held_back():
     raising = RaisingClick(Clock())
     raising.look(covered=True)
