@@ -12,7 +12,7 @@ import argparse
 import sys
 import tempfile
 import time
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,6 @@ from emtomo.compute.fourier.shell_correlation import fourier_shell_correlation, 
 from emtomo.compute.kernels import fourier_cpu  # noqa: E402
 from emtomo.compute.likelihood.poses import Poses  # noqa: E402
 from emtomo.compute.likelihood.views import BoxParticles, ImageParticles  # noqa: E402
-from emtomo.compute.optics.ctf import Ctf  # noqa: E402
 from emtomo.compute.refinement.options import RefineOptions  # noqa: E402
 from emtomo.compute.refinement.refine import Refinement, Result  # noqa: E402
 from emtomo.compute.rotations import angle_between, random_rotations  # noqa: E402
@@ -43,17 +42,19 @@ from tests.objects.series_data import SeriesData, write_series  # noqa: E402
 
 
 class FlatGeometry(TiltGeometry):
-    """A tilt series whose CTF is the same at all heights."""
+    """A tilt series that takes every particle, and so its CTF, to lie at height 0."""
 
-    def local_ctf(self, heights: np.ndarray) -> Ctf:
-        """Return the CTF of the tilts, `(n, p)`."""
-        return super().local_ctf(np.zeros_like(heights))
+    def project(self, points: np.ndarray) -> np.ndarray:
+        """Return x, y and 0 in the images, `(n, p, 3)`."""
+        seen = super().project(points)
+        seen[..., 2] = 0
+        return seen
 
 
 def without_heights(particles: Particles) -> ImageParticles:
     """Return the same images with one CTF a tilt."""
     images = particles.source.views
-    flat = [FlatGeometry(**{f.name: getattr(r.geometry, f.name) for f in fields(r.geometry)}) for r in images.records]
+    flat = [FlatGeometry(**vars(r.geometry)) for r in images.records]
     records = [replace(record, geometry=geometry) for record, geometry in zip(images.records, flat, strict=True)]
     cut = type(images)(records, images.which, images.points, images.options)
     return cut.source(list(particles.source.counts), particles.source.pixel_size)

@@ -1,4 +1,4 @@
-"""What all tests share: data of other programs, two workers side by side, and a limit for what one test may cost."""
+"""What all tests share: data of other programs, workers side by side, and a limit for what one test may cost."""
 
 import os
 import random
@@ -59,7 +59,7 @@ def stay_here():
     os.chdir(before)
 
 
-# --- two workers ---
+# --- workers ---
 
 
 def pytest_configure(config):
@@ -77,6 +77,7 @@ def group_of(item) -> str:
     return next((group for group, starts in GROUPS.items() if name.startswith(starts)), name)
 
 
+@pytest.hookimpl(tryfirst=True)  # before the workers read the groups
 def pytest_collection_modifyitems(items):
     """Group the tests for ``--dist loadgroup`` and begin with what takes longest."""
     for item in items:

@@ -39,7 +39,8 @@ class ApplyAlignment(EmtomoProtocol):
     def _check(self) -> list[str]:
         known = self.input_subtomograms.get().frame(["r11"])["r11"].notna()
         if not known.all():
-            return [f"{int((~known).sum())} of {count_text(len(known), 'subtomogram')} have no orientation."]
+            has = f"of {len(known)} subtomograms has no orientation."
+            return [count_text(int((~known).sum()), has, has.replace(" has ", " have "))]
         return [] if len(known) else ["There is no subtomogram."]
 
     # --- steps ---

@@ -101,9 +101,8 @@ class ImportCoordinates2D(EmtomoProtocol):
             self.remark(f"No micrograph for the picks of {_listed(unknown)}.")
         if outside:
             self.remark(
-                f"{outside} of {count_text(len(picks), 'pick')} lie outside "
-                "their micrographs: is the pixel size of the coordinates "
-                "right?"
+                f"{outside} of {len(picks)} picks {'lies' if outside == 1 else 'lie'} outside the micrographs: is the "
+                "pixel size of the coordinates right?"
             )
         empty = sorted(set(micrographs.group_ids()) - set(picks["micrograph_id"]))
         if empty:

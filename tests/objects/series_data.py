@@ -92,6 +92,7 @@ def draw_images(
             nearest = np.rint(place).astype(int)
             flat = np.ones((n, n // 2 + 1))
             small = project(volume, geometry.sections[t] @ rotations[p], place - nearest, flat)
+            small -= np.median(np.r_[small[0], small[-1], small[:, 0], small[:, -1]])  # it has no zero frequency
             big = np.zeros((wide, wide))
             low = wide // 2 - n // 2
             big[low : low + n, low : low + n] = small

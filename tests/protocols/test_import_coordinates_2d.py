@@ -55,7 +55,7 @@ def test_what_is_exported_comes_back(bench, tmp_path):
 
 def test_picks_of_another_pixel_size_are_noticed(bench, tmp_path):
     (tmp_path / "mic_001_autopick.star").write_text(HEAD + "1000 2000 0.7\n\n")
-    assert "1 of 1 picks lie outside" in " ".join(run(bench, "outside", tmp_path)._remarks())
+    assert "1 of 1 picks lies outside" in " ".join(run(bench, "outside", tmp_path)._remarks())
 
 
 @pytest.mark.parametrize(

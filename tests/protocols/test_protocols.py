@@ -328,7 +328,7 @@ def test_what_cannot_be_cut_or_averaged_is_told(bench, tmp_path):
     (tmp_path / "p.csv").write_text("tomogram_id,x,y,z\nsim_01,64,64,32\n")
     bench.run("import-coordinates", "plain points", tomograms="sim.tomograms", files=tmp_path / "p.csv")
     bench.run("extract-subtomograms", "unoriented", coordinates="plain points.coordinates", box_size=16)
-    assert "1 of 1 subtomograms have no orientation" in errors(
+    assert "1 of 1 subtomograms has no orientation" in errors(
         bench, "apply-alignment", subtomograms="unoriented.subtomograms"
     )
     message = bench.fails("extract-subtomograms", "too big", coordinates="plain points.coordinates", box_size=200)

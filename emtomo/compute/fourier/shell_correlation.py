@@ -36,13 +36,14 @@ class FscCurves:
     corrected: np.ndarray
     randomised_from: int
 
-    def why_no_resolution(self, box_size: int) -> str:
-        """Return a sentence if the maps, or what the mask leaves of them, cannot give a resolution."""
-        return why_no_resolution(self.unmasked, box_size) or why_no_resolution(self.masked, box_size)
+    def why_no_resolution(self, box_size: int, threshold: float = 0.143, first: int = 1) -> str:
+        """Return a sentence if the maps, or what the mask leaves of them, give no resolution."""
+        problems = (_find_nothing_to_compare(curve, box_size) for curve in (self.unmasked, self.masked))
+        return next(filter(None, problems), "") or why_no_resolution(self.corrected, box_size, threshold, first)
 
     def resolution(self, box_size: int, pixel_size: float, threshold: float = 0.143, first: int = 1) -> float:
         """Return the resolution of the corrected curve in Å, nan where there is none; see :func:`resolution_at`."""
-        if self.why_no_resolution(box_size):
+        if self.why_no_resolution(box_size, threshold, first):
             return np.nan
         return resolution_at(self.corrected, box_size, pixel_size, threshold, first)
 
@@ -165,8 +166,8 @@ def first_shell_below(curve: np.ndarray, threshold: float, first: int = 1) -> fl
     return max(float(exact), 0.5)
 
 
-def why_no_resolution(curve: np.ndarray, box_size: int) -> str:
-    """Return a sentence if an FSC curve cannot give a resolution, empty if it can.
+def why_no_resolution(curve: np.ndarray, box_size: int, threshold: float = 0.143, first: int = 1) -> str:
+    """Return a sentence if an FSC curve gives no resolution, empty if it does.
 
     Parameters
     ----------
@@ -174,7 +175,21 @@ def why_no_resolution(curve: np.ndarray, box_size: int) -> str:
         From :func:`fourier_shell_correlation` or :func:`solvent_corrected_fsc`.
     box_size : int
         Edge of the volumes in voxels.
+    threshold, first
+        See :func:`resolution_at`.
     """
+    problem = _find_nothing_to_compare(curve, box_size)
+    if not problem and curve[_first_filled(curve, first)] < threshold:
+        problem = f"The maps correlate by less than {threshold:g} in their coarsest shell: they show no resolution."
+    return problem
+
+
+def _first_filled(curve: np.ndarray, first: int) -> int:
+    """Return the first shell from `first` on, or a later one, with something to compare."""
+    return max(first, int(np.flatnonzero(curve[1:])[0]) + 1)
+
+
+def _find_nothing_to_compare(curve: np.ndarray, box_size: int) -> str:
     if box_size < LEAST_BOX:
         return f"Boxes of {box_size} voxels have too few shells for a resolution; {LEAST_BOX} voxels are the least."
     values = np.asarray(curve, float)[1:]
@@ -211,12 +226,11 @@ def resolution_at(
     -------
     float
         The Nyquist resolution for a curve that never falls below the threshold; nan where there is nothing to
-        compare: :func:`why_no_resolution` says why.
+        compare, or the first shell that counts lies below it: :func:`why_no_resolution` says why.
     """
-    if why_no_resolution(curve, box_size):
+    if why_no_resolution(curve, box_size, threshold, first):
         return np.nan
-    filled = np.flatnonzero(curve[1:]) + 1
-    shell = first_shell_below(curve, threshold, max(first, int(filled[0])))
+    shell = first_shell_below(curve, threshold, _first_filled(curve, first))
     return float(max(box_size * pixel_size / shell, 2 * pixel_size))
 
 

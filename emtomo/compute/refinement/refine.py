@@ -328,7 +328,7 @@ class Refinement:
         whole = Sums(n, sums[1].radius, sums[1].data + sums[2].data, sums[1].weights + sums[2].weights)
         average = radial_filter(solve(whole) * edge, weight)
         resolution = curves.resolution(n, self.source.pixel_size, FSC_THRESHOLD, self._first_shell())
-        why = curves.why_no_resolution(n)
+        why = curves.why_no_resolution(n, FSC_THRESHOLD, self._first_shell())
         remarks = [*self.remarks, *([why] if why else [])]
         return Result(state.poses, average, maps, curves, resolution, self.mask, [*metrics, last], remarks)
 

@@ -203,7 +203,8 @@ def test_runs_below_one_that_is_restarted_are_out_of_date_if_it_made_something_e
     # the same points again are the same input
     assert window.wait(lambda: not window.runs[by_label["model"]].out_of_date, 10)
     other = FormValues("pick-vectorial", "pick", {"box_size": "26"}, run=by_label["pick"])
-    assert window.ask(lambda p: run_actions.start_form(p, other, window.service.folder))[0]
+    started, said = window.ask(lambda p: run_actions.start_form(p, other, window.service.folder))
+    assert started, said
     assert window.wait(lambda: window.status("pick") == "finished" and window.runs[by_label["model"]].out_of_date, 30)
     assert window.ask(lambda p: run_actions.launch_runs(p, [by_label[n] for n in ("model", "extract", "average")]))[0]
     assert window.wait(
