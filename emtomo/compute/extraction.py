@@ -38,7 +38,10 @@ class ExtractOptions:
     ] = 1.0
     invert: Annotated[
         bool,
-        Param("Invert contrast?", "Averaging and refinement want white particles; raw tomograms have dark ones."),
+        Param(
+            "Invert contrast?",
+            "Averaging and refinement want white particles; raw tomograms have dark ones, white ones stay.",
+        ),
     ] = True
     normalize: Annotated[
         str,

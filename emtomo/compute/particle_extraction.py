@@ -40,7 +40,11 @@ class ExtractParticlesOptions:
         ),
     ] = 0
     invert: Annotated[
-        bool, Param("Invert contrast?", "Classification wants white particles; micrographs have dark ones.")
+        bool,
+        Param(
+            "Invert contrast?",
+            "Classification wants white particles; micrographs have dark ones. What was imported as white stays.",
+        ),
     ] = True
     normalize: Annotated[
         bool,

@@ -145,9 +145,9 @@ class ExtractParticles(EmtomoProtocol):
             frame[axis], frame[f"shift_{axis}"] = centres[:, k] * size, rest[:, k]
         for variant, options in variants.items():
             stack = self._stack(variant, micrograph_id)
-            constant = self._cut(
-                image, centres, options, stack, size * options.scale, zlib.crc32(micrograph_id.encode())
-            )
+            cut = replace(options, invert=options.invert and not micrographs.white.get())
+            seed = zlib.crc32(micrograph_id.encode())
+            constant = self._cut(image, centres, cut, stack, size * options.scale, seed)
             rows = frame.assign(file=stack, index=np.arange(len(frame)))
             SetOfParticles.save(self._part(micrograph_id, f"{variant}.sqlite"), rows)
         _write_table(frame.loc[constant, ["micrograph_id", "x", "y"]], Path(self._part(micrograph_id, "constant.csv")))
@@ -170,7 +170,7 @@ class ExtractParticles(EmtomoProtocol):
             out.copy_fields(micrographs)
             out.pixel_size.set(float(micrographs.pixel_size.get()) * options.scale)
             out.box_size.set(options.final_box)
-            out.white.set(bool(micrographs.white.get()) != options.invert)
+            out.white.set(bool(micrographs.white.get()) or options.invert)
             out.extend(frame.assign(particle_id=ids))
             outputs[variant] = out
         self._remark_left_out(names)

@@ -1,6 +1,7 @@
 """Protocol: cut boxes around particles."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +73,7 @@ class ExtractSubtomograms(EmtomoProtocol):
 
     def extract_step(self, tomogram_id: str, number: int, total: int) -> None:
         """Cut all boxes of one tomogram into one stack."""
-        options, tomograms = self.options(ExtractOptions), self._tomograms()
+        options, tomograms = self._cut_options(), self._tomograms()
         row = tomograms.frame(tomogram_id=tomogram_id).iloc[0]
         volume = mrc.open_volume(row["file"])
         size = tomograms.pixel_size.get()
@@ -103,15 +104,20 @@ class ExtractSubtomograms(EmtomoProtocol):
         write_json(Path(f"{self._table(tomogram_id)}.json"), [int((~kept).sum()) - blank, blank])
         SetOfSubtomograms.save(self._table(tomogram_id), frame)
 
+    def _cut_options(self) -> ExtractOptions:
+        """Return the options; white tomograms are not inverted."""
+        options = self.options(ExtractOptions)
+        return replace(options, invert=options.invert and not self._tomograms().white.get())
+
     def output_step(self, names: list[str]) -> None:
         """Register the boxes of all tomograms."""
         self.forget_remarks()
-        options, tomograms = self.options(ExtractOptions), self._tomograms()
+        options, tomograms = self._cut_options(), self._tomograms()
         out = SetOfSubtomograms.create(self._getPath("subtomograms.sqlite"))
         out.copy_fields(tomograms)
         out.pixel_size.set(tomograms.pixel_size.get() * options.downsampling)
         out.box_size.set(options.final_box)
-        out.white.set(bool(tomograms.white.get()) != options.invert)
+        out.white.set(bool(tomograms.white.get()) or options.invert)
         dropped = blank = 0
         for name in names:
             left_out = json.loads(Path(f"{self._table(name)}.json").read_text(encoding="utf8"))

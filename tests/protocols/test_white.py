@@ -47,7 +47,7 @@ def test_sets_that_follow_keep_the_contrast(bench, kind):
             coordinates=f"picked {kind}.coordinates", box_size=18, invert=invert,
         )  # fmt: skip
         boxes = run.subtomograms
-        assert bool(boxes.white.get()) is (white != invert)
+        assert bool(boxes.white.get()) is (white or invert)
         middle = mrc.read_volume(boxes.frame()["file"].iloc[0])[9, 9, 9]
         assert (middle > 0) == bool(boxes.white.get())
 

@@ -260,9 +260,9 @@ def test_shipped_templates_say_what_may_be_left_out(tmp_path):
     assert read["table_map"] == str(tmp_path / "a.doc") and read["pixel_size"] == 12
     dark = read_template("directional_picking")
     given = {"tomograms": "t", "points": "p", "pixel_size": "10"}
-    assert [dark.fill_in({**given, "invert": w}, tmp_path)[5]["invert"] for w in ("no", "yes")] == [False, True]
-    with pytest.raises(ProjectError, match="invert must be yes or no, got 'maybe'"):
-        dark.fill_in({**given, "invert": "maybe"}, tmp_path)
+    assert [dark.fill_in({**given, "white": w}, tmp_path)[0]["white"] for w in ("no", "yes")] == ["no", "yes"]
+    with pytest.raises(ProjectError, match="refine_surfaces must be yes or no, got 'maybe'"):
+        dark.fill_in({**given, "refine_surfaces": "maybe"}, tmp_path)
     for name in find_shipped():
         check_template(read_template(name))
 
