@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # tests run side by side, each with one thread for BLAS; those of windows, Dask and SLURM mostly wait, so that two cores
 # have work for three
 WORKERS ?= 3
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations 20
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder --durations 20
 
 .PHONY: demo install test lint warm fuzz bench peers nn core docs lock clean python
 

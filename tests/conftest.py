@@ -15,6 +15,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores; threads that
 import numpy as np
 import pytest
 from numba.core import event
+from xdist.scheduler import LoadScopeScheduling
 
 # PyTorch loads Triton where it is installed; its LLVM and that of Mesa, with which the 3D view draws, crash together
 sys.modules.setdefault("triton", None)  # type: ignore[arg-type]
@@ -71,19 +72,32 @@ def pytest_report_header(config):
     return f"changing seed: {SEED}={os.environ[SEED]}"
 
 
-def group_of(item) -> str:
-    """Return which tests `item` must share a worker with."""
-    name = item.path.relative_to(Path(__file__).parent).as_posix()
+def group_of(test: str) -> str:
+    """Return which tests the one of this id must share a worker with: those of its file at least."""
+    name = test.split("::")[0].removeprefix("tests/")
     return next((group for group, starts in GROUPS.items() if name.startswith(starts)), name)
 
 
-@pytest.hookimpl(tryfirst=True)  # before the workers read the groups
+class GroupScheduling(LoadScopeScheduling):
+    """Give a worker one group after the other."""
+
+    def _split_scope(self, nodeid):
+        return group_of(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    return GroupScheduling(config, log)
+
+
 def pytest_collection_modifyitems(items):
-    """Group the tests for ``--dist loadgroup`` and begin with what takes longest."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group_of(item)))
+    """Begin with what takes longest."""
     order = len(FIRST)
-    items.sort(key=lambda item: next((k for k, start in enumerate(FIRST) if group_of(item).startswith(start)), order))
+
+    def place(item) -> int:
+        return next((k for k, start in enumerate(FIRST) if group_of(item.nodeid).startswith(start)), order)
+
+    items.sort(key=place)
 
 
 # --- what a test costs ---
