@@ -18,6 +18,11 @@ def count_text(count: int, noun: str, plural: str = "") -> str:
     return f"{count} {noun if count == 1 else plural or pluralize(noun)}"
 
 
+def share_text(part: int, whole: int, noun: str, verb: str) -> str:
+    """Return how many of a number, with the verb of the part: ``1 of 3 particles has``, ``2 of 3 particles have``."""
+    return f"{part} of {whole} {pluralize(noun)} {verb if part == 1 else pluralize(verb)}"
+
+
 def singular(plural: str) -> str:
     """Return the noun whose plural, by :func:`pluralize`, is given; a word that is no plural stays."""
     if pluralize(plural) == plural or not plural.endswith("s"):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from emtomo.wording import count_text, pluralize, singular
+from emtomo.wording import count_text, pluralize, share_text, singular
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,9 @@ def test_the_singular_is_what_the_rule_makes_the_plural_of():
     nouns = "class", "particle", "micrograph", "box", "subtomogram", "tilt series", "point", "bay", "body"
     assert [singular(pluralize(noun)) for noun in nouns] == list(nouns)
     assert singular("data") == "data"
+
+
+def test_the_verb_goes_with_the_part():
+    assert share_text(1, 3, "particle", "has") == "1 of 3 particles has"
+    assert share_text(2, 3, "particle", "has") == "2 of 3 particles have"
+    assert share_text(0, 1, "tilt", "is") == "0 of 1 tilts are"

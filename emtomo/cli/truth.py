@@ -13,7 +13,7 @@ from emtomo.compute.rotations import angle_of_vectors
 from emtomo.engine.project import EmtomoProject
 from emtomo.io import mrc
 from emtomo.objects import positions_of, rotations_of
-from emtomo.wording import count_text
+from emtomo.wording import count_text, share_text
 
 
 def compare(project: EmtomoProject, simulation: Protocol) -> list[str]:
@@ -51,7 +51,7 @@ def _proteins(coordinates: pd.DataFrame, truth: pd.DataFrame) -> list[str]:
     angle = angle_of_vectors(rotations_of(coordinates)[nearest, :, 2], rotations_of(truth)[:, :, 2])
     found = np.asarray(distance < 75)
     return [
-        f"{int(found.sum())} of {count_text(len(found), 'membrane protein')} have an oriented coordinate within 75 Å; "
+        f"{share_text(int(found.sum()), len(found), 'membrane protein', 'has')} an oriented coordinate within 75 Å; "
         f"its normal is off by {np.median(angle[found]):.1f}° (median)."
     ]
 

@@ -66,7 +66,7 @@ class EmtomoProtocol(Protocol):
     STEPS_PER: ClassVar[str] = ""
     PIECES: ClassVar[bool] = False
     THREADS = True
-    _told_at = 0.0
+    _progress_written = 0.0
     _started = 0.0  # when the steps of this try began; 0 when the run has finished
     elsewhere = False  # this process carries out one step of a run that is in another
     stepsExecutionMode = STEPS_PARALLEL
@@ -383,9 +383,9 @@ class EmtomoProtocol(Protocol):
     def progress(self, done: float, total: float, what: str = "") -> None:
         """Tell those who watch how far the run is; not every call is written down."""
         now = time.time()
-        if self.elsewhere or (done < total and now - self._told_at < PROGRESS_SECONDS):
+        if self.elsewhere or (done < total and now - self._progress_written < PROGRESS_SECONDS):
             return
-        self._told_at = now
+        self._progress_written = now
         path = Path(self._getLogsPath(PROGRESS))
         state = {"done": done, "total": total, "what": what, "time": now, "pid": os.getpid()}
         with _progress_lock:  # steps may run side by side

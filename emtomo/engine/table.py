@@ -287,7 +287,7 @@ class TableSet(Fielded, Set):
 
     def items(self) -> Iterator[Item]:
         """Yield the items as objects that stay what they are (the engine refills one)."""
-        with self._database():  # what is wrong with it is told as for a table
+        with self._database():  # what is wrong with it is said as for a table
             for item in self.iterItems():
                 yield item.clone()
 

@@ -12,7 +12,7 @@ from emtomo.io.format import ReadOptions, WriteOptions
 from emtomo.io.particle_formats import FORMATS, PARTICLES, WORDS, WRITTEN
 from emtomo.io.particles import ParticleList, VolumeGeometry
 from emtomo.io.recognise import recognise
-from emtomo.wording import count_text
+from emtomo.wording import share_text
 
 __all__ = ["FORMATS", "WORDS", "WRITTEN", "format_of", "list_losses", "read", "unoriented_message", "write"]
 
@@ -73,7 +73,7 @@ def unoriented_message(particles: ParticleList) -> list[str]:
         return []
     n = int(np.isnan(particles.rotations).any(axis=(1, 2)).sum())
     return (
-        [f"{n} of {count_text(len(particles), 'particle')} have no orientation; angles of zero stand for it."]
+        [f"{share_text(n, len(particles), 'particle', 'has')} no orientation; angles of zero stand for it."]
         if n
         else []
     )

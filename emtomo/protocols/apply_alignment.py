@@ -12,7 +12,7 @@ from emtomo.io import mrc
 from emtomo.objects import Average, SetOfSubtomograms, rotation_columns, rotations_of
 from emtomo.objects.particle_source import open_boxes, stack_remarks
 from emtomo.objects.whole_files import write_arrays
-from emtomo.wording import count_text
+from emtomo.wording import share_text
 
 BATCH = 256
 
@@ -39,8 +39,7 @@ class ApplyAlignment(EmtomoProtocol):
     def _check(self) -> list[str]:
         known = self.input_subtomograms.get().frame(["r11"])["r11"].notna()
         if not known.all():
-            has = f"of {len(known)} subtomograms has no orientation."
-            return [count_text(int((~known).sum()), has, has.replace(" has ", " have "))]
+            return [f"{share_text(int((~known).sum()), len(known), 'subtomogram', 'has')} no orientation."]
         return [] if len(known) else ["There is no subtomogram."]
 
     # --- steps ---

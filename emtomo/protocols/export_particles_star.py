@@ -15,7 +15,7 @@ from emtomo.objects import rotations_of
 from emtomo.objects.exchange import particles_of_set, sizes_of, volumes_behind
 from emtomo.objects.particle_source import open_boxes
 from emtomo.options import Param
-from emtomo.wording import count_text
+from emtomo.wording import count_text, share_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ class ExportParticlesStar(EmtomoProtocol):
         return (
             []
             if known.all()
-            else [f"{int((~known).sum())} of {count_text(len(known), 'subtomogram')} have no orientation."]
+            else [f"{share_text(int((~known).sum()), len(known), 'subtomogram', 'has')} no orientation."]
         )
 
     # --- steps ---

@@ -25,7 +25,7 @@ from emtomo.io import mrc
 from emtomo.objects import SetOfMicrographs, SetOfParticles, rotations_of
 from emtomo.objects.optics_fields import DEFOCUS_FIELDS, without_ctf
 from emtomo.options import Param
-from emtomo.wording import count_text
+from emtomo.wording import count_text, share_text
 
 BATCH_BYTES = 64 * 2**20
 SHOWN = 5  # names in a sentence
@@ -268,7 +268,7 @@ class ExtractParticles(EmtomoProtocol):
         picked = set(self.input_coordinates.get().group_ids())
         empty = [name for name in known if name not in picked]
         if empty:
-            self.remark(f"{len(empty)} of {count_text(len(known), 'micrograph')} have no picks ({_listed(empty)}).")
+            self.remark(f"{share_text(len(empty), len(known), 'micrograph', 'has')} no picks ({_listed(empty)}).")
         missing = sorted(picked - set(known))
         if missing:
             self.remark(f"No micrograph for the particles of {_listed(missing)}.")

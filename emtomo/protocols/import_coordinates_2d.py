@@ -14,7 +14,7 @@ from emtomo.io import names
 from emtomo.io.coordinates_2d import ENDINGS, read_picks
 from emtomo.objects import SetOfCoordinates2D, SetOfMicrographs, coordinates_2d_frame
 from emtomo.options import Param
-from emtomo.wording import count_text
+from emtomo.wording import share_text
 
 SHOWN = 5  # names in a sentence
 
@@ -106,9 +106,7 @@ class ImportCoordinates2D(EmtomoProtocol):
             )
         empty = sorted(set(micrographs.group_ids()) - set(picks["micrograph_id"]))
         if empty:
-            self.remark(
-                f"{len(empty)} of {count_text(len(micrographs), 'micrograph')} have no picks ({_listed(empty)})."
-            )
+            self.remark(f"{share_text(len(empty), len(micrographs), 'micrograph', 'has')} no picks ({_listed(empty)}).")
         self._register(self.input_micrographs, coordinates=out)
 
     # --- helpers ---

@@ -18,7 +18,7 @@ from emtomo.errors import EmtomoError
 from emtomo.io.names import as_place
 from emtomo.objects import SetOfTiltSeries
 from emtomo.objects.tilt_images import TiltImages, fit_of_tilts
-from emtomo.wording import count_text
+from emtomo.wording import count_text, share_text
 
 
 class SelectTilts(EmtomoProtocol):
@@ -93,7 +93,7 @@ class SelectTilts(EmtomoProtocol):
         frame = source.frame().assign(tilts=None)
         out.extend(frame, pd.concat([t.assign(tomogram_id=n) for n, t in tables.items()], ignore_index=True))
         gone, all_ = (sum(int(f(t)) for t in tables.values()) for f in (lambda t: t["excluded"].sum(), len))
-        self.remark(f"{gone} of {count_text(all_, 'tilt')} are excluded.")
+        self.remark(f"{share_text(gone, all_, 'tilt', 'is')} excluded.")
         if self.options(TiltSelectionOptions).suggest:
             self._suggest(tables)
         self._register(self.input_tilt_series, tilt_series=out)

@@ -384,7 +384,7 @@ def test_what_is_asked_wrongly_is_told(tmp_path):
 def test_particles_without_orientation_among_others_are_told(tmp_path):
     given = particles(4, tomograms=1)
     given.rotations[1] = np.nan
-    assert formats.unoriented_message(given) == ["1 of 4 particles have no orientation; angles of zero stand for it."]
+    assert formats.unoriented_message(given) == ["1 of 4 particles has no orientation; angles of zero stand for it."]
     assert formats.unoriented_message(particles(4)) == []
 
 

@@ -80,7 +80,7 @@ def test_what_is_left_out_is_counted_and_listed(bench):
     said = " ".join(run._remarks())
     assert "1 particle was left out: the box does not fit into the micrograph" in said
     assert "1 particle was left out: the box holds pixels that are no numbers" in said
-    assert "1 of 3 micrographs have no picks (empty)" in said
+    assert "1 of 3 micrographs has no picks (empty)" in said
     assert "No micrograph for the particles of not here" in said
     assert "The CTF of 1 micrograph is not known (mic 'b')" in said
     listed = pd.read_csv(run._getExtraPath("left_out.csv"))

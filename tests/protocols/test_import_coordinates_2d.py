@@ -32,7 +32,7 @@ def test_relion_and_box_of_a_folder(bench, tmp_path):
     assert_allclose(found.positions("mic_002"), [[26 * 7, 36 * 7]])
     assert found.frame()["score"].tolist() == [0.7, 0.2, 0] and found.box_size.get() == 32
     said = " ".join(done._remarks())
-    assert "No micrograph for the picks of other" in said and "1 of 3 micrographs have no picks (mic_003)" in said
+    assert "No micrograph for the picks of other" in said and "1 of 3 micrographs has no picks (mic_003)" in said
 
 
 def test_a_list_of_relion_4_and_a_given_pixel_size(bench, tmp_path):

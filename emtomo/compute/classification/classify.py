@@ -42,7 +42,7 @@ from emtomo.compute.classification.state import Metrics, Result, State
 from emtomo.compute.optics.ctf import Ctf
 from emtomo.errors import EmtomoError
 from emtomo.options import check_options
-from emtomo.wording import count_text
+from emtomo.wording import count_text, share_text
 
 FIRST_RADIUS = 6.0  # shells that are compared at first
 AHEAD = 4.0  # shells beyond what the best class resolves that are compared
@@ -200,7 +200,7 @@ class Classification:
         empty = int(np.count_nonzero(members == 0))
         remarks = [*self.remarks]
         if empty:
-            remarks.append(f"{empty} of {count_text(classes, 'class')} have no members.")
+            remarks.append(f"{share_text(empty, classes, 'class', 'has')} no members.")
         return Result(
             state.references, state.class_index, -state.psi % 360, state.centre, state.certainty, state.gain, members,
             gain, explained, resolution, metrics, remarks,

@@ -98,6 +98,7 @@ def bin_volume(
     planes = np.empty((nz, my, mx), np.float32)
 
     def bin_slice(z: int) -> None:
+        """Bin a slice along y and x."""
         planes[z] = multiply(along_y, multiply(np.asarray(volume[z], np.float32), along_x.T))
 
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads()) as pool:
