@@ -59,6 +59,7 @@ class _Spectrum:
         self.power = float((np.abs(self.plain) ** 2).sum())
 
     def section(self, rotations: np.ndarray) -> np.ndarray:
+        """Return the sections (r, n) of the map's transform at rotations (r, 3, 3)."""
         out = np.empty((len(rotations), 2 * len(self.coefficients)), np.float32)
         many = out.size > MANY
         fill = fourier_cpu.sections_parallel if many else fourier_cpu.sections
@@ -236,9 +237,11 @@ def _polished(
     from scipy.optimize import minimize
 
     def place(p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return rotation and centre of parameters: degrees, then voxels."""
         return rotate(rotation, np.deg2rad(p[:3])), centre + (p[3:] if recentre else 0)
 
     def loss(p: np.ndarray) -> float:
+        """Return minus the mean correlation with the copies."""
         turn, middle = place(p)
         return -float(spectrum.correlation(turn @ elements @ turn.T, middle).mean())
 

@@ -218,6 +218,7 @@ def add_chunk(chunk: Chunk, tables: Tables, shell: np.ndarray, sums: ClassSums) 
     edges[0], edges[-1] = 0, rows
 
     def work(part: int) -> None:
+        """Add the entries of a part of the rows."""
         add_rows(
             edges[part], edges[part + 1], starts, particle, shift, conjugate, weights, chunk.group, chunk.real,
             chunk.imag, chunk.square, tables.cosine, tables.sine, tables.near_cosine, tables.near_sine, *flat,

@@ -142,12 +142,14 @@ def invert_padded(values: np.ndarray, size: int, radius: float) -> np.ndarray:
     slabs, out = np.empty((n, len(full), len(half)), np.complex64), np.empty((n, n, n), np.float32)
 
     def invert_z(j: int) -> None:
+        """Transform the columns along z of a row of frequencies along y."""
         plane = np.zeros((wide, len(half)), np.complex64)
         inside = full[:, None] ** 2 + full[j] ** 2 + half**2 < limit
         plane[full % wide] = np.where(inside, values[m - r : m + r + 1, m + full[j], : len(half)], 0)
         slabs[:, j] = ifft(plane, axis=0, overwrite_x=True)[keep]
 
     def invert_plane(z: int) -> None:
+        """Transform a plane along y and x, without what the interpolation took."""
         plane = np.zeros((wide, len(half)), np.complex64)
         plane[full % wide] = slabs[z]
         rows = irfft(ifft(plane, axis=0, overwrite_x=True)[keep], wide, axis=1, overwrite_x=True)

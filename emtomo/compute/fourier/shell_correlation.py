@@ -65,6 +65,7 @@ def shell_sums(values: np.ndarray, shell: np.ndarray, size: int) -> np.ndarray:
 
 def _spectra_correlation(fa: np.ndarray, fb: np.ndarray, shell: np.ndarray, size: int) -> np.ndarray:
     def total(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return the real parts of products, summed in shells."""
         return shell_sums(x.real * y.real + x.imag * y.imag, shell, size)
 
     powers = total(fa, fa), total(fb, fb)
@@ -142,6 +143,7 @@ def solvent_corrected_fsc(
     beyond = shell >= start
 
     def scramble(spectrum: np.ndarray) -> np.ndarray:
+        """Return the map of a spectrum whose phases beyond a shell are random."""
         turn = np.exp(2j * np.pi * rng.random(spectrum.shape)).astype(spectrum.dtype)
         mixed = np.where(beyond, np.abs(spectrum) * turn, spectrum)
         return irfftn(mixed, a.shape, workers=threads())

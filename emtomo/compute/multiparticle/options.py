@@ -33,6 +33,7 @@ def parse_grid(text: str, axes: int) -> tuple[int, ...] | None:
 
 def _grid_problem(axes: int) -> Callable[[str], str]:
     def check(text: str) -> str:
+        """Return what is wrong with a grid, empty if nothing."""
         try:
             grid = parse_grid(text, axes)
         except EmtomoError as error:

@@ -100,6 +100,7 @@ def best_of(coefficients: np.ndarray, maps: np.ndarray) -> tuple[np.ndarray, np.
     best, which = np.empty(maps.shape[1], np.float32), np.empty(maps.shape[1], np.int32)
 
     def fill(part: slice) -> None:
+        """Find the best of some pixels."""
         keep_best(multiply(coefficients, maps[:, part]), best[part], which[part])
 
     with ThreadPoolExecutor(threads()) as pool:

@@ -126,6 +126,7 @@ def _alternatives(geometry: TiltGeometry, points: np.ndarray) -> dict[str, tuple
     axis, angle, x_tilt = tilt_angles(geometry.rotations).T
 
     def with_angles(axis: np.ndarray, angle: np.ndarray) -> TiltGeometry:
+        """Return the geometry with another axis and other tilt angles."""
         return replace(geometry, rotations=tilt_rotations(angle, axis, x_tilt))
 
     return {

@@ -323,6 +323,7 @@ def tilt_geometry(
     n = len(known["angle"]) if rotations is None else len(rotations)
 
     def column(*names: str, default: float = 0.0) -> np.ndarray:
+        """Return the first of some columns that the table has, else the default."""
         name = next((c for c in names if c in known), None)
         return np.full(n, default) if name is None else known[name].astype(float)
 

@@ -65,6 +65,7 @@ def invert_sums(sums: np.ndarray, size: int, premultiplied: bool) -> tuple[np.nd
     plane, order = np.zeros((wide, reach + 1), np.complex64), np.fft.ifftshift(keep)
 
     def invert_plane(slab: np.ndarray, kept: np.ndarray) -> np.ndarray:
+        """Return the kept voxels of a plane of frequencies along y and x."""
         plane[full % wide] = slab
         return irfft(ifft(plane, axis=0)[kept], wide, axis=1, overwrite_x=True)[:, kept]
 
