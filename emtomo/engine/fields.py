@@ -44,10 +44,35 @@ class Field:
         return np.full(n, value, dtype=object)
 
 
+@dataclass(frozen=True)
+class Extent:
+    """How wide a tomogram or micrograph is.
+
+    Attributes
+    ----------
+    x, y : float
+        Å.
+    step : float
+        Å by which they are rounded: a voxel.
+    """
+
+    x: float
+    y: float
+    step: float
+
+
 class Fielded:
     """Mix-in: an engine object whose attributes are its ``FIELDS``."""
 
     FIELDS: tuple[Field, ...] = ()
+
+    def header_files(self) -> list[str]:
+        """Return the files whose headers should say the pixel size of this."""
+        return []
+
+    def parts(self) -> list[Any]:
+        """Return the objects with a pixel size that this consists of."""
+        return [self]
 
     def _add_fields(self, fields: tuple[Field, ...], values: dict[str, Any]) -> None:
         """Create one attribute per field and set those named in `values`."""

@@ -5,12 +5,12 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from pyworkflow.object import RELATION_SOURCE, Object, Pointer, PointerList, Set
+from pyworkflow.object import RELATION_SOURCE, Object, Pointer, PointerList, Set, String
 from pyworkflow.protocol import STEPS_PARALLEL, Protocol
 from pyworkflow.protocol.constants import MODE_RESTART, STATUS_NEW
 from pyworkflow.protocol.executor import ThreadStepExecutor
@@ -24,6 +24,7 @@ from emtomo.engine.executor import EventStepExecutor
 from emtomo.engine.form import INPUT, add_options, input_classes, option_errors, plain_type, read_options
 from emtomo.engine.identity import content_digest, files_in, name_time_size, note
 from emtomo.engine.output_checks import remarks_on, size_errors
+from emtomo.engine.pixel_sizes import size_remarks
 from emtomo.engine.provenance import PROVENANCE, parameters_of, write_provenance
 from emtomo.engine.remote_steps import PULSE, RemoteSteps, beating
 from emtomo.engine.run_folder import check_run_folder, path_in_run
@@ -39,6 +40,7 @@ _HOW_NOT_WHAT |= {field.name for field in option_fields(ClusterOptions)}
 _progress_lock = threading.Lock()
 FINGERPRINT = "fingerprint.json"
 PROGRESS = "progress.json"
+REMARKS = "input_remarks.json", "remarks.json"  # said of the inputs when a run starts, and by its steps
 PROGRESS_SECONDS = 0.2  # between two notes of the same stage
 
 
@@ -185,7 +187,7 @@ class EmtomoProtocol(Protocol):
 
     def _remarks(self) -> list[str]:
         """Return what the user should know about the result, in sentences with numbers."""
-        return [str(sentence) for sentence in read_json(Path(self._getExtraPath("remarks.json")), [])]
+        return [str(one) for file in REMARKS for one in read_json(Path(self._getExtraPath(file)), [])]
 
     def _citations(self) -> list[str]:
         return list(self.CITATIONS)
@@ -279,6 +281,7 @@ class EmtomoProtocol(Protocol):
         parameter, a changed input or a prerequisite that runs again would leave
         old results in place.
         """
+        self._remember(REMARKS[0], size_remarks(self.iterInputAttributes()), [])
         path = Path(self._getExtraPath(FINGERPRINT))
         before = read_json(path, {})
         now = self.fingerprint(before.get("noted"))
@@ -319,7 +322,7 @@ class EmtomoProtocol(Protocol):
     def _input_files(self) -> list[str]:
         """Return the file of every input, empty for one that has none."""
         values = [pointer.get() for _, pointer in self.iterInputAttributes()]
-        return [str(v.getFileName() if isinstance(v, Set) else _file_of(v)) for v in values]
+        return [str(v.getFileName() if isinstance(v, Set) else getattr(v, "file", String()).get("")) for v in values]
 
     def _read_files(self) -> list[str]:
         """Return all files that the result depends on."""
@@ -368,17 +371,17 @@ class EmtomoProtocol(Protocol):
 
     def remark(self, *sentences: str) -> None:
         """Keep sentences for the summary and the report, and write them to the log."""
-        if not sentences:
-            return
+        if sentences:
+            self._remember(REMARKS[1], sentences, read_json(Path(self._getExtraPath(REMARKS[1])), []))
+
+    def _remember(self, file: str, sentences: Sequence[str], old: list[str]) -> None:
         for sentence in sentences:
             log.info(sentence)
-        path = Path(self._getExtraPath("remarks.json"))
-        old = read_json(path, [])
-        write_json(path, [*old, *(s for s in sentences if s not in old)], sync=False)
+        write_json(Path(self._getExtraPath(file)), [*old, *(s for s in sentences if s not in old)], sync=False)
 
     def forget_remarks(self) -> None:
-        """Drop the sentences of an earlier try."""
-        Path(self._getExtraPath("remarks.json")).unlink(missing_ok=True)
+        """Drop the sentences of an earlier try's steps."""
+        Path(self._getExtraPath(REMARKS[1])).unlink(missing_ok=True)
 
     def progress(self, done: float, total: float, what: str = "") -> None:
         """Tell those who watch how far the run is; not every call is written down."""
@@ -390,11 +393,6 @@ class EmtomoProtocol(Protocol):
         state = {"done": done, "total": total, "what": what, "time": now, "pid": os.getpid()}
         with _progress_lock:  # steps may run side by side
             write_json(path, state, sync=False)
-
-
-def _file_of(value: Any) -> str:
-    file = getattr(value, "file", None)
-    return file.get() or "" if file is not None else ""
 
 
 __all__ = ["PROVENANCE", "EmtomoProtocol"]

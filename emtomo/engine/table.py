@@ -18,7 +18,7 @@ import pandas as pd
 from pyworkflow.object import OBJECTS_DICT, OrderedObject, Set
 
 import emtomo.engine  # noqa: F401  the environment must be prepared before pyworkflow is imported
-from emtomo.engine.fields import Field, Fielded
+from emtomo.engine.fields import Extent, Field, Fielded
 from emtomo.errors import EmtomoError, one_line
 from emtomo.io.names import check_identifiers
 
@@ -305,6 +305,23 @@ class TableSet(Fielded, Set):
         if self.GROUP in IDENTIFIERS:
             check_identifiers(found, self.GROUP, self.getFileName())
         return found
+
+    def header_files(self) -> list[str]:
+        """Return the files of the items, each once."""
+        known = {field.name for field in self.ITEM_TYPE.FIELDS}
+        return list(dict.fromkeys(self.frame(["file"])["file"])) if "file" in known else []
+
+    def extents(self) -> dict[str, Extent]:
+        """Return how wide each tomogram or micrograph is that this set says the size of."""
+        known = {field.name for field in self.ITEM_TYPE.FIELDS}
+        size = float(getattr(getattr(self, "pixel_size", None), "get", lambda: None)() or 0)
+        if not (self.GROUP and {"size_x", "size_y"} <= known and size > 0):
+            return {}
+        frame = self.frame([self.GROUP, "size_x", "size_y"])
+        return {
+            str(name): Extent(float(x or 0) * size, float(y or 0) * size, size)
+            for name, x, y in frame.itertuples(index=False)
+        }
 
     def count(self, name: str) -> int:
         """Return how many items have a value of the field `name`."""

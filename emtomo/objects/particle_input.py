@@ -21,11 +21,10 @@ from emtomo.objects.coordinates import SetOfCoordinates3D
 from emtomo.objects.image_particles import StackedParticles, image_source
 from emtomo.objects.particle_poses import poses_of, shifts_of, with_poses
 from emtomo.objects.particle_series import SetOfParticleSeries
-from emtomo.objects.particle_source import particles_of, stack_remarks
+from emtomo.objects.particle_source import particles_of
 from emtomo.objects.rotation import positions_of
 from emtomo.objects.series_images import CutImages, SeriesImages, SeriesRecord, StackedImages
 from emtomo.objects.subtomogram import SetOfSubtomograms
-from emtomo.objects.tilt_images import size_remarks
 from emtomo.objects.tilt_series import SetOfTiltSeries
 from emtomo.options import Param
 from emtomo.wording import count_text
@@ -242,9 +241,7 @@ def open_particles(protocol: Any, options: ParticleInputOptions, *, number: int 
         raise EmtomoError("There is no particle.")
     series = tilt_series_of(protocol)
     if series is not None:
-        found = series_particles(items, frame, series, options)
-        found.remarks.extend(size_remarks(protocol.input_subtomograms, series))
-        return found
+        return series_particles(items, frame, series, options)
     if isinstance(items, SetOfSubtomograms):
         missing = frame["file"].isna() | (frame["file"] == "")
         if missing.any():
@@ -253,13 +250,13 @@ def open_particles(protocol: Any, options: ParticleInputOptions, *, number: int 
                 "have no box: choose the tilt series from which "
                 "their images are cut."
             )
-        return Particles(items, frame, particles_of(items, frame), np.zeros((len(frame), 3)), stack_remarks(items))
+        return Particles(items, frame, particles_of(items, frame), np.zeros((len(frame), 3)), [])
     images = StackedParticles(
         list(frame["file"]), frame["index"].to_numpy(int), int(items.box_size.get()), float(items.pixel_size.get()),
         1 if items.white.get() else -1, items.ctf(frame) if options.ctf_correction else None,
         bool(items.premultiplied.get()),
     )  # fmt: skip
-    return Particles(items, frame, image_source(images), np.zeros((len(frame), 3)), stack_remarks(items))
+    return Particles(items, frame, image_source(images), np.zeros((len(frame), 3)), [])
 
 
 def series_particles(
@@ -315,7 +312,6 @@ def series_particles(
             )
         images = images.take(kept)
     source = images.source(counts[kept].tolist(), cut.pixel_size)
-    remarks += stack_remarks(items) if stacked else []
     return Particles(items, frame[kept], source, origin[kept], remarks)
 
 

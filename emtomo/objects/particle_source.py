@@ -12,11 +12,8 @@ from emtomo.compute.averaging import wedge_weights
 from emtomo.compute.likelihood.views import BoxParticles
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
-from emtomo.io.mrc_header import SIZES_AGREE
 from emtomo.io.weights import read_weights
 from emtomo.objects.subtomogram import SetOfSubtomograms
-
-MOST_HEADERS = 100  # files of boxes that are looked at
 
 
 def open_boxes(path: str, size: int) -> np.ndarray:
@@ -31,20 +28,6 @@ def open_boxes(path: str, size: int) -> np.ndarray:
     if data.shape[1:] != (size, size) or data.shape[0] % size:
         raise EmtomoError(f"{path}: not a stack of {size}×{size}×{size} boxes.")
     return data.reshape(-1, size, size, size)
-
-
-def stack_remarks(boxes: SetOfSubtomograms) -> list[str]:
-    """Return a sentence where headers of the files of boxes say another pixel size than the set."""
-    size = float(boxes.pixel_size.get())
-    files = list(dict.fromkeys(boxes.frame(["file"])["file"]))[:MOST_HEADERS]
-    headers = {file: mrc.read_header(file).pixel_size for file in files}
-    other = [file for file, header in headers.items() if header > 0 and abs(header / size - 1) > SIZES_AGREE]
-    if not other:
-        return []
-    return [
-        f"Headers of the boxes say another pixel size than the set's {size:.4g} Å, which is taken: {other[0]} "
-        f"{headers[other[0]]:.4g} Å{f', and {len(other) - 1} more' if len(other) > 1 else ''}."
-    ]
 
 
 class StackedBoxes:

@@ -30,6 +30,10 @@ class Species(Average):
         Field("particles_file", str, "table of its particle series: poses and halves"),
     )
 
+    def header_files(self) -> list[str]:
+        """Return the files whose headers should say the pixel size of this."""
+        return [self.file.get() or "", self.mask_file.get() or ""]
+
     def particle_series(self) -> SetOfParticleSeries:
         """Return the particles: centres (x, y, z), rotations and halves, in tilt series by their names."""
         return SetOfParticleSeries.open(self.particles_file.get())
@@ -57,6 +61,18 @@ class Population(Result):
             f"{count_text(self.species.get(), 'species')}, {count_text(self.particles.get(), 'particle')} in "
             f"{count_text(self.tilt_series.get(), 'tilt series')}{tilts}"
         )
+
+    def header_files(self) -> list[str]:
+        """Return nothing: sources and species have the files."""
+        return []
+
+    def parts(self) -> list[Any]:
+        """Return sources and species; none where the file is not whole."""
+        try:
+            members = self.members()
+        except EmtomoError:
+            return []
+        return [*members.sources, *members.species]
 
     def members(self) -> "Members":
         """Return the sources and the species.

@@ -12,7 +12,7 @@ from pyworkflow.object import Set
 
 from emtomo.compute.tilt.geometry import TiltGeometry, tilt_angles, tilt_geometry
 from emtomo.compute.tilt.warps import ImageWarp, VolumeWarp
-from emtomo.engine.fields import Field
+from emtomo.engine.fields import Extent, Field
 from emtomo.engine.table import Item, TableSet
 from emtomo.errors import EmtomoError
 from emtomo.objects.acquisition import MICROSCOPE_FIELDS, PIXEL_SIZE
@@ -46,6 +46,7 @@ IMAGE_FIELDS = (
 )
 _KNOWN = {field.name: field for field in IMAGE_FIELDS}
 _SQL_TYPE = {bool: "INTEGER", int: "INTEGER", float: "REAL", str: "TEXT"}
+MOST_HEADERS = 100  # series whose images are looked at
 _OLDER = {"rotation": "tilt_axis_angle"}  # columns of sets whose tilts are JSON in a cell
 
 
@@ -188,6 +189,16 @@ class SetOfTiltSeries(TableSet):
             magnification=magnification,
             optics=optics if cs is None else optics | {"cs": cs},
         )
+
+    def header_files(self) -> list[str]:
+        """Return the file of each series' first image."""
+        return [str(self.images(name)["file"].iloc[0]) for name in self.tomogram_ids()[:MOST_HEADERS]]
+
+    def extents(self) -> dict[str, Extent]:
+        """Return how wide the tomograms are of the series that say it."""
+        frame = self.frame(["tomogram_id", "volume_x", "volume_y"])
+        known = frame[(frame[["volume_x", "volume_y"]].to_numpy(float) > 0).all(axis=1)]
+        return {str(name): Extent(float(x), float(y), 0.0) for name, x, y in known.itertuples(index=False)}
 
     def series_with_volume(self) -> list[str]:
         """Return the series that say the size of their tomogram."""

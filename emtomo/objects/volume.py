@@ -19,6 +19,10 @@ class Result(Fielded, OrderedObject):
             values["resolution"] = 0.0  # none; a database keeps no nan
         self._add_fields(self.FIELDS, values)
 
+    def header_files(self) -> list[str]:
+        """Return the files whose headers should say the pixel size of this."""
+        return [self.file.get() or ""]
+
     def __str__(self) -> str:
         values = self.values()
         parts = [

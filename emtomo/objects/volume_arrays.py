@@ -7,6 +7,7 @@ import numpy as np
 
 from emtomo.compute.fourier.filters import fit_to_box
 from emtomo.compute.fourier.shell_correlation import FscCurves
+from emtomo.engine.pixel_sizes import header_remarks
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.io.mrc_header import SIZES_AGREE
@@ -20,17 +21,6 @@ CURVES = ("corrected", "unmasked", "masked", "randomised")
 def volume_of(result: Any) -> np.ndarray:
     """Return the voxels of a volume, average or mask."""
     return mrc.read_volume(result.file.get())
-
-
-def header_remarks(result: Any, what: str) -> list[str]:
-    """Return a sentence where the header of a volume's file says another pixel size than the project."""
-    size, header = float(result.pixel_size.get()), mrc.read_header(result.file.get()).pixel_size
-    if not header > 0 or abs(header / size - 1) <= SIZES_AGREE:
-        return []
-    return [
-        f"The header of the {what} {result.file.get()} says a pixel size of {header:.4g} Å; the project's, "
-        f"{size:.4g} Å, is taken."
-    ]
 
 
 def box_problem(result: Any) -> str:
@@ -80,7 +70,7 @@ def halves_of(average: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def resample_to_box(result: Any, size: int, pixel_size: float, what: str) -> tuple[np.ndarray, str]:
-    """Return a volume at another box and pixel size, and in sentences what changed and what its header says.
+    """Return a volume at another box and pixel size, and in a sentence what changed.
 
     Raises
     ------
@@ -88,22 +78,21 @@ def resample_to_box(result: Any, size: int, pixel_size: float, what: str) -> tup
         If nothing of it is left.
     """
     own, n = float(result.pixel_size.get()), int(result.box_size.get())
-    sentences = header_remarks(result, what)
     volume = fit_to_box(volume_of(result), own, size, pixel_size)
     if not np.any(volume):
         empty = f"The {what} is empty: every voxel of {result.file.get()} within the box is 0."
-        raise EmtomoError(" ".join([empty, *sentences]))
+        raise EmtomoError(" ".join([empty, *header_remarks(what, result)]))
     if n != size or abs(own / pixel_size - 1) >= 1e-4:
-        sentences.append(
+        return volume, (
             f"The {what} was resampled from {n} voxels of {own:.4g} Å to {size} voxels of {pixel_size:.4g} Å."
         )
-    return volume, " ".join(sentences)
+    return volume, ""
 
 
 def resample_inputs(protocol: Any, size: int, pixel_size: float, sentences: list[str]) -> dict[str, np.ndarray]:
     """Return a protocol's reference and mask at another box and pixel size, those that are given.
 
-    What changed, and what headers say, is added to `sentences`; errors as of :func:`resample_to_box`.
+    What changed is added to `sentences`; errors as of :func:`resample_to_box`.
     """
     out = {}
     for name in ("reference", "mask"):

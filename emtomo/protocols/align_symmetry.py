@@ -23,8 +23,7 @@ from emtomo.objects import (
     rotations_of,
 )
 from emtomo.objects.particle_input import OTHER_NAMES, OUTPUTS
-from emtomo.objects.particle_source import stack_remarks
-from emtomo.objects.volume_arrays import box_problem, header_remarks, volume_of
+from emtomo.objects.volume_arrays import box_problem, volume_of
 from emtomo.options import Param
 
 LOW = 0.5
@@ -100,7 +99,6 @@ class AlignSymmetry(EmtomoProtocol):
         """Find the axes, turn, symmetrize and register."""
         self.forget_remarks()
         options, source = self.options(AlignSymmetryOptions), self.input_volume.get()
-        self.remark(*header_remarks(source, "volume"))
         volume = volume_of(source)
         group, axes = self._axes(volume, options)
         size = source.pixel_size.get()
@@ -116,7 +114,6 @@ class AlignSymmetry(EmtomoProtocol):
             mrc.write_volume(path, voxels, size)
             outputs[name] = Volume(file=path, pixel_size=size, box_size=source.box_size.get())
         if not self.input_subtomograms.pointsNone():
-            self.remark(*stack_remarks(self.input_subtomograms.get()))
             items = self.input_subtomograms.get()
             name = OUTPUTS.get(type(items).__name__, "particle_series")
             outputs[name] = self._turned(items, name, axes, size)

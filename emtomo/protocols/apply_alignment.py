@@ -10,7 +10,7 @@ from emtomo.compute.averaging import AlignOptions, fourier_average, turn_boxes, 
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.io import mrc
 from emtomo.objects import Average, SetOfSubtomograms, rotation_columns, rotations_of
-from emtomo.objects.particle_source import open_boxes, stack_remarks
+from emtomo.objects.particle_source import open_boxes
 from emtomo.objects.whole_files import write_arrays
 from emtomo.wording import share_text
 
@@ -77,7 +77,6 @@ class ApplyAlignment(EmtomoProtocol):
         """Divide the sums of all tomograms and register average and turned boxes."""
         self.forget_remarks()
         boxes, options = self.input_subtomograms.get(), self.options(AlignOptions)
-        self.remark(*stack_remarks(boxes))
         parts = [np.load(self._sums(name)) for name in names]
         n = int(sum(part["n"] for part in parts))
         sums = np.sum([part["sums"] for part in parts], axis=0)

@@ -19,7 +19,7 @@ from emtomo.engine.state import write_json
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.objects import SetOfSubtomograms, SetOfTiltSeries, positions_of
-from emtomo.objects.tilt_images import TiltImages, size_remarks
+from emtomo.objects.tilt_images import TiltImages
 from emtomo.objects.whole_files import write_table
 from emtomo.options import Param
 from emtomo.wording import count_text
@@ -121,7 +121,6 @@ class CheckAlignment(EmtomoProtocol):
         for name in names:
             path = Path(self._getExtraPath(f"{name}_alignment.json"))
             self.remark(*json.loads(path.read_text(encoding="utf8"))["sentences"])
-        self.remark(*size_remarks(self.input_coordinates, source))
         out = SetOfTiltSeries.create(self._getPath("tilt_series.sqlite"))
         out.copy_fields(source)
         out.extend(source.frame())

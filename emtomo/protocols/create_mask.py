@@ -6,7 +6,7 @@ from emtomo.compute.masks import MaskOptions, create_mask
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.io import mrc
 from emtomo.objects import Mask
-from emtomo.objects.volume_arrays import header_remarks, volume_of
+from emtomo.objects.volume_arrays import volume_of
 
 
 class CreateMask(EmtomoProtocol):
@@ -34,7 +34,6 @@ class CreateMask(EmtomoProtocol):
         """Make the mask and register it."""
         self.forget_remarks()
         source = self.input_volume.get()
-        self.remark(*header_remarks(source, "volume"))
         mask = create_mask(volume_of(source), source.pixel_size.get(), self.options(MaskOptions))
         path = self._getExtraPath("mask.mrc")
         mrc.write_volume(path, mask, source.pixel_size.get())

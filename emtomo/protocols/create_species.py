@@ -16,7 +16,7 @@ from emtomo.io import mrc
 from emtomo.io.names import check_identifiers
 from emtomo.objects import SetOfParticleSeries, positions_of
 from emtomo.objects.population import Species
-from emtomo.objects.volume_arrays import halves_of, header_remarks, resample_to_box
+from emtomo.objects.volume_arrays import halves_of, resample_to_box
 from emtomo.options import Param
 
 EXPAND, EDGE = 3.0, 6.0  # voxels by which a binary mask is grown and softened, as in M
@@ -102,7 +102,6 @@ class CreateSpecies(EmtomoProtocol):
         self.forget_remarks()
         average, options = self.input_average.get(), self.options(SpeciesOptions)
         pixel, n = float(average.pixel_size.get()), int(average.box_size.get())
-        self.remark(*header_remarks(average, "average"))
         mask, remark = resample_to_box(self.input_mask.get(), n, pixel, "mask")
         self.remark(*([remark] if remark else []))
         inside = mask > 0.5

@@ -24,7 +24,7 @@ from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.objects import SetOfParticleSeries, SetOfSubtomograms, positions_of
 from emtomo.objects.series_exchange import write_relion5
-from emtomo.objects.tilt_images import TiltImages, size_remarks
+from emtomo.objects.tilt_images import TiltImages
 from emtomo.options import Param
 from emtomo.wording import count_text
 
@@ -203,7 +203,6 @@ class ExportParticles(EmtomoProtocol):
                 f"{count_text(options.missing_tilts, 'image')} of its tilt series ({listed}): "
                 "check that positions and tilt series belong together, or allow more missing tilts."
             )
-        self.remark(*size_remarks(self.input_coordinates, series))
         self._register(self.input_coordinates, **{self._output(): out})
         if isinstance(out, SetOfParticleSeries):
             try:

@@ -13,7 +13,7 @@ from emtomo.errors import EmtomoError, FormatError
 from emtomo.io import mrc
 from emtomo.io.star import read_blocks
 from emtomo.objects import FSC, Average, Volume
-from emtomo.objects.volume_arrays import halves_of, header_remarks, resample_to_box, write_curves
+from emtomo.objects.volume_arrays import halves_of, resample_to_box, write_curves
 
 EDGE = 3.0
 WINDOWS = 5.0  # resolutions in the local window
@@ -69,7 +69,6 @@ class PostProcess(EmtomoProtocol):
         """Compute map, curves and local resolution; register."""
         self.forget_remarks()
         options, source = self.options(PostprocessOptions), self.input_average.get()
-        self.remark(*header_remarks(source, "average"))
         half1, half2 = halves_of(source)
         n, size = half1.shape[0], float(source.pixel_size.get())
         mask = ball(n, n / 2 - EDGE, EDGE)

@@ -13,7 +13,7 @@ from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.objects import Volume
-from emtomo.objects.volume_arrays import box_problem, header_remarks, volume_of
+from emtomo.objects.volume_arrays import box_problem, volume_of
 
 LOW = 0.5
 
@@ -54,7 +54,6 @@ class Symmetrize(EmtomoProtocol):
         """Average over the group and register."""
         self.forget_remarks()
         source, group = self.input_volume.get(), self.options(SymmetrizeOptions).symmetry
-        self.remark(*header_remarks(source, "volume"))
         volume = volume_of(source)
         score = symmetry_score(volume, group)
         if np.isfinite(score):

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from pyworkflow.object import Pointer
 
 from emtomo.compute.fourier.filters import fit_to_box
 from emtomo.compute.fourier.shell_correlation import fourier_shell_correlation
@@ -15,6 +16,7 @@ from emtomo.compute.refinement.reconstruct import reconstruct
 from emtomo.compute.refinement.refine import Refinement
 from emtomo.compute.rotations import angle_between, random_rotations
 from emtomo.compute.tilt.geometry import TiltGeometry
+from emtomo.engine.pixel_sizes import size_remarks
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.objects import (
@@ -27,7 +29,6 @@ from emtomo.objects import (
 )
 from emtomo.objects import series_images as module
 from emtomo.objects.particle_input import ParticleInputOptions, input_problem, open_particles, particle_sizes
-from emtomo.objects.tilt_images import pixel_size_remarks
 from tests.compute.refinement.data import blobs, project, turned_by
 from tests.objects.series_data import subtomograms_of, write_series
 
@@ -236,32 +237,30 @@ def test_particles_without_a_series_are_counted(data):
     assert "do not show whole: 1 of TS_1" in particles.remarks[1]
 
 
-def test_pixel_sizes_that_disagree_are_reported_once_a_series(data, tmp_path):
-    particles = protocol(data.truth, data.series)
-    assert open_particles(particles, ParticleInputOptions()).remarks == []
-    wide = float(data.series.geometry("TS_1").volume_size[0])
-    columns = {"tomogram_id": ["TS_1", "TS_2"], "file": "", "size_z": 30}
-
-    def remarks(size_x, size_y, voxel):
+def test_pixel_sizes_that_disagree_are_reported_once_a_set(data, tmp_path):
+    def remarks(size_x, size_y, voxel, series=data.series):
+        columns = {"tomogram_id": ["TS_1", "TS_2"], "file": "", "size_z": 30, "size_x": size_x, "size_y": size_y}
         path = tmp_path / f"{size_x} {size_y}.sqlite"
-        SetOfTomograms.save(path, pd.DataFrame(columns | {"size_x": size_x, "size_y": size_y}), pixel_size=voxel)
-        return pixel_size_remarks(data.series, ["TS_1", "TS_2"], SetOfTomograms.open(path))
+        SetOfTomograms.save(path, pd.DataFrame(columns), pixel_size=voxel)
+        given = {"input_tomograms": SetOfTomograms.open(path), "input_tilt_series": series}
+        return size_remarks([(name, Pointer(value)) for name, value in given.items()])
 
+    wide = float(data.series.geometry("TS_1").volume_size[0])
     assert remarks(120, 120, wide / 120) == remarks(120, 121, 1.01 * wide / 120) == []
     assert remarks(110, 120, wide / 120) == []  # cut off along x
-    first, second = remarks(120, 120, 1.05 * wide / 120)
-    assert first.startswith(f"TS_1: the tomogram of the particles is {1.05 * wide:.0f} × {1.05 * wide:.0f} Å")
-    assert "one pixel size is off by 5 %" in first and second.startswith("TS_2")
+    said = (
+        f"TS_1 is {1.05 * wide:.0f} × {1.05 * wide:.0f} Å in the tomograms and {wide:.0f} × {wide:.0f} Å in the tilt "
+        "series: unless it was cropped, one pixel size is off by 5 %, and so are the positions. So is 1 other."
+    )
+    assert remarks(120, 120, 1.05 * wide / 120) == [said]
     other = SetOfTiltSeries.create(tmp_path / "other.sqlite", pixel_size=1.03 * PIXEL)
     images = pd.concat([data.series.images(name).assign(tomogram_id=name) for name in ("TS_1", "TS_2")])
     other.extend(data.series.frame(), images.reset_index(drop=True))
     other.write()
     other = SetOfTiltSeries.open(tmp_path / "other.sqlite")
-    found = open_particles(protocol(data.truth, other), ParticleInputOptions()).remarks
-    assert [one for one in found if "header" in one] == [
-        f"{name}: the images' header says 8 Å a pixel, the set 8.24 Å, which is taken: check which is right."
-        for name in ("TS_1", "TS_2")
-    ]
+    (found,) = remarks(120, 120, wide / 120, other)
+    assert found.startswith("Headers of the tilt series say another pixel size than the set's 8.24 Å, which is taken: ")
+    assert found.endswith("TS_1.mrc 8 Å, and 1 more; check which is right.")
 
 
 def test_images_that_are_no_numbers_are_named(data, tmp_path):

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from emtomo.engine.pixel_sizes import size_remarks
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.objects.volume_arrays import resample_to_box
@@ -86,7 +87,7 @@ def test_headers_of_another_pixel_size_are_said(bench, name, parameters, whose):
     for one in whose:
         if one == "boxes":
             assert f"another pixel size than the set's {PIXEL:g} Å, which is taken" in said
-            assert f"{WRONG:g} Å." in said
+            assert f" {WRONG:g} Å" in said
         else:
             assert f"The header of the {one} " in said and SAID in said
 
@@ -94,7 +95,7 @@ def test_headers_of_another_pixel_size_are_said(bench, name, parameters, whose):
 def test_the_reference_and_the_mask_of_a_search_are_compared_too(bench):
     given = {"tomograms": "t.tomograms", "reference": "volume.volume", "mask": "mask.mask"}
     run = bench.project.find(str(bench.add("match-template", "search", **given)))
-    _, sentences = run._model()
+    sentences = size_remarks(run.iterInputAttributes())
     assert len(sentences) == 2
     for one, sentence in zip(("reference", "mask"), sentences, strict=True):
         assert f"The header of the {one} " in sentence and SAID in sentence
