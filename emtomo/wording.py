@@ -1,6 +1,9 @@
 """Numbers with their nouns, for every sentence that a user reads."""
 
+from collections.abc import Iterable
+
 _IRREGULAR = {"vertex": "vertices", "axis": "axes", "half": "halves", "has": "have", "is": "are", "was": "were"}
+SHOWN = 10  # names that a sentence lists
 _UNCHANGED = ("series", "species")
 
 
@@ -21,6 +24,23 @@ def count_text(count: int, noun: str, plural: str = "") -> str:
 def share_text(part: int, whole: int, noun: str, verb: str) -> str:
     """Return how many of a number, with the verb of the part: ``1 of 3 particles has``, ``2 of 3 particles have``."""
     return f"{part} of {whole} {pluralize(noun)} {verb if part == 1 else pluralize(verb)}"
+
+
+def list_text(names: Iterable[object], none: str = "") -> str:
+    """Return names with commas between, the first ten and how many more there are; `none` where there is no name."""
+    texts = [str(name) for name in names]
+    more = f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
+    return ", ".join(texts[:SHOWN]) + more if texts else none
+
+
+def no_match_text(noun: str, wanted: Iterable[object], known: Iterable[object]) -> str:
+    """Return that particles name no tomogram, tilt series or micrograph (`noun`) of those which are known."""
+    wanted, known = list(wanted), list(known)
+    if not wanted:
+        return "There is no particle."
+    if not known:
+        return f"There is no {noun}; the particles are in {list_text(wanted)}."
+    return f"No {noun} of the particles ({list_text(wanted)}) is among {list_text(known)}."
 
 
 def singular(plural: str) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from emtomo.wording import count_text, pluralize, share_text, singular
+from emtomo.wording import count_text, list_text, no_match_text, pluralize, share_text, singular
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,10 @@ def test_the_verb_goes_with_the_part():
     assert share_text(1, 3, "particle", "has") == "1 of 3 particles has"
     assert share_text(2, 3, "particle", "has") == "2 of 3 particles have"
     assert share_text(0, 1, "tilt", "is") == "0 of 1 tilts are"
+
+
+def test_lists_of_names_that_may_be_empty_or_long():
+    assert list_text([], "nothing") == "nothing" and list_text(range(12)).endswith("8, 9 and 2 more")
+    assert no_match_text("tomogram", ["a"], ["b", "c"]) == "No tomogram of the particles (a) is among b, c."
+    assert no_match_text("tomogram", ["a"], []) == "There is no tomogram; the particles are in a."
+    assert no_match_text("tomogram", [], ["b"]) == "There is no particle."

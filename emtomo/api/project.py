@@ -135,8 +135,9 @@ class Project:
         close = [key for key in found if key == full or (not output and key.startswith(f"{label}."))]
         if len(close) == 1:
             return found[close[0]]
-        known = ", ".join(close or found) or "none"
-        raise ProjectError(f"There is no output {name!r} in {self.path}; the outputs are: {known}.")
+        known = ", ".join(close or found)
+        there = f"the outputs are: {known}" if known else "there are no outputs yet"
+        raise ProjectError(f"There is no output {name!r} in {self.path}; {there}.")
 
     def _read(self) -> dict[str, Output]:
         with _inside(self.path):

@@ -10,6 +10,7 @@ import typer
 
 import emtomo.engine
 from emtomo.cli import demo, doctor, files, logs, manage, measure, protocols, results, runs, windows
+from emtomo.cli.arguments import ProjectAnywhere
 from emtomo.errors import EmtomoError, one_line
 
 app = typer.Typer(
@@ -21,6 +22,8 @@ app = typer.Typer(
 )
 for module in (demo, runs, manage, logs, protocols, files, results, measure, windows, doctor):
     module.add_to(app)
+for command in app.registered_commands:
+    command.cls = ProjectAnywhere
 
 
 def _print_version(wanted: bool) -> None:

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperArgument, TyperCommand
 
 from emtomo.engine.parameters import ONE_VALUE, SEVERAL
+from emtomo.engine.project import EmtomoProject
 from emtomo.errors import EmtomoError
 
 ProjectFolder = Annotated[Path, typer.Argument(metavar="PROJECT", help="Folder of the project.")]
@@ -39,3 +41,35 @@ def key_values(pairs: list[str], takes: Callable[[str], str] | None = None) -> d
             raise EmtomoError(f"{key} is given twice, as {values[key]!r} and {value!r}; {advice}.")
         values[key] = value
     return values
+
+
+def is_project(folder: object) -> bool:
+    """Return whether this names the folder of a project."""
+    return (Path(str(folder)) / EmtomoProject.getDbName()).is_file()
+
+
+class ProjectAnywhere(TyperCommand):
+    """A command whose project may stand behind the run, protocol or output that it is about."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Return what is left over; where the first argument is no project and one other is, they change places."""
+        rest = super().parse_args(ctx, args)
+        names = [str(one.name) for one in self.params if isinstance(one, TyperArgument)]
+        if not names or names[0] not in ("project", "what") or not isinstance(ctx.params[names[0]], Path):
+            return rest
+        first = ctx.params[names[0]]
+        others = [(name, value) for name in names[1:] for value in _texts(ctx.params[name]) if is_project(value)]
+        if is_project(first) or first.is_file() or len(others) != 1:
+            return rest
+        name, value = others[0]
+        ctx.params[names[0]] = Path(value)
+        if isinstance(ctx.params[name], list):
+            ctx.params[name] = [str(first) if one == value else one for one in ctx.params[name]]
+        else:
+            ctx.params[name] = type(ctx.params[name])(str(first))
+        return rest
+
+
+def _texts(value: object) -> list[str]:
+    """Return the value of an argument as texts."""
+    return [str(one) for one in value] if isinstance(value, list) else [str(value)] if value else []

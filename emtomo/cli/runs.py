@@ -9,12 +9,12 @@ from typing import Annotated, Any
 import typer
 from pyworkflow.protocol import Protocol
 
-from emtomo.cli.arguments import Json, ProjectFolder, RunName, key_values
+from emtomo.cli.arguments import Json, ProjectFolder, RunName, is_project, key_values
 from emtomo.cli.executors import QUEUE, Executor, QueueName, QueueSettings, check_executor, set_executor
 from emtomo.cli.output import Interrupt, Watcher, duration, result, result_json, say
 from emtomo.engine.cluster import trust
 from emtomo.engine.damage import damage_of_run, mend
-from emtomo.engine.parameters import protocol_named, set_parameters, way_to_give
+from emtomo.engine.parameters import protocol_named, protocols_by_name, set_parameters, way_to_give
 from emtomo.engine.project import EmtomoProject, error_of, progress_of, without_bold
 from emtomo.engine.provenance import read_provenance
 from emtomo.engine.queues import NewProject, check_queue, describe_waiting
@@ -23,12 +23,13 @@ from emtomo.engine.templates import (
     add_workflow,
     check_template,
     export_workflow,
+    find_shipped,
     read_template,
     runs_of_template,
     update_workflow,
 )
 from emtomo.errors import EmtomoError, ProjectError, one_line
-from emtomo.wording import count_text
+from emtomo.wording import count_text, list_text
 
 
 def new(project: ProjectFolder) -> None:
@@ -49,6 +50,8 @@ def run(
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the end, or return at once.")] = True,
 ) -> None:
     """Run one protocol."""
+    if str(project) in protocols_by_name() and not is_project(project):
+        raise ProjectError(f"The project comes first: emtomo run PROJECT {project} key=value ...")
     folder, cls = Path.cwd(), protocol_named(name)
     values = key_values(parameters or [], lambda key: way_to_give(cls(), key))
     opened = EmtomoProject.open(project)
@@ -67,7 +70,14 @@ def run(
 
 def workflow(
     template: Annotated[str, typer.Argument(metavar="TEMPLATE", help="A file, or the name of a shipped template.")],
-    project: Annotated[Path, typer.Option(help="Project folder; made if it does not exist.")] = Path("emtomo-project"),
+    more: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PROJECT] [key=value]", help="Its folder, and variables, as with the options."),
+    ] = None,
+    project: Annotated[
+        Path | None,
+        typer.Option(help="Project folder; made if it does not exist.", show_default="emtomo-project"),
+    ] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="key=value", help="Variable.")] = None,
     executor: Executor = "",
     queue: QueueName = "",
@@ -77,8 +87,9 @@ def workflow(
     ] = False,
 ) -> None:
     """Add the runs of a template to a project and run them; those that it has already are updated."""
+    template, project, given = _sort_arguments([template, *(more or [])], project)
     parsed, folder = read_template(template), Path.cwd()
-    values = key_values(settings or [], parsed.way_to_give)
+    values = key_values([*given, *(settings or [])], parsed.way_to_give)
     parsed.fill_in(values, folder)  # complain before a project is made
     check_executor(executor)
     queue_values = key_values(queue_settings or [])
@@ -98,6 +109,22 @@ def workflow(
         set_executor(opened, one, executor, queue, queue_values, strict=False)
         opened.amend(one)
     _carry_out(opened, [one.getObjId() for one in made], True)
+
+
+def _sort_arguments(arguments: list[str], project: Path | None) -> tuple[str, Path, list[str]]:
+    """Return template, project folder and key=value pairs from the arguments of `workflow`, in whatever order."""
+    pairs = [one for one in arguments if "=" in one and not Path(one).exists()]
+    names = [one for one in arguments if one not in pairs]
+    known = [one for one in names if one in find_shipped() or Path(one).is_file()]
+    template = (known or names or [""])[0]
+    folders = [one for one in names if one != template]
+    if not names or len(folders) + (project is not None) > 1:
+        raise ProjectError(
+            f"One template and one project are needed, got {list_text(names, 'no name')}"
+            f"{f' and --project {project}' if project is not None else ''}: emtomo workflow TEMPLATE PROJECT "
+            "key=value ..."
+        )
+    return template, project or Path(*(folders or ["emtomo-project"])), pairs
 
 
 def workflow_export(

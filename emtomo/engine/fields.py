@@ -70,6 +70,10 @@ class Fielded:
         """Return the files whose headers should say the pixel size of this."""
         return []
 
+    def extents(self) -> dict[str, Extent]:
+        """Return how wide each tomogram or micrograph is that this says the size of."""
+        return {}
+
     def parts(self) -> list[Any]:
         """Return the objects with a pixel size that this consists of."""
         return [self]

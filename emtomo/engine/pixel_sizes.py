@@ -6,12 +6,10 @@ from typing import Any
 
 from pyworkflow.object import Pointer, Set
 
-from emtomo.engine.fields import Extent
+from emtomo.engine.fields import Extent, Fielded
 from emtomo.engine.form import INPUT
 from emtomo.engine.lineage import list_upstream
-from emtomo.engine.table import TableSet
 from emtomo.errors import EmtomoError
-from emtomo.io.images import describe
 from emtomo.wording import count_text
 
 DISAGREE = 0.02  # relative; pixel sizes that differ more are said
@@ -78,6 +76,8 @@ def header_remarks(label: str, given: Any) -> list[str]:
 
 def _headers(part: Any) -> Iterator[tuple[str, float]]:
     """Yield the files of an object whose headers say a pixel size; those that cannot be read are left to the run."""
+    from emtomo.io.images import describe
+
     for file in list(dict.fromkeys(filter(None, part.header_files())))[:MOST_HEADERS]:
         try:
             header = describe(file).pixel_size
@@ -90,15 +90,16 @@ def _headers(part: Any) -> Iterator[tuple[str, float]]:
 def _sizes_of(label: str, pointer: Pointer) -> Iterator[_Sizes]:
     """Yield how wide tomograms or micrographs are by an input, else by what it was found in."""
     for part in getattr(pointer.get(), "parts", lambda: [pointer.get()])():
-        own = part.extents() if isinstance(part, TableSet) else {}
+        own = part.extents() if isinstance(part, Fielded) else {}
         if own:
             yield _Sizes(f"the {label}", own)
             continue
-        if not (isinstance(part, TableSet) and part.GROUP):
+        group = getattr(part, "GROUP", None)
+        if not (isinstance(part, Set) and group):
             continue
-        names, kinds = set(part.tomogram_ids()), set()
-        for found in list_upstream(pointer, TableSet):
-            if found.GROUP != part.GROUP or type(found) in kinds:
+        names, kinds = set(part.tomogram_ids()), set[type]()
+        for found in list_upstream(pointer, Set):
+            if getattr(found, "GROUP", None) != group or type(found) in kinds:
                 continue  # the nearest of each kind
             extents = {name: extent for name, extent in found.extents().items() if name in names}
             if extents:

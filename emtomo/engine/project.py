@@ -97,7 +97,9 @@ class EmtomoProject(Project):
         for run in runs:
             if name in (run.strId(), run.getObjLabel()):
                 return run
-        known = ", ".join(f"{run.strId()} ({run.getObjLabel()})" for run in runs) or "none"
+        if not runs:
+            raise ProjectError(f"There is no run {name!r}: this project has no runs.")
+        known = ", ".join(f"{run.strId()} ({run.getObjLabel()})" for run in runs)
         like = hint(name, [run.getObjLabel() for run in runs])
         raise ProjectError(f"There is no run {name!r} in this project{like}; its runs are: {known}.")
 

@@ -17,6 +17,7 @@ from pyworkflow.protocol import HostConfig, Protocol
 
 import emtomo.engine  # noqa: F401  the environment must be prepared before pyworkflow is imported
 from emtomo.errors import ProjectError
+from emtomo.wording import list_text
 
 # the package re-exports a function of the same name: `import ... as` would give that one
 engine_launch: Any = importlib.import_module("pyworkflow.protocol.launch")
@@ -100,7 +101,9 @@ def check_queue(project: Any, name: str, values: dict[str, str]) -> tuple[str, d
     usual = {one.name: one.default for one in queues[name]}
     unknown = sorted(set(values) - set(usual))
     if unknown:
-        raise ProjectError(f"Queue {name} has no parameter {', '.join(unknown)}; it has {', '.join(usual) or 'none'}.")
+        raise ProjectError(
+            f"Queue {name} has no parameter {', '.join(unknown)}; it has {list_text(usual, 'no parameters')}."
+        )
     chosen = usual | values
     _check(name, chosen)
     return name, chosen

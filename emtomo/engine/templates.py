@@ -90,7 +90,7 @@ class Template:
         if unknown:
             raise ProjectError(
                 f"The template {self.name} has no variable {', '.join(unknown)}{hint(unknown[0], self.variables)}; "
-                f"its variables are {', '.join(self.variables) or 'none'}."
+                f"{'its variables are ' if self.variables else ''}{', '.join(self.variables) or 'it has no variables'}."
             )
 
     def steps(self, values: dict[str, str]) -> list[dict[str, Any]]:

@@ -27,7 +27,7 @@ from emtomo.objects.series_images import CutImages, SeriesImages, SeriesRecord, 
 from emtomo.objects.subtomogram import SetOfSubtomograms
 from emtomo.objects.tilt_series import SetOfTiltSeries
 from emtomo.options import Param
-from emtomo.wording import count_text
+from emtomo.wording import count_text, no_match_text
 
 KINDS = "SetOfSubtomograms,SetOfParticles,SetOfParticleSeries,SetOfCoordinates3D"
 OTHER_NAMES = {"particles": "subtomograms", "particle_series": "subtomograms"}  # of the protocols' input
@@ -320,9 +320,7 @@ def _common_names(wanted: list[str], series: SetOfTiltSeries) -> list[str]:
     known = series.tomogram_ids()
     names = [name for name in known if name in set(wanted)]
     if not names:
-        raise EmtomoError(
-            f"No tilt series of the particles ({', '.join(map(str, wanted))}) is among {', '.join(known) or 'none'}."
-        )
+        raise EmtomoError(no_match_text("tilt series", wanted, known))
     return names
 
 

@@ -22,7 +22,7 @@ from emtomo.objects import SetOfSubtomograms, SetOfTiltSeries, positions_of
 from emtomo.objects.tilt_images import TiltImages
 from emtomo.objects.whole_files import write_table
 from emtomo.options import Param
-from emtomo.wording import count_text
+from emtomo.wording import count_text, no_match_text
 
 BOX = 2.0  # diameters
 READING = 0.7  # of a step's time
@@ -66,7 +66,7 @@ class CheckAlignment(EmtomoProtocol):
     def _check(self) -> list[str]:
         if not self._names():
             wanted, known = self.input_coordinates.get().tomogram_ids(), self.input_tilt_series.get().tomogram_ids()
-            return [f"No tilt series of the particles ({', '.join(wanted)}) is among {', '.join(known) or 'none'}."]
+            return [no_match_text("tilt series", wanted, known)]
         return []
 
     # --- steps ---

@@ -11,7 +11,7 @@ from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.objects.population import Members, Population, Species, write_members
 from emtomo.options import Param
-from emtomo.wording import count_text
+from emtomo.wording import count_text, list_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +115,8 @@ def _problems(members: Members) -> list[str]:
         if not sum(numbers[k] for numbers in counts.values()):
             errors.append(
                 f"No particle of {species.name.get()} lies in these tilt series: its particles are of "
-                f"{', '.join(species.particle_series().tomogram_ids())}, the series are {', '.join(names) or 'none'}."
+                f"{list_text(species.particle_series().tomogram_ids(), 'none')}, the series are "
+                f"{list_text(names, 'none')}."
             )
     for source in members.sources:
         for name in source.tomogram_ids():

@@ -26,7 +26,7 @@ from emtomo.objects import SetOfParticleSeries, SetOfSubtomograms, positions_of
 from emtomo.objects.series_exchange import write_relion5
 from emtomo.objects.tilt_images import TiltImages
 from emtomo.options import Param
-from emtomo.wording import count_text
+from emtomo.wording import count_text, no_match_text
 
 READING = 0.2  # of a step's time
 Progress = Callable[[int], None]
@@ -78,9 +78,7 @@ class ExportParticles(EmtomoProtocol):
         series, names = self.input_tilt_series.get(), self._names()
         if not names:
             known, wanted = series.tomogram_ids(), self.input_coordinates.get().tomogram_ids()
-            if not wanted:
-                return ["There is no particle."]
-            return [f"No tilt series of the particles ({', '.join(wanted)}) is among {', '.join(known) or 'none'}."]
+            return [no_match_text("tilt series", wanted, known)]
         errors = []
         for name in names:
             try:

@@ -3,7 +3,7 @@
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -25,10 +25,9 @@ from emtomo.io import mrc
 from emtomo.objects import SetOfMicrographs, SetOfParticles, rotations_of
 from emtomo.objects.optics_fields import DEFOCUS_FIELDS, without_ctf
 from emtomo.options import Param
-from emtomo.wording import count_text, share_text
+from emtomo.wording import count_text, list_text, no_match_text, share_text
 
 BATCH_BYTES = 64 * 2**20
-SHOWN = 5  # names in a sentence
 OUTSIDE, NOT_FINITE = "box does not fit into the micrograph", "box holds pixels that are no numbers"
 
 
@@ -111,9 +110,7 @@ class ExtractParticles(EmtomoProtocol):
         errors = [sentence for options in variants.values() for sentence in size_errors(options)]
         known, wanted = set(micrographs.group_ids()), self.input_coordinates.get().group_ids()
         if wanted and not known & set(wanted):
-            errors.append(
-                f"No micrograph of the particles ({_listed(wanted)}) is among {_listed(sorted(known)) or 'none'}."
-            )
+            errors.append(no_match_text("micrograph", wanted, sorted(known)))
         if not wanted:
             errors.append("There are no particles to extract: the input is an empty set.")
         return errors
@@ -176,7 +173,7 @@ class ExtractParticles(EmtomoProtocol):
         self._remark_left_out(names)
         missing = without_ctf(frame)
         if missing:
-            self.remark(f"The CTF of {count_text(len(missing), 'micrograph')} is not known ({_listed(missing)}).")
+            self.remark(f"The CTF of {count_text(len(missing), 'micrograph')} is not known ({list_text(missing, '')}).")
         self._register(self.input_coordinates, **outputs)
 
     # --- helpers ---
@@ -268,10 +265,10 @@ class ExtractParticles(EmtomoProtocol):
         picked = set(self.input_coordinates.get().group_ids())
         empty = [name for name in known if name not in picked]
         if empty:
-            self.remark(f"{share_text(len(empty), len(known), 'micrograph', 'has')} no picks ({_listed(empty)}).")
+            self.remark(f"{share_text(len(empty), len(known), 'micrograph', 'has')} no picks ({list_text(empty, '')}).")
         missing = sorted(picked - set(known))
         if missing:
-            self.remark(f"No micrograph for the particles of {_listed(missing)}.")
+            self.remark(f"No micrograph for the particles of {list_text(missing, '')}.")
 
     def _stack(self, variant: str, micrograph_id: str) -> str:
         return self._getExtraPath(variant, f"{micrograph_id}.mrcs")
@@ -303,7 +300,3 @@ def _write_table(table: pd.DataFrame, path: Path) -> None:
     part = path.with_name(path.name + ".part")
     table.to_csv(part, index=False)
     part.replace(path)
-
-
-def _listed(names: Any) -> str:
-    return ", ".join(list(names)[:SHOWN]) + (" …" if len(names) > SHOWN else "")

@@ -16,7 +16,7 @@ from emtomo.engine.state import write_json
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.objects import SetOfSubtomograms, SetOfTomograms, positions_of
-from emtomo.wording import count_text
+from emtomo.wording import count_text, no_match_text
 
 BATCH_BYTES = 64 * 2**20
 
@@ -61,7 +61,7 @@ class ExtractSubtomograms(EmtomoProtocol):
             return [str(error)]
         known, wanted = set(tomograms.tomogram_ids()), self.input_coordinates.get().tomogram_ids()
         if not known & set(wanted):
-            return [f"No tomogram of the particles ({', '.join(wanted)}) is among {', '.join(sorted(known))}."]
+            return [no_match_text("tomogram", wanted, sorted(known))]
         return []
 
     # --- steps ---

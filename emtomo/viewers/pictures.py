@@ -101,8 +101,9 @@ def picture_of_output(run: Protocol, name: str, png: Path, viewer: str = "") -> 
     found = viewers_for(value)
     chosen = [one for one in found if viewer in ("", one.KEY)]
     if not chosen:
-        known = ", ".join(one.KEY for one in found) or "none"
-        raise EmtomoError(f"There is no viewer {viewer!r} for a {type(value).__name__}; those that fit: {known}.")
+        known = ", ".join(one.KEY for one in found)
+        other = f"those that fit: {known}" if found else "nor any other"
+        raise EmtomoError(f"There is no viewer {viewer!r} for a {type(value).__name__}; {other}.")
     chosen[0].picture(show_output(run, name, Path(run.getProject().path if run.getProject() else Path.cwd())), png)
 
 

@@ -37,14 +37,24 @@ def test_a_template_moves_with_its_data_and_has_variables(folder, tmp_path):
     for name in ("t1.mrc", "w.json.template"):
         shutil.copy(folder / name, moved / name)
     mrc.write_volume(moved / "t1.mrc", np.ones((8, 10, 14), np.float32), 10.0)
-    done = emtomo("workflow", moved / "w.json.template", "--project", tmp_path / "q", "--set", "factor=1.5",
-                  "--set", "size=20", cwd=tmp_path)  # fmt: skip
+    done = emtomo("workflow", tmp_path / "q", moved / "w.json.template", "factor=1.5", "--set", "size=20", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     made = emtomo("outputs", tmp_path / "q").stdout
     assert "14×10×8 at 20.00 Å/px" in made and "at 30.00 Å/px" in made
     variables = emtomo("describe", moved / "w.json.template")
     assert variables.returncode == 0, variables.stderr
     assert "factor" in variables.stdout and "(default: 2.0)" in variables.stdout
+
+
+def test_the_project_may_stand_behind(folder, tmp_path):
+    assert emtomo("parameters", "bin", folder / "p").stdout == emtomo("parameters", folder / "p", "bin").stdout != ""
+    assert emtomo("compare", "bin", folder / "p", "import").stdout.startswith("Tomograms: 2.tomograms")
+    done = emtomo("run", "import-tomograms", "files=t1.mrc", cwd=tmp_path)
+    assert "The project comes first: emtomo run PROJECT import-tomograms" in done.stderr
+    for given in (("directional_picking", "a", "b"), ("directional_picking", "a", "--project", "b"), ("a", "b")):
+        assert "One template and one project are needed" in emtomo("workflow", *given, cwd=tmp_path).stderr
+    emtomo("new", tmp_path / "empty")
+    assert "this project has no runs" in emtomo("log", "3", tmp_path / "empty").stderr
 
 
 @pytest.mark.parametrize(
