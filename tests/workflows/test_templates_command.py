@@ -51,7 +51,7 @@ def test_the_project_may_stand_behind(folder, tmp_path):
     assert emtomo("compare", "bin", folder / "p", "import").stdout.startswith("Tomograms: 2.tomograms")
     done = emtomo("run", "import-tomograms", "files=t1.mrc", cwd=tmp_path)
     assert "The project comes first: emtomo run PROJECT import-tomograms" in done.stderr
-    for given in (("directional_picking", "a", "b"), ("directional_picking", "a", "--project", "b"), ("a", "b")):
+    for given in (("directional_picking", "a", "b"), ("directional_picking", "a", "--project", "b")):
         assert "One template and one project are needed" in emtomo("workflow", *given, cwd=tmp_path).stderr
     emtomo("new", tmp_path / "empty")
     assert "this project has no runs" in emtomo("log", "3", tmp_path / "empty").stderr
