@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from emtomo.compute.geometry.certainty import Certainty
-from emtomo.compute.geometry.penalised import fit_penalised, roughness, spline_basis
+from emtomo.compute.geometry.penalised import bending, fit_penalised, spline_basis
 from emtomo.compute.geometry.spacing import MOST_POSITIONS
 from emtomo.compute.rotations import from_directions, turn_in_plane, unit
 from emtomo.errors import ModelError
@@ -132,8 +132,9 @@ def subunits(path: Path, radius: float, angles: np.ndarray) -> tuple[np.ndarray,
 def dense_curve(points: np.ndarray, noise: float) -> tuple[np.ndarray, Certainty | None]:
     """Return many points on the smooth curve through `points`, and how certain it is.
 
-    Without noise it is the cubic spline through every point. With noise it is as straight as the points allow: how
-    stiff it is they decide by the evidence (see :func:`emtomo.compute.geometry.penalised.fit_penalised`).
+    Without noise it is the cubic spline through every point. With noise it is as straight, or as evenly bent, as the
+    points allow: how stiff it is they decide by the evidence (see
+    :func:`emtomo.compute.geometry.penalised.fit_penalised`).
     """
     if noise > 0:
         return _stiff_curve(points, noise)
@@ -159,7 +160,7 @@ def _stiff_curve(points: np.ndarray, noise: float) -> tuple[np.ndarray, Certaint
     fine = np.linspace(0, 1, DENSE * len(points))
     basis, slopes = spline_basis(fine, count), spline_basis(fine, count, 1)
     for _ in range(REPARAMETRISATIONS):
-        fit = fit_penalised(spline_basis(at, count), (roughness(count),), points - middle, 2, noise)
+        fit = fit_penalised(spline_basis(at, count), bending(count), points - middle, 2, noise)
         dense = basis @ fit.coefficients + middle
         at = fine[cKDTree(dense).query(points)[1]]  # noise along the curve does not count
     # two directions across the curve, each with the same spread

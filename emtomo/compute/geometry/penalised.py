@@ -8,7 +8,7 @@ from emtomo.errors import ModelError
 
 RATIOS = np.geomspace(1e-5, 1e5, 13)  # of the strength of the penalty to that of the points
 WORTH = 1e-4  # of the best evidence; less likely strengths are left out
-FLAT = 1e-9  # of the largest strength: what a penalty leaves free
+FLAT = 1e-13  # of the largest strength: what a penalty leaves free
 EXPECTED = 10.0  # points that the expected noise counts for
 
 
@@ -55,10 +55,22 @@ def spline_basis(at: np.ndarray, count: int, derivative: int = 0) -> np.ndarray:
     return np.asarray((spline.derivative(derivative) if derivative else spline)(np.clip(at, 0, 1)))
 
 
-def roughness(count: int) -> np.ndarray:
-    """Return the (count, count) penalty of squared second differences of coefficients; straight lines have none."""
-    differences = np.diff(np.eye(count), 2, axis=0) if count > 2 else np.zeros((0, count))
+def roughness(count: int, order: int = 2) -> np.ndarray:
+    """Return the (count, count) penalty of squared differences of coefficients; at order 2 straight lines have none."""
+    differences = np.diff(np.eye(count), order, axis=0) if count > order else np.zeros((0, count))
     return differences.T @ differences
+
+
+def bending(count: int) -> tuple[np.ndarray, ...]:
+    """Return the penalties of one bend from end to end, and of all that differs from it; straight lines have none.
+
+    With one penalty for both, what keeps a curve smooth also straightens its bend.
+    """
+    if count < 4:
+        return (roughness(count),)
+    place = np.linspace(-1, 1, count)
+    bend = np.linalg.qr(np.vander(place, 3, increasing=True))[0][:, 2]
+    return np.outer(bend, bend), roughness(count, 3)
 
 
 def fit_penalised(
@@ -95,7 +107,7 @@ def fit_penalised(
     penalties = tuple(np.trace(normal) / max(np.trace(one), 1e-12) * one for one in penalties)
     # penalties that commute share their eigenvectors
     _, vectors = np.linalg.eigh(sum((k + 1) * one for k, one in enumerate(penalties)))
-    strengths = [np.einsum("ij,ik,kj->j", vectors, one, vectors) for one in penalties]
+    strengths = [np.maximum(np.einsum("ij,ik,kj->j", vectors, one, vectors), 0.0) for one in penalties]
     held = np.sum(strengths, axis=0) > FLAT * np.sum(strengths, axis=0).max(initial=0)
     choices = np.stack(np.meshgrid(*[RATIOS] * len(penalties), indexing="ij"), -1).reshape(-1, len(penalties))
     found = []
