@@ -5,7 +5,7 @@ from typing import Any
 from emtomo.gui.core.slices import SliceState
 from emtomo.gui.core.volume import VolumeSource
 from emtomo.gui.tk import theme
-from emtomo.gui.tk.slicepanel import SlicePanel
+from emtomo.gui.tk.slicepanel import SHIFT, SlicePanel
 from emtomo.gui.tk.slicewindow import SliceWindow
 
 ARROW = 1.0  # of the circle
@@ -18,6 +18,8 @@ class BeforeAfter(SliceWindow):
         self.old = SliceState(before)
         super().__init__(master, after, title, pixel_size, "before-after")
         self.old_panel = SlicePanel(self.grid_frame, self.old, 0, self)
+        self.old_panel.on_camera = self._share_back
+        self.old_panel.on_wheel = lambda by, state: self.state_.step(0, by * (10 if state & SHIFT else 1))
         self.state_.listeners.append(self._follow_old)
         self.show_planes(None)
 
@@ -48,17 +50,28 @@ class BeforeAfter(SliceWindow):
         self._share()
         self.old_panel.redraw()
 
+    def _middles(self) -> list[tuple[float, float]]:
+        """Return the middle voxel, of the new and of the old tomogram, horizontal and vertical."""
+        return [(self.source.shape[axis] // 2, self.old.source.shape[axis] // 2) for axis in (2, 1)]
+
     def _share(self) -> None:
         new, old = self.panels[0].camera, self.old_panel.camera
         ratio = self.old.source.shape[2] / self.source.shape[2]
         old.zoom = new.zoom / ratio
         old.horizontal, old.vertical = (
-            (v - n // 2) * ratio + m // 2
-            for v, n, m in (
-                (new.horizontal, self.source.shape[2], self.old.source.shape[2]),
-                (new.vertical, self.source.shape[1], self.old.source.shape[1]),
-            )
+            (v - n) * ratio + m for v, (n, m) in zip((new.horizontal, new.vertical), self._middles(), strict=True)
         )
+
+    def _share_back(self, panel: SlicePanel) -> None:
+        """Let the new tomogram follow where the user zooms or moves the old one."""
+        new, old = self.panels[0].camera, panel.camera
+        ratio = self.old.source.shape[2] / self.source.shape[2]
+        new.zoom = old.zoom * ratio
+        new.horizontal, new.vertical = (
+            (v - m) / ratio + n for v, (n, m) in zip((old.horizontal, old.vertical), self._middles(), strict=True)
+        )
+        self.panels[0].zoomed = True
+        self.panels[0].redraw()
 
     def decorate(self, panel: SlicePanel) -> None:
         """Label the two sides and keep them together."""

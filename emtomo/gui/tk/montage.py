@@ -110,6 +110,7 @@ class MontageWindow(Window):
             panel = SlicePanel(self.field, SliceState(self.picker.source), 0, self)
             panel.grid(row=k // columns, column=k % columns, sticky="nsew")
             panel.on_wheel = self._wheel
+            panel.on_camera = self._share
             self.panels.append(panel)
         self.active = 0
         self.turn(0)
@@ -165,17 +166,12 @@ class MontageWindow(Window):
             panel.redraw()
 
     def _share(self, panel: SlicePanel) -> None:
-        """Give all panels the zoom and place of one."""
+        """Give all panels the zoom and place of one, at once: a slice drawn late must not give them its old ones."""
         for other in self.panels:
             if other is not panel:
-                c, other.zoomed = other.camera, panel.zoomed
-                if (c.zoom, c.horizontal, c.vertical) != (
-                    panel.camera.zoom,
-                    panel.camera.horizontal,
-                    panel.camera.vertical,
-                ):
-                    c.zoom, c.horizontal, c.vertical = panel.camera.zoom, panel.camera.horizontal, panel.camera.vertical
-                    other.redraw()
+                c, other.zoomed = other.camera, True
+                c.zoom, c.horizontal, c.vertical = panel.camera.zoom, panel.camera.horizontal, panel.camera.vertical
+                other.redraw()
 
     # --- events of the panels ---
 
@@ -205,7 +201,6 @@ class MontageWindow(Window):
 
     def decorate(self, panel: SlicePanel) -> None:
         """Draw the picker's marks as they are on this slice."""
-        self._share(panel)
         self.picker.decorate_slice(panel)
 
     def close(self) -> None:

@@ -87,6 +87,7 @@ class SlicePanel(ttk.Frame):
         self._pointer: tuple[int, int] | None = None  # pixel under the mouse
         self.takes_middle = False  # the owner is asked about the middle button too
         self.on_wheel: Callable[[int, int], object] | None = None  # takes the wheel (steps, state) from the panel
+        self.on_camera: Callable[[SlicePanel], object] | None = None  # the user zoomed or moved the picture
         self.drawn: int | None = None  # the slice that is on the screen; a slow disk may be behind
         self._reading: threading.Thread | None = None
         state.listeners.append(self.redraw)
@@ -156,6 +157,11 @@ class SlicePanel(ttk.Frame):
         self.camera.zoom_at(
             factor, self.camera.width / 2 if x is None else x, self.camera.height / 2 if y is None else y
         )
+        self._camera_changed()
+
+    def _camera_changed(self) -> None:
+        if self.on_camera is not None:
+            self.on_camera(self)
         self.redraw()
 
     def _press(self, event: "tk.Event[Any]") -> None:
@@ -184,7 +190,7 @@ class SlicePanel(ttk.Frame):
             self.camera.pan(event.x - x, event.y - y)
             self.zoomed = True
             self._down = (button, event.x, event.y)
-            self.redraw()
+            self._camera_changed()
 
     def _release(self, event: "tk.Event[Any]") -> None:
         if self._down is None:
