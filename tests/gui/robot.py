@@ -45,6 +45,7 @@ class Robot:
     def click(self, widget, button=1, times=1):
         """Click the middle of a widget."""
         assert self.pump(until=widget.winfo_viewable, timeout=5), f"{widget} is not to be seen"
+        self.scroll_to(widget)
         x, y = self.at(widget)
         self.click_at(x, y, button, times)
 
@@ -102,16 +103,20 @@ class Robot:
         self.key(*["Down" if steps > 0 else "Up"] * abs(steps), "Return")
         assert self.pump(until=lambda: str(box.get()).startswith(word), timeout=3), box.get()
 
-    def tab(self, book, title):
-        """Click a tab of a notebook."""
-        k = next(i for i in range(book.index("end")) if book.tab(i, "text").startswith(title))
-        y = 12
-        for x in range(4, book.winfo_width(), 6):
-            if book.identify(x, y) and _tab_at(book, x, y) == k:
-                self.click_at(book.winfo_rootx() + x + 8, book.winfo_rooty() + y)
-                break
-        assert self.pump(until=lambda: book.index("current") == k, timeout=3), f"tab {title} did not open"
-        self.pump(0.3)
+    def scroll_to(self, widget):
+        """Turn the wheel over the page of a form until a widget of it is seen."""
+        page = next((f.page for f in self.window.forms if str(widget).startswith(f"{f.page}.")), None)
+        if page is None:
+            return
+        seen = page.container
+        for _ in range(60):
+            self.window.update()
+            top = widget.winfo_rooty() - seen.winfo_rooty()
+            if top >= 0 and top + widget.winfo_height() <= seen.winfo_height():
+                return
+            x, y = seen.winfo_rootx() + 30, seen.winfo_rooty() + seen.winfo_height() // 2
+            self.xdotool("mousemove", x, y, "click", 4 if top < 0 else 5)
+        raise AssertionError(f"{widget} cannot be scrolled to")
 
     def toplevel(self, name, timeout=10):
         """Wait for a window of a class and return the newest."""
@@ -147,12 +152,3 @@ class Robot:
             self.window.shut()
         except tkinter.TclError:  # it is gone already
             return
-
-
-def _tab_at(book, x, y):
-    import tkinter
-
-    try:
-        return book.index(f"@{x},{y}")
-    except tkinter.TclError:
-        return -1

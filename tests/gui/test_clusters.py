@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.gui, pytest.mark.workflow]
 
 
 def computation(robot, form):
-    form.book.select(len(form.model.tabs) - 1)
+    form.page.fold(form.model.tabs[-1], folded=False)
     assert robot.pump(until=lambda: "queue" in form.w)
 
 

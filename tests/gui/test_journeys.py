@@ -58,7 +58,6 @@ def test_from_a_tomogram_to_an_average_by_mouse_and_keyboard(windows, tmp_path, 
 
     form = open_form(robot, "import tomograms")
     robot.fill(form.w["input files"], str(file))
-    robot.tab(form.w["book"], "Parameters")
     robot.click(form.w["wizard pixel_size"])  # the magnifier reads the header
     assert robot.pump(until=lambda: form.w["input pixel_size"].get() != "", timeout=5)
     assert float(form.w["input pixel_size"].get()) == pytest.approx(PIXEL)
@@ -66,20 +65,17 @@ def test_from_a_tomogram_to_an_average_by_mouse_and_keyboard(windows, tmp_path, 
 
     form = open_form(robot, "denoise")
     assert form.model.fields["tomograms"].text.endswith(".tomograms")  # the only set that fits
-    robot.tab(form.w["book"], "Parameters")
     robot.fill(form.w["input iterations"], "8")
     run_form(robot, form, "denoise tomograms")
 
     pick_vesicle(robot, centre, radius)
 
     form = open_form(robot, "model workflow")
-    robot.tab(form.w["book"], "Parameters")
     robot.fill(form.w["input cropping"], "6")
     run_form(robot, form, "model workflow")
 
     form = open_form(robot, "extract subtomograms")
     robot.choose(form.w["input tomograms"], "import tomograms.tomograms")
-    robot.tab(form.w["book"], "Parameters")
     robot.fill(form.w["input box_size"], "28")
     robot.choose(form.w["input border"], "pad")
     run_form(robot, form, "extract subtomograms")
@@ -100,7 +96,6 @@ def pick_vesicle(robot, centre, radius):
     window = robot.window
     form = open_form(robot, "vectorial picking")
     robot.choose(form.w["input tomograms"], "denoise tomograms.tomograms")
-    robot.tab(form.w["book"], "Parameters")
     robot.choose(form.w["input model"], "vesicle")
     assert robot.pump(until=lambda: str(form.w["pick"].cget("state")) == "normal", timeout=5)
     robot.click(form.w["pick"])
@@ -225,13 +220,11 @@ def test_an_invalid_form_says_why_and_is_mended(windows, project):
     robot = windows(project)
     form = open_form(robot, "clean coordinates")
     robot.choose(form.w["input coordinates"], "model.coordinates")
-    robot.tab(form.w["book"], "Parameters")
     assert robot.pump(until=lambda: str(form.w["run"].cget("state")) == "normal", timeout=10)
     robot.fill(form.w["input min_distance"], "-3")
     assert robot.pump(until=lambda: str(form.w["run"].cget("state")) == "disabled", timeout=5)
     assert "must be >= 0" in form.w["message"].cget("text")
-    tabs = [form.book.tab(k, "text") for k in range(form.book.index("end"))]
-    assert any("1 ✗" in t for t in tabs), tabs
+    assert "1 ✗" in form.w["section Parameters"].cget("text")
     robot.fill(form.w["input min_distance"], "abc")
     assert "must be a number" in form.w["message"].cget("text")
     robot.fill(form.w["input min_distance"], "50")
@@ -246,7 +239,6 @@ def test_a_run_is_stopped_and_resumed_by_its_buttons(windows, project):
     robot = windows(project)
     form = open_form(robot, "denoise")
     robot.choose(form.w["input tomograms"], "simulate.tomograms")
-    robot.tab(form.w["book"], "Parameters")
     robot.fill(form.w["input iterations"], "900")
     assert robot.pump(until=lambda: str(form.w["run"].cget("state")) == "normal", timeout=10)
     robot.click(form.w["run"])
@@ -263,7 +255,6 @@ def test_a_run_is_stopped_and_resumed_by_its_buttons(windows, project):
     assert robot.pump(until=lambda: robot.window.forms, timeout=5)
     form = robot.window.forms[-1]
     robot.pump(0.4)
-    robot.tab(form.w["book"], "Parameters")
     robot.fill(form.w["input iterations"], "3")
     robot.click(form.w["save"])
     robot.pump(0.5)

@@ -65,7 +65,7 @@ class FieldRow:
 
     def show(self) -> None:
         """Show value, error and whether it was changed; hide all of it where a condition says so."""
-        one, shown = self.field, self.form.model.visible(self.name)
+        one, shown = self.field, self.form.shows(self.name)
         self.input.show()
         for widget, place in self._places:
             if shown:
@@ -83,6 +83,11 @@ class FieldRow:
             self.reset.pack(side="right")  # left of the magnifier, which stays where it is
         else:
             self.reset.pack_forget()
+
+    def lift(self) -> None:
+        """Put the widgets behind those lifted before, in the order of the tab key."""
+        for widget, _ in self._places:
+            widget.lift()
 
 
 def bold(form: Any) -> Any:

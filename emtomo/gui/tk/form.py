@@ -1,4 +1,4 @@
-"""The form of a protocol: tabs, live checks with reasons, wizards, the same as a command, Run."""
+"""The form of a protocol: one page, live checks with reasons, wizards, the same as a command, Run."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,8 +14,8 @@ from emtomo.gui.core.wizards import Proposal, wizard_for
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.dialogs import ask, show_message
 from emtomo.gui.tk.fieldrow import FieldRow
+from emtomo.gui.tk.formpage import FormPage
 from emtomo.gui.tk.host import ProjectHost
-from emtomo.gui.tk.queue import QueueFrame
 from emtomo.gui.tk.window import Window, busy_label, tip, wrap
 from emtomo.wording import count_text
 
@@ -27,28 +27,16 @@ class FormWindow(Window):
 
     def __init__(self, project: ProjectHost, model: FormModel) -> None:
         cls = model.protocol_class
-        super().__init__(project, f"{cls._label} – emtomo", (820, 640), "form")
+        super().__init__(project, f"{cls._label} – emtomo", (820, 760), "form")
         self.transient(project.winfo_toplevel())  # it stays above the project, so that outputs can be dragged onto it
         self.project, self.model = project, model
-        self.rows: dict[str, FieldRow] = {}
-        self._headings: list[tuple[ttk.Label, list[str]]] = []
         self._validating: str | None = None
         self.refusals: list[str] = []
         self._note = ""
         self._header(cls)
         self._footer()
-        self.book = ttk.Notebook(self)
-        self.book.pack(fill="both", expand=True, padx=theme.px(self, theme.PAD))
-        self._built: set[int] = set()
-        for tab in model.tabs:
-            frame = ttk.ScrolledFrame(self.book, auto_hide=True, padding=theme.px(self, theme.PAD))
-            frame.columnconfigure(1, weight=1)
-            self.book.add(frame.container, text=tab.title)
-            setattr(frame, "tab", tab)  # noqa: B010
-            self.w[f"tab {tab.title}"] = frame
-        self.book.bind("<<NotebookTabChanged>>", lambda _: self._build_tab())
-        self.w["book"] = self.book
-        self._build_tab()
+        self.page = FormPage(self, self)
+        self.page.pack(fill="both", expand=True, padx=theme.px(self, theme.PAD))
         model.listeners.append(self._changed)
         self.bind_actions(
             [
@@ -59,13 +47,19 @@ class FormWindow(Window):
             ]
         )
         self._changed(set(model.fields))
-        first = (
-            next((n for n in model.tabs[0].names if n in model.errors()), model.tabs[0].names[0])
-            if model.tabs
-            else None
-        )
-        if first in self.rows:
-            self.rows[first].input.main.focus_set()
+        names = [n for tab in model.tabs for n in tab.names]
+        first = next((n for n in names if n in model.errors()), next(iter(names), None))
+        if first is not None and self.page.shows(first):
+            self.page.rows[first].input.main.focus_set()
+
+    @property
+    def rows(self) -> dict[str, FieldRow]:
+        """The fields that were shown so far."""
+        return self.page.rows
+
+    def shows(self, name: str) -> bool:
+        """Return whether a field is shown."""
+        return self.page.shows(name)
 
     def _header(self, cls: Any) -> None:
         pad, gap = theme.px(self, theme.PAD), theme.px(self, theme.GAP)
@@ -123,45 +117,10 @@ class FormWindow(Window):
         self.message.pack(side="left", fill="x", expand=True)
         self.w |= {"copy command": copy, "message": self.message}
 
-    # --- fields ---
-
-    def _build_tab(self) -> None:
-        """Make the widgets of a tab when it is looked at first."""
-        k = self.book.index("current") if self.book.tabs() else 0
-        if k in self._built or k >= len(self.model.tabs):
-            return
-        self._built.add(k)
-        tab = self.model.tabs[k]
-        frame = self.w[f"tab {tab.title}"]
-        row, heading = 0, ""
-        for name in tab.names:
-            group = self.model.fields[name].group
-            if group != heading and group:
-                members = [n for n in tab.names if self.model.fields[n].group == group]
-                label = ttk.Label(frame, text=group, font="TkHeadingFont")
-                label.grid(row=row, column=0, columnspan=5, sticky="w", pady=(theme.px(self, 10), theme.px(self, 4)))
-                self._headings.append((label, members))
-                row += 1
-            heading = group
-            self.rows[name] = FieldRow(self, frame, name, row)
-            row += 2
-        if tab is self.model.tabs[-1]:
-            QueueFrame(frame, self).grid(row=row, column=0, columnspan=5, sticky="ew", pady=(theme.px(self, 12), 0))
-        self._changed(set(tab.names))
-
     # --- state ---
 
     def _changed(self, names: set[str]) -> None:
-        for name in names & set(self.rows):
-            self.rows[name].show()
-        for heading, members in self._headings:
-            if any(self.model.visible(n) for n in members):
-                heading.grid()
-            else:
-                heading.grid_remove()
-        for k, tab in enumerate(self.model.tabs):
-            wrong = self.model.count(tab)
-            self.book.tab(k, text=f"{tab.title} ({wrong} ✗)" if wrong else tab.title)
+        self.page.show(names)
         self._validate_later()
         self._show_state()
 
@@ -351,13 +310,9 @@ class FormWindow(Window):
         )
 
     def _to_first_error(self) -> None:
-        for k, tab in enumerate(self.model.tabs):
-            for name in tab.names:
-                if name in self.model.errors():
-                    self.book.select(k)
-                    self._build_tab()
-                    self.rows[name].input.main.focus_set()
-                    return
+        first = next(iter(self.model.errors()), None)
+        if first is not None:
+            self.page.go_to(first)
 
     def pick(self) -> None:
         """Store the run and open its tomograms for picking."""

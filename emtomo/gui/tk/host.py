@@ -110,6 +110,9 @@ class FormHost(Parent, Protocol):
     project: ProjectHost
     w: dict[str, Any]
 
+    def shows(self, name: str) -> bool:
+        """Return whether a field is shown."""
+
     def wizard(self, name: str) -> None:
         """Let the wizard of a field propose a value."""
 

@@ -250,6 +250,16 @@ def input_for(master: tk.Misc, model: FormModel, name: str, runs: Callable[[], d
 
 
 def unwheel(box: ttk.Combobox) -> None:
-    """Keep the mouse wheel, which scrolls the form, from changing a choice that it passes over."""
-    for event in ("<Button-4>", "<Button-5>", "<MouseWheel>"):
-        box.bind(event, lambda _: "break")
+    """Let the mouse wheel scroll the form, and not change a choice that it passes over."""
+    for event, by in (("<Button-4>", -1), ("<Button-5>", 1)):
+        box.bind(event, partial(_scroll, box, by))
+    box.bind("<MouseWheel>", lambda event: _scroll(box, -1 if event.delta > 0 else 1, event))
+
+
+def _scroll(widget: tk.Misc, by: int, _: object) -> str:
+    page: Any = widget
+    while page is not None and not isinstance(page, ttk.ScrolledFrame):
+        page = page.master
+    if page is not None and page.yview() != (0.0, 1.0):
+        page.yview_scroll(by)
+    return "break"
