@@ -69,7 +69,7 @@ def test_every_wizard_on_an_empty_form_gives_a_message(robot, kind):
                 form.model.put(field.name, "")
         form.w["expert"].invoke()
         robot.pump(0.02)
-        form.w[f"wizard {name}"].invoke()
+        form.wizard(name)
         assert robot.pump(until=lambda f=form: "refused" in f.w, timeout=5), (protocol, name)
         assert form.w["refused"].text.endswith(".")
         form.w["refused"].w["OK"].invoke()

@@ -1,72 +1,74 @@
 """Pictures of what a parameter will do, before anything runs; the values come from compute, this only chooses them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from emtomo.compute.denoise import DenoiseOptions, denoise
 from emtomo.compute.fourier.filters import lowpass
 from emtomo.compute.masks import MaskOptions, create_mask
-from emtomo.compute.slices import contrast_limits, draw_slice, smooth
+from emtomo.compute.slices import contrast_limits
 from emtomo.engine.project import EmtomoProject
 from emtomo.errors import EmtomoError
+from emtomo.gui.core.import_preview import preview_files
+from emtomo.gui.core.model_preview import preview_models
+from emtomo.gui.core.preview import Maker, Preview, grey, options_of
 from emtomo.gui.core.wizards import Texts, input_of
 from emtomo.io import mrc
 from emtomo.objects import SetOfTomograms
+from emtomo.wording import count_text
 
 LARGEST = 256  # voxels that a preview works on
-
-
-@dataclass(frozen=True)
-class Preview:
-    """One parameter's preview.
-
-    Attributes
-    ----------
-    title, unit : str
-    low, high, value : float
-        Of the slider.
-    draw : callable
-        value → two pictures, before and after, `(y, x)` uint8 or `(y, x, 3)`, and a sentence.
-    """
-
-    title: str
-    unit: str
-    low: float
-    high: float
-    value: float
-    draw: Callable[[float], tuple[np.ndarray, np.ndarray, str]]
+MIDDLE = 24, 192, 192  # z, y, x; voxels of a tomogram that are denoised
 
 
 def has_preview(protocol: str, name: str) -> bool:
     """Return whether a field has a preview."""
-    return (protocol, name) in _PREVIEWS
+    return (protocol, name) in _MAKERS
 
 
-def preview(project: EmtomoProject, protocol: str, name: str, texts: Texts) -> Preview:
+def preview(project: EmtomoProject, protocol: str, name: str, texts: Texts, folder: Path = Path()) -> Preview:
     """Return the preview of a field; called in the project's thread.
+
+    Parameters
+    ----------
+    project : EmtomoProject
+    protocol, name : str
+    texts : dict
+        Of all fields.
+    folder : Path
+        What file names are relative to.
 
     Raises
     ------
     EmtomoError
         If the input that it works on is not there.
     """
-    source, make = _PREVIEWS[protocol, name]
+    return _MAKERS[protocol, name](project, texts, name, folder)
+
+
+def _on_volume(source: str, make: Callable[[np.ndarray, float, Texts, str], Preview]) -> Maker:
     label = {"tomograms": "the tomograms", "reference": "the reference", "average": "the average"}.get(
         source, "the volume"
     )
-    value = input_of(project, texts, source, label)
-    volume, size = _volume(value, Path(project.path))
-    return make(volume, size, texts, name)
+
+    def made(project: EmtomoProject, texts: Texts, name: str, folder: Path) -> Preview:
+        value = input_of(project, texts, source, label)
+        volume, size = _volume(value, Path(project.path))
+        return make(volume, size, texts, name)
+
+    return made
 
 
 def _volume(value: Any, project: Path) -> tuple[np.ndarray, float]:
     if isinstance(value, SetOfTomograms):
         file = project / str(value.frame(["file"])["file"].iloc[0])
         whole = mrc.open_volume(file)
-        return np.asarray(whole[whole.shape[0] // 2], np.float32)[None], float(value.pixel_size.get())
+        middle = [slice(max(0, (n - m) // 2), (n + m + 1) // 2) for n, m in zip(whole.shape, MIDDLE, strict=True)]
+        return np.asarray(whole[tuple(middle)], np.float32), float(value.pixel_size.get())
     volume = mrc.read_volume(project / str(value.file.get()))
     if max(volume.shape) > LARGEST:
         start = [max(0, (n - LARGEST) // 2) for n in volume.shape]
@@ -81,10 +83,6 @@ def _number(texts: Texts, name: str, otherwise: float) -> float:
         return otherwise
 
 
-def _grey(plane: np.ndarray, limits: tuple[float, float] | None = None) -> np.ndarray:
-    return draw_slice(plane, 0, 0, 1.0, limits or contrast_limits(plane), plane.shape)[::-1]  # type: ignore[arg-type]
-
-
 def _lowpass(volume: np.ndarray, size: float, texts: Texts, name: str) -> Preview:
     if len({*volume.shape}) != 1:
         raise EmtomoError(f"The preview needs a cubic volume, this is {'×'.join(map(str, volume.shape[::-1]))}.")
@@ -93,19 +91,28 @@ def _lowpass(volume: np.ndarray, size: float, texts: Texts, name: str) -> Previe
 
     def draw(resolution: float) -> tuple[np.ndarray, np.ndarray, str]:
         filtered = lowpass(volume, size, max(resolution, 2 * size))
-        return _grey(middle, limits), _grey(filtered[len(volume) // 2]), f"low-pass at {resolution:.1f} Å"
+        return grey(middle, limits), grey(filtered[len(volume) // 2]), f"low-pass at {resolution:.1f} Å"
 
     high = min(len(volume) * size / 3, 150.0)
     return Preview("Low-pass filter", "Å", 2 * size, max(high, 4 * size), _number(texts, name, 40.0) or 40.0, draw)
 
 
-def _gauss(volume: np.ndarray, size: float, texts: Texts, name: str) -> Preview:
-    plane = volume[len(volume) // 2]
+def _denoise(volume: np.ndarray, size: float, texts: Texts, name: str) -> Preview:
+    """Return what the whole filter makes of the middle of a tomogram."""
+    options, k = options_of(DenoiseOptions, texts), len(volume) // 2
+    limits = contrast_limits(volume[k])
+    longest = {"eed": 60, "bflow": 250}[options.method]
+    low, high, value = {"iterations": (0, longest, options.steps), "sigma": (0.0, 5.0, options.sigma)}[name]
+    shape = "×".join(map(str, volume.shape[::-1]))
 
-    def draw(sigma: float) -> tuple[np.ndarray, np.ndarray, str]:
-        return _grey(plane), _grey(smooth(plane, sigma)), f"Gaussian of {sigma:.2f} voxels"
+    def draw(chosen: float) -> tuple[np.ndarray, np.ndarray, str]:
+        now = replace(options, sigma=chosen) if name == "sigma" else replace(options, iterations=int(round(chosen)))
+        filtered = denoise(volume, now)
+        sentence = f"{now.method}, {count_text(now.steps, 'iteration')}, Gaussian of {now.sigma:.2g} voxels before it"
+        return grey(volume[k], limits), grey(filtered[k], limits), f"{sentence}; the middle {shape} voxels"
 
-    return Preview("Gaussian filter", "voxel", 0.0, 5.0, _number(texts, name, 0.5), draw)
+    unit = "voxel" if name == "sigma" else ""
+    return Preview("Denoising", unit, low, high, value, draw, whole=name == "iterations")
 
 
 def _mask(volume: np.ndarray, size: float, texts: Texts, name: str) -> Preview:
@@ -119,27 +126,33 @@ def _mask(volume: np.ndarray, size: float, texts: Texts, name: str) -> Preview:
 
     k = len(volume) // 2
     low, high = (float(v) for v in np.percentile(volume, [50, 99.9]))
-    grey = _grey(volume[k])
+    plain = grey(volume[k])
 
     def draw(threshold: float) -> tuple[np.ndarray, np.ndarray, str]:
         mask = create_mask(volume, size, options(threshold))
         share = mask[k][::-1].clip(0, 1)
-        tinted = np.repeat(grey[:, :, None], 3, axis=2).astype(np.float32)
+        tinted = np.repeat(plain[:, :, None], 3, axis=2).astype(np.float32)
         tinted = (
             tinted * (1 - 0.45 * share[:, :, None]) + np.array([230, 159, 0], np.float32) * 0.45 * share[:, :, None]
         )
         filled = float(mask.mean())
-        return grey, tinted.astype(np.uint8), f"threshold {threshold:.4g}: {filled:.1%} of the box is inside"
+        return plain, tinted.astype(np.uint8), f"threshold {threshold:.4g}: {filled:.1%} of the box is inside"
 
     return Preview("Mask", "", low, high, _number(texts, name, (low + high) / 2), draw)
 
 
-_PREVIEWS: dict[tuple[str, str], tuple[str, Callable[[np.ndarray, float, Texts, str], Preview]]] = {
-    ("create-mask", "threshold"): ("volume", _mask),
-    ("create-mask", "lowpass"): ("volume", _lowpass),
-    ("refine-poses", "initial_lowpass"): ("reference", _lowpass),
-    ("match-template", "lowpass"): ("reference", _lowpass),
-    ("postprocess", "lowpass"): ("average", _lowpass),
-    ("denoise-tomograms", "sigma"): ("tomograms", _gauss),
+_MAKERS: dict[tuple[str, str], Maker] = {
+    ("create-mask", "threshold"): _on_volume("volume", _mask),
+    ("create-mask", "lowpass"): _on_volume("volume", _lowpass),
+    ("refine-poses", "initial_lowpass"): _on_volume("reference", _lowpass),
+    ("match-template", "lowpass"): _on_volume("reference", _lowpass),
+    ("postprocess", "lowpass"): _on_volume("average", _lowpass),
+    ("denoise-tomograms", "sigma"): _on_volume("tomograms", _denoise),
+    ("denoise-tomograms", "iterations"): _on_volume("tomograms", _denoise),
+    ("model-workflow", "cropping"): preview_models,
+    ("import-tomograms", "files"): preview_files,
+    ("import-volume", "file"): preview_files,
+    ("import-micrographs", "files"): preview_files,
+    ("import-tilt-series", "files"): preview_files,
 }
-PREVIEWED = tuple(_PREVIEWS)
+PREVIEWED = tuple(_MAKERS)

@@ -8,7 +8,8 @@ import ttkbootstrap as ttk
 from emtomo.gui.core import run_actions
 from emtomo.gui.core.actions import Action
 from emtomo.gui.core.form import FormModel
-from emtomo.gui.core.previews import Preview, preview
+from emtomo.gui.core.preview import Preview
+from emtomo.gui.core.previews import preview
 from emtomo.gui.core.runs import Run
 from emtomo.gui.core.wizards import Proposal, wizard_for
 from emtomo.gui.tk import theme
@@ -216,7 +217,7 @@ class FormWindow(Window):
             self.project.service.ask(lambda project: found[1](project, texts, folder), self._proposed, self._refused)
         else:
             self.project.service.ask(
-                lambda project: preview(project, protocol, name, texts),
+                lambda project: preview(project, protocol, name, texts, folder),
                 lambda made: self._preview(name, made),
                 self._refused,
             )

@@ -8,18 +8,18 @@ import ttkbootstrap as ttk
 from PIL import Image, ImageTk
 
 from emtomo.gui.core.background import Task
-from emtomo.gui.core.previews import Preview
+from emtomo.gui.core.preview import Preview
 from emtomo.gui.tk import theme
-from emtomo.gui.tk.window import Window
+from emtomo.gui.tk.window import Window, wrap
 
-SIDE = 320
+SIDE = 420
 
 
 class PreviewWindow(Window):
     """Shows a :class:`Preview`; Use gives the value to the form."""
 
     def __init__(self, master: Any, preview: Preview, use: Callable[[str], object]) -> None:
-        super().__init__(master, f"{preview.title} – preview", (720, 480))
+        super().__init__(master, f"{preview.title} – preview", (900, 600))
         self.preview = preview
         pad = theme.px(self, theme.PAD)
         foot = ttk.Frame(self, padding=pad)
@@ -35,17 +35,22 @@ class PreviewWindow(Window):
         ttk.Label(foot, text=preview.unit).pack(side="left", padx=pad)
 
         def accept() -> None:
-            use(self._text())
+            if preview.usable:
+                use(self._text())
             self.close()
 
-        button = ttk.Button(foot, text="Use", bootstyle="primary", command=accept)
+        button = ttk.Button(foot, text="Use" if preview.usable else "Close", bootstyle="primary", command=accept)
         button.pack(side="left")
+        if preview.low == preview.high:
+            self.slider.configure(state="disabled")
+            self.entry.configure(state="disabled")
         self.message = ttk.Label(self, text="", padding=pad)
         self.message.pack(side="bottom", fill="x")
+        wrap(self.message)
         row = ttk.Frame(self, padding=pad)
         row.pack(fill="both", expand=True)
         self.images = [ttk.Label(row), ttk.Label(row)]
-        for k, (label, title) in enumerate(zip(self.images, ("before", "after"), strict=True)):
+        for k, (label, title) in enumerate(zip(self.images, preview.titles, strict=True)):
             row.columnconfigure(k, weight=1)
             ttk.Label(row, text=title).grid(row=0, column=k)
             label.grid(row=1, column=k, padx=pad)
@@ -57,7 +62,8 @@ class PreviewWindow(Window):
         self._moved()
 
     def _text(self) -> str:
-        return f"{self.value.get():.4g}"
+        value = self.value.get()
+        return str(int(round(value))) if self.preview.whole else f"{value:.4g}"
 
     def _typed(self) -> None:
         try:
@@ -79,10 +85,13 @@ class PreviewWindow(Window):
             lambda _: self.preview.draw(value), self._show, lambda message: self.message.configure(text=message)
         )
 
-    def _show(self, made: tuple[np.ndarray, np.ndarray, str]) -> None:
+    def _show(self, made: tuple[np.ndarray, np.ndarray | None, str]) -> None:
         if not self.winfo_exists():
             return
         for k, picture in enumerate(made[:2]):
+            if picture is None:
+                self.images[k].configure(image="")
+                continue
             side = theme.px(self, SIDE)
             image = Image.fromarray(np.ascontiguousarray(picture))
             scale = side / max(image.size)
