@@ -54,7 +54,9 @@ def options_of(options: type[T], texts: Texts) -> T:
     """Return options as the texts of a form say; where a text is no value, their defaults."""
     values: dict[str, Any] = {}
     for one in option_fields(options):
-        text = texts.get(one.name, "").strip()
+        if one.name not in texts:
+            continue
+        text = texts[one.name].strip()
         try:
             values[one.name] = (
                 text == YES if one.kind is bool else None if one.optional and not text else one.kind(text)

@@ -252,8 +252,30 @@ def test_previews_show_before_and_after(opened):
     rough = [np.abs(np.diff(p.astype(float), axis=1)).mean() for p in (fine, coarse)]
     assert rough[1] < rough[0]
     slab = preview(opened, "denoise-tomograms", "sigma", {"tomograms": "simulate.tomograms"})
+    assert "eed, 10 iterations" in slab.draw(0.0)[2]
     _, smooth, _ = slab.draw(3.0)
     assert np.abs(np.diff(smooth.astype(float))).mean() < np.abs(np.diff(slab.draw(0.0)[1].astype(float))).mean()
+
+
+def test_what_an_import_will_find_and_what_models_will_give_is_seen_before(opened, project, tmp_path):
+    folder = tmp_path / "my 'data'"
+    folder.mkdir()
+    for name, shape in (("a.mrc", (5, 6, 7)), ("b.mrc", (4, 6, 7))):
+        mrc.write_volume(folder / name, np.random.default_rng(0).normal(size=shape).astype(np.float32), 8.0)
+    (folder / "notes.txt").write_text("no image", encoding="utf8")
+    found = preview(opened, "import-tomograms", "files", {"files": folder.name}, tmp_path)
+    xy, xz, sentence = found.draw(2.0)
+    assert (found.low, found.high) == (1, 2) and xy.shape == (6, 7) and xz.shape == (4, 7)
+    assert sentence == "2 image files of 3 files, of 2 sizes. b.mrc: 7×6×4, 8 Å/px"
+    for pattern, words in (("c*", "No file in"), ("*.txt", "notes.txt")):
+        with pytest.raises(EmtomoError, match=words):
+            preview(opened, "import-tomograms", "files", {"files": str(folder), "pattern": pattern})
+    made = preview(opened, "model-workflow", "cropping", {"meshes": "pick.meshes", "cropping": "8"})
+    across, _, sentence = made.draw(8.0)
+    first = opened.find("model").coordinates.frame()
+    count = (first["tomogram_id"] == first["tomogram_id"].iloc[0]).sum()
+    assert f": {count} coordinates at" in sentence  # what the run of the same parameter made
+    assert made.draw(16.0)[2] != sentence and (across == (255, 196, 0)).all(axis=2).any()
 
 
 # --- viewers without a window ---
