@@ -50,7 +50,7 @@ def guide(root: Path = ROOT, installed: Path = INSTALLED) -> list[Page]:
     return [Page(title, find_page(name, root, installed)) for name, title in GUIDE]
 
 
-def linked_page(page: Path, target: str) -> Path | None:
+def follow_link(page: Path, target: str) -> Path | None:
     """Return the page that a link of another one leads to; None for one that is not here or elsewhere.
 
     Parameters

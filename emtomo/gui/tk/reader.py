@@ -7,7 +7,7 @@ from typing import Any
 import ttkbootstrap as ttk
 from PIL import Image, ImageTk
 
-from emtomo.gui.core.help_pages import Page, guide, linked_page, tutorials
+from emtomo.gui.core.help_pages import Page, follow_link, guide, tutorials
 from emtomo.gui.core.markdown import Piece, read_pieces
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.host import Parent, root_of
@@ -111,7 +111,7 @@ class ReaderWindow(Window):
             self.pages.selection_set()
 
     def _insert_link(self, piece: Piece, tag: str) -> None:
-        page = linked_page(self.file, piece.target)
+        page = follow_link(self.file, piece.target)
         if page is None and "://" not in piece.target:
             self.text.insert("end", piece.text)  # to something that is not a page, as a file of the source
             return

@@ -1,7 +1,7 @@
 """Where dialogs begin, what they filter, and where the documentation is."""
 
 from emtomo.gui.core.file_kinds import filters, first_folder, remember_folder
-from emtomo.gui.core.help_pages import find_page, guide, linked_page, tutorials
+from emtomo.gui.core.help_pages import find_page, follow_link, guide, tutorials
 from emtomo.gui.core.markdown import Piece, read_pieces
 from emtomo.gui.core.settings import Settings
 
@@ -31,8 +31,8 @@ def test_every_page_is_found_and_a_built_site_comes_first_then_the_source_then_w
 
 def test_links_between_pages_lead_to_pages_alone():
     page = find_page("tutorials/single_particles")
-    assert linked_page(page, "../protocols/pick-log.md#results").name == "pick-log.md"
-    assert linked_page(page, "https://a.org/b.md") is None and linked_page(page, "poses_against_truth.py") is None
+    assert follow_link(page, "../protocols/pick-log.md#results").name == "pick-log.md"
+    assert follow_link(page, "https://a.org/b.md") is None and follow_link(page, "poses_against_truth.py") is None
 
 
 def test_pages_are_read_as_pieces():
