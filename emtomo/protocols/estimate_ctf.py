@@ -193,6 +193,11 @@ def _tilt_table(found: CtfEstimate, angle: np.ndarray, excluded: np.ndarray) -> 
             "hand": found.hand,
             "hand_certainty": found.hand_certainty,
             "hand_is_certain": found.hand_is_certain,
+            "plane_x": found.plane.angles[0],
+            "plane_y": found.plane.angles[1],
+            "plane_x_error": found.plane.errors[0],
+            "plane_y_error": found.plane.errors[1],
+            "plane_certainty": found.plane.certainty,
         }
     )
 
@@ -259,5 +264,11 @@ def _remarks(name: str, found: pd.DataFrame) -> list[str]:
         sentences.append(
             f"{name}: defocus {better} with the height, by {by:.1f} standard deviations; the series has the other hand "
             f"({hand}), which was kept."
+        )
+    x, y, x_error, y_error = (float(found[f"plane_{c}"].iloc[0]) for c in ("x", "y", "x_error", "y_error"))
+    if x or y:
+        sentences.append(
+            f"{name}: the specimen is inclined by {x:.1f} ± {x_error:.1f}° about x and {y:.1f} ± {y_error:.1f}° about "
+            f"y (by {float(found['plane_certainty'].iloc[0]):.1f} standard deviations)."
         )
     return sentences

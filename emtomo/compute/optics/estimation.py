@@ -16,11 +16,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emtomo.compute.optics.ctf import Ctf, wavelength
+from emtomo.compute.optics.ctf import Ctf
 from emtomo.compute.optics.estimation_options import CtfEstimationOptions
-from emtomo.compute.optics.fit_pictures import fit_picture, flatten_power
-from emtomo.compute.optics.power_spectra import PolarGrid, background_projection, polar_grid, tile_spectra
-from emtomo.compute.optics.ring_fit import RingFit, RingSpectra, curve_correlation
+from emtomo.compute.optics.fit_pictures import fit_picture
+from emtomo.compute.optics.plane_fit import SpecimenPlane, fit_plane
+from emtomo.compute.optics.ring_fit import RingFit, curve_correlation
+from emtomo.compute.optics.tile_rings import TileRings, draw_power, incline, measure_tiles
 from emtomo.compute.tilt.geometry import TiltGeometry, tilt_angles
 from emtomo.errors import EmtomoError
 
@@ -28,9 +29,10 @@ CLEAR = 5.5  # standard deviations of a tilt's score, at which it shows rings wh
 WEAK = 3.5  # and at which it does where the defocus is near that of its neighbours
 NEAR = 2.0  # typical changes of defocus that are near
 LEAST_HAND = 4.0  # standard deviations between the hands, below which neither is certain
+SURE = 12.0  # and from which on one is sure, whatever the plane of the specimen
 LEAST_DIFFERENCE = 0.005  # of the rings that the hands must not share, for a tilt to tell them apart
-COARSEST = 12.0  # Å: rings must be seen at least to here, or their spacing does not tell the defocus
-HEIGHTS = 15  # that stand for those of all tiles of an image where the norm of the model is computed
+SEEN = 1.0  # degrees by which the specimen must be inclined, for the pictures to be made anew
+FLAT = SpecimenPlane(np.zeros(2), np.full(2, np.nan), 0.0)
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class CtfEstimate:
         1 or -1.
     hand_certainty : float
         Standard deviations by which the hand 1 fits better (negative: -1).
+    plane : SpecimenPlane
+        How the specimen lies in the tomogram.
     frequency : (k,) array
         1/Å of the curves.
     measured, model : (n, k) arrays
@@ -68,6 +72,7 @@ class CtfEstimate:
     resolution: np.ndarray
     hand: int
     hand_certainty: float
+    plane: SpecimenPlane
     frequency: np.ndarray
     measured: np.ndarray
     model: np.ndarray
@@ -122,71 +127,41 @@ def estimate_ctf(
     optics = Ctf.of_defocus(
         0.0, cs=cs, amplitude_contrast=amplitude_contrast, voltage=voltage, phase_shift=options.phase_shift
     )
-    spectra, power = _spectra(images, geometry, used, options, optics, on_progress)
-    fits = {hand: RingFit(spectra, hand, options).fit() for hand in (1, -1)}
-    certainty = _hand_certainty(fits[1].significance, fits[-1].significance, spectra.hand_overlap())
+    tiles = measure_tiles(images, geometry, options, optics, on_progress)
+    fits, planes, certainty = _fit_hands(tiles, geometry, options)
     if options.hand == "estimate" and abs(certainty) >= LEAST_HAND:
         hand = 1 if certainty > 0 else -1
     else:
         hand = geometry.hand
-    return _estimate(fits[hand], spectra, power, geometry, used, options, hand, certainty)
+    power = tiles.pictures
+    if np.abs(planes[hand].angles).max() >= SEEN:
+        power = draw_power(tiles, images, incline(geometry, planes[hand].angles))
+    return _estimate(fits[hand], planes[hand], power, geometry, options, hand, certainty)
 
 
-def _spectra(
-    images: Callable[[int], np.ndarray],
-    geometry: TiltGeometry,
-    used: np.ndarray,
-    options: CtfEstimationOptions,
-    optics: Ctf,
-    on_progress: Callable[[int], None] | None,
-) -> tuple[RingSpectra, np.ndarray]:
-    """Return the spectra of all used images, without background, at equal phase for either hand, and as pictures."""
-    grid: PolarGrid | None = None
-    shape: tuple[int, ...] = ()
-    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    pictures: list[np.ndarray] = []
-    per_height = 2 * np.pi * float(wavelength(optics.voltage))
-    for count, t in enumerate(used, 1):
-        image = np.asarray(images(int(t)))
-        if grid is None:
-            shape = image.shape
-            tile = min(options.tile_size, *shape) // 2 * 2
-            grid = polar_grid(tile, geometry.pixel_size, options.low_resolution, options.high_resolution)
-            if 1 / grid.frequency[-1] > COARSEST:
-                raise EmtomoError(
-                    f"rings of the CTF must be seen to {COARSEST:g} Å or finer; the images' pixel size and the highest "
-                    f"resolution leave {1 / grid.frequency[-1]:.1f} Å. Take images of at most 5 Å a pixel."
-                )
-            subtract = background_projection(grid)
-        if image.shape != shape:
-            raise EmtomoError(
-                f"tilt {t + 1}: the image has {image.shape[1]} × {image.shape[0]} pixels, "
-                f"others have {shape[1]} × {shape[0]}."
-            )
-        slope = section_slope(geometry, int(t))
+def _fit_hands(
+    tiles: TileRings, geometry: TiltGeometry, options: CtfEstimationOptions
+) -> tuple[dict[int, RingFit], dict[int, SpecimenPlane], float]:
+    """Return fits and planes for both hands, and by how many standard deviations the hand 1 fits better.
 
-        def turn(places: np.ndarray, shift: np.ndarray = geometry.shifts[t], slope: np.ndarray = slope) -> np.ndarray:
-            return np.asarray(per_height * (places - shift) @ slope)
-
-        power, centres, whole = tile_spectra(image, grid, int(t), turn)
-        if not len(power):
-            raise EmtomoError(f"tilt {t + 1}: the image has no signal in any tile; exclude this tilt.")
-        heights = (centres - geometry.shifts[t]) @ slope
-        profile = np.log(np.maximum(power.mean(axis=(0, 1)), 1e-12))
-        background = np.exp(profile - profile @ subtract)
-        rings = (power / background - 1) @ subtract
-        phase = np.exp(1j * per_height * heights[:, None] * grid.frequency**2)
-        mean = np.einsum("nak,nk->ak", rings, phase) / len(power)
-        pictures.append(flatten_power(whole, background, phase.mean(axis=0), grid).astype(np.float32))
-        blur = _slope_attenuation(grid, optics, float(np.hypot(*slope)))
-        parts.append((mean, np.quantile(heights, (np.arange(HEIGHTS) + 0.5) / HEIGHTS), blur))
-        if on_progress:
-            on_progress(count)
-    assert grid is not None
-    sums, heights, blurs = (np.stack(p) for p in zip(*parts, strict=True))
-    angles = tilt_angles(geometry.rotations[used])[:, 1]
-    found = RingSpectra(grid, optics, sums, heights, blurs, subtract, np.argsort(angles, kind="stable"))
-    return found, np.stack(pictures)
+    Where one hand is sure before, or given, the plane of the other is not looked for.
+    """
+    flat = tiles.combine(geometry)
+    overlap = flat.hand_overlap()
+    fits = {hand: RingFit(flat, hand, options).fit() for hand in (1, -1)}
+    planes = dict.fromkeys(fits, FLAT)
+    certainty = _hand_certainty(fits[1].significance, fits[-1].significance, overlap)
+    if options.specimen_plane != "estimate":
+        return fits, planes, certainty
+    likely = {1 if certainty > 0 else -1} if abs(certainty) >= SURE else {1, -1}
+    if options.hand == "keep" or len(tiles.tilts) == 1:  # one image does not tell the hands apart
+        likely = {geometry.hand}
+    for hand in likely:
+        planes[hand] = fit_plane(tiles, fits[hand], geometry, options.max_inclination)
+        if planes[hand].is_certain:
+            inclined = tiles.combine(incline(geometry, planes[hand].angles))
+            fits[hand] = RingFit(inclined, hand, options).fit()
+    return fits, planes, _hand_certainty(fits[1].significance, fits[-1].significance, overlap)
 
 
 def _interpolate(angles: np.ndarray, known: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -207,39 +182,18 @@ def _hand_certainty(plus: np.ndarray, minus: np.ndarray, overlap: np.ndarray) ->
     return float((weight * (plus - minus)).sum() / noise) if noise > 0 else 0.0
 
 
-def section_slope(geometry: TiltGeometry, tilt: int) -> np.ndarray:
-    """Return (2,) height of the tomogram's middle plane for every Å along x and y of an image.
-
-    Tilts beyond 84° count as 84°.
-    """
-    across = geometry.rotations[tilt][:2, :2]
-    determinant = across[0, 0] * across[1, 1] - across[0, 1] * across[1, 0]
-    limit = 0.1 if determinant >= 0 else -0.1
-    safe = determinant if abs(determinant) > 0.1 else limit
-    adjugate = np.array([[across[1, 1], -across[0, 1]], [-across[1, 0], across[0, 0]]])
-    return np.asarray(geometry.rotations[tilt][2, :2] @ adjugate / safe)
-
-
-def _slope_attenuation(grid: PolarGrid, optics: Ctf, slope: float) -> np.ndarray:
-    """Return (k,) what is left of the rings of a tile whose section is inclined: the mean over its heights."""
-    place = (np.arange(grid.tile) - (grid.tile - 1) / 2) * grid.pixel_size
-    phase = 2 * np.pi * wavelength(optics.voltage) * slope * place[:, None] * grid.frequency**2
-    weight = grid.window.astype(float) ** 2
-    return np.asarray(weight @ np.cos(phase) / weight.sum())
-
-
 def _estimate(
     fit: RingFit,
-    spectra: RingSpectra,
-    power: np.ndarray,
+    plane: SpecimenPlane,
+    power: list[np.ndarray],
     geometry: TiltGeometry,
-    used: np.ndarray,
     options: CtfEstimationOptions,
     hand: int,
     certainty: float,
 ) -> CtfEstimate:
     """Return the result for all tilts: those without rings, and excluded ones, from their neighbours in angle."""
-    n, angles = len(geometry), tilt_angles(geometry.rotations)[:, 1]
+    n, angles, spectra = len(geometry), tilt_angles(geometry.rotations)[:, 1], fit.spectra
+    used = np.flatnonzero(~geometry.excluded)
     resolution = fit.resolution()
     good = (fit.significance >= CLEAR) & np.isfinite(resolution)
     if not good.any():
@@ -286,6 +240,7 @@ def _estimate(
         resolution=whole(resolution, np.nan),
         hand=hand,
         hand_certainty=certainty,
+        plane=plane,
         frequency=spectra.grid.frequency,
         measured=whole(measured, np.nan),
         model=whole(model, np.nan),

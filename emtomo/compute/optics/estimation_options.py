@@ -7,6 +7,7 @@ from emtomo.options import Param
 
 ASTIGMATISM = ("shared", "per_tilt", "none")
 HAND = ("estimate", "keep")
+PLANE = ("estimate", "flat")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +75,26 @@ class CtfEstimationOptions:
             choices=HAND,
         ),
     ] = "estimate"
+    specimen_plane: Annotated[
+        str,
+        Param(
+            "Plane of the specimen",
+            "estimate: how the specimen is inclined in the tomogram, about x and about y, is fitted to the defocus "
+            "across all images, and taken where it is certain; flat: it lies in the tomogram's xy plane.",
+            choices=PLANE,
+        ),
+    ] = "estimate"
+    max_inclination: Annotated[
+        float,
+        Param(
+            "Maximum inclination",
+            "Of the specimen, about either axis.",
+            unit="°",
+            gt=0,
+            le=60,
+            expert=True,
+        ),
+    ] = 20.0
     tile_size: Annotated[
         int,
         Param(

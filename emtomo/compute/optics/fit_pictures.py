@@ -15,19 +15,19 @@ def flatten_power(whole: np.ndarray, background: np.ndarray, phase: np.ndarray, 
 
     Parameters
     ----------
-    whole : (tile, tile // 2 + 1) complex array
-        Mean over tiles of power times exp(i phase), in the order of ``rfft2``.
+    whole : (tile, tile // 2 + 1) array
+        Mean over tiles of power times cos(phase), in the order of ``rfft2``.
     background : (k,) array
         Of the power, on the rings of `grid`.
-    phase : (k,) complex array
-        Mean over tiles of exp(i phase).
+    phase : (k,) array
+        Mean over tiles of cos(phase).
     """
     x, y = _places(grid)
     tile, radius = grid.tile, np.hypot(x, y)
     mirrored = x < 0  # power has a centre of symmetry
     column, row = np.abs(x), np.where(mirrored, -y, y) % tile
     values = whole[row, column] / np.interp(radius, grid.rings, background)
-    values = values.real - np.interp(radius, grid.rings, phase.real)
+    values = values - np.interp(radius, grid.rings, phase)
     return np.where(_fitted(radius, grid), values, 0.0)
 
 

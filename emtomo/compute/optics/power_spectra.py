@@ -117,8 +117,8 @@ def tile_spectra(
         Each divided by its mean.
     centres : (n, 2) array
         x, y of the tiles' centres in Å from the image's centre, pixel ``n // 2``.
-    whole : (tile, tile // 2 + 1) complex array
-        In the order of ``rfft2``: the mean over tiles of power times exp(i turn k²).
+    whole : (tile, tile // 2 + 1) float32 array
+        In the order of ``rfft2``: the mean over tiles of power times cos(turn k²).
 
     Raises
     ------
@@ -138,7 +138,7 @@ def tile_spectra(
     spectra, centres = [], []
     half = (grid.tile - 1) / 2
     k2 = (np.fft.fftfreq(grid.tile)[:, None] ** 2 + np.fft.rfftfreq(grid.tile) ** 2) / grid.pixel_size**2
-    whole, spread = np.zeros(k2.shape, np.complex64), (-1j * k2).astype(np.complex64)
+    k2, whole = k2.astype(np.float32), np.zeros(k2.shape, np.float32)
     for y in rows:
         tiles = np.stack([image[y : y + grid.tile, x : x + grid.tile] for x in columns])
         tiles = (tiles - tiles.mean(axis=(1, 2), keepdims=True)) * window
@@ -150,7 +150,7 @@ def tile_spectra(
         means = np.maximum(spectra[-1].mean(axis=(1, 2)), 1e-30)
         phases = turn(places * grid.pixel_size) if turn else np.zeros(len(places))
         for one, phase, mean in zip(power, phases, means, strict=True):
-            whole += one / np.float32(mean) * np.exp(np.complex64(-phase) * spread)
+            whole += one / np.float32(mean) * np.cos(np.float32(phase) * k2)
     power = np.concatenate(spectra)
     mean = power.mean(axis=(1, 2), keepdims=True)
     usable = mean[:, 0, 0] > 0  # a corner without any data has no spectrum

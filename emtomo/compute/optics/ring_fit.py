@@ -247,6 +247,22 @@ class RingFit:
 
     # --- quality ---
 
+    def score_filters(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return what gives scores of rings at the fitted values, in standard deviations.
+
+        Returns
+        -------
+        filters : (n, a, k) complex array
+        middles : (n,) array
+            The score of (a, k) sums of a tilt is the real part of the sum of their products with its filter, less its
+            middle.
+        """
+        norm = np.array([np.interp(d, self._grid, m) for d, m in zip(self.defocus, self._norm, strict=True)])
+        scale = np.maximum(norm, LEAST_NORM * self._norm.max(axis=1)) * self._spread[:, 0]
+        rings = self._weights * self.spectra.ring_filter(self.defocus, self.phase_shift) / scale[:, None]
+        filters = -self._astigmatic_phase(self.astigmatism) * rings[:, None, :]
+        return filters, (self._middle / self._spread)[:, 0]
+
     def curves(self) -> tuple[np.ndarray, np.ndarray]:
         """Return (n, k) rings at equal phase without background, and those of the CTF, both around 0."""
         s = self.spectra

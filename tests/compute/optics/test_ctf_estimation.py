@@ -35,12 +35,16 @@ def whole(series):
 
 
 @pytest.mark.parametrize(
-    ("mean", "hand", "shape", "astigmatism"),
-    [(10000, 1, (400, 400), 300.0), (30000, -1, (501, 487), 1500.0), (50000, 1, (512, 512), 600.0)],
+    ("mean", "hand", "shape", "astigmatism", "plane"),
+    [
+        (10000, 1, (400, 400), 300.0, (0.0, 0.0)),
+        (30000, -1, (561, 547), 1500.0, (8.0, -12.0)),
+        (50000, 1, (512, 512), 600.0, (0.0, 0.0)),
+    ],
 )
-def test_defocus_astigmatism_and_hand_come_back(mean, hand, shape, astigmatism):
+def test_defocus_astigmatism_hand_and_plane_come_back(mean, hand, shape, astigmatism, plane):
     defocus = _defocus(mean)
-    images, geometry = simulate_tilts(ANGLES, defocus, shape, hand=hand, astigmatism=astigmatism)
+    images, geometry = simulate_tilts(ANGLES, defocus, shape, hand=hand, astigmatism=astigmatism, plane=plane)
     result = _estimate(images, geometry)
     error = np.abs(result.ctf.defocus - defocus)
     assert result.fitted.all() and np.median(error[np.abs(ANGLES) < 30]) <= 150 and np.median(error) <= 150
@@ -50,6 +54,21 @@ def test_defocus_astigmatism_and_hand_come_back(mean, hand, shape, astigmatism):
     assert result.ctf.defocus_u[0] - result.ctf.defocus_v[0] == pytest.approx(astigmatism, abs=150)
     assert result.ctf.angle[0] == pytest.approx(32, abs=8)
     assert result.correlation.min() > 0.5 and (result.resolution[np.abs(ANGLES) < 30] < 12).all()
+    difference = np.abs(result.plane.angles - plane)
+    assert result.plane.is_certain == any(plane) and (difference < 4).all()
+    assert (result.plane.angles == 0).all() if not any(plane) else (difference < 3 * result.plane.errors).all()
+
+
+def test_an_inclined_plane_turns_about_x_and_then_y():
+    from emtomo.compute.optics.tile_rings import incline, section_slope
+    from emtomo.compute.tilt.geometry import tilt_geometry
+
+    geometry = tilt_geometry({"angle": [0.0, 40.0], "tilt_axis_angle": [0.0, 0.0]}, pixel_size=PIXEL)
+    about_y, about_x = incline(geometry, np.array([0.0, 10.0])), incline(geometry, np.array([10.0, 0.0]))
+    expected = [[-np.tan(np.deg2rad(10)), 0], [-np.tan(np.deg2rad(50)), 0]]
+    assert np.allclose([section_slope(about_y, t) for t in (0, 1)], expected)
+    assert np.allclose(section_slope(about_x, 0), [0, np.tan(np.deg2rad(10))])
+    assert np.allclose(section_slope(about_x, 1)[1], np.tan(np.deg2rad(10)) / np.cos(np.deg2rad(40)))
 
 
 def test_tilts_without_rings_are_flagged_and_get_values_of_their_neighbours(series, whole):
@@ -100,7 +119,10 @@ def test_the_hand_is_kept_where_it_is_uncertain_or_given(series):
         result = _estimate(images[flat], one)
         assert result.hand == hand and not result.hand_is_certain
     some = np.arange(2, 7)
-    kept = _estimate(images[some], replace(geometry.take(some), hand=-1), hand="keep", max_defocus=30000)
+    kept = _estimate(
+        images[some], replace(geometry.take(some), hand=-1), hand="keep", max_defocus=30000, specimen_plane="flat"
+    )
+    assert (kept.plane.angles == 0).all()
     assert kept.hand == -1 and kept.hand_certainty > 0
 
 

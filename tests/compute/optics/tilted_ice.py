@@ -22,19 +22,26 @@ def simulate_tilts(
     axis: float = -84.5,
     x_tilt: float = 3.0,
     shift: float = 20.0,
+    plane: tuple[float, float] = (0.0, 0.0),
     seed: int = 0,
 ) -> tuple[np.ndarray, TiltGeometry]:
-    """Return (n, y, x) images and their geometry; those of `empty` are noise. The astigmatism's angle is 32°."""
+    """Return (n, y, x) images and their geometry; those of `empty` are noise. The astigmatism's angle is 32°.
+
+    The ice lies in the tomogram's xy plane, turned by the angles of `plane` about x and then y.
+    """
     rng, n = np.random.default_rng(seed), len(angles)
     columns = {"angle": angles, "tilt_axis_angle": np.full(n, axis), "x_tilt": np.full(n, x_tilt)}
     shifts = {f"shift_{axis}": rng.normal(0, shift, n) for axis in "xy"}
     geometry = tilt_geometry({**columns, **shifts}, pixel_size=PIXEL, hand=1)
     kx, ky = image_frequencies(shape, PIXEL)
     envelope = np.exp(-B_FACTOR / 4 * (kx**2 + ky**2))
+    a, b = np.deg2rad(plane)
+    about_x = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
+    lies = np.array([[np.cos(b), 0, np.sin(b)], [0, 1, 0], [-np.sin(b), 0, np.cos(b)]]) @ about_x
     y, x = ((np.arange(m) - m // 2) * PIXEL for m in shape)
     images = np.zeros((n, *shape), np.float32)
     for t in range(n):
-        rotation, shift = geometry.rotations[t], geometry.shifts[t]
+        rotation, shift = geometry.rotations[t] @ lies, geometry.shifts[t]
         slope = rotation[2, :2] @ np.linalg.inv(rotation[:2, :2])
         height = slope[0] * (x - shift[0])[None] + slope[1] * (y - shift[1])[:, None]
         scatterers, total = rng.normal(0, 1, shape), np.zeros((shape[0], shape[1] // 2 + 1), complex)
