@@ -6,7 +6,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from emtomo.errors import EmtomoError
-from emtomo.io import imod_tilts, mrc, relion_tilts, star, warp
+from emtomo.io import imod_tilts, mrc, relion_tilts, scipion_tilts, star, warp
 from emtomo.io.tilt_sources import find_series, series_of_names
 from emtomo.io.tilts import Tilts
 
@@ -33,10 +33,11 @@ def tilts(name="TS a", n=N):
     return Tilts(table, 2.0, (24, 20), (24, 20, 12), optics, name=name)
 
 
-def stack(path, n=N, shape=(20, 24), seed=0):
+def stack(path, n=N, shape=(20, 24), seed=0, only=None):
+    """Write images, or only one of them, and return all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     images = np.random.default_rng(seed).normal(100, 10, (n, *shape)).astype(np.float32)
-    mrc.write_volume(path, images, 2.0, stack=True)
+    mrc.write_volume(path, images if only is None else images[[only]], 2.0, stack=True)
     return images
 
 
@@ -82,17 +83,44 @@ def write(kind, folder):
     elif kind == "warp":
         given.table["name"] = [f"frames/{name}_{k}.tif" for k in range(N)]
         for k in range(N):
-            stack(folder / "average" / f"{name}_{k}.mrc", 1, seed=k)
+            stack(folder / "average" / f"{name}_{k}.mrc", only=k)
         warp.write_xml(folder / f"{name}.xml", given)
         warp.write_tomostar(folder / f"{name}.tomostar", given)
     elif kind == "relion5":
         given.name = "TS_a"
         for k in range(N):
-            stack(folder / "MotionCorr" / f"TS_a_{k}.mrc", 1, seed=k)
+            stack(folder / "MotionCorr" / f"TS_a_{k}.mrc", only=k)
         given.table["name"] = [f"MotionCorr/TS_a_{k}.mrc" for k in range(N)]
         (folder / "ImportJob").mkdir()
         relion_tilts.write_tomograms(folder / "ImportJob" / "tomograms.star", [given])
+    elif kind == "relion4":
+        given.name = "TS_a"
+        stack(folder / "TS_a.mrc")
+        write_relion4(folder, given)
+    elif kind == "scipion":
+        given.name = "TS_a"
+        stack(folder / "TS_a.mrc")
+        scipion_tilts.write_tilt_series(folder / "tiltseries.sqlite", [given])
     return given
+
+
+def write_relion4(folder, given):
+    """Write RELION 4's tomograms.star: matrices from the tomogram's first voxel to the image's."""
+    geometry = given.geometry()
+    matrices = np.zeros((N, 3, 4))
+    matrices[:, :, :3] = geometry.rotations
+    matrices[:, :2, 3] = geometry.shifts / given.pixel_size + np.array(given.image_size) / 2
+    matrices[:, :, 3] -= geometry.rotations @ np.array(given.volume_size) / 2
+    rows = {f"rlnTomoProj{a}": ["[" + ",".join(f"{v:.8f}" for v in m[i]) + "]" for m in matrices]
+            for i, a in enumerate("XYZ")}  # fmt: skip
+    columns = {"rlnDefocusU": "defocus_u", "rlnDefocusV": "defocus_v", "rlnDefocusAngle": "defocus_angle"}
+    rows |= {name: given.table[column] for name, column in columns.items()}
+    rows["rlnMicrographPreExposure"] = given.table["dose"]
+    whole = {"rlnTomoName": ["TS_a"], "rlnTomoTiltSeriesName": ["TS_a.mrc:mrc"], "rlnTomoHand": [-1.0]}
+    whole |= {f"rlnTomoSize{a}": [n] for a, n in zip("XYZ", given.volume_size, strict=True)}
+    whole["rlnTomoTiltSeriesPixelSize"] = [given.pixel_size]
+    whole |= {"rlnVoltage": [300.0], "rlnSphericalAberration": [2.7], "rlnAmplitudeContrast": [0.07]}
+    star.write_blocks(folder / "tomograms.star", {"global": pd.DataFrame(whole), "TS_a": pd.DataFrame(rows)})
 
 
 @pytest.mark.parametrize("kind", ["mdoc", "imod", "aretomo", "warp", "relion5"])

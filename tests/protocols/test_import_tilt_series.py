@@ -7,6 +7,8 @@ import pytest
 import tifffile
 from numpy.testing import assert_allclose
 
+from emtomo.compute.tilt.reconstruction import reconstruct_tomogram
+from emtomo.compute.tilt.reconstruction_options import ReconstructTomogramOptions
 from emtomo.compute.tilt.selection import CtfFit, TiltStatistics, suggest_exclusions
 from emtomo.io import mrc
 from emtomo.objects.tilt_images import TiltImages
@@ -38,10 +40,13 @@ def errors(bench, files, **parameters):
     return " ".join(run.validate())
 
 
-@pytest.mark.parametrize("kind", ["imod", "aretomo", "warp", "relion5"])
-def test_series_of_every_program_project_to_the_same_places(kind, bench, tmp_path):
+LISTS = {"relion5": "ImportJob/tomograms.star", "relion4": "tomograms.star", "scipion": "tiltseries.sqlite"}
+
+
+@pytest.mark.parametrize("kind", ["imod", "aretomo", "warp", "relion5", "relion4", "scipion"])
+def test_series_of_every_program_give_the_same_places_and_tomogram(kind, bench, tmp_path):
     given = write(kind, tmp_path)
-    folder = tmp_path / "ImportJob" / "tomograms.star" if kind == "relion5" else tmp_path
+    folder = tmp_path / LISTS.get(kind, "")
     run = bench.run("import-tilt-series", kind, files=folder, pixel_size=2)
     found = run.tilt_series
     assert found.tomogram_ids() == [given.name] and len(found.images(given.name)) == N
@@ -54,6 +59,16 @@ def test_series_of_every_program_project_to_the_same_places(kind, bench, tmp_pat
     for row in found.images(given.name).itertuples():
         assert Path(row.file).exists() and mrc.read_header(row.file).stored_shape[0] > row.index
     assert (found.frame()["size_x"][0], found.frame()["size_y"][0]) == (24, 20)
+    images = np.random.default_rng(0).normal(100, 10, (N, 20, 24)).astype(np.float32)
+    options = ReconstructTomogramOptions(dose_weights=False)
+    made = [
+        reconstruct_tomogram(read, geometry, (9, 20, 20), 2.0, options).volume
+        for read, geometry in (
+            (TiltImages(found.images(given.name)), found.geometry(given.name)),
+            (images.__getitem__, given.geometry()),
+        )
+    ]
+    assert np.abs(made[0] - made[1]).max() < 0.01 * made[1].std()
 
 
 def test_two_series_with_halves_gain_and_what_the_form_says(bench, tmp_path):
