@@ -1,7 +1,6 @@
 """Where to compute: threads of this machine, or a CUDA device."""
 
 import os
-import sys
 from typing import Any
 
 from emtomo.errors import EmtomoError
@@ -30,12 +29,11 @@ def use_threads(threads: int = 0, steps: int = 1) -> int:
     steps : int
         Computations that run at the same time; each gets its share.
     """
+    import numba
+
     global _threads
     _threads = max(1, (threads or cores()) // max(1, steps))
-    if "numba" in sys.modules:
-        import numba
-
-        numba.set_num_threads(min(_threads, numba.config.NUMBA_NUM_THREADS))
+    numba.set_num_threads(min(_threads, numba.config.NUMBA_NUM_THREADS))  # of the thread that calls this
     return _threads
 
 

@@ -2,8 +2,6 @@
 
 import numpy as np
 
-from emtomo.compute.kernels import products
-
 
 def multiply(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Return ``left @ right``, by scipy's BLAS and without Python's lock.
@@ -23,6 +21,8 @@ def multiply(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     (m, n) or (b, m, n) array
         Of the type of both.
     """
+    from emtomo.compute.kernels import products
+
     kind = np.result_type(left, right)
     out = np.empty((*left.shape[:-1], right.shape[-1]), kind)
     if out.ndim == 2:

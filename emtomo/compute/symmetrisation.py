@@ -8,8 +8,6 @@ import numpy as np
 from emtomo.compute.averaging import turn_boxes
 from emtomo.compute.fourier.coefficients import FourierCoefficients
 from emtomo.compute.fourier.padded_reference import PAD, transform_padded
-from emtomo.compute.kernels import fourier_cpu
-from emtomo.compute.kernels.newton_cpu import rotate
 from emtomo.compute.orientations import orientation_grid
 from emtomo.compute.rotations import from_directions
 from emtomo.compute.symmetry import generators, parse_symmetry, symmetry_rotations
@@ -50,6 +48,8 @@ class _Spectrum:
     """A volume's transform as symmetry searches need it."""
 
     def __init__(self, volume: np.ndarray, shells: float) -> None:
+        from emtomo.compute.kernels.newton_cpu import rotate
+
         n = volume.shape[0]
         self.size, self.coefficients = n, FourierCoefficients(n, shells)
         self.transform = transform_padded(volume, shells)
@@ -60,6 +60,8 @@ class _Spectrum:
 
     def section(self, rotations: np.ndarray) -> np.ndarray:
         """Return the sections (r, n) of the map's transform at rotations (r, 3, 3)."""
+        from emtomo.compute.kernels import fourier_cpu
+
         out = np.empty((len(rotations), 2 * len(self.coefficients)), np.float32)
         many = out.size > MANY
         fill = fourier_cpu.sections_parallel if many else fourier_cpu.sections
@@ -234,7 +236,10 @@ def _polished(
     start: float = 1.0,
 ) -> Axes:
     """Return the axes near a start that Nelder and Mead's simplex finds; `start` scales its first steps."""
+
     from scipy.optimize import minimize
+
+    from emtomo.compute.kernels.newton_cpu import rotate
 
     def place(p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return rotation and centre of parameters: degrees, then voxels."""

@@ -145,6 +145,7 @@ def _load() -> None:
     import pyworkflow.project
     import pyworkflow.protocol  # noqa: F401
 
+    import emtomo.compute.kernels  # noqa: F401  numba, once for all runs
     from emtomo.engine.plugin import Domain
 
     Domain.getMapperDict()

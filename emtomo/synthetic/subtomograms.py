@@ -5,7 +5,6 @@ import numpy as np
 from emtomo.compute.averaging import wedge_weights
 from emtomo.compute.fourier.coefficients import FourierCoefficients
 from emtomo.compute.fourier.padded_reference import PAD, transform_padded
-from emtomo.compute.kernels import fourier_cpu
 
 
 def simulate_subtomograms(
@@ -35,7 +34,10 @@ def simulate_subtomograms(
     -------
     (m, n, n, n) float32 array
     """
+
     from scipy.fft import irfftn, rfftn
+
+    from emtomo.compute.kernels import fourier_cpu
 
     n = volume.shape[0]
     coefficients = FourierCoefficients(n, n / 2)

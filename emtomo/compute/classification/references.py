@@ -6,7 +6,6 @@ import numpy as np
 
 from emtomo.compute.classification.half_plane import PAD, HalfPlane
 from emtomo.compute.fourier.transforms import irfft2, rfft2
-from emtomo.compute.kernels.classification_cpu import insert_sections, take_sections
 
 LEAST_WEIGHT = 1e-3  # of a shell's mean: what hardly any image measured stays small
 
@@ -83,6 +82,8 @@ class Rotations:
 
     def sections(self, references: np.ndarray, count: int) -> Sections:
         """Return the first `count` frequencies of references (K, n, n) at all angles."""
+        from emtomo.compute.kernels.classification_cpu import take_sections
+
         out = Sections(*(np.empty((len(references), self.fine, count), np.float32) for _ in range(2)))
         kx, ky = self.plane.kx[:count], self.plane.ky[:count]
         for k, image in enumerate(references):
@@ -98,6 +99,8 @@ class Rotations:
 
     def insert(self, real: np.ndarray, imag: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return data and weights of padded transforms from sums (K, F, N) at all angles."""
+        from emtomo.compute.kernels.classification_cpu import insert_sections
+
         data, weights = self.empty_sums(len(real))
         count = real.shape[2]
         kx, ky = self.plane.kx[:count], self.plane.ky[:count]

@@ -9,14 +9,6 @@ from threadpoolctl import threadpool_limits
 from emtomo.compute.classification.half_plane import HalfPlane
 from emtomo.compute.classification.references import Rotations, Sections
 from emtomo.compute.device import threads
-from emtomo.compute.kernels.classification_cpu import (
-    NEAR,
-    NOTHING,
-    add_rows,
-    choose_cells,
-    search_near,
-    shift_images,
-)
 from emtomo.compute.linear_algebra import multiply
 
 DEEP = 9.0  # log units below a particle's best pose, which count for nothing
@@ -158,6 +150,8 @@ class Chunk:
     group: np.ndarray
 
     def __post_init__(self) -> None:
+        from emtomo.compute.kernels.classification_cpu import NEAR
+
         count = len(self.real)
         self.shift = np.zeros((count, CELLS), np.int32)
         self.row = np.zeros((count, CELLS, 3), np.int32)
@@ -176,6 +170,8 @@ def search_poses(chunk: Chunk, tables: Tables) -> None:
 
 
 def _search_piece(chunk: Chunk, piece: slice, tables: Tables) -> None:
+    from emtomo.compute.kernels.classification_cpu import NOTHING, choose_cells, search_near, shift_images
+
     search, some = tables.search, tables.search.coarse_count
     real, imag, square = chunk.real[piece], chunk.imag[piece], chunk.square[piece]
     count, shifts, flat = len(real), len(search.shifts), len(tables.real)
@@ -200,6 +196,8 @@ def _search_piece(chunk: Chunk, piece: slice, tables: Tables) -> None:
 
 def add_chunk(chunk: Chunk, tables: Tables, shell: np.ndarray, sums: ClassSums) -> None:
     """Add the images of a chunk to the sums of their classes."""
+    from emtomo.compute.kernels.classification_cpu import add_rows
+
     search = tables.search
     particle, place, angle = np.nonzero(chunk.posterior.any(axis=3))
     row = chunk.row[particle, place, angle]

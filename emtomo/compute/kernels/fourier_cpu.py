@@ -153,7 +153,7 @@ def shift_views(k, data, shifts, size, out):
 def newton_ascents(
     ref, pad, k, points, views, data, weight, size, centre_rotation, centre_shift, precision, limits, steps, ascents
 ):  # fmt: skip
-    """Move one particle's poses (:class:`.newton_cpu.Ascents`) to the posterior density's modes near them.
+    """Move one particle's poses to the posterior density's modes near them.
 
     Parameters
     ----------

@@ -7,8 +7,7 @@ import numpy as np
 
 from emtomo.compute.device import threads
 from emtomo.compute.fourier.padded_reference import PAD
-from emtomo.compute.kernels import fourier_cpu
-from emtomo.compute.kernels.newton_cpu import Ascents, begin_ascents
+from emtomo.compute.likelihood.ascents import Ascents, begin_ascents
 from emtomo.compute.likelihood.grid_search import points_in_particle
 from emtomo.compute.likelihood.measurement import Measurement
 from emtomo.compute.likelihood.plan import HalfSet, IterationPlan, PartialSums
@@ -38,6 +37,8 @@ class CpuPoseEstimator(PoseEstimator):
 
     def search_sections(self, which: int, rotations: np.ndarray) -> np.ndarray:
         """See :class:`PoseEstimator`; many are shared out to threads."""
+        from emtomo.compute.kernels import fourier_cpu
+
         k, transform = self.plan.searches[which].grid.k, self.search_transform(which)
         out = np.empty((len(rotations), 2 * len(k)), np.float32)
         wanted = np.ascontiguousarray(rotations, np.float32)
@@ -68,6 +69,8 @@ class CpuPoseEstimator(PoseEstimator):
 
     def _section_norms(self, which: int, batch: Measurement, sections: np.ndarray, weight: np.ndarray) -> np.ndarray:
         """Return the weighted squares of sections; shared ones' once for all particles with the same weights."""
+        from emtomo.compute.kernels import fourier_cpu
+
         key = self.source.weight_key(int(batch.members[0]))
         shared = self.plan.searches[which].absolute and (key is not None or self.source.kind == "none")
         if shared and (which, key) in self._norms:
@@ -94,6 +97,8 @@ class CpuPoseEstimator(PoseEstimator):
         self, which: int, stage: int, batch: Measurement, owner: np.ndarray, starts: Pose, priors: Pose
     ) -> Ascents:
         """See :class:`PoseEstimator`."""
+        from emtomo.compute.kernels import fourier_cpu
+
         chosen, k = self._stages[which][stage]
         ascents = begin_ascents(*starts)
         fourier_cpu.newton_ascents(
@@ -112,6 +117,8 @@ class CpuPoseEstimator(PoseEstimator):
 
     def accumulate_residual(self, batch: Measurement, poses: Pose, out: PartialSums) -> None:
         """See :class:`PoseEstimator`."""
+        from emtomo.compute.kernels import fourier_cpu
+
         k, count = self.coefficients.k, len(batch.rotations)
         moved, power = np.empty_like(batch.data), np.empty(batch.data.shape, np.float32)
         fourier_cpu.shift_views(k, batch.data, batch.rotations @ poses[1][0], self.source.size, moved)
@@ -150,6 +157,8 @@ def insert_views(
     sums : array
         See :func:`~emtomo.compute.fourier.reconstruction.empty_sums`.
     """
+    from emtomo.compute.kernels import fourier_cpu
+
     moved = np.empty_like(data)
     for factor, rotation, shift in zip(factors, *poses, strict=True):
         fourier_cpu.shift_views(k, data, rotations @ shift, size, moved)

@@ -9,7 +9,7 @@ import numpy as np
 from emtomo.compute.device import threads
 from emtomo.compute.fourier.filters import soft_masks
 from emtomo.compute.fourier.padded_reference import margin
-from emtomo.compute.kernels.newton_cpu import Ascents
+from emtomo.compute.likelihood.ascents import Ascents
 from emtomo.compute.likelihood.cuda_arrays import Cuda, CudaViews
 from emtomo.compute.likelihood.grid_search import pick_sums
 from emtomo.compute.likelihood.measurement import Measurement

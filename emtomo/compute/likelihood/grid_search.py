@@ -13,7 +13,6 @@ import numpy as np
 
 from emtomo.compute.fourier.coefficients import FourierCoefficients
 from emtomo.compute.fourier.padded_reference import PAD, gridding_correction, margin, transform_padded
-from emtomo.compute.kernels import fourier_cpu
 from emtomo.compute.likelihood.views import ParticleSource
 
 _ONE = np.float32(1)
@@ -65,6 +64,8 @@ def sum_views(k: np.ndarray, data: np.ndarray, weight: np.ndarray, rotations: np
     (2 m + 1, 2 m + 1, m + 2, 4) float32 array
         As :func:`~emtomo.compute.fourier.reconstruction.empty_sums`, but not padded.
     """
+    from emtomo.compute.kernels import fourier_cpu
+
     m = margin(radius, 1)
     sums = np.zeros((2 * m + 1, 2 * m + 1, m + 2, 4), np.float32)
     for one, values, weights in zip(rotations.astype(np.float32), data, weight, strict=True):

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from emtomo.compute.fourier.coefficients import FourierCoefficients
-from emtomo.compute.kernels.fourier_cpu import shift_views
 from emtomo.compute.likelihood.views import ParticleSource, Views
 from emtomo.errors import EmtomoError
 
@@ -79,6 +78,8 @@ def pack_weights(views: Views, i: int, source: ParticleSource, coefficients: Fou
 
 def centre_views(values: np.ndarray, views: Views, coefficients: FourierCoefficients) -> np.ndarray:
     """Return packed views `(v, n)` with their origin at the particle's projected centre as it was read."""
+    from emtomo.compute.kernels.fourier_cpu import shift_views
+
     if not views.offsets.any():
         return values
     moved = np.empty(values.shape, np.complex64)

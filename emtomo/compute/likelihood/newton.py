@@ -5,8 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from emtomo.compute.fourier.padded_reference import PAD
-from emtomo.compute.kernels import fourier_cpu
-from emtomo.compute.kernels.newton_cpu import Ascents, begin_ascents, take_steps
+from emtomo.compute.likelihood.ascents import Ascents, begin_ascents
 
 MAX_STEPS = 8
 
@@ -41,6 +40,8 @@ def newton_ascents(
     steps : int
         At most.
     """
+    from emtomo.compute.kernels.newton_cpu import take_steps
+
     ascents = begin_ascents(rotations, shifts)
     active = np.arange(len(owner))
     centre_rotations, centre_shifts = (np.ascontiguousarray(centre, np.float64) for centre in centres)
@@ -88,6 +89,8 @@ def ascend_box(
     steps : int
         At most.
     """
+    from emtomo.compute.kernels import fourier_cpu
+
     ascents = begin_ascents(start[0][None], start[1][None])
     fourier_cpu.newton_ascents(
         reference, np.float32(PAD), k, k, np.eye(3)[None], data[None], weight[None], size, *prior, np.array(limits),

@@ -8,8 +8,7 @@ import numpy as np
 from emtomo.compute.fourier.filters import soft_masks
 from emtomo.compute.fourier.padded_reference import transform_padded
 from emtomo.compute.fourier.reconstruction import empty_sums
-from emtomo.compute.kernels import fourier_cpu
-from emtomo.compute.kernels.newton_cpu import Ascents
+from emtomo.compute.likelihood.ascents import Ascents
 from emtomo.compute.likelihood.grid_search import SearchReference, pick_sums, searches_views, sum_views
 from emtomo.compute.likelihood.measurement import Measurement, centre_views, normalise, pack_weights
 from emtomo.compute.likelihood.plan import HalfSet, IterationPlan, PartialSums, PoseEstimate
@@ -179,6 +178,8 @@ class PoseEstimator(ABC):
 
     def grid_data(self, which: int, batch: Measurement, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return data, moved by minus a shift, and weights of one particle at the frequencies of a search's grid."""
+        from emtomo.compute.kernels import fourier_cpu
+
         chosen = self._chosen[which]
         k = self.coefficients.k[chosen]
         d, w = np.ascontiguousarray(batch.d[:, chosen]), batch.w[:, chosen]

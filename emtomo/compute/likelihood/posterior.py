@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from emtomo.compute.kernels.newton_cpu import find_distinct, rotate
 from emtomo.compute.linear_algebra import multiply
 
 NEGLIGIBLE_BELOW = 12.0  # log density below the best at which a mode no longer counts
@@ -157,6 +156,8 @@ def distinct_modes(
 
     Ascents to equivalent orientations led to one mode; it is within one standard deviation of the other.
     """
+    from emtomo.compute.kernels.newton_cpu import find_distinct
+
     order = np.argsort(-density, kind="stable")
     order = order[density[order] > density[order[0]] - NEGLIGIBLE_BELOW]
     new = np.empty(len(order), np.bool_)
@@ -199,6 +200,8 @@ def expand_modes(modes: PosteriorModes, least: float, smallest: float) -> list[t
     ----------
     Arasaratnam & Haykin, Cubature Kalman filters, IEEE TAC 54 (2009), Eq. 32.
     """
+    from emtomo.compute.kernels.newton_cpu import rotate
+
     keep = modes.mass >= smallest
     out = []
     total = modes.mass[keep].sum()

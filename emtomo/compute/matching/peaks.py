@@ -7,7 +7,6 @@ import numpy as np
 
 from emtomo.compute.device import threads
 from emtomo.compute.fourier.padded_reference import PAD
-from emtomo.compute.kernels import fourier_cpu
 from emtomo.compute.likelihood.newton import ascend_box
 from emtomo.compute.likelihood.posterior import phase_factors
 from emtomo.compute.matching.template import MatchingTemplate
@@ -88,6 +87,8 @@ def refine_candidates(volume: np.ndarray, template: MatchingTemplate, places: Ca
     At a score ``c / sqrt(n)`` of a correlation c and a norm n, the slopes of ``2 a c - a^2 n`` at ``a = c / n`` are
     those of ``c^2 / n``: the optimiser of refinement finds the maximum when the template is scaled by a.
     """
+    from emtomo.compute.kernels import fourier_cpu
+
     coefficients = template.coefficients
     k, weight, n = coefficients.k, template.weight, template.size
     scale = 2.0 / n**3  # both halves of the transform, and its normalisation
@@ -148,6 +149,8 @@ def reorient_candidates(
     Candidates
         `keep` for each place; scores are relative.
     """
+    from emtomo.compute.kernels import fourier_cpu
+
     coefficients = template.coefficients
     k, n = coefficients.k, template.size
     sections = np.empty((len(rotations), 2 * len(k)), np.float32)

@@ -11,7 +11,6 @@ import numpy as np
 from emtomo.compute.device import threads
 from emtomo.compute.fourier.padded_reference import PAD
 from emtomo.compute.fourier.transforms import ifft, irfft, next_fast_len, rfftn
-from emtomo.compute.kernels.matching_cpu import keep_best, keep_best_guided, product
 from emtomo.compute.matching.template import MatchingTemplate
 from emtomo.compute.matching.weighting import frequencies
 
@@ -135,6 +134,8 @@ class Scanner:
         on_progress: Callable[[], None],
     ) -> None:
         """Keep the best of all orientations in the tile's part of the whole `best` and `which`."""
+        from emtomo.compute.kernels.matching_cpu import keep_best, keep_best_guided, product
+
         tile, step = self.tile, self.step
         depth, rows = tile.stop[0] - tile.start[0], slice(self.offset[1], self.offset[1] + tile.stop[1] - tile.start[1])
         slabs = [(z, min(z + step, depth)) for z in range(0, depth, step)]

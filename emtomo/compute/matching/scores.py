@@ -6,7 +6,6 @@ from emtomo.compute.device import threads
 from emtomo.compute.fourier.filters import ball
 from emtomo.compute.fourier.padded_reference import PAD
 from emtomo.compute.fourier.transforms import irfftn, next_fast_len, rfftn
-from emtomo.compute.kernels.matching_cpu import product
 from emtomo.compute.matching.template import MatchingTemplate
 
 MAD = 1.4826
@@ -17,6 +16,8 @@ def correlation(
     volume: np.ndarray, template: MatchingTemplate, rotation: np.ndarray, spectrum: np.ndarray
 ) -> np.ndarray:
     """Return the circular correlation of a volume, whose ``rfftn`` is given, with a turned template."""
+    from emtomo.compute.kernels.matching_cpu import product
+
     nz, ny, nx = spectrum.shape
     k2 = [np.fft.fftfreq(n).astype(np.float32) ** 2 for n in volume.shape[:2]]
     kx = np.arange(nx) / volume.shape[2]

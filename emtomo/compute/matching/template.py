@@ -10,8 +10,6 @@ from emtomo.compute.fourier.filters import ball
 from emtomo.compute.fourier.padded_reference import PAD, transform_padded
 from emtomo.compute.fourier.resampling import resample
 from emtomo.compute.fourier.transforms import irfftn, rfftn
-from emtomo.compute.kernels import fourier_cpu
-from emtomo.compute.kernels.matching_cpu import norm
 from emtomo.compute.matching.weighting import Weighting
 
 _PAD = np.float32(PAD)
@@ -57,6 +55,8 @@ class MatchingTemplate:
 
     def norms(self, rotations: np.ndarray) -> np.ndarray:
         """Return the deviation of the correlation with pure noise, for each orientation."""
+        from emtomo.compute.kernels.matching_cpu import norm
+
         flat, m, wide = self.flat
         sums = [norm(flat, m, wide, _PAD, self.coefficients.k, self.weight, r) for r in rotations.astype(np.float32)]
         # the packed half stands for both; a coarser voxel is the mean of factor^3, and so is its noise
@@ -73,6 +73,8 @@ class MatchingTemplate:
 
         Slopes by a turn (radians) and a shift (voxels of this box), the score having deviation 1.
         """
+        from emtomo.compute.kernels import fourier_cpu
+
         data = np.zeros(len(self.coefficients), np.complex64)
         gradient, hessian = np.empty(6), np.empty((6, 6))
         found = []

@@ -9,7 +9,6 @@ import numpy as np
 
 from emtomo.compute.device import threads
 from emtomo.compute.fourier.padded_reference import PAD
-from emtomo.compute.kernels import image_fit_cpu
 from emtomo.compute.multiparticle.images import SpeciesImages
 from emtomo.compute.multiparticle.state import SeriesState, image_places
 from emtomo.compute.optics.ctf import Ctf, wavelength
@@ -140,6 +139,8 @@ def sweep(
         Fewer images than those the particles have.
     device : {"cpu", "cuda", "cuda:N"}
     """
+    from emtomo.compute.kernels import image_fit_cpu
+
     arguments = _arguments(images, state, used, optics)
     q = (BASIC + OPTICS * optics + MAGNIFICATION * magnification) * slopes
     band = images.coefficients.shell
@@ -172,6 +173,8 @@ def correlate(images: SpeciesImages, state: SeriesState, used: np.ndarray | None
 
     X are the images as they are, V the sections times the CTF, without weights.
     """
+    from emtomo.compute.kernels import image_fit_cpu
+
     a = _arguments(images, state, used, optics=False)
     out = np.zeros((*images.used.shape, int(images.coefficients.shell.max()) + 1, 3))
     shell = images.coefficients.shell

@@ -12,7 +12,6 @@ import numpy as np
 from emtomo.compute.device import threads
 from emtomo.compute.fourier.reconstruction import Sums, solve
 from emtomo.compute.fourier.shell_correlation import fourier_shell_correlation
-from emtomo.compute.kernels import fourier_cpu
 from emtomo.compute.symmetry import parse_symmetry
 
 BETTER = 0.02  # of the mean FSC, by which another setting must win
@@ -39,6 +38,8 @@ def other_settings(symmetry: str) -> np.ndarray:
 
 def rotate_sums(sums: Sums, rotation: np.ndarray) -> Sums:
     """Return completed sums of the volume V(rotation x)."""
+    from emtomo.compute.kernels import fourier_cpu
+
     out = Sums(sums.size, sums.radius, np.zeros_like(sums.data), np.zeros_like(sums.weights))
     slices = np.array_split(np.arange(sums.data.shape[0]), max(1, threads()) * 4)
     turn = np.ascontiguousarray(rotation)[None]

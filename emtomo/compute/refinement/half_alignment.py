@@ -4,7 +4,6 @@ import numpy as np
 
 from emtomo.compute.fourier.coefficients import FourierCoefficients
 from emtomo.compute.fourier.padded_reference import PAD, transform_padded
-from emtomo.compute.kernels import fourier_cpu
 from emtomo.compute.likelihood.newton import ascend_box
 from emtomo.compute.symmetry import drift_axes
 
@@ -62,6 +61,8 @@ def align_half(reference: np.ndarray, first: np.ndarray, radius: float, symmetry
 
 
 def _section(transform: np.ndarray, coefficients: FourierCoefficients) -> np.ndarray:
+    from emtomo.compute.kernels import fourier_cpu
+
     out = np.empty((1, 2 * len(coefficients)), np.float32)
     fourier_cpu.sections(transform, np.float32(PAD), coefficients.k, OBLIQUE[None].astype(np.float32), out)
     return out.view(np.complex64)[0]

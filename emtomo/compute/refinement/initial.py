@@ -3,7 +3,6 @@
 import numpy as np
 
 from emtomo.compute.fourier.filters import ball
-from emtomo.compute.kernels import fourier_cpu
 from emtomo.compute.likelihood.measurement import Measurement
 from emtomo.compute.likelihood.plan import HalfSet
 from emtomo.compute.likelihood.pose_estimator import EDGE, PoseEstimator
@@ -84,6 +83,8 @@ def _cross(
     estimator: PoseEstimator, which: int, one: Measurement, sections: np.ndarray, shift: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the correlation of every section and shift with a particle's data, and the sections' weighted squares."""
+    from emtomo.compute.kernels import fourier_cpu
+
     data, weight = estimator.grid_data(which, one, shift)
     norm = np.empty(len(sections), np.float32)
     fourier_cpu.norms(sections, weight, norm)

@@ -10,7 +10,8 @@ from scipy.spatial.transform import Rotation
 from emtomo.compute.fourier.coefficients import FourierCoefficients
 from emtomo.compute.fourier.padded_reference import PAD, transform_padded
 from emtomo.compute.kernels import fourier_cpu
-from emtomo.compute.kernels.newton_cpu import begin_ascents, rotate
+from emtomo.compute.kernels.newton_cpu import rotate
+from emtomo.compute.likelihood.ascents import begin_ascents
 from emtomo.compute.likelihood.grid_search import (
     SearchReference,
     grid_frequencies,

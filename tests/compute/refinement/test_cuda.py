@@ -10,7 +10,7 @@ from emtomo.compute.fourier.coefficients import FourierCoefficients
 from emtomo.compute.fourier.padded_reference import PAD, transform_padded
 from emtomo.compute.fourier.reconstruction import empty_sums
 from emtomo.compute.kernels import fourier_cpu
-from emtomo.compute.kernels.newton_cpu import begin_ascents
+from emtomo.compute.likelihood.ascents import begin_ascents
 from emtomo.compute.likelihood.cuda_arrays import Cuda, CudaViews
 from emtomo.compute.likelihood.newton import newton_ascents
 from emtomo.compute.likelihood.plan import HalfSet, IterationPlan
