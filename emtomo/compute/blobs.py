@@ -124,13 +124,13 @@ def pick_blobs(image: np.ndarray, pixel_size: float, options: LogOptions) -> Blo
 
 def _shrink(image: np.ndarray, factor: float) -> np.ndarray:
     """Return the image binned about its centre voxel."""
-    from emtomo.compute.fourier.resampling import bin_volume, resample, resampled_size
+    from emtomo.compute.fourier.resampling import bin_volume, resample, size_after_resampling
 
     if factor == 1:
         return np.asarray(image, np.float32)
     if image.ndim == 3:
         return bin_volume(image, factor)
-    return resample(np.asarray(image, np.float32), tuple(resampled_size(n, factor) for n in image.shape), factor)
+    return resample(np.asarray(image, np.float32), tuple(size_after_resampling(n, factor) for n in image.shape), factor)
 
 
 def _normalise(image: np.ndarray, white: bool) -> np.ndarray:

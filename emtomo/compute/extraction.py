@@ -5,7 +5,7 @@ from typing import Annotated
 
 import numpy as np
 
-from emtomo.compute.fourier.resampling import resample, resampled_size
+from emtomo.compute.fourier.resampling import resample, size_after_resampling
 from emtomo.errors import EmtomoError
 from emtomo.options import Param, check_options
 
@@ -70,7 +70,7 @@ class ExtractOptions:
     @property
     def final_box(self) -> int:
         """Edge of the box after downsampling."""
-        return resampled_size(self.box_size, self.downsampling)
+        return size_after_resampling(self.box_size, self.downsampling)
 
 
 def box_starts(centres: np.ndarray, box_size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -68,7 +68,7 @@ class _Spectrum:
         fill(self.transform, _PAD, self.coefficients.k, rotations.astype(np.float32), out)
         return out.view(np.complex64)
 
-    def copies(self, elements: np.ndarray, centre: np.ndarray | None = None) -> np.ndarray:
+    def rotate_sections(self, elements: np.ndarray, centre: np.ndarray | None = None) -> np.ndarray:
         """Return the volume's transform turned by each element about a centre."""
         sections = self.section(self.oblique @ elements)
         if centre is None or not centre.any():
@@ -82,7 +82,7 @@ class _Spectrum:
 
     def correlation(self, elements: np.ndarray, centre: np.ndarray | None = None) -> np.ndarray:
         """Return the correlation of the volume with itself turned by each element about a centre."""
-        copies = self.copies(elements, centre)
+        copies = self.rotate_sections(elements, centre)
         cross = (copies * self.plain.conj()).real.sum(axis=1)
         norm = (np.abs(copies) ** 2).sum(axis=1)
         return cross / np.sqrt(np.maximum(norm * self.power, 1e-30))
@@ -92,7 +92,7 @@ class _Spectrum:
 
         NaN where no shell has power, or powers are no finite numbers.
         """
-        copies, shell = self.copies(elements, centre), self.coefficients.shell
+        copies, shell = self.rotate_sections(elements, centre), self.coefficients.shell
         own = np.bincount(shell, np.abs(self.plain) ** 2)
         cross = np.array([np.bincount(shell, (copy * self.plain.conj()).real) for copy in copies])
         norm = np.array([np.bincount(shell, np.abs(copy) ** 2) for copy in copies])

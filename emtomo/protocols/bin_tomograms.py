@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pyworkflow.protocol.params import Form
 
-from emtomo.compute.fourier.resampling import bin_volume, resampled_size
+from emtomo.compute.fourier.resampling import bin_volume, size_after_resampling
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.io import mrc
 from emtomo.objects import SetOfTomograms
@@ -78,7 +78,7 @@ class BinTomograms(EmtomoProtocol):
             new = [self._files(name)[column] for name in frame["tomogram_id"]]
             frame[column] = [n if h else None for n, h in zip(new, had, strict=True)]
         for axis in "xyz":
-            frame[f"size_{axis}"] = [resampled_size(int(n), factor) for n in frame[f"size_{axis}"]]
+            frame[f"size_{axis}"] = [size_after_resampling(int(n), factor) for n in frame[f"size_{axis}"]]
         out = SetOfTomograms.create(self._getPath("tomograms.sqlite"))
         out.copy_fields(tomograms)
         out.pixel_size.set(tomograms.pixel_size.get() * factor)

@@ -106,7 +106,7 @@ class PickConvnet(EmtomoProtocol):
 
     def _insertAllSteps(self) -> None:
         if self.picks.get():
-            self._insertFunctionStep(self.corrected_step)
+            self._insertFunctionStep(self.correct_step)
             return
         trained = self._insertFunctionStep(self.train_step, prerequisites=[])
         names = self.input_tomograms.get().tomogram_ids()
@@ -161,7 +161,7 @@ class PickConvnet(EmtomoProtocol):
         if options.keep_answers:
             mrc.write_volume(self._getExtraPath(f"{tomogram_id}_answers.mrc"), answer, float(lattice[0, 1]) * size)
 
-    def corrected_step(self) -> None:
+    def correct_step(self) -> None:
         """Register picks that were corrected by hand; keep network and references beside them."""
         self.forget_remarks()
         for name in ("network", "references"):

@@ -123,15 +123,18 @@ def test_no_volume_is_read_in_the_thread_of_the_windows(robot, monkeypatch):
         usual(self, path)
 
     monkeypatch.setattr(VolumeSource, "__init__", init)
-    window, kinds = robot.window, set()
-    window.report_failure = lambda message: None
+    window, kinds, refused = robot.window, set(), []
+    window.report_failure = refused.append  # a refusal is a sentence, not a dialog, here
     for output in [o for run in window.runs.values() for o in run.outputs]:
         for viewer in viewers_of_kinds(output.kinds):
             if viewer.KEY not in ("slices", "points", "coordinates", "3d"):
                 continue
             got, before = [], len(read)
+            refused.clear()
             window.view(output, viewer, got.append)
-            if not robot.pump(until=lambda g=got: g, timeout=15):
+            assert robot.pump(until=lambda g=got: g or refused, timeout=15), (output.title, viewer.KEY)
+            if refused:
+                assert viewer.KEY == "3d", (viewer.KEY, refused)
                 continue
             if hasattr(got[0], "browser"):
                 robot.pump(until=lambda w=got[0]: w.panes["slices"].panel is not None, timeout=15)

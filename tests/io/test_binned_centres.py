@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from emtomo.compute.fourier.resampling import resampled_size
+from emtomo.compute.fourier.resampling import size_after_resampling
 from emtomo.io.convert import convert_particles
 from emtomo.io.formats import FORMATS, WRITTEN, read, write
 from emtomo.io.particles import ParticleList, VolumeGeometry, convert_frame
@@ -21,7 +21,7 @@ PLACES = np.array([[0.0, 0, 0], [40, -36, 12], [-81.5, 20.25, -33]])  # Å from 
 
 
 def binned(size: tuple[int, int, int], factor: int) -> dict[str, VolumeGeometry]:
-    x, y, z = (resampled_size(n, factor) for n in size)
+    x, y, z = (size_after_resampling(n, factor) for n in size)
     return {"TS_01": VolumeGeometry((x, y, z), PIXEL * factor)}
 
 

@@ -18,7 +18,7 @@ from emtomo.compute.linear_algebra import multiply
 from emtomo.errors import EmtomoError
 
 
-def resampled_size(n: int, factor: float) -> int:
+def size_after_resampling(n: int, factor: float) -> int:
     """Return the voxels along an axis of `n` voxels after binning by `factor`."""
     return max(1, int(np.floor(n / factor + 1e-6)))
 
@@ -92,7 +92,7 @@ def bin_volume(
     if not factor >= 1:
         raise EmtomoError(f"The binning factor must be >= 1, got {factor}.")
     nz, ny, nx = volume.shape
-    mz, my, mx = (resampled_size(n, factor) for n in volume.shape)
+    mz, my, mx = (size_after_resampling(n, factor) for n in volume.shape)
     along_x = resampling_matrix(nx, mx, factor)
     along_y = resampling_matrix(ny, my, factor)
     planes = np.empty((nz, my, mx), np.float32)

@@ -142,13 +142,15 @@ def solvent_corrected_fsc(
     rng = np.random.default_rng(seed)
     beyond = shell >= start
 
-    def scramble(spectrum: np.ndarray) -> np.ndarray:
+    def randomise_phases(spectrum: np.ndarray) -> np.ndarray:
         """Return the map of a spectrum whose phases beyond a shell are random."""
         turn = np.exp(2j * np.pi * rng.random(spectrum.shape)).astype(spectrum.dtype)
         mixed = np.where(beyond, np.abs(spectrum) * turn, spectrum)
         return irfftn(mixed, a.shape, workers=threads())
 
-    randomised = _spectra_correlation(_transform(scramble(fa) * mask), _transform(scramble(fb) * mask), shell, n)
+    randomised = _spectra_correlation(
+        _transform(randomise_phases(fa) * mask), _transform(randomise_phases(fb) * mask), shell, n
+    )
     first = start + GUARD
     corrected = masked.copy()
     # a negative correlation of random phases is chance, not a loss to be made up for

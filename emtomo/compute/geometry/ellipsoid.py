@@ -6,7 +6,7 @@ import numpy as np
 
 from emtomo.compute.geometry.certainty import Certainty, enough, judge
 from emtomo.compute.geometry.evidence import DOUBT, Regularised, with_evidence
-from emtomo.compute.geometry.robust import trimmed_inliers
+from emtomo.compute.geometry.robust import find_inliers
 from emtomo.compute.geometry.spacing import FINENESS, check_number, evenly_spaced
 from emtomo.compute.rotations import unit
 from emtomo.errors import ModelError
@@ -99,7 +99,7 @@ def fit_sphere(points: np.ndarray, *, seed: int = 0, noise: float = 0.0, largest
         If there are fewer than 4 points, they lie on a line or in one plane, or do not determine a sphere.
     """
     points = enough(points, 4, "A sphere")
-    inliers = trimmed_inliers(points, _algebraic_sphere, _sphere_distance, 4, seed=seed)
+    inliers = find_inliers(points, _algebraic_sphere, _sphere_distance, 4, seed=seed)
     kept = points[inliers]
     centre, radius = _geometric_sphere(kept)
     away = kept - centre
@@ -132,7 +132,7 @@ def fit_ellipsoid(points: np.ndarray, *, seed: int = 0, noise: float = 0.0, larg
         If there are fewer than 9 points, they lie on a line or in one plane, or do not determine an ellipsoid.
     """
     points = enough(points, 9, "An ellipsoid")
-    inliers = trimmed_inliers(points, _quick_ellipsoid, Ellipsoid.distance, min(len(points), 12), seed=seed)
+    inliers = find_inliers(points, _quick_ellipsoid, Ellipsoid.distance, min(len(points), 12), seed=seed)
     if inliers.sum() < 9:
         raise ModelError(f"An ellipsoid needs at least 9 points that agree, got {inliers.sum()}.")
     found, ellipsoid = _likeliest_ellipsoid(points[inliers], noise)

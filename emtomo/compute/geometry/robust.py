@@ -10,7 +10,7 @@ TRIALS = 200
 _MAD_TO_SIGMA = 1.4826
 
 
-def trimmed_inliers(
+def find_inliers(
     points: np.ndarray,
     fit: Callable[[np.ndarray], Model],
     distance: Callable[[Model, np.ndarray], np.ndarray],

@@ -20,7 +20,7 @@ from emtomo.compute.matching.peaks import (
 )
 from emtomo.compute.matching.scan import Guide, scan
 from emtomo.compute.matching.scores import background, forbid, gold_places, local_deviation, probe
-from emtomo.compute.matching.template import MatchingTemplate, coarsen, cut_for, masked_template, randomise_phases
+from emtomo.compute.matching.template import MatchingTemplate, coarsen, cut_for, mask_template, randomise_phases
 from emtomo.compute.matching.unknown_object import rescore_against_unknown_object
 from emtomo.compute.matching.weighting import CLIP, Transfer, apply_matched_filter, standardise
 from emtomo.compute.orientations import orientation_grid
@@ -135,7 +135,7 @@ class Matcher:
         bright.clip(-CLIP, CLIP, out=bright)
         self.fine, weighting = apply_matched_filter(bright, transfer, band, options.whiten, 2 * int(model.radius) + 2)
         del bright
-        self.full = MatchingTemplate(masked_template(model.reference, model.mask), 1.0, weighting)
+        self.full = MatchingTemplate(mask_template(model.reference, model.mask), 1.0, weighting)
         coarse = model.radius / COARSE_RADIUS
         self.small, self.template, self.coarse = self.fine, self.full, 1.0
         if coarse >= MIN_BINNING:

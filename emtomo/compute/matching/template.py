@@ -88,7 +88,7 @@ class MatchingTemplate:
         return float(np.mean(found))
 
 
-def masked_template(reference: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def mask_template(reference: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Return the reference within the mask, its mean there taken away."""
     total = float(mask.sum(dtype=np.float64))
     mean = float((reference * mask).sum(dtype=np.float64)) / max(total, 1e-30)
@@ -108,10 +108,10 @@ def randomise_phases(template: MatchingTemplate, seed: int = 0) -> MatchingTempl
     mixed = np.abs(rfftn(template.box)) * noise / np.maximum(np.abs(noise), 1e-20)
     extent = np.sqrt(((np.argwhere(template.box != 0) - n // 2) ** 2).sum(axis=1).max())
     mask = ball(n, float(extent) - 1, 1.0)
-    return MatchingTemplate(masked_template(irfftn(mixed, (n,) * 3), mask), template.factor, template.weighting)
+    return MatchingTemplate(mask_template(irfftn(mixed, (n,) * 3), mask), template.factor, template.weighting)
 
 
-def expected_maxima(cut: float, cells: float) -> float:
+def count_expected_maxima(cut: float, cells: float) -> float:
     """Return how many local maxima of a Gaussian field of six dimensions exceed `cut` deviations.
 
     Parameters
@@ -131,11 +131,11 @@ def expected_maxima(cut: float, cells: float) -> float:
 
 
 def cut_for(false_alarms: float, cells: float) -> float:
-    """Return the cut that noise exceeds so many times (see :func:`expected_maxima`)."""
+    """Return the cut that noise exceeds so many times (see :func:`count_expected_maxima`)."""
     low, high = 3.0, 40.0
     for _ in range(60):
         middle = (low + high) / 2
-        if expected_maxima(middle, cells) > false_alarms:
+        if count_expected_maxima(middle, cells) > false_alarms:
             low = middle
         else:
             high = middle

@@ -284,7 +284,7 @@ class BoxerWindow(SessionWindow):
             self._pictures.clear()
             self.changed()
 
-    def listed(self) -> dict[int, Thumbnails]:
+    def list_strips(self) -> dict[int, Thumbnails]:
         """Return which list shows which set."""
         return {self.session.current: self.particles}
 
@@ -292,7 +292,7 @@ class BoxerWindow(SessionWindow):
         """Cut the pictures that are missing, in a thread, then show the lists."""
         wanted = {
             g: [(p.z, p.y, p.x) for p in self.session.models[g].points]
-            for g in self.listed()
+            for g in self.list_strips()
             if g in self.session.models
         }
         missing = [key for keys in wanted.values() for key in keys[-MOST:] if key not in self._pictures]
@@ -318,7 +318,7 @@ class BoxerWindow(SessionWindow):
         self._drawing = self.app.work(lambda _: {k: source.thumbnail(*k, box) for k in missing}, done, self.say)
 
     def _show_lists(self) -> None:
-        for group, strip in self.listed().items():
+        for group, strip in self.list_strips().items():
             points = self.session.models[group].points if group in self.session.models else []
             keys = [(group, k) for k in range(len(points))]
             shown = [

@@ -53,7 +53,7 @@ class ConvnetWindow(BoxerWindow):
         message = ttk.Label(self.side, text="Left: good\nCtrl+left: bad\nShift+left: remove", justify="left")
         message.pack(anchor="w", pady=(pad, 0))
 
-    def listed(self) -> dict[int, Thumbnails]:
+    def list_strips(self) -> dict[int, Thumbnails]:
         """Return which list shows which set."""
         return {self.group_of(kind): strip for kind, strip in self.strips.items()}
 

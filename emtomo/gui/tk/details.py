@@ -201,8 +201,9 @@ class DetailsPanel(ttk.Notebook):
 
     # --- outputs ---
 
+    @property
     def selected_output(self) -> Output | None:
-        """Return the output that is selected, else the first that the run has made."""
+        """The output that is selected, else the first that the run has made."""
         for iid in self.outputs.selection():
             return self.window.output_named(iid)
         made = [o for o in self.run.outputs if not o.pending] if self.run is not None else []
@@ -222,7 +223,7 @@ class DetailsPanel(ttk.Notebook):
         self.window.output_menu(output).tk_popup(event.x_root, event.y_root)
 
     def _menu_by_key(self) -> str:
-        output = self.selected_output()
+        output = self.selected_output
         if output is not None:
             tree = self.outputs
             self.window.output_menu(output).tk_popup(tree.winfo_rootx() + 40, tree.winfo_rooty() + 40)
@@ -238,7 +239,7 @@ class DetailsPanel(ttk.Notebook):
         under = self.winfo_containing(event.x_root, event.y_root)
         while under is not None and not hasattr(under, "take_output"):
             under = under.master
-        output = self.selected_output()
+        output = self.selected_output
         if under is not None and output is not None:
             under.take_output(output)
 

@@ -117,7 +117,7 @@ class ProjectActions:
         """Open the selected output in its first viewer."""
         if not self._some():
             return
-        output = self.details.selected_output()
+        output = self.details.selected_output
         if output is None:
             self.say(f"{self.runs[self.selection[0]].label} has made nothing yet.")
         else:

@@ -6,7 +6,7 @@ import pytest
 from emtomo.compute import device
 from emtomo.compute.matching.guide import surface_guide
 from emtomo.compute.matching.scan import scan, tile_of_memory, tiles
-from emtomo.compute.matching.template import MatchingTemplate, cut_for, expected_maxima, masked_template
+from emtomo.compute.matching.template import MatchingTemplate, count_expected_maxima, cut_for, mask_template
 from emtomo.compute.matching.weighting import apply_matched_filter, wedge_transfer
 from emtomo.compute.rotations import random_rotations
 from tests.compute.matching.data import MOLECULE, RADIUS, mask, spread, tomogram
@@ -22,7 +22,7 @@ def prepared():
     places, turns = spread(SHAPE, 3, 1)
     volume = tomogram(SHAPE, places, turns, 1.0, 1)
     fine, weighting = apply_matched_filter(volume / volume.std(), wedge_transfer(-60, 60), (0.0, 0.5), True, 20)
-    template = MatchingTemplate(masked_template(MOLECULE, mask()), 1.0, weighting)
+    template = MatchingTemplate(mask_template(MOLECULE, mask()), 1.0, weighting)
     return fine, template, random_rotations(7, 3)
 
 
@@ -85,7 +85,7 @@ def test_the_gpu_gives_the_same_scores(guided):
     shape, small = (15, 16, 14), blobs(9, seed=2, count=3)
     volume = np.random.default_rng(1).standard_normal(shape, np.float32)
     fine, weighting = apply_matched_filter(volume, wedge_transfer(-60, 60), (0.0, 0.5), True, 8)
-    template = MatchingTemplate(masked_template(small, mask(9, 3.0)), 1.0, weighting)
+    template = MatchingTemplate(mask_template(small, mask(9, 3.0)), 1.0, weighting)
     turns = random_rotations(3, 3)
     guide = surface_guide(np.array([[7, 8, 7.0]]), np.array([[0, 0, 1.0]]), shape, turns, 4.0, 100) if guided else None
     here = scan(fine, template, turns, 2, 4, 10**9, guide)
@@ -135,10 +135,10 @@ def test_norms_are_the_deviation_of_scores_in_noise(prepared):
 
 def test_the_cut_falls_with_false_alarms_and_rises_with_the_search():
     assert cut_for(1, 1e6) < cut_for(0.1, 1e6) < cut_for(0.1, 1e9)
-    assert expected_maxima(cut_for(2, 1e7), 1e7) == pytest.approx(2, rel=1e-3)
+    assert count_expected_maxima(cut_for(2, 1e7), 1e7) == pytest.approx(2, rel=1e-3)
 
 
 def test_a_blurred_template_is_less_rough(prepared):
     _, template, turns = prepared
-    smooth = MatchingTemplate(masked_template(blobs(25, seed=5, count=1), mask(25, RADIUS)), 1.0, template.weighting)
+    smooth = MatchingTemplate(mask_template(blobs(25, seed=5, count=1), mask(25, RADIUS)), 1.0, template.weighting)
     assert smooth.roughness(turns) < template.roughness(turns)
