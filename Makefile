@@ -7,8 +7,8 @@ STAMP := $(VENV)/.installed
 unexport PYTHONDONTWRITEBYTECODE
 
 # tests run side by side, each with one thread for BLAS; those of windows, Dask and SLURM mostly wait, so that two cores
-# have work for three
-WORKERS ?= 3
+# have work for four
+WORKERS ?= 4
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder --durations 20
 
 .PHONY: demo install test lint warm fuzz bench peers nn core docs lock clean python
@@ -55,7 +55,8 @@ peers: .peers/readers/.installed .peers/scipion/.installed
 nn: $(STAMP)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --retries 0 torch safetensors --extra-index-url https://download.pytorch.org/whl/cpu
 
-# compute and io without the engine, in an environment of their own: the newest Python that is here, the newest numpy
+# compute and io without the engine, in an environment of their own: the newest Python that is here, the newest numpy;
+# emtomo itself is found by its path: its own requirements are those of the engine
 CANDIDATES = $(foreach v,3.14 3.13 3.12 3.11,python$(v) $(wildcard $(HOME)/.pyenv/versions/$(v).*/bin/python$(v)))
 NEWEST ?= $(firstword $(foreach p,$(CANDIDATES),$(shell $(p) -c "import sys, venv; print(sys.executable)" 2>/dev/null)))
 CORE_TESTS := tests/compute tests/io tests/synthetic tests/test_options.py tests/test_public_api.py
@@ -66,6 +67,7 @@ core: .venv-core/.installed
 	$(NEWEST) -m venv .venv-core
 	.venv-core/bin/python -m pip install --disable-pip-version-check --quiet --upgrade "pip>=25.1"
 	.venv-core/bin/python -m pip install --disable-pip-version-check --quiet --group core
+	.venv-core/bin/python -c "import pathlib, sysconfig; pathlib.Path(sysconfig.get_path('purelib'), 'emtomo.pth').write_text('$(CURDIR)\n')"
 	.venv-core/bin/python -c "import numpy, numba, sys; print('Python', sys.version.split()[0], 'numpy', numpy.__version__, 'numba', numba.__version__)"
 	touch $@
 

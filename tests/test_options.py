@@ -37,14 +37,3 @@ def test_empty_is_allowed_only_where_the_type_says_so():
 def test_fields_know_kind_and_default():
     fields = {f.name: f for f in option_fields(Example)}
     assert fields["number"].kind is int and fields["number"].optional and fields["radius"].default == 1.0
-
-
-def test_classes_are_said_in_words():
-    from emtomo.engine.form import plain_type
-
-    assert plain_type(["Average", "Volume"]) == "average or volume"
-    assert plain_type(["SetOfTiltSeries"]) == "tilt series"
-    assert (
-        plain_type(["SetOfCoordinates3D", "SetOfSubtomograms", "SetOfMeshes"]) == "coordinates, subtomograms or meshes"
-    )
-    assert plain_type(["FSC"]) == "FSC"

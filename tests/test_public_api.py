@@ -87,6 +87,8 @@ def test_a_type_checker_sees_the_types(tmp_path):
         "emtomo.no_such_name\n"
     )
     mypy = Path(sys.executable).with_name("mypy")
+    if not mypy.exists():
+        pytest.skip("mypy is not in this environment (make core has none)")
     done = subprocess.run(
         [mypy, "--config-file", PACKAGE.parent / "pyproject.toml", script], capture_output=True, text=True,
         cwd=PACKAGE.parent,

@@ -139,7 +139,7 @@ def _values(body: bytes, place: int, order: str) -> np.ndarray:
 def _characters(codes: np.ndarray) -> str:
     """Return the text of character codes; what is no character of Unicode is replaced, as in damaged UTF-8."""
     usual = (codes >= 0) & (codes <= sys.maxunicode) & ((codes < 0xD800) | (codes > 0xDFFF))
-    return np.where(usual, codes, 0xFFFD).astype("<u4").tobytes().decode("utf-32-le")
+    return np.where(usual, codes, np.uint32(0xFFFD)).astype("<u4").tobytes().decode("utf-32-le")
 
 
 def _matrices(body: bytes, place: int, order: str, count: int, depth: int) -> list[tuple[str, Any]]:

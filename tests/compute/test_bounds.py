@@ -1,7 +1,6 @@
 """What is no finite number never becomes an index: one sentence from every function that reads arrays at positions."""
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from emtomo.compute.averaging import turn_boxes
@@ -14,8 +13,6 @@ from emtomo.compute.slices import BACKGROUND, draw_slice
 from emtomo.compute.tilt.projection import back_project, project
 from emtomo.compute.tracking import track_membrane
 from emtomo.errors import EmtomoError
-from emtomo.objects import coordinates_frame
-from emtomo.objects.particle_poses import poses_of
 
 BOX = np.arange(512, dtype=np.float32).reshape(8, 8, 8)
 WRONG = [np.nan, np.inf, -np.inf]
@@ -26,13 +23,6 @@ def wrong_row(value: float, rows: int = 2) -> np.ndarray:
     positions = np.arange(3.0 * rows).reshape(rows, 3)
     positions[1, 2] = value
     return positions
-
-
-def frame_with(column: str, value: float) -> pd.DataFrame:
-    frame = coordinates_frame("a", np.zeros((2, 3)), np.repeat(EYE, 2, axis=0))
-    frame = frame.assign(half=0, shift_x=0.0, shift_y=0.0, shift_z=0.0)
-    frame.loc[1, column] = value
-    return frame
 
 
 @pytest.mark.parametrize("value", WRONG)
@@ -48,19 +38,11 @@ def frame_with(column: str, value: float) -> pd.DataFrame:
         (lambda v: track_membrane(BOX, wrong_row(v, 12), [3]), "Point 2 must be finite"),
         (lambda v: project(BOX, np.array([0, v])), "Tilt angle 2 must be finite"),
         (lambda v: back_project(BOX[:2], np.array([0, v]), 4), "Tilt angle 2 must be finite"),
-        (lambda v: poses_of(frame_with("x", v), 2.0, 1), "The position of particle 2 must be finite"),
-        (lambda v: poses_of(frame_with("shift_z", v), 2.0, 1), "The shift of particle 2 must be finite"),
     ],
 )
 def test_what_is_no_finite_number_is_refused(call, sentence, value):
     with np.errstate(invalid="ignore"), pytest.raises(EmtomoError, match=sentence):
         call(value)
-
-
-def test_infinite_rotations_are_refused_unknown_ones_are_the_identity():
-    assert np.array_equal(poses_of(frame_with("r11", np.nan), 2.0, 1).rotations[1], np.eye(3))
-    with pytest.raises(EmtomoError, match="The rotation of particle 2 must be finite"):
-        poses_of(frame_with("r11", np.inf), 2.0, 1)
 
 
 def test_a_distance_of_nothing_is_refused():
