@@ -100,6 +100,29 @@ def pytest_collection_modifyitems(items):
     items.sort(key=place)
 
 
+# --- balance of the workers: a long group must not begin last ---
+
+_SECONDS: dict[str, float] = {}  # of a group of tests
+_ENDED: dict[str, float] = {}  # when a worker's last test ended
+
+
+def pytest_runtest_logreport(report):
+    if hasattr(report, "node"):  # of a worker
+        group = group_of(report.nodeid)
+        _SECONDS[group] = _SECONDS.get(group, 0.0) + report.duration
+        _ENDED[report.node.gateway.id] = report.stop
+
+
+def pytest_terminal_summary(terminalreporter):
+    if not _ENDED:
+        return
+    terminalreporter.section("longest groups")
+    for group, seconds in sorted(_SECONDS.items(), key=lambda item: -item[1])[:12]:
+        terminalreporter.write_line(f"{seconds:7.1f}s {group}")
+    ends = ", ".join(f"{max(_ENDED.values()) - end:.0f}" for end in sorted(_ENDED.values()))
+    terminalreporter.write_line(f"workers ended so many seconds before the last: {ends}")
+
+
 # --- what a test costs ---
 
 

@@ -198,18 +198,22 @@ def test_phantom_gains_more_contrast_than_any_gaussian_that_leaves_edges_as_shar
     with mrcfile.open(shared("phantom_tomogram", "tomo_001_lbl.mrc.gz")) as file:
         labels = file.data
     sphere = pd.read_csv(shared("phantom_tomogram", "truth_spheres_fitted.csv")).iloc[0]
-    grid = np.indices(tomogram.shape)
-    away = [g - c / 10 for g, c in zip(grid, (sphere.z_A, sphere.y_A, sphere.x_A), strict=True)]
-    distance = np.sqrt(sum(a**2 for a in away)) - sphere.r_A / 10
-    equator = np.abs(away[0]) < 15
+    z, y, x = (g - c / 10 for g, c in zip(np.ogrid[tuple(map(slice, labels.shape))],
+                                          (sphere.z_A, sphere.y_A, sphere.x_A), strict=True))  # fmt: skip
+    distance = np.sqrt(z**2 + y**2 + x**2) - sphere.r_A / 10
+    near = np.flatnonzero((np.abs(z) < 15) & (np.abs(distance) < 12.5))
+    near = near[np.argsort(distance.flat[near])]
+    distance = distance.flat[near]
+    outside, *particles = (np.flatnonzero(labels == k) for k in (0, 1, 3))
 
     def contrast(volume):
-        background = volume[labels == 0]
-        return np.array([(background.mean() - volume[labels == k].mean()) / background.std() for k in (1, 3)])
+        background = volume.flat[outside]
+        return np.array([(background.mean() - volume.flat[k].mean()) / background.std() for k in particles])
 
     def width(volume):
-        steps = np.arange(-12, 12.1, 0.5)
-        profile = np.array([volume[equator & (np.abs(distance - s) < 0.3)].mean() for s in steps])
+        steps, across = np.arange(-12, 12.1, 0.5), volume.flat[near]
+        bounds = zip(*(np.searchsorted(distance, steps + s) for s in (-0.3, 0.3)), strict=True)
+        profile = np.array([across[low:high].mean() for low, high in bounds])
         profile -= np.median(np.r_[profile[:8], profile[-8:]])
         return 0.5 * (profile < profile.min() / 2).sum()
 

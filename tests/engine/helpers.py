@@ -1,13 +1,37 @@
 """A project for tests, driven as the command line drives it."""
 
+import fcntl
+import hashlib
+import json
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from emtomo.engine.parameters import protocol_named, set_parameters
 from emtomo.engine.project import EmtomoProject, error_of
 from emtomo.engine.runner import run_all
 
 SAMPLE = {"size_x": 128, "size_y": 128, "size_z": 64, "vesicles": 1, "vesicle_radius": 240, "snr": 1.0}
+
+
+def make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """Return a folder that the first worker who asks makes for all of them; who changes it copies it first."""
+    root, here = factory.getbasetemp(), Path.cwd()
+    root = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "made once"
+    root.mkdir(exist_ok=True)
+    folder, done = root / name, root / f"{name}.done"
+    with (root / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of one that failed
+            folder.mkdir()
+            make(folder)
+            os.chdir(here)
+            done.touch()
+    return folder
 
 
 class Bench:
@@ -23,6 +47,18 @@ class Bench:
         bench = cls.__new__(cls)
         bench.project = EmtomoProject.open(folder)
         return bench
+
+    @classmethod
+    def simulated(cls, factory: pytest.TempPathFactory, folder: Path, label: str, /, **parameters: object) -> "Bench":
+        """Return a new project whose one run has simulated tomograms; equal ones are simulated once for all modules."""
+
+        def make(folder: Path) -> None:
+            bench = cls(folder / "project")
+            bench.run("simulate-tomograms", label, **parameters)
+            bench.project.closeMapper()
+
+        key = hashlib.sha256(json.dumps([label, parameters], sort_keys=True).encode()).hexdigest()[:16]
+        return cls.copy_of(make_once(factory, key, make) / "project", folder)
 
     def add(self, name: str, label: str, /, **parameters: object) -> int:
         """Save a run."""

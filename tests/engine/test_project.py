@@ -39,8 +39,8 @@ def bench(tmp_path):
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """The folder of a project with a simulated tomogram."""
-    here, bench = Path.cwd(), Bench(tmp_path_factory.mktemp("made") / NAME)
-    bench.run("simulate-tomograms", "sim", **SAMPLE)
+    here = Path.cwd()
+    bench = Bench.simulated(tmp_path_factory, tmp_path_factory.mktemp("made") / NAME, "sim", **SAMPLE)
     bench.project.closeMapper()
     os.chdir(here)
     return Path(bench.project.path)
@@ -155,8 +155,7 @@ def boxes_of(frame):
 @pytest.fixture(scope="module")
 def killable(tmp_path_factory):
     here = Path.cwd()
-    bench = Bench(tmp_path_factory.mktemp("killed") / "p")
-    bench.run("simulate-tomograms", "sim", **SAMPLE, number=2)
+    bench = Bench.simulated(tmp_path_factory, tmp_path_factory.mktemp("killed") / "p", "sim", **SAMPLE, number=2)
     bench.run("model-workflow", "mod", meshes="sim.meshes", cropping=2)
     run = bench.run(
         "extract-subtomograms",

@@ -79,16 +79,16 @@ def test_an_image_may_be_a_link_to_where_it_was_imported_from(tmp_path):
 
 
 @pytest.mark.workflow
-def test_a_received_project_overwrites_nothing(tmp_path):
+def test_a_received_project_overwrites_nothing(tmp_path, tmp_path_factory):
     thesis = tmp_path / "x" / "thesis.mrc"
     thesis.parent.mkdir()
     thesis.write_text("years of work")
-    bench = Bench(tmp_path / "project")
-    made = bench.run("simulate-tomograms", "simulate", **SAMPLE)
+    bench = Bench.simulated(tmp_path_factory, tmp_path / "project", "sim", **SAMPLE)
+    made = bench.project.find("sim")
     with sqlite3.connect(made.tomograms.getFileName()) as db:
         column = dict(db.execute("SELECT label_property, column_name FROM Classes"))["tomogram_id"]
         db.execute(f"UPDATE Objects SET {column} = ?", ["../../../../x/thesis"])
-    told = bench.fails("bin-tomograms", "bin", tomograms="simulate.tomograms", factor=2)
+    told = bench.fails("bin-tomograms", "bin", tomograms="sim.tomograms", factor=2)
     assert "tomogram_id must be a plain name" in told
     assert thesis.read_text() == "years of work"
     # the run's folder itself leads elsewhere, by a link or by what the project says

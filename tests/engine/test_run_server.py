@@ -22,9 +22,7 @@ pytestmark = pytest.mark.workflow
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory):
-    bench = Bench(tmp_path_factory.mktemp("server") / "it's a project")
-    bench.run("simulate-tomograms", "sim", **SAMPLE)
-    return bench
+    return Bench.simulated(tmp_path_factory, tmp_path_factory.mktemp("server") / "it's a project", "sim", **SAMPLE)
 
 
 @pytest.fixture(autouse=True)

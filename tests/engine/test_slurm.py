@@ -8,9 +8,11 @@ import time
 from pathlib import Path
 
 import mrcfile
+import numba
 import numpy as np
 import pytest
 
+import emtomo.compute.kernels
 import emtomo.engine
 from tests.slurm import Slurm
 
@@ -61,6 +63,9 @@ def emtomo_command(slurm, tmp_path_factory):
     (home / "emtomo" / "hosts.conf").write_bytes(shipped.read_bytes())
     (home / "dask").mkdir()
     (home / "dask" / "jobqueue.yaml").write_text(JOBQUEUE, encoding="utf8")
+    compiled = Path(numba.config.CACHE_DIR)  # a cache of its own, but no kernel is compiled again
+    (home / "cache" / "emtomo").mkdir(parents=True)
+    (home / "cache" / "emtomo" / compiled.name).symlink_to(compiled)
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("SCIPION", "NUMBA_ENABLE"))}
     environment |= {
         "XDG_CONFIG_HOME": str(home),

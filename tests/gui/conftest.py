@@ -9,17 +9,21 @@ from pathlib import Path
 import pytest
 
 from emtomo.cli.demo import write_points
-from tests.engine.helpers import SAMPLE, Bench
+from tests.engine.helpers import SAMPLE, Bench, make_once
 
 SHOTS = Path(os.environ.get("EMTOMO_SHOTS", "/tmp/emtomo-shots"))
+NAME = "a project 'quoted'"
 SMALL = {**SAMPLE, "number": 2, "soluble_proteins": 6, "membrane_proteins": 8}
 
 
 @pytest.fixture(scope="session")
 def made_project(tmp_path_factory):
     """The folder of a project whose runs have made every kind of output."""
-    before = Path.cwd()
-    folder = tmp_path_factory.mktemp("gui") / "a project 'quoted'"
+    return make_once(tmp_path_factory, "gui", _make_project) / NAME
+
+
+def _make_project(where):
+    folder = where / NAME
     bench = Bench(folder)
     simulated = bench.run("simulate-tomograms", "simulate", **SMALL)
     points = folder / "points.csv"
@@ -39,8 +43,6 @@ def made_project(tmp_path_factory):
     bench.run("create-mask", "mask", volume="average.average", shape="sphere", diameter=160)
     bench.run("symmetrize", "symmetrize", volume="average.average", symmetry="C2")
     bench.project.closeMapper()
-    os.chdir(before)
-    return folder
 
 
 @pytest.fixture

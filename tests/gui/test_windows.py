@@ -112,6 +112,15 @@ def test_every_viewer_opens_every_output_and_closes(robot):
     assert count > 35
 
 
+def has_drawn(browser, tab):
+    """Return whether a particle browser shows its tab, or says why it cannot."""
+    pane = browser.panes[tab]
+    if tab == "slices":
+        return pane.panel is not None
+    said = pane.message.cget("text")
+    return pane.view is not None or (said and not said.startswith("Reading"))
+
+
 def test_no_volume_is_read_in_the_thread_of_the_windows(robot, monkeypatch):
     from emtomo.gui.core.volume import VolumeSource
     from tests.gui.test_pickers import dialog_of
@@ -137,7 +146,7 @@ def test_no_volume_is_read_in_the_thread_of_the_windows(robot, monkeypatch):
                 assert viewer.KEY == "3d", (viewer.KEY, refused)
                 continue
             if hasattr(got[0], "browser"):
-                robot.pump(until=lambda w=got[0]: w.panes["slices"].panel is not None, timeout=15)
+                assert robot.pump(until=lambda w=got[0], v=viewer: has_drawn(w, v.TAB), timeout=15), viewer.KEY
             elif hasattr(got[0], "tree"):  # of several tomograms: open the first
                 got[0].open(got[0].tree.get_children()[0])
                 assert robot.pump(until=lambda g=got: "opened" in g[0].w, timeout=15)

@@ -10,8 +10,7 @@ pytestmark = pytest.mark.workflow
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory):
     """A simulated tomogram with its truth, and half of it."""
-    made = Bench(tmp_path_factory.mktemp("compare") / "p")
-    made.run("simulate-tomograms", "sim", **SAMPLE)
+    made = Bench.simulated(tmp_path_factory, tmp_path_factory.mktemp("compare") / "p", "sim", **SAMPLE)
     made.run("select-subset", "half", items="sim.truth", number=len(made.project.find("sim").truth) // 2)
     return made
 

@@ -22,9 +22,7 @@ pytestmark = pytest.mark.workflow
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory):
-    made = Bench(tmp_path_factory.mktemp("b") / "project")
-    made.run("simulate-tomograms", "sim", **SAMPLE, number=2)
-    return made
+    return Bench.simulated(tmp_path_factory, tmp_path_factory.mktemp("b") / "project", "sim", **SAMPLE, number=2)
 
 
 @pytest.fixture(autouse=True)

@@ -55,9 +55,8 @@ def test_the_tutorials_two_commands(tmp_path):
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory):
     """A project with a simulated tomogram of an odd and an even size."""
-    made = Bench(tmp_path_factory.mktemp("files") / "it's a project")
-    made.run("simulate-tomograms", "sim", **{**SAMPLE, "size_x": 127})
-    return made
+    folder = tmp_path_factory.mktemp("files") / "it's a project"
+    return Bench.simulated(tmp_path_factory, folder, "sim", **{**SAMPLE, "size_x": 127})
 
 
 @pytest.mark.parametrize("kind", [k for k in formats.WRITTEN if k != "eman-list"])
@@ -135,9 +134,9 @@ def test_models_of_the_whole_tomogram_are_not_moved(bench, tmp_path):
     assert distance.max() < 1e-2
 
 
-def test_boxes_go_out_with_their_poses_and_come_back(tmp_path):
-    bench = Bench(tmp_path / "a project")  # a STAR file cannot hold names of files with quotes
-    bench.run("simulate-tomograms", "sim", **{**SAMPLE, "size_x": 127})
+def test_boxes_go_out_with_their_poses_and_come_back(tmp_path, tmp_path_factory):
+    folder = tmp_path / "a project"  # a STAR file cannot hold names of files with quotes
+    bench = Bench.simulated(tmp_path_factory, folder, "sim", **{**SAMPLE, "size_x": 127})
     bench.run(
         "extract-subtomograms", "boxes", coordinates="sim.truth", tomograms="sim.tomograms", box_size=16, border="pad"
     )
