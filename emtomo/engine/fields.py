@@ -65,6 +65,7 @@ class Fielded:
     """Mix-in: an engine object whose attributes are its ``FIELDS``."""
 
     FIELDS: tuple[Field, ...] = ()
+    SIZE_OPTIONAL = False  # the pixel size may be missing although there are images
 
     def header_files(self) -> list[str]:
         """Return the files whose headers should say the pixel size of this."""

@@ -1,11 +1,13 @@
-"""What a user should hear of data that say nothing: empty, without numbers, of a pixel size that cannot be."""
+"""What a user should hear of inputs and outputs that say nothing or cannot be: types, pixel sizes, voxels."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pyworkflow.object import Set
+from pyworkflow.object import PointerList, Set
+from pyworkflow.protocol.params import PointerParam
 
+from emtomo.engine.form import input_classes, plain_type
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 
@@ -29,10 +31,33 @@ def remarks_on(name: str, output: Any) -> list[str]:
     return [f"There are voxels that are no numbers (NaN or infinite) in the output {name}: look at its input."]
 
 
+def input_errors(protocol: Any) -> list[str]:
+    """Return a sentence for every input of a run that is of another type, or has a pixel size that cannot be."""
+    errors = []
+    for name, param in protocol.getDefinition().iterParams():
+        if not isinstance(param, PointerParam):
+            continue
+        accepted = input_classes(param)
+        value = getattr(protocol, name)
+        for pointer in value if isinstance(value, PointerList) else [value]:
+            given = pointer.get()
+            kinds = {kind.__name__ for kind in type(given).__mro__}
+            if given is not None and not kinds & set(accepted):
+                got = plain_type([type(given).__name__])
+                errors.append(f"{param.label} must be {plain_type(accepted)}, got {got}.")
+            errors += size_errors(str(param.label), given)
+    return errors
+
+
 def size_errors(label: str, given: Any) -> list[str]:
-    """Return a sentence if an input says a pixel size that cannot be; one that says none has it from elsewhere."""
-    size = getattr(getattr(given, "pixel_size", None), "get", lambda: None)()
-    if size is None or PIXEL_SIZES[0] <= size <= PIXEL_SIZES[1]:
+    """Return a sentence if an input says a pixel size that cannot be, or none although it is of voxels."""
+    if not hasattr(given, "pixel_size"):
+        return []
+    size = given.pixel_size.get()
+    if size is None:
+        lacks = not given.SIZE_OPTIONAL and any(given.header_files())
+        return [f"{label}: the pixel size is missing or no number; run what made it again."] if lacks else []
+    if PIXEL_SIZES[0] <= size <= PIXEL_SIZES[1]:
         return []
     return [f"{label}: the pixel size must be from {PIXEL_SIZES[0]:g} to {PIXEL_SIZES[1]:g} Å, it is {size:g} Å."]
 

@@ -21,14 +21,15 @@ from emtomo.compute.map_reduce import MapReduce, in_threads
 from emtomo.engine.cluster import DASK, ClusterOptions, count_workers, open_cluster, problem_of
 from emtomo.engine.dask_map import DaskMapReduce
 from emtomo.engine.executor import EventStepExecutor
-from emtomo.engine.form import INPUT, add_options, input_classes, option_errors, plain_type, read_options
+from emtomo.engine.form import INPUT, add_options, option_errors, read_options
 from emtomo.engine.identity import content_digest, files_in, name_time_size, note
-from emtomo.engine.output_checks import remarks_on, size_errors
+from emtomo.engine.output_checks import input_errors, remarks_on
 from emtomo.engine.pixel_sizes import size_remarks
 from emtomo.engine.provenance import PROVENANCE, parameters_of, write_provenance
 from emtomo.engine.remote_steps import PULSE, RemoteSteps, beating
 from emtomo.engine.run_folder import check_run_folder, path_in_run
 from emtomo.engine.state import read_json, write_json
+from emtomo.errors import EmtomoError
 from emtomo.options import option_fields
 
 T = TypeVar("T")
@@ -133,31 +134,17 @@ class EmtomoProtocol(Protocol):
     def _validate(self) -> list[str]:
         errors = [sentence for options in self.OPTIONS for sentence in option_errors(self, options)]
         errors += self._cluster_errors()
-        errors += self._wrong_inputs()
-        return errors or (self._check() if self._inputs_ready() else [])
+        try:
+            errors += input_errors(self)
+            return errors or (self._check() if self._inputs_ready() else [])
+        except EmtomoError as error:  # an input that cannot be read
+            return [*errors, str(error)]
 
     def _cluster_errors(self) -> list[str]:
         if not self.can_distribute():
             return []
         problems = option_errors(self, ClusterOptions)
         return problems or [s for s in [problem_of(self.options(ClusterOptions))] if s]
-
-    def _wrong_inputs(self) -> list[str]:
-        """Return a sentence for every input of another type, or of a pixel size that cannot be."""
-        errors = []
-        for name, param in self.getDefinition().iterParams():
-            if not isinstance(param, PointerParam):
-                continue
-            accepted = input_classes(param)
-            value = getattr(self, name)
-            for pointer in value if isinstance(value, PointerList) else [value]:
-                given = pointer.get()
-                kinds = {kind.__name__ for kind in type(given).__mro__}
-                if given is not None and not kinds & set(accepted):
-                    got = plain_type([type(given).__name__])
-                    errors.append(f"{param.label} must be {plain_type(accepted)}, got {got}.")
-                errors += size_errors(str(param.label), given)
-        return errors
 
     def _inputs_ready(self) -> bool:
         """Return whether every input that is needed is there; the engine names those that are not."""

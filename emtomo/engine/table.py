@@ -338,7 +338,9 @@ class TableSet(Fielded, Set):
             return f"{path} is missing"
         try:
             return self.summary()
-        except (sqlite3.Error, OSError, ValueError, LookupError, TypeError) as error:  # one bad set hides no other
+        except TypeError:  # one bad set hides no other
+            return "cannot be read: the pixel size or another value is missing or no number"
+        except (sqlite3.Error, OSError, ValueError, LookupError) as error:
             return f"cannot be read: {one_line(error)}"
 
 

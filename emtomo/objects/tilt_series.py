@@ -89,6 +89,7 @@ class SetOfTiltSeries(TableSet):
     ITEM_TYPE = TiltSeries
     GROUP = "tomogram_id"
     NOUN = "tilt series"
+    SIZE_OPTIONAL = True
     FIELDS = (PIXEL_SIZE, *MICROSCOPE_FIELDS)
     _source: Set | None = None
 

@@ -13,6 +13,7 @@ from emtomo.engine.output_checks import size_errors
 from emtomo.engine.table import Item, TableSet
 from emtomo.errors import EmtomoError
 from emtomo.objects import (
+    Mask,
     SetOfClasses2D,
     SetOfCoordinates2D,
     SetOfCoordinates3D,
@@ -265,3 +266,13 @@ def test_an_input_of_a_pixel_size_that_cannot_be_is_refused(size):
     (sentence,) = size_errors("Tomograms", SetOfTomograms(pixel_size=size))
     assert sentence.startswith("Tomograms: the pixel size must be from 0.001 to 100000 Å, it is ")
     assert not size_errors("Tomograms", SetOfTomograms(pixel_size=1.35)) and not size_errors("Mask", None)
+
+
+def test_a_pixel_size_that_is_text_is_one_sentence(tmp_path):
+    SetOfTomograms.save(tmp_path / "t.sqlite", pd.DataFrame({"tomogram_id": ["t"], "file": ["t.mrc"]}))
+    said = SetOfTomograms.open(tmp_path / "t.sqlite")  # what the engine makes of a number that it cannot read
+    (sentence,) = size_errors("Tomograms", said)
+    assert sentence == "Tomograms: the pixel size is missing or no number; run what made it again."
+    assert str(said) == "cannot be read: the pixel size or another value is missing or no number"
+    (sentence,) = size_errors("Mask", Mask(file="m.mrc"))
+    assert sentence.startswith("Mask: the pixel size is missing")
