@@ -13,6 +13,7 @@ class Robot:
     def __init__(self, folder: Path, factor: float | None = None) -> None:
         from emtomo.gui.tk.project import ProjectWindow
 
+        self.clicks = 0  # of the left and right button, a double click is two
         self.window = ProjectWindow(folder, Settings(), factor)
         self.window.on_error = lambda told: None  # kept in window.errors, which fail the test
         self.window.geometry("+0+0")
@@ -51,6 +52,7 @@ class Robot:
 
     def click_at(self, x, y, button=1, times=1, keys=()):
         """Click a place on the screen, with keys held down."""
+        self.clicks += times
         words = ["mousemove", x, y]
         for key in keys:
             words += ["keydown", key]
@@ -117,6 +119,26 @@ class Robot:
             x, y = seen.winfo_rootx() + 30, seen.winfo_rooty() + seen.winfo_height() // 2
             self.xdotool("mousemove", x, y, "click", 4 if top < 0 else 5)
         raise AssertionError(f"{widget} cannot be scrolled to")
+
+    def menu(self, menu, label):
+        """Click an entry of a menu that is open."""
+        assert self.pump(until=menu.winfo_viewable, timeout=5), f"the menu with {label} is not open"
+        k = next(
+            k
+            for k in range(menu.index("end") + 1)
+            if menu.type(k) != "separator" and menu.entrycget(k, "label") == label
+        )
+        self.click_at(menu.winfo_rootx() + 30, menu.winfo_rooty() + menu.yposition(k) + 8)
+
+    def next_step(self, run, label):
+        """Take a protocol from the + of a run's card; return its form."""
+        before = len(self.window.forms)
+        self.pump(until=lambda: self.window.graph.is_seen(run.id), timeout=3)
+        self.click_at(*self.window.graph.button_of(run.id))
+        self.menu(self.window.w["next menu"], label)
+        assert self.pump(until=lambda: len(self.window.forms) > before, timeout=10), label
+        self.pump(0.4)
+        return self.window.forms[-1]
 
     def toplevel(self, name, timeout=10):
         """Wait for a window of a class and return the newest."""

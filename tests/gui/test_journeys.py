@@ -51,75 +51,69 @@ def run_form(robot, form, label):
     return robot.finished(label)
 
 
-def test_from_a_tomogram_to_an_average_by_mouse_and_keyboard(windows, tmp_path, phantom):
+def test_from_a_tomogram_to_an_average_in_25_clicks(windows, tmp_path, phantom):
     file, centre, radius = phantom
     robot = windows(tmp_path / "a new project")
     window = robot.window
 
     form = open_form(robot, "import tomograms")
-    robot.fill(form.w["input files"], str(file))
-    robot.click(form.w["wizard pixel_size"])  # the magnifier reads the header
-    assert robot.pump(until=lambda: form.w["input pixel_size"].get() != "", timeout=5)
-    assert float(form.w["input pixel_size"].get()) == pytest.approx(PIXEL)
-    run_form(robot, form, "import tomograms")
+    robot.type(str(file))  # the first field has the focus
+    done = run_form(robot, form, "import tomograms")
 
-    form = open_form(robot, "denoise")
-    assert form.model.fields["tomograms"].text.endswith(".tomograms")  # the only set that fits
+    form = robot.next_step(done, "denoise tomograms")
     robot.fill(form.w["input iterations"], "8")
-    run_form(robot, form, "denoise tomograms")
+    done = run_form(robot, form, "denoise tomograms")
 
-    pick_vesicle(robot, centre, radius)
+    picks = pick_vesicle(robot, done, centre, radius)
+    done = robot.finished("vectorial picking")
 
-    form = open_form(robot, "model workflow")
+    form = robot.next_step(done, "model workflow")
     robot.fill(form.w["input cropping"], "6")
-    run_form(robot, form, "model workflow")
+    done = run_form(robot, form, "model workflow")
 
-    form = open_form(robot, "extract subtomograms")
-    robot.choose(form.w["input tomograms"], "import tomograms.tomograms")
+    form = robot.next_step(done, "extract subtomograms")
+    chosen = window.output_named(form.model.fields["tomograms"].text)
+    assert chosen.title == "import tomograms.tomograms"  # picked in denoised ones, cut from those before
     robot.fill(form.w["input box_size"], "28")
     robot.choose(form.w["input border"], "pad")
-    run_form(robot, form, "extract subtomograms")
-    form = open_form(robot, "apply alignment")
-    done = run_form(robot, form, "apply alignment to subtomograms")
+    done = run_form(robot, form, "extract subtomograms")
 
-    robot.click_at(*window.graph.centre_of(done.id))
-    assert window.selection == [done.id]
+    form = robot.next_step(done, "apply alignment to subtomograms")
+    done = run_form(robot, form, "apply alignment to subtomograms")
+    assert robot.pump(until=lambda: window.selection == [done.id], timeout=5)
     robot.click(window.w["view"])
     viewer = robot.toplevel("SliceWindow")
+    assert robot.clicks - picks <= 25, robot.clicks - picks
     assert viewer.source.shape == (28, 28, 28)
     folder = window.folder / robot.run_named("model workflow").folder
     check_result(SetOfCoordinates3D.open(folder / "coordinates.sqlite").frame(), viewer.source.data, phantom)
 
 
-def pick_vesicle(robot, centre, radius):
-    """Vectorial picking: the form, the list of tomograms, the picker, the question about the output."""
+def pick_vesicle(robot, done, centre, radius):
+    """Vectorial picking: the form, the picker, the question about the output; return the clicks on the vesicle."""
     window = robot.window
-    form = open_form(robot, "vectorial picking")
-    robot.choose(form.w["input tomograms"], "denoise tomograms.tomograms")
+    form = robot.next_step(done, "vectorial picking")
     robot.choose(form.w["input model"], "vesicle")
     assert robot.pump(until=lambda: str(form.w["pick"].cget("state")) == "normal", timeout=5)
     robot.click(form.w["pick"])
     assert robot.pump(until=lambda: len(window.picking_dialogs) == 1, timeout=10)
     dialog = next(iter(window.picking_dialogs.values()))
-    tree = dialog.w["tomograms"]
-    name = tree.get_children()[0]
-    assert robot.pump(until=lambda: "to do" in str(tree.item(name, "values")), timeout=5)
-    robot.click_at(*robot.row(tree, name), times=2)
-    assert robot.pump(until=lambda: "picker" in dialog.w, timeout=10)
+    assert robot.pump(until=lambda: "picker" in dialog.w, timeout=10)  # by itself: there is one tomogram
     picker = dialog.w["picker"]
     robot.pump(0.8)
+    before = robot.clicks
     clicked = pick_sphere(robot, picker, centre, radius)
+    picks = robot.clicks - before
     points = [p for p in picker.session.models[1].points if p.role == "point"]
     off = np.abs([np.array([p.x, p.y, p.z]) - c for p, c in zip(points, clicked, strict=True)])
     assert off.max() <= 0.5 / picker.panels[0].camera.zoom + 1e-6  # half a pixel of the screen
+    assert picks == len(points)  # no click was lost
     assert [p.role for p in picker.session.models[1].points].count("inside") == 1
     assert robot.pump(until=lambda: "radius" in picker.w["fit"].cget("text"), timeout=10)  # the model, live
     robot.key("ctrl+q")
-    assert robot.pump(until=lambda: "done" in str(tree.item(name, "values")), timeout=5)
-    robot.click(dialog.w["close"])
     assert robot.pump(until=lambda: "question" in dialog.w, timeout=5)
     robot.click(dialog.w["question"].w["Yes"])
-    robot.finished("vectorial picking")
+    return picks
 
 
 def check_result(frame, average, phantom):

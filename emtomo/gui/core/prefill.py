@@ -58,5 +58,27 @@ def choose_output(
     return wanted[0] if len(wanted) == 1 else None
 
 
+def choose_before_denoising(
+    protocol: str, candidates: list[Output], runs: dict[int, Run], particles: int
+) -> Output | None:
+    """Return the tomograms from which boxes are cut of particles that were picked in denoised ones.
+
+    None where they were not: then they are cut from the tomograms in which they were picked.
+
+    Parameters
+    ----------
+    protocol : str
+    candidates : list of Output
+        Tomograms.
+    runs : dict
+    particles : int
+        The run that made the particles.
+    """
+    line = ancestors(runs, [particles])
+    if not any(runs[i].protocol == DENOISING for i in line if i in runs):
+        return None
+    return choose_output(protocol, [o for o in candidates if o.run in line], runs, [particles])
+
+
 def _rank(output: Output) -> tuple[bool, int]:
     return not output.pending, output.run

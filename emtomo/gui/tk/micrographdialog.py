@@ -25,6 +25,7 @@ class MicrographDialog(TomogramDialog):
     """Micrographs with check boxes; a double click or Enter opens the picker for one."""
 
     NOUN = "micrograph"
+    OPENS_SINGLE = False
     COLUMNS = (
         ("checked", "Use", 50),
         ("pick", "Pick", 60),

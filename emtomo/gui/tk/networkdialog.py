@@ -38,6 +38,7 @@ def options_of(cls: type, texts: dict[str, str]) -> Any:
 class NetworkDialog(TomogramDialog):
     """Train, Save, Load, Apply, ApplyAll, ChangeBx, and the loss while it falls."""
 
+    OPENS_SINGLE = False  # its buttons are needed beside the picker
     COLUMNS = (
         ("count", "Particles", 90),
         ("good", "Good refs", 80),

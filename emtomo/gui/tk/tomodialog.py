@@ -23,9 +23,10 @@ WATCH = 400  # ms between two looks at how many points there are
 
 
 class TomogramDialog(Window):
-    """A list of tomograms; a double click or Enter opens the picker for one."""
+    """A list of tomograms; a double click or Enter opens the picker for one, which a single tomogram does by itself."""
 
     NOUN = "tomogram"
+    OPENS_SINGLE = True
     COLUMNS: tuple[tuple[str, str, int], ...] = (
         ("count", "Coordinates", 110),
         ("status", "Status", 110),
@@ -91,6 +92,9 @@ class TomogramDialog(Window):
         self.tree.focus_set()
         self._counting = window.work(self._read_journals, self._journals_read)
         self._watching = self.after(WATCH, self._watch)
+        self._single = self.OPENS_SINGLE and len(picking_run.names) == 1
+        if self._single:
+            self.open(picking_run.names[0])
 
     def build_tools(self, pad: int) -> None:
         """Add what a kind of picking needs besides."""
@@ -229,6 +233,8 @@ class TomogramDialog(Window):
         self.pickers.pop(name, None)
         if self.winfo_exists():
             self.refresh(name)
+            if self._single and self.picking_run.unsaved:
+                self.after_idle(self.close)
 
     # --- the output ---
 
@@ -267,6 +273,8 @@ class TomogramDialog(Window):
 
     def close(self) -> None:
         """Close; asks about the output only if something has changed since it was registered."""
+        if not self.winfo_exists() or ("question" in self.w and self.w["question"].winfo_exists()):
+            return
         for picker in list(self.pickers.values()):
             if picker.winfo_exists():
                 picker.close()
@@ -281,7 +289,11 @@ class TomogramDialog(Window):
             f"Register the output of {self.label}: {count_text(count, 'point')} "
             f"in {count_text(done, self.NOUN)}? Without it they stay as they "
             "are and can be picked further.",
-            [("Yes", "success", call_all(self.register_output, self.shut)), ("No", "secondary-outline", self.shut)],
+            [
+                ("Yes", "success", call_all(self.register_output, self.shut)),
+                ("No", "secondary-outline", self.shut),
+                ("Stay", "secondary-outline", lambda: None),
+            ],
         )
 
     def shut(self) -> None:

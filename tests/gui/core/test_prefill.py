@@ -61,6 +61,10 @@ def test_a_new_form_is_filled_and_only_then_counts_edits(runs):
     model.preset(runs, [5])
     model.mark_saved()
     assert model.fields["coordinates"].text == "5.coordinates"
+    assert model.fields["tomograms"].text == "3.tomograms"  # picked in denoised ones, cut from those before
+    other = FormModel(protocol_named("extract-subtomograms"), "other")
+    other.preset(runs, [7])
+    assert other.fields["tomograms"].text == ""  # those in which they were picked
     assert not model.dirty
     model.label = "other"
     assert model.dirty
