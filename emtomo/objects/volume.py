@@ -8,6 +8,7 @@ from pyworkflow.object import OrderedObject
 from emtomo.compute.fourier.shell_correlation import reaches_nyquist, resolution_text
 from emtomo.engine.fields import Field, Fielded
 from emtomo.objects.acquisition import BOX_SIZE, PIXEL_SIZE
+from emtomo.wording import count_text
 
 
 class Result(Fielded, OrderedObject):
@@ -25,15 +26,14 @@ class Result(Fielded, OrderedObject):
 
     def __str__(self) -> str:
         values = self.values()
-        parts = [
-            f"{f.name} {v:g} {f.unit}".strip() if isinstance(v, float) else f"{f.name} {v}"
-            for f, v in zip(self.FIELDS, values.values(), strict=True)
-            if v not in (None, "") and not f.name.endswith("file") and (f.name != "resolution" or v > 0)
-        ]
         pixel, reached = values.get("pixel_size") or 0.0, values.get("resolution") or 0.0
-        if reaches_nyquist(reached, pixel):
-            parts = [resolution_text(reached, pixel) if p.startswith("resolution ") else p for p in parts]
-        return ", ".join(parts)
+        parts = [count_text(values["particles"], "particle")] if values.get("particles") else []
+        if reached > 0:
+            nyquist = reaches_nyquist(reached, pixel)
+            parts.append(resolution_text(reached, pixel) if nyquist else f"resolution {reached:.3g} Å")
+        parts += [f"box {values['box_size']}"] if values.get("box_size") else []
+        parts += [f"{pixel:.2f} Å/px"] if pixel else []
+        return ", ".join([*parts, *([f"symmetry {values['symmetry']}"] if values.get("symmetry") else [])])
 
 
 class Volume(Result):

@@ -109,7 +109,9 @@ class ProjectService:
         self, project: EmtomoProject, work: Work, done: Callable[[Any], object], failed: Callable[[str], object]
     ) -> None:
         if not self.there():
-            self._post(failed, GONE.format(folder=self.folder))
+            if failed != self._failed:  # a form, say, that waits for the answer
+                self._post(failed, GONE.format(folder=self.folder))
+            self._was_gone = False
             self._report_gone()
             return
         try:
@@ -127,7 +129,7 @@ class ProjectService:
         if not self.there():
             self._report_gone()
             return
-        self._was_gone = False
+        force, self._was_gone = force or self._was_gone, False  # the window hears that the folder is back
         stamps = self._stamp()
         now = time.monotonic()
         if not force and stamps == self._stamps and not (self._any_active() and now - self._last > FULL):

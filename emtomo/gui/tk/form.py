@@ -297,11 +297,11 @@ class FormWindow(Window):
         if self.model.errors() or str(self.w["run"].cget("state")) == "disabled":
             self._to_first_error()
             return
-        form_values, folder = self.model.form_values(), self.project.start_folder
+        form_values, folder, pending = self.model.form_values(), self.project.start_folder, self._pending()
 
         def started(i: int) -> None:
             self._saved(i)
-            self.project.say(f"{form_values.label} started.")
+            self.project.say(f"{form_values.label} {'is scheduled' if pending else 'started'}.")
             self.destroy_form()
 
         self.project.service.ask(

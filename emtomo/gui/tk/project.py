@@ -159,6 +159,9 @@ class ProjectWindow(ProjectOutputs, ProjectActions, ProjectPictures, Keys, App):
         self._show_counts()
         self.want_pictures()
         self.bar.offer(self.applies)
+        if "gone" in self.w:
+            self.w.pop("gone").destroy()
+            self.say("The project folder is back.")
         shown = self.details.run
         if shown is not None:
             self.details.show(runs.get(shown.id))
@@ -192,6 +195,9 @@ class ProjectWindow(ProjectOutputs, ProjectActions, ProjectPictures, Keys, App):
     def _folder_gone(self, sentence: str) -> None:
         """Say that the project is no longer there, and offer to look for it."""
         self.say(sentence)
+        if "gone" in self.w and self.w["gone"].winfo_exists():
+            self.w["gone"].lift()
+            return
         self.w["gone"] = ask(
             self,
             "The project folder is gone",
