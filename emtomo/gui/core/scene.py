@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from emtomo.gui.core.opengl import load_vtk
-from emtomo.gui.core.scenedata import SceneData, SecondMap
-from emtomo.gui.core.volume import VolumeSource
+from emtomo.gui.core.scenedata import SceneData, SecondMap, find_step, shrink_volume
 
 LARGEST = 400  # voxels along an axis of what is drawn
 GROUP_COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#f0e442", "#cc79a7", "#d55e00", "#0072b2", "#ffffff", "#b2df8a")
@@ -65,6 +64,15 @@ class Scene:
         self.shown[part] = on
         self.make(part)
 
+    def replace(self, data: SceneData) -> None:
+        """Show other points and models in the same volume, from where it is looked at now."""
+        self.data = data
+        self.kept = np.ones(len(data.points), bool)
+        self.selected = np.zeros(len(data.points), bool)
+        self._undo = []
+        for part in ("points", "arrows", "meshes", "boxes"):
+            self.make(part)
+
     def make(self, part: str) -> None:
         """Draw a part again; if its voxels are not at hand, the window reads them in a thread first."""
         if self.shown[part] and self.later is not None and not self._at_hand(part):
@@ -86,20 +94,17 @@ class Scene:
     def _read(self, part: str) -> None:
         source, second = self.data.source, self.data.second
         if part == "second" and second is not None and self._small_second is None:
-            self._small_second = _shrink(second.source)
+            self._small_second = shrink_volume(second.source)
         elif source is not None and part == "slice":
             source.plane(self.axis, self.place[self.axis])
         elif source is not None and part == "surface" and self._small is None:
-            self._small = _shrink(source)
+            self._small = shrink_volume(source)
 
     def compare(self, second: SecondMap | None) -> None:
         """Show another map in the same place, or none."""
         self.data.second, self._small_second = second, None
         self.make("second")
         self.make("surface")
-
-    def _step(self) -> int:
-        return _step_of(self.data.shape)
 
     def _outline(self) -> None:
         nz, ny, nx = self.data.shape
@@ -135,7 +140,7 @@ class Scene:
             return []
         self._read("surface")
         assert self._small is not None
-        step, small = self._step(), self._small if self.data.white else -self._small
+        step, small = find_step(self.data.shape), self._small if self.data.white else -self._small
         if self.level is None:
             self.level = float(np.percentile(small, 96 if self.data.surface else 99.5))
         opacity = 0.55 if self.data.second is not None and self.shown["second"] else 1.0
@@ -147,7 +152,7 @@ class Scene:
             return []
         self._read("second")
         assert self._small_second is not None
-        step = _step_of(second.source.shape)
+        step = find_step(second.source.shape)
         small = self._small_second if second.white else -self._small_second
         if second.level is None:
             second.level = float(np.percentile(small, 96))
@@ -384,14 +389,3 @@ class Scene:
     def close(self) -> None:
         """Free the graphics memory."""
         self.plotter.close()
-
-
-def _step_of(shape: tuple[int, ...]) -> int:
-    """Return which voxels an isosurface is made of: every first, second, …"""
-    return max(1, int(np.ceil(max(shape) / 160)))
-
-
-def _shrink(source: VolumeSource) -> np.ndarray:
-    """Return the voxels that an isosurface is made of."""
-    step = _step_of(source.shape)
-    return np.array([source.slab(k, k + 1)[0, ::step, ::step] for k in range(0, source.shape[0], step)], np.float32)

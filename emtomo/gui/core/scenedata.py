@@ -89,3 +89,14 @@ def scene_of_session(session: PickingSession, fits: dict[int, Fit], source: Volu
     data.meshes = [(f.vertices[:, ::-1], f.faces, g) for g, f in fits.items() if len(f.faces)]
     data.box = 4.0
     return data
+
+
+def find_step(shape: tuple[int, ...]) -> int:
+    """Return which voxels an isosurface is made of: every first, second, …"""
+    return max(1, int(np.ceil(max(shape) / 160)))
+
+
+def shrink_volume(source: VolumeSource) -> np.ndarray:
+    """Return the voxels that an isosurface is made of."""
+    step = find_step(source.shape)
+    return np.array([source.slab(k, k + 1)[0, ::step, ::step] for k in range(0, source.shape[0], step)], np.float32)

@@ -1,4 +1,4 @@
-"""The fourth quadrant of three planes: what is under the mouse, magnified, or a slice at any angle."""
+"""The fourth quadrant of three planes: what is under the mouse, magnified, a slice at any angle, or 3D."""
 
 import tkinter as tk
 from typing import Any
@@ -10,12 +10,13 @@ from PIL import Image, ImageTk
 from emtomo.gui.core.oblique import ObliqueView
 from emtomo.gui.core.slices import SliceState
 from emtomo.gui.tk import theme
+from emtomo.gui.tk.cornerspace import CornerSpace
 from emtomo.gui.tk.slicepanel import CONTROL, SHIFT, Owner, SlicePanel
 
 CLOSER = 4.0  # times the zoom of the plane under the mouse
 LEAST_ZOOM = 3.0  # pixels a voxel of what is magnified
 WAIT = 150  # ms between two looks whether the volume was read
-MAGNIFIED, OBLIQUE = "Magnified", "Any angle"
+MAGNIFIED, OBLIQUE, SPACE = "Magnified", "Any angle", "3D"
 MOUSE = [
     ("Click in the magnified picture", "as on its plane, four times as precise"),
     ("Left drag in the slice of any angle", "turn it; wheel: along its normal, Ctrl+wheel: zoom"),
@@ -23,7 +24,7 @@ MOUSE = [
 
 
 class Corner(ttk.Frame):
-    """Shows one of the two; a choice above it."""
+    """Shows one of them; a choice above it. Only a picker has points to be seen in 3D."""
 
     def __init__(self, master: tk.Misc, state: SliceState, owner: Owner, *, low_bandwidth: bool) -> None:
         super().__init__(master)
@@ -32,21 +33,23 @@ class Corner(ttk.Frame):
         head.pack(side="top", fill="x")
         self.choice = ttk.StringVar(self, MAGNIFIED)
         self.buttons: dict[str, Any] = {}
-        for name in (MAGNIFIED, OBLIQUE):
+        self.magnified = Lens(self, state, 0, owner, low_bandwidth=low_bandwidth)
+        self.oblique = ObliquePanel(self, state)
+        self.panes: dict[str, Any] = {MAGNIFIED: self.magnified, OBLIQUE: self.oblique}
+        if hasattr(owner, "space_data"):
+            self.panes[SPACE] = CornerSpace(self, state, owner.space_data)
+        for name in self.panes:
             self.buttons[name] = ttk.Radiobutton(
                 head, text=name, value=name, variable=self.choice, bootstyle="toolbutton-outline", command=self._choose
             )
             self.buttons[name].pack(side="left", padx=(0, theme.px(self, 2)))
-        self.magnified = Lens(self, state, 0, owner, low_bandwidth=low_bandwidth)
-        self.oblique = ObliquePanel(self, state)
         self._place: tuple[float, float, float] | None = None
         self._choose()
 
     def _choose(self) -> None:
-        wanted: ttk.Frame = self.magnified if self.choice.get() == MAGNIFIED else self.oblique
-        for pane in (self.magnified, self.oblique):
+        for pane in self.panes.values():
             pane.pack_forget()
-        wanted.pack(fill="both", expand=True)
+        self.panes[self.choice.get()].pack(fill="both", expand=True)
 
     def follow(self, panel: SlicePanel, place: tuple[float, float, float] | None) -> None:
         """Show what is under the mouse on one of the planes."""
@@ -61,17 +64,17 @@ class Corner(ttk.Frame):
     @property
     def mouse(self) -> tuple[float, float, float] | None:
         """z, y, x under the mouse in the corner."""
-        return self.magnified.mouse if self.choice.get() == MAGNIFIED else self.oblique.mouse
+        return getattr(self.panes[self.choice.get()], "mouse", None)
 
     def redraw(self) -> None:
         """Draw soon."""
-        self.magnified.redraw()
-        self.oblique.redraw()
+        for pane in self.panes.values():
+            pane.redraw()
 
     def close(self) -> None:
         """Listen no more."""
-        self.magnified.close()
-        self.oblique.close()
+        for pane in self.panes.values():
+            pane.close()
 
 
 def _flat(axis: int, place: tuple[float, float, float]) -> tuple[float, float]:

@@ -9,6 +9,7 @@ from emtomo.gui.core.actions import Action
 from emtomo.gui.core.hits import half_slab
 from emtomo.gui.core.live import Fit, LiveModels, fit_model
 from emtomo.gui.core.picking import PickingSession
+from emtomo.gui.core.scenedata import SceneData, scene_of_session
 from emtomo.gui.core.volume import ACROSS, VolumeSource
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.pickerside import ModelPool, PickTools
@@ -242,6 +243,10 @@ class PickerWindow(SessionWindow):
                 label = LETTER.get(p.role, "in")
                 panel.canvas.create_text(x + r + 2, y, anchor="w", text=label, fill=tint, tags="mark")
 
+    def space_data(self) -> SceneData:
+        """Return points and models in space."""
+        return scene_of_session(self.session, self.live.fits, self.source)
+
     # --- other windows ---
 
     def say(self, sentence: str) -> None:
@@ -261,13 +266,11 @@ class PickerWindow(SessionWindow):
     def open_3d(self) -> None:
         """Show points and model in space."""
         from emtomo.gui.core.opengl import load_vtk
-        from emtomo.gui.core.scenedata import scene_of_session
         from emtomo.gui.tk.view3d import View3D
 
         def show(_: None) -> None:
             if self.winfo_exists():
-                scene = scene_of_session(self.session, self.live.fits, self.source)
-                self.w["view"] = View3D(self, scene, f"{self.session.tomogram_id} – 3D – emtomo")
+                self.w["view"] = View3D(self, self.space_data(), f"{self.session.tomogram_id} – 3D – emtomo")
                 self.say("")
 
         self.say("Opening the 3D view …")

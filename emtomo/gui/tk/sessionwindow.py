@@ -8,6 +8,7 @@ import numpy as np
 from emtomo.gui.core.actions import Action
 from emtomo.gui.core.hits import Hit, beside_message, half_slab, nearest_hit
 from emtomo.gui.core.picking import PickingSession
+from emtomo.gui.core.scenedata import SceneData, scene_of_session
 from emtomo.gui.core.volume import VolumeSource
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.dialogs import TextQuestion
@@ -59,6 +60,10 @@ class SessionWindow(SliceWindow):
     def points_in_space(self) -> list[tuple[np.ndarray, str]]:
         """Return z, y, x of the points of every group, with its colour, for the slice of any angle."""
         return [(points, theme.group_colour(group)) for group, points in self.visible_points() if len(points)]
+
+    def space_data(self) -> SceneData:
+        """Return the points, and the models that they give, in space."""
+        return scene_of_session(self.session, {}, self.source)
 
     def visible_depth(self) -> float:
         """Return how far from a slice points are still drawn on it, faint, voxels."""
