@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from emtomo.engine.project import EmtomoProject
+from emtomo.objects import SetOfCoordinates2D
 from tests.engine.helpers import Bench
 
 pytestmark = [pytest.mark.gui, pytest.mark.workflow]
@@ -46,6 +47,17 @@ def open_list(robot, *, previous=True):
     dialog = list(robot.window.picking_dialogs.values())[-1]
     robot.pump(0.4)
     return dialog
+
+
+def search_again(robot, dialog, most):
+    """Pick again in the run that the previous coordinates come from: its file is replaced."""
+    path = Path(dialog.picking_run.coordinates.getFileName())
+    old = SetOfCoordinates2D.open(path)
+    frame = old.frame().groupby("micrograph_id").head(most)
+    new = SetOfCoordinates2D.create(path)
+    new.copy_fields(old)
+    new.extend(frame)
+    new.write()
 
 
 def open_picker(robot, dialog, name):
@@ -89,6 +101,14 @@ def test_picks_are_added_erased_loaded_again_and_registered(robot):
     assert session.count == len(before) + 1
     robot.click(picker.w["reload"])
     assert np.allclose([(p.x, p.y) for p in session.models[1].points], before)
+    # a run that picks again is followed, but never over picks that were changed by hand
+    search_again(robot, dialog, 2)
+    assert robot.pump(until=lambda: session.count == 2, timeout=10)
+    robot.key("ctrl+z")
+    assert session.count == len(before)
+    search_again(robot, dialog, 3)
+    assert robot.pump(until=lambda: "L loads them" in picker.message.cget("text"), timeout=10)
+    assert session.count == len(before)
     robot.click_at(*screen(picker, free[1], free[0]))
     picker.close()
     robot.click(dialog.w["register"])

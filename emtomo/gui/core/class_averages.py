@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from emtomo.compute.classification.selection import discount_gain
 from emtomo.compute.slices import contrast_limits
 from emtomo.errors import EmtomoError
 from emtomo.gui.core.shown import Shown
@@ -15,7 +16,9 @@ from emtomo.wording import count_text
 # what to sort by → column, and whether small values are best
 SORTS = {
     "class distribution": ("share", False),
+    "rank": ("rank", False),
     "gain": ("gain", False),
+    "explained power": ("explained", False),
     "resolution": ("resolution", True),
     "accuracy of rotations": ("angle_accuracy", True),
     "class number": ("class_number", True),
@@ -26,7 +29,8 @@ class ClassSelection:
     """The classes of a set, in an order; rows are counted from 0 in the order of the set, places in the one shown."""
 
     def __init__(self, frame: pd.DataFrame) -> None:
-        self.frame = frame
+        gain, explained = (frame[name].to_numpy(float) for name in ("gain", "explained"))
+        self.frame = frame.assign(rank=discount_gain(gain, explained))
         self.selected: set[int] = set()
         self.order = np.arange(len(frame))
         self.sort("class distribution")
@@ -78,11 +82,12 @@ class ClassSelection:
         )
 
     def label(self, row: int) -> str:
-        """Return what stands under a class: number, particles, share, resolution, gain."""
+        """Return what stands under a class: number, particles, share, resolution, gain, share of power explained."""
         one = self.frame.iloc[row]
         lines = [f"{int(one['class_number'])}: {int(one['members'])} ({one['share']:.1%})"]
         known = [f"{one['resolution']:.1f} Å"] if np.isfinite(one["resolution"]) else []
         known += [f"gain {one['gain']:.1f}"] if np.isfinite(one["gain"]) else []
+        known += [f"{one['explained']:.0%} expl."] if np.isfinite(one["explained"]) else []
         return "\n".join([*lines, *([", ".join(known)] if known else [])])
 
     def average(self, images: np.ndarray) -> np.ndarray:

@@ -187,6 +187,16 @@ class PickingRun:
             session.add_many(number, [[*map(float, p[::-1]), str(r), float(s)] for p, r, s in stored])
         session.mark_saved()
 
+    def previous_stamp(self) -> tuple[int, int] | None:
+        """Return when the previous coordinates were written (ns), and their bytes; None where there are none."""
+        if self.coordinates is None:
+            return None
+        try:
+            found = Path(self.coordinates.getFileName()).stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size
+
     def reload(self, tomogram_id: str) -> list[list[Any]]:
         """Return the points that a tomogram's previous coordinates have on disk now: x, y, z, role and score.
 

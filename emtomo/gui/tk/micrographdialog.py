@@ -9,6 +9,7 @@ import ttkbootstrap as ttk
 from emtomo.engine.parameters import protocol_named, set_parameters
 from emtomo.errors import EmtomoError
 from emtomo.gui.core.picking_run import PickingRun
+from emtomo.gui.core.previous_picks import PreviousPicks
 from emtomo.gui.core.score_bar import ScoreTable
 from emtomo.gui.core.shown import viewers_of_kinds
 from emtomo.gui.core.volume import VolumeSource
@@ -37,27 +38,27 @@ class MicrographDialog(TomogramDialog):
 
     def __init__(self, window: ProjectHost, picking_run: PickingRun, label: str, texts: dict[str, str]) -> None:
         self.checked = dict.fromkeys(picking_run.names, True)
-        self.table: ScoreTable | None = None
-        self.unread = ""
         table = picking_run.tomograms
         mean = (table["defocus_u"].to_numpy(float) + table["defocus_v"].to_numpy(float)) / 2e4
         self.ctf = table.set_index("tomogram_id")
         self.defocus = dict(zip(table["tomogram_id"], mean, strict=True))
-        folder = self._search_folder(picking_run)
-        try:
-            self.table = ScoreTable.read(folder) if folder is not None else None
-        except EmtomoError as error:
-            self.unread = str(error)
+        self._tables: dict[object, ScoreTable | None] = {}
         super().__init__(window, picking_run, label, texts)
         self.tree.bind("<Button-1>", self._pressed, add="+")
-        if self.unread:
-            self.state_.configure(text=self.unread)
 
-    @staticmethod
-    def _search_folder(picking_run: PickingRun) -> Path | None:
-        """Return the folder of the run that made the previous coordinates."""
-        previous = picking_run.coordinates
-        return Path(previous.getFileName()).parent if previous is not None else None
+    def read_table(self) -> ScoreTable | None:
+        """Return the peaks of the run that made the previous coordinates, read once until that has picked again."""
+        previous, stamp = self.picking_run.coordinates, self.picking_run.previous_stamp()
+        if previous is None:
+            return None
+        if stamp not in self._tables:
+            found = None
+            try:
+                found = ScoreTable.read(Path(previous.getFileName()).parent)
+            except EmtomoError as error:
+                self.state_.configure(text=str(error))
+            self._tables = {stamp: found}
+        return self._tables[stamp]
 
     def build_tools(self, pad: int) -> None:
         """Add the selection."""
@@ -159,6 +160,6 @@ class MicrographDialog(TomogramDialog):
         """Return a new picker window."""
         run = self.picking_run
         return MicrographPicker(
-            self, source, run.session(name), run.box_size, run.pixel_size, self.set_box, self.table,
-            lambda: run.reload(name), self.pick_again,
+            self, source, run.session(name), run.box_size, run.pixel_size, self.set_box, self.read_table,
+            PreviousPicks(run, name), self.pick_again,
         )  # fmt: skip

@@ -11,6 +11,7 @@ from emtomo.errors import EmtomoError
 from emtomo.gui.core.actions import Action
 from emtomo.gui.core.hits import Place
 from emtomo.gui.core.picking import PickingSession
+from emtomo.gui.core.previous_picks import PreviousPicks
 from emtomo.gui.core.score_bar import ScoreTable, score_colours
 from emtomo.gui.core.volume import VolumeSource
 from emtomo.gui.tk import theme
@@ -20,6 +21,7 @@ from emtomo.gui.tk.window import tip
 from emtomo.wording import count_text
 
 WIDE, HIGH = 270, 90  # pixels of the histogram
+WATCH = 1000  # ms between two looks at the previous coordinates
 SLAB_ROWS = 2  # last row of controls for slices and slabs
 
 
@@ -30,10 +32,10 @@ class MicrographPicker(BoxerWindow):
     ----------
     master, source, session, box, pixel_size, on_box
         As for :class:`BoxerWindow`.
-    table : ScoreTable, optional
-        Peaks of the search that the previous coordinates come from.
-    reload : callable
-        Returns the previous coordinates as they are on disk now.
+    read_table : callable
+        Returns the peaks of the search that the previous coordinates come from, as they are now; None without any.
+    previous : PreviousPicks
+        The previous coordinates of this micrograph.
     apply : callable
         Called with a threshold, to pick all micrographs again with it.
     """
@@ -48,16 +50,18 @@ class MicrographPicker(BoxerWindow):
         box: int,
         pixel_size: float,
         on_box: Callable[[int], object],
-        table: ScoreTable | None,
-        reload: Callable[[], list[list[Any]]],
+        read_table: Callable[[], ScoreTable | None],
+        previous: PreviousPicks,
         apply: Callable[[float], object],
     ) -> None:
-        self.table, self._reload, self._apply = table, reload, apply
-        self.cut = table.notes.threshold if table is not None else -np.inf
+        self._read_table, self.previous, self._apply = read_table, previous, apply
+        self.table = read_table()
+        self.cut = self.table.notes.threshold if self.table is not None else -np.inf
         super().__init__(master, source, session, box, pixel_size, on_box)
         for panel in self.panels.values():
             panel.takes_middle = True
         self.show_planes(0)
+        self._watching = self.after(WATCH, self._watch)
 
     def show_planes(self, axis: int | None) -> None:
         """Show the image: there is one slice."""
@@ -80,6 +84,11 @@ class MicrographPicker(BoxerWindow):
         self._spin(box, 0, "Sigma contrast", 0, 10, 0.5, self.set_sigma_contrast, "0: auto")
         again = ttk.Button(box, text="Reload coordinates", bootstyle="secondary-outline", command=self.reload)
         again.grid(row=1, column=0, columnspan=3, sticky="w", pady=(gap, 0))
+        self.automatic = ttk.BooleanVar(self, self.previous.known)
+        follow = ttk.Checkbutton(box, text="automatically", variable=self.automatic, bootstyle="round-toggle")
+        follow.grid(row=2, column=0, columnspan=3, sticky="w", pady=(gap, 0))
+        tip(follow, "Whenever a run has picked again; not over picks that you have changed here")
+        self.w["follow"] = follow
         tip(
             again, "Take the previous coordinates as they are now, e.g. after picking again; undo brings these back (L)"
         )
@@ -191,14 +200,33 @@ class MicrographPicker(BoxerWindow):
     def reload(self) -> None:
         """Replace the picks by the previous coordinates as they are now."""
         try:
-            rows = self._reload()
+            rows, table = self.previous.read(), self._read_table()
         except EmtomoError as error:
             self.say(str(error))
             return
+        if table is not None and self.table is not None:
+            if self.cut == self.table.notes.threshold:
+                self.cut = table.notes.threshold
+            self.table = table
+            self.draw_histogram()
         self.make_sets()
         self.session.replace_all(self.session.current, rows)
         self.say(f"{count_text(len(rows), 'coordinate')} loaded.")
         self.changed()
+
+    def _watch(self) -> None:
+        """Load the previous coordinates again once a run has written them anew, unless picks were changed by hand."""
+        if self.automatic.get() and self.previous.has_changed():
+            if self.previous.are_unchanged(self.session):
+                self.reload()
+            else:
+                self.say("There are new coordinates; L loads them in place of yours.")
+        self._watching = self.after(WATCH, self._watch)
+
+    def destroy(self) -> None:
+        """Look at the previous coordinates no more."""
+        self.after_cancel(self._watching)
+        super().destroy()
 
     # --- showing ---
 

@@ -16,6 +16,7 @@ FRAME = pd.DataFrame(
         "share": [0.1, 0.4, 0.0, 0.5],
         "resolution": [30.0, 20.0, np.nan, 25.0],
         "gain": [50.0, 20.0, np.nan, 40.0],
+        "explained": [0.4, 0.9, np.nan, 0.8],  # the first is dense junk
         "angle_accuracy": [np.nan] * 4,
     }
 )
@@ -26,6 +27,8 @@ FRAME = pd.DataFrame(
     [
         ("class distribution", [3, 1, 0, 2], [2, 0, 1, 3]),
         ("gain", [0, 3, 1, 2], [1, 3, 0, 2]),
+        ("explained power", [1, 3, 0, 2], [0, 3, 1, 2]),
+        ("rank", [3, 0, 1, 2], [1, 0, 3, 2]),
         ("resolution", [1, 3, 0, 2], [0, 3, 1, 2]),
         ("class number", [0, 1, 2, 3], [3, 2, 1, 0]),
     ],
@@ -57,7 +60,7 @@ def test_selection_and_counts():
     classes.clear()
     classes.toggle(2)
     assert classes.average(images) == pytest.approx(np.full((2, 2), 2.0))  # no members: as it is
-    assert classes.label(0) == "1: 10 (10.0%)\n30.0 Å, gain 50.0" and classes.label(2) == "3: 0 (0.0%)"
+    assert classes.label(0) == "1: 10 (10.0%)\n30.0 Å, gain 50.0, 40% expl." and classes.label(2) == "3: 0 (0.0%)"
 
 
 def test_empty_sets_and_iterations(tmp_path):
