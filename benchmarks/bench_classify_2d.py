@@ -140,9 +140,12 @@ def quality(seed: int) -> None:
             ("RELION", theirs, (f"Relion/{last}_data.star", f"Relion/{last}_classes.mrcs")),
         ):
             found = evaluate(folder, *files)
+            real = [one for one in found["classes"] if one["real"] > 0.5 and "best_ncc" in one]
+            share = sum(one["n"] * one["best_ncc"] for one in real) / sum(one["n"] for one in real)
             print(
                 f"{what}: {seconds:.1f} CPU s, purity {found['purity20_weighted']:.3f}, correlation with true "
-                f"projections {found['ncc_weighted']:.3f}, {found['n_nonempty']} classes, "
+                f"projections {found['ncc_weighted']:.3f} ({share:.3f} in the {len(real)} classes that are mostly "
+                f"particles), {found['n_nonempty']} classes, "
                 f"off centre {found['in_plane_median_shift_A']} Å",
                 flush=True,
             )

@@ -74,8 +74,8 @@ def exhaustive() -> None:
 
     def one_particle() -> None:
         fourier_cpu.shift_views(grid.k, np.ascontiguousarray(data[:, chosen]), np.zeros((1, 3)), n, moved)
-        height, best = best_shifts(sections[None], norms, grid.phases, moved, penalty)
-        separate_maxima(height[0], grid.rotations, grid.shifts[best[0]], prior, grid.angle_step, search.starts)
+        height, _ = best_shifts(sections[None], norms, grid.phases, moved, penalty)
+        separate_maxima(height[0], grid.rotations, prior, grid.angle_step, search.starts)
 
     with threadpool_limits(1, "blas"):
         bare, _ = seconds(lambda: multiply(sections, columns.T))

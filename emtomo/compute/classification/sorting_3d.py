@@ -141,16 +141,12 @@ def _add(
     for c, estimator in enumerate(estimators):
         for half in (1, 2):
             part = parts[c + k * (half - 1)]
-            owner, factors, rotations, shifts = [], [], [], []
-            for b in np.flatnonzero((halves == half) & (probability[:, c] > SMALLEST_SHARE)):
-                for mass, rotation, shift in estimator.poses_to_add(found[c][b], 1):
-                    owner.append(b)
-                    factors.append(mass * probability[b, c])
-                    rotations.append(rotation)
-                    shifts.append(shift)
-            if owner:
-                placed = np.array(rotations), np.array(shifts)
-                estimator.insert(batch, np.array(owner), np.array(factors), placed, part)
+            members = np.flatnonzero((halves == half) & (probability[:, c] > SMALLEST_SHARE))
+            if len(members):
+                added = [estimator.poses_to_add(found[c][b], 1) for b in members]
+                owner = np.repeat(members, [len(one[0]) for one in added])
+                mass, rotations, shifts = (np.concatenate(values) for values in zip(*added, strict=True))
+                estimator.insert(batch, owner, mass * probability[owner, c], (rotations, shifts), part)
     # the noise is what the likeliest class leaves; of a batch of many (on a GPU), the class that most belong to
     rotation = np.array([found[best[b]][b].rotations[0] for b in range(len(batch))])
     shift = np.array([found[best[b]][b].shifts[0] for b in range(len(batch))])

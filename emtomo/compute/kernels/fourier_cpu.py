@@ -237,6 +237,23 @@ def insert(k, pad, data, weight, rotation, factor, sums):
 
 
 @njit(nogil=True, cache=True)
+def insert_poses(k, pad, data, weight, views, size, factors, rotations, shifts, sums):
+    """Add a particle's views (v, n) in every pose, each with its factor, as :func:`insert` does.
+
+    `views` (v, 3, 3) are rotations from the particle's frame, `rotations` (p, 3, 3) and `shifts` (p, 3) the poses,
+    float64.
+    """
+    moved, off = np.empty(data.shape, np.complex64), np.empty((len(views), 3))
+    for p in range(len(factors)):
+        for v in range(len(views)):
+            off[v] = views[v] @ shifts[p]
+        shift_views(k, data, off, size, moved)
+        for v in range(len(views)):
+            turned = (views[v] @ rotations[p]).astype(np.float32)
+            insert(k, pad, moved[v], weight[v], turned, factors[p], sums)
+
+
+@njit(nogil=True, cache=True)
 def symmetrise(data, weights, group, slices, out_data, out_weights):
     """Fill slices of `out` with the sums over the group of the grids at S k, trilinear."""
     m = data.shape[0] // 2

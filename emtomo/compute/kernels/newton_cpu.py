@@ -30,6 +30,13 @@ def rotate(rotation, omega):
 
 
 @njit(nogil=True, cache=True)
+def rotate_many(rotations, omegas, out):
+    """Fill `out` (n, 3, 3) with what :func:`rotate` returns for rotations (n, 3, 3) and omegas (n, 3)."""
+    for i in range(len(out)):
+        out[i] = rotate(rotations[i], omegas[i])
+
+
+@njit(nogil=True, cache=True)
 def add_log_prior(rotation, shift, centre_rotation, centre_shift, precision, gradient, information):
     """Return the log prior of a pose and add its derivatives.
 

@@ -159,9 +159,7 @@ def insert_views(
     """
     from emtomo.compute.kernels import fourier_cpu
 
-    moved = np.empty_like(data)
-    for factor, rotation, shift in zip(factors, *poses, strict=True):
-        fourier_cpu.shift_views(k, data, rotations @ shift, size, moved)
-        turned = (rotations @ rotation).astype(np.float32)
-        for view, values, weights in zip(turned, moved, weight, strict=True):
-            fourier_cpu.insert(k, _PAD, values, weights, view, np.float32(factor), sums)
+    fourier_cpu.insert_poses(
+        k, _PAD, data, weight, np.ascontiguousarray(rotations, float), size, np.asarray(factors, np.float32),
+        np.ascontiguousarray(poses[0], float), np.ascontiguousarray(poses[1], float), sums,
+    )  # fmt: skip

@@ -128,8 +128,8 @@ class PoseEstimator(ABC):
             modes = self.find_modes(batch, poses)
             halves = poses.half[batch.members]
             added = [self.poses_to_add(one, int(half)) for one, half in zip(modes, halves, strict=True)]
-            owner = np.repeat(np.arange(len(modes)), [len(one) for one in added])
-            factors, rotations, shifts = (np.array([pose[part] for one in added for pose in one]) for part in range(3))
+            owner = np.repeat(np.arange(len(modes)), [len(one[0]) for one in added])
+            factors, rotations, shifts = (np.concatenate(part) for part in zip(*added, strict=True))
             self.insert(batch, owner, factors, (rotations, shifts), out)
             first = np.array([one.rotations[0] for one in modes]), np.array([one.shifts[0] for one in modes])
             self.accumulate_residual(batch, first, out)
@@ -226,8 +226,8 @@ class PoseEstimator(ABC):
         out = []
         for i, height, shift, prior in zip(members, heights, best, priors, strict=True):
             rotations = grid.rotations if search.absolute else poses.rotations[i] @ grid.rotations
-            shifts = poses.shifts[i] + grid.shifts[shift]
-            out.append(separate_maxima(height, rotations, shifts, prior, grid.angle_step, search.starts))
+            chosen = separate_maxima(height, rotations, prior, grid.angle_step, search.starts)
+            out.append([(rotations[k], poses.shifts[i] + grid.shifts[shift[k]]) for k in chosen])
         return out
 
     def _ascend_stages(
@@ -265,12 +265,12 @@ class PoseEstimator(ABC):
             modes[int(place)] = laplace_modes(density[near], rotations[near], shifts[near], information[near])
         return modes
 
-    def poses_to_add(self, modes: PosteriorModes, half: int) -> list[tuple[float, np.ndarray, np.ndarray]]:
-        """Return weight, rotation and shift of the poses to add a particle in, in the first reference's frame."""
+    def poses_to_add(self, modes: PosteriorModes, half: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return weights, rotations and shifts of the poses to add a particle in, in the first reference's frame."""
         # a rotation that moves the rim by a twelfth of the finest wave
         least = self.coefficients.size / (12 * self.plan.radius * self.plan.mask_radius)
-        frame = self.plan.frame[half]
-        return [(mass, *express_in_frame(r, s, frame)) for mass, r, s in expand_modes(modes, least, MIN_POSE_MASS)]
+        weights, rotations, shifts = expand_modes(modes, least, MIN_POSE_MASS)
+        return weights, *express_in_frame(rotations, shifts, self.plan.frame[half])
 
     def summarise(self, modes: PosteriorModes, half: int) -> PoseEstimate:
         """Return the best pose of a particle."""
@@ -285,6 +285,6 @@ class PoseEstimator(ABC):
 
 
 def express_in_frame(rotation: np.ndarray, shift: np.ndarray, frame: Pose) -> Pose:
-    """Return a pose for the reference as it stands after `frame`, a rotation and a shift, moved it."""
+    """Return a pose, or many, for the reference as it stands after `frame`, a rotation and a shift, moved it."""
     rotated = rotation @ frame[0].T
     return rotated, shift - rotated @ frame[1]

@@ -103,6 +103,12 @@ def best_shifts(sections: Any, norms: Any, phases: Any, data: Any, penalty: Any)
     (b, o) float array, (b, o) int array
     """
     shifted = (phases[None] * data[:, None]).view(np.float32)
+    if isinstance(sections, np.ndarray) and len(data) == 1:
+        from emtomo.compute.kernels import grid_cpu
+
+        height, best = np.empty(sections.shape[1], np.float32), np.empty(sections.shape[1], np.int64)
+        grid_cpu.best_shifts(multiply(sections[0], shifted[0].T), penalty[0], norms[0], height, best)
+        return height[None], best[None]
     if len(sections) == 1:  # one product for all particles
         scores = _multiply(sections[0], shifted.reshape(-1, shifted.shape[2]).T).reshape(
             sections.shape[1], len(data), -1
@@ -120,33 +126,28 @@ def _multiply(left: Any, right: Any) -> Any:
     return multiply(left, right) if isinstance(left, np.ndarray) else left @ right
 
 
-def separate_maxima(
-    height: np.ndarray, rotations: np.ndarray, shifts: np.ndarray, prior: Prior, step: float, most: int
-) -> list[Pose]:
-    """Return the likeliest orientations with their shifts, the best first, no two within 1.3 `step` degrees.
+def separate_maxima(height: np.ndarray, rotations: np.ndarray, prior: Prior, step: float, most: int) -> np.ndarray:
+    """Return the numbers of the likeliest orientations, the best first, no two within 1.3 `step` degrees.
 
     Parameters
     ----------
     height : (o,) array
         Log likelihoods, with the prior of the shifts.
-    rotations, shifts : (o, 3, 3) and (o, 3) arrays
+    rotations : (o, 3, 3) array
     prior : Prior
     step : float
     most : int
     """
+    from emtomo.compute.kernels.grid_cpu import separate
+
     if prior.per_angle > 0:
         cosine = (np.einsum("ij,nij->n", prior.rotation, rotations) - 1) / 2
         height = height - 0.5 * prior.per_angle * np.arccos(np.clip(cosine, -1, 1)) ** 2
-    near = 1 + 2 * np.cos(np.deg2rad(1.3 * step))
-    order = np.argsort(-height, kind="stable")
-    order = order[height[order] > height[order[0]] - 2 * NEGLIGIBLE_BELOW]
-    kept: list[int] = []
-    flat = rotations.reshape(len(rotations), 9)
-    while len(order) and len(kept) < most:
-        first = int(order[0])
-        kept.append(first)
-        order = order[flat[order] @ flat[first] < near]
-    return [(rotations[i], shifts[i]) for i in kept]
+    likely = np.flatnonzero(height > height.max() - 2 * NEGLIGIBLE_BELOW)
+    order = likely[np.argsort(-height[likely], kind="stable")]
+    kept = np.empty(most, np.int64)
+    flat = np.ascontiguousarray(rotations, float).reshape(len(rotations), 9)
+    return kept[: separate(order, flat, 1 + 2 * np.cos(np.deg2rad(1.3 * step)), kept)]
 
 
 def distinct_modes(
@@ -182,8 +183,8 @@ def laplace_modes(
     )
 
 
-def expand_modes(modes: PosteriorModes, least: float, smallest: float) -> list[tuple[float, np.ndarray, np.ndarray]]:
-    """Return weighted poses that stand for the modes with their widths: weight, rotation, shift.
+def expand_modes(modes: PosteriorModes, least: float, smallest: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return weighted poses that stand for the modes with their widths: weights, rotations, shifts.
 
     Along every axis about which a mode is wider than `least` radians it is replaced by a pose to
     either side, so that the mean and the covariance of the orientation are kept.
@@ -196,28 +197,38 @@ def expand_modes(modes: PosteriorModes, least: float, smallest: float) -> list[t
     smallest : float
         Modes of less mass are left out.
 
+    Returns
+    -------
+    (p,), (p, 3, 3) and (p, 3) arrays
+
     References
     ----------
     Arasaratnam & Haykin, Cubature Kalman filters, IEEE TAC 54 (2009), Eq. 32.
     """
-    from emtomo.compute.kernels.newton_cpu import rotate
+    from emtomo.compute.kernels.newton_cpu import rotate_many
 
     keep = modes.mass >= smallest
-    out = []
-    total = modes.mass[keep].sum()
-    for mass, rotation, shift, covariance in zip(
-        modes.mass[keep] / total, modes.rotations[keep], modes.shifts[keep], modes.covariance[keep], strict=True
-    ):
-        variance, axes = np.linalg.eigh(covariance[:3, :3])
-        wide = np.flatnonzero(variance > least**2)
-        if len(wide) == 0:
-            out.append((float(mass), rotation, shift))
-            continue
-        for a in wide:
-            for sign in (-1.0, 1.0):
-                omega = sign * min(np.sqrt(len(wide) * variance[a]), WIDEST_EXPANSION) * axes[:, a]
-                # the shift that is likeliest with this rotation
-                drag = covariance[3:, :3] @ axes[:, a] / variance[a] * (omega @ axes[:, a])
-                pose = rotate(rotation, omega), shift + drag
-                out.append((float(mass) / (2 * len(wide)), *pose))
-    return out
+    mass, covariance = modes.mass[keep] / modes.mass[keep].sum(), modes.covariance[keep]
+    variance, axes = np.linalg.eigh(covariance[:, :3, :3])
+    wide = variance > least**2
+    count = wide.sum(axis=1)
+    mode, axis = np.nonzero(wide)
+    spread, along = variance[mode, axis], axes[mode, :, axis]
+    angle = np.minimum(np.sqrt(count[mode] * spread), WIDEST_EXPANSION)
+    # the shift that is likeliest with this rotation
+    drag = np.einsum("pij,pj->pi", covariance[mode, 3:, :3], along) * (angle / spread)[:, None]
+    mode, angle, along, drag = (
+        np.tile(mode, 2),
+        np.append(angle, -angle),
+        np.tile(along, (2, 1)),
+        np.vstack([drag, -drag]),
+    )
+    narrow = count == 0
+    rotations, shifts = modes.rotations[keep], modes.shifts[keep]
+    turned = np.empty((len(mode), 3, 3))
+    rotate_many(rotations[mode], angle[:, None] * along, turned)
+    return (
+        np.append(mass[narrow], mass[mode] / (2 * count[mode])),
+        np.concatenate([rotations[narrow], turned]),
+        np.concatenate([shifts[narrow], shifts[mode] + drag]),
+    )

@@ -9,7 +9,10 @@ from emtomo.compute.blobs import LogOptions
 from emtomo.compute.picking.options import TemplateChoice
 from emtomo.compute.picking.peaks import Peaks, PeakStatistics, fit_peaks, keep_apart
 
-USUAL_VARIATION = 2.0  # of the median, up to which peaks describe noise and particles
+USUAL_VARIATION = 2.0  # of the particles' own, up to which peaks describe noise and particles
+STRONG = 5.0  # standard deviations, above which hardly any peak of noise is
+FEWEST_STRONG = 4  # peaks, from which the particles' own variation is known
+ALIKE = 0.2  # relative spread of the variations of strong peaks, up to which these are particles of one kind
 UPPER = 5.0  # standard deviations of the particles' scores above their mean, beyond which blobs are ice
 BLOB_DISTANCE = 0.7  # of the mean diameter
 TEMPLATE_DISTANCE = 0.6  # of the mask diameter
@@ -52,7 +55,7 @@ def choose_blobs(found: Sequence[Peaks], pixel_size: float, options: LogOptions)
     The threshold is where a peak is as likely a particle as noise, moved by ``adjust_threshold`` standard deviations
     of the particles' scores. Blobs whose response is more than ``upper_threshold`` of them above the particles' mean
     are left out, together with what is near: scores are local, a response is a score times the local deviation over
-    its median.
+    its median, and over that of the particles themselves where these are strong (negative stain).
 
     Parameters
     ----------
@@ -64,10 +67,11 @@ def choose_blobs(found: Sequence[Peaks], pixel_size: float, options: LogOptions)
     """
     apart = _keep_apart(found, (options.min_distance or blob_distance(options)) / pixel_size)
     near = [p.take(k) for p, k in zip(found, apart, strict=True)]
-    scores, fit = _fit(near)
+    own = _own_variation(near)
+    scores, fit = _fit(near, own)
     spread = float(fit.spreads[1])
     most = UPPER if options.upper_threshold is None else options.upper_threshold
-    lower, upper = fit.threshold + options.adjust_threshold * spread, float(fit.means[1]) + most * spread
+    lower, upper = fit.threshold + options.adjust_threshold * spread, own * (float(fit.means[1]) + most * spread)
     index = [k[_between(p, lower, upper)] for p, k in zip(near, apart, strict=True)]
     return Choice([p.take(k) for p, k in zip(found, index, strict=True)], index, lower, upper, fit, scores)
 
@@ -91,7 +95,7 @@ def choose_templates(
     left = [p.take(k) for p, k in zip(found, quiet, strict=True)]
     apart = _keep_apart(left, (options.min_distance or distance) / pixel_size)
     near = [p.take(k) for p, k in zip(left, apart, strict=True)]
-    scores, fit = _fit(near)
+    scores, fit = _fit(near, _own_variation(near))
     threshold = fit.threshold if options.threshold is None else options.threshold
     inside = [k[_between(p, threshold, upper)] for p, k in zip(near, apart, strict=True)]
     index = [q[k] for q, k in zip(quiet, inside, strict=True)]
@@ -117,8 +121,20 @@ def _keep_apart(found: Sequence[Peaks], distance: float) -> list[np.ndarray]:
     return [keep_apart(p.positions, distance) for p in found]
 
 
-def _fit(found: Sequence[Peaks]) -> tuple[np.ndarray, PeakStatistics]:
+def _own_variation(found: Sequence[Peaks]) -> float:
+    """Return the local deviation at particles over the median of their micrograph, at least 1.
+
+    Particles of one kind are alike, ice and dirt are not: where variations of strong peaks differ, 1 is returned.
+    """
+    strong = np.concatenate([p.variations[p.scores > STRONG] for p in found]) if len(found) else np.zeros(0)
+    if len(strong) < FEWEST_STRONG:
+        return 1.0
+    middle = float(np.median(strong))
+    return max(1.0, middle) if np.median(np.abs(strong - middle)) <= ALIKE * middle else 1.0
+
+
+def _fit(found: Sequence[Peaks], own: float) -> tuple[np.ndarray, PeakStatistics]:
     """Return the scores of all peaks, and the two Gaussians of those outside of ice and dirt."""
     scores = np.concatenate([p.scores for p in found]) if len(found) else np.zeros(0)
-    usual = np.concatenate([p.variations for p in found]) <= USUAL_VARIATION if len(found) else np.zeros(0, bool)
-    return scores, fit_peaks(scores[usual])
+    variations = np.concatenate([p.variations for p in found]) if len(found) else np.zeros(0)
+    return scores, fit_peaks(scores[variations <= USUAL_VARIATION * own])

@@ -1,7 +1,7 @@
 """An initial model from particles alone: random batches are aligned to what earlier ones gave."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
@@ -30,6 +30,7 @@ SMALLEST_BOX = 16  # voxels
 SHELLS_BEYOND_FILTER = 1.0  # that are compared
 BOXES, IMAGES = 12, 100  # particles of a batch that see themselves from many sides, or from one
 WAVES = 5.0  # across the particle, at which models of single images begin
+STARTS, STEPS = 6, 4  # ascents, and steps of each in a stage: the model changes more than the rest would
 DAMPING = 0.05  # of a shell's mean weight: what hardly any particle measured stays small
 
 
@@ -202,6 +203,7 @@ class StochasticModel:
         )
         progress = Progress(self.steps, self.radius, 90.0, o.offset_range)
         found = global_search(search, progress, self.source, self.coefficients, self.mask_radius)
+        found = replace(found, starts=STARTS, stages=[found.stages[0], found.stages[-1]], steps=STEPS)
         return IterationPlan(
             self.coefficients, self.radius, (found,), np.zeros(n, int), self.start, 0.0, o.offset_range,
             self.mask_radius,

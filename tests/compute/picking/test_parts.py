@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy.ndimage import gaussian_filter
+from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
 from emtomo.compute.blobs import LogOptions
@@ -164,6 +165,19 @@ def test_thresholds_move_in_deviations(rng):
     assert low.upper < usual.upper
     picked = choose_templates(found, 1.0, 10.0, TemplateChoice(threshold=6.5))
     assert sum(map(len, picked.peaks)) == (scores > 6.5).sum() + 3
+
+
+@pytest.mark.parametrize("contrast", [0.6, 1.5, 6.0])
+def test_strong_particles_are_no_ice(contrast):
+    rng = np.random.default_rng(3)
+    image, (y, x) = rng.standard_normal((160, 260)).astype(np.float32), np.indices((160, 260))
+    truth = [(35.2, 40.7), (40.0, 120.4), (38.6, 210.1), (120.3, 60.2), (118.9, 150.5), (110.0, 225.8)]
+    for place in truth:
+        image -= contrast * (np.hypot(y - place[0], x - place[1]) < 10)
+    options = LogOptions(min_diameter=80, max_diameter=120)
+    found = search_blobs(image, 5.0, False, options, BlobOptions())[0].peaks
+    chosen = choose_blobs([found], 5.0, options).peaks[0].positions
+    assert len(chosen) == len(truth) and cdist(truth, chosen).min(axis=1).max() < 2
 
 
 @pytest.mark.parametrize(
