@@ -146,8 +146,8 @@ def launch_runs(project: EmtomoProject, ids: Iterable[int], *, restart: bool = F
 
 
 def schedule(project: EmtomoProject, ids: list[int], *, restart: bool = False) -> None:
-    """Let a process of its own start runs as their inputs become ready; it outlives the window."""
-    command = [*python_command("-m", "emtomo", "resume"), project.path, *map(str, ids)]
+    """Let a process of its own start runs as their inputs become ready, picks included; it outlives the window."""
+    command = [*python_command("-m", "emtomo", "resume"), project.path, *map(str, ids), "--wait-for-picks"]
     if restart:
         command.append("--restart")
     log = Path(project.path, "Logs", "scheduler.log")

@@ -246,6 +246,9 @@ def test_a_workflow_is_scheduled_on_picks_that_are_still_to_come(window):
     ok, i = window.ask(lambda p: run_actions.start_form(p, both, window.service.folder))
     assert ok, i
     assert window.wait(lambda: window.status("both") == "scheduled", 10)
+    lock = window.service.folder / "Logs" / f"start_{i}.lock"
+    assert window.wait(lock.exists)  # now its process looks at the picks, which are missing, and waits
+    assert not window.wait(lambda: window.status("both") != "scheduled", 1.5), window.runs[i].error
     points = window.service.folder / "few.csv"
     points.write_text("tomogram_id,x,y,z\nTS_001,0,0,0\n".replace("TS_001", _first_tomogram(window)))
     for k in made:
