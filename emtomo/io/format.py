@@ -57,8 +57,8 @@ class FileStart:
 
     @cached_property
     def is_star(self) -> bool:
-        """Whether this is a STAR file."""
-        return self.matches(r"^[ \t]*data_")
+        """Whether this is a STAR file, also one that lacks the line with the name of its block."""
+        return self.matches(r"^[ \t]*(data_|loop_[ \t]*$)")
 
     @cached_property
     def is_json(self) -> bool:

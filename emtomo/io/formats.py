@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from emtomo.errors import EmtomoError, FormatError
 from emtomo.io import dynamo
@@ -56,7 +57,27 @@ def read(
     particles = reader(path, ReadOptions(sizes=sizes or {}, angles=angles, read_other=others))
     if table_map is not None:
         _name_tomograms(particles, dynamo.read_doc(table_map), path)
+    particles.notes += _repeats(particles)
     return particles
+
+
+def _repeats(particles: ParticleList) -> list[str]:
+    """Return a note where particles stand in a file twice, with one place and orientation; points of models may."""
+    if {"role", "model"} & set(particles.columns):
+        return []
+    places = pd.DataFrame(particles.positions + particles.shifts).assign(tomogram=particles.tomograms)
+    again = places.duplicated(keep=False) & np.isfinite(particles.positions[:, 0])
+    if not again.any():
+        return []
+    places = places[again]
+    if particles.rotations is not None:
+        turns = particles.rotations[again.to_numpy()].reshape(-1, 9)
+        places = pd.concat([places.reset_index(drop=True), pd.DataFrame(turns).add_prefix("r")], axis=1)
+    count = int(places.duplicated().sum())
+    if not count:
+        return []
+    text = share_text(count, len(particles), "particle", "is")
+    return [f"{text} in the file before, at the same place and orientation; clean-coordinates removes repetitions."]
 
 
 def _name_tomograms(particles: ParticleList, names: dict[str, str], path: Path) -> None:

@@ -91,7 +91,7 @@ def read_stopgap(path: str | Path) -> ParticleList:
     Centre = orig + shift, in voxels from the first one; the rotation is that of AV3; halfset A and B are halves 1, 2.
     """
     blocks = star.read_blocks(path)
-    table = next((b for b in blocks.values() if {"orig_x", "orig_y", "orig_z"} <= set(b)), None)
+    table, notes = star.particle_table(blocks, ("orig_x", "orig_y", "orig_z"))
     if table is None:
         raise FormatError(path, "no block has orig_x, orig_y, orig_z: this is no STOPGAP motive list.")
     if len(table) == 0:
@@ -110,6 +110,7 @@ def read_stopgap(path: str | Path) -> ParticleList:
         from_motl(numbers("phi", "psi", "the")) if "phi" in table else None,
         family="stopgap",
         format="stopgap",
+        notes=notes,
     )
     pairs = {"group": "object", "class_number": "class", "id": "motl_idx", "score": "score"}
     for name, column in pairs.items():

@@ -61,6 +61,8 @@ def recognise(path: str | Path) -> str:
     if particles is None:
         if start.is_folder:
             raise FormatError(path, "a folder, but neither an OME-Zarr image nor a Dynamo catalogue.")
+        if start.is_star and start.matches(r"(?i)^[ \t]*_(rln|wrp)"):
+            raise FormatError(path, "its columns have other capitals than RELION's or Warp's (_rlnCoordinateX).")
         if start.is_star:
             raise FormatError(path, "a STAR file, but with the columns of no program that is known.")
         raise FormatError(path, "a binary file of no kind that is known.")

@@ -58,11 +58,14 @@ def recognise_fractions(particles: ParticleList) -> None:
 
 def particles_of(path: str | Path, blocks: dict[str, pd.DataFrame]) -> ParticleList:
     """Return the particles in the blocks of a STAR file; see :func:`read_relion`."""
-    table = next((b for b in blocks.values() if set(VOXELS[:2]) <= set(b) or set(CENTRED) <= set(b)), None)
+    table, notes = star.particle_table(blocks, VOXELS[:2], CENTRED)
     if table is None:
         table = next((b for b in blocks.values() if "rlnImageName" in b and set(ANGLES) <= set(b)), None)
     if table is None:
-        raise FormatError(path, "no block has rlnCoordinateX/Y/Z or rlnCenteredCoordinateX/Y/ZAngst.")
+        names = {str(name).lower() for block in blocks.values() for name in block}
+        wanted = {name.lower() for name in (*VOXELS[:2], *CENTRED)}
+        capitals = "; its names of columns have other capitals" if names & wanted else ""
+        raise FormatError(path, f"no block has rlnCoordinateX/Y/Z or rlnCenteredCoordinateX/Y/ZAngst{capitals}.")
     if len(table) == 0:
         raise FormatError(path, "there is no particle in it.")
     optics = next((blocks[name] for name in blocks if name == "optics" and len(blocks[name])), None)
@@ -83,6 +86,7 @@ def particles_of(path: str | Path, blocks: dict[str, pd.DataFrame]) -> ParticleL
         family="relion",
         format=_version(blocks, table),
     )
+    particles.notes += notes
     _poses(path, table, particles)
     _columns(path, table, particles, source, optics)
     for comment in star.star_comments(path):

@@ -42,7 +42,8 @@ def _version(
 
 
 def _has_optics(start: FileStart) -> bool:
-    return start.is_star and start.matches(r"^[ \t]*data_optics")
+    named = r"^[ \t]*data_optics|^[ \t]*_rlnOpticsGroupName\b"  # a block may lack its name
+    return start.is_star and start.matches(named)
 
 
 def _is_5(start: FileStart) -> bool:

@@ -1,6 +1,7 @@
 """STAR files: blocks and loops as tables, a million rows in seconds, with the line when something is wrong."""
 
 import re
+from collections.abc import Collection
 from io import BytesIO
 from pathlib import Path
 from typing import Any, TextIO
@@ -11,9 +12,12 @@ import pandas as pd
 from emtomo.errors import FormatError
 from emtomo.io.limits import read_plain
 from emtomo.io.text import _BOMS, LARGEST_NUMBER, as_numbers, crashes_parser
+from emtomo.wording import count_text
 
 _WORD = re.compile(rb"'[^'\n]*'(?=\s|$)|\"[^\"\n]*\"(?=\s|$)|[^\s]+")
 _COMMENT = re.compile(rb"^[ \t]*#.*$", re.MULTILINE)
+_LOOP = re.compile(rb"^[ \t]*loop_[ \t]*$", re.MULTILINE)
+_OPTICS = {"rlnOpticsGroup", "rlnOpticsGroupName"}  # what RELION's block of optics groups has
 _OF_FILES = ("Name", "Image", "File")  # endings of columns that hold names of files
 _NOTHING = ["nan", "NaN", "<NA>"]
 WRITE_ROWS = 10_000
@@ -30,16 +34,27 @@ def read_blocks(path: str | Path) -> dict[str, pd.DataFrame]:
         With the line, if the file is none or rows do not fit their columns.
     """
     raw = _bytes(path)
-    starts = _starts(raw)
+    starts = _starts(raw) or [(match.start(), "") for match in _LOOP.finditer(raw)]
     if not starts:
-        raise FormatError(path, "not a STAR file that can be read: no line starts with data_.")
+        raise FormatError(path, "not a STAR file that can be read: no line starts with data_ or loop_.")
     blocks: dict[str, pd.DataFrame] = {}
     for k, (start, name) in enumerate(starts):
         end = raw.rfind(b"\n", 0, starts[k + 1][0]) + 1 if k + 1 < len(starts) else len(raw)
         while name in blocks:
             name += "_again"
         blocks[name] = _block(path, raw, start, end)
-    return blocks
+    unnamed = (name for name, block in blocks.items() if name in ("", "_again") and set(block) >= _OPTICS)
+    optics = next(unnamed, None)
+    return blocks if optics is None or "optics" in blocks else {"optics": blocks.pop(optics), **blocks}
+
+
+def particle_table(blocks: dict[str, pd.DataFrame], *columns: Collection[str]) -> tuple[pd.DataFrame | None, list[str]]:
+    """Return the first block with all of one collection of `columns`, and a note where others have them too."""
+    found = [b for b in blocks.values() if any(set(wanted) <= set(b) for wanted in columns)]
+    if len(found) < 2:
+        return (found[0] if found else None), []
+    left = count_text(sum(len(one) for one in found[1:]), "particle is", "particles are")
+    return found[0], [f"The file has {len(found)} tables of particles: the first is read, {left} left out."]
 
 
 def _starts(raw: bytes) -> list[tuple[int, str]]:

@@ -17,6 +17,7 @@ _BOMS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-
 LONGEST_NUMBER = 400
 _ENDLESS = re.compile(rb"[0-9.]{%d}" % LONGEST_NUMBER)
 _EXPONENT = re.compile(rb"[eE][-+]?[0-9]{5}")
+_WITH_COMMA = re.compile(r"[-+]?\d+(,\d+)?([eE][-+]?\d+)?")
 LARGEST_NUMBER = 1e30  # what is larger is damage, and would overflow further on
 
 
@@ -72,13 +73,15 @@ def read_table(path: str | Path, numeric: Collection[str] = ()) -> pd.DataFrame:
     FormatError
         With the line, if rows differ in length or there is no row.
     """
-    quick = _read_regular(read_text(path), numeric) if numeric else None
+    text = read_text(path)
+    quick = _read_regular(text, numeric) if numeric else None
     if quick is not None:
         return quick
-    lines = [(n, line) for n, line in enumerate(read_text(path).split("\n"), 1) if line.strip()]
+    lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
     lines = [(n, line) for n, line in lines if not line.lstrip().startswith("#")]
     if not lines:
         raise FormatError(path, "there is no row in it.")
+    check_points(path, lines[0][1], lines[0][0])
     separator = next((s for s in _SEPARATORS if s in lines[0][1]), None)
     rows = [(n, _cells(line, separator)) for n, line in lines]
     width = len(rows[0][1])
@@ -118,7 +121,7 @@ def _read_regular(text: str, numeric: Collection[str]) -> pd.DataFrame | None:
     names = [cell.strip() for cell in head.split(separator)]
     if (
         len(set(names)) != len(names)
-        or all(map(is_number, names))
+        or any(map(is_number, names))
         or not body
         or b"#" in body
         or b'"' in body
@@ -219,6 +222,7 @@ def matrix(path: str | Path, text: str, widths: tuple[int, int], what: str) -> n
     lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip() and line.lstrip()[0] not in "#%"]
     if not lines:
         raise FormatError(path, "there is no row in it.")
+    check_points(path, lines[0][1], lines[0][0])
     width = len(lines[0][1].replace(",", " ").split())
     if not widths[0] <= width <= widths[1]:
         wanted = f"{widths[0]}" if widths[0] == widths[1] else f"{widths[0]} to {widths[1]}"
@@ -247,6 +251,14 @@ def matrix(path: str | Path, text: str, widths: tuple[int, int], what: str) -> n
         if bad is not None:
             raise FormatError(path, f"a finite number is needed, got {bad[:40]!r}.", n)
     return np.array([[float(c) for c in line.replace(",", " ").split()] for _, line in lines])
+
+
+def check_points(path: str | Path, line: str, number: int) -> None:
+    """Raise FormatError where decimals of a line have commas: all words are numbers, some with a comma inside."""
+    words = line.replace(";", " ").split()
+    found = next((word for word in words if "," in word), None)
+    if len(words) > 1 and found is not None and all(map(_WITH_COMMA.fullmatch, words)):
+        raise FormatError(path, f"decimals are written with a point, got {found[:40]!r}.", number)
 
 
 def is_number(cell: str) -> bool:

@@ -22,11 +22,10 @@ def read_m(path: str | Path) -> ParticleList:
 
     The first sample (before most of the dose) is the pose; the others are kept as they are.
     """
-    for table in star.read_blocks(path).values():
-        columns = [f"wrpCoordinate{a}1" for a in "XYZ"]
-        if set(columns) <= set(table) and len(table):
-            break
-    else:
+    columns = [f"wrpCoordinate{a}1" for a in "XYZ"]
+    filled = {name: block for name, block in star.read_blocks(path).items() if len(block)}
+    table, notes = star.particle_table(filled, columns)
+    if table is None:
         raise FormatError(path, "no block has particles with wrpCoordinateX1, Y1, Z1.")
     angles = [f"wrpAngle{a}1" for a in ("Rot", "Tilt", "Psi")]
     rotations = from_relion(star.floats(path, table, angles)) if set(angles) <= set(table) else None
@@ -40,6 +39,7 @@ def read_m(path: str | Path) -> ParticleList:
         family="m",
         format="m",
     )
+    particles.notes += notes
     if "wrpRandomSubset" in table and np.isfinite(half := as_numbers(table["wrpRandomSubset"])).all():
         particles.columns["half"] = to_int64(half)
     for comment in star.star_comments(path):
