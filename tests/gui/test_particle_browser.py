@@ -1,4 +1,4 @@
-"""The particle browser with real clicks: one selection in its table, gallery, micrograph and plot; a new set of it."""
+"""The particle browser and charts with real clicks: one selection in all panes; points read out, zoomed, compared."""
 
 import os
 from pathlib import Path
@@ -80,3 +80,46 @@ def test_one_selection_in_table_gallery_and_plot(windows, folder):
     made = next(o for o in robot.run_named("selected from simulate").outputs if o.name == "subset")
     assert made.kinds[0] == "SetOfParticles" and int(made.summary.split()[0]) == count
     window.close()
+
+
+def test_charts_are_read_out_zoomed_moved_and_compared_by_the_mouse(windows, folder, tmp_path):
+    from emtomo.gui.core.run_charts import run_charts
+    from emtomo.gui.tk.chartwindow import ChartWindow
+
+    robot = windows(folder)
+    for name, rows in (("one", "1,30\n2,20\n3,15\n"), ("two", "1,25\n2,18\n")):
+        (tmp_path / name / "extra").mkdir(parents=True)
+        (tmp_path / name / "extra" / "metrics.csv").write_text(f"iteration,resolution\n{rows}")
+    readers = {name: (lambda label, part, n=name: run_charts(tmp_path / n, label, part)) for name in ("one", "two")}
+    window = ChartWindow(robot.window, "charts", "one", readers["one"], {"two": readers["two"]})
+    assert robot.pump(until=lambda: window.canvases, timeout=10)
+    robot.pump(0.4)
+    (canvas,) = window.canvases
+    left, top = canvas.canvas.winfo_rootx(), canvas.canvas.winfo_rooty()
+
+    def place(x, y):
+        ((px, py),) = canvas.view.to_screen(np.array([x]), np.array([y]))
+        return left + int(px), top + int(py)
+
+    robot.xdotool("mousemove", *place(2, 20))
+    assert "iteration 2" in window.readout.cget("text") and "20" in window.readout.cget("text")
+    whole = canvas.view.x0, canvas.view.x1
+    robot.xdotool("mousemove", *place(2, 20), "click", 4)
+    assert whole[0] < canvas.view.x0 < 2 < canvas.view.x1 < whole[1]
+    (tmp_path / "one" / "extra" / "metrics.csv").write_text("iteration,resolution\n1,30\n2,20\n3,15\n4,12\n")
+    zoomed = canvas.view.x0
+    assert robot.pump(until=lambda: len(window.charts[0].curves[0].x) == 4, timeout=10)  # a new iteration arrives
+    assert canvas.view.x0 == zoomed  # and the part that was zoomed to stays
+    robot.click_at(*place(2.2, 19), times=2)
+    assert canvas.view.x0 <= 1 and canvas.view.x1 >= 4
+    robot.drag(place(2, 15), place(4, 25), button=3)
+    assert abs(canvas.view.x0 - 2) < 0.05 and abs(canvas.view.x1 - 4) < 0.05
+    robot.drag(place(3, 20), place(2.5, 20))
+    assert canvas.view.x0 > 2.2
+    robot.choose(window.other, "two")
+    assert robot.pump(until=lambda: len(window.charts[0].curves) == 2, timeout=10)
+    assert window.charts[0].curves[1].dashed and window.charts[0].curves[1].y.tolist() == [25, 18]
+    window.save_to(tmp_path / "saved.csv")
+    assert robot.pump(until=lambda: (tmp_path / "saved.csv").exists(), timeout=10)
+    robot.key("Escape")
+    assert robot.pump(until=lambda: not window.winfo_exists(), timeout=5)

@@ -315,7 +315,7 @@ class BoxerWindow(SessionWindow):
                 self._again = False
                 self.draw_lists()
 
-        self._drawing = self.app.work(lambda _: {k: source.thumbnail(*k, box) for k in missing}, done, self.say)
+        self._drawing = self.work(lambda _: {k: source.thumbnail(*k, box) for k in missing}, done, self.say)
 
     def _show_lists(self) -> None:
         for group, strip in self.list_strips().items():

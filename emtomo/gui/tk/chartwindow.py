@@ -111,7 +111,7 @@ class ChartWindow(Window):
                 return read("", part)
             return merge([read(label, part), second(other, part)])
 
-        self._task = self.app.work(work, self._show, self._failed)
+        self._task = self.work(work, self._show, self._failed)
 
     def _show(self, charts: list[Chart]) -> None:
         if not self.winfo_exists():
@@ -177,7 +177,7 @@ class ChartWindow(Window):
     def save_to(self, path: Path) -> None:
         """Write the charts as they are shown, in the format that the name says; CSV has all numbers."""
         views, title = [canvas.view for canvas in self.canvases], self.label
-        self.app.work(
+        self.work(
             lambda _: save_charts(views, path, title), lambda _: self.say(f"Written: {path}."), lambda s: self.say(s)
         )
 

@@ -48,7 +48,7 @@ class ClassesWindow(Window):
         self._photo: Any = None
         self._add_widgets()
         self._bind_events()
-        self.app.work(lambda _: read_averages(shown), self._read, self.say)
+        self.work(lambda _: read_averages(shown), self._read, self.say)
 
     def _add_widgets(self) -> None:
         pad, gap = theme.px(self, theme.PAD), theme.px(self, theme.GAP)
@@ -196,7 +196,7 @@ class ClassesWindow(Window):
             return
         self.iteration.configure(text=text)
         last, path, shown = k == len(self.iterations), self.iterations[k - 1], self.shown
-        self.app.work(lambda _: read_averages(shown) if last else read_iteration(path), self._read, self.say)
+        self.work(lambda _: read_averages(shown) if last else read_iteration(path), self._read, self.say)
 
     # --- selecting ---
 

@@ -64,7 +64,7 @@ class FigureWindow(Window):
         def work(_: Task) -> np.ndarray:
             return pixels(apply_palette(make(), palette), wide, high, dpi)
 
-        self._task = self.app.work(work, self._show, self._failed)
+        self._task = self.work(work, self._show, self._failed)
 
     @property
     def palette(self) -> Palette:
@@ -98,7 +98,7 @@ class FigureWindow(Window):
         def work(_: Task) -> None:
             make().savefig(path, dpi=200)
 
-        self.app.work(
+        self.work(
             work, lambda _: self.message.configure(text=f"Written: {path}."), lambda s: self.message.configure(text=s)
         )
 

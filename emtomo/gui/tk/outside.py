@@ -46,7 +46,7 @@ class OutsideWindow(Window):
     def hand(self, make: Callable[[Shown], Any]) -> None:
         """Write the files of a program, in a thread."""
         self.message.configure(text="Writing …")
-        self.app.work(lambda _: make(self.shown), self._done, lambda s: self.message.configure(text=s))
+        self.work(lambda _: make(self.shown), self._done, lambda s: self.message.configure(text=s))
 
     def _done(self, opened_outside: Any) -> None:
         if not self.winfo_exists():

@@ -154,7 +154,7 @@ class PickerWindow(SessionWindow):
 
         self.say("Following the membrane …")
         data = self.source.data
-        self.app.work(lambda _: track_membrane(data, picked, [target]), done, self.say)
+        self.work(lambda _: track_membrane(data, picked, [target]), done, self.say)
 
     # --- showing ---
 
@@ -177,7 +177,7 @@ class PickerWindow(SessionWindow):
             self.pool.show_fit()
             return
         options = self.live.options
-        self._building = self.app.work(
+        self._building = self.work(
             lambda _: {g: fit_model(m, options) for g, m in wanted.items()}, self._built, self.say
         )
 
@@ -274,7 +274,7 @@ class PickerWindow(SessionWindow):
                 self.say("")
 
         self.say("Opening the 3D view …")
-        self.app.work(lambda _: load_vtk(), show, self.say)
+        self.work(lambda _: load_vtk(), show, self.say)
 
     def close(self) -> None:
         """Close; everything is in the journal already."""

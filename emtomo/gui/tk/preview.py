@@ -81,7 +81,7 @@ class PreviewWindow(Window):
             self._waiting = True
             return
         value = self.value.get()
-        self._task = self.app.work(
+        self._task = self.work(
             lambda _: self.preview.draw(value), self._show, lambda message: self.message.configure(text=message)
         )
 

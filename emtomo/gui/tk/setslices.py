@@ -77,7 +77,7 @@ class ChooseTomogram(Window):
                 self.message.configure(text="")
                 self.w["opened"] = self._make(name, loaded)
 
-        self.app.work(lambda _: self._load(name), show, lambda message: self.message.configure(text=message))
+        self.work(lambda _: self._load(name), show, lambda message: self.message.configure(text=message))
 
 
 def _choose(

@@ -76,7 +76,7 @@ class SliceWindow(Window):
         self._starting = self.after(DRAWN, self._make_copies)
 
     def _make_copies(self) -> None:
-        self._cache = self.app.work(lambda _: self.source.build(), lambda _: None, lambda _: None)
+        self._cache = self.work(lambda _: self.source.build(), lambda _: None, lambda _: None)
 
     # --- for those who add to it ---
 

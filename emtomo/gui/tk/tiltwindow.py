@@ -188,7 +188,7 @@ class TiltWindow(SliceWindow):
             numbers = ", ".join(str(k + 1) for k in found)
             self.say(f"Out of line, yellow above the bars: {numbers}." if found else "No tilt is out of line.")
 
-        self.app.work(work, show, self.say)
+        self.work(work, show, self.say)
 
     # --- marks ---
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import ttkbootstrap as ttk
 
 from emtomo.gui.core.actions import Action, key_list, key_text
+from emtomo.gui.core.background import Task
 from emtomo.gui.core.raising import SAME_CLICK, Box, RaisingClick, overlap
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.host import Parent, root_of
@@ -83,6 +84,19 @@ class Window(Keys, ttk.Toplevel):
         self.raising = RaisingClick()
         self.bind("<Enter>", self._entered, add="+")
         self.bind("<Visibility>", self._seen, add="+")
+
+    def work(
+        self,
+        work: Callable[[Task], Any],
+        done: Callable[[Any], object],
+        failed: Callable[[str], object] | None = None,
+    ) -> Task:
+        """Do something in a thread, as :meth:`App.work`; a window that was closed meanwhile hears nothing of it."""
+
+        def alive(call: Callable[[Any], object]) -> Callable[[Any], object]:
+            return lambda value: call(value) if self.winfo_exists() else None
+
+        return self.app.work(work, alive(done), alive(failed or self.app.show_message))
 
     def only_raises(self) -> bool:
         """Return whether a press of the mouse only brings this window to the front; it is there afterwards."""
