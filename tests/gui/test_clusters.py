@@ -95,7 +95,7 @@ def test_a_run_spreads_over_dask_from_the_form(windows, project):
     form.model.put("tomograms", f"{sim}.tomograms")
     form.label.set("spread")
     computation(robot, form)
-    assert not form.rows["cluster"].input.winfo_manager()
+    assert not form.shows("cluster")
     form.model.put("executor", "dask")
     robot.pump(0.1)
     assert form.rows["cluster"].input.winfo_manager()

@@ -15,7 +15,7 @@ from emtomo.gui.core.gallery import Sheet, compose
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.browsertable import CONTROL, SHIFT
 from emtomo.gui.tk.host import root_of
-from emtomo.gui.tk.window import tip
+from emtomo.gui.tk.window import Flow, tip
 
 SIDE, LEAST, MOST = 84, 40, 320
 TEXT_FROM = 56  # pixels of a picture, below which labels would hide it
@@ -60,7 +60,7 @@ class BrowserGallery(ttk.Frame):
 
     def _make_head(self) -> None:
         gap = theme.px(self, theme.GAP)
-        head = ttk.Frame(self, padding=(0, gap))
+        head = Flow(self)
         head.pack(fill="x")
         self.w: dict[str, Any] = {}
         for name, text, call in (
@@ -89,7 +89,7 @@ class BrowserGallery(ttk.Frame):
         self.axis.bind("<<ComboboxSelected>>", lambda _: self.redraw())
         self.label.bind("<<ComboboxSelected>>", lambda _: self._mark())
         self.range_label = ttk.Label(head, text="")
-        self.range_label.pack(side="right")
+        self.range_label.pack(side="left")
 
     def _field(self, head: Any, text: str, box: Any, help_: str) -> None:
         ttk.Label(head, text=text).pack(side="left")

@@ -15,6 +15,7 @@ from emtomo.gui.core.scatter import COUNT, draw_points, histogram_of, plot_chart
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.browsertable import CONTROL
 from emtomo.gui.tk.chartcanvas import ChartCanvas
+from emtomo.gui.tk.window import Flow
 
 PLACE = "place in the set"
 MOUSE = [
@@ -30,7 +31,7 @@ class BrowserPlot(ttk.Frame):
         super().__init__(master)
         self.browser = browser
         gap = theme.px(self, theme.GAP)
-        head = ttk.Frame(self, padding=(0, gap))
+        head = Flow(self)
         head.pack(fill="x")
         numeric = browser.numeric_columns()
         self.x = ttk.Combobox(head, values=[PLACE, *numeric], state="readonly", width=18)

@@ -16,7 +16,7 @@ from emtomo.gui.core.volume import ACROSS
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.host import root_of
 from emtomo.gui.tk.slicepanel import CONTROL, SHIFT, SlicePanel
-from emtomo.gui.tk.window import tip
+from emtomo.gui.tk.window import Flow, tip
 
 CATCH = 8  # pixels from the centre of a particle within which it is clicked
 PLANES = {"XY": 0, "XZ": 1, "ZY": 2}
@@ -49,7 +49,7 @@ class BrowserSlices(ttk.Frame):
 
     def _make_head(self) -> None:
         gap, pad = theme.px(self, theme.GAP), theme.px(self, theme.PAD)
-        head = ttk.Frame(self, padding=(0, gap))
+        head = Flow(self)
         head.pack(fill="x")
         self.choice = ttk.Combobox(head, values=self.images.groups, state="readonly", width=20)
         self.choice.bind("<<ComboboxSelected>>", lambda _: self.open(self.choice.get()))

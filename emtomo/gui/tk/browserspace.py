@@ -17,6 +17,7 @@ from emtomo.gui.core.slices import neighbour_distance
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.host import root_of
 from emtomo.gui.tk.scenecanvas import SceneCanvas
+from emtomo.gui.tk.window import Flow
 
 PARTS = {"slice": "Slice", "points": "Particles", "arrows": "Directions", "boxes": "Boxes"}
 
@@ -34,7 +35,7 @@ class BrowserSpace(ttk.Frame):
         self._rows = np.zeros(0, int)
         self._source: Scene2D | None = None
         self._task: Task | None = None
-        head = ttk.Frame(self, padding=(0, theme.px(self, theme.GAP)))
+        head = Flow(self)
         head.pack(fill="x")
         self.choice = ttk.Combobox(head, values=images.groups, state="readonly", width=20)
         self.choice.bind("<<ComboboxSelected>>", lambda _: self.open(self.choice.get()))

@@ -12,6 +12,7 @@ from emtomo.gui.core.slices import SliceState
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.cornerspace import CornerSpace
 from emtomo.gui.tk.slicepanel import CONTROL, SHIFT, Owner, SlicePanel
+from emtomo.gui.tk.window import Flow
 
 CLOSER = 4.0  # times the zoom of the plane under the mouse
 LEAST_ZOOM = 3.0  # pixels a voxel of what is magnified
@@ -29,7 +30,7 @@ class Corner(ttk.Frame):
     def __init__(self, master: tk.Misc, state: SliceState, owner: Owner, *, low_bandwidth: bool) -> None:
         super().__init__(master)
         self.state_, self.owner = state, owner
-        head = ttk.Frame(self)
+        head = Flow(self)
         head.pack(side="top", fill="x")
         self.choice = ttk.StringVar(self, MAGNIFIED)
         self.buttons: dict[str, Any] = {}

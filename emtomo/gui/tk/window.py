@@ -149,6 +149,37 @@ class Window(Keys, ttk.Toplevel):
         super().destroy()
 
 
+class Flow(ttk.Frame):
+    """A row of widgets, packed as in any frame, that goes on in the next row where there is no room."""
+
+    def __init__(self, master: tk.Misc) -> None:
+        super().__init__(master)
+        self._wide = 0
+        self._order: list[Any] = []
+        self.bind("<Configure>", lambda event: self._arrange(event.width))
+
+    def _arrange(self, wide: int) -> None:
+        if wide == self._wide or wide < 20:
+            return
+        self._wide, gap = wide, theme.px(self, theme.GAP)
+        self._order += self.pack_slaves()
+        rows: list[list[tuple[Any, int, int]]] = [[]]
+        for child in self._order:
+            w, h = child.winfo_reqwidth(), child.winfo_reqheight()
+            if rows[-1] and sum(one[1] + gap for one in rows[-1]) + w > wide:
+                label = [rows[-1].pop()] if rows[-1][-1][0].winfo_class() == "TLabel" else []
+                rows.append(label)  # a label stays with what it is of
+            rows[-1].append((child, w, h))
+        top = gap
+        for row in rows:
+            left, high = 0, max((h for _, _, h in row), default=0)
+            for child, w, h in row:
+                child.place(x=left, y=top + (high - h) // 2)
+                left += w + gap
+            top += high + gap
+        self.configure(height=top)
+
+
 class ActionBar(ttk.Frame):
     """Buttons for actions; those that do not fit go into a menu at the end."""
 
