@@ -37,18 +37,21 @@ def log(
     opened = EmtomoProject.open(project)
     run = opened.find(name)
     printed: dict[str, int] = {}
+    said: set[str] = set()
     while True:
         for source, lines in log_lines(run, everything=everything).items():
             known = printed.get(source, 0)
             for line in lines[known:] if len(lines) >= known else lines:  # fewer: begun again
                 result(line)
+            said.update(lines)
             printed[source] = len(lines)
         if not follow or not run.isActive():
             break
         time.sleep(FOLLOW_SECONDS)
         run = opened.find(str(run.getObjId()))
     for line in ending(run):
-        result(line)
+        if line not in said:  # steps write their remarks to the log
+            result(line)
 
 
 def log_lines(run: Protocol, *, everything: bool = False) -> dict[str, list[str]]:

@@ -12,7 +12,7 @@ from emtomo.io.text import is_number, read_text
 from emtomo.io.tilts import Tilts, accumulate_dose, format_of_one_series
 
 _SECTION = re.compile(r"^\[\s*(ZValue|FrameSet|MontSection)\s*=\s*(.*?)\s*\]$")
-_TITLE = re.compile(r"^\[?T = (.*?)\]?$")
+_TITLE = re.compile(r"^\[?T\s*=\s*(.*?)\]?$")
 _TIMES = ("%d-%b-%y %H:%M:%S", "%d-%b-%Y %H:%M:%S", "%Y-%m-%d %H:%M:%S")
 _AXIS = re.compile(r"Tilt ?axis ?angle\s*=\s*([-+]?\d+(?:\.\d+)?)", re.IGNORECASE)
 

@@ -1,5 +1,6 @@
 """Protocol: bring tomograms of any format into the project."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +20,7 @@ from emtomo.wording import count_text
 PIXEL_TOLERANCE = 0.01
 
 SAME_SIZE = 1e-3  # headers hold lengths in single precision, of rounded pixel sizes
+WARP_NAME = re.compile(r"_\d+\.\d\dApx\.mrc$")  # TS_01_10.00Apx.mrc
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +181,7 @@ class ImportTomograms(EmtomoProtocol):
             voltage=options.voltage,
             cs=options.cs,
             amplitude_contrast=options.amplitude_contrast,
-            white=self._white(options, infos),
+            white=self._white(options, infos, files),
             **{f"origin_{axis}": value for axis, value in zip("xyz", origin, strict=True)},
         )
         frame = pd.DataFrame(
@@ -234,7 +236,9 @@ class ImportTomograms(EmtomoProtocol):
         row = [np.nan if getattr(options, name) is None else getattr(options, name) for name in columns]
         return pd.DataFrame([row] * len(tomogram_ids), columns=columns, index=tomogram_ids)
 
-    def _white(self, options: ImportTomogramsOptions, infos: dict[str, images.ImageInfo]) -> bool:
+    def _white(
+        self, options: ImportTomogramsOptions, infos: dict[str, images.ImageInfo], files: dict[str, Path]
+    ) -> bool:
         """Return whether particles are white: the form's word, else that of the program that wrote the files."""
         if options.white != "auto":
             return options.white == "yes"
@@ -246,6 +250,11 @@ class ImportTomograms(EmtomoProtocol):
             )
         if white:
             self.remark("The files were written by EMAN2: particles are taken as white.")
+        elif any(WARP_NAME.search(path.name) for path in files.values()):
+            self.remark(
+                "The files are named as Warp names its tomograms, which inverts contrast unless it is told not to: if "
+                "particles are white in them, import them with white=yes. They are taken as dark."
+            )
         return bool(white)
 
     def _remark_notes(self, infos: dict[str, images.ImageInfo]) -> None:

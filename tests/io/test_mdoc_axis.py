@@ -25,6 +25,7 @@ def save(folder, head, *lines):
         ("\n[T =   TiltAxisAngle = -174.40  Binning = 1  SpotSize = 5]\n", -174.4),
         ("\n[T =     Tilt axis angle = 84.8, binning = 1  spot = 5  camera = 1]\n", 84.8),
         ("\n[T = Tilt Axis Angle = 95, bin = 1]\n", 95.0),
+        ("\n[T\t=\tTilt axis angle = 84.8, binning = 1]\n", 84.8),
     ],
 )
 def test_the_axis_is_found(head, axis, tmp_path):

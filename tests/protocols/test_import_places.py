@@ -146,6 +146,9 @@ def test_white_tomograms_stay_white(bench, tmp_path):
         assert bool(found.white.get()) is white
     binned = bench.run("bin-tomograms", "white binned", tomograms="white auto.tomograms", factor=2).tomograms
     assert bool(binned.white.get())
+    mrc.write_volume(folder / "TS_02_10.00Apx.mrc", blob(value=1.0), 10.0)
+    run = bench.run("import-tomograms", "named as by Warp", files=folder / "TS_02_10.00Apx.mrc")
+    assert "import them with white=yes" in " ".join(run.summary()) and not run.tomograms.white.get()
 
 
 def test_half_maps_of_another_pixel_size_are_refused(bench, tmp_path):
