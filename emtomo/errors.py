@@ -1,5 +1,6 @@
 """Errors that a user can act upon: what must be, what was, and where."""
 
+import errno
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -18,6 +19,11 @@ def one_line(text: object) -> str:
 def plain_text(text: str) -> str:
     """Return a text of several lines without codes that a terminal would obey."""
     return _CONTROL.sub(lambda found: found[0] if found[0] in "\n\t" else "\N{REPLACEMENT CHARACTER}", text)
+
+
+def is_full(error: BaseException) -> bool:
+    """Return whether an error of the system, or of a database, says that the disk is full."""
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in str(error)
 
 
 def hint(name: str, known: Iterable[str]) -> str:

@@ -3,6 +3,7 @@
 Exit status: 0 done, 1 a run failed, 2 bad usage. Messages go to stderr, results to stdout.
 """
 
+import sqlite3
 import sys
 from typing import Annotated
 
@@ -11,7 +12,7 @@ import typer
 import emtomo.engine
 from emtomo.cli import demo, doctor, files, logs, manage, measure, protocols, results, runs, windows
 from emtomo.cli.arguments import ProjectAnywhere
-from emtomo.errors import EmtomoError, one_line
+from emtomo.errors import EmtomoError, is_full, one_line
 
 app = typer.Typer(
     name="emtomo",
@@ -48,8 +49,13 @@ def main() -> None:
     except EmtomoError as error:
         print(f"emtomo: {one_line(error)}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
+    except (OSError, sqlite3.OperationalError) as error:
+        if isinstance(error, BrokenPipeError):
+            sys.exit(0)
+        if not is_full(error):
+            raise
+        print("emtomo: The disk is full; nothing is lost: make room, then give the command again.", file=sys.stderr)  # noqa: T201
+        sys.exit(2)
     except KeyboardInterrupt:
         print("emtomo: stopped watching; runs that have started go on.", file=sys.stderr)  # noqa: T201
         sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(0)

@@ -3,8 +3,9 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from pyworkflow.protocol import Protocol
@@ -14,10 +15,11 @@ from emtomo.cli.executors import QUEUE, Executor, QueueName, QueueSettings, chec
 from emtomo.cli.output import Interrupt, Watcher, duration, result, result_json, say
 from emtomo.engine.cluster import trust
 from emtomo.engine.damage import damage_of_run, mend
+from emtomo.engine.engine_words import without_bold
+from emtomo.engine.overview import run_states
 from emtomo.engine.parameters import protocol_named, protocols_by_name, set_parameters, way_to_give
-from emtomo.engine.project import EmtomoProject, error_of, progress_of, without_bold
-from emtomo.engine.provenance import read_provenance
-from emtomo.engine.queues import NewProject, check_queue, describe_waiting
+from emtomo.engine.project import EmtomoProject, error_of
+from emtomo.engine.queues import NewProject, check_queue
 from emtomo.engine.runner import out_of_date, run_all
 from emtomo.engine.templates import (
     add_workflow,
@@ -155,23 +157,20 @@ def workflow_export(
 
 def status(project: ProjectFolder, as_json: Json = False) -> None:
     """List the runs and their states."""
-    opened = EmtomoProject.open(project)
-    runs = opened.runs_now()
-    old = {one.getObjId() for one in out_of_date(runs)}
-    rows = [{**_row(one), "out_of_date": one.getObjId() in old, "damage": damage_of_run(one)} for one in runs]
+    states = run_states(project)
     if as_json:
-        result_json(rows)
+        result_json([{**asdict(one), "left": one.left} for one in states])
         return
-    for row in rows:
-        parts = [f"{row['id']:>5}  {row['status']:<10}"]
-        if row["status"] == "running" and row["progress"] is not None:
-            parts.append(f"{row['progress']:.0%}" + (f", {duration(row['left'])} left" if row["left"] else ""))
-        parts.append(f"{one_line(row['label'])}  ({one_line(row['protocol'])})")
-        parts += [f"({note})" for note in ("out of date" if row["out_of_date"] else "", row["queue"]) if note]
-        if row["started"]:
-            parts.append(f"{row['started']}, {duration(row['seconds'])}" if row["seconds"] else row["started"])
+    for one in states:
+        parts = [f"{one.id:>5}  {one.status:<10}"]
+        if one.status == "running" and one.progress is not None:
+            parts.append(f"{one.progress:.0%}" + (f", {duration(one.left)} left" if one.left else ""))
+        parts.append(f"{one_line(one.label)}  ({one_line(one.protocol)})")
+        parts += [f"({note})" for note in ("out of date" if one.out_of_date else "", one.queue) if note]
+        if one.started:
+            parts.append(f"{one.started}, {duration(one.seconds)}" if one.seconds else one.started)
         result("  ".join(parts))
-        for sentence in [row["error"]] if row["error"] else row["damage"]:
+        for sentence in [one.error] if one.error else one.damage:
             result(f"       {one_line(sentence)}")
 
 
@@ -304,27 +303,6 @@ def only_starter(opened: EmtomoProject, ids: list[int]) -> Iterator[None]:
                 label = opened.find(str(i)).getObjLabel()
                 raise ProjectError(f"Another emtomo command is carrying out {label}; see emtomo status.") from None
         yield
-
-
-def _row(one: Protocol) -> dict[str, Any]:
-    state, record = progress_of(one), read_provenance(one._getPath())
-    share = state["done"] / state["total"] if state.get("total") else None
-    seconds = record.get("seconds") if one.isFinished() else None
-    if seconds is None and one.initTime.hasValue() and (one.isActive() or one.endTime.hasValue()):
-        seconds = one.getElapsedTime().total_seconds()
-    running = one.getStatus() == "running" and share and seconds
-    return {
-        "id": one.getObjId(),
-        "label": one.getObjLabel(),
-        "protocol": getattr(one, "NAME", one.getClassName()),
-        "status": one.getStatus(),
-        "progress": share,
-        "queue": describe_waiting(one),
-        "started": str(one.initTime.get() or "")[:19],
-        "seconds": seconds,
-        "left": seconds * (1 - share) / share if running and share and seconds else None,
-        "error": error_of(one) if one.isFailed() else "",
-    }
 
 
 def _summary(value: object) -> str:

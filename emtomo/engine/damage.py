@@ -66,23 +66,34 @@ def damage_of_run(run: Protocol) -> list[str]:
     """Return what is gone of a finished run, in sentences; none where all is there."""
     if not run.isFinished():
         return []
-    folder = Path(run.getWorkingDir())
-    if not folder.is_dir():
-        return [f"its folder {folder} is gone"]
-    return [sentence for name, value in _outputs(run) for sentence in damage_of_output(name, value)]
+    gone = damage_of_folder(Path(run.getWorkingDir()))
+    return gone or [sentence for name, value in _outputs(run) for sentence in damage_of_output(name, value)]
+
+
+def damage_of_folder(folder: Path) -> list[str]:
+    """Return a sentence where a run's folder is gone."""
+    return [] if folder.is_dir() else [f"its folder {folder} is gone"]
 
 
 def damage_of_output(name: str, value: Any) -> Iterator[str]:
     """Yield what is wrong with the files of an output."""
     if isinstance(value, Set):
-        path = Path(value.getFileName() or "")
-        problem = damage_of_file(path) or _damage_inside(path)
-        if problem:
-            yield f"{name}: {path} {problem}"
+        yield from damage_of_set(name, Path(value.getFileName() or ""))
         return
     file = getattr(value, "file", None)
-    if file is not None and file.get() and not Path(file.get()).exists():
-        yield f"{name}: {file.get()} is missing"
+    if file is not None and file.get():
+        yield from missing_file(name, file.get())
+
+
+def damage_of_set(name: str, path: Path) -> list[str]:
+    """Return a sentence where the database of the set that a run calls `name` is gone or damaged."""
+    problem = damage_of_file(path) or _damage_inside(path)
+    return [f"{name}: {path} {problem}"] if problem else []
+
+
+def missing_file(name: str, path: str) -> list[str]:
+    """Return a sentence where the file of the output `name` is gone."""
+    return [] if Path(path).exists() else [f"{name}: {path} is missing"]
 
 
 def _outputs(run: Protocol) -> list[tuple[str, Any]]:

@@ -1,7 +1,6 @@
 """A project: a folder with runs, opened by one process at a time for writing."""
 
 import os
-import re
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from pyworkflow.utils import getHostFullName
 import emtomo.engine  # noqa: F401  the environment must be prepared before pyworkflow is imported
 from emtomo.engine.cluster import ClusterOptions, untrusted_address
 from emtomo.engine.damage import check_databases, damage_of_file
+from emtomo.engine.engine_words import log_line, plain_error
 from emtomo.engine.launcher import LAUNCH, PROCESS, install, is_alive, is_lock, note_launch
 from emtomo.engine.plugin import Domain
 from emtomo.engine.protocol import PROGRESS
@@ -30,10 +30,6 @@ from emtomo.errors import ProjectError, hint, one_line, plain_text
 ENDING_SECONDS = 20.0
 START_SECONDS = 20.0  # between a launch on another machine and the first word of the run's process
 RECORD_SECONDS = 1.0  # between a process' start and its record
-_BOLD = re.compile(r"\*\*([^*\n]+)\*\*|^\*([^*\n]+)\*(?= )")  # the second is a label, before its error
-MISSING = "must be given."  # ends the sentence about an input that is not there yet
-_EMPTY_INPUT = re.compile(r"^(.*) (?:cannot be EMPTY|Can not have EMPTY items)\.$")  # the engine's words
-_ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class EmtomoProject(Project):
@@ -62,11 +58,7 @@ class EmtomoProject(Project):
     @classmethod
     def open(cls, path: str | Path) -> Self:
         """Open the project in the folder `path`."""
-        folder = Path(path).absolute()
-        if not (folder / cls.getDbName()).exists():
-            raise ProjectError(f"{folder} is not a project: it has no {cls.getDbName()}.")
-        check_project_folder(folder)
-        check_databases(folder)
+        folder = check_project(path)
         install()
         project = cls(Domain, str(folder))
         with clear_messages(folder):
@@ -317,8 +309,24 @@ class EmtomoProject(Project):
                 raw = raw[int(self._process_record(protocol).get("stderr", 0)) :]
             lines = [line.strip() for line in raw.decode("utf8", errors="replace").split("\n") if line.strip()]
             if lines:
-                return f"its log ends with: {one_line(_ANSI.sub('', lines[-1]))[:300]}"
+                return f"its log ends with: {log_line(lines[-1])[:300]}"
         return "it was killed or the machine stopped."
+
+
+def check_project(path: str | Path) -> Path:
+    """Return the folder of a project; check that it is one, with no link to elsewhere and no damaged database.
+
+    Raises
+    ------
+    ProjectError
+        If it is not.
+    """
+    folder = Path(path).absolute()
+    if not (folder / EmtomoProject.getDbName()).exists():
+        raise ProjectError(f"{folder} is not a project: it has no {EmtomoProject.getDbName()}.")
+    check_project_folder(folder)
+    check_databases(folder)
+    return folder
 
 
 def check_label(label: str) -> None:
@@ -333,15 +341,9 @@ def check_label(label: str) -> None:
         raise ProjectError(f"A label must not be empty, a number, several lines, or hold a dot; got {label!r}.")
 
 
-def without_bold(text: str) -> str:
-    """Return a sentence of the engine in plain words, without its marks for bold print; other asterisks stay."""
-    return _EMPTY_INPUT.sub(rf"\1 {MISSING}", _BOLD.sub(lambda m: m[1] or m[2], text))
-
-
 def error_of(run: Protocol) -> str:
     """Return why `run` failed, without colours."""
-    reason = _ANSI.sub("", str(run.getErrorMessage() or "")).strip()
-    return reason.removeprefix("Protocol failed: ").removeprefix("Protocol has validation errors:").strip()
+    return plain_error(str(run.getErrorMessage() or ""))
 
 
 def process_start(run: Protocol) -> float | None:
@@ -352,7 +354,12 @@ def process_start(run: Protocol) -> float | None:
 
 def progress_of(run: Protocol) -> dict[str, Any]:
     """Return what the run last said of its progress, empty if nothing."""
-    found = read_json(Path(run._getLogsPath(PROGRESS)), {})
+    return progress_in(Path(run._getLogsPath()))
+
+
+def progress_in(logs: Path) -> dict[str, Any]:
+    """Return what the run of this folder of logs last said of its progress, empty if nothing."""
+    found = read_json(logs / PROGRESS, {})
     numbers = all(isinstance(found.get(name, 0), int | float) for name in ("done", "total", "time"))
     return found if numbers else {}
 

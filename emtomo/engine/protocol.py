@@ -36,8 +36,8 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 # parameters that change how a run is carried out, never what comes out of it
-_HOW_NOT_WHAT = {"runName", "runMode", "hostName", "numberOfThreads", "numberOfMpi", "threads", "device"}
-_HOW_NOT_WHAT |= {field.name for field in option_fields(ClusterOptions)}
+HOW_NOT_WHAT = {"runName", "runMode", "hostName", "numberOfThreads", "numberOfMpi", "threads", "device"}
+HOW_NOT_WHAT |= {field.name for field in option_fields(ClusterOptions)}
 _progress_lock = threading.Lock()
 FINGERPRINT = "fingerprint.json"
 PROGRESS = "progress.json"
@@ -298,7 +298,7 @@ class EmtomoProtocol(Protocol):
         noted : dict, optional
             What :func:`~emtomo.engine.identity.note` said of the files: those that are as they were are not read again.
         """
-        named = {k: v for k, v in parameters_of(self).items() if k not in _HOW_NOT_WHAT}
+        named = {k: v for k, v in parameters_of(self).items() if k not in HOW_NOT_WHAT}
         inputs = [[file, content_digest(file, noted)] for file in self._input_files()]
         files = {
             name: [[Path(file).name, content_digest(file, noted)] for file in files_in(getattr(self, name).get())]

@@ -13,7 +13,7 @@ from emtomo.engine.state import read_json, write_json
 from emtomo.version import __version__
 
 PROVENANCE = "provenance.json"
-_INTERNAL = {"runName", "runMode", "hostName", "numberOfMpi", "gpuList", "useGpu"}
+INTERNAL = {"runName", "runMode", "hostName", "numberOfMpi", "gpuList", "useGpu"}
 
 
 def parameters_of(protocol: Protocol) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def parameters_of(protocol: Protocol) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, param in protocol.getDefinition().iterParams():
         value = getattr(protocol, name, None)
-        if name in _INTERNAL or value is None:
+        if name in INTERNAL or value is None:
             continue
         found[name.removeprefix(INPUT)] = pointer_texts(value) if isinstance(param, PointerParam) else value.get()
     return found

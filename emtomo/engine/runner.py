@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 
 from pyworkflow.protocol import Protocol
 
+from emtomo.engine.engine_words import without_bold
 from emtomo.engine.launcher import reap
-from emtomo.engine.project import EmtomoProject, error_of, without_bold
+from emtomo.engine.project import EmtomoProject, error_of
 from emtomo.errors import ProjectError
 
 POLL_SECONDS = 0.1

@@ -4,17 +4,22 @@ import errno
 import json
 import os
 import shutil
+import sqlite3
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pandas as pd
 import pytest
 from pyworkflow.protocol import Protocol
 from typer.testing import CliRunner
 
+from emtomo import cli
 from emtomo.cli import app
-from emtomo.engine import state
+from emtomo.engine import overview, state
 from emtomo.engine.launcher import LAUNCH, note_launch
+from emtomo.engine.overview import run_states, states_at_rest
+from emtomo.engine.parameters import protocols_by_name
 from emtomo.engine.project import START_SECONDS, EmtomoProject
 from emtomo.engine.state import read_json, write_json
 from emtomo.errors import EmtomoError, one_line, plain_text
@@ -75,6 +80,56 @@ DAMAGE = {
     "folder is gone": lambda p: shutil.rmtree(folder_of(p)),
 }
 SHAPES = ["", "[]", "3", '"text"', "{}", '{"pid": "x"}', '{"pid": null, "started": [], "host": 1}', "{" * 5000, "\x00"]
+
+
+def set_value(project, name, value):
+    """Write the value of an attribute of the run "second" into the project's database."""
+    with sqlite3.connect(project / "project.sqlite") as db:
+        second = "(SELECT id FROM Objects WHERE parent_id IS NULL AND label = 'second')"
+        db.execute(f"UPDATE Objects SET value = ? WHERE name LIKE '%.' || ? AND parent_id = {second}", (value, name))
+
+
+STATES = {
+    **DAMAGE,
+    "whole": lambda p: None,
+    "other parameter": lambda p: set_value(p, "factor", "4.0"),
+    "other input": lambda p: (folder_of(p) / "tomograms.sqlite").open("ab").write(b"more"),
+    "failed": lambda p: (set_value(p, "status", "failed"), set_value(p, "_error", "Protocol failed: why")),
+}
+
+
+@pytest.mark.parametrize("what", STATES)
+def test_database_tells_of_runs_at_rest_what_they_tell_themselves(project, what, monkeypatch):
+    STATES[what](project)
+    monkeypatch.chdir(project)
+    found = states_at_rest(project)
+    monkeypatch.setattr(overview, "states_at_rest", lambda folder: None)
+    assert found == run_states(project)
+    assert found is not None
+    assert any(one.damage or one.out_of_date or one.error for one in found) == (what != "whole")
+
+
+def test_full_disk_is_one_sentence(monkeypatch, capsys):
+    full = OSError(errno.ENOSPC, "No space left on device", "extra/part.mrc")
+    for error in (full, sqlite3.OperationalError("database or disk is full")):
+        monkeypatch.setattr("emtomo.cli.app", Mock(side_effect=error))
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        said = capsys.readouterr().err
+        assert stop.value.code == 2
+        assert "disk is full" in said and said.count("\n") == 1
+
+
+def test_runs_tell_themselves_where_the_database_leaves_doubts(project, monkeypatch):
+    monkeypatch.chdir(project)
+    for doubt in (("status", "running"), ("factor", "abc"), ("input_tomograms", "x")):
+        shutil.copy(project / "project.sqlite", project / "kept")
+        set_value(project, *doubt)
+        assert states_at_rest(project) is None, doubt
+        (project / "kept").replace(project / "project.sqlite")
+    for name, cls in protocols_by_name().items():  # as the overview takes them from the names of their classes
+        assert cls.__module__.rpartition(".")[2].replace("_", "") == cls.__name__.lower()
+        assert cls.__module__.rpartition(".")[2].replace("_", "-") == name
 
 
 @pytest.mark.parametrize("what", DAMAGE)

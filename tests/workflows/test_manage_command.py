@@ -15,7 +15,8 @@ from emtomo.cli.logs import iteration_lines
 from emtomo.cli.manage import intermediate_files
 from emtomo.cli.output import Interrupt
 from emtomo.cli.runs import only_starter
-from emtomo.engine.project import EmtomoProject, without_bold
+from emtomo.engine.engine_words import without_bold
+from emtomo.engine.project import EmtomoProject
 from emtomo.engine.templates import check_template, find_shipped, read_template
 from emtomo.errors import ProjectError
 from emtomo.io import mrc

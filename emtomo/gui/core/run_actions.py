@@ -15,10 +15,11 @@ from pyworkflow.protocol import Protocol
 from pyworkflow.protocol.params import PathParam, PointerParam
 
 from emtomo.engine.cluster import ClusterOptions, trust
+from emtomo.engine.engine_words import MISSING, without_bold
 from emtomo.engine.identity import path_in_project
 from emtomo.engine.launcher import is_alive
 from emtomo.engine.parameters import INTERNAL, protocol_named, public_name, set_parameters
-from emtomo.engine.project import MISSING, EmtomoProject, check_label, clear_messages, without_bold
+from emtomo.engine.project import EmtomoProject, check_label, clear_messages
 from emtomo.engine.provenance import pointer_texts, read_provenance
 from emtomo.engine.queues import queue_of, set_queue, unset_queue
 from emtomo.engine.runner import parents_of
