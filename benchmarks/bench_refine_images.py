@@ -117,7 +117,8 @@ def make_data(folder: Path, truth: np.ndarray, pixel: float, arguments: argparse
     angles = tuple(np.arange(-60.0, 60.1, arguments.step))
     return write_series(
         folder, truth, pixel=pixel, count=arguments.particles // 2, angles=angles, width=side, depth=arguments.depth,
-        defocus=arguments.defocus, defocus_spread=arguments.defocus_spread, noise=arguments.noise, seed=seed,
+        defocus=arguments.defocus, defocus_spread=arguments.defocus_spread, noise=arguments.noise,
+        uneven=arguments.uneven, seed=seed,
     )  # fmt: skip
 
 
@@ -206,6 +207,7 @@ def main() -> None:
     parser.add_argument("--defocus", type=float, default=25000.0)
     parser.add_argument("--defocus-spread", type=float, default=0.0)
     parser.add_argument("--noise", type=float, default=6.0)
+    parser.add_argument("--uneven", type=float, default=0.0, help="deviation of the logarithm of the images' noise")
     parser.add_argument("--fill", type=float, default=0.8, help="diameter of the particle as part of the box")
     parser.add_argument("--step", type=float, default=3.0)
     parser.add_argument("--iterations", type=int, default=5)

@@ -38,9 +38,13 @@ def write_series(
     defocus_spread: float = 0.0,
     noise: float = 1.0,
     dose: float = 2.0,
+    uneven: float = 0.0,
     seed: int = 1,
 ) -> SeriesData:
-    """Write tilt series of `count` particles each, dark as a camera takes them; noise in the images' deviations."""
+    """Write tilt series of `count` particles each, dark as a camera takes them; noise in the images' deviations.
+
+    `uneven` is the standard deviation of the logarithm of the noise, from one image to the next.
+    """
     rng = np.random.default_rng(seed)
     around = defocus_spread * np.linspace(-1, 1, len(angles)) if len(angles) > 1 else np.zeros(len(angles))
     tables, images, frames = [], [], []
@@ -66,7 +70,8 @@ def write_series(
     out = SetOfTiltSeries.open(path)
     for name, frame in zip(names, frames, strict=True):
         values = draw_images(volume, out.geometry(name), frame, pixel, width)
-        values += np.float32(noise * values.std()) * rng.standard_normal(values.shape, np.float32)
+        level = noise * values.std() * np.exp(uneven * rng.normal(size=(t, 1, 1)))
+        values += level.astype(np.float32) * rng.standard_normal(values.shape, np.float32)
         with mrc.StackWriter(folder / f"{name}.mrc", (t, width, width), pixel, t) as writer:
             writer.batch(t)[:] = values
     truth = SetOfCoordinates3D.create(folder / "truth.sqlite", pixel_size=pixel, box_size=volume.shape[0])

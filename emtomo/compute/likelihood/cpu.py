@@ -130,6 +130,18 @@ class CpuPoseEstimator(PoseEstimator):
         out.residual += np.bincount(index, power.ravel(), minlength=len(out.residual))
         out.measured += np.bincount(index, batch.square.ravel(), minlength=len(out.measured))
 
+    def view_products(self, batch: Measurement, poses: Pose) -> tuple[np.ndarray, np.ndarray]:
+        """See :class:`PoseEstimator`."""
+        k = self.coefficients.k[self._explained]
+        d, w = np.ascontiguousarray(batch.d[:, self._explained]), batch.w[:, self._explained]
+        moved, model = np.empty_like(d), np.empty((len(d), 2 * len(k)), np.float32)
+        fourier_cpu.shift_views(k, d, batch.rotations @ poses[1][0], self.source.size, moved)
+        turned = np.ascontiguousarray(batch.rotations @ poses[0][0], np.float32)
+        fourier_cpu.sections(self.reference, _PAD, k, turned, model)
+        cross = np.einsum("vn,vn->v", model, moved.view(np.float32))
+        model *= model
+        return cross, np.einsum("vn,vn->v", model.reshape(len(d), -1, 2).sum(axis=2), w)
+
 
 def insert_views(
     k: np.ndarray,

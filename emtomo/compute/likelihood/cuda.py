@@ -103,6 +103,9 @@ class CudaPoseEstimator(PoseEstimator):
         data, _ = source.statistics(self._pack(whole, offsets), weight)
         full = xp.empty(data.shape, np.float32)
         full[...] = xp.asarray(square)
+        if self.scale is not None:
+            scale = xp.asarray(self.scale[group])[:, None]
+            masked, data, full = masked * scale, data * scale, full * scale**2
         noise = self._noise[xp.asarray(group)]
         d, w = (masked / noise).astype(np.complex64), (full / noise).astype(np.float32)
         return Measurement(members, first, rotations, group, masked, data.astype(np.complex64), full, d, w)
@@ -181,6 +184,18 @@ class CudaPoseEstimator(PoseEstimator):
         index = self.source.noise_index(np.arange(groups), self.coefficients.band).ravel()
         out.residual += np.bincount(index, power.ravel(), minlength=len(out.residual))
         out.measured += np.bincount(index, measured.ravel(), minlength=len(out.measured))
+
+    def view_products(self, batch: Measurement, poses: Pose) -> tuple[np.ndarray, np.ndarray]:
+        """See :class:`PoseEstimator`."""
+        owner = np.repeat(np.arange(len(batch)), np.diff(batch.first))
+        k = self.cuda.k[self._explained]
+        moves = np.einsum("vij,vj->vi", batch.rotations, poses[1][owner])
+        moved = batch.d[:, self._explained] * self.cuda.phases(k, moves)
+        model = self.cuda.sections(self._transform, k, batch.rotations @ poses[0][owner])
+        real, imaginary = model[:, ::2], model[:, 1::2]
+        cross = (real * moved.real + imaginary * moved.imag).sum(axis=1)
+        power = ((real**2 + imaginary**2) * batch.w[:, self._explained]).sum(axis=1)
+        return self.cuda.host(cross), self.cuda.host(power)
 
 
 class _DeviceGrid:

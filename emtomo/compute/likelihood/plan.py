@@ -85,10 +85,13 @@ class HalfSet:
     reference : (n, n, n) array
     noise : array
         Variance of a frequency's noise, for every :attr:`FourierCoefficients.band`, one noise group after the other.
+    scale : (g,) array or None
+        How strong the particles are in the views of every noise group; None: 1 in all.
     """
 
     reference: np.ndarray
     noise: np.ndarray
+    scale: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -126,15 +129,20 @@ class PartialSums:
         Power that the reference does not explain, and weights, for every entry of the noise spectra.
     estimates : dict
         Of every particle by its number.
+    products : (2, g) array
+        For every noise group the sums of the reference's product with the data and with itself, in units of the
+        noise; without columns where the scale of views is not asked for.
     """
 
     sums: Any
     residual: np.ndarray
     measured: np.ndarray
     estimates: dict[int, PoseEstimate] = field(default_factory=dict)
+    products: np.ndarray = field(default_factory=lambda: np.zeros((2, 0)))
 
     def combine(self, other: "PartialSums") -> "PartialSums":
         """Return what both blocks give together."""
         sums = np.add(self.sums, other.sums, dtype=float)  # one block is few enough for float32, all are not
         estimates = self.estimates | other.estimates
-        return PartialSums(sums, self.residual + other.residual, self.measured + other.measured, estimates)
+        products = self.products + other.products
+        return PartialSums(sums, self.residual + other.residual, self.measured + other.measured, estimates, products)

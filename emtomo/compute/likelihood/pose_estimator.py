@@ -47,6 +47,7 @@ class PoseEstimator(ABC):
         self.source, self.plan, self.coefficients = source, plan, plan.coefficients
         groups = np.arange(source.noise_groups)
         self.noise = half.noise[source.noise_index(groups, self.coefficients.band)].astype(np.float32)
+        self.scale = None if half.scale is None else np.asarray(half.scale, np.float32)
         self.reference = transform_padded(half.reference, plan.radius)
         self.in_views = [searches_views(source, search.grid.radius) for search in plan.searches]
         self._chosen = [self.coefficients.within(search.grid.radius) for search in plan.searches]
@@ -108,6 +109,14 @@ class PoseEstimator(ABC):
     def accumulate_residual(self, batch: Measurement, poses: Pose, out: PartialSums) -> None:
         """Add up, per noise band, what the reference does not explain of particles in poses (b, 3, 3) and (b, 3)."""
 
+    @abstractmethod
+    def view_products(self, batch: Measurement, poses: Pose) -> tuple[np.ndarray, np.ndarray]:
+        """Return for every view `(v,)` the products of the reference with the data and with itself.
+
+        Over the frequencies that are compared, divided by the noise's variance; of particles in poses (b, 3, 3) and
+        (b, 3). Their ratio is the factor by which the view is stronger than the reference.
+        """
+
     # --- what is the same everywhere ---
 
     def search_transform(self, which: int) -> np.ndarray:
@@ -133,6 +142,10 @@ class PoseEstimator(ABC):
             self.insert(batch, owner, factors, (rotations, shifts), out)
             first = np.array([one.rotations[0] for one in modes]), np.array([one.shifts[0] for one in modes])
             self.accumulate_residual(batch, first, out)
+            if self.source.scaled_views:
+                products = self.view_products(batch, first)
+                groups = self.source.noise_groups
+                out.products += np.stack([np.bincount(batch.group, part, minlength=groups) for part in products])
             for i, one, half in zip(batch.members, modes, halves, strict=True):
                 out.estimates[int(i)] = self.summarise(one, int(half))
             on_progress(len(batch))
@@ -141,7 +154,8 @@ class PoseEstimator(ABC):
     def empty_sums(self) -> PartialSums:
         """Return what no particles give."""
         zeros = np.zeros(self.source.noise_length), np.zeros(self.source.noise_length)
-        return PartialSums(empty_sums(self.coefficients.radius), *zeros)
+        products = np.zeros((2, self.source.noise_groups if self.source.scaled_views else 0))
+        return PartialSums(empty_sums(self.coefficients.radius), *zeros, products=products)
 
     def read(self, i: int) -> Views:
         """Return the views of particle `i`, their grey values with mean 0 and deviation 1 outside the mask."""
@@ -170,6 +184,9 @@ class PoseEstimator(ABC):
         masked, square = self.source.statistics(inside, weight)
         data, _ = self.source.statistics(whole, weight)
         square = np.broadcast_to(square, data.shape)
+        if self.scale is not None:
+            scale = self.scale[views.noise_group][:, None]
+            masked, data, square = masked * scale, data * scale, square * scale**2
         noise = self.noise[views.noise_group]
         return Measurement(
             np.array([i]), np.array([0, count]), views.rotations, views.noise_group, masked, data, square,

@@ -91,6 +91,11 @@ class ParticleSource(ABC):
         return 1
 
     @property
+    def scaled_views(self) -> bool:
+        """Return whether views may show a particle more or less strongly: images of several noise groups."""
+        return self.dimension == 2 and self.noise_groups > 1
+
+    @property
     def shift_axes(self) -> int:
         """Return along how many of a shift's axes views tell it: 2 where all images lie in one plane, else 3."""
         turns = self.common_rotations

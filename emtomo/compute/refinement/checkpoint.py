@@ -28,6 +28,8 @@ def pack_state(state: State, metrics: list[Metrics], stamp: str) -> dict[str, np
     arrays = {f"poses_{name}": value for name, value in vars(state.poses).items()}
     for h, half in state.halves.items():
         arrays |= {f"reference_{h}": half.reference, f"noise_{h}": half.noise}
+        if half.scale is not None:
+            arrays[f"scale_{h}"] = half.scale
     record = {"stamp": stamp, "progress": asdict(state.progress), "metrics": [asdict(m) for m in metrics]}
     return arrays | {"local": state.local, RECORD: np.array(json.dumps(record))}
 
@@ -44,7 +46,10 @@ def unpack_state(arrays: Mapping[str, np.ndarray]) -> tuple[State, list[Metrics]
     try:
         names = [name.removeprefix("poses_") for name in arrays if name.startswith("poses_")]
         poses = Poses(**{name: arrays[f"poses_{name}"] for name in names})
-        halves = {h: HalfSet(arrays[f"reference_{h}"], arrays[f"noise_{h}"]) for h in (1, 2)}
+        halves = {}
+        for h in (1, 2):
+            scale = arrays.get(f"scale_{h}")
+            halves[h] = HalfSet(arrays[f"reference_{h}"], arrays[f"noise_{h}"], scale)
         state = State(poses, halves, Progress(**record["progress"]), arrays["local"])
         return state, [Metrics(**m) for m in record["metrics"]]
     except (KeyError, TypeError) as error:

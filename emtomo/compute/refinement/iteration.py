@@ -21,11 +21,15 @@ BLOCK_BYTES = 2**29
 
 @dataclass
 class IterationSums:
-    """What a half set gives: sums, and for every noise band the power that is not explained and the weights."""
+    """What a half set gives: sums, for every noise band the power that is not explained and the weights, and products.
+
+    See :class:`PartialSums` for the latter.
+    """
 
     sums: Sums
     residual: np.ndarray
     measured: np.ndarray
+    products: np.ndarray
 
 
 def create_estimator(source: ParticleSource, half: HalfSet, plan: IterationPlan) -> PoseEstimator:
@@ -134,5 +138,5 @@ def run_iteration(
                 one.angle_spread, one.shift_spread, one.certainty,
             )  # fmt: skip
         sums = Sums.of(coefficients.size, coefficients.radius, [partial.sums])
-        results[h] = IterationSums(sums, partial.residual, partial.measured)
+        results[h] = IterationSums(sums, partial.residual, partial.measured, partial.products)
     return new, results

@@ -37,6 +37,7 @@ from emtomo.compute.refinement.schedule import (
     local_search,
     shells_to_share,
 )
+from emtomo.compute.refinement.view_scale import update_scale
 from emtomo.compute.symmetrisation import symmetry_score
 from emtomo.compute.symmetry import parse_symmetry, symmetric_angle, symmetry_rotations
 from emtomo.errors import EmtomoError
@@ -308,7 +309,7 @@ class Refinement:
             reference = remove_fine_detail(solve(sums[h], inverse[h]) * self.mask, reached)
             noise = total.residual / np.maximum(total.measured, 1e-30)
             noise = np.where((total.measured > 0) & (noise > 0), noise, old[h].noise)
-            halves[h] = HalfSet(reference, smooth_gaps(noise, noise))
+            halves[h] = HalfSet(reference, smooth_gaps(noise, noise), update_scale(old[h].scale, total.products))
         return halves
 
     def has_ended(self, state: State) -> bool:

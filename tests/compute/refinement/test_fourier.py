@@ -15,7 +15,7 @@ from emtomo.compute.likelihood.views import BoxParticles
 from emtomo.compute.refinement.reconstruct import reconstruct
 from emtomo.compute.rotations import random_rotations
 from emtomo.synthetic.subtomograms import simulate_subtomograms
-from tests.compute.refinement.data import PIXEL, blobs, particles, wedge
+from tests.compute.refinement.data import PIXEL, blobs, image_particles, particles, wedge
 
 P = np.float32(PAD)
 
@@ -197,6 +197,29 @@ def test_premultiplied_and_squared_weights_are_the_same_measurement():
     for other in (average(2, "ctf", True), average(2, "ctf_squared", True)):
         assert np.corrcoef(first.ravel(), other.ravel())[0, 1] > 0.999
     assert fourier_shell_correlation(first, volume)[1:8].min() > 0.97
+
+
+def test_neighbours_count_a_tenth_on_both_sides_of_the_plane_of_mates(rng):
+    m = 6
+    padded = transform_padded(rng.normal(size=(12, 12, 12)).astype(np.float32), 2.5)[:, :, : m + 2]
+    assert padded.shape[0] == 2 * m + 1
+    weights = np.abs(padded) ** 2
+    near = Sums(12, 2.5, padded.astype(complex), weights.astype(float)).with_neighbours()
+    for got, half in ((near.data, padded), (near.weights, weights)):
+        whole = np.concatenate([np.conj(half[::-1, ::-1, m + 1 : 0 : -1]), half], axis=2).astype(complex)
+        smooth = whole
+        for axis in range(3):
+            smooth = sum(factor * np.roll(smooth, step, axis) for factor, step in ((0.25, -1), (0.5, 0), (0.25, 1)))
+        wanted = (0.9 * whole + 0.1 * smooth)[1:-1, 1:-1, m + 1 : -1]
+        assert np.allclose(got[1:-1, 1:-1, : m + 1], wanted, rtol=1e-5, atol=1e-5 * np.abs(half).max())
+
+
+def test_frequencies_that_hardly_any_view_shows_do_no_harm():
+    """Of few images, those nearly zero where they are alone do not fill shells with noise (0.585 without)."""
+    volume = blobs(24)
+    source, truth = image_particles(volume, 8, 0.3, np.arange(-60.0, 61.0, 15.0))
+    curve = fourier_shell_correlation(reconstruct(source, truth).average, volume)
+    assert curve[8] > 0.64
 
 
 def test_empty_weights_give_an_empty_volume():
