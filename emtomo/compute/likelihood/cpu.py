@@ -132,6 +132,8 @@ class CpuPoseEstimator(PoseEstimator):
 
     def view_products(self, batch: Measurement, poses: Pose) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`PoseEstimator`."""
+        from emtomo.compute.kernels import fourier_cpu
+
         k = self.coefficients.k[self._explained]
         d, w = np.ascontiguousarray(batch.d[:, self._explained]), batch.w[:, self._explained]
         moved, model = np.empty_like(d), np.empty((len(d), 2 * len(k)), np.float32)
