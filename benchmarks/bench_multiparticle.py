@@ -21,9 +21,10 @@ from emtomo.compute.fourier.shell_correlation import first_shell_below, fourier_
 from emtomo.compute.kernels import fourier_cpu
 from emtomo.compute.multiparticle.images import References, SpeciesImages
 from emtomo.compute.multiparticle.options import MOST, SPATIAL, MultiParticleOptions
-from emtomo.compute.multiparticle.population import Series, SpeciesParticles
+from emtomo.compute.multiparticle.population import Series
 from emtomo.compute.multiparticle.refine import MultiParticleRefinement
 from emtomo.compute.multiparticle.species import Species
+from emtomo.compute.multiparticle.species_particles import SpeciesParticles
 from emtomo.compute.multiparticle.state import SeriesState
 from emtomo.compute.multiparticle.sweep import Model, sweep
 from emtomo.compute.optics.ctf import Ctf
@@ -155,16 +156,22 @@ def simulate(particles: int, seed: int, snr: float, density: np.ndarray) -> tupl
 
 
 def errors_of(found: Series, true: Series) -> tuple[float, float, float]:
-    """Return in-image error (Å rms), orientation of sections (degrees, median) and defocus (Å rms) over all images."""
+    """Return in-image error (Å rms), orientation of sections (degrees, median) and defocus (Å rms) over all images.
+
+    A rotation and a shift of the reference, which all particles share and no image shows, are taken off.
+    """
     states = [SeriesState.of(s.geometry, s.particles[0].rotations, s.particles[0].positions) for s in (found, true)]
     seen = [state.project() for state in states]
     turns = [state.image_rotations() for state in states]
+    common = np.linalg.svd(np.einsum("ptji,ptjk->ik", turns[1], turns[0]))
+    turns[0] = turns[0] @ (common[0] @ common[2]).T
     trace = np.einsum("ptij,ptij->pt", *turns)
     angle = np.rad2deg(np.arccos(np.clip((trace - 1) / 2, -1, 1)))
     defocus = [s.geometry.ctf.defocus + h[..., 2] for s, h in zip((found, true), seen, strict=True)]
-    distance = ((seen[0][..., :2] - seen[1][..., :2]) ** 2).sum(axis=-1)
+    off, basis = (seen[0] - seen[1])[..., :2].ravel(), turns[1][..., :2, :].reshape(-1, 3)
+    off = off - basis @ np.linalg.lstsq(basis, off, rcond=None)[0]
     return (
-        float(np.sqrt(distance.mean())),
+        float(np.sqrt(2 * (off**2).mean())),
         float(np.median(angle)),
         float(np.sqrt(((defocus[0] - defocus[1]) ** 2).mean())),
     )

@@ -9,7 +9,8 @@ import pandas as pd
 
 from emtomo.compute.multiparticle import species as arrays
 from emtomo.compute.multiparticle.geometry_update import movements
-from emtomo.compute.multiparticle.population import Series, SpeciesParticles
+from emtomo.compute.multiparticle.population import Series
+from emtomo.compute.multiparticle.species_particles import SpeciesParticles
 from emtomo.compute.optics.dose import WARP_B_FACTOR_PER_DOSE
 from emtomo.compute.positions import check_finite
 from emtomo.compute.rotations import angle_between

@@ -12,6 +12,7 @@ from emtomo.wording import count_text
 PARTICLES_PER_NODE = 10
 IMAGES_PER_NODE = 15  # of a volume warp, whose nodes in time share the images
 FIXED_MEAN = 1.0  # Å of defocus
+FIXED_SIZE = 1e-5  # of the magnification of a single series
 FEWEST_DOSES = 3  # tilts for every node in time
 
 
@@ -25,13 +26,15 @@ def cap_grid(grid: tuple[int, ...], most: int) -> tuple[int, ...]:
 
 
 def choose_blocks(
-    images: SeriesImages, state: SeriesState, options: MultiParticleOptions
+    images: SeriesImages, state: SeriesState, options: MultiParticleOptions, alone: bool = False
 ) -> tuple[list[Block], list[tuple[str, str]]]:
     """Return blocks in the order in which they are tried, and name and sentence of what was changed about them.
 
     Grids have at most a node for every ten particles; a volume warp's nodes in time at most one for three tilts; and
     optics and magnification are left alone where no species is resolved well enough: at low resolution the reference
     and they make up for each other. Differences of defocus between tilts, which all see the same reference, come first.
+    A reference of one series `alone` is as large as its magnification makes it, of which only what differs between
+    directions is refined.
     """
     count, tilts, geometry = len(state), len(state.geometry), state.geometry
     blocks: list[Block] = []
@@ -71,7 +74,13 @@ def choose_blocks(
     best = min(one.references.resolution for one in images.species)
     for name, wanted, width in optics:
         if wanted and best <= options.optics_resolution:
-            blocks.append(Magnifications(width) if name == "magnification" else OpticsOfTilts(tilts, name, width))
+            if name == "magnification" and alone:
+                remarks.append((name, "of one series only what differs between directions: its map is as large as it."))
+            blocks.append(
+                Magnifications(width, FIXED_SIZE if alone else None)
+                if name == "magnification"
+                else OpticsOfTilts(tilts, name, width)
+            )
         elif wanted and name == "defocus" and best <= options.defocus_resolution:
             blocks.append(OpticsOfTilts(tilts, name, width, FIXED_MEAN))
             remarks.append((name, f"its mean stays, since the references show {best:.1f} Å."))

@@ -168,7 +168,7 @@ class Fit:
 def normal_equations(problem: Problem, state: SeriesState, found: Statistics) -> NormalEquations:
     """Return the sums of J^T g and J^T F J over all images."""
     count, shared = len(state), sum(block.size for block in problem.blocks)
-    own = 6 * state.knots if problem.poses is not None else 0
+    own = problem.poses.size(state) if problem.poses is not None else 0
     out = NormalEquations(
         np.zeros(shared), np.zeros((shared, shared)), np.zeros((count, own)), np.zeros((count, own, own)),
         np.zeros((count, own, shared)),
@@ -256,7 +256,7 @@ def fit(problem: Problem, sweeps: int = 6, first: Fit | None = None) -> Fit:
     start and blocks, from whose values this one goes on.
     """
     shared = sum(block.size for block in problem.blocks)
-    own = 6 * problem.start.knots if problem.poses is not None else 0
+    own = problem.poses.size(problem.start) if problem.poses is not None else 0
     values, pose_values = np.zeros(shared), np.zeros((len(problem.start), own))
     if first is not None:
         values = first.values if len(first.values) else values

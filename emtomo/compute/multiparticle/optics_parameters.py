@@ -12,9 +12,13 @@ from emtomo.compute.tilt.geometry import TiltGeometry
 
 @dataclass
 class Magnifications(Block):
-    """One 2 x 2 magnification of all images."""
+    """One 2 x 2 magnification of all images.
+
+    `mean` is the prior's width of what x and y share, where it is another than that of every term.
+    """
 
     width: float
+    mean: float | None = None
     name = "magnification"
     size = 4
     magnification = True
@@ -41,7 +45,8 @@ class Magnifications(Block):
 
     def precision(self) -> np.ndarray:
         """See :class:`Block`."""
-        return np.eye(4) / self.width**2
+        both = np.zeros((4, 4)) if self.mean is None else np.outer([1, 0, 0, 1], [1, 0, 0, 1]) / 2
+        return (np.eye(4) - both) / self.width**2 + (0 if self.mean is None else both / 2 / self.mean**2)
 
 
 @dataclass

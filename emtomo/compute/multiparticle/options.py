@@ -84,6 +84,16 @@ class MultiParticleOptions:
         ),
     ] = ""
     poses: Annotated[bool, Param("Particle poses", "Orientations and positions of the particles.", when=BELOW)] = True
+    pose_doses: Annotated[
+        int,
+        Param(
+            "Poses over the dose",
+            "Doses at which every particle has a pose, linear between; with 1 particles do not move while exposed.",
+            ge=1,
+            le=10,
+            when=BELOW,
+        ),
+    ] = 1
     stage_angles: Annotated[bool, Param("Stage angles", "Three angles of every tilt.", when=BELOW)] = True
     magnification: Annotated[
         bool, Param("Magnification", "One 2 × 2 matrix for all images of a series.", when=BELOW)
@@ -150,6 +160,16 @@ class MultiParticleOptions:
     pose_shift: Annotated[
         float, Param("Prior of positions", "Standard deviation of a particle's shift.", unit="Å", gt=0, expert=True)
     ] = 10.0
+    motion_prior: Annotated[
+        float,
+        Param(
+            "Prior of movements",
+            "Standard deviation of a particle's position from that at the dose before, where it has several poses.",
+            unit="Å",
+            gt=0,
+            expert=True,
+        ),
+    ] = 2.0
     shift_prior: Annotated[
         float, Param("Prior of image shifts", "Standard deviation of a tilt's mean shift.", unit="Å", gt=0, expert=True)
     ] = 10.0

@@ -1,9 +1,9 @@
 """Tilt series of a population: each is refined against all species' references, and its particles are added up."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -11,49 +11,23 @@ import numpy as np
 from emtomo.compute.fourier.coefficients import FourierCoefficients
 from emtomo.compute.fourier.reconstruction import empty_sums
 from emtomo.compute.likelihood.poses import Poses
-from emtomo.compute.likelihood.views import ImageParticles, ImageViews
+from emtomo.compute.likelihood.views import ImageParticles
 from emtomo.compute.map_reduce import OnProgress, in_threads
 from emtomo.compute.multiparticle.geometry_update import pack_geometry, unpack_geometry, update_geometry
 from emtomo.compute.multiparticle.images import References, SpeciesImages, cut_images
 from emtomo.compute.multiparticle.options import MultiParticleOptions
 from emtomo.compute.multiparticle.series import SeriesRefinement, SeriesResult, Trial
 from emtomo.compute.multiparticle.species import Species
+from emtomo.compute.multiparticle.species_particles import CutViews, SpeciesParticles, pack_particles, unpack_particles
 from emtomo.compute.multiparticle.state import SeriesState
 from emtomo.compute.refinement.iteration import Block, count_blocks
 from emtomo.compute.refinement.reconstruct import ReconstructionTask, insert_block
 from emtomo.compute.tilt.geometry import TiltGeometry
 from emtomo.compute.tilt.particle_images import ParticleImageOptions, PreparedSeries, prepare_series
+from emtomo.compute.tilt.particle_motion import ParticleMotions
 from emtomo.errors import EmtomoError
 
 STEPS = 100  # of progress for every series
-
-
-@dataclass(frozen=True)
-class SpeciesParticles:
-    """Particles of one species in one series.
-
-    Attributes
-    ----------
-    rotations : (p, 3, 3) array
-        tomogram = R @ reference.
-    positions : (p, 3) array
-        Å from the volume's centre.
-    half : (p,) array of 1 and 2
-    score : (p,) array
-        Log likelihood against noise alone; zeros before a refinement.
-    """
-
-    rotations: np.ndarray
-    positions: np.ndarray
-    half: np.ndarray
-    score: np.ndarray = field(default_factory=lambda: np.zeros(0))
-
-    def __post_init__(self) -> None:
-        if len(self.score) != len(self.half):
-            object.__setattr__(self, "score", np.zeros(len(self.half)))
-
-    def __len__(self) -> int:
-        return len(self.half)
 
 
 @dataclass(frozen=True)
@@ -180,6 +154,8 @@ class PopulationTask:
     store : Store or None
     at_once : bool
         Whether several series may be worked on at the same time in one process; each takes more memory.
+    kept_before : collection of int
+        Numbers of the series of which something was kept in an iteration before.
     """
 
     series: Sequence[Series]
@@ -192,6 +168,7 @@ class PopulationTask:
     device: str = "cpu"
     store: Store | None = None
     at_once: bool = False
+    kept_before: Collection[int] = ()
 
     parallel = False  # a series takes all threads
 
@@ -225,7 +202,7 @@ def work_on_series(shared: PopulationTask, block: SeriesBlock, on_progress: OnPr
             prepared = shared.prepare(series)
             on_progress(STEPS // 10)
             if shared.iteration > 0:
-                series, out.reports[i] = refine_series(shared, series, prepared)
+                series, out.reports[i] = refine_series(shared, i, prepared)
                 out.series[i] = series
             on_progress(STEPS // 2)
             if shared.insert:
@@ -234,10 +211,9 @@ def work_on_series(shared: PopulationTask, block: SeriesBlock, on_progress: OnPr
     return out
 
 
-def refine_series(
-    shared: PopulationTask, series: Series, prepared: list[PreparedSeries]
-) -> tuple[Series, SeriesReport]:
+def refine_series(shared: PopulationTask, number: int, prepared: list[PreparedSeries]) -> tuple[Series, SeriesReport]:
     """Return a refined series, or what the store kept of it."""
+    series = shared.series[number]
     kept = shared.store.load(shared.iteration, series.name) if shared.store is not None else None
     if kept is not None:
         return unpack_series(series, kept)
@@ -252,13 +228,14 @@ def refine_series(
         assert references is not None
         images.append(cut_images(prepared[k], series.particles[k].positions, series.particles[k].half, references))
     tilts, geometry = prepared[chosen[0]].tilts, prepared[chosen[0]].geometry
-    start = SeriesState.of(
-        geometry,
-        np.concatenate([series.particles[k].rotations for k in chosen]),
-        np.concatenate([series.particles[k].positions for k in chosen]),
-    )
-    seed = shared.options.seed + 1000 * shared.iteration
-    result = SeriesRefinement(images, start, shared.options, seed, shared.iteration == 1, shared.device).run()
+    moving = [part.motion.knots for part in (series.particles[k] for k in chosen) if part.motion is not None]
+    poses = [series.particles[k].poses(max([shared.options.pose_doses, *moving])) for k in chosen]
+    start = SeriesState(geometry, *(np.concatenate(parts) for parts in zip(*poses, strict=True)))
+    # the same particles are held out in every iteration: others would agree better with what they were fitted to
+    result = SeriesRefinement(
+        images, start, shared.options, shared.options.seed, shared.iteration == 1, number in shared.kept_before,
+        len(shared.series) == 1, shared.device,
+    ).run()  # fmt: skip
     refined = _with_result(series, chosen, tilts, result)
     report = SeriesReport(
         result.trials, result.score_before, float(result.score.sum()), result.ring_correlations,
@@ -276,8 +253,9 @@ def _with_result(series: Series, chosen: list[int], tilts: np.ndarray, result: S
         rows = slice(first, first + len(particles[k]))
         first = rows.stop
         particles[k] = SpeciesParticles(
-            result.state.rotations[rows, 0], result.state.positions[rows, 0], particles[k].half, result.score[rows]
-        )
+            result.state.rotations[rows, 0], result.state.positions[rows, 0], particles[k].half, result.score[rows],
+            ParticleMotions.between(result.state.rotations[rows], result.state.positions[rows]),
+        )  # fmt: skip
     geometry = update_geometry(series.geometry, tilts, result.state.geometry)
     return replace(series, geometry=geometry, particles=tuple(particles))
 
@@ -296,7 +274,7 @@ def insert_series(
         if not len(members):
             continue
         counts = view.visible(particles.positions[members]).sum(axis=0)
-        images = CutViews(view, particles.positions[members])
+        images = CutViews(view, particles.take(members))
         source = ImageParticles(one.size, one.pixel_size, list(counts), images, "ctf_squared", True)
         poses = Poses(particles.rotations[members], np.zeros((len(members), 3)), particles.half[members])
         coefficients = FourierCoefficients(one.size, one.size / 2, 2)
@@ -306,19 +284,6 @@ def insert_series(
         for h, total in zip(halves, totals, strict=True):
             before = out.sums.get((k, h))
             out.sums[k, h] = total.sums if before is None else np.add(before, total.sums, dtype=float)
-
-
-@dataclass(frozen=True)
-class CutViews:
-    """Called with the number of a particle it returns its images, cut from a prepared series."""
-
-    prepared: PreparedSeries
-    points: np.ndarray
-
-    def __call__(self, i: int) -> ImageViews:
-        """Return the images of particle `i`."""
-        cut = self.prepared.cut(self.points[i])
-        return ImageViews(cut.images, cut.rotations, cut.weights, np.zeros((len(cut.tilts), 2)))
 
 
 def nothing_inserted(size: int) -> np.ndarray:
@@ -333,7 +298,7 @@ def pack_series(series: Series, report: SeriesReport) -> dict[str, np.ndarray]:
     """Return a refined series with its report as arrays, without objects."""
     out = {f"geometry_{name}": values for name, values in pack_geometry(series.geometry).items()}
     for k, one in enumerate(series.particles):
-        out |= {f"particles_{k}_{name}": values for name, values in vars(one).items()}
+        out |= pack_particles(one, k)
     out["trial_names"] = np.array([trial.name for trial in report.trials], "U64")
     out["trial_remarks"] = np.array([trial.remark for trial in report.trials], "U256")
     out["trials"] = np.array([[t.kept, t.gain, t.held_out] for t in report.trials], float).reshape(-1, 3)
@@ -350,10 +315,7 @@ def unpack_series(series: Series, arrays: dict[str, np.ndarray]) -> tuple[Series
     geometry = unpack_geometry(
         series.geometry, {k.removeprefix("geometry_"): v for k, v in arrays.items() if k.startswith("geometry_")}
     )
-    particles = tuple(
-        SpeciesParticles(*(arrays[f"particles_{k}_{name}"] for name in ("rotations", "positions", "half", "score")))
-        for k in range(len(series.particles))
-    )
+    particles = tuple(unpack_particles(arrays, k) for k in range(len(series.particles)))
     trials = [
         Trial(str(name), bool(kept), float(gain), int(held), str(remark))
         for name, (kept, gain, held), remark in zip(

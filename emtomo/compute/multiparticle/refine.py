@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -13,6 +13,7 @@ from emtomo.compute.fourier.reconstruction import Sums
 from emtomo.compute.map_reduce import MapReduce, in_threads
 from emtomo.compute.multiparticle.calibration import fit_series_weights
 from emtomo.compute.multiparticle.images import References
+from emtomo.compute.multiparticle.mean_magnification import keep_mean_magnification
 from emtomo.compute.multiparticle.options import SERIES_WEIGHTS, MultiParticleOptions
 from emtomo.compute.multiparticle.population import (
     STEPS,
@@ -197,11 +198,18 @@ class MultiParticleRefinement:
             if not any(references):
                 remarks.append("No species has half maps that agree in more than a few shells: nothing was refined.")
                 break
-            found = self._work(series, references, iteration, progress(iteration))
+            scaled, weighed = self._refines_magnifications(references), self.options.weights == SERIES_WEIGHTS
+            moved = {i for each in reports for i, report in enumerate(each) if any(t.kept for t in report.trials)}
+            found = self._work(
+                series, references, iteration, progress(iteration), insert=not (scaled or weighed), kept_before=moved
+            )
             series = [found.series.get(i, one) for i, one in enumerate(series)]
             reports.append([found.reports[i] for i in range(len(series))])
-            if self.options.weights == SERIES_WEIGHTS:
+            if scaled:
+                series = keep_mean_magnification(self.given, series)
+            if weighed:
                 series = self._weigh_series(series, reports[-1])
+            if scaled or weighed:
                 found = self._work(series, references, 0, lambda more: None)
             maps = self._maps(found)
             measured = [one.measured for one in maps]
@@ -221,14 +229,13 @@ class MultiParticleRefinement:
 
     def _work(
         self, series: Sequence[Series], references: Sequence[References | None], iteration: int,
-        on_progress: Callable[[int], None],
+        on_progress: Callable[[int], None], *, insert: bool = True, kept_before: Collection[int] = (),
     ) -> PopulationSums:  # fmt: skip
         """Refine (where the iteration is not 0) and add up all series."""
         bare = [replace(one, halves={1: one.halves[1], 2: one.halves[2]}) for one in self.species]
-        insert = not (iteration and self.options.weights == SERIES_WEIGHTS)
         task = PopulationTask(
             series, bare, references, self.options, iteration, self.image_options, insert, self.device, self.store,
-            self.at_once,
+            self.at_once, kept_before,
         )  # fmt: skip
         blocks = [SeriesBlock(np.array([i])) for i in range(len(series))]
         return self.map_reduce(work_on_series, task, [blocks], on_progress)[0]
@@ -262,6 +269,11 @@ class MultiParticleRefinement:
         share = self.options.first_iteration / 100
         share += (1 - share) * (iteration - 1) / last
         return make_references(self.species[number], maps, self._all_optics(), min(share, 1.0))
+
+    def _refines_magnifications(self, references: Sequence[References | None]) -> bool:
+        """Return whether several series have a magnification each."""
+        best = min(one.resolution for one in references if one is not None)
+        return self.options.magnification and len(self.given) > 1 and best <= self.options.optics_resolution
 
     def _all_optics(self) -> Ctf:
         """Return the CTF of all tilts of all series."""

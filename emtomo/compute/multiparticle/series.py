@@ -28,7 +28,8 @@ from emtomo.wording import count_text
 # less than once in a hundred times (its change is then -k/2 +- sqrt(k) times the held-out share, for k parameters)
 LEAST_GAIN = 4.0
 HELD_OUT_IMAGES = 0.1  # share of the images that is held out when poses are tried
-HELD_OUT_PARTICLES = 10  # that are held out in turn, where a share of a series is fewer
+HELD_OUT_PARTICLES = 10  # the fewest that are held out
+LARGEST_SHARE = 0.25  # of the particles held out at once; where ten are more, they are held out in turn
 FEWEST = 5  # particles of a series whose images' parameters are fitted
 LEAST_AGREEMENT = 0.5  # of the shells that are compared, in which images must agree with their reference
 POSE_SWEEPS = 4  # of held-out particles, which move along
@@ -97,6 +98,10 @@ class SeriesRefinement:
         Of what is held out.
     first : bool
         Whether the exhaustive search is due.
+    kept_before : bool
+        Whether something was kept in an iteration before: poses have then been fitted to all images already.
+    alone : bool
+        Whether the references are of this series alone, whose magnification then has no mean of its own.
     device : str
     """
 
@@ -105,14 +110,17 @@ class SeriesRefinement:
     options: MultiParticleOptions
     seed: int = 0
     first: bool = True
+    kept_before: bool = False
+    alone: bool = False
     device: str = "cpu"
     trials: list[Trial] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.state, self.kept = self.start, list[Block]()
         self.values, options = np.zeros(0), self.options
-        self.pose_values = np.zeros((len(self.start), 6 * self.start.knots))
-        self.poses = PoseParameters(np.deg2rad(options.pose_angle), options.pose_shift) if options.poses else None
+        self.pose_values = np.zeros((len(self.start), 6))
+        widths = np.deg2rad(options.pose_angle), options.pose_shift, options.motion_prior
+        self.poses = PoseParameters(*widths, rigid=True) if options.poses else None
         self.species = [self._if_shown(k) for k in range(len(self.species))]
         self.images = self._calibrated()
         self.rng = np.random.default_rng([self.seed, len(self.start)])
@@ -123,7 +131,7 @@ class SeriesRefinement:
         before = self._score(self.state).sum()
         if not self.images.used.any():
             return self._result(float(before))
-        blocks, remarks = choose_blocks(self.images, self.start, self.options)
+        blocks, remarks = choose_blocks(self.images, self.start, self.options, self.alone)
         self.trials += [Trial(name, False, 0.0, 0, remark) for name, remark in remarks]
         steps = len(blocks) + 2
         if self.poses is not None:
@@ -143,6 +151,8 @@ class SeriesRefinement:
             on_progress((number + 2) / steps)
         if self.options.weights == TILT_WEIGHTS and self.folds:
             self._try_weights()
+        if self.poses is not None and self.start.knots > 1:
+            self._try_motion(replace(self.poses, rigid=False))
         on_progress(1.0)
         return self._result(float(before))
 
@@ -160,8 +170,18 @@ class SeriesRefinement:
     # --- trials ---
 
     def _try_poses(self) -> None:
-        """Move the particles; keep it if images that took no part agree better."""
+        """Move the particles; keep it if images that took no part agree better.
+
+        Poses that have been fitted to all images of this series before cannot be tried so: those images would agree
+        better with the poses that they were fitted to. Such poses are fitted again to the new references.
+        """
         used = self.images.used
+        if self.kept_before:
+            sentence = "fitted again to the new references where something was kept in an iteration before."
+            self.trials.append(Trial("particle poses", True, 0.0, 0, sentence))
+            start = Fit(self.start, np.zeros(0), self.pose_values, np.zeros(0), 0)
+            self._take_poses(fit(Problem(self.images, self.start, [], self.poses, used), self.options.sweeps, start))
+            return
         apart = used & (self.rng.random(used.shape) < HELD_OUT_IMAGES)
         before = self._score(self.state, apart).sum()
         train = self._fit([], used & ~apart)
@@ -169,9 +189,23 @@ class SeriesRefinement:
         kept = gain > LEAST_GAIN
         self.trials.append(Trial("particle poses", kept, gain, int(apart.sum())))
         if kept:
-            end = fit(Problem(self.images, self.start, [], self.poses, used), self.options.sweeps, train)
-            self.state, self.pose_values = end.state, end.pose_values
-            self.images = self._calibrated()
+            self._take_poses(fit(Problem(self.images, self.start, [], self.poses, used), self.options.sweeps, train))
+
+    def _try_motion(self, poses: PoseParameters) -> None:
+        """Let particles move over the dose; keep it if images that took no part agree better than without."""
+        used, scores = self.images.used, []
+        apart = used & (self.rng.random(used.shape) < HELD_OUT_IMAGES)
+        for each in (replace(poses, rigid=True), poses):
+            found = fit(Problem(self.images, self.state, [], each, used & ~apart), self.options.sweeps)
+            scores.append(float(self._score(found.state, apart).sum()))
+        gain = scores[1] - scores[0]
+        self.trials.append(Trial("movement of particles", gain > LEAST_GAIN, gain, int(apart.sum())))
+        if gain > LEAST_GAIN:
+            self.state = fit(Problem(self.images, self.state, [], poses, used), self.options.sweeps).state
+
+    def _take_poses(self, end: Fit) -> None:
+        self.state, self.pose_values = end.state, end.pose_values
+        self.images = self._calibrated()
 
     def _try_block(self, block: Block) -> None:
         """Fit one more block together with those that were kept; keep it if held-out particles agree better.
@@ -295,8 +329,8 @@ class SeriesRefinement:
 def hold_out(half: np.ndarray, share: float, rng: np.random.Generator) -> list[np.ndarray]:
     """Return which particles are held out, one (p,) bool array a fit: a share of them, as many of each half as can be.
 
-    Where that is fewer than ten particles there are more fits, without others each, until ten (or all) were held out.
-    Nothing is held out of fewer than five particles.
+    At least ten are, of 40 or more. Of fewer particles there are more fits, without others each, until ten (or all)
+    were held out. Nothing is held out of fewer than five particles.
     """
     count = len(half)
     if count < FEWEST:
@@ -307,6 +341,8 @@ def hold_out(half: np.ndarray, share: float, rng: np.random.Generator) -> list[n
         np.argsort(np.concatenate([np.linspace(0, 1, int((half == h).sum())) for h in (1, 2)]), kind="stable")
     ]
     each = max(1, round(share * count))
+    if LARGEST_SHARE * count >= HELD_OUT_PARTICLES:
+        each = max(each, HELD_OUT_PARTICLES)
     fits = min(-(-HELD_OUT_PARTICLES // each), count // each)
     out = np.zeros((fits, count), bool)
     for k in range(fits):

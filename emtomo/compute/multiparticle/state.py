@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from emtomo.compute.tilt.geometry import ProjectionDerivatives, TiltGeometry
-from emtomo.compute.tilt.warps import linear_basis
+from emtomo.compute.tilt.particle_motion import dose_weights
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,7 @@ class SeriesState:
 
     def knot_weights(self) -> np.ndarray:
         """Return (t, k): how much every knot counts in every tilt."""
-        dose = self.geometry.dose
-        first, last = float(dose.min(initial=0)), float(dose.max(initial=0))
-        return linear_basis((dose - first) / max(last - first, 1e-9), self.knots)[0]
+        return dose_weights(self.geometry.dose, self.knots)
 
     def take(self, particles: np.ndarray) -> "SeriesState":
         """Return the state of some of the particles."""

@@ -6,8 +6,9 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from emtomo.compute.multiparticle.parameters import ImageWarps, StageAngles
-from emtomo.compute.multiparticle.population import Series, SpeciesParticles
+from emtomo.compute.multiparticle.population import Series
 from emtomo.compute.multiparticle.species import Species
+from emtomo.compute.multiparticle.species_particles import SpeciesParticles
 from emtomo.compute.rotations import random_rotations
 from emtomo.synthetic.particle_imaging import Kind, Shells, image_particles
 from tests.compute.multiparticle.data import IMAGE, VOLUME, molecule, tilt_geometry

@@ -10,10 +10,12 @@ from emtomo.compute.fourier.shell_correlation import first_shell_below, fourier_
 from emtomo.compute.likelihood.poses import Poses
 from emtomo.compute.likelihood.views import ImageParticles
 from emtomo.compute.map_reduce import in_threads
+from emtomo.compute.multiparticle import series as series_module
 from emtomo.compute.multiparticle.geometry_update import pack_geometry, unpack_geometry, update_geometry
+from emtomo.compute.multiparticle.mean_magnification import keep_mean_magnification
 from emtomo.compute.multiparticle.options import OWN, SERIES_WEIGHTS, MultiParticleOptions
-from emtomo.compute.multiparticle.population import CutViews, SpeciesParticles
 from emtomo.compute.multiparticle.refine import MultiParticleRefinement
+from emtomo.compute.multiparticle.species_particles import CutViews, SpeciesParticles
 from emtomo.compute.refinement.reconstruct import reconstruct
 from emtomo.compute.tilt.particle_images import ParticleImageOptions, prepare_series
 from emtomo.errors import EmtomoError
@@ -86,7 +88,7 @@ def test_the_maps_are_what_reconstruction_gives(refined):
         prepared = prepare_series(series.images, series.geometry, options)
         particles = series.particles[0]
         kept = prepared.select_particles(particles.positions)
-        sources.append((CutViews(prepared, particles.positions[kept]), particles.rotations[kept], particles.half[kept]))
+        sources.append((CutViews(prepared, particles.take(kept)), particles.rotations[kept], particles.half[kept]))
 
     def views(i):
         first = len(sources[0][1])
@@ -110,6 +112,40 @@ def test_an_interrupted_refinement_goes_on_with_the_next_series(two_series, refi
         assert_allclose(one.geometry.shifts, before.geometry.shifts, atol=1e-6)
         assert_allclose(one.particles[0].positions, before.particles[0].positions, atol=1e-6)
     assert [t.kept for t in again.reports[1][0].trials] == [t.kept for t in result.reports[1][0].trials]
+
+
+def test_the_same_particles_are_held_out_in_every_iteration(two_series, monkeypatch):
+    """Others have been fitted to, and would agree better with what they were fitted to."""
+    held, own = [], series_module.hold_out
+
+    def hold_out(*arguments):
+        held.append(own(*arguments))
+        return held[-1]
+
+    monkeypatch.setattr(series_module, "hold_out", hold_out)
+    MultiParticleRefinement([species_of()], two_series[0][:1], TWO).run()
+    assert len(held) == 2 and np.array_equal(*held)
+
+
+def test_the_mean_magnification_of_all_series_stays(two_series):
+    """Positions in the images stay where they are; 12 and 8 particles."""
+    given = [replace(s, geometry=replace(s.geometry, hand=1)) for s in two_series[0]]
+    more = given[0].particles[0]
+    rows = np.r_[np.arange(8), np.arange(4)]
+    given[0] = replace(
+        given[0], particles=(SpeciesParticles(more.rotations[rows], more.positions[rows], more.half[rows]),)
+    )
+    matrices = np.array([[1.02, 0.003], [-0.003, 1.02]]), np.array([[1.01, 0], [0, 0.99]])
+    refined = [replace(s, geometry=replace(s.geometry, magnification=m)) for s, m in zip(given, matrices, strict=True)]
+    found = keep_mean_magnification(given, refined)
+    logs = [np.log(np.linalg.det(s.geometry.magnification)) for s in found]
+    assert np.average(logs, weights=[12, 8]) == pytest.approx(0, abs=1e-12)
+    was = [np.log(np.linalg.det(m)) for m in matrices]
+    assert logs[0] - logs[1] == pytest.approx(was[0] - was[1])
+    for one, before in zip(found, refined, strict=True):
+        seen, expected = (s.geometry.project(s.particles[0].positions)[..., :2] for s in (one, before))
+        assert_allclose(seen, expected, atol=1e-6)
+    assert keep_mean_magnification(given, given) == given
 
 
 def test_images_of_noise_change_nothing():

@@ -151,6 +151,34 @@ def test_tilt_weights_are_recovered():
     assert found.scale.max() == pytest.approx(1.0) and found.b_factor.min() == pytest.approx(0.0)
 
 
+@pytest.mark.parametrize("wrong", [True, False])
+def test_tilt_weights_are_kept_where_they_help(wrong):
+    """Tilts that are fainter and more blurred than their dose says; nothing is kept where dose weights are right."""
+    rng, geometry = np.random.default_rng(0), tilt_geometry(T)
+    dose = 4.0 * geometry.dose  # Å²: what is assumed of every tilt
+    scale = np.where(np.abs(np.arange(T) - T // 2) > 4, 0.3, 1.0) * rng.uniform(0.7, 1.0, T) if wrong else np.ones(T)
+    blur = rng.uniform(0, 600, T) if wrong else np.zeros(T)
+    truth = true_state(40, geometry=replace(geometry, scale=scale, b_factor=dose + blur))
+    start = replace(truth, geometry=replace(geometry, b_factor=dose))
+    options = MultiParticleOptions(
+        preset=OWN, image_warp="", poses=False, stage_angles=False, weights=TILT_WEIGHTS, held_out=25.0
+    )
+    result = SeriesRefinement([simulate(truth, noise=2.0).images], start, options).run()
+    assert [(trial.name, trial.kept) for trial in result.trials] == [("weights", wrong)]
+    if wrong:
+        assert np.corrcoef(result.state.geometry.scale, scale)[0, 1] > 0.8
+
+
+def test_a_single_series_has_no_magnification_of_its_own():
+    simulation, start = wrong_series(particles=12)
+    images = SeriesImages([simulation.images], [], "cpu")
+    for alone in (True, False):
+        blocks, remarks = choose_blocks(images, start, ALL, alone)
+        width = np.linalg.inv(next(b for b in blocks if b.name == "magnification").precision())
+        assert (np.sqrt([1, 0, 0, 1] @ width @ [1, 0, 0, 1]) < 1e-4) == alone == ("magnification" in dict(remarks))
+        assert np.sqrt([1, 0, 0, -1] @ width @ [1, 0, 0, -1]) == pytest.approx(np.sqrt(2) * 0.01)
+
+
 def test_series_weights_are_recovered():
     square = (np.arange(14) / 256.0) ** 2
     scale, b_factor = np.array([1.0, 0.8, 0.6]), np.array([0.0, 100.0, 30.0])
@@ -172,7 +200,9 @@ def test_calibration_finds_noise_and_amplitude():
     assert_allclose(1 / model.inverse_noise[:, 3:] / simulation.deviation, 1.0, rtol=0.15)
 
 
-@pytest.mark.parametrize(("particles", "each", "fits"), [(200, 20, 1), (60, 6, 2), (30, 3, 4), (12, 1, 10), (5, 1, 5)])
+@pytest.mark.parametrize(
+    ("particles", "each", "fits"), [(200, 20, 1), (60, 10, 1), (40, 10, 1), (30, 3, 4), (12, 1, 10), (5, 1, 5)]
+)
 def test_a_tenth_of_the_particles_is_held_out(rng, particles, each, fits):
     half = np.arange(particles) % 2 + 1
     held = np.array(hold_out(half, 0.1, rng))
