@@ -14,6 +14,7 @@ from emtomo.io.particles import ParticleList, convert_frame, no_names
 from emtomo.io.poses import from_relion, to_relion
 from emtomo.io.text import as_numbers, to_int64
 
+_PLACES, _ANGLES = ("CoordinateX", "CoordinateY", "CoordinateZ"), ("AngleRot", "AngleTilt", "AnglePsi")
 _SAMPLE = re.compile(r"^wrp(Coordinate[XYZ]|Angle(?:Rot|Tilt|Psi))(\d+)$")
 
 
@@ -50,6 +51,37 @@ def read_m(path: str | Path) -> ParticleList:
     if len(samples) > 1:
         particles.notes.append(f"Poses at {len(samples)} times; the first is taken, the others are kept for M only.")
     return particles
+
+
+def read_samples(path: str | Path, particles: ParticleList) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return (p, k, 3, 3) rotations and (p, k, 3) positions in Å of particles of M at all times; None of a single one.
+
+    Raises
+    ------
+    FormatError
+        If a time between the first and the last is missing, or a value is no number.
+    """
+    found = {int(m.group(2)) for c in particles.other if (m := _SAMPLE.match(str(c))) and len(m.group(2)) < 6}
+    if not found or particles.rotations is None:
+        return None
+    rotations, positions = [particles.rotations], [particles.centres]
+    for k in range(2, max(found) + 1):
+        names = [f"wrp{name}{k}" for name in (*_PLACES, *_ANGLES)]
+        missing = [name for name in names if name not in particles.other]
+        if missing:
+            raise FormatError(path, f"of the poses at {max(found)} times {', '.join(missing)} is missing.")
+        positions.append(star.floats(path, particles.other, names[:3]))
+        rotations.append(from_relion(star.floats(path, particles.other, names[3:])))
+    return np.stack(rotations, axis=1), np.stack(positions, axis=1)
+
+
+def sample_columns(rotations: np.ndarray, positions: np.ndarray) -> pd.DataFrame:
+    """Return the columns of poses after the first; see :func:`read_samples`."""
+    table: dict[str, np.ndarray] = {}
+    for k in range(1, positions.shape[1]):
+        table |= {f"wrp{name}{k + 1}": positions[:, k, axis] for axis, name in enumerate(_PLACES)}
+        table |= dict(zip([f"wrp{name}{k + 1}" for name in _ANGLES], to_relion(rotations[:, k]).T, strict=True))
+    return pd.DataFrame(table)
 
 
 def write_m(path: str | Path, particles: ParticleList) -> None:

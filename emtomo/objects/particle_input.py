@@ -19,10 +19,11 @@ from emtomo.errors import EmtomoError
 from emtomo.io.mrc_header import SIZES_AGREE
 from emtomo.objects.coordinates import SetOfCoordinates3D
 from emtomo.objects.image_particles import StackedParticles, image_source
+from emtomo.objects.particle_motions import motions_of
 from emtomo.objects.particle_poses import poses_of, shifts_of, with_poses
 from emtomo.objects.particle_series import SetOfParticleSeries
 from emtomo.objects.particle_source import particles_of
-from emtomo.objects.rotation import positions_of
+from emtomo.objects.rotation import positions_of, rotations_of
 from emtomo.objects.series_images import CutImages, SeriesImages, SeriesRecord, StackedImages
 from emtomo.objects.subtomogram import SetOfSubtomograms
 from emtomo.objects.tilt_series import SetOfTiltSeries
@@ -297,6 +298,7 @@ def series_particles(
     else:
         images = cut_images = CutImages(records, which, points, cut)
         counts, kept = cut_images.count_visible()
+    images.set_motions(motions_of(frame), rotations_of(frame))
     if not kept.all():
         outside = frame["tomogram_id"][~kept].value_counts(sort=False)
         where = ", ".join(f"{n} of {name}" for name, n in outside.items())

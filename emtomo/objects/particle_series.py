@@ -16,6 +16,12 @@ class ParticleSeries(Subtomogram):
 
     FIELDS = (
         *Subtomogram.FIELDS,
+        Field(
+            "motion",
+            str,
+            "movement over the dose from the pose, which is that at the first dose: JSON, "
+            "rotation about the particle's axes (degrees) and shift (Å) at doses spread evenly; empty for none",
+        ),
         Field("visible", str, "one character a tilt of the series: 1 where an image shows the particle, else 0"),
     )
 

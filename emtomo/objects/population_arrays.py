@@ -17,6 +17,7 @@ from emtomo.compute.rotations import angle_between
 from emtomo.compute.tilt.geometry import TiltGeometry, tilt_angles
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
+from emtomo.objects.particle_motions import motion_texts, motions_of
 from emtomo.objects.particle_poses import shifts_of
 from emtomo.objects.particle_series import SetOfParticleSeries
 from emtomo.objects.population import Members, Species
@@ -96,22 +97,24 @@ def read_population(members: Members) -> PopulationArrays:
 
 
 def _particles(frame: pd.DataFrame) -> SpeciesParticles:
-    return SpeciesParticles(rotations_of(frame), positions_of(frame) + shifts_of(frame), frame["half"].to_numpy(int))
+    points, half = positions_of(frame) + shifts_of(frame), frame["half"].to_numpy(int)
+    return SpeciesParticles(rotations_of(frame), points, half, motion=motions_of(frame))
 
 
 def make_refined_frame(population: PopulationArrays, species: int, series: Sequence[Series]) -> pd.DataFrame:
     """Return the rows of a species' particles as they are in refined series."""
     frame = population.frames[species].copy()
     positions, rotations = positions_of(frame) + shifts_of(frame), rotations_of(frame)
-    score = frame["score"].to_numpy(float).copy()
+    score, motion = frame["score"].to_numpy(float).copy(), np.full(len(frame), None, object)
     for one, rows in zip(series, population.rows, strict=True):
         part, mine = one.particles[species], rows[species]
         positions[mine], rotations[mine] = part.positions, part.rotations
+        motion[mine] = motion_texts(part.motion, len(part))
         if part.score.any():
             score[mine] = part.score
     columns = {axis: positions[:, k] for k, axis in enumerate("xyz")}
     columns |= {f"shift_{axis}": np.zeros(len(frame)) for axis in "xyz"} | rotation_columns(rotations, len(frame))
-    return frame.assign(**columns, score=score)
+    return frame.assign(**columns, score=score, motion=motion)
 
 
 def write_particles(
@@ -189,4 +192,22 @@ def movement_rows(before: Sequence[Series], after: Sequence[Series]) -> list[dic
             for t in range(len(seen))
             for (x, y), (dx, dy) in zip(seen[t], moved[t], strict=True)
         ]
+    return rows
+
+
+def motion_rows(species: Sequence[str], series: Sequence[Series]) -> list[dict[str, object]]:
+    """Return how far particles have moved (Å) and rotated (degrees) since the first dose: root mean squares."""
+    rows: list[dict[str, object]] = []
+    for one in series:
+        dose = one.geometry.dose[~one.geometry.excluded]
+        for name, particles in zip(species, one.particles, strict=True):
+            motion = particles.motion
+            if motion is None:
+                continue
+            moved, turned = (np.sqrt((a**2).sum(axis=2).mean(axis=0)) for a in (motion.shifts, motion.rotations))
+            doses = np.linspace(dose.min(), dose.max(), motion.knots)
+            rows += [
+                {"series": one.name, "species": name, "dose": d, "shift": m, "rotation": np.rad2deg(t)}
+                for d, m, t in zip(doses, moved, turned, strict=True)
+            ]
     return rows

@@ -13,7 +13,8 @@ from emtomo.io.m_population import MSource, MSpecies, hash_file, write_populatio
 from emtomo.io.names import check_file_names
 from emtomo.io.particles import ParticleList, VolumeGeometry, convert_frame
 from emtomo.io.warp import write_tomostar, write_xml
-from emtomo.io.warp_m import write_m
+from emtomo.io.warp_m import sample_columns, write_m
+from emtomo.objects.particle_motions import motions_of
 from emtomo.objects.population import Members, Population, Species
 from emtomo.objects.rotation import positions_of, rotations_of
 from emtomo.objects.tilt_exchange import tilts_of
@@ -108,6 +109,10 @@ def _write_species(
     particles = convert_frame(particles, "angstrom", "corner", volumes=volumes)
     particles.family = "m"
     particles.other = pd.DataFrame({"wrpSourceHash": frame["tomogram_id"].map(hashes)})
+    if (motions := motions_of(frame)) is not None:
+        assert particles.rotations is not None
+        samples = sample_columns(*motions.poses(particles.rotations, particles.centres))
+        particles.other = pd.concat([particles.other, samples], axis=1)
     write_m(made.beside("particles.star"), particles)
     write_species(made)
     return made

@@ -22,6 +22,7 @@ from emtomo.compute.tilt.particle_images import (
     prepare_series,
     view_series,
 )
+from emtomo.compute.tilt.particle_motion import ParticleMotions
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.objects.tilt_images import TiltImages
@@ -88,13 +89,27 @@ class SeriesImages(ABC):
     options : ParticleImageOptions
     """
 
-    PER_PARTICLE: ClassVar[tuple[str, ...]] = ("which", "points")
+    PER_PARTICLE: ClassVar[tuple[str, ...]] = ("which", "points", "orientations", "turns", "moves")
 
     def __init__(
         self, records: list[SeriesRecord], which: np.ndarray, points: np.ndarray, options: ParticleImageOptions
     ) -> None:
         self.records, self.which, self.points, self.options = records, which, points, options
+        self.orientations, self.turns = np.zeros((len(points), 0, 3)), np.zeros((len(points), 0, 3))
+        self.moves = self.turns
         self._reset()
+
+    def set_motions(self, motions: ParticleMotions | None, orientations: np.ndarray) -> None:
+        """Let particles of (n, 3, 3) orientations move over the dose."""
+        if motions is not None:
+            self.orientations, self.turns, self.moves = orientations, motions.rotations, motions.shifts
+
+    def _movement(self, i: int, view: SeriesView) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return how far particle `i` moved (Å) and rotated in all of a view's tilts; None if it stays."""
+        if not self.turns.shape[1]:
+            return None
+        motions = ParticleMotions(self.turns[i][None], self.moves[i][None])
+        return motions.in_images(0, self.orientations[i], self.points[i], view.geometry)
 
     def _reset(self) -> None:
         self._kept: dict[int, ImageViews] = {}
@@ -186,9 +201,14 @@ class CutImages(SeriesImages):
     def make(self, i: int) -> ImageViews:
         """See :class:`SeriesImages`."""
         s = int(self.which[i])
-        cut = self.prepare(s).cut(self.points[i])
+        prepared = self.prepare(s)
+        movement = self._movement(i, prepared)
+        cut = prepared.cut(self.points[i], movement[0] if movement else None)
+        rotations = cut.rotations
+        if movement is not None:
+            rotations = rotations @ movement[1][np.searchsorted(prepared.tilts, cut.tilts)]
         groups = self.records[s].order()[cut.tilts]
-        return ImageViews(cut.images, cut.rotations, cut.weights, np.zeros((len(cut.tilts), 2)), groups)
+        return ImageViews(cut.images, rotations, cut.weights, np.zeros((len(cut.tilts), 2)), groups)
 
 
 def _bytes(series: PreparedSeries) -> int:
@@ -214,7 +234,7 @@ class StackedImages(SeriesImages):
         -1 where particles are dark.
     """
 
-    PER_PARTICLE: ClassVar[tuple[str, ...]] = ("which", "points", "files", "index", "visible")
+    PER_PARTICLE: ClassVar[tuple[str, ...]] = (*SeriesImages.PER_PARTICLE, "files", "index", "visible")
 
     def __init__(
         self,
@@ -252,4 +272,9 @@ class StackedImages(SeriesImages):
             )
         images = self.sign * np.asarray(stack[place], np.float32)
         weights, rotations = view.weights(self.points[i], shown), view.geometry.sections[shown]
-        return ImageViews(images, rotations, weights, np.zeros((len(shown), 2)), self.records[s].order()[tilts])
+        offsets, movement = np.zeros((len(shown), 2)), self._movement(i, view)
+        if movement is not None:  # stacks were cut where the particle was at first
+            offsets, rotations = movement[0][shown] / self.options.pixel_size, rotations @ movement[1][shown]
+        return ImageViews(
+            images, weights=weights, rotations=rotations, offsets=offsets, noise_group=self.records[s].order()[tilts]
+        )

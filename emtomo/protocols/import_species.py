@@ -8,14 +8,16 @@ import pandas as pd
 from pyworkflow.protocol.params import Form, PathParam
 
 from emtomo.compute.symmetry import parse_symmetry
+from emtomo.compute.tilt.particle_motion import ParticleMotions
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError, FormatError
 from emtomo.io import mrc, names
 from emtomo.io.m_population import MSpecies, read_species
 from emtomo.io.particles import convert_frame
-from emtomo.io.warp_m import read_m
+from emtomo.io.warp_m import read_m, read_samples
 from emtomo.objects import SetOfParticleSeries, coordinates_frame
 from emtomo.objects.exchange import sizes_of
+from emtomo.objects.particle_motions import motion_texts
 from emtomo.objects.population import Species
 from emtomo.objects.position_check import check_positions
 from emtomo.wording import count_text
@@ -101,7 +103,11 @@ class ImportSpecies(EmtomoProtocol):
         """Return the poses in Å from the tomograms' centres."""
         series, path = self.input_tilt_series.get(), species.beside("particles.star")
         particles = read_m(path)
-        self.remark(*particles.notes)
+        samples = read_samples(path, particles)
+        if samples is None:
+            self.remark(*particles.notes)
+        else:
+            self.remark(f"The particles move: they have poses at {samples[1].shape[1]} times of the exposure.")
         if particles.rotations is None or "half" not in particles.columns:
             raise FormatError(path, "a species' particles need wrpAngleRot1, Tilt1, Psi1 and wrpRandomSubset.")
         if not np.isin(particles.columns["half"], (1, 2)).all():
@@ -119,13 +125,15 @@ class ImportSpecies(EmtomoProtocol):
             )
         particles = particles.select(kept)
         particles.tomograms = np.array([found[name] for name in named[kept]], object)
+        motions = None if samples is None else ParticleMotions.between(*(each[kept] for each in samples))
+        texts = np.array(motion_texts(motions, len(particles)), object)
         here = convert_frame(particles, "angstrom", "centre", volumes=sizes_of(series))
         parts = []
         for name in dict.fromkeys(here.tomograms):
             mine = here.tomograms == name
             assert here.rotations is not None
             one = coordinates_frame(str(name), here.centres[mine], here.rotations[mine])
-            parts.append(one.assign(half=here.columns["half"][mine]))
+            parts.append(one.assign(half=here.columns["half"][mine], motion=texts[mine]))
         frame = pd.concat(parts, ignore_index=True)
         self.remark(*check_positions(frame, series, source=path.name))
         return frame

@@ -22,6 +22,7 @@ from emtomo.objects.array_store import ArrayStore
 from emtomo.objects.population import Population, Species, write_members
 from emtomo.objects.population_arrays import (
     PopulationArrays,
+    motion_rows,
     movement_rows,
     read_population,
     tilt_rows,
@@ -177,6 +178,10 @@ class MultiParticleRefinement(EmtomoProtocol):
         self._write_csv("metrics.csv", [asdict(one) for one in done.metrics])
         self._write_csv("tilts.csv", tilt_rows(population.series, done.series))
         self._write_csv("movements.csv", movement_rows(population.series, done.series))
+        names = [one.name for one in population.species]
+        self._write_csv(
+            "motion.csv", motion_rows(names, done.series), ["series", "species", "dose", "shift", "rotation"]
+        )
         for k, (made, before) in enumerate(zip(done.maps, done.before, strict=True)):
             size = population.species[k].pixel_size
             for name, curves in (("fsc", made.measured.curves), ("fsc_before", before.curves)):

@@ -65,13 +65,13 @@ class CutViews:
     def __call__(self, i: int) -> ImageViews:
         """Return the images of particle `i`."""
         point, motion = self.particles.positions[i], self.particles.motion
-        cut = self.prepared.cut(point)
-        offsets, rotations = np.zeros((len(cut.tilts), 2)), cut.rotations
+        moved, turns = None, np.eye(3)[None]
         if motion is not None:
-            shown = np.searchsorted(self.prepared.tilts, cut.tilts)
-            moved, turns = motion.in_images(i, self.particles.rotations[i], point, self.prepared.geometry, shown)
-            offsets, rotations = moved / self.prepared.options.pixel_size, rotations @ turns
-        return ImageViews(cut.images, rotations, cut.weights, offsets)
+            moved, turns = motion.in_images(i, self.particles.rotations[i], point, self.prepared.geometry)
+        cut = self.prepared.cut(point, moved)
+        if motion is not None:
+            turns = turns[np.searchsorted(self.prepared.tilts, cut.tilts)]
+        return ImageViews(cut.images, cut.rotations @ turns, cut.weights, np.zeros((len(cut.tilts), 2)))
 
 
 def pack_particles(particles: SpeciesParticles, number: int) -> dict[str, np.ndarray]:

@@ -224,11 +224,13 @@ class PreparedSeries(SeriesView):
 
     images: list[SampledImage]
 
-    def views(self, point: np.ndarray, size: int) -> Iterator[TiltView]:
-        """Yield windows of `size` pixels about a particle at a point, of the tilts that show it."""
+    def views(self, point: np.ndarray, size: int, moved: np.ndarray | None = None) -> Iterator[TiltView]:
+        """Yield windows of `size` pixels about a particle at a point, of the tilts that show it; see :meth:`cut`."""
         pixel = self.options.pixel_size
         seen = self.geometry.project(np.asarray(point, float)[None])[:, 0]
         visible = self.visible(np.asarray(point, float)[None])[:, 0]
+        if moved is not None:
+            seen[:, :2] += moved
         kx, ky = image_frequencies((size, size), pixel)
         sections, tables = self.geometry.sections, self.tables(size)
         for t in np.flatnonzero(visible):
@@ -239,10 +241,16 @@ class PreparedSeries(SeriesView):
             ctf = tables.ctf(int(t), seen[t, 2])
             yield TiltView(int(self.tilts[t]), sections[t], values, ctf, tables.dose[t])
 
-    def cut(self, point: np.ndarray) -> ParticleImages:
+    def cut(self, point: np.ndarray, moved: np.ndarray | None = None) -> ParticleImages:
         """Return the images of a particle at a point (Å from the volume's centre).
 
         Premultiplied images are multiplied in windows that hold what the CTF spreads, and cut afterwards.
+
+        Parameters
+        ----------
+        point : (3,) array
+        moved : (t, 2) array, optional
+            Å along x and y of the images: how far from there every tilt shows it.
 
         Raises
         ------
@@ -251,7 +259,7 @@ class PreparedSeries(SeriesView):
         """
         n, premultiply = self.options.box_size, self.options.premultiply
         images, weights, rotations, tilts = [], [], [], []
-        for view in self.views(point, self.window_size(n)):
+        for view in self.views(point, self.window_size(n), moved):
             transfer = view.ctf * view.dose
             values = view.values * transfer if premultiply else view.values
             images.append(np.fft.fftshift(crop_window(values, n)))

@@ -68,7 +68,7 @@ class ParticleMotions:
         return np.asarray(rotations)[:, None] @ turns, np.asarray(positions)[:, None] + self.shifts
 
     def in_images(
-        self, particle: int, rotation: np.ndarray, point: np.ndarray, geometry: TiltGeometry, tilts: np.ndarray
+        self, particle: int, rotation: np.ndarray, point: np.ndarray, geometry: TiltGeometry
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return how far a particle has moved and turned in images.
 
@@ -81,20 +81,18 @@ class ParticleMotions:
             Its first position in Å from the volume's centre.
         geometry : TiltGeometry
             Of the tilts that take part.
-        tilts : (s,) int array
-            Which of these are asked for.
 
         Returns
         -------
-        (s, 2) array
+        (t, 2) array
             Å along the images' axes.
-        (s, 3, 3) array
+        (t, 3, 3) array
             Rotations in the tomogram, after the particle's orientation.
         """
         from scipy.spatial.transform import Rotation
 
-        weights = dose_weights(geometry.dose, self.knots)[tilts]
+        weights = dose_weights(geometry.dose, self.knots)
         turns = Rotation.from_rotvec(weights @ self.rotations[particle]).as_matrix()
         points = np.concatenate([np.asarray(point, float)[None], point + weights @ self.shifts[particle]])
-        seen = geometry.project(points)[tilts, :, :2]
-        return seen[np.arange(len(tilts)), 1 + np.arange(len(tilts))] - seen[:, 0], rotation @ turns @ rotation.T
+        seen, tilts = geometry.project(points)[..., :2], np.arange(len(geometry))
+        return seen[tilts, 1 + tilts] - seen[:, 0], rotation @ turns @ rotation.T

@@ -178,6 +178,23 @@ def tilt_charts(folder: Path, series: str, run: str = "") -> list[Chart]:
     return [c for c in charts if c.curves]
 
 
+def motion_charts(folder: Path, series: str, run: str = "") -> list[Chart]:
+    """Return how far the particles of a series have moved and rotated by the dose, one curve a species."""
+    table = read_csv(folder / "extra" / "motion.csv")
+    if "series" not in table or not len(table):
+        return []
+    groups = list(table[table["series"].astype(str) == series].groupby("species", sort=False))
+    charts = []
+    for column, title, unit in (("shift", "movement of the particles", "shift (Å)"),
+                                ("rotation", "rotation of the particles over the dose", "rotation (°)")):  # fmt: skip
+        curves = tuple(
+            Curve(str(name), one["dose"].to_numpy(float), one[column].to_numpy(float), run, k)
+            for k, (name, one) in enumerate(groups)
+        )
+        charts.append(Chart(title, "dose (e/Å²)", unit, curves))
+    return [c for c in charts if c.curves]
+
+
 def trial_charts(folder: Path, run: str = "") -> list[Chart]:
     """Return the rise of the held-out score of every group of parameters that a multi-particle refinement tried."""
     table = read_csv(folder / "extra" / "trials.csv")
@@ -200,7 +217,7 @@ def trial_charts(folder: Path, run: str = "") -> list[Chart]:
 def run_charts(folder: Path, run: str = "", series: str = "") -> list[Chart]:
     """Return all charts of a run as its files are now: metrics, FSC, and those of the tilts of a series."""
     charts = metric_charts(folder, run) + fsc_of_folder(folder, run) + trial_charts(folder, run)
-    return charts + (tilt_charts(folder, series, run) if series else [])
+    return charts + (tilt_charts(folder, series, run) + motion_charts(folder, series, run) if series else [])
 
 
 def comparable_runs(project: Path, runs: Mapping[int, Run], own: int) -> dict[str, Path]:
