@@ -1,5 +1,6 @@
 """multi-particle-refinement: export parity for every kind of parameter, chains of runs, zero iterations, resuming."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,17 @@ import pytest
 from numpy.testing import assert_allclose
 
 from emtomo.compute.fourier.shell_correlation import first_shell_below, fourier_shell_correlation
+from emtomo.compute.multiparticle.species_particles import CutViews
 from emtomo.compute.optics.ctf import Ctf
 from emtomo.compute.tilt.geometry import TiltGeometry, tilt_rotations
+from emtomo.compute.tilt.particle_images import ParticleImageOptions, prepare_series
 from emtomo.compute.tilt.warps import ImageWarp, VolumeWarp
 from emtomo.io import mrc
 from emtomo.objects.array_store import ArrayStore
-from emtomo.objects.population_arrays import make_refined_cell
+from emtomo.objects.particle_input import ParticleInputOptions, series_particles
+from emtomo.objects.particle_series import SetOfParticleSeries
+from emtomo.objects.population import Members
+from emtomo.objects.population_arrays import make_refined_cell, motion_rows, read_population
 from emtomo.objects.tilt_series import SetOfTiltSeries, image_columns
 from emtomo.viewers.pictures import picture_of_output
 from tests.engine.helpers import Bench
@@ -27,7 +33,7 @@ SAMPLE = {
 OWN = {"preset": "custom", "iterations": 1, "image_warp": "2 x 2"}
 MOST = {
     "volume_warp": "1 x 1 x 1 x 3", "magnification": True, "defocus": True, "exhaustive_defocus": True, "phase": True,
-    "astigmatism": True, "cs": True, "weights": "per tilt", "optics_resolution": 100,
+    "astigmatism": True, "cs": True, "weights": "per tilt", "optics_resolution": 100, "pose_doses": 2,
 }  # fmt: skip
 
 
@@ -83,6 +89,48 @@ def test_reconstruct_average_gives_the_same_map(bench, monkeypatch, label, more)
             mrc.read_volume(getattr(average, f"half{h}_file").get()) for average in (run.average, again.average)
         )
         assert first_shell_below(fourier_shell_correlation(own, other), 0.99) >= own.shape[0] // 2 - 1
+
+
+def test_particles_that_move(bench, monkeypatch, tmp_path):
+    """A table says that they move: refine-poses and multi-particle refinement cut the same images, where they are."""
+    monkeypatch.chdir(bench.project.path)
+    species = bench.project.find("species").species
+    given = species.particle_series()
+    frame, rng = given.frame(), np.random.default_rng(0)
+    moves = rng.normal(0, 15, (len(frame), 3))
+    frame["motion"] = [f"[[0,0,0,0,0,0],[3,0,-3,{x},{y},{z}]]" for x, y, z in moves]
+    path = tmp_path / "moving.sqlite"
+    moving = SetOfParticleSeries.create(path)
+    moving.copy_fields(given)
+    moving.extend(frame)
+    moving.write()
+    series = bench.project.find("simulate").tilt_series
+    options = ParticleInputOptions(pixel_size=10, box_size=24, diameter=180, missing_tilts=4)
+    read = series_particles(moving, moving.frame(), series, options)
+    population = read_population(Members([series], [replace_particles(species, path)]))
+    rows = read.frame.index.to_numpy()
+    names = [one.name for one in population.series]
+    for i in (0, len(rows) // 2, len(rows) - 1):
+        one = population.series[names.index(read.frame["tomogram_id"].iloc[i])]
+        place = int(np.flatnonzero(population.rows[names.index(one.name)][0] == rows[i])[0])
+        image_options = ParticleImageOptions(pixel_size=10, box_size=24, diameter=180, premultiply=True)
+        prepared = prepare_series(one.images, one.geometry, image_options)
+        own = CutViews(prepared, one.particles[0])(place)
+        other = read.source.views(i)
+        assert_allclose(own.images, other.images, atol=1e-4 * np.abs(own.images).max())
+        assert_allclose(own.rotations, other.rotations, atol=1e-6)
+        still = CutViews(
+            prepare_series(one.images, one.geometry, image_options), replace(one.particles[0], motion=None)
+        )
+        assert np.abs(still(place).images - own.images).max() > 0.05 * np.abs(own.images).max()
+    rows = motion_rows(["soluble"], population.series)
+    assert rows[0]["shift"] == 0 and rows[1]["shift"] > 10 and 3 < rows[1]["rotation"] < 6
+
+
+def replace_particles(species, path):
+    """Return a species with other particles."""
+    values = {field.name: getattr(species, field.name).get() for field in species.FIELDS}
+    return type(species)(**{**values, "particles_file": str(path)})
 
 
 def test_zero_iterations_change_no_table(bench, monkeypatch):

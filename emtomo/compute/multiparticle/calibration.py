@@ -8,11 +8,12 @@ import numpy as np
 from emtomo.compute.multiparticle.images import SpeciesImages
 from emtomo.compute.multiparticle.state import SeriesState
 from emtomo.compute.multiparticle.sweep import Model, correlate
-from emtomo.compute.optics.dose import WARP_B_FACTOR_PER_DOSE
+from emtomo.compute.optics.dose import dose_weights
 from emtomo.compute.tilt.geometry import TiltGeometry
 
 SCALE_PRIOR = 0.3  # of the natural logarithm of a tilt's scale
 B_FACTOR_PRIOR = 100.0  # Å²
+B_FACTOR_SHARE = 0.2  # of a tilt's B factor, which its prior is wider by
 LARGEST_FACTOR = 4.0  # of a particle's amplitude, and one over it the smallest
 FACTOR_PRIOR = 0.3
 SIGNIFICANT = 3.0  # standard deviations
@@ -111,7 +112,11 @@ def fit_tilt_weights(
     ----------
     Tegunov et al., Nature Methods 18 (2021), weights of M; here amplitudes are fitted, not correlations.
     """
-    before = WARP_B_FACTOR_PER_DOSE * geometry.dose if geometry.b_factor is None else geometry.b_factor
+    finest = max(
+        (sums.shape[2] - 1) / (one.coefficients.size * one.pixel_size)
+        for one, sums in zip(images, products, strict=True)
+    )
+    before = equivalent_b_factors(geometry, finest)
     changes = np.zeros((len(geometry), 2))
     for t in range(len(geometry)):
         rows = []
@@ -122,7 +127,7 @@ def fit_tilt_weights(
             start = geometry.scale[t] * np.exp(-0.25 * before[t] * square)
             seen = np.where(power > 0, cross / np.maximum(power, 1e-300), 0)
             rows.append((square, start, seen, model.inverse_noise[t] * np.sqrt(np.maximum(power, 0))))
-        changes[t] = _fit_decay(rows)
+        changes[t] = _fit_decay(rows, B_FACTOR_PRIOR + B_FACTOR_SHARE * before[t])
     scale, b_factor = geometry.scale * np.exp(changes[:, 0]), before + changes[:, 1]
     return replace(
         geometry,
@@ -144,19 +149,34 @@ def fit_series_weights(amplitudes: np.ndarray, precisions: np.ndarray, square: n
     weight = precisions.sum(axis=0)
     common = np.where(weight > 0, (amplitudes * precisions).sum(axis=0) / np.maximum(weight, 1e-300), 0)
     changes = np.array([
-        _fit_decay([(square, common, amplitude, np.sqrt(precision))])
+        _fit_decay([(square, common, amplitude, np.sqrt(precision))], B_FACTOR_PRIOR)
         for amplitude, precision in zip(amplitudes, precisions, strict=True)
     ])  # fmt: skip
     return np.stack([np.exp(changes[:, 0] - changes[:, 0].max()), changes[:, 1] - changes[:, 1].min()], axis=1)
 
 
-def _fit_decay(rows: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]) -> np.ndarray:
+def equivalent_b_factors(geometry: TiltGeometry, finest: float) -> np.ndarray:
+    """Return (t,) B factors in Å² of the tilts; where they are not known, those that weaken as the dose does.
+
+    Least squares up to the finest frequency (1/Å): of the logarithm, weighted by the square of what is left.
+    """
+    if geometry.b_factor is not None:
+        return geometry.b_factor
+    voltage = 300.0 if geometry.ctf is None else float(np.mean(geometry.ctf.voltage))
+    k = np.linspace(0, finest, 50)[1:]
+    left = np.maximum(dose_weights(k, geometry.dose, voltage).astype(float), 1e-30)
+    return np.asarray(-4 * (left**2 * np.log(left)) @ k**2 / (left**2 @ k**4))
+
+
+def _fit_decay(
+    rows: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]], b_factor_prior: float
+) -> np.ndarray:
     """Return the logarithm of a scale and a B factor; rows of squared frequency, start, what is seen, 1 / error."""
 
     from scipy.optimize import least_squares
 
     def residual(change: np.ndarray) -> np.ndarray:
-        parts = [change / [SCALE_PRIOR, B_FACTOR_PRIOR]]
+        parts = [change / [SCALE_PRIOR, b_factor_prior]]
         parts += [
             (seen - start * np.exp(change[0] - 0.25 * change[1] * square)) * error
             for square, start, seen, error in rows

@@ -11,7 +11,7 @@ import numpy as np
 from emtomo.compute.device import check_device
 from emtomo.compute.fourier.reconstruction import Sums
 from emtomo.compute.map_reduce import MapReduce, in_threads
-from emtomo.compute.multiparticle.calibration import fit_series_weights
+from emtomo.compute.multiparticle.calibration import equivalent_b_factors, fit_series_weights
 from emtomo.compute.multiparticle.images import References
 from emtomo.compute.multiparticle.mean_magnification import keep_mean_magnification
 from emtomo.compute.multiparticle.options import SERIES_WEIGHTS, MultiParticleOptions
@@ -35,9 +35,10 @@ from emtomo.compute.multiparticle.species import (
     measure_maps,
 )
 from emtomo.compute.optics.ctf import Ctf
-from emtomo.compute.optics.dose import WARP_B_FACTOR_PER_DOSE
 from emtomo.compute.tilt.particle_images import ParticleImageOptions
 from emtomo.errors import EmtomoError
+
+AS_GOOD = 0.005  # of the half maps' agreement, which chance changes by as much from one iteration to the next
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,8 @@ class Result:
     before : list of MeasuredMaps
         The same from the geometry and poses as they were given.
     iteration : int
-        Whose series and maps these are: that in which the half maps agree best, 0 for what was given.
+        Whose series and maps these are: the last one in which the half maps agree best, or as well but for half a
+        percent; 0 for what was given, if none is better.
     reports : list of lists of SeriesReport
         Of every iteration, of every series.
     metrics : list of Metrics
@@ -187,7 +189,7 @@ class MultiParticleRefinement:
         best = maps = self._maps(found)
         before = [one.measured for one in maps]
         metrics = self._metrics(0, maps, [], time.monotonic() - began)
-        best_series, best_iteration = series, 0
+        best_series, best_iteration, most = series, 0, _quality(maps)
         reports: list[list[SeriesReport]] = []
         on_iteration(Iteration(0, series, maps, before, [], list(metrics)))
         remarks = self._describe_left_out(found)
@@ -215,11 +217,12 @@ class MultiParticleRefinement:
             measured = [one.measured for one in maps]
             metrics += self._metrics(iteration, maps, reports[-1], time.monotonic() - began)
             on_iteration(Iteration(iteration, series, maps, before, list(reports), list(metrics)))
-            if _quality(maps) >= _quality(best):
-                best, best_series, best_iteration = maps, series, iteration
+            quality = _quality(maps)
+            if quality >= most or (best_iteration and quality >= (1 - AS_GOOD) * most):
+                best, best_series, best_iteration, most = maps, series, iteration, max(quality, most)
         if reports and best_iteration < len(reports):
             remarks.append(
-                f"The half maps agree best after iteration {best_iteration}: geometry, poses and maps are its own."
+                f"The half maps agree less after iteration {best_iteration}: geometry, poses and maps are its own."
                 if best_iteration
                 else "No iteration made the half maps agree better: geometry, poses and maps are those that were given."
             )
@@ -303,7 +306,7 @@ class MultiParticleRefinement:
         out = list(series)
         for i, (scale, b_factor) in zip(shown, found, strict=True):
             geometry = series[i].geometry
-            given = WARP_B_FACTOR_PER_DOSE * geometry.dose if geometry.b_factor is None else geometry.b_factor
+            given = equivalent_b_factors(geometry, float(np.sqrt(square[-1])))
             changed = replace(geometry, scale=geometry.scale * scale, b_factor=given + b_factor)
             out[i] = replace(series[i], geometry=changed)
         return out

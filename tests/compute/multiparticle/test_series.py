@@ -9,7 +9,12 @@ from scipy.spatial.transform import Rotation
 
 from emtomo.compute.multiparticle import series
 from emtomo.compute.multiparticle.blocks import cap_grid, choose_blocks
-from emtomo.compute.multiparticle.calibration import calibrate, fit_series_weights, fit_tilt_weights
+from emtomo.compute.multiparticle.calibration import (
+    calibrate,
+    equivalent_b_factors,
+    fit_series_weights,
+    fit_tilt_weights,
+)
 from emtomo.compute.multiparticle.least_squares import SeriesImages
 from emtomo.compute.multiparticle.optics_parameters import OpticsOfTilts
 from emtomo.compute.multiparticle.options import MOST, OWN, SPATIAL, TILT_WEIGHTS, MultiParticleOptions, parse_grid
@@ -155,11 +160,10 @@ def test_tilt_weights_are_recovered():
 def test_tilt_weights_are_kept_where_they_help(wrong):
     """Tilts that are fainter and more blurred than their dose says; nothing is kept where dose weights are right."""
     rng, geometry = np.random.default_rng(0), tilt_geometry(T)
-    dose = 4.0 * geometry.dose  # Å²: what is assumed of every tilt
     scale = np.where(np.abs(np.arange(T) - T // 2) > 4, 0.3, 1.0) * rng.uniform(0.7, 1.0, T) if wrong else np.ones(T)
     blur = rng.uniform(0, 600, T) if wrong else np.zeros(T)
-    truth = true_state(40, geometry=replace(geometry, scale=scale, b_factor=dose + blur))
-    start = replace(truth, geometry=replace(geometry, b_factor=dose))
+    truth = true_state(40, geometry=replace(geometry, scale=scale, b_factor=blur) if wrong else geometry)
+    start = replace(truth, geometry=geometry)  # which knows the dose alone
     options = MultiParticleOptions(
         preset=OWN, image_warp="", poses=False, stage_angles=False, weights=TILT_WEIGHTS, held_out=25.0
     )
@@ -167,6 +171,14 @@ def test_tilt_weights_are_kept_where_they_help(wrong):
     assert [(trial.name, trial.kept) for trial in result.trials] == [("weights", wrong)]
     if wrong:
         assert np.corrcoef(result.state.geometry.scale, scale)[0, 1] > 0.8
+
+
+def test_b_factors_stand_for_the_dose():
+    geometry = replace(tilt_geometry(T), dose=np.linspace(0, 120, T))
+    k = np.linspace(0, 0.06, 30)
+    found = replace(geometry, b_factor=equivalent_b_factors(geometry, 0.06)).weights(k)
+    assert_allclose(found, geometry.weights(k), atol=0.08)
+    assert equivalent_b_factors(replace(geometry, b_factor=np.arange(T)), 0.06)[3] == 3
 
 
 def test_a_single_series_has_no_magnification_of_its_own():
