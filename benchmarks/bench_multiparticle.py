@@ -2,7 +2,8 @@
 
 bench_multiparticle.py sweep                        a sweep of 1,000 particles x 41 tilts within 28 shells
 bench_multiparticle.py pass PARTICLES               what one iteration of the spatial parameters takes
-bench_multiparticle.py ladder PARTICLES SEEDS [SNR] [MAP] [OUT]  spatial, then most parameters, against the truth
+bench_multiparticle.py ladder PARTICLES SEEDS [SNR] [OPTICS]  spatial, then most parameters, against the truth; SEEDS
+                                                    their number, or the first and last as 3-7
 """
 
 import sys
@@ -190,7 +191,7 @@ def ladder(particles: int, seeds: list[int], snr: float, density: np.ndarray, op
         species = Species("particle", {h: np.zeros((BOX,) * 3, np.float32) for h in (1, 2)}, PIXEL, DIAMETER)
         zero = MultiParticleOptions(preset="custom", iterations=0)
         ideal = MultiParticleRefinement([species], [true], zero).run().maps[0]
-        series, began = given, time.perf_counter()
+        series, began, used = given, time.perf_counter(), time.process_time()
         lines = []
         for preset in (SPATIAL, MOST):
             options = MultiParticleOptions(preset=preset, seed=seed, optics_resolution=optics)
@@ -212,7 +213,8 @@ def ladder(particles: int, seeds: list[int], snr: float, density: np.ndarray, op
                 )
             )
         lines.append(("truth", (0.0, 0.0, 0.0), to_truth(ideal.average, density), ideal.measured.resolution, ""))
-        print(f"\nseed {seed}, {particles} particles, {time.perf_counter() - began:.0f} s", flush=True)
+        taken = time.perf_counter() - began, time.process_time() - used
+        print(f"\nseed {seed}, {particles} particles, {taken[0]:.0f} s, processor time {taken[1]:.0f} s", flush=True)
         for name, (distance, angle, defocus), truth, halves, kept_text in lines:
             print(
                 f"{name:16s} in-image {distance:5.2f} Å rms, section {angle:4.2f}°, defocus {defocus:5.0f} Å rms; "
@@ -254,4 +256,5 @@ if __name__ == "__main__":
             one_pass(count, power, molecule(MAP))
         else:
             optics_from = float(rest[3]) if len(rest) > 3 else 10.0
-            ladder(count, list(range(1, int(rest[1]) + 1)), power, molecule(MAP), optics_from)
+            first, last = rest[1].split("-") if "-" in rest[1] else ("1", rest[1])
+            ladder(count, list(range(int(first), int(last) + 1)), power, molecule(MAP), optics_from)
