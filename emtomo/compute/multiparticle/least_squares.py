@@ -176,13 +176,13 @@ def normal_equations(problem: Problem, state: SeriesState, found: Statistics) ->
     parameters = found.gradient.shape[2]
     optics = problem.optics
     rotations, knots, geometry = state.image_rotations(), state.knot_weights(), state.geometry
+    derivatives = state.derivatives()
     for t in range(len(geometry)):
         members = np.flatnonzero(problem.used[:, t] & (found.information[:, t, 0, 0] > 0))
         if not len(members):
             continue
         stage = np.eye(3) if geometry.stage is None else geometry.stage[t]
-        here = state.take(members)
-        at = Slopes(t, here.derivatives(t), geometry.hand, stage, parameters, optics)
+        at = Slopes(t, derivatives.take(t, members), geometry.hand, stage, parameters, optics)
         gradient, information = found.gradient[members, t], found.information[members, t]
         columns = [place.start + block.columns(t) for block, place in zip(problem.blocks, problem.places, strict=True)]
         by_shared = np.concatenate([block.slopes(at) for block in problem.blocks], axis=2) if columns else None

@@ -74,10 +74,36 @@ class SeriesState:
         tilts = range(len(self.geometry))
         return np.stack([self.geometry.take(np.array([t])).project(points[t])[0] for t in tilts], axis=1)
 
-    def derivatives(self, tilt: int) -> ProjectionDerivatives:
-        """Return projections with their derivatives in one tilt; arrays have one tilt."""
-        points = np.einsum("k,pkc->pc", self.knot_weights()[tilt], self.positions)
-        return self.geometry.take(np.array([tilt])).derivatives(points)
+    def derivatives(self) -> "StateDerivatives":
+        """Return where particles are seen with all derivatives, tilt by tilt."""
+        return StateDerivatives(self, self.geometry.derivatives(self.positions[:, 0]) if self.knots == 1 else None)
+
+
+@dataclass(frozen=True)
+class StateDerivatives:
+    """Derivatives of the projections of a state's particles.
+
+    Attributes
+    ----------
+    state : SeriesState
+    whole : ProjectionDerivatives or None
+        Of all tilts at once, where particles do not move.
+    """
+
+    state: SeriesState
+    whole: ProjectionDerivatives | None
+
+    def take(self, tilt: int, members: np.ndarray) -> ProjectionDerivatives:
+        """Return those of some particles in one tilt; arrays have one tilt."""
+        if self.whole is None:
+            points = np.einsum("k,pkc->pc", self.state.knot_weights()[tilt], self.state.positions[members])
+            return self.state.geometry.take(np.array([tilt])).derivatives(points)
+        here = slice(tilt, tilt + 1)
+        per_tilt = {"image_tilts", "volume_tilts"}
+        return ProjectionDerivatives(*(
+            values[members] if name == "volume_nodes" else values[here] if name in per_tilt else values[here, members]
+            for name, values in self.whole._asdict().items()
+        ))  # fmt: skip
 
 
 class ImagePlaces(NamedTuple):
