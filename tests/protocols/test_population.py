@@ -14,8 +14,9 @@ from emtomo.io import mrc
 from emtomo.io.formats import read
 from emtomo.io.star import read_blocks
 from emtomo.io.warp import read_xml
-from emtomo.objects import positions_of, rotations_of
+from emtomo.objects import SetOfParticleSeries, positions_of, rotations_of
 from emtomo.objects.exchange import export_output
+from emtomo.objects.particle_motions import motions_of
 from tests.engine.helpers import Bench
 
 pytestmark = pytest.mark.workflow
@@ -136,8 +137,17 @@ def test_a_damaged_list_is_told(bench, monkeypatch):
             run.population.members()
 
 
+def let_move(species):
+    """Give the particles of a species poses at three doses."""
+    series = species.particle_series()
+    frame, values = series.frame(), {f.name: getattr(series, f.name).get() for f in series.FIELDS}
+    frame["motion"] = [f"[[0,0,0,0,0,0],[1,2,-1,{k},0,1],[4,0,2,-3,{2 * k},5]]" for k in range(len(frame))]
+    SetOfParticleSeries.save(species.particles_file.get(), frame, **values)
+
+
 def test_a_population_goes_to_m_and_comes_back(bench, tmp_path, monkeypatch):
     monkeypatch.chdir(bench.project.path)
+    let_move(bench.project.find("species").species)
     run = bench.run("create-population", "for m", tilt_series="simulate.tilt_series", species="species.species",
                     first_tilts=7)  # fmt: skip
     export_output(run, "population", tmp_path / "a population")
@@ -167,6 +177,8 @@ def test_a_population_goes_to_m_and_comes_back(bench, tmp_path, monkeypatch):
     a, b = own.particle_series().frame(), back.particle_series().frame()
     assert_allclose(positions_of(a), positions_of(b), atol=1e-3)
     assert_allclose(rotations_of(a), rotations_of(b), atol=1e-5)
+    for one, other in zip(vars(motions_of(a)).values(), vars(motions_of(b)).values(), strict=True):
+        assert_allclose(one, other, atol=2e-3)
     assert list(a["half"]) == list(b["half"]) and list(a["tomogram_id"]) == list(b["tomogram_id"])
     for file in ("half1_file", "half2_file", "mask_file"):
         assert_allclose(*(mrc.read_volume(getattr(s, file).get()) for s in (own, back)))

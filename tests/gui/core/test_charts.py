@@ -13,6 +13,7 @@ from emtomo.gui.core.run_charts import (
     fsc_of_folder,
     metric_charts,
     metrics_file,
+    motion_charts,
     run_charts,
     tilt_charts,
     tilt_series_names,
@@ -119,6 +120,12 @@ def test_species_shares_tilts_and_trials_have_curves_of_their_own(tmp_path):
     assert [c.name for c in charts["resolution (Å)"].curves] == ["a", "b"]
     assert charts["resolution (Å)"].curves[1].y.tolist() == [40, 35]
     assert [c.name for c in charts["held-out score of what was tried"].curves] == ["shifts, kept", "warp, not kept"]
+    assert motion_charts(tmp_path, "TS 1") == []
+    moved = "TS 1,a,0,0,0\nTS 1,b,0,0,0\nTS 1,a,60,2.5,0.5\nTS 1,b,60,1,0.2\nTS_2,a,0,9,9\n"
+    write_run(tmp_path, "motion.csv", "series,species,dose,shift,rotation\n" + moved)
+    shift, rotation = [c for c in run_charts(tmp_path, series="TS 1") if "of the particles" in c.title]
+    assert [(c.name, c.y.tolist()) for c in shift.curves] == [("a", [0, 2.5]), ("b", [0, 1])]
+    assert rotation.curves[1].x.tolist() == [0, 60]
     assert tilt_series_names(tmp_path) == ["TS 1", "TS_2"] and tilt_charts(tmp_path, "nothing of it") == []
     defocus = charts["defocus"]
     assert [c.name for c in defocus.curves] == ["after", "before"]
