@@ -242,15 +242,9 @@ class PreparedSeries(SeriesView):
             yield TiltView(int(self.tilts[t]), sections[t], values, ctf, tables.dose[t])
 
     def cut(self, point: np.ndarray, moved: np.ndarray | None = None) -> ParticleImages:
-        """Return the images of a particle at a point (Å from the volume's centre).
+        """Return the images of a particle at a point (Å from the volume's centre), moved by (t, 2) Å in the images.
 
         Premultiplied images are multiplied in windows that hold what the CTF spreads, and cut afterwards.
-
-        Parameters
-        ----------
-        point : (3,) array
-        moved : (t, 2) array, optional
-            Å along x and y of the images: how far from there every tilt shows it.
 
         Raises
         ------
