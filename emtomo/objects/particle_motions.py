@@ -39,7 +39,7 @@ def motions_of(frame: pd.DataFrame) -> ParticleMotions | None:
     knots = max(one.knots for one in found.values())
     rotations, shifts = np.zeros((2, len(texts), knots, 3))
     for i, one in found.items():
-        same = one.resampled(knots)
+        same = one.resample(knots)
         rotations[i], shifts[i] = same.rotations[0], same.shifts[0]
     return ParticleMotions(rotations, shifts)
 

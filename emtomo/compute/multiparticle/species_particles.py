@@ -51,7 +51,7 @@ class SpeciesParticles:
     def poses(self, knots: int) -> tuple[np.ndarray, np.ndarray]:
         """Return (p, k, 3, 3) rotations and (p, k, 3) positions at k doses, at least 1."""
         if self.motion is not None:
-            return self.motion.resampled(knots).poses(self.rotations, self.positions)
+            return self.motion.resample(knots).poses(self.rotations, self.positions)
         return np.repeat(self.rotations[:, None], knots, axis=1), np.repeat(self.positions[:, None], knots, axis=1)
 
 

@@ -54,7 +54,7 @@ class ParticleMotions:
         """Return the movements of some of the particles."""
         return ParticleMotions(self.rotations[particles], self.shifts[particles])
 
-    def resampled(self, knots: int) -> "ParticleMotions":
+    def resample(self, knots: int) -> "ParticleMotions":
         """Return the movements at another number of doses."""
         weights = linear_basis(np.linspace(0, 1, knots) if knots > 1 else np.zeros(1), self.knots)[0]
         return ParticleMotions(*(np.einsum("nk,pkc->pnc", weights, a) for a in (self.rotations, self.shifts)))

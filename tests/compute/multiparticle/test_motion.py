@@ -61,7 +61,7 @@ def test_movements_are_those_of_the_state():
     assert_allclose(again[0], truth.rotations, atol=1e-9)
     assert_allclose(again[1], truth.positions, atol=1e-9)
     assert ParticleMotions.between(truth.rotations[:, :1], truth.positions[:, :1]) is None
-    assert_allclose(motions.resampled(5).resampled(3).shifts, motions.shifts, atol=1e-9)
+    assert_allclose(motions.resample(5).resample(3).shifts, motions.shifts, atol=1e-9)
 
 
 def test_maps_are_made_where_particles_are():
