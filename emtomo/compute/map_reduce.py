@@ -1,7 +1,8 @@
 """Map and reduce over independent pieces of work: in threads of this process, or wherever a caller spreads them."""
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol, Self, TypeVar
 
 from emtomo.compute.device import threads
@@ -33,6 +34,8 @@ class Shared(Protocol):
         """Whether several pieces may be worked on at the same time in one process."""
 
 
+A = TypeVar("A")
+B = TypeVar("B")
 T = TypeVar("T")
 P = TypeVar("P", bound=Piece)
 R = TypeVar("R", bound=Partial)
@@ -81,6 +84,27 @@ def in_threads(
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(side_by_side) as pool:
         results = iter(list(pool.map(lambda piece: work(shared, piece, on_progress), pieces)))
         return [reduce_pairwise([next(results) for _ in group], lambda a, b: a.combine(b)) for group in groups]
+
+
+def map_in_order(work: Callable[[A], B], items: Iterable[A], at_once: int) -> Iterator[B]:
+    """Yield what `work` gives for every item, in their order; at most twice `at_once` results wait to be taken.
+
+    Parameters
+    ----------
+    work : callable
+        Gives the same whatever runs beside it.
+    items : iterable
+    at_once : int
+        Threads.
+    """
+    waiting: deque[Future[B]] = deque()
+    with ThreadPoolExecutor(at_once) as pool:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) >= 2 * at_once:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def reduce_pairwise(items: list[T], join: Callable[[T, T], T]) -> T:

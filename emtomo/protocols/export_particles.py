@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from pyworkflow.protocol.params import Form
 
+from emtomo.compute.device import threads
+from emtomo.compute.map_reduce import map_in_order
 from emtomo.compute.positions import check_finite
 from emtomo.compute.tilt.particle_images import (
     ParticleImageOptions,
@@ -17,7 +19,7 @@ from emtomo.compute.tilt.particle_images import (
     check_series,
     prepare_series,
 )
-from emtomo.compute.tilt.subtomograms import reconstruct_subtomogram
+from emtomo.compute.tilt.subtomograms import count_at_once, reconstruct_subtomogram
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.engine.state import write_json
 from emtomo.errors import EmtomoError
@@ -136,8 +138,8 @@ class ExportParticles(EmtomoProtocol):
             n, pixel_size = prepared.options.box_size, prepared.options.pixel_size
             Path(self._getExtraPath("ctf")).mkdir(exist_ok=True)
             with mrc.StackWriter(self._stack(tomogram_id), (len(frame), n, n, n), pixel_size, 1) as stack:
-                for i, point in enumerate(points):
-                    made = reconstruct_subtomogram(prepared, point)
+                boxes = map_in_order(lambda point: reconstruct_subtomogram(prepared, point), points, count_at_once(n))
+                for i, made in enumerate(boxes):
                     stack.batch(1)[0] = made.box
                     mrc.write_volume(files[i], made.weights, pixel_size)
                     progress(i + 1)
@@ -155,8 +157,7 @@ class ExportParticles(EmtomoProtocol):
         """Write a stack of images for every particle; return the particles with their places and what shows them."""
         files, visible = [], []
         Path(self._getExtraPath("series", tomogram_id)).mkdir(parents=True, exist_ok=True)
-        for i, point in enumerate(points):
-            made = prepared.cut(point)
+        for i, made in enumerate(map_in_order(prepared.cut, points, threads())):
             files.append(self._getExtraPath("series", tomogram_id, f"{i + 1:06d}_stack2d.mrcs"))
             mrc.write_volume(files[-1], made.images, prepared.options.pixel_size, stack=True)
             shown = np.full(tilts, "0")

@@ -220,9 +220,18 @@ class SeriesView:
 
 @dataclass(frozen=True)
 class PreparedSeries(SeriesView):
-    """A tilt series from which particles are cut: :attr:`images` are those of its tilts that take part."""
+    """A tilt series from which particles are cut.
+
+    Attributes
+    ----------
+    images : list of SampledImage
+        Of its tilts that take part.
+    counts : dict
+        Of the tilts that show a particle, how many reach every frequency of a subtomogram; worked out once.
+    """
 
     images: list[SampledImage]
+    counts: dict[tuple[int, ...], np.ndarray] = field(init=False, default_factory=dict, repr=False, compare=False)
 
     def views(self, point: np.ndarray, size: int, moved: np.ndarray | None = None) -> Iterator[TiltView]:
         """Yield windows of `size` pixels about a particle at a point, of the tilts that show it; see :meth:`cut`."""
@@ -236,8 +245,9 @@ class PreparedSeries(SeriesView):
         for t in np.flatnonzero(visible):
             window, rest = self.images[t].window(seen[t, :2], size)
             x, y = size // 2 + rest
-            ramp = np.exp(2j * np.pi * pixel * x * kx) * np.exp(2j * np.pi * pixel * y * ky)
-            values = rfft2(window) * ramp.astype(np.complex64)
+            values = rfft2(window)
+            for place, k in ((x, kx), (y, ky)):
+                values *= np.exp(2j * np.pi * pixel * place * k).astype(np.complex64)
             ctf = tables.ctf(int(t), seen[t, 2])
             yield TiltView(int(self.tilts[t]), sections[t], values, ctf, tables.dose[t])
 

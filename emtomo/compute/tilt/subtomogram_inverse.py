@@ -20,7 +20,7 @@ def work_array(name: str, shape: tuple[int, ...], kind: type) -> np.ndarray:
     return array
 
 
-def invert_sums(sums: np.ndarray, size: int, premultiplied: bool) -> tuple[np.ndarray, np.ndarray]:
+def invert_sums(sums: np.ndarray, count: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Return a subtomogram and what its CTF volume is in real space, both corrected for trilinear insertion.
 
     As :func:`emtomo.compute.fourier.reconstruction.invert_padded` of both, in a third of the time: frequencies that are
@@ -33,8 +33,8 @@ def invert_sums(sums: np.ndarray, size: int, premultiplied: bool) -> tuple[np.nd
         Of all tilts.
     size : int
         Edge of the box; the sums are those of a box of twice the edge.
-    premultiplied : bool
-        Sums are not divided by that of |CTF|.
+    count : (2 m + 1, 2 m + 1, m + 2) float32 array
+        How many tilts reach every frequency, at most 1; empty: sums are not divided by that of |CTF|.
 
     Returns
     -------
@@ -47,36 +47,39 @@ def invert_sums(sums: np.ndarray, size: int, premultiplied: bool) -> tuple[np.nd
 
     wide, centre = PAD * size, size // 2
     reach = min(sums.shape[0] // 2, wide // 2 - 1)
-    full, keep, both = np.arange(-reach, reach + 1), np.arange(size) - centre, np.arange(-centre, centre + 1)
-    slabs = work_array("slabs", (size, len(full), reach + 1), np.complex64)
-    halves = work_array("halves", (centre + 1, len(full), reach + 1), np.complex64)
+    lines = 2 * reach + 1
+    slabs = work_array("slabs", (size, lines, reach + 1), np.complex64)
+    halves = work_array("halves", (centre + 1, lines, reach + 1), np.complex64)
     values, transfer = np.empty(wide * (reach + 1), np.complex64), np.empty(wide * (reach + 1), np.float32)
-    for j, y in enumerate(full.tolist()):
+    for j, y in enumerate(range(-reach, reach + 1)):
         columns = min(reach + 1, int(np.ceil(np.sqrt(size**2 - y**2))))
         data, square = (a[: wide * columns].reshape(wide, columns) for a in (values, transfer))
-        divide_plane(sums, y, size**2, SMALLEST, premultiplied, data, square)
-        slabs[:, j, :columns] = ifft(data, axis=0)[keep]
-        halves[:, j, :columns] = rfft(square, axis=0)[: centre + 1]
+        divide_plane(sums, count, y, size**2, SMALLEST, data, square)
+        inverse = ifft(data, axis=0)
+        slabs[:centre, j, :columns], slabs[centre:, j, :columns] = inverse[-centre:], inverse[: size - centre]
+        # the inverse of real values is the conjugate of their transform
+        np.conjugate(rfft(square, axis=0)[: centre + 1], out=halves[:, j, :columns])
         slabs[:, j, columns:] = halves[:, j, columns:] = 0
-    # the inverse of real values is the conjugate of their transform
-    np.conjugate(halves, out=halves)
-    halves *= np.float32(1 / wide)
     box, spread = np.empty((size, size, size), np.float32), np.empty((size, size, size), np.float32)
-    plane, order = np.zeros((wide, reach + 1), np.complex64), np.fft.ifftshift(keep)
+    plane = np.zeros((wide, reach + 1), np.complex64)
 
-    def invert_plane(slab: np.ndarray, kept: np.ndarray) -> np.ndarray:
-        """Return the kept voxels of a plane of frequencies along y and x."""
-        plane[full % wide] = slab
-        return irfft(ifft(plane, axis=0)[kept], wide, axis=1, overwrite_x=True)[:, kept]
+    def invert_plane(slab: np.ndarray, after: int) -> np.ndarray:
+        """Return the voxels of a plane of frequencies from -centre to `after` along y and x, the latter excluded."""
+        plane[: reach + 1], plane[-reach:] = slab[reach:], slab[:reach]
+        inverse = ifft(plane, axis=0)
+        rows = np.concatenate([inverse[-centre:], inverse[:after]])
+        voxels = irfft(rows, wide, axis=1, overwrite_x=True)
+        return np.concatenate([voxels[:, -centre:], voxels[:, :after]], axis=1)
 
-    weak = np.sinc(both / wide) ** 2  # of trilinear insertion, see gridding_correction
+    # trilinear insertion weakens what lies away from the centre, see gridding_correction
+    weak = (1 / np.sinc(np.arange(-centre, centre + 1) / wide) ** 2).astype(np.float32)
+    across, order = weak[:, None] * weak, np.fft.ifftshift(np.arange(size))
     for k in range(size):
-        inner = weak[keep + centre]
-        box[k] = invert_plane(slabs[k], keep) / (inner[k] * inner[:, None] * inner)
+        np.multiply(invert_plane(slabs[k], size - centre), weak[k] * across[:size, :size], out=box[k])
     for z in range(centre + 1):
-        half = invert_plane(halves[z], both) / (weak[z + centre] * weak[:, None] * weak)
+        half = invert_plane(halves[z], centre + 1) * (weak[z + centre] / np.float32(wide) * across)
         if z < size - centre:
-            spread[z] = half[np.ix_(order + centre, order + centre)]
-        if z:
-            spread[-z] = half[np.ix_(centre - order, centre - order)]
+            spread[z] = half[np.ix_(order, order)]
+        if z:  # the CTF volume is even
+            spread[-z] = half[::-1, ::-1][np.ix_(order, order)]
     return box, spread

@@ -4,11 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from emtomo.compute.device import threads
 from emtomo.compute.fourier.padded_reference import margin
 from emtomo.compute.fourier.transforms import rfft2, rfftn
 from emtomo.compute.tilt.particle_images import PreparedSeries, TiltView, crop_transfer, crop_window
 from emtomo.compute.tilt.subtomogram_inverse import invert_sums, work_array
 from emtomo.errors import EmtomoError
+
+SUMS_BYTES = 8 * 2**30  # of all subtomograms that are reconstructed at the same time
+NO_COUNT = np.empty((0, 0, 0), np.float32)
 
 
 @dataclass(frozen=True)
@@ -54,20 +58,30 @@ def reconstruct_subtomogram(series: PreparedSeries, point: np.ndarray) -> Subtom
     size = 2 * n
     index, k = _half_disc(size)
     sums = _zero_sums(n)
-    tilts = 0
+    tilts = []
     for view in series.views(point, series.window_size(size)):
         _insert(view, size, index, k, sums)
-        tilts += 1
+        tilts.append(view.tilt)
     if not tilts:
         raise EmtomoError("no tilt shows the particle.")
-    box, spread = invert_sums(sums, n, premultiply)
+    box, spread = invert_sums(sums, NO_COUNT if premultiply else _count_tilts(series, tilts), n)
     if series.options.normalise:
         radius = series.options.particle_diameter / 2 / series.options.pixel_size
         normalise_cpu(box[None], radius, False)
     transfer_of_box = np.ascontiguousarray(rfftn(spread).real, np.float32)
     if premultiply:  # cutting lets them swing below zero beside the wedge, and sums of data would be divided by that
         np.maximum(transfer_of_box, 0, out=transfer_of_box)
-    return Subtomogram(box, transfer_of_box, tilts)
+    return Subtomogram(box, transfer_of_box, len(tilts))
+
+
+def count_at_once(box_size: int) -> int:
+    """Return how many subtomograms threads may reconstruct at the same time, so that their sums fit into memory."""
+    from emtomo.compute.kernels.subtomogram_cpu import FIELDS
+
+    m = margin(box_size, 1)
+    # the sums themselves, and about half as much while they are inverted
+    taken = 1.5 * 4 * FIELDS * (2 * m + 1) ** 2 * (m + 2)
+    return max(1, min(threads(), int(SUMS_BYTES / taken)))
 
 
 def _zero_sums(radius: int) -> np.ndarray:
@@ -88,20 +102,38 @@ def _half_disc(size: int) -> tuple[np.ndarray, np.ndarray]:
     return index, np.stack([columns, y[rows, 0], np.zeros_like(rows)], axis=1).astype(np.float32)
 
 
-def _insert(
-    view: TiltView,
-    size: int,
-    index: np.ndarray,
-    k: np.ndarray,
-    sums: np.ndarray,
-) -> None:
-    """Add one tilt: its images, |CTF|, its transfer, and 1 for every frequency."""
+def _insert(view: TiltView, size: int, index: np.ndarray, k: np.ndarray, sums: np.ndarray) -> None:
+    """Add one tilt: its image, |CTF| and transfer for every frequency."""
     from emtomo.compute.kernels.subtomogram_cpu import insert_tilt
 
-    measured = view.ctf * view.dose
-    # frequency zero is its own mate, and mates are added afterwards
-    once = np.where(index == 0, 0.5, 1.0).astype(np.float32)
-    values = rfft2(crop_window(view.values * measured, size)).ravel()[index] * once
-    transfer = crop_transfer(measured * measured, size).ravel()[index] * once
-    absolute = crop_transfer(np.abs(measured), size).ravel()[index] * once
-    insert_tilt(k, values, absolute, transfer, once, np.asarray(view.rotation, np.float32), sums)
+    if view.ctf.shape[0] == size:  # nothing is cut off
+        measured = view.ctf.ravel()[index] * view.dose.ravel()[index]
+        values = view.values.ravel()[index] * measured
+        absolute, transfer = np.abs(measured), measured * measured
+    else:
+        measured = view.ctf * view.dose
+        values = rfft2(crop_window(view.values * measured, size)).ravel()[index]
+        transfer = crop_transfer(measured * measured, size).ravel()[index]
+        absolute = crop_transfer(np.abs(measured), size).ravel()[index]
+    for array in (values, absolute, transfer):  # frequency zero is its own mate, and mates are added afterwards
+        array[index == 0] *= np.float32(0.5)
+    insert_tilt(k, values, absolute, transfer, np.asarray(view.rotation, np.float32), sums)
+
+
+def _count_tilts(series: PreparedSeries, tilts: list[int]) -> np.ndarray:
+    """Return how many of some tilts reach every frequency, at most 1: the same for all particles that they show."""
+    from emtomo.compute.kernels.subtomogram_cpu import insert_count
+
+    n, key = series.options.box_size, tuple(tilts)
+    known = series.counts.get(key)
+    if known is None:
+        index, k = _half_disc(2 * n)
+        once, m = np.where(index == 0, 0.5, 1.0).astype(np.float32), margin(n, 1)
+        known = np.zeros((2 * m + 1, 2 * m + 1, m + 2), np.float32)
+        for section in series.geometry.sections[np.isin(series.tilts, tilts)]:
+            insert_count(k, once, section.astype(np.float32), known)
+        known[:, :, 0] += known[::-1, ::-1, 0]
+        np.minimum(known, 1, out=known)
+        series.counts.clear()  # particles at the border have sets of tilts of their own
+        series.counts[key] = known
+    return known
