@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from emtomo.compute.fourier.shell_correlation import fourier_shell_correlation
 from emtomo.compute.tilt.geometry import tilt_geometry
@@ -106,6 +107,17 @@ def test_densities_come_back_and_halves_add_up():
     sirt = ReconstructTomogramOptions(method="sirt", iterations=20, dose_weights=False, normalise=False)
     made = reconstruct_tomogram(lambda t: images[t], g, (48, 64, 64), 5.0, sirt).volume
     assert np.corrcoef(made.ravel(), truth.ravel())[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("axis, x_tilt", [(0.0, 0.0), (90.0, 0.0), (-4.0, 0.0), (180.0, 1.5)])
+def test_the_ends_of_the_tilt_axis_are_as_strong_as_the_middle(axis, x_tilt):
+    rng = np.random.default_rng(6)
+    images = ndimage.gaussian_filter(rng.standard_normal((9, 101, 101)), (0, 1, 1)).astype(np.float32)
+    g = geometry(np.linspace(-40, 40, 9), axis, x_tilt)
+    made = reconstruct_tomogram(images.__getitem__, g, (21, 101, 60), 5.0, PLAIN).volume
+    middle = made[:, 20:81].std()
+    for ends in (made[:, 2:6], made[:, -6:-2]):
+        assert ends.std() == pytest.approx(middle, rel=0.15)
 
 
 def test_aligned_and_general_geometry_give_the_same_tomogram():

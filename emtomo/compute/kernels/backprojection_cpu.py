@@ -167,12 +167,9 @@ def project_nodes(volume, nodes, step, out):
 
 
 @njit(parallel=True, cache=True, fastmath=True)
-def join_halves(first, second, total):
-    """Fill `total` with the sum of two volumes and double both."""
-    for z in prange(len(total)):
-        for y in range(total.shape[1]):
-            for x in range(total.shape[2]):
-                a, b = first[z, y, x], second[z, y, x]
-                total[z, y, x] = a + b
-                first[z, y, x] = F(2) * a
-                second[z, y, x] = F(2) * b
+def fill_mean(first, second, mean):
+    """Fill a volume with the mean of two others."""
+    for z in prange(len(mean)):
+        for y in range(mean.shape[1]):
+            for x in range(mean.shape[2]):
+                mean[z, y, x] = F(0.5) * (first[z, y, x] + second[z, y, x])

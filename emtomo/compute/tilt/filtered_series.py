@@ -47,10 +47,20 @@ class FilteredSeries:
         None excluded.
     grid : Grid
     options : ReconstructTomogramOptions
+    factor : float
+        Of all images.
     """
 
-    def __init__(self, images: Images, geometry: TiltGeometry, grid: Grid, options: ReconstructTomogramOptions) -> None:
+    def __init__(
+        self,
+        images: Images,
+        geometry: TiltGeometry,
+        grid: Grid,
+        options: ReconstructTomogramOptions,
+        factor: float = 1.0,
+    ) -> None:
         self.images, self.geometry, self.grid, self.options = images, geometry, grid, options
+        self.factor = factor
         self.reading = threading.Lock()
         self.angles = tilt_angles(geometry.rotations)[:, 1]
         self.across, self.along = find_axes_in_images(geometry)
@@ -110,6 +120,7 @@ class FilteredSeries:
                 normalise=self.options.normalise,
                 finest=self.finest,
                 padded=None if sampling is None else sampling.padded,
+                across=self.across[t],
             )
             self._sample(self._weigh(spectrum, t), t, sampling, out[place])
             return image.size
@@ -127,7 +138,7 @@ class FilteredSeries:
 
         options, nyquist = self.options, 0.5 / self.grid.pixel_size
         frequency = np.linspace(0, self.finest, TABLE)
-        radial = np.clip((1 - frequency / nyquist) / filtering.EDGE + 0.5, 0, 1)
+        radial: np.ndarray = self.factor * np.clip((1 - frequency / nyquist) / filtering.EDGE + 0.5, 0, 1)
         radial *= filtering.window_weights(frequency / nyquist, options.window)
         if options.dose_weights:
             radial *= self.geometry.take(np.array([t])).weights(frequency)[0] / self.geometry.scale[t]

@@ -10,7 +10,7 @@ from emtomo.compute.tilt.geometry import TiltGeometry
 from emtomo.errors import EmtomoError
 
 MARGIN = 1.15  # of the images' size, so that filters do not wrap around
-TAPER = 0.04  # of the images' size, over which borders fade to zero
+TAPER = 0.04  # of the images' size, over which borders across the tilt axis fade to zero: the ramp makes rims of steps
 OVERSAMPLING = 2  # samples of a filtered image for every voxel of the tomogram, where it is interpolated linearly
 SPLINE_OVERSAMPLING = 1.5  # where it is interpolated by cubic splines
 EDGE = 0.04  # of the Nyquist frequency, the width of the low-pass filter's edge
@@ -76,6 +76,7 @@ class SlabCorrection:
     spacing: float
 
 
+BOTH = np.ones(2)  # where the tilt axis is not known
 NO_CORRECTION = SlabCorrection(NONE, Ctf.of_defocus(0.0), 0.0, np.zeros(1), 1.0)
 
 
@@ -87,8 +88,9 @@ def transform_image(
     normalise: bool = True,
     finest: float = np.inf,
     padded: tuple[int, int] | None = None,
+    across: np.ndarray = BOTH,
 ) -> Spectrum:
-    """Return the spectrum of an image whose mean was taken off and whose borders fade to zero.
+    """Return the spectrum of an image whose mean was taken off and whose borders across the tilt axis fade to zero.
 
     Parameters
     ----------
@@ -103,6 +105,8 @@ def transform_image(
         1/Å; columns of higher frequencies are left out.
     padded : (2,) tuple, optional
         Rows and columns of the padded image.
+    across : (2,) array
+        x, y of the unit vector across the tilt axis.
 
     Raises
     ------
@@ -123,7 +127,7 @@ def transform_image(
     shape = padded or (next_fast_len(int(rows * MARGIN), real=True), next_fast_len(int(columns * MARGIN), real=True))
     faded = np.empty(image.shape, np.float32)
     factor = np.float32(1 / deviation if normalise else 1)
-    fade_borders(image, np.float32(mean), factor, _taper(rows), _taper(columns), faded)
+    fade_borders(image, np.float32(mean), factor, _taper(rows, across[1]), _taper(columns, across[0]), faded)
     most = shape[1] // 2 + 1
     if np.isfinite(finest):
         most = min(most, int(np.ceil(finest * shape[1] * pixel_size)) + 1)
@@ -143,8 +147,8 @@ def measure_image(image: np.ndarray) -> tuple[float, float]:
     return float(around + first), float(np.sqrt(max(second - first * first, 0.0)) if second == second else np.nan)
 
 
-def _taper(n: int) -> np.ndarray:
-    width = max(1, round(n * TAPER))
+def _taper(n: int, share: float) -> np.ndarray:
+    width = max(1, round(n * TAPER * abs(share)))
     distance = np.minimum(np.arange(n), np.arange(n)[::-1]) + 0.5
     return (0.5 - 0.5 * np.cos(np.pi * np.clip(distance / width, 0, 1))).astype(np.float32)
 

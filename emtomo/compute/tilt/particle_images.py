@@ -6,8 +6,9 @@ from typing import Annotated
 
 import numpy as np
 
-from emtomo.compute.fourier.transforms import irfft2, next_fast_len, rfft2
+from emtomo.compute.fourier.transforms import next_fast_len, rfft2
 from emtomo.compute.optics.ctf import Ctf, image_frequencies, wavelength
+from emtomo.compute.tilt.cropping import crop_weights, crop_window
 from emtomo.compute.tilt.geometry import TiltGeometry
 from emtomo.compute.tilt.image_sampling import SampledImage, sample_image
 from emtomo.compute.tilt.transfer_tables import TransferTables, tabulate_transfer
@@ -214,7 +215,7 @@ class SeriesView:
         heights = self.geometry.project(np.asarray(point, float)[None])[:, 0, 2]
         out = np.empty((len(shown), n, n // 2 + 1), np.float32)
         for k, t in enumerate(shown):
-            out[k] = _crop_weights(tables.ctf(int(t), heights[t]) * tables.dose[t], n, squared)
+            out[k] = crop_weights(tables.ctf(int(t), heights[t]) * tables.dose[t], n, squared)
         return out
 
 
@@ -267,7 +268,7 @@ class PreparedSeries(SeriesView):
             transfer = view.ctf * view.dose
             values = view.values * transfer if premultiply else view.values
             images.append(np.fft.fftshift(crop_window(values, n)))
-            weights.append(_crop_weights(transfer, n, premultiply))
+            weights.append(crop_weights(transfer, n, premultiply))
             rotations.append(view.rotation)
             tilts.append(view.tilt)
         if not images:
@@ -385,25 +386,3 @@ def choose_tilts(geometry: TiltGeometry, first: int = 0) -> np.ndarray:
     if first:
         left = np.sort(left[np.lexsort((geometry.order[left], geometry.dose[left]))[:first]])
     return left
-
-
-def crop_window(spectrum: np.ndarray, size: int) -> np.ndarray:
-    """Return the `size` pixels about pixel 0 of an image whose transform is given, pixel 0 first."""
-    whole = spectrum.shape[0]
-    image = irfft2(np.asarray(spectrum, np.complex64), (whole, whole))
-    if whole == size:
-        return image
-    place = np.rint(np.fft.fftfreq(size) * size).astype(int) % whole
-    return np.ascontiguousarray(image[np.ix_(place, place)])
-
-
-def _crop_weights(transfer: np.ndarray, size: int, squared: bool) -> np.ndarray:
-    """Return the transfer of cropped images, or its square, which cropping must not let swing below zero."""
-    return np.maximum(crop_transfer(transfer * transfer, size), 0) if squared else crop_transfer(transfer, size)
-
-
-def crop_transfer(transfer: np.ndarray, size: int) -> np.ndarray:
-    """Return a transfer function, in the order of ``rfft2``, at `size` pixels: what it is after cropping images."""
-    if transfer.shape[0] == size:
-        return np.asarray(transfer, np.float32)
-    return np.ascontiguousarray(rfft2(crop_window(transfer, size)).real, np.float32)

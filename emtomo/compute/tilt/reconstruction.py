@@ -64,7 +64,9 @@ def reconstruct_tomogram(
     _check(geometry, used, shape, pixel_size, options)
     grid = Grid(shape, pixel_size)
     geometry = geometry.take(used)
-    series = FilteredSeries(lambda t: images(int(used[t])), geometry, grid, options)
+    # of halves, which weigh twice what they do in the whole, the mean is taken: no half is gone through again
+    factor = 2.0 if halves and options.method == "wbp" else 1.0
+    series = FilteredSeries(lambda t: images(int(used[t])), geometry, grid, options, factor)
     parity = np.argsort(np.argsort(geometry.order, kind="stable")) % 2 if halves else np.zeros(len(used), int)
     if options.method == "sirt":
         total = iterate_sirt(series, np.arange(len(used)), on_progress)
@@ -89,13 +91,13 @@ def _back_project(
 
 
 def _join(halves: list[np.ndarray]) -> np.ndarray:
-    """Return the tomogram whose halves' sums are given, and turn the sums into tomograms of half the tilts."""
-    from emtomo.compute.kernels.backprojection_cpu import join_halves
+    """Return the tomogram whose halves are given: their mean."""
+    from emtomo.compute.kernels.backprojection_cpu import fill_mean
 
     if len(halves) == 1:  # a single tilt
         halves.append(np.zeros_like(halves[0]))
     total = np.empty_like(halves[0])
-    join_halves(halves[0], halves[1], total)
+    fill_mean(halves[0], halves[1], total)
     return total
 
 

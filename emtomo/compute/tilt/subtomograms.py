@@ -7,7 +7,8 @@ import numpy as np
 from emtomo.compute.device import threads
 from emtomo.compute.fourier.padded_reference import margin
 from emtomo.compute.fourier.transforms import rfft2, rfftn
-from emtomo.compute.tilt.particle_images import PreparedSeries, TiltView, crop_transfer, crop_window
+from emtomo.compute.tilt.cropping import crop_transfer, crop_window
+from emtomo.compute.tilt.particle_images import PreparedSeries, TiltView
 from emtomo.compute.tilt.subtomogram_inverse import invert_sums, work_array
 from emtomo.errors import EmtomoError
 
