@@ -100,7 +100,19 @@ def pytest_collection_modifyitems(items):
     items.sort(key=place)
 
 
-# --- balance of the workers: a long group must not begin last ---
+# --- balance of the workers: windows are answered in time, and a long group must not begin last ---
+
+_BEGUN: list[str] = []  # the first test of this worker
+
+
+def _give_way(test: str) -> None:
+    """Let the worker that begins with the windows, which wait for seconds at most, go before the others."""
+    if _BEGUN or "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    _BEGUN.append(test)
+    if group_of(test) != "gui":
+        os.nice(5)
+
 
 _SECONDS: dict[str, float] = {}  # of a group of tests
 _ENDED: dict[str, float] = {}  # when a worker's last test ended
@@ -155,6 +167,7 @@ _COST = pytest.StashKey[_Cost]()
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item, nextitem):
+    _give_way(item.nodeid)
     item.stash[_COST] = _Cost()
     return (yield)
 

@@ -12,6 +12,7 @@ from emtomo.engine.project import EmtomoProject, error_of
 from emtomo.errors import ProjectError
 
 POLL_SECONDS = 0.1
+WAITING_SECONDS = 1.0  # between two looks while nothing of ours is active: at picks of a user, runs of others
 READ_SECONDS = 5.0  # between two readings of all runs, while those that are active are looked at alone
 
 
@@ -79,6 +80,7 @@ def run_all(
             runs = {run.getObjId(): run for run in project.runs_now()}
             read = time.monotonic()
         active = [i for i in active if runs[i].isActive()]
+        before = len(pending)
         for i in list(pending):
             run = runs[i]
             parents = [runs[k] for k in parents_of(run) if k in runs]
@@ -97,7 +99,7 @@ def run_all(
             on_change(runs)
         if not pending and not active:
             return {i: run.getStatus() for i, run in runs.items() if i in wanted}
-        time.sleep(POLL_SECONDS)
+        time.sleep(POLL_SECONDS if active or len(pending) < before else WAITING_SECONDS)
 
 
 def _to_be_picked(i: int, runs: dict[int, Protocol], wanted: list[int]) -> bool:

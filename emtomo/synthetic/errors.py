@@ -104,9 +104,7 @@ def disturb_geometry(given: TiltGeometry, options: ErrorOptions, number: int = 0
     if given.ctf is None or given.image_size is None or given.volume_size is None:
         raise EmtomoError("Errors need a geometry with defocus, size of the images and size of the volume.")
     n = len(given)
-    stage, shift, image, volume, defocus = (
-        np.random.default_rng([options.error_seed, number, k]) for k in range(5)
-    )  # fmt: skip
+    stage, shift, image, volume, defocus = (np.random.default_rng([options.error_seed, number, k]) for k in range(5))
     turns = Rotation.from_rotvec(stage.normal(0, np.deg2rad(options.stage_error), (n, 3))).as_matrix()
     rotations = turns @ given.rotations
     out = replace(

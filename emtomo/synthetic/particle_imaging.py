@@ -127,9 +127,7 @@ class _Sections:
         places = seen[:, :2] / pixel + [shape[1] // 2, shape[0] // 2]
         nearest = np.floor(places + 0.5).astype(int)
         values = np.empty((len(seen), 2 * len(self.k)), np.float32)
-        fourier_cpu.sections_parallel(
-            self.transform, np.float32(PAD), self.k, rotations.astype(np.float32), values
-        )  # fmt: skip
+        fourier_cpu.sections_parallel(self.transform, np.float32(PAD), self.k, rotations.astype(np.float32), values)
         turns = (places - nearest + n // 2) @ self.k[:, :2].T / n
         spectra = np.zeros((len(seen), n, n // 2 + 1), np.complex64)
         spectra.reshape(len(seen), -1)[:, self.index] = values.view(np.complex64) * np.exp(-2j * np.pi * turns)

@@ -222,9 +222,7 @@ def _lattices(
                 f"The lattice of a vesicle of {radius:.0f} Å has no room at a depth of {options.lattice_depth:g} Å: "
                 "choose wider vesicles or a smaller depth."
             )
-        places, frames = hexagonal_lattice(
-            radius - options.lattice_depth, options.spacing, int(rng.integers(2**31))
-        )  # fmt: skip
+        places, frames = hexagonal_lattice(radius - options.lattice_depth, options.spacing, int(rng.integers(2**31)))
         where = centre + places
         inside = (np.abs(where) < extent / 2 - BORDER).all(axis=1)
         positions.append(where[inside])

@@ -246,19 +246,11 @@ def test_stopping_and_resuming(simulated):
     assert bench.go(i)[i] == "finished"
 
 
-def test_interrupting_the_launcher_leaves_runs_alive(tmp_path):
-    folder = tmp_path / "p"
-    command = [sys.executable, "-m", "emtomo"]
-    subprocess.run([*command, "new", str(folder)], check=True, capture_output=True)
-    parameters = [f"{k}={v}" for k, v in SAMPLE.items()]
-    subprocess.run(
-        [*command, "run", str(folder), "simulate-tomograms", *parameters, "--label", "sim"],
-        check=True,
-        capture_output=True,
-    )
+def test_interrupting_the_launcher_leaves_runs_alive(simulated, tmp_path):
+    folder = Path(simulated.project.path)
     watcher = subprocess.Popen(
-        [*command, "run", str(folder), "denoise-tomograms", "tomograms=sim.tomograms", "iterations=600",
-         "--label", "den"],
+        [sys.executable, "-m", "emtomo", "run", str(folder), "denoise-tomograms", "tomograms=sim.tomograms",
+         "iterations=250", "--label", "den"],
         stderr=subprocess.PIPE, text=True, start_new_session=True,
         # a suite started in the background ignores Ctrl-C, and so would its children
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
@@ -270,6 +262,22 @@ def test_interrupting_the_launcher_leaves_runs_alive(tmp_path):
     os.chdir(tmp_path)
     project = EmtomoProject.open(folder)
     assert wait_for(lambda: project.find("den").isFinished(), 90), error_of(project.find("den"))
+
+
+def test_who_waits_for_picks_looks_once_a_second(simulated, monkeypatch):
+    simulated.add("pick-manually", "picks", tomograms="sim.tomograms", box_size=20)
+    i = simulated.add("clean-coordinates", "clean", coordinates="picks.coordinates", min_distance=10)
+    slept = []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        if len(slept) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("emtomo.engine.runner.time.sleep", sleep)
+    with pytest.raises(KeyboardInterrupt):
+        simulated.go(i, wait_for_picks=True)
+    assert slept == [1.0] * 3 and simulated.project.find("clean").getStatus() == "saved"
 
 
 def test_a_locked_project_says_so_instead_of_waiting(simulated, monkeypatch):

@@ -43,11 +43,11 @@ class Classification3DOptions:
     local_from: Annotated[
         float,
         Param("Local searches from", "They reach eight of these steps to every side.", unit="°", gt=0, le=30),
-    ] = 1.8  # fmt: skip
+    ] = 1.8
     offset_range: Annotated[
         float,
         Param("Offset search range", "About the particles' shifts.", unit="voxel", gt=0, le=100),
-    ] = 3.0  # fmt: skip
+    ] = 3.0
     initial_lowpass: Annotated[
         float,
         Param("Initial low-pass filter", "Of the reference, and the finest detail compared at first.", unit="Å", gt=0),

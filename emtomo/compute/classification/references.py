@@ -105,9 +105,7 @@ class Rotations:
         count = real.shape[2]
         kx, ky = self.plane.kx[:count], self.plane.ky[:count]
         for k in range(len(real)):
-            insert_sections(
-                real[k], imag[k], weight[k], PAD, self.cosine, self.sine, kx, ky, data[k], weights[k]
-            )  # fmt: skip
+            insert_sections(real[k], imag[k], weight[k], PAD, self.cosine, self.sine, kx, ky, data[k], weights[k])
             # what was added at one of two equal frequencies of the first column counts for both
             data[k, :, 0] += np.conj(data[k, ::-1, 0])
             weights[k, :, 0] += weights[k, ::-1, 0]

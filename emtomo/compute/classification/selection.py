@@ -49,11 +49,11 @@ class SelectClassesOptions:
     least_particles: Annotated[
         int,
         Param("Select at least this many particles", "The next classes by rank, if the rules leave fewer.", ge=0),
-    ] = 0  # fmt: skip
+    ] = 0
     least_classes: Annotated[
         int,
         Param("OR: select at least this many classes", "The next classes by rank, if the rules leave fewer.", ge=0),
-    ] = 0  # fmt: skip
+    ] = 0
     min_gain: Annotated[
         float | None, Param("Minimum gain", "Mean log-likelihood gain per particle; empty: any.", expert=True)
     ] = None

@@ -241,7 +241,7 @@ def search_near(
                     high = max(high, scores[j, d, t])
         gain[b] = _normalise(
             value[b], cell[b], shift[b], coarse, scores, high, share, posterior[b], best[b], found[b : b + 1]
-        )  # fmt: skip
+        )
 
 
 @njit(cache=True, nogil=True, fastmath=True)

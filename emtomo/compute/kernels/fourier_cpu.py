@@ -152,7 +152,7 @@ def shift_views(k, data, shifts, size, out):
 @njit(nogil=True, cache=True)
 def newton_ascents(
     ref, pad, k, points, views, data, weight, size, centre_rotation, centre_shift, precision, limits, steps, ascents
-):  # fmt: skip
+):
     """Move one particle's poses to the posterior density's modes near them.
 
     Parameters
@@ -184,9 +184,7 @@ def newton_ascents(
             shift_views(k, data, moved, size, here)
             rotation = ascents.rotation[p].astype(np.float32)
             value = likelihood(ref, pad, points, flat, flat_weight, rotation, size, gradient, information)
-            if take_step(
-                ascents, p, value, gradient, information, centre_rotation, centre_shift, precision, limits
-            ):  # fmt: skip
+            if take_step(ascents, p, value, gradient, information, centre_rotation, centre_shift, precision, limits):
                 break
 
 

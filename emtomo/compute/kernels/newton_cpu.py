@@ -64,9 +64,7 @@ def add_log_prior(rotation, shift, centre_rotation, centre_shift, precision, gra
 
 
 @njit(nogil=True, cache=True)
-def take_step(
-    ascents, p, log_likelihood, gradient, information, centre_rotation, centre_shift, precision, limits
-):  # fmt: skip
+def take_step(ascents, p, log_likelihood, gradient, information, centre_rotation, centre_shift, precision, limits):
     """Judge the pose that ascent `p` has come to and move it on; return whether the ascent has ended.
 
     A pose that is better is kept, and a Newton step with the Fisher information leads on from it, no longer than

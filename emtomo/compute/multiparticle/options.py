@@ -206,9 +206,7 @@ class MultiParticleOptions:
             expert=True,
         ),
     ] = 10.0
-    sweeps: Annotated[
-        int, Param("Sweeps", "At most, over all images, for one fit.", ge=2, le=50, expert=True)
-    ] = 6  # fmt: skip
+    sweeps: Annotated[int, Param("Sweeps", "At most, over all images, for one fit.", ge=2, le=50, expert=True)] = 6
     seed: Annotated[int, Param("Random seed", "Which particles are held out.", ge=0, expert=True)] = 1
 
     def resolve_preset(self) -> "MultiParticleOptions":

@@ -90,9 +90,7 @@ def find_aligned_sampling(
             return None
         lengths[axis] = found
     signs = (1 if across[order[0]] > 0 else -1, 1 if along[order[1]] > 0 else -1)
-    return AlignedSampling(
-        (lengths[1][0], lengths[0][0]), (lengths[1][1], lengths[0][1]), order, signs, steps
-    )  # fmt: skip
+    return AlignedSampling((lengths[1][0], lengths[0][0]), (lengths[1][1], lengths[0][1]), order, signs, steps)
 
 
 @lru_cache(maxsize=64)

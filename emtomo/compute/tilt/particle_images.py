@@ -308,7 +308,7 @@ def prepare_series(
         try:
             one = sample_image(
                 image, geometry.pixel_size, view.options.pixel_size, normalise=options.normalise, invert=options.invert
-            )  # fmt: skip
+            )
         except EmtomoError as error:
             raise EmtomoError(f"tilt {t + 1}: {error}") from None
         sampled.append(one)

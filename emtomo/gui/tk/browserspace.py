@@ -48,9 +48,9 @@ class BrowserSpace(ttk.Frame):
                 command=lambda p=part: self._show_part(p),
             ).pack(side="left", padx=(0, theme.px(self, theme.PAD)))  # fmt: skip
         for name, text in (("x", "X"), ("y", "Y"), ("z", "Z"), ("iso", "Aside")):
-            ttk.Button(
-                head, text=text, bootstyle="secondary-outline", command=lambda n=name: self.look(n)
-            ).pack(side="left", padx=(0, theme.px(self, 2)))  # fmt: skip
+            ttk.Button(head, text=text, bootstyle="secondary-outline", command=lambda n=name: self.look(n)).pack(
+                side="left", padx=(0, theme.px(self, 2))
+            )
         self.message = ttk.Label(self, text="", anchor="center", wraplength=theme.px(self, 400))
         self.message.pack(expand=True)
         browser.listeners.append(self._changed)

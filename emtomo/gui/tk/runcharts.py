@@ -26,9 +26,7 @@ def open_run_charts(master: Any, run: int, label: str, folder: Path) -> ChartWin
         return lambda name, part: run_charts(of, name, part)
 
     others = {name: reader(of) for name, of in _others(master, run).items()}
-    return ChartWindow(
-        master, f"{label} – charts – emtomo", label, reader(folder), others, tilt_series_names(folder)
-    )  # fmt: skip
+    return ChartWindow(master, f"{label} – charts – emtomo", label, reader(folder), others, tilt_series_names(folder))
 
 
 def open_charts_beside(
