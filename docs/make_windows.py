@@ -156,6 +156,8 @@ def cluster(p: Photographer) -> None:
     p.wait(lambda: "queue" in form.w and str(form.w["queue"].cget("state")) == "normal")
     form.w["queue"].invoke()
     form.geometry("900x640")
+    p.rest(0.5)
+    form.page.see(form.w["section Computation"], at_top=True)
     p.shoot(form, "form-cluster")
     form.destroy_form()
 
