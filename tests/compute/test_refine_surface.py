@@ -55,3 +55,11 @@ def test_it_moves_no_further_than_the_reach(start):
 def test_too_many_vertices_are_refused():
     with pytest.raises(ModelError, match="vertices"):
         refine_surface(vesicle(), sphere_mesh(0.02, 10**6), 10.0, SurfaceOptions())
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_noise_alone_moves_no_surface(start, seed):
+    """It moved by 3 voxels, on the hundredth of it that seemed a membrane."""
+    noise = np.random.default_rng(seed).normal(0, 1, (64, 64, 64)).astype(np.float32)
+    with pytest.raises(ModelError, match="is a layer that stands out of the noise"):
+        refine_surface(noise, start, 10.0, SurfaceOptions())

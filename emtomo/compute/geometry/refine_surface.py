@@ -17,6 +17,7 @@ REWEIGHTINGS = 3
 SUPPORTED = 3.0  # peak of the averaged profile over its noise, from which on a place counts
 LEAST_SCATTER = 0.2  # voxels
 MOST_VERTICES = 20_000
+LEAST_SEEN = 0.05  # of the surface; noise alone seems a layer on some hundredths
 EDGES = 3.0  # edges of the triangles that the smoothing length holds
 
 
@@ -87,7 +88,7 @@ def refine_surface(volume: np.ndarray, mesh: Mesh, pixel_size: float, options: S
     Raises
     ------
     ModelError
-        If the mesh has too many vertices, or nowhere is a membrane.
+        If the mesh has too many vertices, or a membrane is seen on hardly any of it.
     """
     check_options(options)
     if len(mesh.vertices) > MOST_VERTICES:
@@ -100,9 +101,11 @@ def refine_surface(volume: np.ndarray, mesh: Mesh, pixel_size: float, options: S
     here, weight, scatter = mesh, np.zeros(len(moved)), np.inf
     for _ in range(ROUNDS):
         measured, weight = _measure(volume, here, moved, spread, pixel_size, options)
-        if not (weight > 0).any():
+        seen = float((weight > 0).mean())
+        if seen < LEAST_SEEN:
+            where = f"On {seen:.0%} of the surface only" if seen else "Nowhere"
             raise ModelError(
-                f"Nowhere within {options.reach:g} voxels of the surface is a layer that stands out of the noise; "
+                f"{where}, within {options.reach:g} voxels, is a layer that stands out of the noise; "
                 "enlarge the reach or the smoothing length, or check the contrast."
             )
         change, scatter = _smooth_fit(measured, weight, bending)
