@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import types
 from collections.abc import Callable
@@ -95,6 +96,11 @@ def option_fields(options: type) -> list[OptionField]:
     TypeError
         If a field is not ``Annotated[bool | int | float | str (or None), Param(...)]``.
     """
+    return list(_fields_of(options))
+
+
+@functools.cache  # every run that a project reads has them
+def _fields_of(options: type) -> tuple[OptionField, ...]:
     hints = get_type_hints(options, include_extras=True)
     found = []
     for field in dataclasses.fields(options):
@@ -104,7 +110,7 @@ def option_fields(options: type) -> list[OptionField]:
             raise TypeError(f"{options.__name__}.{field.name} has no Param")
         kind, optional = _kind(arguments[0])
         found.append(OptionField(field.name, kind, optional, field.default, param))
-    return found
+    return tuple(found)
 
 
 def problems(options: type, values: dict[str, Any]) -> list[str]:

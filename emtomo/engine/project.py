@@ -126,8 +126,10 @@ class EmtomoProject(Project):
         check_label(label)
         if label in self.labels():
             raise ProjectError(f"This project has a run labelled {label!r} already; labels are unique.")
-        run = self.newProtocol(protocol_class)
-        run.setObjLabel(label)  # the engine drops the label given to newProtocol
+        run = protocol_class(project=self)  # the engine's newProtocol reads every run to find a free label
+        run.setObjLabel(label)
+        run.setMapper(self.mapper)
+        run.setProject(self)
         return run
 
     def launch(self, run: Protocol, *, restart: bool = False) -> None:
