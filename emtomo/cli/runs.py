@@ -20,6 +20,7 @@ from emtomo.engine.overview import run_states
 from emtomo.engine.parameters import protocol_named, protocols_by_name, set_parameters, way_to_give
 from emtomo.engine.project import EmtomoProject, error_of
 from emtomo.engine.queues import NewProject, check_queue
+from emtomo.engine.run_folder import check_writable
 from emtomo.engine.runner import out_of_date, run_all
 from emtomo.engine.templates import (
     add_workflow,
@@ -292,6 +293,7 @@ def only_starter(opened: EmtomoProject, ids: list[int]) -> Iterator[None]:
     """
     import fcntl
 
+    check_writable(opened.path)
     folder = Path(opened.path, "Logs")
     folder.mkdir(exist_ok=True)
     with ExitStack() as stack:

@@ -23,8 +23,8 @@ from emtomo.engine.launcher import LAUNCH, PROCESS, install, is_alive, is_lock, 
 from emtomo.engine.plugin import Domain
 from emtomo.engine.protocol import PROGRESS
 from emtomo.engine.queues import in_queue, launch_log
-from emtomo.engine.run_folder import check_project_folder, check_run_folder
-from emtomo.engine.state import read_json
+from emtomo.engine.run_folder import check_project_folder, check_run_folder, check_writable
+from emtomo.engine.state import process_in, read_json
 from emtomo.errors import ProjectError, hint, one_line, plain_text
 
 ENDING_SECONDS = 20.0
@@ -124,6 +124,7 @@ class EmtomoProject(Project):
             If the project has a run of that label, or the label is a number or holds a dot.
         """
         check_label(label)
+        check_writable(self.path)
         if label in self.labels():
             raise ProjectError(f"This project has a run labelled {label!r} already; labels are unique.")
         run = protocol_class(project=self)  # the engine's newProtocol reads every run to find a free label
@@ -159,6 +160,7 @@ class EmtomoProject(Project):
 
     def _check_folder(self, run: Protocol) -> None:
         """Raise ProjectError if the run's folder is not in the project, or leads elsewhere."""
+        check_writable(self.path)
         check_run_folder(self.path, run.getWorkingDir())
 
     def deleteProtocol(self, *protocols: Protocol) -> None:
@@ -191,6 +193,7 @@ class EmtomoProject(Project):
 
     def amend(self, run: Protocol) -> None:
         """Store changed parameters of a run; what depends on it runs again when it is resumed."""
+        check_writable(self.path)
         with clear_messages(self.path):
             self._storeProtocol(run)
             self.mapper.commit()
@@ -204,6 +207,7 @@ class EmtomoProject(Project):
 
     def stopProtocol(self, protocol: Protocol) -> None:
         """Stop a run, also one whose process number the project does not know yet."""
+        check_writable(self.path)
         if not protocol.getPid() and not protocol.useQueue():
             protocol.setPid(self._process_record(protocol).get("pid", 0))
         super().stopProtocol(protocol)
@@ -251,7 +255,7 @@ class EmtomoProject(Project):
         Who started it may have been killed before the run's process was noted.
         """
         launch = Path(self.path, LAUNCH.format(protocol.strId()))
-        starter = _process_in(launch)
+        starter = process_in(launch)
         here = starter.get("host") == getHostFullName()
         if here and is_alive(starter["pid"]) and not _another(starter["pid"], starter["started"]):
             return True
@@ -301,7 +305,7 @@ class EmtomoProject(Project):
 
     def _process_record(self, protocol: Protocol) -> dict[str, Any]:
         """Return number, start and host of the run's process, as it wrote them; empty where it did not, or not so."""
-        return _process_in(Path(self.path, protocol._getLogsPath(PROCESS)))
+        return process_in(Path(self.path, protocol._getLogsPath(PROCESS)))
 
     def _last_words(self, protocol: Protocol) -> str:
         for name in (launch_log(protocol), protocol._getLogsPath("run.stderr")):
@@ -379,13 +383,6 @@ def clear_messages(path: str | Path) -> Iterator[None]:
         if is_lock(error):
             raise ProjectError(f"Another program is writing to {path}; try again when it is done.") from error
         raise
-
-
-def _process_in(path: Path) -> dict[str, Any]:
-    """Return number, start and host of the process that a file of state names; empty where it names none."""
-    found = read_json(path, {})
-    good = type(found.get("pid")) is int and isinstance(found.get("started"), int | float) and "host" in found
-    return found if good else {}
 
 
 def _another(pid: int, started: float) -> bool:

@@ -86,6 +86,18 @@ def check_project_folder(project: str | Path) -> None:
             _refuse_link(Path(entry.path))
 
 
+def check_writable(project: str | Path) -> None:
+    """Check that a project can be written to.
+
+    Raises
+    ------
+    ProjectError
+        If it is on a disk, or in a folder, that this user may only read.
+    """
+    if not os.access(project, os.W_OK):
+        raise ProjectError(f"{project} may only be read here: copy the project to where you may write.")
+
+
 def is_own_file(path: str | Path) -> bool:
     """Return whether a plain file is there: a link in a project that somebody sent may lead to any file."""
     return Path(path).is_file() and not Path(path).is_symlink()

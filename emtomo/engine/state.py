@@ -39,3 +39,10 @@ def read_json(path: Path, default: dict[str, Any] | list[Any]) -> Any:
     except (OSError, ValueError, RecursionError):
         return default
     return value if isinstance(value, type(default)) else default
+
+
+def process_in(path: Path) -> dict[str, Any]:
+    """Return number, start and host of the process that a file of state names; empty where it names none."""
+    found = read_json(path, {})
+    good = type(found.get("pid")) is int and isinstance(found.get("started"), int | float) and "host" in found
+    return found if good else {}

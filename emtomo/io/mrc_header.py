@@ -153,6 +153,9 @@ def _byte_order(path: Path, raw: bytes, file_size: int | None) -> str:
             possible.append(order)
     if not possible:
         mode = int(np.frombuffer(raw, "<i4", 1, 12)[0])
+        if raw[208:211] == b"MAP" and mode in DTYPES:
+            size = "×".join(str(n) for n in np.frombuffer(raw, "<i4", 3))
+            raise FormatError(path, f"the header claims {size} voxels; an axis has 1 to {_LONGEST - 1}.")
         if raw[208:211] == b"MAP" and 0 <= mode < 200:
             known = ", ".join(str(m) for m in DTYPES)
             raise FormatError(path, f"mode {mode} is no mode that can be read; those are {known}.")

@@ -120,6 +120,20 @@ def test_full_disk_is_one_sentence(monkeypatch, capsys):
         assert "disk is full" in said and said.count("\n") == 1
 
 
+def test_project_that_may_only_be_read_says_so_before_anything_is_written(project, monkeypatch):
+    before = (project / "project.sqlite").read_bytes()
+    monkeypatch.setattr("emtomo.engine.run_folder.os.access", lambda path, mode: mode != os.W_OK)  # root may write
+    for verb in (
+        ["run", "bin-tomograms", "tomograms=first.tomograms"],
+        ["resume", "second"],
+        ["rename", "second", "x"],
+    ):
+        code, said = emtomo(verb[0], project, *verb[1:])
+        assert code == 2 and "may only be read" in said
+    assert emtomo("status", project)[0] == 0
+    assert (project / "project.sqlite").read_bytes() == before
+
+
 def test_runs_tell_themselves_where_the_database_leaves_doubts(project, monkeypatch):
     monkeypatch.chdir(project)
     for doubt in (("status", "running"), ("factor", "abc"), ("input_tomograms", "x")):
