@@ -192,7 +192,10 @@ class ImportMicrographs(EmtomoProtocol):
         headers = np.array([info.pixel_size for info in infos.values()])
         size = given if given > 0 else table.pixel_size
         if not size:
-            if not (headers > 0).all() or headers.max() / headers.min() - 1 > TOLERANCE:
+            unknown = [name for name, header in zip(infos, headers, strict=True) if not header > 0]
+            if unknown:
+                raise EmtomoError(f"{_listed(unknown)}: the header does not say the pixel size; give it in the form.")
+            if headers.max() / headers.min() - 1 > TOLERANCE:
                 listed = ", ".join(f"{n} {i.pixel_size:.6g}" for n, i in list(infos.items())[:SHOWN])
                 raise EmtomoError(f"The headers do not agree on a pixel size ({listed} Å); give it in the form.")
             return float(np.median(headers))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tifffile
 from numpy.testing import assert_allclose
 
 from emtomo.errors import FormatError
@@ -143,6 +144,9 @@ def test_two_files_of_one_name_are_refused(folder):
 def test_headers_that_disagree_need_a_pixel_size(folder):
     mrc.write_volume(folder / "Micrographs" / "c.mrc", np.zeros((1, 8, 8)), 2.0)
     assert "do not agree on a pixel size" in refused(folder, files=folder / "Micrographs")
+    bare = folder / "Micrographs" / "one.tif"
+    tifffile.imwrite(bare, np.zeros((8, 8), np.uint8))
+    assert "one: the header does not say the pixel size" in refused(folder / "Micrographs", files=bare)
 
 
 def test_nan_fails_with_the_file(folder):

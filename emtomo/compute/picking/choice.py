@@ -11,7 +11,7 @@ from emtomo.compute.picking.peaks import Peaks, PeakStatistics, fit_peaks, keep_
 
 USUAL_VARIATION = 2.0  # of the particles' own, up to which peaks describe noise and particles
 STRONG = 5.0  # standard deviations, above which hardly any peak of noise is
-FEWEST_STRONG = 4  # peaks, from which the particles' own variation is known
+FEWEST_STRONG = 2  # peaks, from which the particles' own variation is known
 ALIKE = 0.2  # relative spread of the variations of strong peaks, up to which these are particles of one kind
 UPPER = 5.0  # standard deviations of the particles' scores above their mean, beyond which blobs are ice
 BLOB_DISTANCE = 0.7  # of the mean diameter

@@ -10,6 +10,7 @@ LOWEST_SCORE = 1.0  # standard deviations; fainter maxima are nobody's particles
 NOISE_MEAN = (2.2, 4.2)  # standard deviations, between which the mean of noise peaks lies
 NOISE_SPREAD = (0.3, 1.0)
 FIT_ITERATIONS = 200
+MOST_FALSE = 0.3  # share of the picks that may be noise if there were nothing else
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,9 @@ class PeakStatistics:
 def fit_peaks(scores: np.ndarray) -> PeakStatistics:
     """Fit two Gaussians to the scores of peaks by expectation and maximisation.
 
+    The threshold is where a peak is as likely a particle as noise, or higher: where there are few particles, the second
+    Gaussian is but a tail of the noise, and so many peaks above the threshold are expected of noise alone.
+
     Scores are in standard deviations of white noise, whose peaks have a mean of about 3: the mean of the noise is held
     within `NOISE_MEAN`, or micrographs on which nearly every peak is a particle would be split in two.
 
@@ -136,6 +140,8 @@ def fit_peaks(scores: np.ndarray) -> PeakStatistics:
     ----------
     Dempster, Laird & Rubin, J. R. Stat. Soc. B 39 (1977), section 4.3.
     """
+    from scipy.special import ndtr
+
     v = np.asarray(scores, float)
     if len(v) == 0:
         v = np.array([NOISE_MEAN[0]])
@@ -151,10 +157,12 @@ def fit_peaks(scores: np.ndarray) -> PeakStatistics:
         means[1] = max(means[1], means[0] + 0.5)
         spreads = np.sqrt((p * (v[:, None] - means) ** 2).sum(axis=0) / mass)
         spreads = np.clip(spreads, NOISE_SPREAD[0], [NOISE_SPREAD[1], 10.0])
-    between = np.linspace(means[0], means[1], 500)
+    between = np.append(np.linspace(means[0], means[1], 500), np.linspace(means[1], max(means[1], v.max()), 500)[1:])
     noise, particle = _densities(between, means, spreads, shares).T
-    above = np.flatnonzero(particle > noise)
-    return PeakStatistics(means, spreads, shares, float(between[above[0]] if len(above) else means[1]))
+    expected = len(v) * ndtr((means[0] - between) / spreads[0])
+    there = len(v) - np.searchsorted(np.sort(v), between)
+    good = np.flatnonzero((particle > noise) & (expected <= MOST_FALSE * there))
+    return PeakStatistics(means, spreads, shares, float(between[good[0]] if len(good) else between[-1] + spreads[0]))
 
 
 def _densities(v: np.ndarray, means: np.ndarray, spreads: np.ndarray, shares: np.ndarray) -> np.ndarray:
