@@ -87,8 +87,8 @@ class ClassSelection:
         lines = [f"{int(one['class_number'])}: {int(one['members'])} ({one['share']:.1%})"]
         known = [f"{one['resolution']:.1f} Å"] if np.isfinite(one["resolution"]) else []
         known += [f"gain {one['gain']:.1f}"] if np.isfinite(one["gain"]) else []
-        known += [f"{one['explained']:.0%} expl."] if np.isfinite(one["explained"]) else []
-        return "\n".join([*lines, *([", ".join(known)] if known else [])])
+        more = [f"{one['explained']:.0%} explained"] if np.isfinite(one["explained"]) else []
+        return "\n".join([*lines, *([", ".join(known)] if known else []), *more])
 
     def average(self, images: np.ndarray) -> np.ndarray:
         """Return the average of the selected classes, weighted by their particles (equally, where none are known)."""

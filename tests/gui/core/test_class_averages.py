@@ -60,7 +60,7 @@ def test_selection_and_counts():
     classes.clear()
     classes.toggle(2)
     assert classes.average(images) == pytest.approx(np.full((2, 2), 2.0))  # no members: as it is
-    assert classes.label(0) == "1: 10 (10.0%)\n30.0 Å, gain 50.0, 40% expl." and classes.label(2) == "3: 0 (0.0%)"
+    assert classes.label(0) == "1: 10 (10.0%)\n30.0 Å, gain 50.0\n40% explained" and classes.label(2) == "3: 0 (0.0%)"
 
 
 def test_empty_sets_and_iterations(tmp_path):
