@@ -30,7 +30,7 @@ def run_on_selection(
     what: str,
     say: Callable[[str], object],
 ) -> None:
-    """Write a selection of an output's items and run a protocol on it.
+    """Write a selection of an output's items, run a protocol on it and show its card.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def run_on_selection(
     """
     name, parameter, given = protocol
 
-    def work(project: Any) -> str:
+    def work(project: Any) -> tuple[int, str]:
         folder = Path(project.path) / "Picking"
         folder.mkdir(exist_ok=True)
         number = len(list(folder.glob(f"{parameter}_{shown.run}_{shown.name}_*.txt"))) + 1
@@ -59,6 +59,10 @@ def run_on_selection(
         set_parameters(project, run, given | {parameter: str(path)}, Path(project.path))
         project.saveProtocol(run)
         project.launch(run)
-        return str(run.getObjLabel())
+        return int(run.getObjId()), str(run.getObjLabel())
 
-    window.service.ask(work, lambda label: say(f"{what} kept in {label}."), window.report_failure)
+    def started(made: tuple[int, str]) -> None:
+        window.select_later([made[0]])  # what comes next begins at its card
+        say(f"{what} kept in {made[1]}.")
+
+    window.service.ask(work, started, window.report_failure)
