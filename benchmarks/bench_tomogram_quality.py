@@ -1,11 +1,11 @@
-"""Shells of tomograms that agree with the truth: reconstruct_tomogram beside ASTRA's FBP and SIRT on the same images.
+"""Shells of tomograms that agree with the truth: reconstruct_tomogram beside ASTRA's FBP and SIRT and torch-tomogram.
 
-    python benchmarks/bench_tomogram_quality.py [--lines 96] [--iterations 15] [--astra PYTHON]
+    python benchmarks/bench_tomogram_quality.py [--lines 96] [--iterations 15] [--astra PYTHON] [--torch PYTHON]
 
 The phantom tomogram of ../shared (polnet: 41 tilts within 60°, signal-to-noise ratio 0.5, 10 Å, no CTF), some of its
 lines along the tilt axis. Every shell is correlated with the density within the measured part of Fourier space, all of
 it and apart along x (the images' own direction), along the tilt axis, and near the missing wedge. ASTRA's ram-lak
-filter and a ramp without window are the same filter. PYTHON is an interpreter with astra-toolbox.
+filter and a ramp without window are the same filter. PYTHON is an interpreter with astra-toolbox, with torch-tomogram.
 """
 
 import argparse
@@ -47,6 +47,17 @@ for kind, count in (("FBP", 1), ("SIRT", int(sys.argv[4]))):
     np.save(f"{sys.argv[5]}/{kind}.npy", out)
     print(kind, time.process_time() - start)
 """
+TORCH = """
+import sys, time, numpy as np, torch
+from torch_tomogram import Tomogram
+images, angles = torch.tensor(np.load(sys.argv[1])), torch.tensor(-np.load(sys.argv[2]), dtype=torch.float32)
+torch.set_num_threads(1)
+start, n = time.process_time(), len(angles)
+made = Tomogram(angles, tilt_axis_angle=torch.zeros(n), sample_translations=torch.zeros(n, 2), images=images)
+out = made.reconstruct_tomogram((int(sys.argv[3]), images.shape[1], images.shape[2]), sidelength=64)
+np.save(f"{sys.argv[5]}/torch-tomogram.npy", out.numpy())
+print("torch-tomogram", time.process_time() - start)
+"""
 
 
 def correlate(volume: np.ndarray, truth: np.ndarray, reach: float) -> dict[str, list[float]]:
@@ -80,6 +91,7 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=96)
     parser.add_argument("--iterations", type=int, default=15)
     parser.add_argument("--astra", default="")
+    parser.add_argument("--torch", default="")
     a = parser.parse_args()
     images = np.asarray(mrc.read_volume(DATA / "tomo_001_mics_snr0.5.mrc.gz"), np.float32)
     truth = np.asarray(mrc.read_volume(DATA / "tomo_001_den.mrc.gz"), np.float32)
@@ -99,15 +111,16 @@ def main() -> None:
         start = time.process_time()
         volume = reconstruct_tomogram(images.__getitem__, geometry, truth.shape, PIXEL, options).volume
         made[name] = volume, time.process_time() - start
-    if a.astra:
+    for program, python, script in (("ASTRA, ", a.astra, ASTRA), ("", a.torch, TORCH)):
+        if not python:
+            continue
         with tempfile.TemporaryDirectory() as folder:
             np.save(f"{folder}/images.npy", images)
             np.save(f"{folder}/angles.npy", -angles)
-            command = [a.astra, "-c", ASTRA, f"{folder}/images.npy", f"{folder}/angles.npy", str(len(truth))]
-            command += [str(a.iterations), folder]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            command = [python, "-c", script, f"{folder}/images.npy", f"{folder}/angles.npy", str(len(truth))]
+            done = subprocess.run([*command, str(a.iterations), folder], capture_output=True, text=True, check=True)
             for kind, seconds in (words.split() for words in done.stdout.splitlines()):
-                label = f"ASTRA, {kind}" + (f" {a.iterations}" if kind == "SIRT" else "")
+                label = f"{program}{kind}" + (f" {a.iterations}" if kind == "SIRT" else "")
                 made[label] = np.load(f"{folder}/{kind}.npy"), float(seconds)
     print(machine())
     shells = ", ".join(f"{truth.shape[2] * PIXEL / (low + high) * 2:.0f}" for low, high in SHELLS)
