@@ -97,10 +97,12 @@ def measure_accuracy(arguments: argparse.Namespace) -> None:
     if arguments.map:
         volume = mrc.read_volume(arguments.map)
         truth = fit_to_box(volume, mrc.read_header(arguments.map).pixel_size, n, pixel)
+    if arguments.atoms:
+        truth = scatter_atoms(n, arguments.fill * n / 2)
     truth = (truth - np.median(truth)) * ball(n, arguments.fill * n / 2, 3)
     truth = (truth / truth.std()).astype(np.float32)
     row("seed", "from", "reported Å, to truth Å, median error of poses ° and Å, seconds")
-    for seed in range(1, arguments.seeds + 1):
+    for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
         with tempfile.TemporaryDirectory() as folder:
             data = make_data(Path(folder), truth, pixel, arguments, seed)
             for what, result, true, taken in refine_both(data, truth, arguments, seed):
@@ -108,6 +110,18 @@ def measure_accuracy(arguments: argparse.Namespace) -> None:
                 shift = np.median(np.linalg.norm(result.poses.shifts - true.shifts, axis=1)) * pixel
                 found = f"{result.resolution:.1f}, {to_truth(result, truth, pixel):.1f}, {angle:.2f}, {shift:.2f}"
                 row(str(seed), what, f"{found}, {taken:.0f}")
+
+
+def scatter_atoms(size: int, radius: float, count: int = 2000, width: float = 0.75, seed: int = 5) -> np.ndarray:
+    """Return six lobes of atoms within a radius in voxels, whose power falls little up to Nyquist."""
+    rng = np.random.default_rng(seed)
+    lobes = rng.normal(size=(6, 3))
+    lobes *= 0.45 * radius / np.linalg.norm(lobes, axis=1, keepdims=True)
+    places = lobes[rng.integers(0, 6, count)] + rng.normal(size=(count, 3)) * 0.2 * radius
+    axis, out = np.arange(size) - size // 2, np.zeros((size, size, size), np.float32)
+    for place in places[np.linalg.norm(places, axis=1) < radius - 2]:
+        out += np.einsum("i,j,k", *(np.exp(-((axis - c) ** 2) / (2 * width**2)) for c in place[::-1]))
+    return out
 
 
 def make_data(folder: Path, truth: np.ndarray, pixel: float, arguments: argparse.Namespace, seed: int) -> SeriesData:
@@ -200,7 +214,9 @@ def main() -> None:
     parser.add_argument("what", choices=("accuracy", "speed"))
     parser.add_argument("--particles", type=int, default=100)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--map", type=Path)
+    parser.add_argument("--atoms", action="store_true", help="scattered atoms in the place of a map")
     parser.add_argument("--box", type=int, default=32)
     parser.add_argument("--pixel", type=float, default=10.0)
     parser.add_argument("--depth", type=float, default=1500.0)

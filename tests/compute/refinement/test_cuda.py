@@ -106,6 +106,9 @@ def test_a_batch_gives_what_particles_give_one_by_one(absolute, kind):
     source, truth, _ = particles(volume, count, 0.3)
     if "image" in kind:
         source, truth = image_particles(volume, count, 0.3, np.arange(-40, 41, 40.0) if kind == "images" else [0.0])
+        cut = source.views
+        if kind == "images":  # every tilt with noise and a strength of its own
+            source = replace(source, views=lambda i: replace(cut(i), noise_group=np.arange(3)), noise_groups=3)
     else:
         weights = np.random.default_rng(2).random((2, N, N, N // 2 + 1)).astype(np.float32) + 0.5
         source = replace(source, kind=kind, keys=[0, 1, 0], weight=lambda key: weights[key])
@@ -116,7 +119,8 @@ def test_a_batch_gives_what_particles_give_one_by_one(absolute, kind):
     search = begin(options, Progress(0, radius, 60.0, 0.5), source, coefficients, 4.0)
     # of single images the noise hides enough that ascents end well before their last step
     level = 1000.0 if kind == "one image" else 1.0
-    half = HalfSet(volume, level * (np.random.default_rng(3).random(source.noise_length) + 1))
+    noise = level * (np.random.default_rng(3).random(source.noise_length) + 1)
+    half = HalfSet(volume, noise, np.array([1.2, 0.6, 1.0]) if source.scaled_views else None)
     frame = {1: (random_rotations(1, 5)[0], np.array([0.2, 0, -0.1]))}
     plan = IterationPlan(
         coefficients, radius, (search,), np.zeros(count, int), start, 5.0, 1.0, 4.0, frame, symmetry_rotations("C1")
@@ -134,9 +138,10 @@ def test_a_batch_gives_what_particles_give_one_by_one(absolute, kind):
         assert np.abs(one.shift - other.shift).max() < max(0.02, 0.1 * one.shift_spread)
         for name in ("score", "angle_spread", "shift_spread", "certainty"):
             assert getattr(one, name) == pytest.approx(getattr(other, name), rel=0.02, abs=0.02)
-    for name in ("sums", "residual", "measured"):
+    assert here.products.shape == (2, 3 if kind == "images" else 0)
+    for name in ("sums", "residual", "measured", "products"):
         a, b = getattr(here, name), getattr(there, name)
-        assert np.allclose(a, b, rtol=0.02, atol=0.01 * np.abs(a).max()), name
+        assert np.allclose(a, b, rtol=0.02, atol=0.01 * np.abs(a).max(initial=0)), name
     no_particles = estimator.estimate(np.zeros(0, int), start, done.append)
     assert not no_particles.sums.any() and not no_particles.estimates
 
