@@ -17,6 +17,7 @@ from emtomo.compute.tilt.particle_images import (
     ParticleImageOptions,
     PreparedSeries,
     check_series,
+    count_alias_free,
     prepare_series,
 )
 from emtomo.compute.tilt.subtomograms import count_at_once, reconstruct_subtomogram
@@ -192,6 +193,8 @@ class ExportParticles(EmtomoProtocol):
                 f"{count_text(options.missing_tilts, 'image')} do not show whole: {listed}. "
                 f"Listed in {', '.join(str(self._dropped(n)) for n, k in dropped.items() if k)}."
             )
+        if self._flat() and not options.premultiply:
+            self._say_what_is_lost(out, names)
         if missing:
             self.remark(f"No tilt series for the particles of {', '.join(missing)}.")
         if idle:
@@ -210,6 +213,18 @@ class ExportParticles(EmtomoProtocol):
                 self.remark(f"No STAR files for RELION 5: {error}")
 
     # --- helpers ---
+
+    def _say_what_is_lost(self, out: SetOfParticleSeries, names: list[str]) -> None:
+        """Say where images that are not multiplied by their CTF do not hold what the defocus spreads."""
+        n, pixel, series = int(out.box_size.get()), float(out.pixel_size.get()), self.input_tilt_series.get()
+        width = self.options(ParticleImageOptions).diameter or 0.75 * n * pixel
+        ctfs = [ctf for name in names if (ctf := series.geometry(name).ctf) is not None]
+        size = max((count_alias_free(ctf, pixel, width) for ctf in ctfs), default=0)
+        if size > n:
+            self.remark(
+                f"The CTF spreads a particle over {size} pixels and the box has {n}: fine detail is lost at its edge. "
+                "Premultiply with the CTF, which gathers it before the box is cut, or take a larger box."
+            )
 
     def _flat(self) -> bool:
         return self.options(ExportOptions).dimensionality == "2d"

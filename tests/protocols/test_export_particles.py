@@ -90,6 +90,9 @@ def test_series_of_images_are_those_that_are_cut_on_the_fly(bench, monkeypatch):
     options = OPTIONS | {"tilt_series": "fewer.tilt_series", "dimensionality": "2d"}
     options |= {"box_size": 32, "diameter": 300, "missing_tilts": 0}
     run = bench.run("export-particles", "flat", **options, premultiply=True)
+    plain = bench.run("export-particles", "flat plain", **options, premultiply=False, first_tilts=3)
+    said = [any("Premultiply with the CTF" in remark for remark in r._remarks()) for r in (run, plain)]
+    assert said == [False, True]
     frame, used = run.particle_series.frame(), ~run.input_tilt_series.get().geometry("sim_01").excluded
     assert 10 < len(frame) < len(truth)
     left_out = pd.read_csv(run._getExtraPath("sim_01_left_out.csv"))

@@ -69,8 +69,8 @@ class ParticleImageOptions:
         bool,
         Param(
             "Premultiply with the CTF",
-            "On: boxes are sums of the images times their CTF, and weights sums of the squared CTF. Off: both are "
-            "divided by the sum of |CTF|, as Warp writes them.",
+            "3d: on, boxes are sums of the images times their CTF, and weights sums of the squared CTF; off, both are "
+            "divided by the sum of |CTF|, as Warp writes them. 2d: on, as RELION 5 takes them; off, as cryoDRGN does.",
         ),
     ] = False
 
