@@ -24,27 +24,32 @@ class RaisingClick:
     ----------
     clock : callable
         Seconds.
+
+    Attributes
+    ----------
+    opened : bool
+        Whether the window has been in front since it was made.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._covered, self._answered, self._uncovered = False, False, -1e9
-        self._opened = False  # a new window comes to the front by itself, not by a press
+        self.opened = False  # it has been in front: a new window comes there by itself, not by a press
 
     def look(self, covered: bool, *, closed: bool = False) -> None:
         """Take note of whether other windows cover this one now; `closed`: one of them has just been closed."""
         if self._covered and not covered:
-            self._uncovered = -1e9 if closed or not self._opened else self._clock()
+            self._uncovered = -1e9 if closed or not self.opened else self._clock()
             self._answered = False
         self._covered = covered
-        self._opened |= not covered
+        self.opened |= not covered
 
     def only_raises(self) -> bool:
         """Return whether a press that has just come only brings the window to the front."""
         if self._covered:
             first, self._answered = not self._answered, True
             return first
-        self._opened = True
+        self.opened = True
         recent = self._clock() - self._uncovered < SAME_CLICK
         self._uncovered = -1e9  # the next press is meant
         return recent

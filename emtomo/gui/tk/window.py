@@ -100,6 +100,8 @@ class Window(Keys, ttk.Toplevel):
 
     def only_raises(self) -> bool:
         """Return whether a press of the mouse only brings this window to the front; it is there afterwards."""
+        if not self.raising.opened and not self._covering():
+            self.raising.look(False)  # a new window is in front by now, whatever was noted while it opened
         if not self.raising.only_raises():
             return False
         self.lift()
@@ -119,16 +121,21 @@ class Window(Keys, ttk.Toplevel):
             found.append((passing, (x, y, wide, high)))
         return found
 
+    def _covering(self) -> bool:
+        """Return whether another window of this program covers this one; a tip does not."""
+        mine = self.winfo_rootx(), self.winfo_rooty(), self.winfo_width(), self.winfo_height()
+        return any(overlap(mine, box) for passing, box in self._others_above() if not passing)
+
     def _entered(self, event: "tk.Event[Any]") -> None:
         """See whether another window of this program covers this one."""
         if event.widget is self:
-            mine = self.winfo_rootx(), self.winfo_rooty(), self.winfo_width(), self.winfo_height()
-            self._note_cover(any(overlap(mine, box) for passing, box in self._others_above() if not passing))
+            self._note_cover(self._covering())
 
     def _seen(self, event: "tk.Event[Any]") -> None:
-        """Where nothing composes the screen, X says it of windows of other programs too."""
-        if event.widget is self and not any(passing for passing, _ in self._others_above()):
-            self._note_cover(str(event.state) != "VisibilityUnobscured")
+        """Where nothing composes the screen, X says it of windows of other programs too, but also of our tips."""
+        if event.widget is self:
+            tip_above = any(passing for passing, _ in self._others_above())
+            self._note_cover(self._covering() if tip_above else str(event.state) != "VisibilityUnobscured")
 
     def _note_cover(self, covered: bool) -> None:
         self.raising.look(covered, closed=time.monotonic() - Window._closed_at < SAME_CLICK)

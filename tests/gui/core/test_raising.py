@@ -39,8 +39,9 @@ def test_a_window_raised_long_before_takes_the_press():
 def test_a_new_window_comes_to_the_front_by_itself():
     raising = RaisingClick(Clock())
     raising.look(covered=True)  # mapped below, then raised by the window manager
+    assert not raising.opened  # a press that comes now asks whether it is covered still
     raising.look(covered=False)
-    assert not raising.only_raises()
+    assert raising.opened and not raising.only_raises()
 
 
 def test_closing_what_covers_a_window_raises_nothing():
