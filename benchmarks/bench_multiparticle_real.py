@@ -144,13 +144,19 @@ def main(iterations: int, shift: float, preset: str) -> None:
             moved = state.geometry.shifts + rng.normal(0, shift, state.geometry.shifts.shape)
             data.states[k] = replace(state, geometry=replace(state.geometry, shifts=moved))
         report(data, species, deposited, "moved")
+    moved: set[int] = set()
+    folds: list[list[TiltGeometry]] = [[] for _ in data.names]
     for iteration in range(1, iterations + 1):
         # the stacks are cut to the box already, whatever their CTF spreads
         references = make_references(species, measure_maps(species, data.halves()), Ctf.of_defocus([0.0]))
         assert references is not None and references.size == BOX
         for k, name in enumerate(data.names):
-            found = SeriesRefinement([data.images(k, references)], data.states[k], options, iteration).run()
-            data.states[k] = found.state
+            found = SeriesRefinement(
+                [data.images(k, references)], data.states[k], options, options.seed, iteration == 1, k in moved,
+                fold_geometries=folds[k],
+            ).run()  # fmt: skip
+            data.states[k], folds[k] = found.state, found.fold_geometries
+            moved |= {k} if any(t.kept for t in found.trials) else set()
             tried = [f"{t.name} {t.gain:+.1f}{' kept' if t.kept else ''} {t.remark}" for t in found.trials]
             print(f"  {name}: {'; '.join(tried)}")
         report(data, species, deposited, f"iteration {iteration}")

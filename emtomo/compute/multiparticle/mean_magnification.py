@@ -35,16 +35,20 @@ def keep_mean_magnification(given: Sequence[Series], refined: Sequence[Series]) 
 
 def _smaller(series: Series, factor: float) -> Series:
     """Return a series of a magnification smaller by a factor, and a volume larger by it."""
-    geometry = series.geometry
+    return replace(
+        series,
+        geometry=_magnify_less(series.geometry, factor),
+        particles=tuple(_further(part, factor) for part in series.particles),
+        fold_geometries=tuple(_magnify_less(one, factor) for one in series.fold_geometries),
+    )
+
+
+def _magnify_less(geometry: TiltGeometry, factor: float) -> TiltGeometry:
     matrix = (np.eye(2) if geometry.magnification is None else geometry.magnification) / factor
     warp = geometry.volume_warp
     if warp is not None:
         warp = replace(warp, nodes=factor * warp.nodes)
-    return replace(
-        series,
-        geometry=replace(geometry, magnification=matrix, volume_warp=warp),
-        particles=tuple(_further(part, factor) for part in series.particles),
-    )
+    return replace(geometry, magnification=matrix, volume_warp=warp)
 
 
 def _further(particles: SpeciesParticles, factor: float) -> SpeciesParticles:

@@ -43,12 +43,15 @@ class Series:
         Number of a tilt from 0 to its (y, x) image; it may travel to other processes.
     particles : tuple of SpeciesParticles
         One for every species; may be empty.
+    fold_geometries : tuple of TiltGeometry
+        Fitted without other particles each, where particles are few; empty before a refinement.
     """
 
     name: str
     geometry: TiltGeometry
     images: Callable[[int], np.ndarray]
     particles: tuple[SpeciesParticles, ...]
+    fold_geometries: tuple[TiltGeometry, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -234,7 +237,7 @@ def refine_series(shared: PopulationTask, number: int, prepared: list[PreparedSe
     # the same particles are held out in every iteration: others would agree better with what they were fitted to
     result = SeriesRefinement(
         images, start, shared.options, shared.options.seed, shared.iteration == 1, number in shared.kept_before,
-        len(shared.series) == 1, shared.device,
+        len(shared.series) == 1, shared.device, [one.take(tilts) for one in series.fold_geometries],
     ).run()  # fmt: skip
     refined = _with_result(series, chosen, tilts, result)
     report = SeriesReport(
@@ -257,7 +260,8 @@ def _with_result(series: Series, chosen: list[int], tilts: np.ndarray, result: S
             ParticleMotions.between(result.state.rotations[rows], result.state.positions[rows]),
         )  # fmt: skip
     geometry = update_geometry(series.geometry, tilts, result.state.geometry)
-    return replace(series, geometry=geometry, particles=tuple(particles))
+    folds = tuple(update_geometry(series.geometry, tilts, one) for one in result.fold_geometries)
+    return replace(series, geometry=geometry, particles=tuple(particles), fold_geometries=folds)
 
 
 def insert_series(
@@ -296,7 +300,12 @@ def nothing_inserted(size: int) -> np.ndarray:
 
 def pack_series(series: Series, report: SeriesReport) -> dict[str, np.ndarray]:
     """Return a refined series with its report as arrays, without objects."""
-    out = {f"geometry_{name}": values for name, values in pack_geometry(series.geometry).items()}
+    out = {"folds": np.array(len(series.fold_geometries))}
+    for prefix, geometry in [
+        ("geometry", series.geometry),
+        *((f"fold_{k}", one) for k, one in enumerate(series.fold_geometries)),
+    ]:
+        out |= {f"{prefix}_{name}": values for name, values in pack_geometry(geometry).items()}
     for k, one in enumerate(series.particles):
         out |= pack_particles(one, k)
     out["trial_names"] = np.array([trial.name for trial in report.trials], "U64")
@@ -312,8 +321,9 @@ def pack_series(series: Series, report: SeriesReport) -> dict[str, np.ndarray]:
 
 def unpack_series(series: Series, arrays: dict[str, np.ndarray]) -> tuple[Series, SeriesReport]:
     """Return what :func:`pack_series` packed; images and half sets that do not change are those of `series`."""
-    geometry = unpack_geometry(
-        series.geometry, {k.removeprefix("geometry_"): v for k, v in arrays.items() if k.startswith("geometry_")}
+    geometry, *folds = (
+        unpack_geometry(series.geometry, {k.removeprefix(at): v for k, v in arrays.items() if k.startswith(at)})
+        for at in ("geometry_", *(f"fold_{k}_" for k in range(int(arrays.get("folds", 0)))))
     )
     particles = tuple(unpack_particles(arrays, k) for k in range(len(series.particles)))
     trials = [
@@ -328,4 +338,4 @@ def unpack_series(series: Series, arrays: dict[str, np.ndarray]) -> tuple[Series
     ]
     before, score = arrays["scores"]
     report = SeriesReport(trials, float(before), float(score), *lists)
-    return replace(series, geometry=geometry, particles=particles), report
+    return replace(series, geometry=geometry, particles=particles, fold_geometries=tuple(folds)), report

@@ -303,12 +303,13 @@ class MultiParticleRefinement:
             np.stack([reports[i].precisions[0][:shells] for i in shown]),
             square,
         )
-        out = list(series)
+        out, finest = list(series), float(np.sqrt(square[-1]))
         for i, (scale, b_factor) in zip(shown, found, strict=True):
-            geometry = series[i].geometry
-            given = equivalent_b_factors(geometry, float(np.sqrt(square[-1])))
-            changed = replace(geometry, scale=geometry.scale * scale, b_factor=given + b_factor)
-            out[i] = replace(series[i], geometry=changed)
+            geometry, *folds = (
+                replace(each, scale=each.scale * scale, b_factor=equivalent_b_factors(each, finest) + b_factor)
+                for each in (series[i].geometry, *series[i].fold_geometries)
+            )
+            out[i] = replace(series[i], geometry=geometry, fold_geometries=tuple(folds))
         return out
 
     def _metrics(

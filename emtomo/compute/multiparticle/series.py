@@ -14,6 +14,7 @@ from emtomo.compute.multiparticle.calibration import (
     ring_correlation,
 )
 from emtomo.compute.multiparticle.defocus_search import search_defocus
+from emtomo.compute.multiparticle.folds import FEWEST, Fold, hold_out
 from emtomo.compute.multiparticle.images import SpeciesImages
 from emtomo.compute.multiparticle.least_squares import Fit, Problem, SeriesImages, fit
 from emtomo.compute.multiparticle.optics_parameters import OpticsOfTilts
@@ -22,15 +23,13 @@ from emtomo.compute.multiparticle.parameters import Block
 from emtomo.compute.multiparticle.pose_parameters import PoseParameters
 from emtomo.compute.multiparticle.state import SeriesState
 from emtomo.compute.multiparticle.sweep import Model, correlate
+from emtomo.compute.tilt.geometry import TiltGeometry
 from emtomo.wording import count_text
 
 # of the log likelihood of what was held out; a group of parameters that fits noise alone lets it fall, and rises so far
 # less than once in a hundred times (its change is then -k/2 +- sqrt(k) times the held-out share, for k parameters)
 LEAST_GAIN = 4.0
 HELD_OUT_IMAGES = 0.1  # share of the images that is held out when poses are tried
-HELD_OUT_PARTICLES = 10  # the fewest that are held out
-LARGEST_SHARE = 0.25  # of the particles held out at once; where ten are more, they are held out in turn
-FEWEST = 5  # particles of a series whose images' parameters are fitted
 LEAST_AGREEMENT = 0.5  # of the shells that are compared, in which images must agree with their reference
 POSE_SWEEPS = 4  # of held-out particles, which move along
 
@@ -73,6 +72,8 @@ class SeriesResult:
     ring_correlations : list of (t, s) arrays
         Of every species, from image to reference.
     models : list of Model
+    fold_geometries : list of TiltGeometry
+        Of the second and further fits of few particles, each without others.
     """
 
     state: SeriesState
@@ -81,6 +82,7 @@ class SeriesResult:
     score_before: float
     ring_correlations: list[np.ndarray]
     models: list[Model]
+    fold_geometries: list[TiltGeometry]
 
 
 @dataclass
@@ -103,6 +105,8 @@ class SeriesRefinement:
     alone : bool
         Whether the references are of this series alone, whose magnification then has no mean of its own.
     device : str
+    fold_geometries : sequence of TiltGeometry
+        Of the iteration before; see :class:`SeriesResult`. Without them all fits begin at `start`.
     """
 
     species: Sequence[SpeciesImages]
@@ -113,18 +117,32 @@ class SeriesRefinement:
     kept_before: bool = False
     alone: bool = False
     device: str = "cpu"
+    fold_geometries: Sequence[TiltGeometry] = ()
     trials: list[Trial] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.state, self.kept = self.start, list[Block]()
-        self.values, options = np.zeros(0), self.options
-        self.pose_values = np.zeros((len(self.start), 6))
+        self.kept, options = list[Block](), self.options
+        self.main = self._fold(np.zeros(len(self.start), bool), self.start.geometry)
         widths = np.deg2rad(options.pose_angle), options.pose_shift, options.motion_prior
         self.poses = PoseParameters(*widths, rigid=True) if options.poses else None
         self.species = [self._if_shown(k) for k in range(len(self.species))]
         self.images = self._calibrated()
         self.rng = np.random.default_rng([self.seed, len(self.start)])
-        self.folds = hold_out(self.images.half, options.held_out / 100, self.rng)
+        held = hold_out(self.images.half, options.held_out / 100, self.rng)
+        geometries = [self.start.geometry] * len(held)
+        if len(self.fold_geometries) == len(held) - 1:
+            geometries[1:] = self.fold_geometries
+        self.folds = [self._fold(*each) for each in zip(held, geometries, strict=True)]
+        self.main = self.folds[0] if self.folds else self.main
+
+    @property
+    def state(self) -> SeriesState:
+        """What the refinement has come to: the first fold's."""
+        return self.main.state
+
+    def _fold(self, held: np.ndarray, geometry: TiltGeometry) -> Fold:
+        start = self.start if geometry is self.start.geometry else replace(self.start, geometry=geometry)
+        return Fold(held, start, start, np.zeros((len(start), 6)))
 
     def run(self, on_progress: Callable[[float], None] = lambda share: None) -> SeriesResult:
         """Try all groups of parameters that were asked for; with none of them nothing changes."""
@@ -165,7 +183,8 @@ class SeriesRefinement:
             for k, (one, sums) in enumerate(zip(self.species, products, strict=True))
         ]
         score = self._score(self.state).sum(axis=1)
-        return SeriesResult(self.state, self.trials, score, before, rings, models)
+        geometries = [fold.state.geometry for fold in self.folds[1:]]
+        return SeriesResult(self.state, self.trials, score, before, rings, models, geometries)
 
     # --- trials ---
 
@@ -179,17 +198,25 @@ class SeriesRefinement:
         if self.kept_before:
             sentence = "fitted again to the new references where something was kept in an iteration before."
             self.trials.append(Trial("particle poses", True, 0.0, 0, sentence))
-            start = Fit(self.start, np.zeros(0), self.pose_values, np.zeros(0), 0)
-            self._take_poses(fit(Problem(self.images, self.start, [], self.poses, used), self.options.sweeps, start))
+            self._fit_poses()
             return
         apart = used & (self.rng.random(used.shape) < HELD_OUT_IMAGES)
         before = self._score(self.state, apart).sum()
-        train = self._fit([], used & ~apart)
+        train = self._fit(self.main, [], used & ~apart)
         gain = float(self._score(train.state, apart).sum() - before)
         kept = gain > LEAST_GAIN
         self.trials.append(Trial("particle poses", kept, gain, int(apart.sum())))
         if kept:
-            self._take_poses(fit(Problem(self.images, self.start, [], self.poses, used), self.options.sweeps, train))
+            self.main.pose_values = train.pose_values
+            self._fit_poses()
+
+    def _fit_poses(self) -> None:
+        """Fit all particles' poses, in the geometry that every fold begins with."""
+        first = self._fit(self.main, [], self.images.used)
+        for fold in self.folds or [self.main]:
+            found = first if fold.start is self.start else self._fit(fold, [], self.images.used)
+            fold.state, fold.pose_values = found.state, found.pose_values
+        self.images = self._calibrated()
 
     def _try_motion(self, poses: PoseParameters) -> None:
         """Let particles move over the dose; keep it if images that took no part agree better than without."""
@@ -201,86 +228,76 @@ class SeriesRefinement:
         gain = scores[1] - scores[0]
         self.trials.append(Trial("movement of particles", gain > LEAST_GAIN, gain, int(apart.sum())))
         if gain > LEAST_GAIN:
-            self.state = fit(Problem(self.images, self.state, [], poses, used), self.options.sweeps).state
-
-    def _take_poses(self, end: Fit) -> None:
-        self.state, self.pose_values = end.state, end.pose_values
-        self.images = self._calibrated()
+            self.main.state = fit(Problem(self.images, self.state, [], poses, used), self.options.sweeps).state
 
     def _try_block(self, block: Block) -> None:
         """Fit one more block together with those that were kept; keep it if held-out particles agree better.
 
         A series of few particles is fitted several times, each time without others; the first fit is the one to keep.
+        The others go on beside it: their held-out particles would have had a part in the first one's geometry.
         """
-        found = [self._fit_without(block, held) for held in self.folds]
-        gain, tried = sum(one[2] for one in found), sum(int(held.sum()) for held in self.folds)
+        found = [self._fit_without(block, fold) for fold in self.folds]
+        gain, tried = sum(one[2] for one in found), sum(int(fold.held.sum()) for fold in self.folds)
         kept = gain > LEAST_GAIN
         self.trials.append(Trial(block.name, kept, gain, tried))
         if not kept:
             return
-        train, after, _ = found[0]
-        held = self.folds[0]
         self.kept.append(block)
-        self.values = train.values
-        self.pose_values = np.where(held[:, None], after.pose_values, train.pose_values)
-        chosen = held[:, None, None, None]
-        self.state = replace(
-            train.state,
-            rotations=np.where(chosen, after.state.rotations, train.state.rotations),
-            positions=np.where(chosen[..., 0], after.state.positions, train.state.positions),
-        )
+        for fold, (train, after, _) in zip(self.folds, found, strict=True):
+            fold.take(train, after)
 
-    def _fit_without(self, block: Block, held: np.ndarray) -> tuple[Fit, Fit, float]:
+    def _fit_without(self, block: Block, fold: Fold) -> tuple[Fit, Fit, float]:
         """Return the fit of a block without held-out particles, theirs in its geometry, and how their score rose."""
-        train = self.images.used & ~held[:, None]
+        train = self.images.used & ~fold.held[:, None]
         initial = np.zeros(block.size)
         if self.first and self.options.exhaustive_defocus and block.name == "defocus":
-            initial = search_defocus(self.images, self.state, train, self.options)
+            initial = search_defocus(self.images, fold.state, train, self.options)
             if isinstance(block, OpticsOfTilts) and block.mean is not None:
                 initial -= initial.mean()
-        before = self._fit_held(self.state, self.pose_values, held)
-        fitted = self._fit([*self.kept, block], train, np.concatenate([self.values, initial]))
-        after = self._fit_held(fitted.state, fitted.pose_values, held)
+        before = self._fit_held(fold.state, fold.pose_values, fold.held)
+        fitted = self._fit(fold, [*self.kept, block], train, initial)
+        after = self._fit_held(fitted.state, fitted.pose_values, fold.held)
         return fitted, after, float(after.score.sum() - before.score.sum())
 
     def _try_weights(self) -> None:
         """Fit every tilt's scale and B factor; keep them if held-out particles agree better."""
-        found = [self._weigh_without(held) for held in self.folds]
-        gain, tried = sum(rise for _, rise in found), sum(int(held.sum()) for held in self.folds)
+        found = [self._weigh_without(fold) for fold in self.folds]
+        gain, tried = sum(rise for _, rise in found), sum(int(fold.held.sum()) for fold in self.folds)
         kept = gain > LEAST_GAIN
         self.trials.append(Trial("weights", kept, gain, tried))
         if kept:
-            self.state = found[0][0]
+            for fold, (state, _) in zip(self.folds, found, strict=True):
+                fold.state = state
 
-    def _weigh_without(self, held: np.ndarray) -> tuple[SeriesState, float]:
+    def _weigh_without(self, fold: Fold) -> tuple[SeriesState, float]:
         """Return the state with weights fitted without held-out particles, and how their score rose."""
         train = [
-            replace(one, used=one.used & ~held[part, None])
+            replace(one, used=one.used & ~fold.held[part, None])
             for one, part in zip(self.species, self.images.parts, strict=True)
         ]
-        products = [correlate(one, self._part(k)) for k, one in enumerate(train)]
-        geometry = fit_tilt_weights(self.state.geometry, self.images.models, train, products)
-        state = replace(self.state, geometry=geometry)
+        products = [correlate(one, self._part(k, fold.state)) for k, one in enumerate(train)]
+        geometry = fit_tilt_weights(fold.state.geometry, self.images.models, train, products)
+        state = replace(fold.state, geometry=geometry)
         scores = []
-        for here in (self.state, state):  # each with the amplitudes and the noise that go with it
+        for here in (fold.state, state):  # each with the amplitudes and the noise that go with it
             models = [
-                calibrate(one, here.take(np.arange(part.start, part.stop)), sums)
-                for one, part, sums in zip(train, self.images.parts, products, strict=True)
+                calibrate(one, self._part(k, here), sums)
+                for k, (one, sums) in enumerate(zip(train, products, strict=True))
             ]
-            scores.append(float(self._score(here, self.images.used & held[:, None], models).sum()))
+            scores.append(float(self._score(here, self.images.used & fold.held[:, None], models).sum()))
         return state, scores[1] - scores[0]
 
     # --- helpers ---
 
-    def _fit(self, blocks: list[Block], used: np.ndarray, values: np.ndarray | None = None) -> Fit:
-        """Return the fit of blocks, and of poses where they are refined, from the last values on."""
-        geometry = self.start.geometry
+    def _fit(self, fold: Fold, blocks: list[Block], used: np.ndarray, more: np.ndarray | None = None) -> Fit:
+        """Return the fit of blocks, and of poses where they are refined, from a fold's values (and `more`) on."""
+        geometry = fold.start.geometry
         for block in blocks:
             geometry = block.prepare(geometry)
-        start = replace(self.start, geometry=geometry)
+        start = replace(fold.start, geometry=geometry)
         problem = Problem(self.images, start, blocks, self.poses, used)
-        first = np.zeros(0) if values is None else values
-        return fit(problem, self.options.sweeps, Fit(start, first, self.pose_values, np.zeros(0), 0))
+        values = np.zeros(0) if more is None else np.concatenate([fold.values, more])
+        return fit(problem, self.options.sweeps, Fit(start, values, fold.pose_values, np.zeros(0), 0))
 
     def _fit_held(self, state: SeriesState, pose_values: np.ndarray, held: np.ndarray) -> Fit:
         """Return the held-out particles' own best poses in a geometry, and how well they agree then."""
@@ -289,9 +306,9 @@ class SeriesRefinement:
         problem = Problem(self.images, start, [], self.poses, used)
         return fit(problem, POSE_SWEEPS, Fit(start, np.zeros(0), pose_values, np.zeros(0), 0))
 
-    def _part(self, number: int) -> SeriesState:
+    def _part(self, number: int, state: SeriesState | None = None) -> SeriesState:
         edges = np.cumsum([0, *(len(one) for one in self.species)])
-        return self.state.take(np.arange(edges[number], edges[number + 1]))
+        return (self.state if state is None else state).take(np.arange(edges[number], edges[number + 1]))
 
     def _if_shown(self, number: int) -> SpeciesImages:
         """Return a species' images; none of them used where they do not show its reference."""
@@ -324,27 +341,3 @@ class SeriesRefinement:
         """Return (p, t) log likelihoods."""
         images = self.images if models is None else replace(self.images, models=models)
         return images.sweep(state, images.used if used is None else used, slopes=False).score
-
-
-def hold_out(half: np.ndarray, share: float, rng: np.random.Generator) -> list[np.ndarray]:
-    """Return which particles are held out, one (p,) bool array a fit: a share of them, as many of each half as can be.
-
-    At least ten are, of 40 or more. Of fewer particles there are more fits, without others each, until ten (or all)
-    were held out. Nothing is held out of fewer than five particles.
-    """
-    count = len(half)
-    if count < FEWEST:
-        return []
-    # halves in turn, so that every part has its share of both
-    order = np.concatenate([rng.permutation(np.flatnonzero(half == h)) for h in (1, 2)])
-    order = order[
-        np.argsort(np.concatenate([np.linspace(0, 1, int((half == h).sum())) for h in (1, 2)]), kind="stable")
-    ]
-    each = max(1, round(share * count))
-    if LARGEST_SHARE * count >= HELD_OUT_PARTICLES:
-        each = max(each, HELD_OUT_PARTICLES)
-    fits = min(-(-HELD_OUT_PARTICLES // each), count // each)
-    out = np.zeros((fits, count), bool)
-    for k in range(fits):
-        out[k, order[k * each : (k + 1) * each]] = True
-    return list(out)

@@ -111,6 +111,9 @@ def test_an_interrupted_refinement_goes_on_with_the_next_series(two_series, refi
     for one, before in zip(again.series, result.series, strict=True):
         assert_allclose(one.geometry.shifts, before.geometry.shifts, atol=1e-6)
         assert_allclose(one.particles[0].positions, before.particles[0].positions, atol=1e-6)
+        assert len(one.fold_geometries) == len(before.fold_geometries) == 7  # of 8 particles
+        for found, expected in zip(one.fold_geometries, before.fold_geometries, strict=True):
+            assert_allclose(found.shifts, expected.shifts, atol=1e-6)
     assert [t.kept for t in again.reports[1][0].trials] == [t.kept for t in result.reports[1][0].trials]
 
 
@@ -137,6 +140,7 @@ def test_the_mean_magnification_of_all_series_stays(two_series):
     )
     matrices = np.array([[1.02, 0.003], [-0.003, 1.02]]), np.array([[1.01, 0], [0, 0.99]])
     refined = [replace(s, geometry=replace(s.geometry, magnification=m)) for s, m in zip(given, matrices, strict=True)]
+    refined = [replace(s, fold_geometries=(s.geometry,)) for s in refined]
     found = keep_mean_magnification(given, refined)
     logs = [np.log(np.linalg.det(s.geometry.magnification)) for s in found]
     assert np.average(logs, weights=[12, 8]) == pytest.approx(0, abs=1e-12)
@@ -145,6 +149,7 @@ def test_the_mean_magnification_of_all_series_stays(two_series):
     for one, before in zip(found, refined, strict=True):
         seen, expected = (s.geometry.project(s.particles[0].positions)[..., :2] for s in (one, before))
         assert_allclose(seen, expected, atol=1e-6)
+        assert_allclose(one.fold_geometries[0].magnification, one.geometry.magnification)
     assert keep_mean_magnification(given, given) == given
 
 
