@@ -58,7 +58,7 @@ def carry_out(steps, threads=2):
 
 
 def test_steps_run_after_their_prerequisites_and_side_by_side(monkeypatch):
-    order, together, slept = [], threading.Barrier(2, timeout=5), []
+    order, together, slept = [], threading.Barrier(2, timeout=60), []
     monkeypatch.setattr(time, "sleep", slept.append)
     steps = [
         Step(1, lambda: order.append(1)),

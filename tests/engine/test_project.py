@@ -257,7 +257,7 @@ def test_interrupting_the_launcher_leaves_runs_alive(simulated, tmp_path):
     )  # fmt: skip
     assert wait_for(lambda: bool(list(folder.glob("Runs/*Denoise*/logs/progress.json"))), 60)
     os.killpg(watcher.pid, signal.SIGINT)  # what Ctrl-C in a terminal does to the whole group
-    _, told = watcher.communicate(timeout=20)
+    _, told = watcher.communicate(timeout=60)
     assert watcher.returncode == 130 and "go on" in told
     os.chdir(tmp_path)
     project = EmtomoProject.open(folder)

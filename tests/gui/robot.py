@@ -6,6 +6,8 @@ from pathlib import Path
 
 from emtomo.gui.core.settings import Settings
 
+PATIENCE = 4  # times the time that an idle machine needs
+
 
 class Robot:
     """A project window and the hands on it."""
@@ -22,7 +24,7 @@ class Robot:
 
     def pump(self, seconds=0.25, until=None, timeout=20.0):
         """Let the window live for a while, or until something holds; return whether it does."""
-        end = time.time() + (timeout if until else seconds)
+        end = time.time() + (PATIENCE * timeout if until else seconds)
         while time.time() < end:
             self.window.update()
             if until and until():
