@@ -133,7 +133,7 @@ def dense_curve(points: np.ndarray, noise: float) -> tuple[np.ndarray, Certainty
     """Return many points on the smooth curve through `points`, and how certain it is.
 
     Without noise it is the cubic spline through every point. With noise it is as straight, or as evenly bent, as the
-    points allow: how stiff it is they decide by the evidence (see
+    points allow: how stiff it is, and whether its ends are straight, they decide (see
     :func:`emtomo.compute.geometry.penalised.fit_penalised`).
     """
     if noise > 0:

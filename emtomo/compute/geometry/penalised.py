@@ -61,36 +61,41 @@ def roughness(count: int, order: int = 2) -> np.ndarray:
     return differences.T @ differences
 
 
-def bending(count: int) -> tuple[np.ndarray, ...]:
-    """Return the penalties of one bend from end to end, and of all that differs from it; straight lines have none.
+def bending(count: int) -> tuple[tuple[np.ndarray, ...], ...]:
+    """Return two priors of curves that may be bent from end to end; straight lines cost nothing.
 
-    With one penalty for both, what keeps a curve smooth also straightens its bend.
+    With one penalty for all bending, what keeps a curve smooth also straightens a bend from end to end, which
+    therefore has a strength of its own. All that differs from it costs second differences in the first prior, so that
+    ends are rather straight, and third ones in the second, so that ends go on bending.
     """
     if count < 4:
-        return (roughness(count),)
+        return ((roughness(count),),)
     place = np.linspace(-1, 1, count)
-    bend = np.linalg.qr(np.vander(place, 3, increasing=True))[0][:, 2]
-    return np.outer(bend, bend), roughness(count, 3)
+    even = np.linalg.qr(np.vander(place, 3, increasing=True))[0]
+    bend = np.outer(even[:, 2], even[:, 2])
+    rest = np.eye(count) - even @ even.T
+    return (bend, rest @ roughness(count) @ rest), (bend, roughness(count, 3))
 
 
 def fit_penalised(
     basis: np.ndarray,
-    penalties: tuple[np.ndarray, ...],
+    priors: tuple[tuple[np.ndarray, ...], ...],
     points: np.ndarray,
     across: int,
     expected_noise: float,
 ) -> PenalisedFit:
-    """Return the mean over strengths of the penalties, each with the weight of its evidence.
+    """Return the mean over priors and over the strengths of their penalties, weighted as the points decide.
 
-    A stiff spline is believed until the points say otherwise. How certain the result is includes not knowing the
-    stiffness.
+    A stiff spline is believed until the points say otherwise: strengths of one prior have the weight of their
+    evidence, priors that of how well they predict each point from the others, which the evidence of a few points does
+    not show at the ends. How certain the result is includes not knowing the stiffness.
 
     Parameters
     ----------
     basis : (n, p) array
         Of the spline, at the points.
-    penalties : tuple of (p, p) arrays
-        Along each parameter; they commute.
+    priors : tuple of tuples of (p, p) arrays
+        The penalties of each prior, for instance one along each parameter; those of one prior commute.
     points : (n, d) array
         About their mean.
     across : int
@@ -102,31 +107,25 @@ def fit_penalised(
     ----------
     Eilers & Marx, Flexible smoothing with B-splines and penalties, Statistical Science 11 (1996); the marginal
     likelihood is that of Wood, Fast stable restricted maximum likelihood, J. R. Statist. Soc. B 73 (2011), Eq. 4.
+    Leaving one point out: Craven & Wahba, Smoothing noisy data with spline functions, Numer. Math. 31 (1979).
     """
-    normal, right = basis.T @ basis, basis.T @ points
-    penalties = tuple(np.trace(normal) / max(np.trace(one), 1e-12) * one for one in penalties)
-    # penalties that commute share their eigenvectors
-    _, vectors = np.linalg.eigh(sum((k + 1) * one for k, one in enumerate(penalties)))
-    strengths = [np.maximum(np.einsum("ij,ik,kj->j", vectors, one, vectors), 0.0) for one in penalties]
-    held = np.sum(strengths, axis=0) > FLAT * np.sum(strengths, axis=0).max(initial=0)
-    choices = np.stack(np.meshgrid(*[RATIOS] * len(penalties), indexing="ij"), -1).reshape(-1, len(penalties))
-    found = []
-    for ratios in choices:
-        penalty = sum(r * one for r, one in zip(ratios, penalties, strict=True))
-        volume = float(np.sum(np.log(sum(r * one[held] for r, one in zip(ratios, strengths, strict=True)))))
-        free = across * max(len(points) - int((~held).sum()), 0) + EXPECTED
-        found.append(_with_penalty(normal, right, points, penalty, (volume, free, across), expected_noise))
-    evidence = np.array([one.evidence for one in found])
-    weights = np.exp(evidence - evidence.max())
-    weights[weights < WORTH] = 0
-    weights /= weights.sum()
-    kept = [(w, one) for w, one in zip(weights, found, strict=True) if w > 0]
+    fits = [_fit_strengths(basis, penalties, points, across, expected_noise) for penalties in priors]
+    predicted = [_log_prediction(basis, fit, points, across, expected_noise) for fit in fits]
+    weights = _normalised(np.array(predicted))
+    kept = [(w * v, one) for w, fit in zip(weights, fits, strict=True) for v, one in fit if w > 0]
     mean = np.asarray(sum(w * one.coefficients for w, one in kept))
-    covariance = np.zeros_like(normal)
+    covariance = np.zeros((basis.shape[1],) * 2)
     for w, one in kept:
         off = one.coefficients - mean
         covariance += w * (one.noise**2 * np.linalg.inv(one.matrix) + off @ off.T / across)
     return PenalisedFit(mean, covariance, float(sum(w * one.noise for w, one in kept)))
+
+
+def _normalised(logarithms: np.ndarray) -> np.ndarray:
+    """Return weights of sum 1, without those that hardly count."""
+    weights = np.exp(logarithms - logarithms.max())
+    weights[weights < WORTH] = 0
+    return np.asarray(weights / weights.sum())
 
 
 @dataclass(frozen=True)
@@ -135,6 +134,41 @@ class _OneStiffness:
     matrix: np.ndarray
     noise: float
     evidence: float
+
+
+def _fit_strengths(
+    basis: np.ndarray, penalties: tuple[np.ndarray, ...], points: np.ndarray, across: int, expected_noise: float
+) -> list[tuple[float, _OneStiffness]]:
+    """Return the likely fits of one prior, each with the weight of its evidence."""
+    normal, right = basis.T @ basis, basis.T @ points
+    penalties = tuple(np.trace(normal) / max(np.trace(one), 1e-12) * one for one in penalties)
+    # penalties that commute share their eigenvectors
+    _, vectors = np.linalg.eigh(sum((k + 1) * one for k, one in enumerate(penalties)))
+    strengths = [np.maximum(np.einsum("ij,ik,kj->j", vectors, one, vectors), 0.0) for one in penalties]
+    held = np.sum(strengths, axis=0) > FLAT * np.sum(strengths, axis=0).max(initial=0)
+    free = across * max(len(points) - int((~held).sum()), 0) + EXPECTED
+    found = []
+    for ratios in np.stack(np.meshgrid(*[RATIOS] * len(penalties), indexing="ij"), -1).reshape(-1, len(penalties)):
+        penalty = sum(r * one for r, one in zip(ratios, penalties, strict=True))
+        volume = float(np.sum(np.log(sum(r * one[held] for r, one in zip(ratios, strengths, strict=True)))))
+        found.append(_with_penalty(normal, right, points, penalty, (volume, free, across), expected_noise))
+    weights = _normalised(np.array([one.evidence for one in found]))
+    return [(float(w), one) for w, one in zip(weights, found, strict=True) if w > 0]
+
+
+def _log_prediction(
+    basis: np.ndarray,
+    fit: list[tuple[float, _OneStiffness]],
+    points: np.ndarray,
+    across: int,
+    expected_noise: float,
+) -> float:
+    """Return the logarithm, up to a constant, of how probable each point is given the others."""
+    influence = np.asarray(sum(w * basis @ np.linalg.solve(one.matrix, basis.T) for w, one in fit))
+    left = np.maximum(1 - np.diag(influence), 1e-6)[:, None]
+    off = (points - influence @ points) / left
+    count = across * len(points) + EXPECTED
+    return float(-count / 2 * np.log((np.sum(off**2) + EXPECTED * expected_noise**2) / count))
 
 
 def _with_penalty(

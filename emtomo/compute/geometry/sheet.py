@@ -77,9 +77,9 @@ def _stiff_sheet(chains: list[np.ndarray], noise: float) -> tuple[np.ndarray, Ce
     lines = np.einsum("nup,pd->nud", np.stack([_base(fine, np.full(ACROSS, v), powers) for v in up]), base)
     at = fine[np.linalg.norm(lines - points[:, None, :2], axis=2).argmin(axis=1)]
     along, across = min(most + 2, MOST_PIECES), min(len(chains) + 2, MOST_PIECES)
-    penalties = np.kron(np.eye(across), roughness(along)), np.kron(roughness(across), np.eye(along))
+    stiff = np.kron(np.eye(across), roughness(along)), np.kron(roughness(across), np.eye(along))
     off = np.sum((points[:, :2] - _base(at, up, powers) @ base) * _sideways(at, up, base, powers), axis=1)
-    fit = fit_penalised(_tensor(spline_basis(up, across), spline_basis(at, along)), penalties, off[:, None], 1, noise)
+    fit = fit_penalised(_tensor(spline_basis(up, across), spline_basis(at, along)), (stiff,), off[:, None], 1, noise)
 
     v, u = (a.ravel() for a in np.meshgrid(fine, fine, indexing="ij"))
     basis, by_v, by_u = (
