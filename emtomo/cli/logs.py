@@ -12,9 +12,10 @@ from pyworkflow.protocol import Protocol
 
 from emtomo.cli.arguments import ProjectFolder, RunName
 from emtomo.cli.output import result
-from emtomo.engine.project import EmtomoProject, error_of, progress_of
+from emtomo.engine.project import EmtomoProject, error_of
 from emtomo.engine.queues import launch_log
 from emtomo.engine.run_folder import is_own_file
+from emtomo.engine.run_progress import progress_of
 
 FOLLOW_SECONDS = 0.5
 # tables that protocols write while they iterate, and what a row is called

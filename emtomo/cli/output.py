@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from pyworkflow.protocol import Protocol
 
-from emtomo.engine.project import error_of, progress_of
+from emtomo.engine.project import error_of
 from emtomo.engine.queues import describe_waiting
+from emtomo.engine.run_progress import progress_of
 from emtomo.errors import one_line, plain_text
 
 if TYPE_CHECKING:

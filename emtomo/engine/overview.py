@@ -18,10 +18,11 @@ from emtomo.engine.damage import DATABASE, damage_of_folder, damage_of_run, dama
 from emtomo.engine.engine_words import plain_error
 from emtomo.engine.form import INPUT
 from emtomo.engine.identity import content_digest, files_in
-from emtomo.engine.project import EmtomoProject, check_project, error_of, progress_in, progress_of
+from emtomo.engine.project import EmtomoProject, check_project, error_of
 from emtomo.engine.protocol import FINGERPRINT, HOW_NOT_WHAT
 from emtomo.engine.provenance import INTERNAL, read_provenance
 from emtomo.engine.queues import describe_waiting
+from emtomo.engine.run_progress import progress_in, progress_of
 from emtomo.engine.runner import out_of_date
 from emtomo.engine.state import read_json
 from emtomo.errors import one_line

@@ -1,17 +1,16 @@
 """A project: a folder with runs, opened by one process at a time for writing."""
 
 import os
-import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
 import psutil
 from pyworkflow.project import Project
 from pyworkflow.protocol import Protocol
-from pyworkflow.protocol.constants import MODE_RESTART, MODE_RESUME
+from pyworkflow.protocol.constants import MODE_RESTART, MODE_RESUME, STATUS_SAVED
 from pyworkflow.protocol.protocol import getProtocolFromDb
 from pyworkflow.utils import getHostFullName
 
@@ -21,11 +20,11 @@ from emtomo.engine.damage import check_databases, damage_of_file
 from emtomo.engine.engine_words import log_line, plain_error
 from emtomo.engine.launcher import LAUNCH, PROCESS, install, is_alive, is_lock, note_launch
 from emtomo.engine.plugin import Domain
-from emtomo.engine.protocol import PROGRESS
 from emtomo.engine.queues import in_queue, launch_log
 from emtomo.engine.run_folder import check_project_folder, check_run_folder, check_writable
-from emtomo.engine.state import process_in, read_json
-from emtomo.errors import ProjectError, hint, one_line, plain_text
+from emtomo.engine.run_reading import clean_words, id_of_run, read_runs, whole_objects
+from emtomo.engine.state import process_in
+from emtomo.errors import ProjectError, hint, one_line
 
 ENDING_SECONDS = 20.0
 START_SECONDS = 20.0  # between a launch on another machine and the first word of the run's process
@@ -38,6 +37,8 @@ class EmtomoProject(Project):
     The working directory becomes the project's folder: all paths in a project
     are relative to it. One project per process, one thread.
     """
+
+    runs: list[Protocol] | None  # all, once they were asked for
 
     # --- opening ---
 
@@ -76,19 +77,32 @@ class EmtomoProject(Project):
         """Return the runs; labels and comments that somebody else gave them are one line without codes of terminals."""
         runs: list[Protocol] = super().getRuns(*args, **kwargs)
         for run in runs:
-            label, comment = str(run.getObjLabel() or ""), str(run.getObjComment() or "")
-            if one_line(label) != label.strip():
-                run.setObjLabel(one_line(label))
-            if plain_text(comment) != comment:
-                run.setObjComment(plain_text(comment))
+            clean_words(run)
         return runs
+
+    def runs_with_parents(self, ids: Iterable[int]) -> dict[int, Protocol]:
+        """Return runs and all above them by id, with the state that their own databases tell; no others are read."""
+        with clear_messages(self.path):
+            for run in self.runs or ():
+                run.closeMappers()
+            self.runs = self._runsGraph = None  # read when all are asked for
+            runs = read_runs(self.mapper, ids)
+            for run in runs:
+                self._setProtocolMapper(run)
+                clean_words(run)
+                if run.isActive():
+                    self._updateProtocol(run)
+            self.mapper.commit()
+        return {run.getObjId(): run for run in runs}
 
     def find(self, name: str) -> Protocol:
         """Return the run with the id or the label `name`."""
+        with clear_messages(self.path):
+            wanted = id_of_run(self.mapper, name)
+        found = self.runs_with_parents([wanted]).get(wanted) if wanted is not None else None
+        if found is not None:
+            return found
         runs = self.runs_now()
-        for run in runs:
-            if name in (run.strId(), run.getObjLabel()):
-                return run
         if not runs:
             raise ProjectError(f"There is no run {name!r}: this project has no runs.")
         known = ", ".join(f"{run.strId()} ({run.getObjLabel()})" for run in runs)
@@ -97,8 +111,8 @@ class EmtomoProject(Project):
 
     def labels(self) -> set[str]:
         """Return the labels of all runs, from the database alone: to read every run would take ever longer."""
-        with clear_messages(self.path), closing(sqlite3.connect(self.getDbPath())) as db:
-            return {str(row[0]) for row in db.execute("SELECT label FROM Objects WHERE parent_id IS NULL")}
+        with clear_messages(self.path):
+            return {label for _, label in whole_objects(self.mapper)}
 
     def update(self, run: Protocol) -> None:
         """Read the present state of one active run into `run`."""
@@ -152,11 +166,18 @@ class EmtomoProject(Project):
                 "if you trust it, give it again as the parameter cluster."
             )
         with clear_messages(self.path):
-            self.getRunsGraph()
             run.runMode.set(MODE_RESTART if restart else MODE_RESUME)
             note_launch(run, os.getpid())
             Path(self.path, run._getLogsPath(PROCESS)).unlink(missing_ok=True)  # of a try that has ended
             self.launchProtocol(run, wait=False, force=True)
+
+    def saveProtocol(self, protocol: Protocol) -> None:
+        """Store a run; of a new one none can take outputs, so that the others are not read."""
+        if protocol.hasObjId():
+            super().saveProtocol(protocol)
+            return
+        protocol.setStatus(STATUS_SAVED)
+        self._setupProtocol(protocol)
 
     def _check_folder(self, run: Protocol) -> None:
         """Raise ProjectError if the run's folder is not in the project, or leads elsewhere."""
@@ -352,24 +373,6 @@ def error_of(run: Protocol) -> str:
     return plain_error(str(run.getErrorMessage() or ""))
 
 
-def process_start(run: Protocol) -> float | None:
-    """Return when the process of the present try of `run` began (seconds since 1970); None where that is not known."""
-    started = read_json(Path(run._getLogsPath(PROCESS)), {}).get("started")
-    return float(started) if isinstance(started, int | float) else None
-
-
-def progress_of(run: Protocol) -> dict[str, Any]:
-    """Return what the run last said of its progress, empty if nothing."""
-    return progress_in(Path(run._getLogsPath()))
-
-
-def progress_in(logs: Path) -> dict[str, Any]:
-    """Return what the run of this folder of logs last said of its progress, empty if nothing."""
-    found = read_json(logs / PROGRESS, {})
-    numbers = all(isinstance(found.get(name, 0), int | float) for name in ("done", "total", "time"))
-    return found if numbers else {}
-
-
 @contextmanager
 def clear_messages(path: str | Path) -> Iterator[None]:
     """Turn the engine's ways to fail on a project into one sentence."""
@@ -393,4 +396,4 @@ def _another(pid: int, started: float) -> bool:
         return True
 
 
-__all__ = ["EmtomoProject", "clear_messages", "error_of", "process_start", "progress_of"]
+__all__ = ["EmtomoProject", "clear_messages", "error_of"]

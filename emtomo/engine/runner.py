@@ -13,7 +13,7 @@ from emtomo.errors import ProjectError
 
 POLL_SECONDS = 0.1
 WAITING_SECONDS = 1.0  # between two looks while nothing of ours is active: at picks of a user, runs of others
-READ_SECONDS = 5.0  # between two readings of all runs, while those that are active are looked at alone
+READ_SECONDS = 5.0  # between two readings of all that is wanted, while what is active is looked at alone
 
 
 def parents_of(run: Protocol) -> set[int]:
@@ -59,7 +59,7 @@ def run_all(
     wait_for_picks : bool
         Wait for picking runs above, which a user registers in a window; else an input that is not there is a failure.
     on_change : callable, optional
-        Called with all runs after each look.
+        Called after each look, with these runs and those above them.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def run_all(
         for i in active:
             project.update(runs[i])
         if not active or time.monotonic() - read > READ_SECONDS or not all(runs[i].isActive() for i in active):
-            runs = {run.getObjId(): run for run in project.runs_now()}
+            runs = project.runs_with_parents(wanted)
             read = time.monotonic()
         active = [i for i in active if runs[i].isActive()]
         before = len(pending)

@@ -4,10 +4,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
+from matplotlib.figure import Figure
 from pyworkflow.viewer import Viewer
 
 from emtomo.errors import EmtomoError
 from emtomo.gui.core.shown import Shown
+from emtomo.viewers.sheet import DPI, Sheet
 
 
 class OutputViewer(Viewer):
@@ -23,7 +25,7 @@ class OutputViewer(Viewer):
         ``module:function`` of :mod:`emtomo.gui.tk`, called with the master window and the output. Empty: a window
         with the figure.
     FIGURE : callable
-        Output → matplotlib figure.
+        Output → matplotlib figure, or :class:`~emtomo.viewers.sheet.Sheet` of grey images.
     IN_REPORT : bool
         Whether the report has its picture besides that of the first viewer, where :meth:`suits` says so.
     _name : str
@@ -53,7 +55,7 @@ class OutputViewer(Viewer):
             return opener(cls.WINDOW)(master, shown)
         figure = cls.FIGURE
         return opener("figurewindow:FigureWindow")(
-            master, f"{shown.title} – {cls._name} – emtomo", lambda: figure(shown)
+            master, f"{shown.title} – {cls._name} – emtomo", lambda: as_figure(figure(shown))
         )
 
     @classmethod
@@ -70,8 +72,16 @@ def opener(kind: str) -> Any:
     return getattr(import_module(f"emtomo.gui.tk.{module}"), name)
 
 
-def save(figure: Any, png: Path, dpi: int = 110) -> None:
-    """Write a figure under a temporary name, then rename it."""
+def as_figure(drawn: Figure | Sheet) -> Figure:
+    """Return what a viewer draws as a figure."""
+    return drawn.figure() if isinstance(drawn, Sheet) else drawn
+
+
+def save(drawn: Figure | Sheet, png: Path) -> None:
+    """Write what a viewer draws under a temporary name, then rename it."""
     part = png.with_name(png.name + ".part.png")
-    figure.savefig(part, dpi=dpi)
+    if isinstance(drawn, Sheet):
+        drawn.picture().save(part, compress_level=3)
+    else:
+        drawn.savefig(part, dpi=DPI)
     part.replace(png)

@@ -16,6 +16,7 @@ from emtomo.gui.core.shown import Shown
 from emtomo.io import mrc
 from emtomo.objects import SetOfTomograms, positions_of, rotations_of
 from emtomo.viewers.sections import montage, show, slab, three_sections
+from emtomo.viewers.sheet import Panel, Sheet
 from emtomo.wording import count_text
 
 GALLERY = 24
@@ -32,28 +33,25 @@ def figure_of(columns: int, width: float, height: float) -> tuple[Figure, list[A
     return figure, [figure.add_subplot(1, columns, k + 1) for k in range(columns)]
 
 
-def sections(volume: np.ndarray, pixel_size: float, title: str, thickness: int = 1) -> Figure:
+def sections(volume: np.ndarray, pixel_size: float, title: str, thickness: int = 1) -> Sheet:
     """Return the three central sections of a volume."""
-    figure, axes = figure_of(3, 12, 4.2)
-    for a, image, plane in zip(axes, three_sections(volume, thickness), ("xy", "xz", "yz"), strict=True):
-        show(a, image, f"{title} {plane}", pixel_size)
-    return figure
+    planes = zip(three_sections(volume, thickness), ("xy", "xz", "yz"), strict=True)
+    return Sheet([[Panel(image, f"{title} {plane}", pixel_size) for image, plane in planes]], 12, 4.2)
 
 
-def tomograms(shown: Shown) -> Figure:
+def tomograms(shown: Shown) -> Sheet:
     """Return sections of the first tomogram, or slices before and after where it was made from another."""
     value, before = shown.value, shown.before
     row = value.frame().iloc[0]
     volume = mrc.open_volume(shown.path(row["file"]))
     title, size = row["tomogram_id"], value.pixel_size.get()
     old = before.frame(tomogram_id=title) if before is not None else None
-    if old is None or len(old) == 0:
+    if before is None or old is None or len(old) == 0:
         return sections(volume, size, title, thickness=3)
     former = mrc.open_volume(shown.path(old.iloc[0]["file"]))
-    figure, axes = figure_of(2, 12, 6.2)
-    for a, data, what, p in ((axes[0], former, "before", before.pixel_size.get()), (axes[1], volume, "after", size)):  # type: ignore[union-attr]
-        show(a, slab(data, 0, data.shape[0] // 2, 1), f"{title} {what}", p)
-    return figure
+    both = ((former, "before", before.pixel_size.get()), (volume, "after", size))
+    panels = [Panel(slab(data, 0, data.shape[0] // 2, 1), f"{title} {what}", p) for data, what, p in both]
+    return Sheet([panels], 12, 6.2)
 
 
 def tomogram_of(shown: Shown, tomogram_id: str) -> tuple[np.ndarray | None, float, tuple[int, int, int]]:
@@ -116,7 +114,7 @@ def slice_with_points(
     name: str,
     index: int,
     points: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None,
-) -> Figure:
+) -> Figure | Sheet:
     """Return one xy slice of a volume, with the points within a few voxels of it and their z axes.
 
     Parameters
@@ -137,11 +135,10 @@ def slice_with_points(
     """
     if not 0 <= index < volume.shape[0]:
         raise EmtomoError(f"The slice of {name} must be from 0 to {volume.shape[0] - 1}, got {index}.")
-    figure, axes = figure_of(1, 7, 7)
     title = f"{name} slice {index}"
     if points is None:
-        show(axes[0], np.asarray(volume[index], np.float32), title, size)
-        return figure
+        return Sheet([[Panel(np.asarray(volume[index], np.float32), title, size)]], 7, 7)
+    figure, axes = figure_of(1, 7, 7)
     voxels, normals, groups = points
     near = np.abs(voxels[:, 0] - index) <= NEAR
     show(
@@ -219,38 +216,31 @@ def draw_directions(axes: Any, rotations: np.ndarray) -> None:
     axes.set_title("directions of the particles' z axes", fontsize=9)
 
 
-def average(shown: Shown) -> Figure:
+def average(shown: Shown) -> Sheet:
     """Return three sections and a montage of a volume."""
     value = shown.value
     volume = mrc.open_volume(shown.path(value.file.get()))
     n = volume.shape[0]
-    figure, axes = figure_of(4, 15, 4)
-    for a, image, plane in zip(axes, three_sections(volume), ("xy", "xz", "yz"), strict=False):
-        show(a, image, plane, value.pixel_size.get())
+    planes = zip(three_sections(volume), ("xy", "xz", "yz"), strict=True)
+    panels = [Panel(image, plane, value.pixel_size.get()) for image, plane in planes]
     chosen = np.linspace(n * 0.15, n * 0.85, 16).astype(int)
-    show(
-        axes[3],
-        montage([np.asarray(volume[k], np.float32) for k in chosen], 4),
-        "xy slices from low to high z",
-    )
-    return figure
+    slices = montage([np.asarray(volume[k], np.float32) for k in chosen], 4)
+    return Sheet([[*panels, Panel(slices, "xy slices from low to high z")]], 15, 4)
 
 
-def class_maps(shown: Shown) -> Figure:
+def class_maps(shown: Shown) -> Sheet:
     """Return sections of the maps of the largest classes, one row a class, and how each differs from the first."""
     frame = shown.value.frame().sort_values("class_number").iloc[:CLASS_ROWS]
     maps = [np.asarray(mrc.open_volume(shown.path(file)), np.float32) for file in frame["file"]]
-    figure = Figure(figsize=(10, 2.6 * len(maps)), layout="constrained")
+    rows, size = [], shown.value.pixel_size.get()
     for k, (row, volume) in enumerate(zip(frame.itertuples(), maps, strict=True)):
-        title = (
-            f"class {row.class_number}: {count_text(row.members, 'particle')} ({row.share:.0%}), {row.resolution:.1f} Å"
-        )
-        for c, (image, plane) in enumerate(zip(three_sections(volume), ("xy", "xz", "yz"), strict=True)):
-            axes = figure.add_subplot(len(maps), 4, 4 * k + c + 1)
-            show(axes, image, title if c == 0 else plane, shown.value.pixel_size.get())
+        members = count_text(row.members, "particle")
+        title = f"class {row.class_number}: {members} ({row.share:.0%}), {row.resolution:.1f} Å"
+        planes = zip(three_sections(volume), (title, "xz", "yz"), strict=True)
         rest = volume - maps[0] if k else volume * 0
-        show(figure.add_subplot(len(maps), 4, 4 * k + 4), three_sections(rest)[0], "xy less class 1" if k else "")
-    return figure
+        last = Panel(three_sections(rest)[0], "xy less class 1" if k else "")
+        rows.append([*(Panel(image, text, size) for image, text in planes), last])
+    return Sheet(rows, 10, 2.6 * len(maps))
 
 
 def fsc(shown: Shown) -> Figure:

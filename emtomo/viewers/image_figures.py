@@ -7,13 +7,13 @@ import pandas as pd
 from matplotlib.collections import EllipseCollection
 from matplotlib.figure import Figure
 
-from emtomo.compute.slices import contrast_limits
 from emtomo.gui.core.shown import Shown
 from emtomo.io import mrc
 from emtomo.objects import rotations_of
 from emtomo.objects.rotation import ROTATION_COLUMNS
 from emtomo.viewers.figures import draw_directions, figure_of
 from emtomo.viewers.sections import montage, show
+from emtomo.viewers.sheet import Panel, Sheet
 from emtomo.wording import count_text
 
 GALLERY = 48
@@ -37,17 +37,16 @@ def read_plane(path: Any) -> np.ndarray:
     return np.asarray(mrc.open_volume(path)[0], np.float32)
 
 
-def micrographs(shown: Shown) -> Figure:
+def micrographs(shown: Shown) -> Sheet:
     """Return the first micrographs of a set, side by side."""
-    frame = shown.value.frame().iloc[:3]
-    figure, axes = figure_of(len(frame), 5.2 * len(frame), 5.6)
-    for a, row in zip(axes, frame.itertuples(), strict=True):
+    panels = []
+    for row in shown.value.frame().iloc[:3].itertuples():
         image, factor = bin_image(read_plane(shown.path(str(row.file))))
         title = str(row.micrograph_id)
         if np.isfinite(row.defocus_u):
             title += f", defocus {(row.defocus_u + row.defocus_v) / 2e4:.2f} µm"
-        show(a, image, title, factor * float(shown.value.pixel_size.get()))
-    return figure
+        panels.append(Panel(image, title, factor * float(shown.value.pixel_size.get())))
+    return Sheet([panels], 5.2 * len(panels), 5.6)
 
 
 def picks(shown: Shown) -> Figure:
@@ -113,19 +112,14 @@ def particles(shown: Shown) -> Figure:
     return figure
 
 
-def classes(shown: Shown) -> Figure:
+def classes(shown: Shown) -> Sheet:
     """Return the class averages, the largest class first, with members and resolution."""
     frame = shown.value.frame().sort_values("share", ascending=False, kind="stable").iloc[:CLASSES]
     columns = min(10, int(np.ceil(np.sqrt(2.5 * len(frame)))))
-    rows = -(-len(frame) // columns)
-    figure = Figure(figsize=(1.6 * columns, 1.9 * rows), layout="constrained")
-    for k, (row, image) in enumerate(zip(frame.itertuples(), read_images(shown, frame), strict=True)):
-        axes = figure.add_subplot(rows, columns, k + 1)
-        low, high = contrast_limits(image)
-        axes.imshow(image, cmap="gray", vmin=low, vmax=high, origin="lower")
+    panels = []
+    for row, image in zip(frame.itertuples(), read_images(shown, frame), strict=True):
         resolution = f", {row.resolution:.1f} Å" if np.isfinite(row.resolution) else ""
         gain = f", gain {row.gain:.0f}" if np.isfinite(row.gain) else ""
-        axes.set_title(f"{row.class_number}: {row.members} ({row.share:.1%}{resolution}{gain})", fontsize=6.5)
-        axes.set_xticks([])
-        axes.set_yticks([])
-    return figure
+        panels.append(Panel(image, f"{row.class_number}: {row.members} ({row.share:.1%}{resolution}{gain})"))
+    rows = [panels[k : k + columns] for k in range(0, len(panels), columns)]
+    return Sheet(rows, 1.6 * columns, 1.9 * len(rows), title_size=6.5)

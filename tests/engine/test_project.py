@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+from pyworkflow.protocol import Protocol
 
 from emtomo.engine.launcher import PROCESS
 from emtomo.engine.project import EmtomoProject, error_of
@@ -78,6 +79,22 @@ def test_changed_parameters_are_never_stale_in_a_chain(simulated):
     record = read_provenance(bench.project.find("one")._getPath())
     assert record["parameters"]["number"] == 20 and record["protocol"] == "SelectSubset"
     assert record["inputs"] and record["seconds"] > 0 and record["emtomo"]
+
+
+def test_a_run_is_read_with_those_above_it_alone(bench):
+    sim, bin_ = bench.add("simulate-tomograms", "sim"), bench.add("bin-tomograms", "bin", tomograms="sim.tomograms")
+    last, *_ = (bench.add("simulate-tomograms", label) for label in ("waits", "other", "more"))
+    waiting = bench.project.find("waits")
+    waiting.setPrerequisites(bin_)
+    bench.project.amend(waiting)
+    found = bench.project.runs_with_parents([last])
+    built = {i for i, one in bench.project.mapper.objDict.items() if isinstance(one, Protocol)}
+    assert set(found) == built == {sim, bin_, last}
+    as_all = {run.getObjId(): run.getObjDict() for run in bench.project.runs_now()}
+    assert len(as_all) == 5 and {i: run.getObjDict() for i, run in found.items()} == {i: as_all[i] for i in found}
+    assert bench.project.find(str(last)).getObjLabel() == "waits"
+    with pytest.raises(ProjectError, match="no run 'wait' in this project .did you mean 'waits'"):
+        bench.project.find("wait")
 
 
 def test_resume_without_change_does_nothing(simulated):

@@ -14,9 +14,10 @@ from pyworkflow.object import Object, Set
 from pyworkflow.protocol import Protocol
 
 from emtomo.engine.launcher import is_alive
-from emtomo.engine.project import EmtomoProject, error_of, process_start, progress_of
+from emtomo.engine.project import EmtomoProject, error_of
 from emtomo.engine.provenance import read_provenance
 from emtomo.engine.queues import describe_waiting, launch_log
+from emtomo.engine.run_progress import process_start, progress_of
 from emtomo.engine.runner import out_of_date, parents_of
 from emtomo.gui.core.unregistered import count_unregistered
 from emtomo.objects.volume import reaches_nyquist
