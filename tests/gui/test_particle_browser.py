@@ -83,7 +83,9 @@ def test_one_selection_in_table_gallery_and_plot(windows, folder):
 
 
 def test_charts_are_read_out_zoomed_moved_and_compared_by_the_mouse(windows, folder, tmp_path):
-    from emtomo.gui.core.run_charts import run_charts
+    from functools import partial
+
+    from emtomo.gui.core.run_charts import run_charts, tilt_series_names
     from emtomo.gui.tk.chartwindow import ChartWindow
 
     robot = windows(folder)
@@ -91,7 +93,8 @@ def test_charts_are_read_out_zoomed_moved_and_compared_by_the_mouse(windows, fol
         (tmp_path / name / "extra").mkdir(parents=True)
         (tmp_path / name / "extra" / "metrics.csv").write_text(f"iteration,resolution\n{rows}")
     readers = {name: (lambda label, part, n=name: run_charts(tmp_path / n, label, part)) for name in ("one", "two")}
-    window = ChartWindow(robot.window, "charts", "one", readers["one"], {"two": readers["two"]})
+    window = ChartWindow(robot.window, "charts", "one", readers["one"], {"two": readers["two"]},
+                         partial(tilt_series_names, tmp_path / "one"))  # fmt: skip
     assert robot.pump(until=lambda: window.canvases, timeout=10)
     robot.pump(0.4)
     (canvas,) = window.canvases
@@ -121,5 +124,14 @@ def test_charts_are_read_out_zoomed_moved_and_compared_by_the_mouse(windows, fol
     assert window.charts[0].curves[1].dashed and window.charts[0].curves[1].y.tolist() == [25, 18]
     window.save_to(tmp_path / "saved.csv")
     assert robot.pump(until=lambda: (tmp_path / "saved.csv").exists(), timeout=10)
+    # the run goes on and has tilt series to choose from
+    assert not window.part.winfo_ismapped()
+    tilts = "series,angle,shift\nTS 1,-3,1.5\nTS 1,0,0.5\nTS 2,-3,2.5\nTS 2,0,3.5\n"
+    (tmp_path / "one" / "extra" / "tilts.csv").write_text(tilts)
+    assert robot.pump(until=lambda: len(window.charts) == 2, timeout=10)
+    assert window.charts[1].curves[0].y.tolist() == [1.5, 0.5]
+    assert robot.pump(until=lambda: window.part.winfo_ismapped(), timeout=5)
+    robot.choose(window.part, "TS 2")
+    assert robot.pump(until=lambda: window.charts[1].curves[0].y.tolist() == [2.5, 3.5], timeout=10)
     robot.key("Escape")
     assert robot.pump(until=lambda: not window.winfo_exists(), timeout=5)

@@ -18,6 +18,7 @@ from emtomo.gui.tk.window import Window, tip
 REFRESH = 2000  # ms
 ALONE = "no other run"
 Read = Callable[[str, str], list[Chart]]
+Parts = Sequence[str] | Callable[[], Sequence[str]]
 
 
 class ChartWindow(Window):
@@ -33,8 +34,9 @@ class ChartWindow(Window):
         Called in a thread with a label (or nothing) and the part that is chosen; returns charts.
     others : mapping of str to callable
         Labels of runs that can be shown over it, and how their charts are read.
-    parts : sequence of str
-        Tilt series, micrographs, …: one of them is shown.
+    parts : sequence of str, or callable
+        Tilt series, micrographs, …: one of them is shown. A run that goes on may only come to have them: a callable is
+        asked in a thread whenever charts are read.
     empty : str
         Said while there is no chart.
     """
@@ -46,15 +48,17 @@ class ChartWindow(Window):
         label: str,
         read: Read,
         others: Mapping[str, Read] | None = None,
-        parts: Sequence[str] = (),
+        parts: Parts = (),
         empty: str = "No iteration is finished yet.",
     ) -> None:
         super().__init__(master, title, (1080, 680), "charts")
         self.label, self.read, self.others, self.empty = label, read, dict(others or {}), empty
         self.canvases: list[ChartCanvas] = []
         self._keys: list[str] = []
+        self.names: list[str] = []
         self._task: Task | None = None
-        self._make_foot(parts)
+        self.list_parts = parts if callable(parts) else lambda: parts
+        self._make_foot()
         self.body = ttk.Frame(self)
         self.body.pack(fill="both", expand=True)
         self.message = ttk.Label(self.body, text="Reading …", anchor="center")
@@ -71,18 +75,17 @@ class ChartWindow(Window):
         self.refresh()
         self._next = self.after(REFRESH, self._tick)
 
-    def _make_foot(self, parts: Sequence[str]) -> None:
+    def _make_foot(self) -> None:
         pad = theme.px(self, theme.PAD)
         foot = ttk.Frame(self, padding=pad)
         foot.pack(side="bottom", fill="x")
         save = ttk.Button(foot, text="Save …", bootstyle="secondary-outline", command=self.save)
         tip(save, "SVG, PNG or PDF as shown; CSV with all numbers (Ctrl+P)")
         save.pack(side="right")
-        self.part = ttk.Combobox(foot, values=list(parts), state="readonly", width=22)
-        if parts:
-            self.part.set(parts[0])
-            self.part.bind("<<ComboboxSelected>>", lambda _: self.refresh())
-            self.part.pack(side="left", padx=(0, pad))
+        choice = ttk.Frame(foot)
+        choice.pack(side="left")
+        self.part = ttk.Combobox(choice, state="readonly", width=22)
+        self.part.bind("<<ComboboxSelected>>", lambda _: self.refresh())
         self.other = ttk.Combobox(foot, values=[ALONE, *self.others], state="readonly", width=28)
         self.other.set(ALONE)
         self.other.bind("<<ComboboxSelected>>", lambda _: self.refresh())
@@ -106,16 +109,21 @@ class ChartWindow(Window):
         other, part, read, label = self.other.get(), self.part.get(), self.read, self.label
         second = self.others.get(other)
 
-        def work(_: Task) -> list[Chart]:
+        def work(_: Task) -> tuple[list[str], list[Chart]]:
+            names = list(self.list_parts())
+            chosen = part or next(iter(names), "")
             if second is None:
-                return read("", part)
-            return merge([read(label, part), second(other, part)])
+                return names, read("", chosen)
+            return names, merge([read(label, chosen), second(other, chosen)])
 
         self._task = self.work(work, self._show, self._failed)
 
-    def _show(self, charts: list[Chart]) -> None:
+    def _show(self, found: tuple[list[str], list[Chart]]) -> None:
         if not self.winfo_exists():
             return
+        names, charts = found
+        if names != self.names:
+            self._offer(names)
         keys = [chart.key or chart.title for chart in charts]
         if not charts:
             self._failed(self.empty)
@@ -126,6 +134,13 @@ class ChartWindow(Window):
         else:
             self._build(charts)
         self._keys = keys
+
+    def _offer(self, names: list[str]) -> None:
+        self.names = names
+        self.part.configure(values=names)
+        if names and not self.part.get():
+            self.part.set(names[0])
+            self.part.pack(padx=(0, theme.px(self, theme.PAD)))
 
     def _build(self, charts: list[Chart]) -> None:
         self.message.pack_forget()
@@ -200,7 +215,7 @@ def same(one: Chart, other: Chart) -> bool:
 
 
 def open_charts(
-    master: Any, title: str, label: str, read: Read, others: Mapping[str, Read], parts: Sequence[str] = ()
+    master: Any, title: str, label: str, read: Read, others: Mapping[str, Read], parts: Parts = ()
 ) -> ChartWindow:
     """Open the charts of a run."""
     return ChartWindow(master, title, label, read, others, parts)

@@ -1,6 +1,7 @@
 """Charts of a run with those of the project's other runs to be shown beside them."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ def open_run_charts(master: Any, run: int, label: str, folder: Path) -> ChartWin
         return lambda name, part: run_charts(of, name, part)
 
     others = {name: reader(of) for name, of in _others(master, run).items()}
-    return ChartWindow(master, f"{label} – charts – emtomo", label, reader(folder), others, tilt_series_names(folder))
+    title, parts = f"{label} – charts – emtomo", partial(tilt_series_names, folder)
+    return ChartWindow(master, title, label, reader(folder), others, parts)
 
 
 def open_charts_beside(
