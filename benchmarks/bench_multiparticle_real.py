@@ -19,7 +19,7 @@ from emtomo.compute.likelihood.poses import Poses
 from emtomo.compute.likelihood.views import ImageParticles, ImageViews
 from emtomo.compute.multiparticle.images import References, SpeciesImages
 from emtomo.compute.multiparticle.options import SPATIAL, MultiParticleOptions
-from emtomo.compute.multiparticle.series import SeriesRefinement
+from emtomo.compute.multiparticle.series import SeriesRefinement, move_poses
 from emtomo.compute.multiparticle.species import Species, make_references, measure_maps
 from emtomo.compute.multiparticle.state import SeriesState
 from emtomo.compute.optics.ctf import Ctf, image_frequencies
@@ -156,7 +156,7 @@ def main(iterations: int, shift: float, preset: str) -> None:
                 fold_geometries=folds[k],
             ).run()  # fmt: skip
             data.states[k], folds[k] = found.state, found.fold_geometries
-            moved |= {k} if any(t.kept for t in found.trials) else set()
+            moved |= {k} if move_poses(found.trials) else set()
             tried = [f"{t.name} {t.gain:+.1f}{' kept' if t.kept else ''} {t.remark}" for t in found.trials]
             print(f"  {name}: {'; '.join(tried)}")
         report(data, species, deposited, f"iteration {iteration}")

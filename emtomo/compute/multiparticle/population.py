@@ -157,8 +157,8 @@ class PopulationTask:
     store : Store or None
     at_once : bool
         Whether several series may be worked on at the same time in one process; each takes more memory.
-    kept_before : collection of int
-        Numbers of the series of which something was kept in an iteration before.
+    poses_moved : collection of int
+        Numbers of the series whose poses an iteration before has moved.
     """
 
     series: Sequence[Series]
@@ -171,7 +171,7 @@ class PopulationTask:
     device: str = "cpu"
     store: Store | None = None
     at_once: bool = False
-    kept_before: Collection[int] = ()
+    poses_moved: Collection[int] = ()
 
     parallel = False  # a series takes all threads
 
@@ -236,7 +236,7 @@ def refine_series(shared: PopulationTask, number: int, prepared: list[PreparedSe
     start = SeriesState(geometry, *(np.concatenate(parts) for parts in zip(*poses, strict=True)))
     # the same particles are held out in every iteration: others would agree better with what they were fitted to
     result = SeriesRefinement(
-        images, start, shared.options, shared.options.seed, shared.iteration == 1, number in shared.kept_before,
+        images, start, shared.options, shared.options.seed, shared.iteration == 1, number in shared.poses_moved,
         len(shared.series) == 1, shared.device, [one.take(tilts) for one in series.fold_geometries],
     ).run()  # fmt: skip
     refined = _with_result(series, chosen, tilts, result)

@@ -26,6 +26,7 @@ from emtomo.compute.multiparticle.population import (
     nothing_inserted,
     work_on_series,
 )
+from emtomo.compute.multiparticle.series import move_poses
 from emtomo.compute.multiparticle.species import (
     MeasuredMaps,
     Species,
@@ -201,9 +202,9 @@ class MultiParticleRefinement:
                 remarks.append("No species has half maps that agree in more than a few shells: nothing was refined.")
                 break
             scaled, weighed = self._refines_magnifications(references), self.options.weights == SERIES_WEIGHTS
-            moved = {i for each in reports for i, report in enumerate(each) if any(t.kept for t in report.trials)}
+            moved = {i for each in reports for i, report in enumerate(each) if move_poses(report.trials)}
             found = self._work(
-                series, references, iteration, progress(iteration), insert=not (scaled or weighed), kept_before=moved
+                series, references, iteration, progress(iteration), insert=not (scaled or weighed), poses_moved=moved
             )
             series = [found.series.get(i, one) for i, one in enumerate(series)]
             reports.append([found.reports[i] for i in range(len(series))])
@@ -232,13 +233,13 @@ class MultiParticleRefinement:
 
     def _work(
         self, series: Sequence[Series], references: Sequence[References | None], iteration: int,
-        on_progress: Callable[[int], None], *, insert: bool = True, kept_before: Collection[int] = (),
+        on_progress: Callable[[int], None], *, insert: bool = True, poses_moved: Collection[int] = (),
     ) -> PopulationSums:  # fmt: skip
         """Refine (where the iteration is not 0) and add up all series."""
         bare = [replace(one, halves={1: one.halves[1], 2: one.halves[2]}) for one in self.species]
         task = PopulationTask(
             series, bare, references, self.options, iteration, self.image_options, insert, self.device, self.store,
-            self.at_once, kept_before,
+            self.at_once, poses_moved,
         )  # fmt: skip
         blocks = [SeriesBlock(np.array([i])) for i in range(len(series))]
         return self.map_reduce(work_on_series, task, [blocks], on_progress)[0]

@@ -30,6 +30,7 @@ from emtomo.wording import count_text
 # less than once in a hundred times (its change is then -k/2 +- sqrt(k) times the held-out share, for k parameters)
 LEAST_GAIN = 4.0
 HELD_OUT_IMAGES = 0.1  # share of the images that is held out when poses are tried
+WEIGHTS = "weights"  # the one group of parameters that leaves poses alone
 LEAST_AGREEMENT = 0.5  # of the shells that are compared, in which images must agree with their reference
 POSE_SWEEPS = 4  # of held-out particles, which move along
 
@@ -100,8 +101,8 @@ class SeriesRefinement:
         Of what is held out.
     first : bool
         Whether the exhaustive search is due.
-    kept_before : bool
-        Whether something was kept in an iteration before: poses have then been fitted to all images already.
+    poses_moved : bool
+        Whether poses were fitted to all images in an iteration before; see :func:`move_poses`.
     alone : bool
         Whether the references are of this series alone, whose magnification then has no mean of its own.
     device : str
@@ -114,7 +115,7 @@ class SeriesRefinement:
     options: MultiParticleOptions
     seed: int = 0
     first: bool = True
-    kept_before: bool = False
+    poses_moved: bool = False
     alone: bool = False
     device: str = "cpu"
     fold_geometries: Sequence[TiltGeometry] = ()
@@ -195,8 +196,8 @@ class SeriesRefinement:
         better with the poses that they were fitted to. Such poses are fitted again to the new references.
         """
         used = self.images.used
-        if self.kept_before:
-            sentence = "fitted again to the new references where something was kept in an iteration before."
+        if self.poses_moved:
+            sentence = "fitted again to the new references, since an iteration before moved them."
             self.trials.append(Trial("particle poses", True, 0.0, 0, sentence))
             self._fit_poses()
             return
@@ -264,7 +265,7 @@ class SeriesRefinement:
         found = [self._weigh_without(fold) for fold in self.folds]
         gain, tried = sum(rise for _, rise in found), sum(int(fold.held.sum()) for fold in self.folds)
         kept = gain > LEAST_GAIN
-        self.trials.append(Trial("weights", kept, gain, tried))
+        self.trials.append(Trial(WEIGHTS, kept, gain, tried))
         if kept:
             for fold, (state, _) in zip(self.folds, found, strict=True):
                 fold.state = state
@@ -341,3 +342,8 @@ class SeriesRefinement:
         """Return (p, t) log likelihoods."""
         images = self.images if models is None else replace(self.images, models=models)
         return images.sweep(state, images.used if used is None else used, slopes=False).score
+
+
+def move_poses(trials: Sequence[Trial]) -> bool:
+    """Return whether anything was kept with which particles have moved, too: all but weights."""
+    return any(trial.kept and trial.name != WEIGHTS for trial in trials)

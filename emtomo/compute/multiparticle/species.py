@@ -23,6 +23,7 @@ from emtomo.compute.tilt.particle_images import count_alias_free
 from emtomo.errors import EmtomoError
 
 SHARED_BELOW = 40.0  # Å: coarser shells are the same in both halves' references, so that they do not drift apart
+LARGEST_SHARED = 0.5  # of the shells in which the halves agree; were all shared, agreement would say nothing
 MASK_MARGIN = 1.15  # of a particle's diameter, in which its mask is 1 where none was given
 FEWEST_SHELLS = 3.0
 WIDEST_GAP = 16  # of the box, by which it is divided
@@ -162,8 +163,8 @@ def make_references(species: Species, maps: MeasuredMaps, ctf: Ctf, share: float
     """Return the references of a species; None where its halves agree in too few shells.
 
     Each half is weighted by the correlation (the Wiener filter of a half map), masked, and cut off where the halves
-    agree no longer, gaps left out; 40 Å and coarser is their mean. The box is widened until it holds what the CTF
-    spreads.
+    agree no longer, gaps left out; 40 Å and coarser is their mean, at most half of these shells. The box is widened
+    until it holds what the CTF spreads.
 
     Parameters
     ----------
@@ -178,7 +179,9 @@ def make_references(species: Species, maps: MeasuredMaps, ctf: Ctf, share: float
     reached = min(maps.compared, n / 2 - 1) * share
     if not np.isfinite(maps.resolution) or reached < FEWEST_SHELLS:
         return None
-    shared = share_coarse_shells(maps.halves, n * species.pixel_size / SHARED_BELOW)
+    shared = share_coarse_shells(
+        maps.halves, min(n * species.pixel_size / SHARED_BELOW, LARGEST_SHARED * maps.compared)
+    )
     weight = np.append(np.clip(maps.curves.corrected, 0, 1), 0.0)
     mask, size = species.soft_mask(), widen_box(species, ctf, reached)
     transforms = []

@@ -20,7 +20,7 @@ from emtomo.compute.multiparticle.least_squares import SeriesImages
 from emtomo.compute.multiparticle.optics_parameters import OpticsOfTilts
 from emtomo.compute.multiparticle.options import MOST, OWN, SPATIAL, TILT_WEIGHTS, MultiParticleOptions, parse_grid
 from emtomo.compute.multiparticle.parameters import ImageWarps, StageAngles
-from emtomo.compute.multiparticle.series import SeriesRefinement
+from emtomo.compute.multiparticle.series import SeriesRefinement, Trial, move_poses
 from emtomo.compute.multiparticle.species import shell_beyond_gaps
 from emtomo.compute.multiparticle.state import SeriesState
 from emtomo.compute.multiparticle.sweep import correlate
@@ -170,6 +170,7 @@ def test_tilt_weights_are_kept_where_they_help(wrong):
     )
     result = SeriesRefinement([simulate(truth, noise=2.0).images], start, options).run()
     assert [(trial.name, trial.kept) for trial in result.trials] == [("weights", wrong)]
+    assert not move_poses(result.trials) and move_poses([Trial("stage angles", True, 5.0, 4)])
     if wrong:
         assert np.corrcoef(result.state.geometry.scale, scale)[0, 1] > 0.8
 
