@@ -1,6 +1,7 @@
 """Errors that a user can act upon: what must be, what was, and where."""
 
 import errno
+import os
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -9,6 +10,11 @@ LONGEST = 500
 LIKE = 0.6  # share of common characters from which on a name is taken for a misspelt one
 # what moves a terminal's cursor, ends a line or turns the direction of writing
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+_FULL = re.compile(
+    rf"disk is full|{re.escape(os.strerror(errno.ENOSPC))}|{re.escape(os.strerror(errno.EDQUOT))}"
+    r"|\d+ requested and \d+ written"
+)
 
 
 def one_line(text: object) -> str:
@@ -23,7 +29,12 @@ def plain_text(text: str) -> str:
 
 def is_full(error: BaseException) -> bool:
     """Return whether an error of the system, or of a database, says that the disk is full."""
-    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in str(error)
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or says_full(str(error))
+
+
+def says_full(text: str) -> bool:
+    """Return whether the words of an error say that the disk is full, in those of the system, SQLite or numpy."""
+    return _FULL.search(text) is not None
 
 
 def hint(name: str, known: Iterable[str]) -> str:

@@ -2,8 +2,9 @@
 
 import re
 
-from emtomo.errors import one_line
+from emtomo.errors import one_line, says_full
 
+FULL = "The disk is full: make room, then resume the run; its finished steps stay."
 MISSING = "must be given."  # ends the sentence about an input that is not there yet
 _BOLD = re.compile(r"\*\*([^*\n]+)\*\*|^\*([^*\n]+)\*(?= )")  # the second is a label, before its error
 _EMPTY_INPUT = re.compile(r"^(.*) (?:cannot be EMPTY|Can not have EMPTY items)\.$")
@@ -18,6 +19,8 @@ def without_bold(text: str) -> str:
 def plain_error(text: str) -> str:
     """Return why a run failed, without colours and without what the engine puts before every reason."""
     reason = _COLOUR.sub("", text).strip()
+    if says_full(reason):
+        return FULL
     return reason.removeprefix("Protocol failed: ").removeprefix("Protocol has validation errors:").strip()
 
 

@@ -145,31 +145,68 @@ def zarr_metadata(path: str | Path) -> tuple[str, tuple[int, ...], tuple[float, 
 
     Versions 0.4 and 0.5 (``multiscales`` in .zattrs, or in zarr.json under ome); lengths in other units are converted.
     """
+    attributes: Any = dict(_open_group(path).attrs)
+    name, scale, axes = _finest_level(path, attributes.get("ome", attributes))
+    size = _lengths(axes, scale)
+    array = _open_array(path, name)
+    shape = tuple(int(n) for n in array.shape)
+    if len(shape) < 3 or any(n != 1 for n in shape[:-3]) or 0 in shape:
+        raise FormatError(path, f"a tomogram has three axes and voxels, this image has shape {shape}.")
+    if min(array.chunks) < 1:
+        raise FormatError(path, f"its array {name!r} claims chunks of {tuple(array.chunks)} voxels.")
+    return name, shape[-3:], size
+
+
+def _open_group(path: str | Path) -> Any:
     import zarr
 
-    root = Path(path)
     try:
-        group: Any = zarr.open_group(root, mode="r")
-        attributes: Any = dict(group.attrs)
-        images = attributes.get("ome", attributes)["multiscales"]
-        if len(images) > 1:
-            raise FormatError(path, f"one volume is needed, but it holds {len(images)} images.")
-        scales = images[0]
-        level = scales["datasets"][0]
-        name = str(level["path"])
-        _folder_in(path, name)
-        shape = tuple(int(n) for n in group[name].shape)
-        scale: list[Any] = next(
-            (t["scale"] for t in level.get("coordinateTransformations", []) if t.get("type") == "scale"), []
-        )
-        size = _lengths(scales.get("axes") or [], scale)
+        return zarr.open_group(Path(path), mode="r")
+    except Exception as error:  # noqa: BLE001  zarr fails in many ways on what is no image
+        raise FormatError(path, f"not an OME-Zarr image: its attributes cannot be read ({_said(error)}).") from None
+
+
+def _open_array(path: str | Path, name: str) -> Any:
+    """Return an array of a group, which lies in it and can be described."""
+    import zarr
+
+    folder = _folder_in(path, name)
+    if not any((folder / file).is_file() for file in (".zarray", "zarr.json")):
+        raise FormatError(path, f"not an OME-Zarr image: there is no array {name!r} in it.")
+    try:
+        array = _open_group(path)[name]
     except FormatError:
         raise
-    except Exception as error:  # noqa: BLE001  zarr fails in many ways on what is no image
-        raise FormatError(path, f"not an OME-Zarr image: {str(error)[:100]}.") from None
-    if len(shape) < 3 or any(n != 1 for n in shape[:-3]):
-        raise FormatError(path, f"a tomogram has three axes, this image has shape {shape}.")
-    return name, shape[-3:], size
+    except Exception as error:  # noqa: BLE001  see above
+        raise FormatError(path, f"the description of its array {name!r} is damaged ({_said(error)}).") from None
+    if not isinstance(array, zarr.Array):
+        raise FormatError(path, f"not an OME-Zarr image: {name!r} in it is no array.")
+    return array
+
+
+def _said(error: Exception) -> str:
+    """Return the words of the library, attributed to it."""
+    return f"Zarr: {str(error)[:100].rstrip('.')}"
+
+
+def _finest_level(path: str | Path, attributes: Any) -> tuple[str, list[Any], list[Any]]:
+    """Return the name of the first level of the one image of a group, its scale and its axes, empty where not said."""
+    images = attributes.get("multiscales") if isinstance(attributes, dict) else None
+    if not isinstance(images, list) or not images or not isinstance(images[0], dict):
+        raise FormatError(path, "not an OME-Zarr image: its attributes have no multiscales, which list its levels.")
+    if len(images) > 1:
+        raise FormatError(path, f"one volume is needed, but it holds {len(images)} images.")
+    levels, axes = images[0].get("datasets"), images[0].get("axes")
+    level = levels[0] if isinstance(levels, list) and levels and isinstance(levels[0], dict) else {}
+    name, changes = level.get("path"), level.get("coordinateTransformations")
+    if not isinstance(name, str):
+        raise FormatError(path, "not an OME-Zarr image: its multiscales name no dataset by its path.")
+    changes = changes if isinstance(changes, list) else []
+    scales = [one.get("scale") for one in changes if isinstance(one, dict) and one.get("type") == "scale"]
+    scale = scales[0] if scales and isinstance(scales[0], list) else []
+    if any(isinstance(one, bool) or not isinstance(one, int | float) for one in scale):
+        raise FormatError(path, f"the scale of its dataset {name!r} must be numbers, got {str(scale)[:60]}.")
+    return name, scale, axes if isinstance(axes, list) else []
 
 
 def _lengths(axes: list[Any], scale: list[Any]) -> tuple[float, float, float]:
@@ -184,17 +221,13 @@ def _lengths(axes: list[Any], scale: list[Any]) -> tuple[float, float, float]:
 
 def read_zarr(path: str | Path) -> tuple[np.ndarray, float]:
     """Return the voxels ``(z, y, x)`` of the finest level of an OME-Zarr image, and the pixel size in Å."""
-    import zarr
-
     name, shape, size = zarr_metadata(path)
+    array = _open_array(path, name)
+    check_zarr(path, array, _folder_in(path, name))
     try:
-        group: Any = zarr.open_group(Path(path), mode="r")
-        check_zarr(path, group[name], _folder_in(path, name))
-        data = np.asarray(group[name][...])
-    except FormatError:
-        raise
+        data = np.asarray(array[...])
     except Exception as error:  # noqa: BLE001  see above
-        raise FormatError(path, f"not an OME-Zarr image: {str(error)[:100]}.") from None
+        raise FormatError(path, f"a chunk of its array {name!r} cannot be decoded ({_said(error)}).") from None
     return data.reshape(shape), size[0]
 
 

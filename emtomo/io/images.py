@@ -92,8 +92,22 @@ def check_one_volume(path: str | Path, info: ImageInfo) -> None:
 
 
 def read_any(path: str | Path, volume: str = "") -> np.ndarray:
-    """Return the voxels ``(z, y, x)`` of a volume in any known format; `volume` as for :func:`describe`."""
+    """Return the voxels ``(z, y, x)`` of a volume in any known format; `volume` as for :func:`describe`.
+
+    Raises
+    ------
+    FormatError
+        If it cannot be read, or holds finite values that float32 cannot hold, in which everything is computed.
+    """
     path = Path(path)
     reader = _format_of(path).read
     assert reader is not None
-    return reader(path, ReadOptions(volume=volume))
+    voxels = reader(path, ReadOptions(volume=volume))
+    if voxels.dtype.kind == "f" and voxels.dtype.itemsize > np.dtype(np.float32).itemsize:
+        for plane in voxels:  # a mapped file stays on disk
+            largest = np.abs(plane, where=np.isfinite(plane), out=np.zeros_like(plane)).max(initial=0.0)
+            if largest > np.finfo(np.float32).max:
+                raise FormatError(
+                    path, f"values must be within ±3.4e38 (float32), got one of ±{largest:.3g}: scale them."
+                )
+    return voxels

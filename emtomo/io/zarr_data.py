@@ -50,6 +50,8 @@ def check_zarr(path: str | Path, array: Any, folder: Path) -> None:
     check_claim(path, needed, sum(size for _, size in files))
     outer = next((c for c in reversed(codecs) if c not in ("crc32c", "adler32", "crc32", "fletcher32")), "")
     for file, size in files:
+        if outer == "blosc":
+            _check_blosc(path, Path(file), size)
         if size > 16:
             _check_chunk(path, Path(file), outer, chunk)
 
@@ -78,6 +80,15 @@ def _chunk_files(path: str | Path, folder: Path) -> Iterator[tuple[str, int]]:
                 raise FormatError(path, f"{name} in it is a link: it is not followed to other files.")
             if name in files and not name.startswith(".") and name != "zarr.json":
                 yield one, Path(one).stat().st_size
+
+
+def _check_blosc(path: str | Path, file: Path, size: int) -> None:
+    """Raise FormatError if a chunk is shorter than its header says: Blosc would read memory that is not its own."""
+    with file.open("rb") as stream:
+        header = stream.read(16)
+    stored = int.from_bytes(header[12:16], "little")  # compressed size with the header (README_CHUNK_FORMAT of c-blosc)
+    if len(header) < 16 or stored > size:
+        raise FormatError(path, f"its chunk {file.name} is cut: it holds {size} bytes of {max(stored, 16)}.")
 
 
 def _check_chunk(path: str | Path, file: Path, codec: str, chunk: int) -> None:

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from emtomo import cli
 from emtomo.cli import app
 from emtomo.engine import overview, state
+from emtomo.engine.engine_words import plain_error
 from emtomo.engine.launcher import LAUNCH, note_launch
 from emtomo.engine.overview import run_states, states_at_rest
 from emtomo.engine.parameters import protocols_by_name
@@ -118,6 +119,10 @@ def test_full_disk_is_one_sentence(monkeypatch, capsys):
         said = capsys.readouterr().err
         assert stop.value.code == 2
         assert "disk is full" in said and said.count("\n") == 1
+        for reason in (f"Protocol failed: {error}", f"its log ends with: {type(error).__name__}: {error}"):
+            assert plain_error(reason) == "The disk is full: make room, then resume the run; its finished steps stay."
+    assert plain_error("Protocol failed: 1000 requested and 12 written").startswith("The disk is full")
+    assert plain_error("Protocol failed: the disk, full of files") == "the disk, full of files"
 
 
 def test_project_that_may_only_be_read_says_so_before_anything_is_written(project, monkeypatch):

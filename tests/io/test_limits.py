@@ -13,6 +13,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import tifffile
 
 from emtomo.errors import EmtomoError, FormatError
 from emtomo.io import atoms, containers, images, limits, mrc
@@ -154,6 +155,69 @@ def test_usual_files_of_zarr_are_read(codec, tmp_path):
     if codec:
         (folder / "0/0.0.0").write_bytes(bytes(numcodecs.get_codec({"id": codec}).encode(np.ones(64, "f4"))))
     assert images.read_any(folder).sum() == 64
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"chunks": [0, 4, 4]}, r"array '0' claims chunks of \(0, 4, 4\) voxels"),
+        ({"chunks": [4, 4]}, "the description of its array '0' is damaged"),
+        ({"shape": [0, 4, 4]}, r"has shape \(0, 4, 4\)"),
+        ({"dtype": "<x9"}, "the description of its array '0' is damaged"),
+    ],
+)
+def test_a_zarr_of_impossible_sizes_is_told_in_our_words(more, words, tmp_path):
+    refuses(zarr_of(tmp_path / "a.zarr", **more), words)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "words"),
+    [
+        ({}, "no multiscales"),
+        ({"multiscales": {}}, "no multiscales"),
+        ({"multiscales": [{"datasets": []}]}, "name no dataset by its path"),
+        ({"multiscales": [{"datasets": [{"path": "none"}]}]}, "there is no array 'none' in it"),
+        ({"multiscales": [{"datasets": [{"path": "0", "coordinateTransformations": [
+            {"type": "scale", "scale": ["a", 1, 1]}]}]}]}, "scale of its dataset '0' must be numbers"),
+    ],
+)  # fmt: skip
+def test_attributes_of_a_zarr_that_name_no_image_are_told(attributes, words, tmp_path):
+    folder = zarr_of(tmp_path / "a.zarr")
+    (folder / ".zattrs").write_text(json.dumps(attributes))
+    refuses(folder, words)
+
+
+@pytest.mark.parametrize("left", [0, 10, 200])
+def test_a_chunk_of_blosc_that_is_cut_is_refused(left, tmp_path):
+    containers.write_zarr(tmp_path / "a.zarr", VOLUME, 3.0)
+    chunk = tmp_path / "a.zarr/0/0.0.0"
+    chunk.write_bytes(chunk.read_bytes()[:left])  # else Blosc reads what lies behind it in memory
+    with pytest.raises(FormatError, match="chunk 0.0.0 is cut"):
+        images.read_any(tmp_path / "a.zarr")
+
+
+@pytest.mark.parametrize("kind", ["hdf5", "tiff", "zarr", "em"])
+def test_values_beyond_float32_are_refused(kind, tmp_path):
+    for largest in (-1e300, 3e38):
+        values = np.ones((2, 3, 4))
+        values[1, 1, 1], values[0, 0, 0] = largest, np.nan
+        path = tmp_path / f"{largest}.{kind}"
+        if kind == "hdf5":
+            with h5py.File(path, "w") as file:
+                file["data"] = values
+        elif kind == "tiff":
+            tifffile.imwrite(path, values, photometric="minisblack")
+        elif kind == "zarr":
+            with np.errstate(over="ignore"):  # of the coarser level
+                containers.write_zarr(path, values, 3.0, levels=1)
+        else:
+            sizes = np.array([4, 3, 2], "<i4").tobytes()
+            path.write_bytes(b"\x06\0\0\x09" + sizes + bytes(496) + values.astype("<f8").tobytes())
+        if largest == 3e38:
+            assert np.array_equal(images.read_any(path), values, equal_nan=True)
+            continue
+        with pytest.raises(FormatError, match=r"within ±3.4e38 \(float32\), got one of ±1e\+300"):
+            images.read_any(path)
 
 
 def test_what_this_program_writes_as_zarr_is_read(tmp_path):
