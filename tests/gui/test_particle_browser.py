@@ -133,5 +133,16 @@ def test_charts_are_read_out_zoomed_moved_and_compared_by_the_mouse(windows, fol
     assert robot.pump(until=lambda: window.part.winfo_ismapped(), timeout=5)
     robot.choose(window.part, "TS 2")
     assert robot.pump(until=lambda: window.charts[1].curves[0].y.tolist() == [2.5, 3.5], timeout=10)
+    # names that do not fit are left to the mouse
+    robot.choose(window.other, "no other run")
+    rows = "".join(f"1,TS 1,group {k},True,{k}.5,10\n" for k in range(40))
+    (tmp_path / "one" / "extra" / "trials.csv").write_text(f"iteration,series,name,kept,gain,held_out\n{rows}")
+    assert robot.pump(until=lambda: len(window.charts) == 3 and len(window.charts[0].curves) == 1, timeout=10)
+    robot.pump(0.4)
+    c, view = window.canvases[1].canvas, window.canvases[1].view
+    words = {c.itemcget(i, "text"): c.bbox(i) for i in c.find_all() if c.type(i) == "text"}
+    named = [box for text, box in words.items() if text.startswith("group ")]
+    assert f"{40 - len(named)} more" in words and 2 <= len(named) < 30
+    assert max(box[3] for box in (*named, words[f"{40 - len(named)} more"])) <= view.bottom
     robot.key("Escape")
     assert robot.pump(until=lambda: not window.winfo_exists(), timeout=5)

@@ -12,6 +12,7 @@ from emtomo.gui.core.chart import Chart, ChartView, Reading, format_number, x_te
 from emtomo.gui.core.chart_export import curve_colour
 from emtomo.gui.tk import theme
 
+LARGEST_LEGEND = 0.6  # of the height of the axes
 STEP = 1.2  # zoom of one step of the wheel
 MOUSE = [
     ("Mouse over a chart", "reads the nearest point, and x and y at the bottom"),
@@ -154,19 +155,26 @@ class ChartCanvas(ttk.Frame):
         c.delete("all")
         c.configure(background=theme.colour("bg"))
         fg, faint = theme.colour("fg"), theme.faint()
-        view.place(px(64), px(26), w - px(14), h - px(44))
+        edges = px(26), w - px(14), h - px(44)
+        view.place(px(64), *edges)
+        ticks = view.y_ticks(px(34))
+        widest = max((self.small.measure(label) for _, label in ticks), default=0)
+        view.place(max(px(64), widest + px(14) + self.small.metrics("linespace")), *edges)
         line = theme.blend(fg, theme.colour("bg"), 0.85)
         for x, label in view.x_ticks(px(64)):
             ((sx, _),) = view.to_screen(np.array([x]), np.array([view.y0]))
             c.create_line(sx, view.top, sx, view.bottom, fill=line)
             c.create_text(sx, view.bottom + px(4), text=label, anchor="n", fill=faint, font=self.small)
-        for y, label in view.y_ticks(px(34)):
+        for y, label in ticks:
             ((_, sy),) = view.to_screen(np.array([view.x0]), np.array([y]))
             c.create_line(view.left, sy, view.right, sy, fill=line)
             c.create_text(view.left - px(5), sy, text=label, anchor="e", fill=faint, font=self.small)
         c.create_rectangle(view.left, view.top, view.right, view.bottom, outline=faint, tags="axes")
         middle = (view.left + view.right) / 2
-        c.create_text(middle, px(4), text=view.chart.title, anchor="n", fill=fg, font=self.bold)
+        half = self.bold.measure(view.chart.title) / 2 + px(4)  # a long title is moved, so that its end is seen
+        c.create_text(
+            max(half, min(middle, w - half)), px(4), text=view.chart.title, anchor="n", fill=fg, font=self.bold
+        )
         c.create_text(middle, h - px(4), text=view.chart.x_label, anchor="s", fill=fg, font=self.small)
         c.create_text(
             px(4), (view.top + view.bottom) / 2, text=view.chart.y_label, angle=90, anchor="n", fill=fg, font=self.small
@@ -208,8 +216,11 @@ class ChartCanvas(ttk.Frame):
         named = [curve for curve in self.view.chart.curves if curve.label]
         c, px = self.canvas, lambda v: theme.px(self, v)
         step = self.small.metrics("linespace") + 1
+        most = max(2, int(LARGEST_LEGEND * (self.view.bottom - self.view.top) / step))
+        left_out = len(named) - most + 1 if len(named) > most else 0
+        named = named[: len(named) - left_out]
         width = max((self.small.measure(curve.label) for curve in named), default=0) + px(28)
-        x, y = self._legend_place(width, step * len(named))
+        x, y = self._legend_place(width, step * (len(named) + bool(left_out)))
         for curve in named:
             middle = y + step / 2
             c.create_line(
@@ -218,6 +229,8 @@ class ChartCanvas(ttk.Frame):
             )  # fmt: skip
             c.create_text(x + px(24), y, text=curve.label, anchor="nw", fill=fg, font=self.small)
             y += step
+        if left_out:  # the mouse reads them out
+            c.create_text(x + px(24), y, text=f"{left_out} more", anchor="nw", fill=fg, font=self.small)
 
     def _legend_place(self, width: float, height: float) -> tuple[float, float]:
         """Return left and top of the legend in the corner where the fewest points lie."""
