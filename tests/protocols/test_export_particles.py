@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from emtomo.compute.fourier.filters import fit_to_box
 from emtomo.compute.fourier.shell_correlation import fourier_shell_correlation
 from emtomo.io import mrc, star
 from emtomo.io.weights import read_weights
@@ -138,8 +139,13 @@ def test_relion_reconstructs_the_same_map(bench, monkeypatch, premultiply):
     z, y, x = np.indices((32,) * 3) - 16
     inside = np.clip(12.5 - np.sqrt(z * z + y * y + x * x), 0, 1)
     curve = fourier_shell_correlation(*(m * inside for m in maps))
-    # where the CTFs of all particles have their first zero, little is left of sums, and floors of weights differ
-    assert curve[1 : 8 if premultiply else 10].min() > 0.99
+    # where all particles have nearly the same CTF, RELION's iterated weights let more noise through than ours
+    assert curve[1 : 9 if premultiply else 10].min() > 0.99
+    molecule = fit_to_box(mrc.read_volume(bench.project.find("simulate")._getExtraPath("soluble.mrc")), 32)
+    true, theirs = (fourier_shell_correlation(m * inside, molecule * inside)[1:11] for m in maps)
+    assert (true > theirs - 0.002).all()
+    if premultiply:
+        assert true[8] > 0.92 and true[9] > 0.72  # 0.90 and 0.63 of RELION; 0.82 and 0.47 without neighbours
     assert premultiply or np.corrcoef(*((m * inside).ravel() for m in maps))[0, 1] > 0.99
 
 

@@ -1,18 +1,19 @@
 """From particles in known orientations to a volume: sums in Fourier space, symmetry, Wiener division."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from emtomo.compute.device import threads
+from emtomo.compute.fourier.neighbour_share import neighbour_share
 from emtomo.compute.fourier.padded_reference import PAD, margin
 from emtomo.compute.fourier.transforms import ifft, irfft
 from emtomo.compute.symmetry import symmetry_rotations
 
 FLOOR = 1e-3  # of the shell's mean weight: what less than this measured is not blown up
-
-NEIGHBOURS = 0.1  # of a frequency's data and weights are taken from those around it
 
 
 @dataclass
@@ -56,26 +57,20 @@ class Sums:
         if len(group) == 1:
             return Sums(self.size, self.radius, data, weights)
         out = Sums(self.size, self.radius, np.zeros_like(data), np.zeros_like(weights))
-        slices = np.array_split(np.arange(data.shape[0]), max(1, threads()) * 4)
-        with ThreadPoolExecutor(threads()) as pool:
-            list(pool.map(lambda z: symmetrise(data, weights, group, z, out.data, out.weights), slices))
+        _in_slices(lambda z: symmetrise(data, weights, group, z, out.data, out.weights), len(data))
         return out
 
-    def with_neighbours(self) -> "Sums":
-        """Return the sums with a share of those next to them, where they were completed.
+    def smooth(self) -> "Sums":
+        """Return the sums smoothed by 1/4, 1/2, 1/4 along every axis, where they were completed.
 
-        A tenth of every value comes from its neighbours, with 1/4, 1/2, 1/4 along every axis: in space a factor of
-        :func:`neighbours_window`. The padded grid is finer than what a box can change by, so that neighbours say of a
-        frequency that few views reached, or only where their CTF is zero, what it is itself too noisy for. More than a
-        tenth would blur particles that fill their box, where few views make weights uneven.
+        In space a factor of :func:`smoothing_window`. The padded grid is finer than what a box can change by, so that
+        neighbours say of a frequency that few views reached, or only where their CTF is nearly zero, what it is itself
+        too noisy for.
         """
         from emtomo.compute.kernels.neighbours_cpu import average_neighbours
 
         out = Sums(self.size, self.radius, np.empty_like(self.data), np.empty_like(self.weights))
-        slices = np.array_split(np.arange(len(self.data)), max(1, threads()) * 4)
-        ours = self.data, self.weights, NEIGHBOURS
-        with ThreadPoolExecutor(threads()) as pool:
-            list(pool.map(lambda z: average_neighbours(*ours, z, out.data, out.weights), slices))
+        _in_slices(lambda z: average_neighbours(self.data, self.weights, z, out.data, out.weights), len(self.data))
         return out
 
     def shells(self) -> np.ndarray:
@@ -109,8 +104,9 @@ def empty_sums(radius: float) -> np.ndarray:
 def solve(sums: Sums, inverse_prior: np.ndarray | None = None) -> np.ndarray:
     """Return the volume of which the sums are measurements.
 
-    V(k) = data / (weight + 1 / tau^2), both with a share of their neighbours, and where the weight is below a
-    thousandth of its shell's mean, that thousandth instead.
+    V(k) = (d + x D) / (w + x W + (1 + x) / tau^2): data d and weights w, their smoothed ones D and W, and x as
+    :func:`~emtomo.compute.fourier.neighbour_share.neighbour_share` finds it for every shell. Where the weight is below
+    a thousandth of its shell's mean, that thousandth instead.
 
     Parameters
     ----------
@@ -127,23 +123,46 @@ def solve(sums: Sums, inverse_prior: np.ndarray | None = None) -> np.ndarray:
     ----------
     Scheres, RELION: implementation of a Bayesian approach, JSB 180 (2012), Eq. 3.
     """
-    n = sums.size
-    near = sums.with_neighbours()
-    shell = np.minimum(sums.shells(), n // 2)
-    count = np.bincount(shell.ravel(), minlength=n // 2 + 1)
-    mean = np.bincount(shell.ravel(), near.weights.ravel(), minlength=n // 2 + 1) / np.maximum(count, 1)
-    weight = np.maximum(near.weights, np.maximum(FLOOR * mean, 1e-30)[shell])
-    if inverse_prior is not None:
-        weight = weight + (np.asarray(inverse_prior, float) / PAD**3)[shell]
-    volume = invert_padded(near.data / weight, n, sums.radius)
-    volume /= neighbours_window(n)
-    return volume
+    from emtomo.compute.kernels.neighbours_cpu import divide, residual_moments, sum_shells
+
+    n, count, near = sums.size, sums.size // 2 + 1, sums.smooth()
+    grids = sums.data, sums.weights, near.data, near.weights
+    shells = shells_by_square(len(sums.data) // 2)
+    voxels, weight = _in_slices(lambda z: _table(count, 2, sum_shells, near.weights, shells, z), len(sums.data)).T
+    mean = weight / np.maximum(voxels, 1)
+    floor = np.maximum(FLOOR * mean, 1e-30)
+    moments = _in_slices(lambda z: _table(count, 6, residual_moments, *grids, shells, floor, z), len(sums.data))
+    share = neighbour_share(moments, mean)
+    prior = np.zeros(count) if inverse_prior is None else np.asarray(inverse_prior, float) / PAD**3
+    own, smooth = np.empty_like(sums.data, np.complex64), np.empty_like(sums.data, np.complex64)
+    _in_slices(lambda z: divide(*grids, shells, floor, share, prior, z, own, smooth), len(sums.data))
+    return invert_padded(own, n, sums.radius) + invert_padded(smooth, n, sums.radius) / smoothing_window(n)
 
 
-def neighbours_window(size: int) -> np.ndarray:
-    """Return what :meth:`Sums.with_neighbours` multiplies a volume with, `(size, size, size)` float32."""
+def _in_slices(function: Callable[[np.ndarray], Any], count: int) -> Any:
+    """Call a function of indices of slices on every thread; return the sum of what it returns, if anything."""
+    slices = np.array_split(np.arange(count), max(1, threads()) * 4)
+    with ThreadPoolExecutor(threads()) as pool:
+        results = list(pool.map(function, slices))
+    return None if results[0] is None else sum(results)
+
+
+def _table(rows: int, columns: int, kernel: Callable[..., None], *arguments: Any) -> np.ndarray:
+    """Return a table that a kernel adds to."""
+    out = np.zeros((rows, columns))
+    kernel(*arguments, out)
+    return out
+
+
+def shells_by_square(m: int) -> np.ndarray:
+    """Return the shell of frequencies of the padded grid by their squared radius, up to the corners of its half."""
+    return np.rint(np.sqrt(np.arange(2 * m * m + (m + 1) ** 2 + 1)) / PAD).astype(np.int32)
+
+
+def smoothing_window(size: int) -> np.ndarray:
+    """Return what :meth:`Sums.smooth` multiplies a volume with, `(size, size, size)` float32."""
     along = np.cos(np.pi * (np.arange(size) - size // 2) / (PAD * size)) ** 2
-    return (1 - NEIGHBOURS + NEIGHBOURS * along[:, None, None] * along[:, None] * along).astype(np.float32)
+    return (along[:, None, None] * along[:, None] * along).astype(np.float32)
 
 
 def invert_padded(values: np.ndarray, size: int, radius: float) -> np.ndarray:

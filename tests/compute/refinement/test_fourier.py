@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emtomo.compute.fourier.coefficients import FourierCoefficients
+from emtomo.compute.fourier.neighbour_share import neighbour_share
 from emtomo.compute.fourier.padded_reference import PAD, transform_padded
-from emtomo.compute.fourier.reconstruction import Sums, empty_sums, solve
+from emtomo.compute.fourier.reconstruction import Sums, empty_sums, invert_padded, solve
 from emtomo.compute.fourier.shell_correlation import fourier_shell_correlation
 from emtomo.compute.kernels import fourier_cpu
 from emtomo.compute.kernels.newton_cpu import rotate
@@ -199,27 +200,53 @@ def test_premultiplied_and_squared_weights_are_the_same_measurement():
     assert fourier_shell_correlation(first, volume)[1:8].min() > 0.97
 
 
-def test_neighbours_count_a_tenth_on_both_sides_of_the_plane_of_mates(rng):
+def test_sums_are_smoothed_on_both_sides_of_the_plane_of_mates(rng):
     m = 6
     padded = transform_padded(rng.normal(size=(12, 12, 12)).astype(np.float32), 2.5)[:, :, : m + 2]
     assert padded.shape[0] == 2 * m + 1
     weights = np.abs(padded) ** 2
-    near = Sums(12, 2.5, padded.astype(complex), weights.astype(float)).with_neighbours()
+    near = Sums(12, 2.5, padded.astype(complex), weights.astype(float)).smooth()
     for got, half in ((near.data, padded), (near.weights, weights)):
         whole = np.concatenate([np.conj(half[::-1, ::-1, m + 1 : 0 : -1]), half], axis=2).astype(complex)
         smooth = whole
         for axis in range(3):
             smooth = sum(factor * np.roll(smooth, step, axis) for factor, step in ((0.25, -1), (0.5, 0), (0.25, 1)))
-        wanted = (0.9 * whole + 0.1 * smooth)[1:-1, 1:-1, m + 1 : -1]
+        wanted = smooth[1:-1, 1:-1, m + 1 : -1]
         assert np.allclose(got[1:-1, 1:-1, : m + 1], wanted, rtol=1e-5, atol=1e-5 * np.abs(half).max())
 
 
+@pytest.mark.parametrize(("noise", "change"), [(3.0, 1.0), (0.1, 1.0), (20.0, 1.0), (1.0, 0.0)])
+def test_neighbours_count_as_noise_to_change(rng, noise, change):
+    """What neighbours weigh follows from the noise N and the variance v about their mean that data were made with."""
+    w, b = rng.gamma(1.5, 1.0, (3, 40000)), np.full((3, 40000), 1.0)
+    normal = rng.normal(size=(4, 3, 40000))
+    e = w * np.sqrt(change / 2) * (normal[0] + 1j * normal[1])
+    e += np.sqrt(noise * w / 2) * (normal[2] + 1j * normal[3])
+    square = np.abs(e) ** 2
+    moments = np.stack([np.ones_like(w), w, w * w, square, square / w, w * w * b * b], axis=2).sum(axis=1)
+    share = neighbour_share(moments, w.mean(axis=1))
+    ratio = 0.25 * noise / (max(change, 0.1) * 1.5)
+    assert np.allclose(share, max(20 * ratio / (20 + ratio), 1 / 9), rtol=0.1)
+
+
 def test_frequencies_that_hardly_any_view_shows_do_no_harm():
-    """Of few images, those nearly zero where they are alone do not fill shells with noise (0.585 without)."""
+    """Of few images, those nearly zero where they are alone do not fill shells with noise (0.585 without their neighbours)."""
     volume = blobs(24)
     source, truth = image_particles(volume, 8, 0.3, np.arange(-60.0, 61.0, 15.0))
     curve = fourier_shell_correlation(reconstruct(source, truth).average, volume)
-    assert curve[8] > 0.64
+    assert curve[8] > 0.7
+
+
+@pytest.mark.parametrize("n", [12, 13])
+def test_frequencies_of_equal_weight_are_not_changed_by_their_neighbours(n):
+    """Smoothing's window is taken out of exactly its part (what was cut at the last shell apart)."""
+    volume = blobs(n)
+    data = transform_padded(volume, n / 2).astype(complex)
+    weights = np.full(data.shape, 3.0)
+    sums, radius = Sums(n, n / 2, 3 * data, weights), n / 2
+    assert np.abs(solve(sums) - invert_padded(data, n, radius)).max() < 0.005 * volume.max()
+    prior = np.full(n // 2 + 1, 8 * 3.0)  # as much as was measured, in units of the grid that is not padded
+    assert np.abs(solve(sums, prior) - invert_padded(data, n, radius) / 2).max() < 0.005 * volume.max()
 
 
 def test_empty_weights_give_an_empty_volume():
