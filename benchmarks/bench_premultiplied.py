@@ -57,7 +57,7 @@ def main() -> None:
         for k, defocus in enumerate(arguments.defocus):
             values = SAMPLE | {"defocus": defocus, "seed": arguments.seed + k}
             simulated = bench.run("simulate-tomograms", f"simulate {k}", **values)
-            molecule = fit_to_box(mrc.read_volume(simulated._getExtraPath("soluble.mrc")), N)
+            molecule = fit_to_box(mrc.read_volume(simulated._getExtraPath("soluble.mrc")), 10.0, N, 10.0)
             inputs = {"tilt_series": f"simulate {k}.tilt_series", "coordinates": f"simulate {k}.truth"}
             bench.run("export-particles", f"boxes {k}", **inputs, box_size=N, diameter=180, premultiply=True)
             made = f"boxes {k}.subtomograms"

@@ -141,7 +141,8 @@ def test_relion_reconstructs_the_same_map(bench, monkeypatch, premultiply):
     curve = fourier_shell_correlation(*(m * inside for m in maps))
     # where all particles have nearly the same CTF, RELION's iterated weights let more noise through than ours
     assert curve[1 : 9 if premultiply else 10].min() > 0.99
-    molecule = fit_to_box(mrc.read_volume(bench.project.find("simulate")._getExtraPath("soluble.mrc")), 32)
+    molecule = mrc.read_volume(bench.project.find("simulate")._getExtraPath("soluble.mrc"))
+    molecule = fit_to_box(molecule, 10.0, 32, 10.0)
     true, theirs = (fourier_shell_correlation(m * inside, molecule * inside)[1:11] for m in maps)
     assert (true > theirs - 0.002).all()
     if premultiply:

@@ -230,7 +230,7 @@ def test_neighbours_count_as_noise_to_change(rng, noise, change):
 
 
 def test_frequencies_that_hardly_any_view_shows_do_no_harm():
-    """Of few images, those nearly zero where they are alone do not fill shells with noise (0.585 without their neighbours)."""
+    """Of few images, those nearly zero where they are alone do not fill shells with noise (0.585 by themselves)."""
     volume = blobs(24)
     source, truth = image_particles(volume, 8, 0.3, np.arange(-60.0, 61.0, 15.0))
     curve = fourier_shell_correlation(reconstruct(source, truth).average, volume)
