@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from typing import Any, Protocol, Self, TypeVar
 
 from emtomo.compute.device import threads
@@ -82,8 +83,8 @@ def in_threads(
     pieces = [piece for group in groups for piece in group]
     side_by_side = at_once or (threads() if shared.parallel else 1)
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(side_by_side) as pool:
-        results = iter(list(pool.map(lambda piece: work(shared, piece, on_progress), pieces)))
-        return [reduce_pairwise([next(results) for _ in group], lambda a, b: a.combine(b)) for group in groups]
+        results = pool.map(lambda piece: work(shared, piece, on_progress), pieces)
+        return [reduce_pairwise(islice(results, len(group)), lambda a, b: a.combine(b)) for group in groups]
 
 
 def map_in_order(work: Callable[[A], B], items: Iterable[A], at_once: int) -> Iterator[B]:
@@ -107,9 +108,18 @@ def map_in_order(work: Callable[[A], B], items: Iterable[A], at_once: int) -> It
             yield waiting.popleft().result()
 
 
-def reduce_pairwise(items: list[T], join: Callable[[T, T], T]) -> T:
-    """Return all `items` joined: neighbours first, then what they gave, until one is left."""
-    while len(items) > 1:
-        pairs = [items[k : k + 2] for k in range(0, len(items), 2)]
-        items = [join(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
-    return items[0]
+def reduce_pairwise(items: Iterable[T], join: Callable[[T, T], T]) -> T:
+    """Return all `items` joined: neighbours first, then what they gave, until one is left.
+
+    They are joined as they come, so that of `n` of them at most about log2(n) are held at a time.
+    """
+    held: list[tuple[int, T]] = []  # what 2**height neighbours gave, the highest first
+    for item in items:
+        height = 0
+        while held and held[-1][0] == height:
+            item, height = join(held.pop()[1], item), height + 1
+        held.append((height, item))
+    total = held.pop()[1]
+    while held:
+        total = join(held.pop()[1], total)
+    return total

@@ -44,7 +44,8 @@ class StackedParticles:
     _stacks: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.files = [str(Path(name).absolute()) for name in self.files]
+        absolute = {name: str(Path(name).absolute()) for name in set(self.files)}
+        self.files = [absolute[name] for name in self.files]  # one text for each file, which travels once
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the mapped files."""
@@ -82,6 +83,28 @@ class StackedParticles:
             weights = self.ctf[i].image((self.size, self.size), self.pixel_size)[None]
             weights = weights * weights if self.squared else weights
         return ImageViews(image, IDENTITY, weights, np.zeros((1, 2)))
+
+
+@dataclass(frozen=True)
+class StackedImages:
+    """Images of stacks, indexed by the numbers of particles as an array (p, n, n) is; they are read when asked for."""
+
+    particles: StackedParticles
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of all images as an array."""
+        return len(self), self.particles.size, self.particles.size
+
+    def __len__(self) -> int:
+        return len(self.particles.files)
+
+    def __getitem__(self, members: np.ndarray, /) -> np.ndarray:
+        """Return the images (m, n, n) of these numbers."""
+        out = np.empty((len(members), *self.shape[1:]), np.float32)
+        for image, i in zip(out, members, strict=True):
+            image[:] = self.particles(int(i)).images[0]
+        return out
 
 
 def image_source(images: StackedParticles) -> ImageParticles:

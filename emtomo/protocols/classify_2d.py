@@ -19,7 +19,7 @@ from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.objects import SetOfClasses2D, SetOfParticles
-from emtomo.objects.image_particles import StackedParticles
+from emtomo.objects.image_particles import StackedImages, StackedParticles
 from emtomo.objects.optics_fields import without_ctf
 from emtomo.objects.whole_files import find_arrays, write_arrays, write_table
 from emtomo.options import Param
@@ -56,6 +56,7 @@ class Classify2D(EmtomoProtocol):
     _label = "2D classification"
     _possibleOutputs = {"classes": SetOfClasses2D, "particles": SetOfParticles}
     OPTIONS = (ClassificationOptions, ContinueClassificationOptions)
+    PIECES = True
 
     # --- form ---
 
@@ -127,11 +128,8 @@ class Classify2D(EmtomoProtocol):
         files = [str(name) for name in frame["file"]]
         stacks = StackedParticles(files, frame["index"].to_numpy(int), n, size, sign, None, False)
         stacks.check()
-        images = np.empty((len(frame), n, n), np.float32)
-        for i in range(len(frame)):
-            images[i] = stacks(i).images[0]
         ctf = particles.ctf(frame) if options.ctf_correction else None
-        return Classification(images, size, options, ctf, noise_groups(frame))
+        return Classification(StackedImages(stacks), size, options, ctf, noise_groups(frame), self.map_reduce)
 
     def _output(self, particles: SetOfParticles, frame: pd.DataFrame, result: Result) -> None:
         size, n = float(particles.pixel_size.get()), int(particles.box_size.get())

@@ -17,6 +17,9 @@ import pandas as pd
 import pytest
 from distributed import Client, LocalCluster
 
+from emtomo.compute.classification.classify import Classification
+from emtomo.compute.classification.options import ClassificationOptions
+from emtomo.compute.map_reduce import in_threads
 from emtomo.compute.refinement.iteration import Block
 from emtomo.compute.refinement.reconstruct import sum_half_sets
 from emtomo.engine.cluster import ClusterOptions, connect, open_cluster, problem_of, trust
@@ -27,7 +30,10 @@ from emtomo.engine.remote_steps import RemoteSteps, StepKilled, beating, signal_
 from emtomo.engine.step_main import LOOK_SECONDS, SILENT_SECONDS, watch
 from emtomo.errors import EmtomoError, FormatError, ProjectError
 from emtomo.gui.core.run_actions import FormValues, save_form, texts_of
+from emtomo.io import mrc
+from emtomo.objects.image_particles import StackedImages, StackedParticles
 from emtomo.objects.particle_source import StackedBoxes
+from tests.compute.classification.data import simulate
 from tests.compute.refinement.data import blobs, particles
 from tests.engine.helpers import Bench
 
@@ -88,6 +94,26 @@ def test_a_map_on_a_cluster_is_that_of_threads_to_the_bit_and_finer_pieces_diffe
     largest = np.abs(here[1].data).max()
     assert not np.array_equal(here[1].data, finer[1].data)
     assert np.abs(here[1].data - finer[1].data).max() < 1e-5 * largest
+
+
+@pytest.mark.parametrize("options", [{}, {"zero_mask": False, "mini_batches": 3}])
+def test_2d_classes_on_a_cluster_are_those_of_threads_to_the_bit(client, monkeypatch, tmp_path, options):
+    monkeypatch.setattr("emtomo.compute.classification.expectation.CHUNK", 40)
+    images = simulate(32, 110, 3, 0.4, groups=2)
+    file = str(tmp_path / "it's a stack.mrcs")
+    mrc.write_volume(file, -images.values, 5.0, stack=True)
+    stack = StackedImages(StackedParticles([file] * 110, np.arange(110), 32, 5.0, -1, None, False))
+    assert len(pickle.dumps(stack)) < 3000  # no image is in it
+    chosen = ClassificationOptions(number_of_classes=3, iterations=3, mask_diameter=110, **options)
+    done = []
+    here, there = (
+        Classification(stack, 5.0, chosen, images.ctf, images.group, map_reduce)
+        for map_reduce in (in_threads, DaskMapReduce(client))
+    )
+    there.step(there.begin(), done.append)
+    assert done == sorted(done) and done[-1] == 110
+    a, b = (vars(replace(one.run(), metrics=[])) for one in (here, there))
+    np.testing.assert_equal(b, a)
 
 
 def test_an_error_of_a_worker_is_the_error_of_the_caller(client):
@@ -176,6 +202,7 @@ def test_steps_that_are_carried_out_elsewhere_are_named_and_exist():
         "refine-poses",
         "reconstruct-average",
         "initial-model",
+        "classify-2d",
         "classify-3d",
         "multi-particle-refinement",
     }

@@ -14,8 +14,9 @@ from emtomo.compute.classification.averages import (
     move_sums,
     offsets_in_images,
 )
+from emtomo.compute.classification.expectation import BlockSums, Expectation, Grids, assign_images
 from emtomo.compute.classification.grey_scales import GreySums, new_contrast, new_noise
-from emtomo.compute.classification.images import MaskedImages
+from emtomo.compute.classification.images import ImagePreparation, ImageStack, MaskedImages
 from emtomo.compute.classification.options import ClassificationOptions
 from emtomo.compute.classification.references import Rotations
 from emtomo.compute.classification.schedule import (
@@ -24,21 +25,10 @@ from emtomo.compute.classification.schedule import (
     learning_rate,
     may_split,
 )
-from emtomo.compute.classification.search import (
-    CHUNK,
-    Assignments,
-    Chunk,
-    ClassSums,
-    Search,
-    Tables,
-    add_chunk,
-    coarse_radius,
-    read_poses,
-    search_poses,
-    shift_grids,
-)
+from emtomo.compute.classification.search import CHUNK, coarse_radius, shift_grids
 from emtomo.compute.classification.splitting import align_images, principal_component, split_empty_classes
 from emtomo.compute.classification.state import Metrics, Result, State
+from emtomo.compute.map_reduce import MapReduce, in_threads
 from emtomo.compute.optics.ctf import Ctf
 from emtomo.errors import EmtomoError
 from emtomo.options import check_options
@@ -55,7 +45,7 @@ class Classification:
 
     Parameters
     ----------
-    images : (p, n, n) array
+    images : (p, n, n) array or ImageStack
         Particles white.
     pixel_size : float
         Å.
@@ -64,6 +54,9 @@ class Classification:
         Of all images.
     group : (p,) int array, optional
         From 0: images of one group (a micrograph) share a noise spectrum and a contrast. By default all do.
+    map_reduce : MapReduce
+        Where blocks of images are compared with the averages. Elsewhere they are prepared anew in every iteration, from
+        what `images` are: an ImageStack reads them there, an array is sent.
 
     Raises
     ------
@@ -79,11 +72,12 @@ class Classification:
 
     def __init__(
         self,
-        images: np.ndarray,
+        images: np.ndarray | ImageStack,
         pixel_size: float,
         options: ClassificationOptions,
         ctf: Ctf | None = None,
         group: np.ndarray | None = None,
+        map_reduce: MapReduce = in_threads,
     ) -> None:
         check_options(options)
         if options.mask_diameter is None:
@@ -96,25 +90,29 @@ class Classification:
                 f"There are {count_text(count, 'particle')}: they cannot "
                 f"make {count_text(options.number_of_classes, 'class')}."
             )
-        self.options, self.pixel_size = options, pixel_size
+        self.options, self.pixel_size, self.map_reduce = options, pixel_size, map_reduce
         self.group = np.zeros(count, np.int32) if group is None else np.asarray(group, np.int32)
         self.images = MaskedImages(
-            images,
-            options.mask_diameter / 2 / pixel_size,
-            ctf if options.ctf_correction else None,
-            pixel_size,
-            self.group,
-            zero_mask=options.zero_mask,
-            ignore_first_peak=options.ignore_first_peak,
-            seed=options.seed,
+            ImagePreparation(
+                images,
+                options.mask_diameter / 2 / pixel_size,
+                ctf if options.ctf_correction else None,
+                pixel_size,
+                self.group,
+                options.zero_mask,
+                options.ignore_first_peak,
+                options.seed,
+            )
         )
         self.plane, self.mask = self.images.plane, self.images.mask
-        self.rotations = Rotations(self.plane, options.psi_step)
         n = self.plane.size
         limit = n * pixel_size / options.max_resolution if options.max_resolution > 0 else n / 2
         self.furthest = float(np.clip(limit, 2.0, n / 2 - 1))
-        self.shifts, self.near = shift_grids(options.offset_range, options.offset_step)
-        self.coarse = coarse_radius(n, options.offset_step, options.psi_step, options.mask_diameter / pixel_size)
+        self.grids = Grids(
+            Rotations(self.plane, options.psi_step),
+            *shift_grids(options.offset_range, options.offset_step),
+            coarse_radius(n, options.offset_step, options.psi_step, options.mask_diameter / pixel_size),
+        )
         self.remarks: list[str] = []
         each = count / options.number_of_classes
         if each < FEW:
@@ -133,7 +131,7 @@ class Classification:
         start = rng.permutation(np.arange(count) % classes)
         references = np.stack([self.images.images[start == k].mean(0) * self.mask for k in range(classes)])
         self.images.centre(np.arange(count), np.zeros((count, 2)))
-        sums = GreySums(int(self.group.max()) + 1, len(self.plane.shell_counts))
+        sums = GreySums(int(self.group.max()) + 1, self.plane.shell_counts)
         for first in range(0, count, CHUNK):
             part = slice(first, first + CHUNK)
             sums.add(self.group[part], self.plane.shell_means(np.abs(self.images.spectra[part]) ** 2))
@@ -149,11 +147,8 @@ class Classification:
         """Run one iteration."""
         began, iteration, n = time.monotonic(), state.iteration + 1, self.plane.size
         members = draw_subset(self.options, iteration, len(self))
-        new, sums, grey, expected = self._assign(state, members, on_progress)
-        classes = self.options.number_of_classes
-        shape = classes, self.rotations.fine, -1
-        data, weights = self.rotations.insert(*(a.reshape(shape) for a in (sums.real, sums.imag, sums.weight)))
-        data, weights, mass = self._blend(state, data, weights, sums.mass, len(members))
+        new, sums, expected = self._assign(state, members, on_progress)
+        data, weights, mass = self._blend(state, sums)
         new.references, new.resolved = average_classes(data, weights, expected, self.mask, state.radius)
         new.share = mass / mass.sum()
         offset = centres_of_mass(new.references)
@@ -162,10 +157,10 @@ class Classification:
         new.centre[known] += offsets_in_images(offset[new.class_index[known]], new.psi[known])
         new.centre = np.clip(new.centre, -n / 4, n / 4)
         new.sigma = float(np.sqrt(max(sums.square_shift / (2 * len(members)), LEAST_VARIANCE) + MORE_VARIANCE))
-        new.noise = new_noise(grey, state.noise)
+        new.noise = new_noise(sums.grey, state.noise)
         if self.options.correct_contrast:
-            new.contrast = new_contrast(grey, state.contrast)
-        changed = self._split(new, iteration)
+            new.contrast = new_contrast(sums.grey, state.contrast)
+        changed = self._split(state, new)
         if self.options.mini_batches:
             new.data, new.weights, new.mass = move_sums(data, -offset, n), weights, mass
             new.data[changed] = 0
@@ -218,6 +213,7 @@ class Classification:
     def _excess(self, state: State) -> np.ndarray:
         """Return the gain that images could have at most: their power over the noise, less 1, at all frequencies."""
         counts = np.bincount(self.plane.shell[: self.plane.count(state.radius)], minlength=state.noise.shape[1])
+        self.images.centre(np.arange(len(self)), state.centre, state.noise)
         out = np.empty(len(self))
         for first in range(0, len(self), CHUNK):
             part = slice(first, first + CHUNK)
@@ -230,73 +226,43 @@ class Classification:
 
     def _assign(
         self, state: State, members: np.ndarray, on_progress: Callable[[int], None]
-    ) -> tuple[State, ClassSums, GreySums, np.ndarray]:
+    ) -> tuple[State, BlockSums, np.ndarray]:
         """Return the state with new assignments of `members`, their sums, and the power expected of averages."""
-        self.images.centre(members, state.centre[members], state.noise)
-        count = self.plane.count(state.radius)
-        sections = self.rotations.sections(state.references, count)
-        least = 1e-3 / len(state.share)
-        search = Search(
-            self.rotations, sections, self.shifts, self.near, self.plane.count(min(self.coarse, state.radius)),
-            state.sigma, np.log(np.maximum(state.share, least)), self.images.fill,
-        )  # fmt: skip
-        tables = Tables(self.plane, search)
-        groups, shells = state.noise.shape
-        sums, grey = ClassSums(search, groups, shells), GreySums(groups, shells)
-        new = replace(state, **{name: getattr(state, name).copy() for name in self._of_particles})
-        for first in range(0, len(members), CHUNK):
-            part = members[first : first + CHUNK]
-            chunk, power = self._weigh(state, part, count)
-            search_poses(chunk, tables)
-            add_chunk(chunk, tables, self.plane.shell[:count], sums)
-            grey.add(self.group[part], power)
-            self._keep(new, part, read_poses(chunk, tables))
-            on_progress(first + len(part))
-        grey.cross, grey.power = sums.cross, sums.power
-        grey.counts = self.plane.shell_counts
-        expected = self.options.regularisation * self.plane.shell_means(sections.power.mean(1))
-        return new, sums, grey, expected
+        shared, done = Expectation(self.images, state, self.grids), [0]
 
-    _of_particles = ("class_index", "psi", "centre", "certainty", "gain")
+        def count(more: int) -> None:
+            done[0] += more
+            on_progress(done[0])
 
-    def _keep(self, new: State, part: np.ndarray, found: Assignments) -> None:
+        sums = assign_images(shared, members, self.map_reduce, count)
+        of_particles = ("class_index", "psi", "centre", "certainty", "gain")
+        new = replace(state, **{name: getattr(state, name).copy() for name in of_particles})
+        part, found = sums.members, sums.found
         new.class_index[part], new.psi[part] = found.class_index, found.psi
         new.centre[part] += found.shift
         new.certainty[part], new.gain[part] = found.certainty, found.gain
+        power = self.plane.shell_means(shared.tables.search.sections.power.mean(1))
+        return new, sums, self.options.regularisation * power
 
-    def _weigh(self, state: State, part: np.ndarray, count: int) -> tuple[Chunk, np.ndarray]:
-        """Return some images multiplied with their CTF, over the noise; and the power of their shells."""
-        group = self.group[part]
-        left = (state.centre[part] - self.images.place[part]).astype(np.float32)
-        spectra = self.images.spectra[part]
-        power = self.plane.shell_means(spectra.real**2 + spectra.imag**2)
-        weight = (1 / state.noise)[group][:, self.plane.shell[:count]].astype(np.float32)
-        ctf = state.contrast[group, None].astype(np.float32)
-        if self.images.ctf is not None:
-            ctf = ctf * self.images.ctf[part, :count]
-        weighted = spectra[:, :count] * self.plane.phases(left, count) * (ctf * weight)
-        square = np.asarray(ctf * ctf * weight, np.float32)
-        return Chunk(np.ascontiguousarray(weighted.real), np.ascontiguousarray(weighted.imag), square, group), power
-
-    def _blend(
-        self, state: State, data: np.ndarray, weights: np.ndarray, mass: np.ndarray, count: int
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _blend(self, state: State, sums: BlockSums) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return sums to which earlier mini-batches add their part, as if all particles had been in them."""
         rate = learning_rate(self.options, state.iteration + 1)
         if not self.options.mini_batches or rate == 1.0 or not len(state.data):
-            return data, weights, mass
-        more = rate * len(self) / count
-        before = (state.data, state.weights, state.mass)
-        new = tuple((1 - rate) * old + more * now for old, now in zip(before, (data, weights, mass), strict=True))
+            return sums.data, sums.weights, sums.mass
+        more = rate * len(self) / len(sums.members)
+        pairs = (state.data, sums.data), (state.weights, sums.weights), (state.mass, sums.mass)
+        new = tuple((1 - rate) * old + more * now for old, now in pairs)
         return new[0], new[1], new[2]
 
-    def _split(self, new: State, iteration: int) -> list[int]:
-        """Give empty classes a half of the largest one."""
+    def _split(self, state: State, new: State) -> list[int]:
+        """Give empty classes a half of the largest one; `state` is the one before the iteration."""
+        iteration = state.iteration + 1
         if not may_split(self.options, iteration):
             return []
         radius = max(3.0, new.resolved.max() + 1)
 
         def component(members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            self.images.centre(members, state.centre[members], state.noise)
             flipped = self.images.phase_flipped(members)
             left = new.centre[members] - self.images.place[members]
             return principal_component(align_images(flipped, new.psi[members], left), self.plane, self.mask, radius)

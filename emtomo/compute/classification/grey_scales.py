@@ -22,15 +22,21 @@ class GreySums:
         Frequencies in each shell.
     """
 
-    def __init__(self, groups: int, shells: int) -> None:
-        self.count = np.zeros(groups, int)
-        self.total, self.cross, self.power = (np.zeros((groups, shells)) for _ in range(3))
-        self.counts = np.ones(shells, int)
+    def __init__(self, groups: int, counts: np.ndarray) -> None:
+        self.count, self.counts = np.zeros(groups, int), counts
+        self.total, self.cross, self.power = (np.zeros((groups, len(counts))) for _ in range(3))
 
     def add(self, group: np.ndarray, power: np.ndarray) -> None:
         """Add the shells' mean power (m, shells) of particles of some groups (m,)."""
         self.count += np.bincount(group, minlength=len(self.count))
         np.add.at(self.total, group, power)
+
+    def combine(self, other: "GreySums") -> "GreySums":
+        """Return the sums over the particles of both."""
+        both = GreySums(len(self.count), self.counts)
+        for name in ("count", "total", "cross", "power"):
+            setattr(both, name, getattr(self, name) + getattr(other, name))
+        return both
 
 
 def new_noise(sums: GreySums, old: np.ndarray | None) -> np.ndarray:

@@ -1,6 +1,9 @@
 """The images as they are compared: grey scale, mask, transform and CTF."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
@@ -16,12 +19,26 @@ LEAST_BOX = 16  # pixels
 BLOCK = 256  # images that are transformed at a time
 
 
-class MaskedImages:
-    """Images moved to their centres by whole pixels, masked and transformed; what is known is kept.
+class ImageStack(Protocol):
+    """Images that are read when they are asked for; it may travel to other processes."""
 
-    Parameters
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As that of an array (p, n, n)."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, members: np.ndarray, /) -> np.ndarray:
+        """Return the images (m, n, n) of these numbers."""
+
+
+@dataclass(frozen=True)
+class ImagePreparation:
+    """How images become what is compared; it may travel to other processes, where a part of them is prepared.
+
+    Attributes
     ----------
-    images : (p, n, n) array
+    source : (p, n, n) array or ImageStack
         Particles white.
     mask_radius : float
         Pixels.
@@ -37,6 +54,54 @@ class MaskedImages:
         The CTF is 1 up to its first extremum.
     seed : int
         Of that noise.
+    """
+
+    source: np.ndarray | ImageStack
+    mask_radius: float
+    ctf: Ctf | None
+    pixel_size: float
+    group: np.ndarray
+    zero_mask: bool
+    ignore_first_peak: bool
+    seed: int
+
+    @cached_property
+    def plane(self) -> HalfPlane:
+        """The frequencies of an image."""
+        return HalfPlane(self.source.shape[-1])
+
+    @cached_property
+    def mask(self) -> np.ndarray:
+        """The disc (n, n) that holds the particle."""
+        n = self.plane.size
+        return soft_disc(n, min(self.mask_radius, n / 2 - EDGE), EDGE)
+
+    @property
+    def fill(self) -> float:
+        """Share of the frequencies that are independent: zeros beyond the mask add no measurement."""
+        return float(np.mean(self.mask**2)) if self.zero_mask else 1.0
+
+    def ctf_values(self, numbers: np.ndarray) -> np.ndarray | None:
+        """Return the CTF (m, N) of some images."""
+        if self.ctf is None:
+            return None
+        step = 1 / (self.plane.size * self.pixel_size)
+        kx, ky = self.plane.kx * step, self.plane.ky * step
+        out = np.empty((len(numbers), len(self.plane)), np.float32)
+        for first in range(0, len(out), BLOCK):
+            part = slice(first, first + BLOCK)
+            out[part] = self.ctf[numbers[part]].values(kx, ky, ignore_first_peak=self.ignore_first_peak)
+        return out
+
+
+class MaskedImages:
+    """Images moved to their centres by whole pixels, masked and transformed; what is known is kept.
+
+    Parameters
+    ----------
+    preparation : ImagePreparation
+    numbers : (m,) int array, optional
+        Of the images that are taken, all by default; methods count from the first of these.
 
     Raises
     ------
@@ -44,42 +109,24 @@ class MaskedImages:
         If there is no image, one is too small or not square, or holds values that are not numbers.
     """
 
-    def __init__(
-        self,
-        images: np.ndarray,
-        mask_radius: float,
-        ctf: Ctf | None,
-        pixel_size: float,
-        group: np.ndarray,
-        *,
-        zero_mask: bool,
-        ignore_first_peak: bool,
-        seed: int,
-    ) -> None:
-        check_images(images)
-        n = images.shape[-1]
-        self.plane, self.pixel_size, self.group, self.seed = HalfPlane(n), pixel_size, group, seed
-        self.mask = soft_disc(n, min(mask_radius, n / 2 - EDGE), EDGE)
-        self.zero_mask = zero_mask
+    def __init__(self, preparation: ImagePreparation, numbers: np.ndarray | None = None) -> None:
+        check_shape(preparation.source.shape)
+        self.preparation = preparation
+        self.numbers = np.arange(len(preparation.source)) if numbers is None else numbers
+        source = preparation.source
+        images = source if numbers is None and isinstance(source, np.ndarray) else source[self.numbers]
+        check_values(images)
+        self.plane, self.mask, self.zero_mask = preparation.plane, preparation.mask, preparation.zero_mask
+        self.group = preparation.group[self.numbers]
         self.images = grey_scaled(images, self.mask)
-        self.ctf = self._ctf_values(ctf, ignore_first_peak) if ctf is not None else None
-        # zeros beyond the mask add no measurement: so many of the frequencies are independent
-        self.fill = float(np.mean(self.mask**2)) if zero_mask else 1.0
+        self.ctf = preparation.ctf_values(self.numbers)
+        self.fill = preparation.fill
         self.spectra = np.zeros((len(images), len(self.plane)), np.complex64)
         self.place = np.full((len(images), 2), np.iinfo(np.int32).max)
         self._noise: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.images)
-
-    def _ctf_values(self, ctf: Ctf, ignore_first_peak: bool) -> np.ndarray:
-        step = 1 / (self.plane.size * self.pixel_size)
-        kx, ky = self.plane.kx * step, self.plane.ky * step
-        out = np.empty((len(self.images), len(self.plane)), np.float32)
-        for first in range(0, len(out), BLOCK):
-            part = slice(first, first + BLOCK)
-            out[part] = ctf[part].values(kx, ky, ignore_first_peak=ignore_first_peak)
-        return out
 
     def centre(self, members: np.ndarray, centres: np.ndarray, noise: np.ndarray | None = None) -> None:
         """Transform the images of `members` with the pixels nearest to `centres` (m, 2; x, y) in the middle.
@@ -108,7 +155,9 @@ class MaskedImages:
     def _outside(self, i: int) -> np.ndarray:
         """Return noise that belongs to image `i`."""
         n = self.plane.size
-        white = np.random.default_rng((self.seed, 7, int(i))).standard_normal((n, n), np.float32)
+        white = np.random.default_rng((self.preparation.seed, 7, int(self.numbers[i]))).standard_normal(
+            (n, n), np.float32
+        )
         if self._noise is None:
             return white
         spectrum = np.sqrt(self._noise[self.group[i]])[self.plane.shell].astype(np.float32)
@@ -120,14 +169,18 @@ class MaskedImages:
         return self.plane.image(spectra if self.ctf is None else spectra * np.sign(self.ctf[members]))
 
 
-def check_images(images: np.ndarray) -> None:
-    """Raise an error unless these are images that can be classified."""
-    if images.ndim != 3 or images.shape[1] != images.shape[2]:
-        raise EmtomoError(f"Images must be a stack of squares (p, n, n), got an array of shape {images.shape}.")
-    if len(images) == 0:
+def check_shape(shape: tuple[int, ...]) -> None:
+    """Raise an error unless images of this shape can be classified."""
+    if len(shape) != 3 or shape[1] != shape[2]:
+        raise EmtomoError(f"Images must be a stack of squares (p, n, n), got an array of shape {shape}.")
+    if shape[0] == 0:
         raise EmtomoError("There are no images to classify.")
-    if images.shape[1] < LEAST_BOX:
-        raise EmtomoError(f"Images must have at least {LEAST_BOX} pixels a side, they have {images.shape[1]}.")
+    if shape[1] < LEAST_BOX:
+        raise EmtomoError(f"Images must have at least {LEAST_BOX} pixels a side, they have {shape[1]}.")
+
+
+def check_values(images: np.ndarray) -> None:
+    """Raise an error unless all images hold numbers."""
     bad = np.array([not np.isfinite(image).all() for image in images])
     if bad.any():
         raise EmtomoError(

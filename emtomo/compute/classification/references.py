@@ -1,10 +1,12 @@
 """Class averages as transforms: sections at all in-plane angles, and averages from sums of rotated images."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from emtomo.compute.classification.half_plane import PAD, HalfPlane
+from emtomo.compute.device import threads
 from emtomo.compute.fourier.transforms import irfft2, rfft2
 
 LEAST_WEIGHT = 1e-3  # of a shell's mean: what hardly any image measured stays small
@@ -86,9 +88,14 @@ class Rotations:
 
         out = Sections(*(np.empty((len(references), self.fine, count), np.float32) for _ in range(2)))
         kx, ky = self.plane.kx[:count], self.plane.ky[:count]
-        for k, image in enumerate(references):
-            padded = pad_transform(image)
+
+        def take(k: int) -> None:
+            """Take those of one reference."""
+            padded = pad_transform(references[k])
             take_sections(padded, PAD, self.cosine, self.sine, kx, ky, out.real[k], out.imag[k])
+
+        with ThreadPoolExecutor(threads()) as pool:
+            list(pool.map(take, range(len(references))))
         return out
 
     def empty_sums(self, classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -104,11 +111,16 @@ class Rotations:
         data, weights = self.empty_sums(len(real))
         count = real.shape[2]
         kx, ky = self.plane.kx[:count], self.plane.ky[:count]
-        for k in range(len(real)):
+
+        def insert(k: int) -> None:
+            """Insert the sums of one class."""
             insert_sections(real[k], imag[k], weight[k], PAD, self.cosine, self.sine, kx, ky, data[k], weights[k])
             # what was added at one of two equal frequencies of the first column counts for both
             data[k, :, 0] += np.conj(data[k, ::-1, 0])
             weights[k, :, 0] += weights[k, ::-1, 0]
+
+        with ThreadPoolExecutor(threads()) as pool:
+            list(pool.map(insert, range(len(real))))
         return data, weights
 
 

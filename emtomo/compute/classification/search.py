@@ -14,7 +14,7 @@ from emtomo.compute.linear_algebra import multiply
 DEEP = 9.0  # log units below a particle's best pose, which count for nothing
 CELLS = 10  # pairs of class and coarse angle that are searched more finely, for every particle
 PIECE = 32  # particles of one matrix product
-CHUNK = 2048  # particles whose weighted transforms are held at once
+CHUNK = 2048  # particles that are added up together, whose weighted transforms are held at once
 ROW_PARTS = 16  # of the sums over particles; fixed, so that sums do not depend on the threads
 
 
@@ -73,6 +73,10 @@ class Assignments:
     shift: np.ndarray
     certainty: np.ndarray
     gain: np.ndarray
+
+    def joined(self, other: "Assignments") -> "Assignments":
+        """Return these and then the `other` ones."""
+        return Assignments(*(np.concatenate([mine, vars(other)[name]]) for name, mine in vars(self).items()))
 
 
 class ClassSums:

@@ -113,6 +113,10 @@ def test_a_kept_state_goes_on_as_if_nothing_had_happened(images, options):
     assert stamp_of(kept) == "abc" and metrics == [one, two]
     there, here = whole.step(state)[0], classify(images, iterations=4, **options).step(again)[0]
     assert all(np.array_equal(getattr(there, name), getattr(here, name)) for name in vars(there))
+    # killed between the last iteration and the end
+    there, here = (vars(one.finish(state, metrics)) for one in (whole, classify(images, iterations=2, **options)))
+    np.testing.assert_equal(here, there)
+    assert options or np.ptp(there["explained"]) > 0
 
 
 def test_a_state_of_something_else_is_refused():
