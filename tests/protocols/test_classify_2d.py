@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import starfile
 
 from emtomo.engine.parameters import protocol_named, set_parameters
 from emtomo.io import mrc
@@ -123,6 +124,30 @@ def test_members_averaged_by_their_psi_and_shift_look_like_their_class(bench):
     average = mrc.open_volume(largest["file"])[int(largest["index"])]
     disc = np.hypot(*(np.indices((32, 32)) - 16)) < 9
     assert np.corrcoef(mean[disc], average[disc])[0, 1] > 0.85
+
+
+@pytest.mark.peer
+@pytest.mark.skipif(shutil.which("relion_reconstruct") is None, reason="RELION is not installed")
+def test_relion_adds_exported_members_up_to_their_class_average(bench, tmp_path):
+    """RELION 3.1.3 takes in-plane angles, shifts and CTF as they are meant: of other signs it makes another image."""
+    table = bench.project.find("classes").classes.frame()
+    largest = table.sort_values("members").iloc[-1]
+    chosen = {"classes": largest["class_number"], "names": "a mic, c"}  # a STAR file holds no quotes
+    bench.run("select-subset", "members", items="classes.particles", **chosen)
+    bench.run("export-particles-2d", "exported", particles="members.subset", file=tmp_path / "members.star")
+    average = mrc.open_volume(largest["file"])[int(largest["index"])]
+    disc = np.hypot(*(np.indices((32, 32)) - 16)) < 10
+    whole = starfile.read(tmp_path / "members.star")
+    alike = {}
+    for changed in ("", "rlnAnglePsi", "rlnOriginXAngst", "rlnOriginYAngst"):
+        particles = whole["particles"].assign(**({changed: -whole["particles"][changed]} if changed else {}))
+        starfile.write({**whole, "particles": particles}, tmp_path / "given.star", overwrite=True)
+        command = ["relion_reconstruct", "--i", "given.star", "--o", "map.mrc", "--ctf", "--angpix", str(PIXEL)]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout[-1500:] + done.stderr[-1500:]
+        projection = mrc.read_volume(tmp_path / "map.mrc").sum(axis=0)
+        alike[changed] = np.corrcoef(projection[disc], average[disc])[0, 1]
+    assert alike[""] > 0.9 and alike[""] - 0.05 > max(alike[name] for name in alike if name), alike
 
 
 def _phase_flipped(images, ctf):
