@@ -8,13 +8,14 @@ from typing import Annotated
 
 import numpy as np
 import pandas as pd
-from pyworkflow.protocol.params import Form
+from pyworkflow.protocol.params import Form, StringParam
 
 from emtomo.compute.classification.checkpoint import pack_state, unpack_state
 from emtomo.compute.classification.classify import Classification
 from emtomo.compute.classification.options import ClassificationOptions
 from emtomo.compute.classification.schedule import count_iterations
 from emtomo.compute.classification.state import Metrics, Result, State
+from emtomo.compute.device import check_device
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
@@ -62,6 +63,7 @@ class Classify2D(EmtomoProtocol):
 
     def _define_inputs(self, form: Form) -> None:
         self._add_input(form, "particles", "SetOfParticles", "Input particles", "Images cut out of micrographs.")
+        form.addParam("device", StringParam, default="cpu", label="Device", help="cpu, cuda or cuda:N.")
 
     def _check(self) -> list[str]:
         particles, options = self.input_particles.get(), self.options(ClassificationOptions)
@@ -85,6 +87,10 @@ class Classify2D(EmtomoProtocol):
             )
         if particles.premultiplied.get():
             errors.append("The images were multiplied with their CTF; classification takes images as they were cut.")
+        try:
+            check_device(self.device.get())
+        except EmtomoError as error:
+            errors.append(str(error))
         k = self.options(ContinueClassificationOptions).continue_from
         if k and not self._state_path(k).exists():
             errors.append(f"Iteration {k} of this run is not there: {self._state_path(k)} is missing.")
@@ -129,7 +135,9 @@ class Classify2D(EmtomoProtocol):
         stacks = StackedParticles(files, frame["index"].to_numpy(int), n, size, sign, None, False)
         stacks.check()
         ctf = particles.ctf(frame) if options.ctf_correction else None
-        return Classification(StackedImages(stacks), size, options, ctf, noise_groups(frame), self.map_reduce)
+        return Classification(
+            StackedImages(stacks), size, options, ctf, noise_groups(frame), self.map_reduce, self.device.get()
+        )
 
     def _output(self, particles: SetOfParticles, frame: pd.DataFrame, result: Result) -> None:
         size, n = float(particles.pixel_size.get()), int(particles.box_size.get())

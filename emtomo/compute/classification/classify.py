@@ -28,6 +28,7 @@ from emtomo.compute.classification.schedule import (
 from emtomo.compute.classification.search import CHUNK, coarse_radius, shift_grids
 from emtomo.compute.classification.splitting import align_images, principal_component, split_empty_classes
 from emtomo.compute.classification.state import Metrics, Result, State
+from emtomo.compute.device import check_device
 from emtomo.compute.map_reduce import MapReduce, in_threads
 from emtomo.compute.optics.ctf import Ctf
 from emtomo.errors import EmtomoError
@@ -57,11 +58,12 @@ class Classification:
     map_reduce : MapReduce
         Where blocks of images are compared with the averages. Elsewhere they are prepared anew in every iteration, from
         what `images` are: an ImageStack reads them there, an array is sent.
+    device : {"cpu", "cuda", "cuda:N"}
 
     Raises
     ------
     EmtomoError
-        If an option or image is unusable, there are more classes than particles, or the CTF is missing.
+        If an option, image or device is unusable, there are more classes than particles, or the CTF is missing.
 
     References
     ----------
@@ -78,8 +80,10 @@ class Classification:
         ctf: Ctf | None = None,
         group: np.ndarray | None = None,
         map_reduce: MapReduce = in_threads,
+        device: str = "cpu",
     ) -> None:
         check_options(options)
+        self.device = check_device(device)
         if options.mask_diameter is None:
             raise EmtomoError("Mask diameter must be given: that of a circle which holds the particle.")
         if options.ctf_correction and ctf is None:
@@ -228,7 +232,7 @@ class Classification:
         self, state: State, members: np.ndarray, on_progress: Callable[[int], None]
     ) -> tuple[State, BlockSums, np.ndarray]:
         """Return the state with new assignments of `members`, their sums, and the power expected of averages."""
-        shared, done = Expectation(self.images, state, self.grids), [0]
+        shared, done = Expectation(self.images, state, self.grids, self.device), [0]
 
         def count(more: int) -> None:
             done[0] += more

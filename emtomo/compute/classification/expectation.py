@@ -21,6 +21,7 @@ from emtomo.compute.classification.search import (
     read_poses,
     search_poses,
 )
+from emtomo.compute.classification.search_cuda import DeviceTables, add_chunk_cuda, search_poses_cuda
 from emtomo.compute.classification.state import State
 from emtomo.compute.map_reduce import MapReduce, OnProgress
 
@@ -108,6 +109,8 @@ class BlockSums:
 class Expectation:
     """What all blocks of an iteration share; they go one after the other in a process, each in all its threads.
 
+    On a CUDA device images are compared and added up there; they are transformed in the threads.
+
     Parameters
     ----------
     images : MaskedImages
@@ -115,23 +118,25 @@ class Expectation:
     state : State
         Before the iteration.
     grids : Grids
+    device : {"cpu", "cuda", "cuda:N"}
     """
 
     parallel = False
 
-    def __init__(self, images: MaskedImages, state: State, grids: Grids) -> None:
+    def __init__(self, images: MaskedImages, state: State, grids: Grids, device: str = "cpu") -> None:
         none = np.zeros(0)
         bare = replace(state, data=none, weights=none, mass=none)  # of mini-batches, for the other half of an iteration
-        self.__setstate__({"preparation": images.preparation, "state": bare, "grids": grids})
+        self.__setstate__({"preparation": images.preparation, "state": bare, "grids": grids, "device": device})
         self._images: MaskedImages | None = images
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"preparation": self.preparation, "state": self.state, "grids": self.grids}
+        return {name: getattr(self, name) for name in ("preparation", "state", "grids", "device")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.preparation: ImagePreparation = state["preparation"]
         self.state: State = state["state"]
         self.grids: Grids = state["grids"]
+        self.device: str = state["device"]
         self._images, self.lock = None, threading.Lock()
 
     @cached_property
@@ -145,6 +150,21 @@ class Expectation:
             state.sigma, np.log(np.maximum(state.share, least)), self.preparation.fill,
         )  # fmt: skip
         return Tables(plane, search)
+
+    @cached_property
+    def device_tables(self) -> DeviceTables:
+        """The tables on the device."""
+        return DeviceTables(self.tables, self.device)
+
+    def search(self, chunk: Chunk, sums: ClassSums) -> None:
+        """Find the poses of a chunk's images, and add these up."""
+        shell = self.preparation.plane.shell[: chunk.real.shape[1]]
+        if self.device == "cpu":
+            search_poses(chunk, self.tables)
+            add_chunk(chunk, self.tables, shell, sums)
+        else:
+            search_poses_cuda(chunk, self.device_tables)
+            add_chunk_cuda(chunk, self.device_tables, shell, sums)
 
     def take(self, members: np.ndarray) -> tuple[MaskedImages, np.ndarray]:
         """Return images among which are those of `members`, and their numbers there."""
@@ -169,10 +189,9 @@ def assign_block(shared: Expectation, block: Block, on_progress: OnProgress) -> 
         images.centre(places, state.centre[members], state.noise)
         count = tables.search.sections.real.shape[2]
         chunk, power = weigh(images, places, state.centre[members], state, count)
-        search_poses(chunk, tables)
         groups, shells = state.noise.shape
         sums, grey = ClassSums(tables.search, groups, shells), GreySums(groups, images.plane.shell_counts)
-        add_chunk(chunk, tables, images.plane.shell[:count], sums)
+        shared.search(chunk, sums)
         grey.add(chunk.group, power)
         grey.cross, grey.power = sums.cross, sums.power
         shape = tables.search.sections.real.shape

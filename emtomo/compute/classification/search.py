@@ -100,6 +100,12 @@ class ClassSums:
         self.mass, self.square_shift = np.zeros(classes), 0.0
         self.cross, self.power = np.zeros((groups, shells)), np.zeros((groups, shells))
 
+    def count_mass(self, entries: "Entries", tables: "Tables") -> None:
+        """Add the probabilities and squared shifts of some entries."""
+        classes, angles = tables.search.sections.real.shape[:2]
+        self.mass += np.bincount(entries.row // angles, entries.weights.sum(1, dtype=float), classes)
+        self.square_shift += float((entries.weights * tables.near_square[entries.shift]).sum(dtype=float))
+
 
 def shift_grids(reach: float, step: float) -> tuple[np.ndarray, np.ndarray]:
     """Return coarse shifts within `reach` pixels, twice `step` apart, and nine shifts that divide their cells."""
@@ -198,41 +204,70 @@ def _search_piece(chunk: Chunk, piece: slice, tables: Tables) -> None:
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Entries:
+    """What is added up: particles at an angle and about a coarse shift, sorted by class and angle.
+
+    Attributes
+    ----------
+    row : (e,) int array
+        Class times F plus angle.
+    particle, shift : (e,) int arrays
+    conjugate : (e,) bool array
+        Half a turn on.
+    weights : (e, 9) float32 array
+        Probabilities of the shifts about the coarse one.
+    """
+
+    row: np.ndarray
+    particle: np.ndarray
+    shift: np.ndarray
+    conjugate: np.ndarray
+    weights: np.ndarray
+
+
+def sort_entries(chunk: Chunk) -> Entries:
+    """Return what the images of a chunk add to the sums."""
+    particle, place, angle = np.nonzero(chunk.posterior.any(axis=3))
+    order = np.argsort(chunk.row[particle, place, angle], kind="stable")
+    particle, place, angle = particle[order], place[order], angle[order]
+    return Entries(
+        chunk.row[particle, place, angle],
+        particle,
+        chunk.shift[particle, place],
+        chunk.conjugate[particle, place, angle],
+        chunk.posterior[particle, place, angle],
+    )
+
+
 def add_chunk(chunk: Chunk, tables: Tables, shell: np.ndarray, sums: ClassSums) -> None:
     """Add the images of a chunk to the sums of their classes."""
     from emtomo.compute.kernels.classification_cpu import add_rows
 
-    search = tables.search
-    particle, place, angle = np.nonzero(chunk.posterior.any(axis=3))
-    row = chunk.row[particle, place, angle]
-    order = np.argsort(row, kind="stable")
-    particle, place, angle, row = particle[order], place[order], angle[order], row[order]
-    weights = chunk.posterior[particle, place, angle]
-    shift = chunk.shift[particle, place]
+    entries = sort_entries(chunk)
     rows = len(sums.real)
-    starts = np.searchsorted(row, np.arange(rows + 1))
-    conjugate = chunk.conjugate[particle, place, angle]
-    classes, angles, count = search.sections.real.shape
-    flat = (search.sections.real.reshape(rows, count), search.sections.imag.reshape(rows, count))
+    starts = np.searchsorted(entries.row, np.arange(rows + 1))
+    sections = tables.search.sections
+    flat = (sections.real.reshape(rows, -1), sections.imag.reshape(rows, -1))
     cross, power = (np.zeros((ROW_PARTS, *sums.cross.shape)) for _ in range(2))
     # parts of about equally many entries
-    edges = np.searchsorted(starts, np.linspace(0, len(row), ROW_PARTS + 1))
+    edges = np.searchsorted(starts, np.linspace(0, len(entries.row), ROW_PARTS + 1))
     edges[0], edges[-1] = 0, rows
 
     def work(part: int) -> None:
         """Add the entries of a part of the rows."""
         add_rows(
-            edges[part], edges[part + 1], starts, particle, shift, conjugate, weights, chunk.group, chunk.real,
-            chunk.imag, chunk.square, tables.cosine, tables.sine, tables.near_cosine, tables.near_sine, *flat,
-            shell, sums.real, sums.imag, sums.weight, cross[part], power[part],
+            edges[part], edges[part + 1], starts, entries.particle, entries.shift, entries.conjugate, entries.weights,
+            chunk.group, chunk.real, chunk.imag, chunk.square,
+            tables.cosine, tables.sine, tables.near_cosine, tables.near_sine, *flat, shell,
+            sums.real, sums.imag, sums.weight, cross[part], power[part],
         )  # fmt: skip
 
     with ThreadPoolExecutor(threads()) as pool:
         list(pool.map(work, range(ROW_PARTS)))
     sums.cross += cross.sum(0)
     sums.power += power.sum(0)
-    sums.mass += np.bincount(row // angles, weights.sum(1, dtype=float), classes)
-    sums.square_shift += float((weights * tables.near_square[shift]).sum(dtype=float))
+    sums.count_mass(entries, tables)
 
 
 def read_poses(chunk: Chunk, tables: Tables) -> Assignments:

@@ -244,6 +244,20 @@ def search_near(
         )
 
 
+@njit(cache=True, nogil=True)
+def choose_poses(value, cell, shift, coarse, scores, classes, posterior, best, found, gain):
+    """Do with scores (b, c, 3, 9) that were found elsewhere what :func:`search_near` does with its own."""
+    share = np.empty(classes, np.float64)
+    for b in range(value.shape[0]):
+        high = np.float32(NOTHING)
+        for j in range(value.shape[1]):
+            if value[b, j] > NOTHING:
+                high = max(high, scores[b, j].max())
+        gain[b] = _normalise(
+            value[b], cell[b], shift[b], coarse, scores[b], high, share, posterior[b], best[b], found[b : b + 1]
+        )
+
+
 @njit(cache=True, nogil=True, fastmath=True)
 def add_rows(
     first, last, starts, particle, shift, conjugate, posterior, group, real, imag, square,

@@ -11,16 +11,16 @@ from emtomo.compute.classification.checkpoint import pack_state, unpack_state
 from emtomo.compute.classification.classify import Classification
 from emtomo.compute.classification.options import ClassificationOptions
 from emtomo.compute.classification.selection import discount_gain
-from emtomo.compute.device import use_threads
+from emtomo.compute.device import cuda_available, use_threads
 from emtomo.errors import EmtomoError
 from tests.compute.classification.data import DIAMETER, PIXEL, best_correlation, purity, simulate
 
 
-def classify(images, *, classes=4, iterations=10, ctf=True, **options):
+def classify(images, *, classes=4, iterations=10, ctf=True, device="cpu", **options):
     chosen = ClassificationOptions(
         number_of_classes=classes, iterations=iterations, mask_diameter=DIAMETER, ctf_correction=ctf, **options
     )
-    return Classification(images.values, PIXEL, chosen, images.ctf if ctf else None, images.group)
+    return Classification(images.values, PIXEL, chosen, images.ctf if ctf else None, images.group, device=device)
 
 
 @pytest.fixture(autouse=True)
@@ -99,6 +99,17 @@ def test_two_threads_give_the_same_to_the_last_bit(images):
         found.append(one.step(one.step(one.begin())[0])[0])
     for other in found[1:]:
         assert all(np.array_equal(getattr(found[0], name), getattr(other, name)) for name in vars(other))
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not cuda_available(), reason="no CUDA device and no simulator")
+@pytest.mark.parametrize("options", [{"classes": 2}, {"classes": 1, "psi_step": 30.0}])  # fewer angles than cells
+def test_a_gpu_gives_the_same_up_to_rounding(options):
+    few = simulate(32, 60, 2, 0.4, groups=2)
+    here, there = (classify(few, iterations=2, device=device, **options).run() for device in ("cpu", "cuda"))
+    assert np.array_equal(here.class_index, there.class_index) and np.array_equal(here.psi, there.psi)
+    assert np.abs(here.averages - there.averages).max() < 1e-5 * np.abs(here.averages).max()
+    assert there.gain == pytest.approx(here.gain, abs=1e-3)
 
 
 @pytest.mark.parametrize("options", [{}, {"mini_batches": 4, "zero_mask": False}])

@@ -15,15 +15,20 @@ from emtomo.compute.classification.search import (
     search_poses,
     shift_grids,
 )
+from emtomo.compute.classification.search_cuda import DeviceTables, add_chunk_cuda, search_poses_cuda
+from emtomo.compute.device import cuda_available
 from tests.compute.classification.data import shapes
 
 SIGMA, NOISE, FILL = 1.5, 0.7, 0.6
 TRUTH = [(0, 7, (2.0, 0.0)), (2, 29, (-2 / 3, 2 / 3)), (1, 0, (0.0, -4 / 3))]
 
 
-@pytest.fixture(scope="module")
-def found():
-    """Three noisy images on the grid of poses, searched; and all that went in."""
+CUDA = pytest.param("cuda", marks=[pytest.mark.cuda, pytest.mark.skipif(not cuda_available(), reason="no CUDA")])
+
+
+@pytest.fixture(scope="module", params=["cpu", CUDA])
+def found(request):
+    """Three noisy images on the grid of poses, searched; and all that went in. CUDA: in numba's simulator, or a GPU."""
     n, rng = 24, np.random.default_rng(3)
     plane = HalfPlane(n)
     rotations = Rotations(plane, 10.0)
@@ -38,9 +43,15 @@ def found():
     weighted = images * ctf / NOISE
     chunk = Chunk(*(a.astype(np.float32) for a in (weighted.real, weighted.imag, ctf**2 / NOISE)), np.arange(3))
     tables = Tables(plane, search)
-    search_poses(chunk, tables)
     sums = ClassSums(search, 3, len(plane.shell_counts))
-    add_chunk(chunk, tables, plane.shell, sums)
+    if request.param == "cpu":
+        search_poses(chunk, tables)
+        add_chunk(chunk, tables, plane.shell, sums)
+    else:
+        device = DeviceTables(tables, request.param)
+        device.piece = 2
+        search_poses_cuda(chunk, device)
+        add_chunk_cuda(chunk, device, plane.shell, sums)
     return plane, search, images, ctf, read_poses(chunk, tables), sums
 
 
