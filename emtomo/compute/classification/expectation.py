@@ -97,7 +97,7 @@ class BlockSums:
         """Return what both blocks give together."""
         return BlockSums(
             np.append(self.members, other.members),
-            self.found.joined(other.found),
+            self.found.append(other.found),
             self.data + other.data,
             self.weights + other.weights,
             self.mass + other.mass,

@@ -74,7 +74,7 @@ class Assignments:
     certainty: np.ndarray
     gain: np.ndarray
 
-    def joined(self, other: "Assignments") -> "Assignments":
+    def append(self, other: "Assignments") -> "Assignments":
         """Return these and then the `other` ones."""
         return Assignments(*(np.concatenate([mine, vars(other)[name]]) for name, mine in vars(self).items()))
 
