@@ -30,7 +30,7 @@ def convert(
     origin_offset: Annotated[float, typer.Option(help="Index of the first voxel in IN: 0, or 1.")] = 0.0,
     box_size: Annotated[int, typer.Option(help="Voxels, for formats that hold it.")] = 32,
     dataset: Annotated[
-        str, typer.Option(help="Which of several volumes in IN: its number from 1, or the name of an HDF5 dataset.")
+        str, typer.Option(help="Which of several volumes in IN: number from 1, or name; IN:2 says it too.")
     ] = "",
 ) -> None:
     """Convert particles, alignments and CTFs of tilt series, or images between programs."""
@@ -41,15 +41,16 @@ def convert(
     _check_place(target)
     if pixel_size is not None and not 0 < pixel_size < 1e6:
         raise EmtomoError(f"The pixel size must be above 0 Å, got {pixel_size:g}.")
-    known = recognise(source) if kind == "auto" and source.is_file() else kind
+    file, dataset = images.split_volume(source, dataset)
+    known = recognise(file) if kind == "auto" and file.is_file() else kind
     if known in tilt_formats.FORMATS or to in tilt_formats.FORMATS:
         from emtomo.io.convert_tilts import convert_tilts
 
         done = convert_tilts(source, target, kind=known, to=to, pixel_size=pixel_size, tomograms=tomograms)
-    elif known in images.FORMATS or source.suffix == ".zarr":
+    elif known in images.FORMATS or file.suffix == ".zarr":
         from emtomo.io.convert_images import convert_image
 
-        done = convert_image(source, target, pixel_size=pixel_size, volume=dataset)
+        done = convert_image(file, target, pixel_size=pixel_size, volume=dataset)
     else:
         done = work.convert_particles(
             source, target, kind=kind, to=to, pixel_size=pixel_size, table_map=table_map, tomograms=tomograms,

@@ -107,7 +107,7 @@ def statistics(
     from emtomo.viewers.comparison import draw_histograms
 
     target = png.absolute() if png else None
-    values = _values_of_output(what, output) if _is_project(what) else {what.name: _voxels(what)}
+    values = _values_of_output(what, output) if _is_project(what) else {_name_of(what): _voxels(what)}
     rows = []
     for name, numbers in values.items():
         try:
@@ -126,10 +126,20 @@ def statistics(
         say(f"Picture: {target}")
 
 
+def _name_of(path: Path) -> str:
+    from emtomo.io.images import split_volume
+
+    file, volume = split_volume(path)
+    return f"{file.name}:{volume}" if volume else file.name
+
+
 def _voxels(path: Path) -> "np.ndarray":
     from emtomo.io import images, mrc
 
-    return mrc.open_volume(path) if images.describe(path).format == "mrc" else images.read_any(path)
+    info = images.describe(path)
+    images.check_one_volume(path, info)
+    # a file that is one volume is mapped, not read
+    return mrc.open_volume(path) if info.format == "mrc" and path.is_file() else images.read_any(path)
 
 
 def _values_of_output(project: Path, output: str) -> "dict[str, np.ndarray]":

@@ -12,7 +12,7 @@ import numpy as np
 from emtomo.errors import FormatError
 from emtomo.io.format import FileStart, ReadOptions, WriteOptions
 from emtomo.io.hdf_data import check_array, check_links, read_array
-from emtomo.io.image_format import ImageFormat, ImageInfo, choose_volume, list_volumes
+from emtomo.io.image_format import ImageFormat, ImageInfo, choose_volume, several_volumes
 from emtomo.io.limits import check_claim, check_plain
 from emtomo.io.zarr_data import check_zarr
 
@@ -35,7 +35,7 @@ def read_hdf(path: str | Path, volume: str = "") -> tuple[np.ndarray, float]:
     with _open_hdf(path) as file:
         image = _choose(path, file, volume)
         if image.volumes > 1:
-            raise FormatError(path, f"one volume is needed, but {list_volumes(image.volumes, image.names)}.")
+            raise several_volumes(path, image.volumes, image.names)
         depth, *plane = image.shape
         parts = [read_array(path, one).reshape(-1, *plane) for one in image.datasets]
         return np.concatenate(parts), image.voxel_size[0]
@@ -140,13 +140,14 @@ def _plane(item: Any) -> tuple[int, ...]:
     return _without_axes_of_one(item.shape)[-2:]
 
 
-def zarr_metadata(path: str | Path) -> tuple[str, tuple[int, ...], tuple[float, float, float]]:
+def zarr_metadata(path: str | Path, volume: str = "") -> tuple[str, tuple[int, ...], tuple[float, float, float]]:
     """Return the name of the finest level of an OME-Zarr image, its shape, and the voxel size x, y, z in Å.
 
     Versions 0.4 and 0.5 (``multiscales`` in .zattrs, or in zarr.json under ome); lengths in other units are converted.
+    Of several images `volume` is the number, counted from 1, or the name.
     """
     attributes: Any = dict(_open_group(path).attrs)
-    name, scale, axes = _finest_level(path, attributes.get("ome", attributes))
+    name, scale, axes = _finest_level(path, attributes.get("ome", attributes), volume)
     size = _lengths(axes, scale)
     array = _open_array(path, name)
     shape = tuple(int(n) for n in array.shape)
@@ -189,14 +190,17 @@ def _said(error: Exception) -> str:
     return f"Zarr: {str(error)[:100].rstrip('.')}"
 
 
-def _finest_level(path: str | Path, attributes: Any) -> tuple[str, list[Any], list[Any]]:
-    """Return the name of the first level of the one image of a group, its scale and its axes, empty where not said."""
+def _finest_level(path: str | Path, attributes: Any, volume: str) -> tuple[str, list[Any], list[Any]]:
+    """Return the name of the first level of an image of a group, its scale and its axes, empty where not said."""
     images = attributes.get("multiscales") if isinstance(attributes, dict) else None
-    if not isinstance(images, list) or not images or not isinstance(images[0], dict):
+    if not isinstance(images, list) or not images or not all(isinstance(one, dict) for one in images):
         raise FormatError(path, "not an OME-Zarr image: its attributes have no multiscales, which list its levels.")
-    if len(images) > 1:
-        raise FormatError(path, f"one volume is needed, but it holds {len(images)} images.")
-    levels, axes = images[0].get("datasets"), images[0].get("axes")
+    named = tuple(str(one.get("name") or k + 1) for k, one in enumerate(images))
+    named = named if len(images) > 1 and len(set(named)) == len(named) else ()
+    if len(images) > 1 and not volume:
+        raise several_volumes(Path(path), len(images), named)
+    image = images[choose_volume(Path(path), volume or "1", len(images), named)]
+    levels, axes = image.get("datasets"), image.get("axes")
     level = levels[0] if isinstance(levels, list) and levels and isinstance(levels[0], dict) else {}
     name, changes = level.get("path"), level.get("coordinateTransformations")
     if not isinstance(name, str):
@@ -219,9 +223,9 @@ def _lengths(axes: list[Any], scale: list[Any]) -> tuple[float, float, float]:
     return found[0], found[1], found[2]
 
 
-def read_zarr(path: str | Path) -> tuple[np.ndarray, float]:
+def read_zarr(path: str | Path, volume: str = "") -> tuple[np.ndarray, float]:
     """Return the voxels ``(z, y, x)`` of the finest level of an OME-Zarr image, and the pixel size in Å."""
-    name, shape, size = zarr_metadata(path)
+    name, shape, size = zarr_metadata(path, volume)
     array = _open_array(path, name)
     check_zarr(path, array, _folder_in(path, name))
     try:
@@ -307,8 +311,7 @@ def _describe_hdf(path: Path, volume: str = "") -> ImageInfo:
 
 
 def _describe_zarr(path: Path, volume: str = "") -> ImageInfo:
-    choose_volume(path, volume or "1", 1)
-    _, shape, size = zarr_metadata(path)
+    _, shape, size = zarr_metadata(path, volume)
     return ImageInfo("zarr", (shape[0], shape[1], shape[2]), size[0], voxel_size=size)
 
 
@@ -317,8 +320,7 @@ def _read_hdf(path: Path, options: ReadOptions) -> np.ndarray:
 
 
 def _read_zarr(path: Path, options: ReadOptions) -> np.ndarray:
-    choose_volume(path, options.volume or "1", 1)
-    return read_zarr(path)[0]
+    return read_zarr(path, options.volume)[0]
 
 
 def _write_zarr(path: Path, data: np.ndarray, options: WriteOptions) -> list[Path]:

@@ -31,6 +31,7 @@ def convert_image(source: Path, target: Path, *, pixel_size: float | None = None
     suffix = target.suffix.lower()
     if suffix not in written:
         raise EmtomoError(f"{target}: images are written as {', '.join(written)}.")
+    source, volume = images.split_volume(source, volume)
     info = images.describe(source, volume)
     images.check_one_volume(source, info)
     data = np.asarray(images.read_any(source, volume))

@@ -90,6 +90,16 @@ def list_volumes(count: int, names: tuple[str, ...] = ()) -> str:
     return f"it holds {count}: {shown}{' …' if len(names) > LISTED else ''}"
 
 
+def several_volumes(path: Path, count: int, names: tuple[str, ...] = ()) -> FormatError:
+    """Return the error that a file holds several volumes, of which none was chosen, with what chooses one."""
+    example = one_line(names[0])[:SHOWN] if names else "1"
+    return FormatError(
+        path,
+        f"one volume is needed, but {list_volumes(count, names)}; choose one as {path.name}:{example}, or in imports "
+        "and convert with the option dataset.",
+    )
+
+
 def _no_description(_: Path, volume: str = "") -> ImageInfo:
     raise NotImplementedError
 

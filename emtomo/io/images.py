@@ -7,7 +7,7 @@ import numpy as np
 from emtomo.errors import FormatError
 from emtomo.io import containers, em, mrc, tiff
 from emtomo.io.format import ReadOptions, read_start
-from emtomo.io.image_format import ImageFormat, ImageInfo, list_volumes
+from emtomo.io.image_format import ImageFormat, ImageInfo, several_volumes
 from emtomo.io.mrc_header import SIZES_AGREE
 
 IMAGES: tuple[ImageFormat, ...] = (  # in the order in which they are recognised
@@ -25,9 +25,34 @@ def _format_of(path: Path) -> ImageFormat:
     return next((known for known in IMAGES if known.sniff(start)), mrc.MRC)
 
 
+def split_volume(path: str | Path, volume: str = "") -> tuple[Path, str]:
+    """Return a file, and which of its volumes is meant: ``FILE:VOLUME`` chooses one by number or name.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file of that very name is taken as it is.
+    volume : str
+        Goes before what `path` says.
+
+    Examples
+    --------
+    >>> split_volume("there is no such file.h5:2", "")
+    (PosixPath('there is no such file.h5:2'), '')
+    """
+    path, text = Path(path), str(path)
+    if path.exists():
+        return path, volume
+    for place in (k for k, letter in enumerate(text) if letter == ":"):
+        file = Path(text[:place])
+        if file.is_file() or (file.is_dir() and _format_of(file) is containers.ZARR):
+            return file, volume or text[place + 1 :]
+    return path, volume
+
+
 def is_image(path: str | Path) -> bool:
     """Return whether there is a file, or a folder that is one image (OME-Zarr)."""
-    path = Path(path)
+    path = split_volume(path)[0]
     return path.is_file() or (path.is_dir() and _format_of(path) is containers.ZARR)
 
 
@@ -37,6 +62,7 @@ def describe(path: str | Path, volume: str = "") -> ImageInfo:
     Parameters
     ----------
     path : str or Path
+        Also ``FILE:VOLUME``.
     volume : str
         One of several volumes of the file: its number, counted from 1, or the name of its dataset (HDF5).
 
@@ -45,7 +71,7 @@ def describe(path: str | Path, volume: str = "") -> ImageInfo:
     FormatError
         If it is missing, no volume in a known format, or has no such volume.
     """
-    path = Path(path)
+    path, volume = split_volume(path, volume)
     return _format_of(path).describe(path, volume)
 
 
@@ -87,8 +113,7 @@ def show_unequal_sizes(info: ImageInfo) -> str:
 def check_one_volume(path: str | Path, info: ImageInfo) -> None:
     """Raise FormatError if a file holds several volumes, of which none was chosen."""
     if info.volumes > 1:
-        held = list_volumes(info.volumes, info.names)
-        raise FormatError(path, f"one volume is needed, but {held}; choose one with the option dataset.")
+        raise several_volumes(Path(path), info.volumes, info.names)
 
 
 def read_any(path: str | Path, volume: str = "") -> np.ndarray:
@@ -99,7 +124,7 @@ def read_any(path: str | Path, volume: str = "") -> np.ndarray:
     FormatError
         If it cannot be read, or holds finite values that float32 cannot hold, in which everything is computed.
     """
-    path = Path(path)
+    path, volume = split_volume(path, volume)
     reader = _format_of(path).read
     assert reader is not None
     voxels = reader(path, ReadOptions(volume=volume))

@@ -8,7 +8,7 @@ import numpy as np
 
 from emtomo.errors import FormatError
 from emtomo.io.format import FileStart, ReadOptions, WriteOptions
-from emtomo.io.image_format import ImageFormat, ImageInfo, choose_volume, list_volumes
+from emtomo.io.image_format import ImageFormat, ImageInfo, choose_volume, several_volumes
 from emtomo.io.limits import check_claim, inflate
 
 _DEFLATE = (8, 32946)  # TIFF's numbers of compression by zlib
@@ -95,7 +95,7 @@ def read_tiff(path: str | Path, volume: str = "") -> np.ndarray:
         with _open(path) as file:
             chosen, shape, _, count = _plan(path, file, volume)
             if count > 1:
-                raise FormatError(path, f"one volume is needed, but {list_volumes(count)}.")
+                raise several_volumes(path, count)
             for one in chosen:
                 _check_strips(path, file, one)
             parts = [one.asarray().reshape(-1, *shape[1:]) for one in chosen]

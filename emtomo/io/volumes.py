@@ -41,11 +41,12 @@ def read_volumes(path: str | Path) -> dict[str, VolumeGeometry]:
         return _of_star(path)
     if path.suffix.lower() == ".sqlite":
         return _of_scipion(path)
-    return {stem(path.name): _of_image(path)}
+    return {stem(images.split_volume(path)[0].name): _of_image(path)}
 
 
 def _of_image(path: Path) -> VolumeGeometry:
     info = images.describe(path)
+    images.check_one_volume(path, info)
     return VolumeGeometry((info.shape[2], info.shape[1], info.shape[0]), info.pixel_size)
 
 

@@ -41,8 +41,8 @@ class ImportTomogramsOptions:
         str,
         Param(
             "Volume in the file",
-            "Of several volumes in each file (MRC stack, HDF5, TIFF): the number, counted from 1, or the name of the "
-            "HDF5 dataset. Empty: the only one.",
+            "Of several volumes in each file (MRC stack, HDF5, TIFF, OME-Zarr): the number, counted from 1, or the "
+            "name. A single file can say it too, as FILE:2. Empty: the only one.",
             expert=True,
         ),
     ] = ""
@@ -150,7 +150,7 @@ class ImportTomograms(EmtomoProtocol):
         size = options.pixel_size or info.pixel_size
         if not size:
             raise EmtomoError(f"{path}: the file does not say its pixel size; give it in the form.")
-        voxels = images.read_any(path, options.dataset)
+        voxels = images.read_any(path, self._volume_in_file())
         if voxels.dtype.kind == "f":
             for z, plane in enumerate(voxels):  # slice by slice: a mapped file is never held as a whole
                 if not np.isfinite(plane).all():
@@ -200,11 +200,15 @@ class ImportTomograms(EmtomoProtocol):
 
     def _describe(self, path: Path) -> images.ImageInfo:
         options = self.options(ImportTomogramsOptions)
-        return images.describe_volume(path, options.pixel_size, options.dataset)
+        return images.describe_volume(path, options.pixel_size, self._volume_in_file())
+
+    def _volume_in_file(self) -> str:
+        """Return which of several volumes is meant, which a single file's name may also say (FILE:VOLUME)."""
+        return images.split_volume(self.files.get() or "", self.options(ImportTomogramsOptions).dataset)[1]
 
     def _found(self) -> dict[str, Path]:
         """Return the files to import by tomogram id."""
-        folder, pattern = Path(self.files.get() or ""), self.pattern.get() or ""
+        folder, pattern = images.split_volume(self.files.get() or "")[0], self.pattern.get() or ""
         if not self.files.get():
             raise EmtomoError("Files directory must not be empty.")
         if images.is_image(folder):

@@ -29,8 +29,8 @@ class ImportVolumeOptions:
         str,
         Param(
             "Volume in the file",
-            "Of several volumes in each file (MRC stack, HDF5, TIFF): the number, counted from 1, or the name of the "
-            "HDF5 dataset. Empty: the only one.",
+            "Of several volumes in each file (MRC stack, HDF5, TIFF, OME-Zarr): the number, counted from 1, or the "
+            "name. A single file can say it too, as FILE:2. Empty: the only one.",
             expert=True,
         ),
     ] = ""

@@ -27,7 +27,9 @@ def picture_of_file(path: Path, png: Path, index: int | None = None) -> None:
     EmtomoError
         If there is no such slice.
     """
-    info, volume = images.describe(path), images.read_any(path)
+    info = images.describe(path)
+    images.check_one_volume(path, info)
+    volume = images.read_any(path)
     if index is None:
         save(figures.sections(volume, info.pixel_size, path.name), png)
     else:

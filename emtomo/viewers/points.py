@@ -33,6 +33,7 @@ def picture_of_points(path: Path, tomogram: Path, png: Path, pixel_size: float |
         If the file names tomograms, but not this one, or no point lies within it.
     """
     info = images.describe(tomogram)
+    images.check_one_volume(tomogram, info)
     volume = images.read_any(tomogram)
     shape = volume.shape[::-1]
     size = info.pixel_size or pixel_size or 1.0

@@ -1,6 +1,8 @@
 """MRC files as many programs write them, and TIFF volumes however their pages are grouped."""
 
 import gzip
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -189,6 +191,10 @@ def test_one_of_several_volumes_is_chosen_by_number_or_name(kind, tmp_path):
             info = images.describe_volume(path, volume=choice)
             assert (info.shape, info.volumes, info.plain) == ((3, 4, 5), 1, False)
             assert_array_equal(images.read_any(path, choice), volume)
+            named = Path(f"{path}:{choice}")
+            assert images.is_image(named)
+            assert images.describe(named).shape == (3, 4, 5)
+            assert_array_equal(images.read_any(named), volume)
         convert_image(path, tmp_path / "out.mrc", pixel_size=4.0, volume=str(k + 1))
         assert_array_equal(mrc.read_volume(tmp_path / "out.mrc"), volume)
     for wrong in ("0", "4", "-1", "1.5", "b"):
@@ -196,8 +202,24 @@ def test_one_of_several_volumes_is_chosen_by_number_or_name(kind, tmp_path):
             images.describe(path, wrong)
         with pytest.raises(FormatError, match=f"no volume '{wrong}'"):
             images.read_any(path, wrong)
-    with pytest.raises(FormatError, match="choose one with the option dataset"):
+    with pytest.raises(FormatError, match="choose one as .*:"):
         convert_image(path, tmp_path / "out.mrc", pixel_size=4.0)
+
+
+def test_one_of_two_images_of_an_ome_zarr_is_chosen(tmp_path):
+    path = tmp_path / "two.zarr"
+    containers.write_zarr(path, np.ones((3, 4, 5), np.float32), 10.0, levels=2)
+    notes = json.loads((path / ".zattrs").read_text())
+    (first,) = notes["multiscales"]
+    second = {**first, "name": "coarse", "datasets": first["datasets"][1:]}
+    (path / ".zattrs").write_text(json.dumps({"multiscales": [first, second]}))
+    with pytest.raises(FormatError, match="it holds 2: two, coarse; choose one as two.zarr:two"):
+        images.describe(path)
+    for choice in ("2", "coarse"):
+        assert images.describe(Path(f"{path}:{choice}")).shape == (1, 2, 2)
+        assert images.read_any(path, choice).shape == (1, 2, 2)
+    with pytest.raises(FormatError, match="no volume '3' in it"):
+        images.read_any(path, "3")
 
 
 def test_a_file_of_one_volume_has_no_second(tmp_path):
