@@ -35,7 +35,7 @@ def read_hdf(path: str | Path, volume: str = "") -> tuple[np.ndarray, float]:
     with _open_hdf(path) as file:
         image = _choose(path, file, volume)
         if image.volumes > 1:
-            raise several_volumes(path, image.volumes, image.names)
+            raise several_volumes(Path(path), image.volumes, image.names)
         depth, *plane = image.shape
         parts = [read_array(path, one).reshape(-1, *plane) for one in image.datasets]
         return np.concatenate(parts), image.voxel_size[0]

@@ -13,11 +13,12 @@ from emtomo.io.text import matrix, read_text
 from emtomo.io.tilts import Tilts, format_of_one_series
 from emtomo.wording import count_text
 
-_HEAD = re.compile(
-    r"Pixel size:\s*([\d.]+)\s*Angstroms.*?voltage:\s*([\d.]+)\s*keV.*?aberration:\s*([\d.]+)\s*mm"
-    r".*?contrast:\s*([\d.]+)",
-    re.DOTALL,
-)
+_HEAD = {
+    "pixel_size": re.compile(r"(pixel\s+size):\s*(\S+)", re.IGNORECASE),
+    "voltage": re.compile(r"(acceleration\s+voltage):\s*(\S+)", re.IGNORECASE),
+    "cs": re.compile(r"(spherical\s+aberration):\s*(\S+)", re.IGNORECASE),
+    "amplitude_contrast": re.compile(r"(amplitude\s+contrast):\s*(\S+)", re.IGNORECASE),
+}
 
 
 def read_ctffind(path: str | Path) -> Tilts:
@@ -36,14 +37,18 @@ def read_ctffind(path: str | Path) -> Tilts:
         }
     )
     tilts = Tilts(table, name=Path(path).stem, format="ctffind")
-    head = _HEAD.search(text[:4000])
-    if head:
-        try:
-            size, voltage, cs, contrast = (float(v) for v in head.groups())
-        except ValueError:
-            raise FormatError(path, "the header's pixel size, voltage, aberration or contrast is no number.") from None
-        tilts.pixel_size = size
-        tilts.optics = {"voltage": voltage, "cs": cs, "amplitude_contrast": contrast}
+    head = "\n".join(line for line in text[:4000].split("\n") if line.startswith("#"))
+    for key, pattern in _HEAD.items():
+        found = pattern.search(head)
+        if found is None:
+            continue
+        value = tilts.header_number(
+            " ".join(found[1].lower().split()), found[2], zero=key in ("cs", "amplitude_contrast")
+        )
+        if key == "pixel_size":
+            tilts.pixel_size = value
+        elif np.isfinite(value):
+            tilts.optics[key] = value
     return tilts
 
 
@@ -62,7 +67,10 @@ def read_gctf(path: str | Path) -> Tilts:
     tilts = Tilts(out, name=Path(path).stem, format="gctf")
     if {"rlnDetectorPixelSize", "rlnMagnification"} <= set(table):
         detector, magnification = star.floats(path, table, ["rlnDetectorPixelSize", "rlnMagnification"])[0]
-        tilts.pixel_size = 1e4 * detector / magnification if magnification > 0 else np.nan
+        if magnification > 0:
+            tilts.pixel_size = 1e4 * detector / magnification
+        else:
+            tilts.notes.append(f"rlnMagnification must be above 0, got {magnification:g}: the pixel size is not known.")
     pairs = {"voltage": "rlnVoltage", "cs": "rlnSphericalAberration", "amplitude_contrast": "rlnAmplitudeContrast"}
     for key, column in pairs.items():
         if column in table:
@@ -93,7 +101,7 @@ def read_wedges(path: str | Path) -> Tilts:
 
 
 def _is_ctffind(start: FileStart) -> bool:
-    return not start.is_star and start.matches(r"^# Output from CTFFind")
+    return not start.is_star and start.matches(r"^#\s*Output\s+from\s+CTFFind")
 
 
 def _is_gctf(start: FileStart) -> bool:

@@ -13,6 +13,7 @@ from emtomo.io.text import is_number, matrix, read_text, write_text
 from emtomo.io.tilts import Tilts, format_of_one_series
 
 _RANGE = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?")
+_LOCAL = re.compile(r"^#\s*Local\s+Alignment", re.MULTILINE)
 _ALN = re.compile(r"#\s*(RawSize|DarkFrame|AlphaOffset|BetaOffset)\s*=\s*(.*)")
 
 
@@ -260,7 +261,7 @@ def read_aln(path: str | Path, pixel_size: float | None = None) -> Tilts:
             tilts.image_size = (int(values[0]), int(values[1]))
         elif key == "AlphaOffset":
             offset = values[0]
-    body = text.split("# Local Alignment")[0]
+    body, *local = _LOCAL.split(text, 1)
     rows = matrix(path, body, (10, 10), "an AreTomo alignment")
     step = pixel_size or 1.0
     table = pd.DataFrame(
@@ -282,7 +283,7 @@ def read_aln(path: str | Path, pixel_size: float | None = None) -> Tilts:
     whole = pd.concat([table, gone]) if len(gone) else table
     place = "angle" if set(table["section"]) & set(dark) else "section"
     tilts.table = whole.sort_values(place, kind="stable").drop(columns="section").reset_index(drop=True)
-    if "# Local Alignment" in text:
+    if local:
         tilts.notes.append("Local alignments of patches are not taken.")
     if offset:
         tilts.notes.append(f"The sample is tilted by {offset:g}° (AlphaOffset), which is part of the angles.")
@@ -310,7 +311,7 @@ def _is_com(start: FileStart) -> bool:
 
 
 def _is_aln(start: FileStart) -> bool:
-    return not start.is_star and start.matches(r"^# AreTomo")
+    return not start.is_star and start.matches(r"^#\s*AreTomo")
 
 
 def _read_alignment(path: Path, options: ReadOptions) -> Tilts:

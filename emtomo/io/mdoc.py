@@ -68,10 +68,11 @@ def read_mdoc(path: str | Path) -> Tilts:
     )
     tilts = Tilts(table, name=re.sub(r"(\.(mrc|st|tif|tiff|eer))*\.mdoc$", "", Path(path).name), format="mdoc")
     spacing = whole.get("PixelSpacing") or images[0].get("PixelSpacing", "")
-    if is_number(spacing) and np.isfinite(float(spacing)):
-        tilts.pixel_size = float(spacing)
-    if is_number(whole.get("Voltage", "")):
-        tilts.optics["voltage"] = float(whole["Voltage"])
+    if spacing:
+        tilts.pixel_size = tilts.header_number("PixelSpacing", spacing)
+    voltage = whole.get("Voltage") or images[0].get("Voltage", "")
+    if voltage and (value := tilts.header_number("Voltage", voltage)) > 0:
+        tilts.optics["voltage"] = value
     size = whole.get("ImageSize", "").split()
     if len(size) == 2 and all(w.isdecimal() and len(w) < 7 for w in size):
         tilts.image_size = (int(size[0]), int(size[1]))

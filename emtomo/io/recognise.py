@@ -7,6 +7,8 @@ from typing import Any
 from emtomo.errors import FormatError
 from emtomo.io import images, particle_formats, scipion, tilt_formats
 from emtomo.io.format import FileStart, Format, read_start
+from emtomo.io.relion import KNOWN
+from emtomo.io.star import other_capitals
 
 
 def _is_table_map(start: FileStart) -> bool:
@@ -62,7 +64,9 @@ def recognise(path: str | Path) -> str:
         if start.is_folder:
             raise FormatError(path, "a folder, but neither an OME-Zarr image nor a Dynamo catalogue.")
         if start.is_star and start.matches(r"(?i)^[ \t]*_(rln|wrp)"):
-            raise FormatError(path, "its columns have other capitals than RELION's or Warp's (_rlnCoordinateX).")
+            columns = [word[1:] for word in start.text.split() if word.startswith("_")]
+            capitals = other_capitals(columns, KNOWN) or "for instance _rlnCoordinateX is needed"
+            raise FormatError(path, f"its columns have other capitals than RELION's or Warp's: {capitals}.")
         if start.is_star:
             raise FormatError(path, "a STAR file, but with the columns of no program that is known.")
         raise FormatError(path, "a binary file of no kind that is known.")

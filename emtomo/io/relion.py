@@ -26,6 +26,10 @@ COLUMNS = {
     "id": ("rlnTomoParticleId",),
 }
 SET_NAME = "emtomoSetName"  # RELION keeps columns that it does not know
+KNOWN = (
+    *CENTRED, *VOXELS, *ANGLES, *FRAME, *ORIGIN, *ORIGIN_ANGST, *(one for names in COLUMNS.values() for one in names),
+    *SIZE_COLUMNS, "rlnTomoName", "rlnMicrographName", "rlnImageName", "rlnOpticsGroup",
+)  # fmt: skip
 _WORDS = {"image": "rlnImageName", "ctf_image": "rlnCtfImage", "set_name": SET_NAME}
 
 
@@ -62,10 +66,9 @@ def particles_of(path: str | Path, blocks: dict[str, pd.DataFrame]) -> ParticleL
     if table is None:
         table = next((b for b in blocks.values() if "rlnImageName" in b and set(ANGLES) <= set(b)), None)
     if table is None:
-        names = {str(name).lower() for block in blocks.values() for name in block}
-        wanted = {name.lower() for name in (*VOXELS[:2], *CENTRED)}
-        capitals = "; its names of columns have other capitals" if names & wanted else ""
-        raise FormatError(path, f"no block has rlnCoordinateX/Y/Z or rlnCenteredCoordinateX/Y/ZAngst{capitals}.")
+        capitals = star.other_capitals((str(name) for one in blocks.values() for name in one), KNOWN)
+        why = f"; names of columns have other capitals: {capitals}" if capitals else ""
+        raise FormatError(path, f"no block has rlnCoordinateX/Y/Z or rlnCenteredCoordinateX/Y/ZAngst{why}.")
     if len(table) == 0:
         raise FormatError(path, "there is no particle in it.")
     optics = next((blocks[name] for name in blocks if name == "optics" and len(blocks[name])), None)
@@ -87,6 +90,9 @@ def particles_of(path: str | Path, blocks: dict[str, pd.DataFrame]) -> ParticleL
         format=_version(blocks, table),
     )
     particles.notes += notes
+    for one in (table, optics):
+        if one is not None and (capitals := star.other_capitals(map(str, one), KNOWN)):
+            particles.notes.append(f"Columns with other capitals than RELION's are not read: {capitals}.")
     _poses(path, table, particles)
     _columns(path, table, particles, source, optics)
     for comment in star.star_comments(path):

@@ -1,7 +1,7 @@
 """STAR files: blocks and loops as tables, a million rows in seconds, with the line when something is wrong."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from io import BytesIO
 from pathlib import Path
 from typing import Any, TextIO
@@ -55,6 +55,13 @@ def particle_table(blocks: dict[str, pd.DataFrame], *columns: Collection[str]) -
         return (found[0] if found else None), []
     left = count_text(sum(len(one) for one in found[1:]), "particle is", "particles are")
     return found[0], [f"The file has {len(found)} tables of particles: the first is read, {left} left out."]
+
+
+def other_capitals(names: Iterable[str], known: Collection[str]) -> str:
+    """Return in words which known columns a table names with other capitals; empty if none."""
+    given = {str(name).lower(): str(name) for name in names}
+    wrong = [f"{given[one.lower()]} for {one}" for one in known if given.get(one.lower(), one) != one]
+    return ", ".join(wrong[:2]) + (" …" if len(wrong) > 2 else "")
 
 
 def _starts(raw: bytes) -> list[tuple[int, str]]:

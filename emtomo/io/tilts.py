@@ -9,9 +9,10 @@ import pandas as pd
 
 from emtomo.compute.tilt.geometry import TiltGeometry, tilt_angles, tilt_geometry
 from emtomo.compute.tilt.warps import ImageWarp, VolumeWarp
-from emtomo.errors import EmtomoError
+from emtomo.errors import EmtomoError, one_line
 from emtomo.io.format import FileStart, Format, ReadOptions, WriteOptions, words_of
 from emtomo.io.names import folder_for_several
+from emtomo.io.text import is_number
 from emtomo.wording import count_text
 
 COLUMNS = {
@@ -96,6 +97,15 @@ class Tilts:
         if name not in self.table:
             return np.full(len(self.table), default)
         return self.table[name].to_numpy(float)
+
+    def header_number(self, name: str, word: str, *, zero: bool = False) -> float:
+        """Return a number above 0 (or 0, if `zero`) of a header; another word is noted, and gives NaN."""
+        number = float(word) if is_number(word) else np.nan
+        if np.isfinite(number) and (number > 0 or (zero and number == 0)):
+            return number
+        least = "a number from 0 on" if zero else "a number above 0"
+        self.notes.append(f"{name} must be {least}, got {one_line(word)[:40]!r}: it is taken as unknown.")
+        return np.nan
 
     def take_offsets(self) -> None:
         """Turn offsets of matrices into shifts, once the sizes of images and tomogram and the pixel size are known.

@@ -3,8 +3,20 @@
 import pytest
 from numpy.testing import assert_allclose
 
+from emtomo.io.ctf_files import read_ctffind
+from emtomo.io.imod_tilts import read_aln
 from emtomo.io.mdoc import read_mdoc
+from emtomo.io.recognise import recognise
 
+CTFFIND = (
+    "# Output from CTFFind version 4.1.8\n# Pixel size: 1.5 Angstroms ; acceleration voltage: 300.0 keV ; "
+    "spherical aberration: 2.70 mm ; amplitude contrast: 0.07\n1.0 14477.8 13500.0 75.0 0.0 0.001 12.1\n"
+)
+ALN = (
+    "# AreTomo Alignment / Priims bprmMn\n# RawSize = 2032 2032 3\n# DarkFrame = 1 0 -3.0\n# SEC ROT GMAG TX\n"
+    "1 -12.6 1.0 24.7 -2.6 1.0 1.0 1.0 0.0 0.0\n2 -12.6 1.0 3.4 -8.5 1.0 1.0 1.0 0.0 3.0\n"
+    "# Local Alignment\n0 0 -558.4 -802.0 -100.0 24.4 1.0\n"
+)
 HEAD = "PixelSpacing = 2.0\nVoltage = 300\nImageFile = TS_01.mrc\n"
 
 
@@ -49,3 +61,26 @@ def test_the_dose_before_an_image_may_be_recorded(tmp_path):
     lines = [f"PriorRecordDose = {d}" for d in (10.0, 13.5, 17.0)]
     assert_allclose(read_mdoc(save(tmp_path, "", *lines)).column("dose"), [10.0, 13.5, 17.0])
     assert_allclose(read_mdoc(save(tmp_path, "")).column("dose"), [0, 3, 6])
+
+
+@pytest.mark.parametrize("word", ["abc", "0", "-2", "nan", "1.2.3"])
+def test_pixel_sizes_that_are_no_numbers_are_said(word, tmp_path):
+    path = save(tmp_path, "TiltAxisAngle = 4.9\n")
+    path.write_text(path.read_text().replace("PixelSpacing = 2.0", f"PixelSpacing = {word}"))
+    assert f"above 0, got '{word}': it is taken as unknown" in read_mdoc(path).notes[0]
+    ctffind = tmp_path / "a.txt"
+    ctffind.write_text(CTFFIND.replace("1.5 Angstroms", f"{word} Angstroms"))
+    assert f"above 0, got '{word}': it is taken as unknown" in read_ctffind(ctffind).notes[0]
+    assert read_ctffind(ctffind).optics == {"voltage": 300.0, "cs": 2.7, "amplitude_contrast": 0.07}
+
+
+@pytest.mark.parametrize("space", [" ", "\t"])
+def test_headers_of_ctffind_and_aretomo_may_have_tabs(space, tmp_path):
+    (tmp_path / "a.txt").write_text(CTFFIND.replace(" ", space))
+    assert recognise(tmp_path / "a.txt") == "ctffind"
+    assert read_ctffind(tmp_path / "a.txt").pixel_size == 1.5
+    (tmp_path / "a.aln").write_text(ALN.replace(" ", space))
+    assert recognise(tmp_path / "a.aln") == "aln"
+    tilts = read_aln(tmp_path / "a.aln")
+    assert_allclose(tilts.column("angle"), [-3.0, 0.0, 3.0])
+    assert_allclose(tilts.column("excluded"), [1, 0, 0])

@@ -99,6 +99,10 @@ def test_other_capitals_are_said(files, tmp_path):
     for name in ("relion5", "relion3.0", "warp", "m"):
         with pytest.raises(FormatError, match="other capitals"):
             read(spoil(files, name, tmp_path, lambda t: re.sub(r"(?m)^_\w+", lambda m: m.group().upper(), t)))
+    with pytest.raises(FormatError, match="RLNCOORDINATEX for rlnCoordinateX, RLNCOORDINATEY for"):
+        read(spoil(files, "relion3.0", tmp_path, lambda t: re.sub(r"(?m)^_\w+", lambda m: m.group().upper(), t)))
+    one = read(spoil(files, "relion5", tmp_path, lambda t: t.replace("_rlnAngleRot", "_rlnAnglerot")))
+    assert "not read: rlnAnglerot for rlnAngleRot." in " ".join(one.notes)
 
 
 def test_a_second_table_and_repeated_rows_are_said(files, tmp_path):
