@@ -69,7 +69,7 @@ def main() -> None:
             star = Path(exported._getExtraPath("particles.star"))
             compare(f"{defocus} Å", str(star), molecule)
             lines = star.read_text().splitlines(keepends=True)
-            text += "".join(lines if not text else [line for line in lines if ".mrc" in line])
+            text = text.rstrip() + "\n" + "".join([line for line in lines if ".mrc" in line] if text else lines)
         if len(arguments.defocus) > 1:
             Path("all.star").write_text(text.rstrip() + "\n")
             whole = Sums(N, N / 2, np.sum([s.data for s in sums], 0), np.sum([s.weights for s in sums], 0))
