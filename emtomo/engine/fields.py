@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from pyworkflow.object import Boolean, Float, Integer, Object, String
 
 _ENGINE_CLASS: dict[type, type[Object]] = {bool: Boolean, int: Integer, float: Float, str: String}
@@ -99,3 +100,32 @@ class Fielded:
 def _plain(value: Any) -> Any:
     """Return a numpy scalar as the Python scalar that the engine can store."""
     return value.item() if isinstance(value, np.generic) else value
+
+
+def to_sql(field: Field, frame: pd.DataFrame) -> list[Any]:
+    """Return the column of `field` as a list that sqlite takes; missing values as None."""
+    if field.name not in frame.columns:
+        return [field.default] * len(frame)
+    column = frame[field.name]
+    if field.kind is float:
+        values = column.to_numpy(dtype=float, na_value=np.nan)
+        if np.isnan(values).any():
+            return [None if v != v else v for v in values.tolist()]
+        return values.tolist()
+    missing = column.isna()
+    if field.kind is str:
+        return (
+            [None if gone else str(v) for v, gone in zip(column, missing, strict=True)]
+            if missing.any()
+            else [str(v) for v in column]
+        )
+    return [None if gone else int(v) for v, gone in zip(column, missing, strict=True)]
+
+
+def from_sql(kind: type, values: tuple[Any, ...]) -> np.ndarray:
+    """Return one column of a chunk: float with NaN where missing, int and bool plain when nothing is missing."""
+    if kind is float:
+        return np.array(values, dtype=float)
+    if kind is str or None in values:
+        return np.array(values, dtype=object)
+    return np.array(values, dtype=bool if kind is bool else np.int64)

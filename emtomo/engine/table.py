@@ -8,7 +8,7 @@ follow the rows of Classes.
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -18,7 +18,7 @@ import pandas as pd
 from pyworkflow.object import OBJECTS_DICT, OrderedObject, Set
 
 import emtomo.engine  # noqa: F401  the environment must be prepared before pyworkflow is imported
-from emtomo.engine.fields import Extent, Field, Fielded
+from emtomo.engine.fields import Extent, Field, Fielded, from_sql, to_sql
 from emtomo.errors import EmtomoError, one_line
 from emtomo.io.names import check_identifiers
 
@@ -125,7 +125,7 @@ class TableSet(Fielded, Set):
             db.execute("BEGIN")
             for start in range(0, len(frame), CHUNK):
                 part = frame.iloc[start : start + CHUNK]
-                columns = [_to_sql(field, part) for field in fields]
+                columns = [to_sql(field, part) for field in fields]
                 ids = range(first + start, first + start + len(part))
                 db.executemany(insert, zip(ids, *columns, strict=True))
             db.execute("COMMIT")
@@ -218,7 +218,12 @@ class TableSet(Fielded, Set):
         found._mapperPath.set(f"{path}, ")  # where it is now, not where it was written from
         return found
 
-    def frame(self, columns: list[str] | None = None, tomogram_id: str | None = None) -> pd.DataFrame:
+    def frame(
+        self,
+        columns: list[str] | None = None,
+        tomogram_id: str | None = None,
+        progress: Callable[[float], object] | None = None,
+    ) -> pd.DataFrame:
         """Return the items as columns named like the item's fields, in one read.
 
         Parameters
@@ -227,6 +232,8 @@ class TableSet(Fielded, Set):
             The fields to read; all by default.
         tomogram_id : str, optional
             Only the items of this tomogram (or whatever ``GROUP`` is).
+        progress : callable, optional
+            Called with the share of the items that were read, 0 to 1.
         """
         if tomogram_id is not None and not self.GROUP:
             raise EmtomoError(f"{type(self).__name__}: the items belong to no tomogram.")
@@ -235,7 +242,12 @@ class TableSet(Fielded, Set):
         missing = [name for name in names if name not in known]
         if missing:
             raise EmtomoError(f"{type(self).__name__} has no column {', '.join(missing)}.")
-        blocks = list(self._read(names, tomogram_id))
+        blocks, total, read = [], int(self.getSize() or 0), 0
+        for block in self._read(names, tomogram_id):
+            blocks.append(block)
+            if progress is not None:
+                read += len(block[0])
+                progress(read / max(read, total))
         data = {
             name: np.concatenate([block[k] for block in blocks]) if blocks else known[name].empty_column(0)
             for k, name in enumerate(names)
@@ -259,7 +271,7 @@ class TableSet(Fielded, Set):
                 columns = list(zip(*rows, strict=True))
                 for k in checked:
                     check_identifiers(set(columns[k]), names[k], self.getFileName())
-                yield [_from_sql(kinds[n], c) for n, c in zip(names, columns, strict=True)]
+                yield [from_sql(kinds[n], c) for n, c in zip(names, columns, strict=True)]
 
     def _columns(self, db: sqlite3.Connection) -> dict[str, str]:
         """Return the name of each field's column; a set of an older version lacks newer ones."""
@@ -354,35 +366,6 @@ def _check_plain(db: sqlite3.Connection, path: str) -> None:
     computed = [table for table in ("Objects", "Images") if db.execute(hidden, (table,)).fetchone()[0]]
     if set(kinds.values()) != {"table"} or virtual or computed:
         raise EmtomoError(f"{path}: its items are computed instead of stored; such a set is not read.")
-
-
-def _to_sql(field: Field, frame: pd.DataFrame) -> list[Any]:
-    """Return the column of `field` as a list that sqlite takes; missing values as None."""
-    if field.name not in frame.columns:
-        return [field.default] * len(frame)
-    column = frame[field.name]
-    if field.kind is float:
-        values = column.to_numpy(dtype=float, na_value=np.nan)
-        if np.isnan(values).any():
-            return [None if v != v else v for v in values.tolist()]
-        return values.tolist()
-    missing = column.isna()
-    if field.kind is str:
-        return (
-            [None if gone else str(v) for v, gone in zip(column, missing, strict=True)]
-            if missing.any()
-            else [str(v) for v in column]
-        )
-    return [None if gone else int(v) for v, gone in zip(column, missing, strict=True)]
-
-
-def _from_sql(kind: type, values: tuple[Any, ...]) -> np.ndarray:
-    """Return one column of a chunk: float with NaN where missing, int and bool plain when nothing is missing."""
-    if kind is float:
-        return np.array(values, dtype=float)
-    if kind is str or None in values:
-        return np.array(values, dtype=object)
-    return np.array(values, dtype=bool if kind is bool else np.int64)
 
 
 def _quoted(path: str) -> str:

@@ -90,21 +90,23 @@ def test_classes_are_selected_averaged_and_saved(opened):
     assert str(window.w["keep"].cget("state")) == "disabled"
     assert members[classes.order[0]] == members.max()
     robot.click_at(*middle(window, 1))
-    assert classes.selected == {int(classes.order[1])} and str(window.w["keep"].cget("state")) == "normal"
+    assert robot.pump(until=lambda: classes.selected == {int(classes.order[1])})
+    assert str(window.w["keep"].cget("state")) == "normal"
     robot.click_at(*middle(window, 1))
-    assert classes.selected == set()
+    assert robot.pump(until=lambda: classes.selected == set())
     robot.drag(middle(window, 0), middle(window, 2))
-    assert classes.selected == {int(row) for row in classes.order[:3]}
+    assert robot.pump(until=lambda: classes.selected == {int(row) for row in classes.order[:3]})
     assert f"3 of 5 classes selected: {members[classes.order[:3]].sum()} of 90" in window.w["message"].cget("text")
     robot.click(window.w["invert"])
-    assert classes.selected == {int(row) for row in classes.order[3:]}
+    assert robot.pump(until=lambda: classes.selected == {int(row) for row in classes.order[3:]})
     robot.key("ctrl+a")
-    assert len(classes.selected) == 5
+    assert robot.pump(until=lambda: len(classes.selected) == 5)
     robot.key("i")
-    assert not classes.selected
+    assert robot.pump(until=lambda: not classes.selected)
     robot.key("a")
-    assert window.w["message"].cget("text").startswith("Select classes first")
+    assert robot.pump(until=lambda: window.w["message"].cget("text").startswith("Select classes first"))
     robot.click_at(*middle(window, 0))
+    assert robot.pump(until=lambda: classes.selected == {int(classes.order[0])})
     robot.click(window.w["average"])
     assert robot.pump(until=lambda: "average window" in window.w and window.w["average window"]._photo is not None)
     window.w["average window"].close()
@@ -132,6 +134,7 @@ def test_sorting_iterations_and_closing(opened):
     window.w["slider"].set(3)
     assert robot.pump(until=lambda: np.array_equal(window.images, last), timeout=10)
     robot.click_at(*middle(window, 0))
+    assert robot.pump(until=lambda: window.classes.selected)
     window.close()
     assert "question" in window.w and window.winfo_exists()
     window.w["question"].w["Forget"].invoke()

@@ -33,6 +33,7 @@ def test_one_selection_in_table_gallery_and_plot(windows, folder):
     robot.window.view(output, ViewParticles, got.append)
     assert robot.pump(until=lambda: got and got[0].panes["gallery"].sheet is not None, timeout=20)
     window = got[0]
+    assert window.shown.progress.__self__.share == 1.0  # what the bar at the bottom shows
     browser, gallery = window.browser, window.panes["gallery"]
     robot.pump(0.5)  # the window takes its place
     total = len(browser)

@@ -47,6 +47,7 @@ class Task:
         failed: Callable[[str], object],
     ) -> None:
         self.cancelled = False
+        self.share: float | None = None  # of the work that is done, where the work says it
         self._mailbox = mailbox
 
         def run() -> None:
@@ -59,6 +60,15 @@ class Task:
 
         self.thread = threading.Thread(target=run, daemon=True)
         self.thread.start()
+
+    @property
+    def active(self) -> bool:
+        """Whether the work goes on and somebody waits for it."""
+        return self.thread.is_alive() and not self.cancelled
+
+    def report(self, share: float) -> None:
+        """Note how much of the work is done, 0 to 1; called by the work itself."""
+        self.share = share
 
     def cancel(self) -> None:
         """Forget the work; what it still does changes nothing."""

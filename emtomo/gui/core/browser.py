@@ -29,6 +29,8 @@ class ParticleBrowser:
         Of its items, for units.
     noun : str
         What one item is called.
+    progress : callable, optional
+        Called with the share of the rotations that were converted to angles.
 
     Attributes
     ----------
@@ -41,8 +43,14 @@ class ParticleBrowser:
     colouring : Colouring
     """
 
-    def __init__(self, frame: pd.DataFrame, fields: Sequence[Field] = (), noun: str = "particle") -> None:
-        self.table = display_table(frame)
+    def __init__(
+        self,
+        frame: pd.DataFrame,
+        fields: Sequence[Field] = (),
+        noun: str = "particle",
+        progress: Callable[[float], object] = lambda _: None,
+    ) -> None:
+        self.table = display_table(frame, progress)
         self._numbers = {str(name): numbers_of(self.table[name]) for name in self.table.columns}
         self.units = units_of(fields, self.table)
         self.noun = noun

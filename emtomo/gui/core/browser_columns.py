@@ -1,6 +1,6 @@
 """Columns of particles as people read them: Euler angles for rotations, units in headings, colours by a column."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,21 +15,25 @@ IN_PLANE = "psi_in_plane"  # what images of particles call psi beside a rotation
 FEW = 12  # values of a column of whole numbers that are colours of their own
 CATEGORIES = ("#56b4e9", "#e69f00", "#009e73", "#f0e442", "#cc79a7", "#d55e00", "#0072b2", "#ffffff", "#b2df8a")
 UNKNOWN = (128, 128, 128)
+AT_ONCE = 5_000  # rotations: the window waits for no more of them, as their conversion lets no other thread go on
 OUTLIERS = 1.0  # per cent at either end that have the colours of the ends
 
 
-def display_table(frame: pd.DataFrame) -> pd.DataFrame:
+def display_table(frame: pd.DataFrame, progress: Callable[[float], object] = lambda _: None) -> pd.DataFrame:
     """Return a set's columns with rot, tilt and psi (RELION's convention, °) in place of r11 … r33.
 
     Angles are NaN where a particle has no orientation. Images of particles have an angle psi of their own: beside a
-    rotation it is called psi_in_plane.
+    rotation it is called psi_in_plane. `progress` is called with the share that is done, 0 to 1.
     """
     if not set(ROTATION_COLUMNS) <= set(frame.columns):
         return frame.reset_index(drop=True)
     rotations = rotations_of(frame)
-    known = np.isfinite(rotations).all(axis=(1, 2))
     angles = np.full((len(frame), 3), np.nan)
-    angles[known] = to_relion(rotations[known])
+    for start in range(0, len(frame), AT_ONCE):
+        part = rotations[start : start + AT_ONCE]
+        known = np.isfinite(part).all(axis=(1, 2))
+        angles[start : start + AT_ONCE][known] = to_relion(part[known])
+        progress(min(1.0, (start + AT_ONCE) / len(frame)))
     columns: dict[str, np.ndarray] = {}
     for name in frame.columns:
         if name == ROTATION_COLUMNS[0]:

@@ -23,6 +23,7 @@ AXES = {"xy": 0, "xz": 1, "yz": 2}
 BOX = 160.0  # Å: what is cut about particles of no known box
 MOST_BOX = 256  # pixels
 POINT = 5.0  # voxels: particles of no known size are drawn of this one
+READING = 0.7  # of the time that a browser needs; the rest are the angles
 
 
 @dataclass(frozen=True)
@@ -282,9 +283,14 @@ def prepare_browser(shown: Shown) -> None:
     EmtomoError
         If the set is empty.
     """
-    frame = shown.value.frame()
+    frame = shown.value.frame(progress=lambda share: shown.progress(READING * share))
     if not len(frame):
         raise EmtomoError(f"{shown.title} is an empty set: there is nothing to show.")
     fields = shown.value.ITEM_TYPE.FIELDS
-    shown.prepared["browser"] = ParticleBrowser(frame, fields, singular(getattr(shown.value, "NOUN", "items")))
+    shown.prepared["browser"] = ParticleBrowser(
+        frame,
+        fields,
+        singular(getattr(shown.value, "NOUN", "items")),
+        lambda share: shown.progress(READING + (1 - READING) * share),
+    )
     shown.prepared["images"] = ParticleImages(shown, frame)

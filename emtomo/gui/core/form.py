@@ -12,7 +12,7 @@ from emtomo.engine.cluster import ClusterOptions
 from emtomo.engine.form import INPUT
 from emtomo.engine.parameters import INTERNAL, public_name
 from emtomo.gui.core.fields import Field, field_of
-from emtomo.gui.core.prefill import choose_before_denoising, choose_output
+from emtomo.gui.core.prefill import choose_before_denoising, choose_output, other_picks
 from emtomo.gui.core.run_actions import FormValues
 from emtomo.gui.core.runs import Output, Run, descendants
 from emtomo.options import OptionField, option_fields
@@ -203,11 +203,20 @@ class FormModel:
             found = choose_output(protocol, self.candidates(name, runs), runs, chosen)
             if found is not None:
                 self.put(name, found.target)
+        if protocol == "consensus-picks":
+            self._add_other_picks(runs)
         if protocol == "extract-subtomograms" and not self.fields["tomograms"].text:
             particles = self.output_named(self.fields["coordinates"].text, runs)
             if particles is not None:
                 found = choose_before_denoising(protocol, self.candidates("tomograms", runs), runs, particles.run)
                 self.put("tomograms", found.target if found is not None else "")
+
+    def _add_other_picks(self, runs: dict[int, Run]) -> None:
+        """Let a consensus start with what all pickers have found that were used on the same tomograms."""
+        first = self.output_named(self.fields["coordinates"].text, runs)
+        if first is not None:
+            others = other_picks(self.candidates("coordinates", runs), runs, first)
+            self.put("coordinates", ",".join(o.target for o in (first, *others)))
 
     def output_named(self, target: str, runs: dict[int, Run]) -> Output | None:
         """Return the output that ``RUN.output`` means."""

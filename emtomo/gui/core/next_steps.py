@@ -1,5 +1,7 @@
 """What comes after an output: the protocols that take it, the usual one first, as the walkthroughs go."""
 
+from collections.abc import Sequence
+
 from pyworkflow.protocol.params import PointerParam
 
 from emtomo.engine.parameters import protocol_named
@@ -19,7 +21,14 @@ USUAL: dict[str, tuple[str, ...]] = {
     "SetOfCoordinates2D": ("extract-particles", "select-subset"),
     "SetOfParticles": ("classify-2d", "initial-model", "refine-poses", "extract-particles", "export-particles-2d"),
     "SetOfClasses2D": ("select-classes", "match-template-2d", "export-particles-2d"),
-    "SetOfTomograms": ("bin-tomograms", "denoise-tomograms", "pick-vectorial", "pick-manually"),
+    "SetOfTomograms": (
+        "bin-tomograms",
+        "denoise-tomograms",
+        "pick-vectorial",
+        "pick-manually",
+        "pick-convnet",
+        "match-template",
+    ),
     "Average": ("postprocess", "create-mask", "refine-poses", "match-template"),
     "Mask": ("postprocess", "refine-poses", "apply-mask"),
     "Volume": ("match-template", "create-mask", "symmetrize"),
@@ -29,8 +38,8 @@ AFTER: dict[str, tuple[str, ...]] = {
     "estimate-ctf": ("reconstruct-tomograms", "pick-log"),
     "bin-tomograms": ("denoise-tomograms", "pick-vectorial", "pick-manually"),
     "denoise-tomograms": ("pick-vectorial", "pick-manually", "pick-convnet", "match-template"),
-    "match-template": ("extract-subtomograms", "pick-again", "clean-coordinates"),
-    "pick-convnet": ("extract-subtomograms", "pick-again", "clean-coordinates"),
+    "match-template": ("extract-subtomograms", "consensus-picks", "pick-again", "clean-coordinates"),
+    "pick-convnet": ("extract-subtomograms", "consensus-picks", "pick-again", "clean-coordinates"),
     "reconstruct-average": ("refine-poses", "create-mask", "postprocess"),
     "initial-model": ("refine-poses", "align-symmetry", "create-mask"),
     "refine-poses": ("postprocess", "create-mask", "apply-alignment", "create-species"),
@@ -53,6 +62,23 @@ def next_protocols(output: Output, protocol: str) -> list[Entry]:
     order = {name: k for k, name in enumerate(dict.fromkeys([*AFTER.get(protocol, ()), *usual]))}
     found = [e for e in entries() if _takes(e.name, output.kinds)]
     return sorted(found, key=lambda e: order.get(e.name, len(order)))
+
+
+def usual_steps(outputs: Sequence[Output], protocol: str, most: int = 6) -> list[tuple[Output, Entry]]:
+    """Return at most `most` usual next protocols after a run of `protocol`, each with the output that it starts from.
+
+    What comes after this protocol is first, then what comes after outputs of these kinds.
+    """
+    known = {entry.name: entry for entry in entries()}
+    found: dict[str, tuple[Output, Entry]] = {}
+    for output in outputs:
+        usual = next((USUAL[k] for k in output.kinds if k in USUAL), ())
+        for name in (*AFTER.get(protocol, ()), *usual):
+            if name in known and _takes(name, output.kinds):
+                found.setdefault(name, (output, known[name]))
+    first = AFTER.get(protocol, ())
+    names = sorted(found, key=lambda name: first.index(name) if name in first else len(first))
+    return [found[name] for name in names[:most]]
 
 
 _known: dict[tuple[str, tuple[str, ...]], bool] = {}

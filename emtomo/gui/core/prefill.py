@@ -80,5 +80,28 @@ def choose_before_denoising(
     return choose_output(protocol, [o for o in candidates if o.run in line], runs, [particles])
 
 
+def other_picks(candidates: list[Output], runs: dict[int, Run], output: Output) -> list[Output]:
+    """Return what other pickers have found where those of `output` were found: the latest of each picking run.
+
+    Pickers that stand above or below one another are not two opinions; only runs with a common ancestor are taken.
+
+    Parameters
+    ----------
+    candidates : list of Output
+        Coordinates.
+    runs : dict
+    output : Output
+        The picks that the consensus begins with.
+    """
+    above = ancestors(runs, [output.run])
+    line = {output.run, *above, *descendants(runs, [output.run])}
+    found: dict[int, Output] = {}
+    for one in candidates:
+        run = runs[one.run]
+        if one.run not in line and run.protocol in PICKING and not one.pending and above & ancestors(runs, [one.run]):
+            found.setdefault(one.run, one)
+    return [found[i] for i in sorted(found) if not any(i in ancestors(runs, [other]) for other in found)]
+
+
 def _rank(output: Output) -> tuple[bool, int]:
     return not output.pending, output.run

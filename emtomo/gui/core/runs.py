@@ -5,7 +5,7 @@ import io
 import json
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -187,12 +187,17 @@ class Watched:
         return max(0.0, (total - done) / speed - (now - last[0]))
 
 
-def snapshot(project: EmtomoProject, watched: Watched | None = None) -> dict[int, Run]:
-    """Return all runs of the project as they are now, by number."""
+def snapshot(
+    project: EmtomoProject, watched: Watched | None = None, progress: Callable[[float], object] = lambda _: None
+) -> dict[int, Run]:
+    """Return all runs of the project as they are now, by number; `progress` hears the share that was read."""
     runs = project.runs_now()
     old = {run.getObjId() for run in out_of_date(runs)}
     waiting = read_scheduled(Path(project.path))
-    rows = [_row(run, run.getObjId() in old, waiting, watched or Watched(), Path(project.path)) for run in runs]
+    rows = []
+    for run in runs:
+        rows.append(_row(run, run.getObjId() in old, waiting, watched or Watched(), Path(project.path)))
+        progress(len(rows) / len(runs))
     numbers = {i: k for k, i in enumerate(sorted(row.id for row in rows), 1)}  # the engine's ids leave gaps
     return {row.id: replace(row, number=numbers[row.id]) for row in rows}
 

@@ -61,7 +61,14 @@ class ProjectService:
         self._last = 0.0
         self._last_failure = ""
         self._gone, self._was_gone = gone or failed, False
+        self.share: float | None = None  # of the runs that were read, when the project is opened
+        self._opened = False
         self.thread = threading.Thread(target=self._run, name="project", daemon=True)
+
+    @property
+    def active(self) -> bool:
+        """Whether the project is still being opened."""
+        return self.thread.is_alive() and not self._opened
 
     def open(self) -> None:
         """Begin; the first rows come through the mailbox."""
@@ -93,6 +100,7 @@ class ProjectService:
             self._post(self._failed, sentence(error))
             return
         self._look(project, force=True)
+        self._opened = True
         while True:
             try:
                 item = self._work.get(timeout=FAST if self._any_active() else SLOW)
@@ -136,7 +144,7 @@ class ProjectService:
             return
         try:
             with pause_gc():
-                runs = snapshot(project, self._watched)
+                runs = snapshot(project, self._watched, self._report)
                 forget_runs(project)
         except Exception as error:  # noqa: BLE001  a look that fails is tried again
             message = sentence(error)
@@ -149,6 +157,9 @@ class ProjectService:
             self._runs = runs
             self._post(self._changed, dict(runs))
         self._stamps = self._stamp()
+
+    def _report(self, share: float) -> None:
+        self.share = share
 
     def there(self) -> bool:
         """Return whether the project is still where it was opened; else a write would begin a new one."""

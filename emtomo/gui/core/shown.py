@@ -1,5 +1,6 @@
 """An output as the viewers get it: opened from its files, with the tomograms or micrographs that it lies in."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ class Shown:
         ``RUN.output`` of the tomograms and of the micrographs; empty where there are none.
     prepared : dict
         What a viewer has read of it in a thread, before its window is opened.
+    progress : callable
+        Called in that thread with the share that was read, 0 to 1.
     """
 
     project: Path
@@ -54,6 +57,7 @@ class Shown:
     tomograms_target: str = ""
     micrographs_target: str = ""
     prepared: dict[str, Any] = field(default_factory=dict)
+    progress: Callable[[float], object] = lambda _: None
 
     @property
     def title(self) -> str:

@@ -21,6 +21,7 @@ from emtomo.gui.tk.browserslices import BrowserSlices
 from emtomo.gui.tk.browserspace import BrowserSpace
 from emtomo.gui.tk.browsertable import BrowserTable
 from emtomo.gui.tk.dialogs import ask, call_all, choose_file
+from emtomo.gui.tk.loading import follow
 from emtomo.gui.tk.selections import leave_out
 from emtomo.gui.tk.window import ActionBar, Window, tip
 from emtomo.wording import count_text
@@ -220,7 +221,7 @@ class BrowserWindow(Window):
                 self.say("")
                 browser.show(condition, order, rows)
 
-        self._task = self.work(lambda _: browser.find_rows(condition, order), take, self.refuse)
+        self._task = follow(self, self.work(lambda _: browser.find_rows(condition, order), take, self.refuse))
 
     def _recolour(self) -> None:
         name = self.colour.get()
@@ -274,7 +275,7 @@ class BrowserWindow(Window):
                 title = f"average of {len(rows)} – {self.shown.title} – emtomo"
                 self.w["mean"] = SliceWindow(self, source, title, images.pixel_size)
 
-        self.work(lambda _: images.mean_source(rows), show, self.refuse)
+        follow(self, self.work(lambda _: images.mean_source(rows), show, self.refuse))
 
     @property
     def editor(self) -> tuple[str, str, str] | None:
@@ -304,7 +305,7 @@ class BrowserWindow(Window):
             if self.winfo_exists():
                 self.w["box"] = SliceWindow(self, source, f"{row + 1} – {self.shown.title} – emtomo", images.pixel_size)
 
-        self.work(lambda _: images.box_source(row), show, self.refuse)
+        follow(self, self.work(lambda _: images.box_source(row), show, self.refuse))
 
     def save(self) -> None:
         """Ask where, then write the rows that are shown as CSV."""
@@ -320,7 +321,7 @@ class BrowserWindow(Window):
             self.browser.table.iloc[rows].to_csv(part, index=False)
             part.replace(path)
 
-        self.work(work, lambda _: self.say(f"Written: {path}."), self.refuse)
+        follow(self, self.work(work, lambda _: self.say(f"Written: {path}."), self.refuse))
 
     # --- closing ---
 

@@ -15,7 +15,7 @@ from emtomo.gui.core.gallery import Sheet, compose
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.browsertable import CONTROL, SHIFT
 from emtomo.gui.tk.host import root_of
-from emtomo.gui.tk.window import Flow, tip
+from emtomo.gui.tk.window import Flow, only_raises, tip
 
 SIDE, LEAST, MOST = 84, 40, 320
 TEXT_FROM = 56  # pixels of a picture, below which labels would hide it
@@ -206,7 +206,7 @@ class BrowserGallery(ttk.Frame):
 
     def _press(self, event: "tk.Event[Any]", *, add: bool = False) -> None:
         self.canvas.focus_set()
-        k = self.sheet.at(event.x, event.y) if self.sheet is not None else None
+        k = self.sheet.at(event.x, event.y) if self.sheet is not None and not only_raises(self) else None
         if k is None or self.first + k >= len(self.browser.rows):
             return
         state = int(event.state)

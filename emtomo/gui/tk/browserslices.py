@@ -15,6 +15,7 @@ from emtomo.gui.core.slices import SliceState, marks_near, neighbour_distance, p
 from emtomo.gui.core.volume import ACROSS
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.host import root_of
+from emtomo.gui.tk.loading import follow
 from emtomo.gui.tk.slicepanel import CONTROL, SHIFT, SlicePanel
 from emtomo.gui.tk.window import Flow, tip
 
@@ -96,7 +97,7 @@ class BrowserSlices(ttk.Frame):
         self._say(f"Reading {name} …")
         if self._task is not None:
             self._task.cancel()
-        self._task = root_of(self).work(lambda _: self.images.scene(name), self._take, self._say)
+        self._task = follow(self, root_of(self).work(lambda _: self.images.scene(name), self._take, self._say))
 
     def _take(self, scene: Scene2D) -> None:
         if not self.winfo_exists():

@@ -16,6 +16,7 @@ from emtomo.gui.core.scenedata import SceneData
 from emtomo.gui.core.slices import neighbour_distance
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.host import root_of
+from emtomo.gui.tk.loading import follow
 from emtomo.gui.tk.scenecanvas import SceneCanvas
 from emtomo.gui.tk.window import Flow
 
@@ -76,7 +77,7 @@ class BrowserSpace(ttk.Frame):
 
         if self._task is not None:
             self._task.cancel()
-        self._task = root_of(self).work(work, self._take, self._failed)
+        self._task = follow(self, root_of(self).work(work, self._take, self._failed))
 
     def _failed(self, sentence: str) -> None:
         if self.winfo_exists():

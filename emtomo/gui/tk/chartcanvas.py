@@ -11,6 +11,7 @@ import ttkbootstrap as ttk
 from emtomo.gui.core.chart import Chart, ChartView, Reading, format_number, x_text
 from emtomo.gui.core.chart_export import curve_colour
 from emtomo.gui.tk import theme
+from emtomo.gui.tk.window import only_raises
 
 LARGEST_LEGEND = 0.6  # of the height of the axes
 STEP = 1.2  # zoom of one step of the wheel
@@ -81,7 +82,7 @@ class ChartCanvas(ttk.Frame):
 
     def _press(self, event: "tk.Event[Any]") -> None:
         self.canvas.focus_set()
-        self._down = (int(event.num), event.x, event.y)
+        self._down = None if only_raises(self) else (int(event.num), event.x, event.y)
 
     def _drag(self, event: "tk.Event[Any]") -> None:
         if self._down is None:

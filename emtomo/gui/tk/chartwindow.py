@@ -13,6 +13,7 @@ from emtomo.gui.core.chart_export import arrange_charts, save_charts
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.chartcanvas import MOUSE, ChartCanvas
 from emtomo.gui.tk.dialogs import choose_file
+from emtomo.gui.tk.loading import follow
 from emtomo.gui.tk.window import Window, tip
 
 REFRESH = 2000  # ms
@@ -116,7 +117,7 @@ class ChartWindow(Window):
                 return names, read("", chosen)
             return names, merge([read(label, chosen), second(other, chosen)])
 
-        self._task = self.work(work, self._show, self._failed)
+        self._task = follow(self, self.work(work, self._show, self._failed))
 
     def _show(self, found: tuple[list[str], list[Chart]]) -> None:
         if not self.winfo_exists():

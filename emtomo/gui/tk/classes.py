@@ -23,6 +23,7 @@ from emtomo.gui.tk import theme
 from emtomo.gui.tk.dialogs import ask, call_all
 from emtomo.gui.tk.figurewindow import FigureWindow
 from emtomo.gui.tk.host import ProjectHost
+from emtomo.gui.tk.loading import follow
 from emtomo.gui.tk.selections import run_on_selection
 from emtomo.gui.tk.window import Window
 from emtomo.wording import count_text
@@ -48,7 +49,7 @@ class ClassesWindow(Window):
         self._photo: Any = None
         self._add_widgets()
         self._bind_events()
-        self.work(lambda _: read_averages(shown), self._read, self.say)
+        follow(self, self.work(lambda _: read_averages(shown), self._read, self.say))
 
     def _add_widgets(self) -> None:
         pad, gap = theme.px(self, theme.PAD), theme.px(self, theme.GAP)
@@ -196,7 +197,8 @@ class ClassesWindow(Window):
             return
         self.iteration.configure(text=text)
         last, path, shown = k == len(self.iterations), self.iterations[k - 1], self.shown
-        self.work(lambda _: read_averages(shown) if last else read_iteration(path), self._read, self.say)
+        reading = self.work(lambda _: read_averages(shown) if last else read_iteration(path), self._read, self.say)
+        follow(self, reading)
 
     # --- selecting ---
 

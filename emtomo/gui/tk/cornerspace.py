@@ -12,6 +12,7 @@ from emtomo.gui.core.scenedata import SceneData
 from emtomo.gui.core.slices import SliceState
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.host import root_of
+from emtomo.gui.tk.loading import follow
 from emtomo.gui.tk.scenecanvas import SceneCanvas
 
 SETTLED = 250  # ms after a change until it is drawn
@@ -45,7 +46,7 @@ class CornerSpace(ttk.Frame):
         if self.view is None and not self._loading:
             self._loading = True
             self.message.configure(text="Opening the 3D view …")
-            root_of(self).work(lambda _: load_vtk(), lambda _: self._open(), self._failed)
+            follow(self, root_of(self).work(lambda _: load_vtk(), lambda _: self._open(), self._failed))
         elif self.view is not None and self._later is None:
             self._later = self.after(SETTLED, self._update)
 

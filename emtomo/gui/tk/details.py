@@ -7,10 +7,12 @@ from typing import Any
 import ttkbootstrap as ttk
 
 from emtomo.gui.core.background import Task
+from emtomo.gui.core.next_steps import usual_steps
 from emtomo.gui.core.run_actions import Details, details
 from emtomo.gui.core.runs import Output, Run, last_row
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.host import ProjectHost
+from emtomo.gui.tk.window import Flow
 
 TAIL, MOST_LINES = 64_000, 20_000
 LOGS = ("stdout", "stderr", "start-up")
@@ -29,6 +31,8 @@ class DetailsPanel(ttk.Notebook):
         self._tailing: Task | None = None
         pad = theme.px(self, theme.PAD)
         self.summary = self._text("Summary", pad)
+        self._steps: Flow | None = None
+        self._stepped: tuple[Output, ...] = ()
         self.outputs = self._outputs_tab(pad)
         self.parameters = self._table("Parameters", (("name", "Parameter", 260), ("value", "Value", 420)))
         self.log = self._log_tab(pad)
@@ -114,11 +118,13 @@ class DetailsPanel(ttk.Notebook):
                 self._write(text, "")
             for tree in (self.outputs, self.parameters):
                 tree.delete(*tree.get_children())
+            self._show_steps()
             return
         if before is None or before.id != run.id:
             self._details = None
             self._restart_log()
         self._show_summary()
+        self._show_steps()
         self._show_outputs()
         if before is None or (before.id, before.status) != (run.id, run.status) or self._details is None:
             self.window.service.ask(lambda project: details(project, run.id), lambda found: self._take(run.id, found))
@@ -162,6 +168,31 @@ class DetailsPanel(ttk.Notebook):
         if run.out_of_date:
             lines += ["", "Parameters or inputs have changed since: Resume brings it up to date."]
         self._write(self.summary, "\n".join(lines))
+
+    def _show_steps(self) -> None:
+        """Offer the usual next protocols, each one click away."""
+        outputs = tuple(o for o in self.run.outputs if not o.pending) if self.run is not None else ()
+        if outputs == self._stepped:
+            return
+        self._stepped = outputs
+        if self._steps is not None:
+            self._steps.destroy()
+            self._steps = None
+        steps = usual_steps(outputs, self.run.protocol) if self.run is not None else []
+        if not steps:
+            return
+        self._steps = Flow(self.summary.master)
+        ttk.Label(self._steps, text="Next:").pack(side="left")
+        for output, entry in steps:
+            button = ttk.Button(
+                self._steps,
+                text=entry.label,
+                bootstyle="primary-outline" if entry is steps[0][1] else "secondary-outline",
+                command=lambda name=entry.name, made=output: self.window.new_form(name, made),
+            )
+            button.pack(side="left")
+            self.window.w[f"next {entry.label}"] = button
+        self._steps.pack(side="bottom", fill="x", before=self.summary)
 
     def _show_outputs(self) -> None:
         run, tree = self.run, self.outputs

@@ -13,6 +13,7 @@ from emtomo.gui.core.background import Task
 from emtomo.gui.core.plots import Palette, apply_palette, pixels
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.dialogs import choose_file
+from emtomo.gui.tk.loading import follow
 from emtomo.gui.tk.window import Window
 
 
@@ -64,7 +65,7 @@ class FigureWindow(Window):
         def work(_: Task) -> np.ndarray:
             return pixels(apply_palette(make(), palette), wide, high, dpi)
 
-        self._task = self.work(work, self._show, self._failed)
+        self._task = follow(self, self.work(work, self._show, self._failed))
 
     @property
     def palette(self) -> Palette:

@@ -17,7 +17,7 @@ from emtomo.gui.tk.minimap import MiniMap
 GAP_X, GAP_Y, LANE = 26, 34, 14
 LEAST, MOST = 0.15, 2.5
 AT_ONCE = 60  # runs that are laid out without a thread
-PORTION = 0.015  # s
+PORTION = 0.008  # s
 READABLE = 0.85  # of the natural size: the whole workflow is not shown smaller than this by itself
 
 
@@ -152,10 +152,14 @@ class GraphView(ttk.Frame):
         self.map.place_forget()  # until all is drawn, an older map would show what is no more
 
     def _parts(self) -> Iterator[None]:
-        """Draw node by node, then edge by edge; whoever iterates decides how much at a time."""
-        for i in list(self.places):
-            self._node(i, self.runs[i])
-            yield
+        """Draw node by node, those on the screen first, then edge by edge; who iterates decides how much at a time."""
+        waiting = dict.fromkeys(self.places)
+        for seen in (True, False):
+            for i in list(waiting):
+                if not seen or self.is_seen(i):
+                    del waiting[i]
+                    self._node(i, self.runs[i])
+                    yield
         edge = theme.blend(theme.colour("fg"), theme.colour("bg"), 0.6)
         for row in self._rows:
             for place in row:

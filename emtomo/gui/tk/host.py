@@ -93,6 +93,9 @@ class ProjectHost(Root, Protocol):
     def select_later(self, ids: list[int]) -> None:
         """Select runs that the next look at the project will show."""
 
+    def new_form(self, name: str, output: Output | None = None) -> Any:
+        """Open the form of a protocol, its inputs taken from an output."""
+
     def form_closed(self, form: Any) -> None:
         """Forget a form."""
 

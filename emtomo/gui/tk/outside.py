@@ -8,6 +8,7 @@ import ttkbootstrap as ttk
 
 from emtomo.gui.core.shown import Shown
 from emtomo.gui.tk import theme
+from emtomo.gui.tk.loading import follow
 from emtomo.gui.tk.window import Window, busy_label
 
 
@@ -46,7 +47,7 @@ class OutsideWindow(Window):
     def hand(self, make: Callable[[Shown], Any]) -> None:
         """Write the files of a program, in a thread."""
         self.message.configure(text="Writing …")
-        self.work(lambda _: make(self.shown), self._done, lambda s: self.message.configure(text=s))
+        follow(self, self.work(lambda _: make(self.shown), self._done, lambda s: self.message.configure(text=s)))
 
     def _done(self, opened_outside: Any) -> None:
         if not self.winfo_exists():

@@ -12,6 +12,7 @@ from emtomo.gui.core.picking import PickingSession
 from emtomo.gui.core.scenedata import SceneData, scene_of_session
 from emtomo.gui.core.volume import ACROSS, VolumeSource
 from emtomo.gui.tk import theme
+from emtomo.gui.tk.loading import follow
 from emtomo.gui.tk.pickerside import ModelPool, PickTools
 from emtomo.gui.tk.sessionwindow import SessionWindow
 from emtomo.gui.tk.slicepanel import SHIFT, SlicePanel
@@ -154,7 +155,7 @@ class PickerWindow(SessionWindow):
 
         self.say("Following the membrane …")
         data = self.source.data
-        self.work(lambda _: track_membrane(data, picked, [target]), done, self.say)
+        follow(self, self.work(lambda _: track_membrane(data, picked, [target]), done, self.say))
 
     # --- showing ---
 
@@ -274,7 +275,7 @@ class PickerWindow(SessionWindow):
                 self.say("")
 
         self.say("Opening the 3D view …")
-        self.work(lambda _: load_vtk(), show, self.say)
+        follow(self, self.work(lambda _: load_vtk(), show, self.say))
 
     def close(self) -> None:
         """Close; everything is in the journal already."""

@@ -10,6 +10,7 @@ from PIL import Image, ImageTk
 from emtomo.gui.core.background import Task
 from emtomo.gui.core.preview import Preview
 from emtomo.gui.tk import theme
+from emtomo.gui.tk.loading import follow
 from emtomo.gui.tk.window import Window, wrap
 
 SIDE = 420
@@ -81,9 +82,10 @@ class PreviewWindow(Window):
             self._waiting = True
             return
         value = self.value.get()
-        self._task = self.work(
+        drawing = self.work(
             lambda _: self.preview.draw(value), self._show, lambda message: self.message.configure(text=message)
         )
+        self._task = follow(self, drawing)
 
     def _show(self, made: tuple[np.ndarray, np.ndarray | None, str]) -> None:
         if not self.winfo_exists():

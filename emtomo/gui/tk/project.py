@@ -25,6 +25,7 @@ from emtomo.gui.tk.app import App
 from emtomo.gui.tk.details import DetailsPanel
 from emtomo.gui.tk.dialogs import ask, choose_file, show_message
 from emtomo.gui.tk.graphview import GraphView
+from emtomo.gui.tk.loading import follow
 from emtomo.gui.tk.project_actions import ProjectActions
 from emtomo.gui.tk.project_outputs import ProjectOutputs
 from emtomo.gui.tk.project_pictures import ProjectPictures
@@ -62,6 +63,7 @@ class ProjectWindow(ProjectOutputs, ProjectActions, ProjectPictures, Keys, App):
         self.bind_actions(self._actions)
         self.protocol("WM_DELETE_WINDOW", self.close)
         self.service.open()
+        follow(self, self.service)
         self.settings.remember(str(self.folder))
 
     def _layout(self) -> None:

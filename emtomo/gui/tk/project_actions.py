@@ -9,6 +9,7 @@ from emtomo.gui.core.actions import Action
 from emtomo.gui.core.compare import differences
 from emtomo.gui.core.runs import descendants
 from emtomo.gui.tk.dialogs import TextQuestion, ask, choose_file, show_rows
+from emtomo.gui.tk.loading import follow
 from emtomo.isolation import python_command
 from emtomo.wording import count_text
 
@@ -285,7 +286,7 @@ class ProjectActions:
         path = choose_file(self, "Save workflow", save="workflow.svg", kind="picture")
         if path is not None:
             runs = dict(self.runs)
-            self.work(lambda _: save_workflow(runs, path), lambda _: self.say(f"Written: {path}."))
+            follow(self, self.work(lambda _: save_workflow(runs, path), lambda _: self.say(f"Written: {path}.")))
 
     def report(self: Any) -> None:
         """Write the report in a process of its own, so that the window never waits for pictures."""
@@ -300,4 +301,4 @@ class ProjectActions:
             if code == 0:
                 self.open_folder(path)
 
-        self.work(lambda _: subprocess.run(command, capture_output=True).returncode, done)
+        follow(self, self.work(lambda _: subprocess.run(command, capture_output=True).returncode, done))

@@ -6,10 +6,11 @@ from typing import Any
 import ttkbootstrap as ttk
 
 from emtomo.errors import EmtomoError
-from emtomo.gui.core.background import sentence
+from emtomo.gui.core.background import Task, sentence
 from emtomo.gui.core.next_steps import next_protocols
 from emtomo.gui.core.runs import Output
 from emtomo.gui.core.shown import Shown, load, viewers_of_kinds
+from emtomo.gui.tk.loading import follow
 
 
 class ProjectOutputs:
@@ -110,8 +111,12 @@ class ProjectOutputs:
             if not found:
                 host.say(f"There is no viewer for {output.kinds[0]}.")
                 return
-            prepare = getattr(found[0], "prepare", lambda _: None)
-            host.work(lambda _: prepare(shown), lambda _: opened(found[0], shown))
+
+            def read(task: Task) -> None:
+                shown.progress = task.report
+                getattr(found[0], "prepare", lambda _: None)(shown)
+
+            follow(host, host.work(read, lambda _: opened(found[0], shown)))
 
         def opened(chosen: Any, shown: Shown) -> None:
             host.say("Ready")

@@ -11,6 +11,7 @@ from emtomo.gui.core.scene import Scene
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.host import root_of
 from emtomo.gui.tk.slicepanel import CLICK, CONTROL, SHIFT
+from emtomo.gui.tk.window import only_raises
 
 STILL = 220  # ms after the last movement until full resolution
 MOVING = 0.5
@@ -81,7 +82,10 @@ class SceneCanvas(ttk.Frame):
 
     def _press(self, event: "tk.Event[Any]") -> None:
         self.canvas.focus_set()
-        self._down, self._moved = (int(event.num), event.x, event.y), False
+        self._down, self._moved = None, False
+        if only_raises(self):
+            return
+        self._down = (int(event.num), event.x, event.y)
         self._start = (event.x, event.y)
 
     def _drag(self, event: "tk.Event[Any]") -> None:

@@ -22,6 +22,7 @@ from emtomo.gui.core.tomogram_particles import counts
 from emtomo.gui.core.volume import VolumeSource
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.beforeafter import BeforeAfter
+from emtomo.gui.tk.loading import follow
 from emtomo.gui.tk.slicewindow import SliceWindow
 from emtomo.gui.tk.tiltwindow import TiltWindow
 from emtomo.gui.tk.window import Window, busy_label
@@ -77,7 +78,7 @@ class ChooseTomogram(Window):
                 self.message.configure(text="")
                 self.w["opened"] = self._make(name, loaded)
 
-        self.work(lambda _: self._load(name), show, lambda message: self.message.configure(text=message))
+        follow(self, self.work(lambda _: self._load(name), show, lambda text: self.message.configure(text=text)))
 
 
 def _choose(
@@ -138,7 +139,7 @@ def other_volumes(window: Any, shown: Shown) -> dict[str, Callable[..., object]]
     def reader(target: str) -> Callable[..., object]:
         def read(take: Callable[[SecondMap], object], say: Callable[[str], object]) -> None:
             def found(other: Shown) -> None:
-                window.work(lambda _: second_map(shown, other), take, say)
+                follow(window, window.work(lambda _: second_map(shown, other), take, say))
 
             window.service.ask(lambda project: load_output(project, target), found, say)
 

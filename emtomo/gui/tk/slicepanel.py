@@ -13,6 +13,7 @@ from PIL import Image, ImageTk
 from emtomo.gui.core.camera import Camera
 from emtomo.gui.core.slices import PLANES, SliceState
 from emtomo.gui.tk import theme
+from emtomo.gui.tk.window import only_raises
 
 SHIFT, CONTROL = 0x1, 0x4
 CLICK, JERK = 3, 6  # pixels that the mouse may move in a click, and in one on a point that could be dragged
@@ -167,8 +168,7 @@ class SlicePanel(ttk.Frame):
     def _press(self, event: "tk.Event[Any]") -> None:
         self.canvas.focus_set()
         self.moved = False
-        window: Any = self.winfo_toplevel()
-        if window.only_raises():
+        if only_raises(self):
             self.notice(self.place_of(event.x, event.y), "This click brought the window to the front.")
             return
         self._down = (event.num, event.x, event.y)

@@ -10,6 +10,7 @@ from PIL import Image, ImageTk
 
 from emtomo.gui.core.gallery import Sheet, compose
 from emtomo.gui.tk import theme
+from emtomo.gui.tk.window import only_raises
 
 MOST = 400
 
@@ -82,8 +83,7 @@ class Thumbnails(ttk.Frame):
         )
 
     def _press(self, event: "tk.Event[Any]") -> None:
-        window: Any = self.winfo_toplevel()
-        if window.only_raises():
+        if only_raises(self):
             return
         k = (
             self.sheet.at(self.canvas.canvasx(event.x), self.canvas.canvasy(event.y))

@@ -13,6 +13,7 @@ from emtomo.gui.core.shown import Shown
 from emtomo.gui.core.tilt_marks import TiltMarks
 from emtomo.gui.core.tilt_source import TiltSource
 from emtomo.gui.tk import theme
+from emtomo.gui.tk.loading import follow
 from emtomo.gui.tk.slicewindow import SIDE, SliceWindow
 from emtomo.gui.tk.window import tip
 
@@ -188,7 +189,7 @@ class TiltWindow(SliceWindow):
             numbers = ", ".join(str(k + 1) for k in found)
             self.say(f"Out of line, yellow above the bars: {numbers}." if found else "No tilt is out of line.")
 
-        self.work(work, show, self.say)
+        follow(self, self.work(work, show, self.say))
 
     # --- marks ---
 

@@ -16,6 +16,7 @@ from emtomo.gui.core.volume import VolumeSource
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.dialogs import ask, call_all
 from emtomo.gui.tk.host import ProjectHost
+from emtomo.gui.tk.loading import follow
 from emtomo.gui.tk.window import Window, busy_label
 from emtomo.wording import count_text
 
@@ -90,7 +91,7 @@ class TomogramDialog(Window):
             self.tree.selection_set(picking_run.names[0])
             self.tree.focus(picking_run.names[0])
         self.tree.focus_set()
-        self._counting = window.work(self._read_journals, self._journals_read)
+        self._counting = follow(self, window.work(self._read_journals, self._journals_read))
         self._watching = self.after(WATCH, self._watch)
         self._single = self.OPENS_SINGLE and len(picking_run.names) == 1
         if self._single:
@@ -101,9 +102,10 @@ class TomogramDialog(Window):
 
     def _read_journals(self, task: Task) -> None:
         """Read the points of one tomogram after the other, in a thread."""
-        for name in self.picking_run.names:
+        for k, name in enumerate(self.picking_run.names):
             if task.cancelled:
                 return
+            task.report(k / len(self.picking_run.names))
             with contextlib.suppress(EmtomoError):  # reported when it is shown
                 self.picking_run.session(name)
             task.post(self._journal_read, name)
@@ -178,7 +180,7 @@ class TomogramDialog(Window):
                 self.picking_run.session(name)
                 return VolumeSource(path)
 
-            self.window.work(opened, lambda source: self._opened(name, source), refused)
+            follow(self, self.window.work(opened, lambda source: self._opened(name, source), refused))
 
     def _opened(self, name: str, source: VolumeSource) -> None:
         """Show the picker."""

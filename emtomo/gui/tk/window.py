@@ -248,6 +248,12 @@ class ActionBar(ttk.Frame):
             self.more.grid_remove()
 
 
+def only_raises(widget: tk.Misc) -> bool:
+    """Return whether a press on a widget only brings its window to the front; see :meth:`Window.only_raises`."""
+    window = widget.winfo_toplevel()
+    return isinstance(window, Window) and window.only_raises()
+
+
 def tip(widget: tk.Misc, text: str) -> None:
     """Explain a widget when the mouse rests on it."""
     ttk.ToolTip(widget, text=text, wraplength=theme.px(widget, 360))

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from emtomo.errors import EmtomoError
+from emtomo.gui.core import browser_columns
 from emtomo.gui.core.browser import ParticleBrowser
 from emtomo.gui.core.browser_columns import colour_column, display_table, rgb_hex
 from emtomo.gui.core.browser_images import Look, ParticleImages, prepare_browser
@@ -32,7 +33,7 @@ def browser_of(n=10, **columns):
     return ParticleBrowser(frame_of(n, **columns), Subtomogram.FIELDS)
 
 
-def test_rotations_are_shown_as_euler_angles_and_lengths_have_units():
+def test_rotations_are_shown_as_euler_angles_and_lengths_have_units(monkeypatch):
     browser = browser_of(4)
     assert not [name for name in browser.columns if name.startswith("r1")]
     assert np.allclose(browser.table[["rot", "tilt", "psi"]][:3], ANGLES)
@@ -42,6 +43,13 @@ def test_rotations_are_shown_as_euler_angles_and_lengths_have_units():
     assert list(image["psi_in_plane"]) == [1, 2, 3] and np.allclose(image["psi"], ANGLES[:, 2])
     assert "tilt 20°" in browser.describe(0) and "x 0 Å" in browser.describe(0) and "tilt" not in browser.describe(3)
     assert display_table(pd.DataFrame({"a": [1]}, index=[7])).index.tolist() == [0]
+    shares = []
+    with monkeypatch.context() as patch:  # in portions it is the same
+        patch.setattr(browser_columns, "AT_ONCE", 2)
+        assert display_table(frame_of(5), shares.append)[["rot", "tilt"]].equals(
+            display_table(frame_of(5))[["rot", "tilt"]]
+        )
+    assert shares == [0.4, 0.8, 1.0]
 
 
 def test_filter_and_order_are_those_of_tables_and_the_selection_survives_them():

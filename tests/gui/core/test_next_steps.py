@@ -2,7 +2,7 @@
 
 import pytest
 
-from emtomo.gui.core.next_steps import next_protocols, takes
+from emtomo.gui.core.next_steps import next_protocols, takes, usual_steps
 from emtomo.gui.core.picking import PickingSession
 from emtomo.gui.core.recent import demo_command, describe_project
 from emtomo.gui.core.runs import Output, Run
@@ -30,6 +30,13 @@ def test_the_usual_next_step_comes_first_and_all_that_fit_are_offered(kind, prot
     names = [e.name for e in next_protocols(output(kind), protocol)]
     assert names[0] == first and len(names) == len(set(names))
     assert all(takes(name, (kind, "TableSet")) for name in names)
+
+
+def test_the_usual_steps_after_several_outputs_start_from_the_one_that_they_take():
+    outputs = (output("SetOfSubtomograms", "subtomograms"), output("Average", "average"))
+    steps = [(e.name, o.name) for o, e in usual_steps(outputs, "refine-poses")]
+    assert steps[:3] == [("postprocess", "average"), ("create-mask", "average"), ("apply-alignment", "subtomograms")]
+    assert len(steps) == 6 == len({name for name, _ in steps}) and usual_steps((), "refine-poses") == []
 
 
 def test_what_takes_nothing_of_it_is_not_offered():

@@ -65,6 +65,12 @@ def test_a_new_form_is_filled_and_only_then_counts_edits(runs):
     other = FormModel(protocol_named("extract-subtomograms"), "other")
     other.preset(runs, [7])
     assert other.fields["tomograms"].text == ""  # those in which they were picked
+    both = FormModel(protocol_named("consensus-picks"), "consensus")
+    picks = [run(9, "match-template", [3], "SetOfCoordinates3D", "coordinates"),
+             run(10, "pick-again", [9], "SetOfCoordinates3D", "coordinates"),
+             run(11, "match-template", [6], "SetOfCoordinates3D", "coordinates")]  # fmt: skip
+    both.preset(runs | {r.id: r for r in picks}, [], runs[5].outputs[0])
+    assert both.fields["coordinates"].text == "5.coordinates,10.coordinates"  # no other tomograms, each picker once
     assert not model.dirty
     model.label = "other"
     assert model.dirty
