@@ -464,6 +464,13 @@ def test_particles_selected_in_space_and_in_the_gallery_are_one_selection_and_th
         left, top = canvas.winfo_rootx() + int(x), canvas.winfo_rooty() + int(y)
         robot.drag((left - 15, top - 15), (left + 15, top + 15), button=3)
         assert browser.selected[0] and (pane.view.scene.selected == browser.selected[pane._rows]).all()
+        robot.click(window.w["clear"])
+        robot.window.geometry("500x400+900+500")
+        robot.pump(0.4)
+        robot.click_at(*robot.at(robot.window.status))  # the project window lies over a part of the browser now
+        for count in (0, 1):  # the first click brings the browser to the front, the second is meant
+            robot.click_at(left, top)
+            assert robot.pump(until=lambda n=count: browser.selected.sum() == n, timeout=3)
     window.show_tab("gallery")
     gallery = window.panes["gallery"]
     assert robot.pump(until=lambda: gallery.sheet is not None, timeout=20)
@@ -486,6 +493,27 @@ def test_particles_selected_in_space_and_in_the_gallery_are_one_selection_and_th
     assert made.kinds[0] == output.kinds[0] == "SetOfSubtomograms"
     assert int(made.summary.split()[0]) == total - 2
     window.close()
+
+
+def test_coordinates_are_edited_in_a_picker_from_the_browser_by_clicks(robot):
+    window, run = robot.window, robot.run_named("model")
+    got = []
+    window.view(window.output_named(f"{run.id}.coordinates"), then=got.append)
+    assert robot.pump(until=lambda: got, timeout=20)
+    robot.pump(0.5)
+    robot.click(got[0].w["edit"])
+    assert robot.pump(until=lambda: "form" in got[0].w, timeout=5)
+    form = got[0].w["form"]
+    assert form.model.fields["coordinates"].text == f"{run.id}.coordinates"
+    assert robot.pump(until=lambda: str(form.w["pick"].cget("state")) == "normal", timeout=5)
+    robot.click(form.w["pick"])
+    assert robot.pump(until=lambda: window.picking_dialogs, timeout=15)
+    dialog = next(iter(window.picking_dialogs.values()))
+    counts, tree = got[0].browser.table["tomogram_id"].value_counts(), dialog.tree
+    wanted = [str(counts.get(name, 0)) for name in dialog.picking_run.names]
+    assert robot.pump(until=lambda: [tree.set(name, "#1") for name in dialog.picking_run.names] == wanted, timeout=10)
+    dialog.shut()
+    got[0].shut()
 
 
 @pytest.mark.parametrize("factor", [1.0, 2.0])

@@ -52,6 +52,7 @@ class FormWindow(Window):
         first = next((n for n in names if n in model.errors()), next(iter(names), None))
         if first is not None and self.page.shows(first):
             self.page.rows[first].input.main.focus_set()
+        self._propose_box()
 
     @property
     def rows(self) -> dict[str, FieldRow]:
@@ -221,6 +222,22 @@ class FormWindow(Window):
                 lambda made: self._preview(name, made),
                 self._refused,
             )
+
+    def _propose_box(self) -> None:
+        """Fill the box size of a new form as its wizard does, where an input gives it."""
+        found = wizard_for(getattr(self.model.protocol_class, "NAME", ""), "box_size")
+        if found is None or self.model.run is not None:
+            return
+        texts, folder = self.model.texts(), self.project.start_folder
+
+        def take(proposals: list[Proposal]) -> None:
+            if self.winfo_exists() and len(proposals) == 1 and not self.model.fields["box_size"].changed:
+                edited = self.model.dirty
+                self._take(proposals[0])
+                if not edited:
+                    self.model.mark_saved()
+
+        self.project.service.ask(lambda project: found[1](project, texts, folder), take, lambda _: None)
 
     def _refused(self, sentence: str) -> None:
         if self.winfo_exists():

@@ -20,6 +20,8 @@ from emtomo.gui.tk.tomodialog import TomogramDialog
 from emtomo.gui.tk.window import tip
 from emtomo.wording import count_text
 
+LEAST = 800  # pixels at 100 % that a picker needs beside the list
+
 
 def options_of(cls: type, texts: dict[str, str]) -> Any:
     """Return an options dataclass from the texts of a form; empty texts are the default."""
@@ -38,7 +40,7 @@ def options_of(cls: type, texts: dict[str, str]) -> Any:
 class NetworkDialog(TomogramDialog):
     """Train, Save, Load, Apply, ApplyAll, ChangeBx, and the loss while it falls."""
 
-    OPENS_SINGLE = False  # its buttons are needed beside the picker
+    CLOSES_WITH_SINGLE = False  # its buttons are needed after picking
     COLUMNS = (
         ("count", "Particles", 90),
         ("good", "Good refs", 80),
@@ -126,6 +128,16 @@ class NetworkDialog(TomogramDialog):
         return ConvnetWindow(
             self, source, self.picking_run.session(name), self.trainer.box, self.picking_run.pixel_size, self.set_box
         )
+
+    def _opened(self, name: str, source: VolumeSource) -> None:
+        """Show the picker; that of a single tomogram beside the buttons, which are needed as well."""
+        super()._opened(name, source)
+        picker = self.pickers.get(name)
+        left = self.winfo_screenwidth() - self.winfo_width() - theme.px(self, 20)
+        if picker is not None and self._single and left >= theme.px(self, LEAST):
+            high = min(picker.winfo_height(), self.winfo_screenheight() - theme.px(self, 80))
+            picker.geometry(f"{left - theme.px(self, 20)}x{max(high, theme.px(self, 700))}+0+0")
+            self.geometry(f"+{left}+0")
 
     def set_box(self, box: int) -> None:
         """Train and pick with the box size that was set in the window."""

@@ -16,7 +16,7 @@ from emtomo.gui.tk import corner, theme
 from emtomo.gui.tk.corner import Corner
 from emtomo.gui.tk.dialogs import choose_file
 from emtomo.gui.tk.slicepanel import SlicePanel
-from emtomo.gui.tk.window import Window, busy_label, tip
+from emtomo.gui.tk.window import Window, busy_label, tip, wrap
 
 SIDE = 312
 STILL = 300  # ms without another slice until the slider follows, over a slow line
@@ -141,6 +141,7 @@ class SliceWindow(Window):
         self.place_label = ttk.Label(foot, text="", width=58)
         self.place_label.pack(side="left")
         self.message = busy_label(foot, "F1 shows all keys.")
+        wrap(self.message)
         self.message.pack(side="left", fill="x", expand=True)
         self.w["message"] = self.message
 

@@ -18,6 +18,7 @@ from emtomo.gui.tk.slicewindow import SIDE, SliceWindow
 from emtomo.gui.tk.window import tip
 
 BARS, CURVE = 90, 110  # heights
+PLACE = 36  # letters of the place under the mouse: what is known of the tilt needs the rest of the line
 USED, EXCLUDED, CURRENT, SUGGESTED = "#2a6fb0", "#c0392b", "#e67e22", "#f1c40f"
 
 
@@ -42,6 +43,7 @@ class TiltWindow(SliceWindow):
         super().__init__(
             master, source, f"{name} – {shown.title} – emtomo", float(shown.value.pixel_size.get() or 0), "tilts"
         )
+        self.place_label.configure(width=PLACE)
         self.show_planes(0)
         self.state_.listeners.append(self.follow)
         self.state_.go(0, source.place_of(int(abs(self.marks.angle).argmin())))

@@ -27,7 +27,7 @@ class TomogramDialog(Window):
     """A list of tomograms; a double click or Enter opens the picker for one, which a single tomogram does by itself."""
 
     NOUN = "tomogram"
-    OPENS_SINGLE = True
+    OPENS_SINGLE, CLOSES_WITH_SINGLE = True, True
     COLUMNS: tuple[tuple[str, str, int], ...] = (
         ("count", "Coordinates", 110),
         ("status", "Status", 110),
@@ -235,7 +235,7 @@ class TomogramDialog(Window):
         self.pickers.pop(name, None)
         if self.winfo_exists():
             self.refresh(name)
-            if self._single and self.picking_run.unsaved:
+            if self._single and self.CLOSES_WITH_SINGLE and self.picking_run.unsaved:
                 self.after_idle(self.close)
 
     # --- the output ---
