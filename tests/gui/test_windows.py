@@ -14,6 +14,7 @@ from emtomo.gui.core.previews import PREVIEWED
 from emtomo.gui.core.runs import Output, Run
 from emtomo.gui.core.shown import viewers_of_kinds
 from emtomo.gui.core.wizards import WIZARDS
+from emtomo.gui.tk.loading import follow
 from tests.gui.robot import type_in_dialog
 
 pytestmark = [pytest.mark.gui, pytest.mark.workflow]
@@ -256,6 +257,18 @@ def test_tool_bars_and_windows_fit_narrow_and_at_twice_the_size(windows, project
     bar = next(c for c in window.winfo_children() if type(c).__name__ == "ActionBar")
     assert bar.more.winfo_viewable() and bar.menu.index("end") >= 0  # the rest is in a menu, not cut off
     assert window.status.winfo_rooty() + window.status.winfo_height() <= window.winfo_rooty() + window.winfo_height()
+    go_on = threading.Event()
+
+    def read(task):
+        task.report(0.4)
+        go_on.wait(20)
+
+    follow(window, window.work(read, lambda _: None))
+    bar = window.loading_bar
+    assert robot.pump(until=lambda: bar.seen, timeout=5) and float(bar.cget("value")) == 0.4
+    assert bar.winfo_rooty() + bar.winfo_height() == window.winfo_rooty() + window.winfo_height()
+    go_on.set()
+    assert robot.pump(until=lambda: not bar.winfo_viewable(), timeout=5)
 
 
 def test_five_hundred_runs_are_shown_and_a_change_of_status_touches_one_node(robot):

@@ -41,7 +41,7 @@ class FigureWindow(Window):
         self.message = ttk.Label(foot, text="")
         self.message.pack(side="left", fill="x", expand=True)
         self.foot = foot
-        self.label = ttk.Label(self, anchor="center")
+        self.label = ttk.Label(self, anchor="center", borderwidth=0)  # the picture is as wide as the label
         self.label.pack(fill="both", expand=True)
         self.label.bind("<Configure>", lambda _: self.redraw())
         self.bind_actions(
