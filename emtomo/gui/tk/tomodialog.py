@@ -183,7 +183,10 @@ class TomogramDialog(Window):
             follow(self, self.window.work(opened, lambda source: self._opened(name, source), refused))
 
     def _opened(self, name: str, source: VolumeSource) -> None:
-        """Show the picker."""
+        """Show the picker, in front of the list that opens it."""
+        if self._single and self.winfo_exists() and not self.winfo_viewable():  # else the list would come to lie over the picker
+            self.after(WATCH // 10, lambda: self._opened(name, source))
+            return
         self._opening.discard(name)
         if not self.winfo_exists():
             source.close()
@@ -200,6 +203,7 @@ class TomogramDialog(Window):
         picker.bind("<Destroy>", lambda event: self._closed(name) if event.widget is picker else None)
         self.w["picker"] = picker
         self.refresh(name)
+        picker.after_idle(picker.lift)
 
     def open_next(self, name: str) -> None:
         """Close the picker of a tomogram and open that of the next in the list, after the last the first."""
