@@ -184,7 +184,7 @@ class TomogramDialog(Window):
 
     def _opened(self, name: str, source: VolumeSource) -> None:
         """Show the picker, in front of the list that opens it."""
-        if self._single and self.winfo_exists() and not self.winfo_viewable():  # else the list would come to lie over the picker
+        if self._single and self.winfo_exists() and not self.winfo_viewable():  # else it would lie over the picker
             self.after(WATCH // 10, lambda: self._opened(name, source))
             return
         self._opening.discard(name)
