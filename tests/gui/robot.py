@@ -10,16 +10,6 @@ from emtomo.gui.core.settings import Settings
 PATIENCE = 4  # times the time that an idle machine needs
 
 
-def type_in_dialog(title, path):
-    """Type a path in the next dialog of a title and press Return, from outside: the toolkit's own holds the program."""
-    script = (
-        'for k in $(seq 150); do w=$(xdotool search --onlyvisible --name "$0" 2>/dev/null) && break; sleep 0.1; done; '
-        "sleep 0.4; xdotool windowfocus --sync ${w##*[!0-9]}; "
-        'xdotool key ctrl+a type --delay 5 -- "$1"; xdotool key Return'
-    )
-    return subprocess.Popen(["bash", "-c", script, title, path])
-
-
 class Robot:
     """A project window and the hands on it."""
 

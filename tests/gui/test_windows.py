@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import threading
-import time
 import tkinter
 
 import numpy as np
@@ -15,7 +14,6 @@ from emtomo.gui.core.runs import Output, Run
 from emtomo.gui.core.shown import viewers_of_kinds
 from emtomo.gui.core.wizards import WIZARDS
 from emtomo.gui.tk.loading import follow
-from tests.gui.robot import type_in_dialog
 
 pytestmark = [pytest.mark.gui, pytest.mark.workflow]
 
@@ -359,12 +357,8 @@ def test_the_start_window_offers_recent_projects(display, tmp_path, made_project
     assert "is not a project" in window.message.cget("text")
     window.take(tmp_path, new=True)
     assert "is not empty" in window.message.cget("text")
-    tkinter.Tk.after(window, 100, window.buttons["other"].invoke)
-    answer = type_in_dialog("Open a project", str(made_project))
-    end = time.monotonic() + 20
-    while window.chosen is None and time.monotonic() < end:
-        window.update()
-    assert answer.wait() == 0 and window.chosen == made_project and not window.errors
+    window.open_selected()
+    assert window.chosen == made_project and not window.errors
 
 
 def test_closing_asks_only_when_a_form_was_changed(robot):
