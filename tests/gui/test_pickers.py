@@ -456,6 +456,7 @@ def test_particles_selected_in_space_and_in_the_gallery_are_one_selection_and_th
         robot.pump(until=lambda: pane.view is not None or "OpenGL" in pane.message.cget("text"), timeout=30)
         and pane.view
     ):
+        window.geometry("1200x700+0+0")
         robot.pump(0.5)
         pane.look("z")
         robot.pump(0.3)
