@@ -1,11 +1,13 @@
 """Fields of items and sets: declared once, with unit and meaning, read by tables, documents and writers."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from pyworkflow.object import Boolean, Float, Integer, Object, String
+
+if TYPE_CHECKING:  # pandas takes long to load: the command line starts without it
+    import pandas as pd
 
 _ENGINE_CLASS: dict[type, type[Object]] = {bool: Boolean, int: Integer, float: Float, str: String}
 _EMPTY: dict[type, Any] = {bool: None, int: None, float: np.nan, str: None}
@@ -102,7 +104,7 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def to_sql(field: Field, frame: pd.DataFrame) -> list[Any]:
+def to_sql(field: Field, frame: "pd.DataFrame") -> list[Any]:
     """Return the column of `field` as a list that sqlite takes; missing values as None."""
     if field.name not in frame.columns:
         return [field.default] * len(frame)
