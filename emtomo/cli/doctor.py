@@ -60,7 +60,7 @@ def project_findings(project: Path) -> Iterator[str]:
         elif damage_of_run(run):
             yield f"--  {name}: {one_line('; '.join(damage_of_run(run)))}: {mend(run)}"
         elif run.isFailed():
-            yield f"--  {name}: failed: {one_line(error_of(run))}: emtomo resume goes on with it"
+            yield f"--  {name}: failed: {one_line(error_of(run)).rstrip('.')}: emtomo resume goes on with it"
         else:
             yield f"ok  {name}: {run.getStatus()}"
 

@@ -5,6 +5,7 @@ import re
 from emtomo.errors import one_line, says_full
 
 FULL = "The disk is full: make room, then resume the run; its finished steps stay."
+MOVED = "The project was moved while this ran, or may only be read: resume the run where it is now."
 MISSING = "must be given."  # ends the sentence about an input that is not there yet
 _BOLD = re.compile(r"\*\*([^*\n]+)\*\*|^\*([^*\n]+)\*(?= )")  # the second is a label, before its error
 _EMPTY_INPUT = re.compile(r"^(.*) (?:cannot be EMPTY|Can not have EMPTY items)\.$")
@@ -21,6 +22,8 @@ def plain_error(text: str) -> str:
     reason = _COLOUR.sub("", text).strip()
     if says_full(reason):
         return FULL
+    if "attempt to write a readonly database" in reason:
+        return MOVED
     return reason.removeprefix("Protocol failed: ").removeprefix("Protocol has validation errors:").strip()
 
 

@@ -1,6 +1,7 @@
 """A project: a folder with runs, opened by one process at a time for writing."""
 
 import os
+import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -22,12 +23,13 @@ from emtomo.engine.launcher import LAUNCH, PROCESS, install, is_alive, is_lock, 
 from emtomo.engine.plugin import Domain
 from emtomo.engine.queues import in_queue, launch_log
 from emtomo.engine.run_folder import check_project_folder, check_run_folder, check_writable
-from emtomo.engine.run_reading import clean_words, id_of_run, read_runs, whole_objects
+from emtomo.engine.run_reading import clean_words, id_of_run, no_run, read_runs, whole_objects
 from emtomo.engine.state import process_in
-from emtomo.errors import ProjectError, hint, one_line
+from emtomo.errors import ProjectError, one_line
 
 ENDING_SECONDS = 20.0
 START_SECONDS = 20.0  # between a launch on another machine and the first word of the run's process
+LITTLE = 2**16  # bytes, in which a run cannot say why it ends
 RECORD_SECONDS = 1.0  # between a process' start and its record
 
 
@@ -102,12 +104,7 @@ class EmtomoProject(Project):
         found = self.runs_with_parents([wanted]).get(wanted) if wanted is not None else None
         if found is not None:
             return found
-        runs = self.runs_now()
-        if not runs:
-            raise ProjectError(f"There is no run {name!r}: this project has no runs.")
-        known = ", ".join(f"{run.strId()} ({run.getObjLabel()})" for run in runs)
-        like = hint(name, [run.getObjLabel() for run in runs])
-        raise ProjectError(f"There is no run {name!r} in this project{like}; its runs are: {known}.")
+        raise no_run(name, self.runs_now())
 
     def labels(self) -> set[str]:
         """Return the labels of all runs, from the database alone: to read every run would take ever longer."""
@@ -337,6 +334,8 @@ class EmtomoProject(Project):
             lines = [line.strip() for line in raw.decode("utf8", errors="replace").split("\n") if line.strip()]
             if lines:
                 return f"its log ends with: {log_line(lines[-1])[:300]}"
+        if shutil.disk_usage(self.path).free < LITTLE:
+            return "the disk is full."
         return "it was killed or the machine stopped."
 
 

@@ -6,7 +6,7 @@ from sqlite3 import Connection
 from pyworkflow.mapper.sqlite import SqliteMapper
 from pyworkflow.protocol import Protocol
 
-from emtomo.errors import one_line, plain_text
+from emtomo.errors import ProjectError, hint, one_line, plain_text
 
 ROOT = "CASE WHEN parent_id IS NULL THEN id ELSE CAST(name AS INTEGER) END"  # names of parts: "run.part.part"
 
@@ -20,6 +20,15 @@ def whole_objects(mapper: SqliteMapper) -> list[tuple[int, str]]:
 def id_of_run(mapper: SqliteMapper, name: str) -> int | None:
     """Return the id of the first object of a project with the id or the label `name`; None where there is none."""
     return next((i for i, label in whole_objects(mapper) if name in (str(i), label, one_line(label))), None)
+
+
+def no_run(name: str, runs: list[Protocol]) -> ProjectError:
+    """Return the error that says that a project of these runs has none of that id or label."""
+    if not runs:
+        return ProjectError(f"There is no run {name!r}: this project has no runs.")
+    known = ", ".join(f"{run.strId()} ({run.getObjLabel()})" for run in runs)
+    like = hint(name, [run.getObjLabel() for run in runs])
+    return ProjectError(f"There is no run {name!r} in this project{like}; its runs are: {known}.")
 
 
 def read_runs(mapper: SqliteMapper, ids: Iterable[int]) -> list[Protocol]:

@@ -121,6 +121,8 @@ def test_full_disk_is_one_sentence(monkeypatch, capsys):
         assert "disk is full" in said and said.count("\n") == 1
         for reason in (f"Protocol failed: {error}", f"its log ends with: {type(error).__name__}: {error}"):
             assert plain_error(reason) == "The disk is full: make room, then resume the run; its finished steps stay."
+    moved = "its log ends with: sqlite3.OperationalError: attempt to write a readonly database"
+    assert plain_error(moved).startswith("The project was moved while this ran")
     assert plain_error("Protocol failed: 1000 requested and 12 written").startswith("The disk is full")
     assert plain_error("Protocol failed: the disk, full of files") == "the disk, full of files"
 
