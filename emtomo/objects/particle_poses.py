@@ -61,6 +61,13 @@ def duplicates(frame: pd.DataFrame) -> np.ndarray:
     return connected_components(links, directed=False)[1]
 
 
+def count_in_both_halves(frame: pd.DataFrame) -> int:
+    """Return how many rows lie at one place with a row of the other half set: what they show is in both half maps."""
+    label, half = duplicates(frame), frame["half"].to_numpy(int)
+    both = np.intersect1d(label[half == 1], label[half == 2])
+    return int(np.isin(label, both).sum())
+
+
 def with_poses(frame: pd.DataFrame, poses: Poses, pixel_size: float, origin: np.ndarray | None = None) -> pd.DataFrame:
     """Return the rows with new poses, halves, scores and uncertainties.
 

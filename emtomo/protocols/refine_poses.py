@@ -28,6 +28,7 @@ from emtomo.objects.particle_input import (
     open_particles,
     particle_sizes,
 )
+from emtomo.objects.particle_poses import DUPLICATE, count_in_both_halves
 from emtomo.objects.volume_arrays import resample_inputs, unusable_for_refinement, write_curves
 from emtomo.objects.whole_files import find_arrays, write_arrays, write_table
 from emtomo.options import Param
@@ -174,7 +175,14 @@ class RefinePoses(EmtomoProtocol):
             f"{last.angle_spread:.1f}°, positions to {last.shift_spread * size:.1f} Å (median)."
         )
         refined = particles.create_set(self._getPath(f"{particles.output}.sqlite"))
-        refined.extend(particles.rows(result.poses))
+        rows = particles.rows(result.poses)
+        refined.extend(rows)
+        if shared := count_in_both_halves(rows):
+            self.remark(
+                f"{shared} of {count_text(len(rows), 'particle')} lie within {DUPLICATE:g} Å of one in the other half "
+                "set: the same density is in both half maps, so that the resolution looks better than it is. "
+                "Leave duplicates out and refine again."
+            )
         average = Average(
             file=paths["average"],
             pixel_size=size,
