@@ -1,6 +1,22 @@
 """Products of large matrices at the speed of the processor."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Let every product run in the thread that asks for it: sums are rounded by how many threads share a product.
+
+    scipy's BLAS is loaded first, since only what is loaded is limited. A decorator too.
+    """
+    import scipy.linalg.cython_blas  # noqa: F401
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, "blas"):
+        yield
 
 
 def multiply(left: np.ndarray, right: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any, Protocol, Self, TypeVar
 
 from emtomo.compute.device import threads
+from emtomo.compute.linear_algebra import one_blas_thread
 
 OnProgress = Callable[[int], None]
 
@@ -78,11 +79,9 @@ def in_threads(
 
     `at_once` is how many pieces at the same time; None: one for every thread where they allow it.
     """
-    from threadpoolctl import threadpool_limits
-
     pieces = [piece for group in groups for piece in group]
     side_by_side = at_once or (threads() if shared.parallel else 1)
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(side_by_side) as pool:
+    with one_blas_thread(), ThreadPoolExecutor(side_by_side) as pool:
         results = pool.map(lambda piece: work(shared, piece, on_progress), pieces)
         return [reduce_pairwise(islice(results, len(group)), lambda a, b: a.combine(b)) for group in groups]
 

@@ -67,13 +67,12 @@ class DaskMapReduce:
 
 def call(work: Callable[[Any, P, OnProgress], R], shared: Any, piece: P) -> R:
     """Work on a piece in a worker; several of them run side by side in its threads."""
-    from threadpoolctl import threadpool_limits
-
     from emtomo.compute.device import use_threads
+    from emtomo.compute.linear_algebra import one_blas_thread
 
     keep_memory()
     use_threads(threads_of_worker())
-    with threadpool_limits(1, "blas"):
+    with one_blas_thread():
         return work(shared, piece, _nobody)
 
 

@@ -68,7 +68,7 @@ def test_one_command_gives_the_ring_and_its_hand(folder, monkeypatch):
     assert final.isFinished() and 16 <= final.average.resolution.get() < 24
     coarse, fine = (mrc.read_volume(project.find(n).average.file.get()) for n in ("reconstruct fine", "refine fine"))
     good = _against(ring, fine)
-    assert good > 0.65 and good > _against(ring, coarse) + 0.1 and _hand(ring, fine) > 0.3
+    assert good > 0.85 and good > _against(ring, coarse) - 0.01 and _hand(ring, fine) > 0.3
     mask = mrc.read_volume(project.find("mask").mask.file.get())
     assert 0.02 < mask.mean() < 0.3
     poses = project.find("refine fine").particle_series

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from emtomo.compute.classification.averages import (
     average_classes,
@@ -29,6 +28,7 @@ from emtomo.compute.classification.search import CHUNK, coarse_radius, shift_gri
 from emtomo.compute.classification.splitting import align_images, principal_component, split_empty_classes
 from emtomo.compute.classification.state import Metrics, Result, State
 from emtomo.compute.device import check_device
+from emtomo.compute.linear_algebra import one_blas_thread
 from emtomo.compute.map_reduce import MapReduce, in_threads
 from emtomo.compute.optics.ctf import Ctf
 from emtomo.errors import EmtomoError
@@ -272,5 +272,5 @@ class Classification:
             return principal_component(align_images(flipped, new.psi[members], left), self.plane, self.mask, radius)
 
         rng = np.random.default_rng((self.options.seed, 2, iteration))
-        with threadpool_limits(1, "blas"):  # products by several threads are rounded by how many there are
+        with one_blas_thread():  # products by several threads are rounded by how many there are
             return split_empty_classes(new.references, new.share, new.class_index, component, rng)

@@ -4,12 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from emtomo.compute.classification.half_plane import HalfPlane
 from emtomo.compute.classification.references import Rotations, Sections
 from emtomo.compute.device import threads
-from emtomo.compute.linear_algebra import multiply
+from emtomo.compute.linear_algebra import multiply, one_blas_thread
 
 DEEP = 9.0  # log units below a particle's best pose, which count for nothing
 CELLS = 10  # pairs of class and coarse angle that are searched more finely, for every particle
@@ -175,7 +174,7 @@ class Chunk:
 def search_poses(chunk: Chunk, tables: Tables) -> None:
     """Fill in what is found of the images of a chunk, in the threads of this process."""
     pieces = [slice(first, first + PIECE) for first in range(0, len(chunk.real), PIECE)]
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads()) as pool:
+    with one_blas_thread(), ThreadPoolExecutor(threads()) as pool:
         list(pool.map(lambda piece: _search_piece(chunk, piece, tables), pieces))
 
 

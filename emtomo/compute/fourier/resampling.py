@@ -11,10 +11,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from emtomo.compute.device import threads
-from emtomo.compute.linear_algebra import multiply
+from emtomo.compute.linear_algebra import multiply, one_blas_thread
 from emtomo.errors import EmtomoError
 
 
@@ -101,7 +100,7 @@ def bin_volume(
         """Bin a slice along y and x."""
         planes[z] = multiply(along_y, multiply(np.asarray(volume[z], np.float32), along_x.T))
 
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads()) as pool:
+    with one_blas_thread(), ThreadPoolExecutor(threads()) as pool:
         for done, _ in enumerate(pool.map(bin_slice, range(nz)), 1):
             if progress:
                 progress(done, nz)

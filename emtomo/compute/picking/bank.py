@@ -3,16 +3,14 @@
 from dataclasses import dataclass
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from emtomo.compute.fourier.transforms import next_fast_len
-from emtomo.compute.linear_algebra import multiply
+from emtomo.compute.linear_algebra import multiply, one_blas_thread
 from emtomo.compute.picking.correlation import CorrelatedImage, best_of, transform_kernels
 from emtomo.errors import EmtomoError
 
 ENERGY = 0.99  # of the templates' power that the basis holds
 LOWEST_VARIANCE = 1e-3  # of the median, below which a place is taken for empty
-ONE_THREAD = threadpool_limits.wrap(limits=1, user_api="blas")  # small products gain nothing from more than one
 BACKGROUND = np.sqrt(2)  # outer radius of the background's ring, in radii of the templates' disc
 
 
@@ -44,7 +42,7 @@ class TemplateBank:
         return len(self.coefficients)
 
     @classmethod
-    @ONE_THREAD
+    @one_blas_thread()  # small products gain nothing from more
     def of(
         cls, templates: np.ndarray, pixel_size: float, radius: float | None = None, energy: float = ENERGY
     ) -> "TemplateBank":
@@ -112,7 +110,7 @@ class Scores:
     average: np.ndarray
 
 
-@ONE_THREAD
+@one_blas_thread()  # small products gain nothing from more
 def score_templates(
     image: np.ndarray, bank: TemplateBank, passed: float = 1.0, ctf: np.ndarray | None = None
 ) -> Scores:
