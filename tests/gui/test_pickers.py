@@ -496,6 +496,27 @@ def test_particles_selected_in_space_and_in_the_gallery_are_one_selection_and_th
     window.close()
 
 
+def test_coordinates_are_edited_in_a_picker_from_the_browser_by_clicks(robot):
+    window, run = robot.window, robot.run_named("model")
+    got = []
+    window.view(window.output_named(f"{run.id}.coordinates"), then=got.append)
+    assert robot.pump(until=lambda: got, timeout=20)
+    robot.pump(0.5)
+    robot.click(got[0].w["edit"])
+    assert robot.pump(until=lambda: "form" in got[0].w, timeout=5)
+    form = got[0].w["form"]
+    assert form.model.fields["coordinates"].text == f"{run.id}.coordinates"
+    assert robot.pump(until=lambda: str(form.w["pick"].cget("state")) == "normal", timeout=5)
+    robot.click(form.w["pick"])
+    assert robot.pump(until=lambda: window.picking_dialogs, timeout=15)
+    dialog = next(iter(window.picking_dialogs.values()))
+    counts, tree = got[0].browser.table["tomogram_id"].value_counts(), dialog.tree
+    wanted = [str(counts.get(name, 0)) for name in dialog.picking_run.names]
+    assert robot.pump(until=lambda: [tree.set(name, "#1") for name in dialog.picking_run.names] == wanted, timeout=10)
+    dialog.shut()
+    got[0].close()
+
+
 @pytest.mark.parametrize("factor", [1.0, 2.0])
 def test_clicks_land_within_half_a_pixel_at_any_zoom_and_scale(windows, project, factor):
     robot = windows(project, factor)

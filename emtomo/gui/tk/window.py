@@ -82,6 +82,7 @@ class Window(Keys, ttk.Toplevel):
         self.bind("<Control-w>", lambda event: self.close() if event.widget.winfo_toplevel() is self else None)
         self.bind("<F1>", lambda _: self.show_keys())
         self.raising = RaisingClick()
+        self.bind("<Map>", self._mapped, add="+")
         self.bind("<Enter>", self._entered, add="+")
         self.bind("<Visibility>", self._seen, add="+")
 
@@ -125,6 +126,11 @@ class Window(Keys, ttk.Toplevel):
         """Return whether another window of this program covers this one; a tip does not."""
         mine = self.winfo_rootx(), self.winfo_rooty(), self.winfo_width(), self.winfo_height()
         return any(overlap(mine, box) for passing, box in self._others_above() if not passing)
+
+    def _mapped(self, event: "tk.Event[Any]") -> None:
+        """Bring a new window to the front: a window manager may put it below the one that has the focus."""
+        if event.widget is self:
+            self.lift()
 
     def _entered(self, event: "tk.Event[Any]") -> None:
         """See whether another window of this program covers this one."""
