@@ -72,12 +72,13 @@ class _Row:
     parts: dict[str, "_Row"] = field(default_factory=dict)
 
     def text(self, name: str) -> str:
+        """Return the value of a part; empty where there is none."""
         part = self.parts.get(name)
         return "" if part is None or part.value is None else part.value
 
 
 class _Doubt(Exception):
-    """These rows do not tell for certain."""
+    """The rows alone do not show the state."""
 
 
 def run_states(path: str | Path) -> list[RunState]:
@@ -99,7 +100,7 @@ def run_states(path: str | Path) -> list[RunState]:
 
 
 def _state_of(run: Protocol, old: bool) -> RunState:
-    """Return the state that a run tells itself."""
+    """Return the state that a run itself reports."""
     seconds = read_provenance(run._getPath()).get("seconds") if run.isFinished() else None
     if seconds is None and run.initTime.hasValue() and (run.isActive() or run.endTime.hasValue()):
         seconds = run.getElapsedTime().total_seconds()

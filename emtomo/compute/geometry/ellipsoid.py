@@ -253,6 +253,7 @@ def _likeliest_ellipsoid(points: np.ndarray, noise: float) -> tuple[Regularised,
         pass  # no free ellipsoid fits; the sphere is the start
 
     def residuals(values: np.ndarray) -> np.ndarray:
+        """Return first-order distances of the points from the surfaces of (c, 9) parameters, in `scale`."""
         logs, axes = np.linalg.eigh(np.einsum("ck,kij->cij", values[:, 4:9], _SHAPES))
         root = (axes * np.exp(-np.clip(logs, -20, 20))[:, None, :]) @ axes.swapaxes(1, 2)
         root *= np.exp(-np.clip(values[:, 3], -20, 20))[:, None, None]

@@ -68,6 +68,7 @@ def tiles(shape: tuple[int, ...], edge: int, reach: int, most: int) -> Iterator[
     parts = [1, 1, 1]
 
     def sizes() -> list[int]:
+        """Return the edges of the tiles for the parts as they are now."""
         wide = [-(-n // p) + 2 * reach for n, p in zip(inner, parts, strict=True)]
         # a tile of the whole length needs the voxels beyond its ends once only: they are zero on both sides
         whole = [n + max(0, reach - edge) for n in shape]
@@ -215,6 +216,7 @@ def scan(
     done = 0
 
     def on_progress() -> None:
+        """Count a tile and orientation that is done."""
         nonlocal done
         done += 1
         if progress and done % max(1, len(parts) * len(rotations) // 100) == 0:

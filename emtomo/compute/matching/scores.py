@@ -72,6 +72,7 @@ def local_deviation(volume: np.ndarray, radius: float) -> np.ndarray:
     kernel = rfftn(np.roll(padded, (-reach,) * 3, axis=(0, 1, 2)), workers=threads())
 
     def mean(values: np.ndarray) -> np.ndarray:
+        """Return the mean of values under the mask around every voxel."""
         padded[...] = 0
         padded[tuple(slice(0, n) for n in values.shape)] = values
         spectrum = rfftn(padded, workers=threads())

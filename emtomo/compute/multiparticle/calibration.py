@@ -176,6 +176,7 @@ def _fit_decay(
     from scipy.optimize import least_squares
 
     def residual(change: np.ndarray) -> np.ndarray:
+        """Return deviations from the measured scales and from the priors, in standard deviations."""
         parts = [change / [SCALE_PRIOR, b_factor_prior]]
         parts += [
             (seen - start * np.exp(change[0] - 0.25 * change[1] * square)) * error

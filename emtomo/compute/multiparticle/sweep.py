@@ -153,6 +153,7 @@ def sweep(
     if device == "cpu":
 
         def work(first: int, last: int) -> None:
+            """Correlate the images from `first` to before `last`."""
             image_fit_cpu.fit_images(first, last, *everything, score, gradient, information)
 
         _in_blocks(work, len(images))

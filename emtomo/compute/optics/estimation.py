@@ -208,11 +208,13 @@ def _estimate(
     fitted[used[good]] = True
 
     def complete(values: np.ndarray) -> np.ndarray:
+        """Return values of the used tilts: as fitted where the fit is good, else interpolated."""
         out = _interpolate(angles, angles[used[good]], values[good])
         out[used[good]] = values[good]
         return out
 
     def whole(values: np.ndarray, empty: float) -> np.ndarray:
+        """Return values of the used tilts in their places among all, `empty` in the others."""
         out = np.full((n, *values.shape[1:]), empty)
         out[used] = values
         return out

@@ -296,6 +296,7 @@ def curve_correlation(measured: np.ndarray, model: np.ndarray, spectra: RingSpec
     weight = spectra.grid.rings
 
     def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Return the weighted scalar product, row by row."""
         return np.asarray((weight * a * b).sum(axis=1))
 
     return product(measured, model) / np.sqrt(np.maximum(product(measured, measured) * product(model, model), 1e-30))

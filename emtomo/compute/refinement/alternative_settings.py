@@ -22,6 +22,7 @@ def other_settings(symmetry: str) -> np.ndarray:
     from scipy.spatial.transform import Rotation
 
     def about(axis: tuple[float, float, float], degrees: float) -> np.ndarray:
+        """Return the rotation matrix about an axis."""
         unit = np.asarray(axis) / np.linalg.norm(axis)
         return Rotation.from_rotvec(unit * np.deg2rad(degrees)).as_matrix()
 
@@ -67,6 +68,7 @@ def find_common_setting(sums: dict[int, Sums], mask: np.ndarray, symmetry: str) 
     last = int(sums[1].radius)
 
     def agreement(second: Sums) -> float:
+        """Return the mean FSC of a half set's map with that of the first."""
         return float(fourier_shell_correlation(first, solve(second) * mask)[1 : last + 1].mean())
 
     best, gain = None, agreement(sums[2]) + BETTER

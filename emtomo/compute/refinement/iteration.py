@@ -125,6 +125,7 @@ def run_iteration(
     done = [0]
 
     def on_progress(more: int) -> None:
+        """Report how many particles are done."""
         done[0] += more
         progress(done[0])
 

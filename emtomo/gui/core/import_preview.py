@@ -62,6 +62,7 @@ def preview_files(project: EmtomoProject, texts: Texts, name: str, folder: Path)
     alike = "" if len(files) == 1 else ", all of one size" if len(shapes) == 1 else f", of {len(shapes)} sizes"
 
     def draw(value: float) -> tuple[np.ndarray, np.ndarray | None, str]:
+        """Draw the middle slice of a file by its number."""
         path = files[min(max(int(round(value)), 1), len(files)) - 1]
         info, voxels = known[path], open_voxels(path)
         volume = voxels if voxels.ndim == 3 else voxels[None]

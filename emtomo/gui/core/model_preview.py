@@ -43,6 +43,7 @@ def preview_models(project: EmtomoProject, texts: Texts, name: str, folder: Path
     planes = _Planes(Path(project.path), tomograms, tomogram_id, positions_of(frame) / size)
 
     def draw(cropping: float) -> tuple[np.ndarray, np.ndarray, str]:
+        """Draw the coordinates of a spacing on the middle slice."""
         places, normals, failed = _build_all(
             frame, ModelOptions(**{**vars(options), "cropping": cropping}), wanted, size
         )

@@ -55,12 +55,12 @@ def _on_volume(source: str, make: Callable[[np.ndarray, float, Texts, str], Prev
         source, "the volume"
     )
 
-    def made(project: EmtomoProject, texts: Texts, name: str, folder: Path) -> Preview:
+    def preview_input(project: EmtomoProject, texts: Texts, name: str, folder: Path) -> Preview:
         value = input_of(project, texts, source, label)
         volume, size = _volume(value, Path(project.path))
         return make(volume, size, texts, name)
 
-    return made
+    return preview_input
 
 
 def _volume(value: Any, project: Path) -> tuple[np.ndarray, float]:

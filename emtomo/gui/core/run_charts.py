@@ -161,6 +161,7 @@ def tilt_charts(folder: Path, series: str, run: str = "") -> list[Chart]:
     x = one["angle"].to_numpy(float)
 
     def chart(title: str, unit: str, *columns: tuple[str, str, float]) -> Chart:
+        """Return a chart of some columns."""
         curves = [
             Curve(name, x, one[c].to_numpy(float) * factor, run, k)
             for k, (c, name, factor) in enumerate(columns)
