@@ -73,8 +73,15 @@ class Param:
             ("<=", self.le, lambda b: value <= b),
         ):
             if bound is not None and not holds(bound):
-                return f"{self.label} must be {sign} {bound:g}{unit}, got {value:g}{unit}."
+                least, got = _plain(bound), _plain(value)
+                got = repr(value) if got == least and float(value) != bound else got  # rounded, it would be the bound
+                return f"{self.label} must be {sign} {least}{unit}, got {got}{unit}."
         return ""
+
+
+def _plain(number: float) -> str:
+    """Return a number as text: all digits of a whole number, six of another."""
+    return str(number) if isinstance(number, int) else f"{number:g}"
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ class Example:
 
 def test_a_violation_names_label_bound_unit_and_value():
     assert Param("Radius", "", unit="Å", gt=0).problem(-3.0) == "Radius must be > 0 Å, got -3 Å."
+    assert Param("Count", "", le=1000000).problem(1000001) == "Count must be <= 1000000, got 1000001."
+    assert Param("Share", "", le=0.5).problem(0.50000001) == "Share must be <= 0.5, got 0.50000001."
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

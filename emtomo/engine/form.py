@@ -21,6 +21,7 @@ T = TypeVar("T")
 # inputs share their names with outputs, and some options with methods of the engine; the
 # attribute of such a parameter has this prefix, its public name has not
 INPUT = "input_"
+_WORDS = {"TableSet": "a set of any kind"}
 _ENGINE_PARAM: dict[type, type[EngineParam]] = {
     bool: BooleanParam,
     int: IntParam,
@@ -37,12 +38,13 @@ def input_classes(param: EngineParam) -> list[str]:
 
 
 def plain_type(names: list[str]) -> str:
-    """Return classes in words, e.g. ``"average or volume"``, ``"tilt series"``."""
+    """Return classes in words, e.g. ``"average or volume"``, ``"tilt series"``, ``"3D coordinates"``."""
     words = []
     for name in names:
-        stem = re.sub(r"\d[Dd]$", "", name.removeprefix("SetOf"))
+        stem, dimension = re.fullmatch(r"(?:SetOf)?(.*?)(\d[Dd])?", name).groups()  # type: ignore[union-attr]
         parts = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d\w*", stem)
-        words.append(" ".join(part if part.isupper() else part.lower() for part in parts))
+        plain = [part if part.isupper() else part.lower() for part in parts]
+        words.append(_WORDS.get(name) or " ".join([dimension.upper(), *plain] if dimension else plain))
     return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 2 else words)
 
 
