@@ -52,9 +52,9 @@ class ImportTomogramsOptions:
     ] = ""
     tilt_min: Annotated[float, Param("Acquisition angle min", "Smallest tilt.", unit="°", ge=-90, le=90)] = -60.0
     tilt_max: Annotated[float, Param("Acquisition angle max", "Largest tilt.", unit="°", ge=-90, le=90)] = 60.0
-    tilt_step: Annotated[float | None, Param("Step", "Between tilts.", unit="°", gt=0)] = None
+    tilt_step: Annotated[float | None, Param("Step", "Between tilts. Empty: not known.", unit="°", gt=0)] = None
     tilt_axis_angle: Annotated[
-        float | None, Param("Tilt axis angle", "From the vertical, counter-clockwise.", unit="°")
+        float | None, Param("Tilt axis angle", "From the vertical, counter-clockwise. Empty: not known.", unit="°")
     ] = None
     white: Annotated[
         str,

@@ -69,6 +69,10 @@ def test_marked_tilts_become_a_new_set(robot, project):
     tilts.focus_force()
     robot.key("e")
     assert robot.pump(until=lambda: bool(tilts.marks.marked[wanted]), timeout=5)
+    robot.key("ctrl+q")  # marks are not dropped without a word
+    assert robot.pump(until=lambda: "question" in tilts.w, timeout=5)
+    robot.click(tilts.w["question"].w["Stay"])
+    assert tilts.winfo_exists() and tilts.marks.marked[wanted]
     robot.click(tilts.w["keep"])
     assert robot.pump(until=lambda: "Kept in" in tilts.message.cget("text"), timeout=20), tilts.message.cget("text")
     label = tilts.message.cget("text").removeprefix("Kept in ").rstrip(".")

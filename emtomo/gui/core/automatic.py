@@ -5,7 +5,10 @@ from collections.abc import Collection
 
 from emtomo.gui.core.fields import Field
 
-_STANDS_FOR = {"": re.compile(r"(?:^|[.;] )Empty: (.+)$", re.S), "0": re.compile(r"(?:^|[.;] )0: (.+)$", re.S)}
+_STANDS_FOR = {
+    "": re.compile(r"(?:^|[.;] )[Ee]mpty: (.+)$", re.S),
+    "0": re.compile(r"(?:^|[.;] )0(?::| takes) (.+)$", re.S),
+}
 _END = re.compile(r"\.(?=\s|$)|; (?=up to|\d)")  # of the sentence; not the point of a number
 _CASE = re.compile(r"(\S+) for (\w+)")
 

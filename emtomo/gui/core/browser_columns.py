@@ -60,7 +60,9 @@ def numbers_of(column: pd.Series) -> np.ndarray | None:
         return column.to_numpy(float)
     if pd.api.types.is_string_dtype(column):
         return None
-    values = pd.to_numeric(column, errors="coerce").to_numpy(float)
+    codes, texts = pd.factorize(column)  # values that repeat are read once: no other thread goes on meanwhile
+    read = pd.to_numeric(pd.Series(texts), errors="coerce").to_numpy(float)
+    values = np.append(read, np.nan)[codes]  # what is missing has the code -1
     return values if np.isfinite(values).any() else None
 
 

@@ -12,7 +12,7 @@ from emtomo.engine.cluster import ClusterOptions
 from emtomo.engine.form import INPUT
 from emtomo.engine.parameters import INTERNAL, public_name
 from emtomo.gui.core.fields import Field, field_of
-from emtomo.gui.core.prefill import choose_before_denoising, choose_output, other_picks
+from emtomo.gui.core.prefill import ancestors, choose_before_denoising, choose_output, other_picks
 from emtomo.gui.core.run_actions import FormValues
 from emtomo.gui.core.runs import Output, Run, descendants
 from emtomo.options import OptionField, option_fields
@@ -21,6 +21,7 @@ SKIPPED = ("General", "Parallelization")
 COMPUTATION = "Computation"
 _HOW = ("device", "threads", "steps_at_once", *(f.name for f in option_fields(ClusterOptions)))
 LONGEST_TITLE = 60
+ALTERNATIVES = ("tilt_series", "tomograms", "micrographs")  # where a protocol offers several, a run takes one of them
 
 
 @dataclass
@@ -203,6 +204,7 @@ class FormModel:
             found = choose_output(protocol, self.candidates(name, runs), runs, chosen)
             if found is not None:
                 self.put(name, found.target)
+        self._preset_alternative(protocol, runs, chosen)
         if protocol == "consensus-picks":
             self._add_other_picks(runs)
         if protocol == "extract-subtomograms" and not self.fields["tomograms"].text:
@@ -210,6 +212,22 @@ class FormModel:
             if particles is not None:
                 found = choose_before_denoising(protocol, self.candidates("tomograms", runs), runs, particles.run)
                 self.put("tomograms", found.target if found is not None else "")
+
+    def alternatives(self) -> list[str]:
+        """Return the inputs of which a run takes one, and leaves the others empty."""
+        found = [n for n in ALTERNATIVES if n in self.fields and self.fields[n].wanted and self.fields[n].optional]
+        return found if len(found) > 1 else []
+
+    def _preset_alternative(self, protocol: str, runs: dict[int, Run], chosen: set[int]) -> None:
+        """Fill one of the inputs of which one is needed: the one that has to do with the selection, else the first."""
+        names = self.alternatives()
+        if any(self.fields[name].text for name in names):
+            return
+        found = {name: choose_output(protocol, self.candidates(name, runs), runs, chosen) for name in names}
+        near = chosen | descendants(runs, chosen) | ancestors(runs, chosen)
+        there = [(name, output) for name, output in found.items() if output is not None]
+        for name, output in sorted(there, key=lambda pair: pair[1].run not in near)[:1]:
+            self.put(name, output.target)
 
     def _add_other_picks(self, runs: dict[int, Run]) -> None:
         """Let a consensus start with what all pickers have found that were used on the same tomograms."""

@@ -7,6 +7,7 @@ import tkinter as tk
 import traceback
 from collections.abc import Callable, Sequence
 from functools import cache
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -15,7 +16,7 @@ import ttkbootstrap as ttk
 from emtomo.gui.core.background import Mailbox, Task
 from emtomo.gui.core.settings import Settings, scaling
 from emtomo.gui.tk import theme
-from emtomo.gui.tk.dialogs import show_message, show_rows
+from emtomo.gui.tk.dialogs import hide_hidden_files, show_message, show_rows
 from emtomo.gui.tk.host import Parent
 
 PUMP = 25  # ms
@@ -44,6 +45,7 @@ class App(_WithoutProfile, ttk.App):
 
     def __init__(self, title: str, settings: Settings | None = None, factor: float | None = None) -> None:
         self.settings = settings or Settings()
+        self.start_folder = Path.cwd()  # a project window goes into its folder later
         self.errors: list[str] = []
         self.on_error: Callable[[str], object] | None = None
         self.mailbox = Mailbox()
@@ -62,6 +64,7 @@ class App(_WithoutProfile, ttk.App):
         # ttkbootstrap takes the space bar away from buttons; keyboard users need it
         for kind in BUTTONS:
             self.bind_class(kind, "<Key-space>", _invoke)
+        hide_hidden_files(self)
         self._pumping = self.after(PUMP, self._pump)
 
     def work(

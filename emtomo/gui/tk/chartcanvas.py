@@ -183,7 +183,8 @@ class ChartCanvas(ttk.Frame):
         self._draw_guides(faint)
         c.tag_raise("axes")
         for curve in view.chart.curves:
-            self._draw_curve(curve)
+            if curve.line or curve.dots:
+                self._draw_curve(curve)
         self._draw_legend(fg)
 
     def _draw_guides(self, colour: str) -> None:
@@ -215,6 +216,8 @@ class ChartCanvas(ttk.Frame):
 
     def _draw_legend(self, fg: str) -> None:
         named = [curve for curve in self.view.chart.curves if curve.label]
+        if not named:
+            return
         c, px = self.canvas, lambda v: theme.px(self, v)
         step = self.small.metrics("linespace") + 1
         most = max(2, int(LARGEST_LEGEND * (self.view.bottom - self.view.top) / step))

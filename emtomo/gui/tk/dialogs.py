@@ -1,5 +1,7 @@
 """Small questions. None is modal: a question never locks the other windows, and its answer is a call."""
 
+import contextlib
+import tkinter as tk
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -153,8 +155,9 @@ def choose_file(
     """
     from tkinter import filedialog
 
-    settings = root_of(master).settings
-    first = first_folder(settings, kind, start or str(Path.cwd()))
+    root = root_of(master)
+    settings = root.settings
+    first = first_folder(settings, kind, start or str(root.start_folder))
     where: dict[str, Any] = {"parent": master.winfo_toplevel(), "title": title, "initialdir": first}
     if not folder:
         where["filetypes"] = filters(kind)
@@ -168,6 +171,15 @@ def choose_file(
         return None
     remember_folder(settings, kind, Path(chosen))
     return Path(chosen)
+
+
+def hide_hidden_files(root: tk.Misc) -> None:
+    """Let the toolkit's file dialogs leave out files whose names begin with a dot, and offer a button for them."""
+    with contextlib.suppress(tk.TclError):
+        root.tk.call("tk_getOpenFile", "-none")  # refused, but it makes the dialog's variables
+    for name, value in (("showHiddenBtn", 1), ("showHiddenVar", 0)):
+        with contextlib.suppress(tk.TclError):  # systems with dialogs of their own have no such variables
+            root.tk.call("set", f"::tk::dialog::file::{name}", value)
 
 
 def _place(window: Window, master: Parent) -> None:

@@ -155,9 +155,10 @@ class FormWindow(Window):
         self.w["run"].configure(state="disabled" if bad else "normal", text=text)
         if "pick" in self.w:
             inputs = {n for n, f in self.model.fields.items() if f.wanted}
-            self.w["pick"].configure(
-                state="disabled" if active or pending or set(errors) & (inputs | {"box_size"}) else "normal"
-            )
+            either = self.model.alternatives()
+            nowhere = bool(either) and not any(self.model.fields[name].text for name in either)
+            wrong = bool(set(errors) & (inputs | {"box_size"}))
+            self.w["pick"].configure(state="disabled" if active or pending or nowhere or wrong else "normal")
 
     def _pending(self) -> bool:
         """Return whether an input is still to be made."""

@@ -32,6 +32,7 @@ class Root(Parent, Protocol):
 
     settings: Settings
     factor: float
+    start_folder: Path  # where the program was started: paths that are typed are relative to it
 
     def work(
         self, work: Callable[[Task], Any], done: Callable[[Any], object], failed: Callable[[str], object] | None = None
@@ -63,7 +64,6 @@ class ProjectHost(Root, Protocol):
     """The project window, for forms, pickers and panels."""
 
     folder: Path
-    start_folder: Path
     service: ProjectService
     runs: dict[int, Run]
     picking_dialogs: dict[int, Any]

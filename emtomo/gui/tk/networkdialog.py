@@ -38,7 +38,7 @@ def options_of(cls: type, texts: dict[str, str]) -> Any:
 
 
 class NetworkDialog(TomogramDialog):
-    """Train, Save, Load, Apply, ApplyAll, ChangeBx, and the loss while it falls."""
+    """Train, Save, Load, Apply, Apply all, Change box, and the loss while it falls."""
 
     CLOSES_WITH_SINGLE = False  # its buttons are needed after picking
     COLUMNS = (
@@ -71,14 +71,14 @@ class NetworkDialog(TomogramDialog):
             ("apply", "Apply", "info", lambda: self.apply(self.tree.selection()), "Pick in the selected tomogram"),
             (
                 "apply all",
-                "ApplyAll",
+                "Apply all",
                 "info-outline",
                 lambda: self.apply(self.picking_run.names),
                 "Pick in all; with Shift in those without particles",
             ),
             (
                 "changebx",
-                "ChangeBx",
+                "Change box",
                 "secondary-outline",
                 self.change_box,
                 "Pixels that a reference has for the network",
@@ -182,7 +182,7 @@ class NetworkDialog(TomogramDialog):
             return
         chosen = list(names)
         if not chosen:
-            self.state_.configure(text="Select a tomogram, or use ApplyAll.")
+            self.state_.configure(text="Select a tomogram, or use Apply all.")
             return
         self.state_.configure(text="Picking …")
         self._begin(lambda task: self.trainer.apply(task, chosen, self._show_progress), "")

@@ -51,7 +51,6 @@ class ProjectWindow(ProjectOutputs, ProjectActions, ProjectPictures, Keys, App):
 
     def __init__(self, folder: Path, settings: Settings | None = None, factor: float | None = None) -> None:
         self.folder = folder.absolute()
-        self.start_folder = Path.cwd()
         super().__init__(f"{self.folder.name} – emtomo", settings, factor)
         self.w: dict[str, Any] = {}
         self.runs: dict[int, Run] = {}

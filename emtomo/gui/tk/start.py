@@ -18,6 +18,7 @@ from emtomo.gui.tk.reader import help_entries
 from emtomo.gui.tk.window import busy_label, menu_of
 
 ROW = 46  # pixels of a row with its picture
+NO_PROJECT = "No project was opened yet. Try the demo, or begin with a new project."
 DEMO_LOOK = 200  # ms between two looks whether the demo has begun
 
 
@@ -59,8 +60,8 @@ class StartWindow(App):
         for name, text, style, call in (
             ("demo", "Try the demo …", "info-outline", self.demo),
             ("new", "New project …", "success", self.new),
-            ("other", "Open …", "secondary-outline", self.other),
-            ("open", "Open", "primary", self.open_selected),
+            ("other", "Open another …", "secondary-outline", self.other),
+            ("open", "Open selected", "primary", self.open_selected),
         ):
             button = ttk.Button(row, text=text, bootstyle=style, command=call)
             button.pack(side="right", padx=(theme.px(self, theme.GAP), 0))
@@ -76,6 +77,10 @@ class StartWindow(App):
         if first is not None:
             self.tree.selection_set(first)
             self.tree.focus(first)
+        else:
+            self.buttons["open"].configure(state="disabled")
+            empty = ttk.Label(self.tree, text=NO_PROJECT, background=theme.colour("inputbg"), justify="left")
+            empty.place(x=2 * pad, y=theme.px(self, ROW))
         self.tree.focus_set()
 
     def _picture(self, project: Path) -> Any:

@@ -13,9 +13,11 @@ from emtomo.gui.core.shown import Shown
 from emtomo.gui.core.tilt_marks import TiltMarks
 from emtomo.gui.core.tilt_source import TiltSource
 from emtomo.gui.tk import theme
+from emtomo.gui.tk.dialogs import ask
 from emtomo.gui.tk.loading import follow
 from emtomo.gui.tk.slicewindow import SIDE, SliceWindow
 from emtomo.gui.tk.window import tip
+from emtomo.wording import count_text
 
 BARS, CURVE = 90, 110  # heights
 PLACE = 36  # letters of the place under the mouse: what is known of the tilt needs the rest of the line
@@ -39,6 +41,7 @@ class TiltWindow(SliceWindow):
     def __init__(self, master: Any, source: TiltSource, shown: Shown, name: str, captions: list[str]) -> None:
         self.shown_output, self.captions, self.tilts = shown, captions, source
         self.marks = TiltMarks.of(shown, name)
+        self._kept = self.marks.marked.copy()
         self.suggested: dict[int, str] = {}
         super().__init__(
             master, source, f"{name} – {shown.title} – emtomo", float(shown.value.pixel_size.get() or 0), "tilts"
@@ -140,8 +143,9 @@ class TiltWindow(SliceWindow):
         frequency, values = found
         x, y = frequency / frequency[-1] * (width - 1), height / 2 - values * (height / 2 - 12)
         c.create_line(0, height / 2, width, height / 2, fill="grey")
-        c.create_line([float(v) for pair in zip(x, y, strict=True) for v in pair], fill=USED)
-        c.create_text(width - 2, height - 7, anchor="e", text=f"{1 / frequency[-1]:.1f} Å", fill=theme.colour("fg"))
+        line = [float(v) for pair in zip(x, y, strict=True) for v in pair]
+        c.create_line(line, fill=USED, width=theme.px(self, 1.5))
+        c.create_text(width - 2, height, anchor="se", text=f"{1 / frequency[-1]:.1f} Å", fill=theme.colour("fg"))
 
     def _bar_clicked(self, event: Any) -> None:
         self.state_.go(0, int(event.x / max(self.bars.winfo_width(), 1) * len(self.captions)))
@@ -206,21 +210,22 @@ class TiltWindow(SliceWindow):
         self.marks.toggle(self.tilt)
         self.follow()
 
-    def keep(self) -> None:
-        """Run select-tilts with the marks."""
+    def keep(self) -> bool:
+        """Run select-tilts with the marks; return whether it was begun."""
         if not self.marks.changed:
             self.say("No mark was changed: the new set would be this one.")
-            return
+            return False
         if self.marks.marked.all():
             self.say("All tilts would be excluded; leave at least one.")
-            return
+            return False
         try:
             self.shown_output.check_unchanged()
         except EmtomoError as error:
             self.say(str(error))
-            return
+            return False
         window: Any = self.app
         target, marks = f"{self.shown_output.run}.{self.shown_output.name}", self.marks
+        self._kept = marks.marked.copy()
         label = f"{self.shown_output.label} marked tilts"
 
         def work(project: Any) -> str:
@@ -236,4 +241,38 @@ class TiltWindow(SliceWindow):
             project.launch(run)
             return str(run.getObjLabel())
 
-        window.service.ask(work, lambda made: self.say(f"Kept in {made}."), self.say)
+        def show(sentence: str) -> None:
+            if self.winfo_exists():
+                self.say(sentence)
+            else:
+                window.say(sentence)
+
+        window.service.ask(work, lambda made: show(f"Kept in {made}."), show)
+        return True
+
+    # --- closing ---
+
+    def close(self) -> None:
+        """Close; asks if marks were changed and not kept."""
+        if not self.marks.changed or (self.marks.marked == self._kept).all():
+            self.shut()
+            return
+        self.w["question"] = ask(
+            self,
+            "Keep the marks?",
+            f"{count_text(int(self.marks.marked.sum()), 'tilt is', 'tilts are')} marked as excluded. Keep the others "
+            "as a new set?",
+            [
+                ("Keep", "success", self._keep_and_close),
+                ("Forget", "danger-outline", self.shut),
+                ("Stay", "secondary-outline", lambda: None),
+            ],
+        )
+
+    def _keep_and_close(self) -> None:
+        if self.keep():
+            self.shut()
+
+    def shut(self) -> None:
+        """Close without a question."""
+        super().close()

@@ -45,6 +45,8 @@ def field(text, help, kind="int"):
         ("0", "Of a sphere. 0: the box.", (), "automatic: the box"),
         ("0.0", "Of a sphere. 0: the box.", (), "automatic: the box"),
         ("5", "Of a sphere. 0: the box.", (), ""),
+        ("0", "Threads for the computation; 0 takes all that there are.", (), "automatic: all that there are"),
+        ("", "Unbinned pixels; empty: that of the average.", (), "automatic: that of the average"),
         ("0", "Of a sphere. Empty: the box.", (), ""),
         ("", "Empty: what the file says, else that of the tomograms. 1 when positions are in Å.", (),
          "automatic: what the file says, else that of the tomograms"),

@@ -71,6 +71,13 @@ def test_a_new_form_is_filled_and_only_then_counts_edits(runs):
              run(11, "match-template", [6], "SetOfCoordinates3D", "coordinates")]  # fmt: skip
     both.preset(runs | {r.id: r for r in picks}, [], runs[5].outputs[0])
     assert both.fields["coordinates"].text == "5.coordinates,10.coordinates"  # no other tomograms, each picker once
+    picking = FormModel(protocol_named("pick-manually"), "picking")
+    assert picking.alternatives() == ["tomograms", "micrographs"]
+    picking.preset(runs | {12: run(12, "import-micrographs", (), "SetOfMicrographs", "micrographs")}, [2])
+    assert (picking.fields["tomograms"].text, picking.fields["micrographs"].text) == ("8.tomograms", "")
+    flat = FormModel(protocol_named("pick-manually"), "picking")
+    flat.preset(runs | {12: run(12, "import-micrographs", (), "SetOfMicrographs", "micrographs")}, [12])
+    assert (flat.fields["tomograms"].text, flat.fields["micrographs"].text) == ("", "12.micrographs")
     assert not model.dirty
     model.label = "other"
     assert model.dirty
