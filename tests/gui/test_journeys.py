@@ -112,6 +112,16 @@ def pick_vesicle(robot, done, centre, radius):
     assert robot.pump(until=lambda: "radius" in picker.w["fit"].cget("text"), timeout=10)  # the model, live
     robot.key("ctrl+q")
     assert robot.pump(until=lambda: "question" in dialog.w, timeout=5)
+    robot.key("Escape")
+    name, asked = dialog.picking_run.names[0], dialog.w["question"]
+    assert robot.pump(until=lambda: not asked.winfo_exists(), timeout=5)
+    dialog.open(name)
+    assert robot.pump(until=lambda: name in dialog.pickers, timeout=10)
+    robot.pump(0.3)
+    dialog.close()  # from the list, which closes the picker of its only tomogram: asked once
+    assert robot.pump(until=lambda: dialog.w["question"].winfo_exists(), timeout=5)
+    robot.pump(0.3)
+    assert len([c for c in window.winfo_children() if type(c).__name__ == "Question"]) == 1
     robot.click(dialog.w["question"].w["Yes"])
     return picks
 

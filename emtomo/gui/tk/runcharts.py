@@ -10,6 +10,9 @@ from emtomo.gui.core.ctf_charts import ctf_charts
 from emtomo.gui.core.run_charts import comparable_runs, run_charts, tilt_series_names
 from emtomo.gui.tk.chartwindow import ChartWindow, Read
 
+NOT_YET = "No iteration is finished yet."
+NOTHING = "This run has written nothing that is drawn as a curve: it has no iterations."
+
 
 def open_run_charts(master: Any, run: int, label: str, folder: Path) -> ChartWindow:
     """Show the metrics, FSC and tilts of a run, read again while it goes on.
@@ -28,7 +31,9 @@ def open_run_charts(master: Any, run: int, label: str, folder: Path) -> ChartWin
 
     others = {name: reader(of) for name, of in _others(master, run).items()}
     title, parts = f"{label} – charts – emtomo", partial(tilt_series_names, folder)
-    return ChartWindow(master, title, label, reader(folder), others, parts)
+    known = getattr(master, "runs", {}).get(run)
+    over = known is not None and known.status == "finished"
+    return ChartWindow(master, title, label, reader(folder), others, parts, NOTHING if over else NOT_YET)
 
 
 def open_charts_beside(

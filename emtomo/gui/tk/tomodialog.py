@@ -41,6 +41,7 @@ class TomogramDialog(Window):
         self._opening: set[str] = set()
         self._counts: dict[str, int] = {}
         self._sum = ""
+        self._asking = False
         pad = theme.px(self, theme.PAD)
         message = busy_label(
             self,
@@ -279,8 +280,9 @@ class TomogramDialog(Window):
 
     def close(self) -> None:
         """Close; asks about the output only if something has changed since it was registered."""
-        if not self.winfo_exists() or ("question" in self.w and self.w["question"].winfo_exists()):
+        if not self.winfo_exists() or self._asking:
             return
+        self._asking = True  # before pickers close: the only one's end closes the list as well
         for picker in list(self.pickers.values()):
             if picker.winfo_exists():
                 picker.close()
@@ -298,9 +300,12 @@ class TomogramDialog(Window):
             [
                 ("Yes", "success", call_all(self.register_output, self.shut)),
                 ("No", "secondary-outline", self.shut),
-                ("Stay", "secondary-outline", lambda: None),
+                ("Stay", "secondary-outline", self._stay),
             ],
         )
+
+    def _stay(self) -> None:
+        self._asking = False
 
     def shut(self) -> None:
         """Close without a question."""
