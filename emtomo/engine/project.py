@@ -23,7 +23,7 @@ from emtomo.engine.launcher import LAUNCH, PROCESS, install, is_alive, is_lock, 
 from emtomo.engine.plugin import Domain
 from emtomo.engine.queues import in_queue, launch_log
 from emtomo.engine.run_folder import check_project_folder, check_run_folder, check_writable
-from emtomo.engine.run_reading import clean_words, id_of_run, no_run, read_runs, whole_objects
+from emtomo.engine.run_reading import check_known, clean_words, id_of_run, no_run, read_runs, whole_objects
 from emtomo.engine.state import process_in
 from emtomo.errors import ProjectError, one_line
 
@@ -154,6 +154,7 @@ class EmtomoProject(Project):
         ProjectError
             If an earlier process of it does not end, or its Dask cluster was never given on this machine.
         """
+        check_known(run)
         self._check_folder(run)
         self._await_end(run)
         unknown = untrusted_address(run.options(ClusterOptions)) if getattr(run, "can_distribute", bool)() else ""
@@ -170,6 +171,7 @@ class EmtomoProject(Project):
 
     def saveProtocol(self, protocol: Protocol) -> None:
         """Store a run; of a new one none can take outputs, so that the others are not read."""
+        check_known(protocol)
         if protocol.hasObjId():
             super().saveProtocol(protocol)
             return
@@ -193,13 +195,7 @@ class EmtomoProject(Project):
         super().resetProtocol(protocol)
 
     def _await_end(self, run: Protocol) -> None:
-        """Wait for the process of an earlier try: it tells how it ended before it has ended, and writes once more.
-
-        Raises
-        ------
-        ProjectError
-            If it does not end.
-        """
+        """Wait for the process of an earlier try, which writes once more after it told its end; refuse if it stays."""
         record = self._process_record(run)
         if record.get("host") != getHostFullName() or _another(record["pid"], record["started"]):
             return
@@ -211,6 +207,7 @@ class EmtomoProject(Project):
 
     def amend(self, run: Protocol) -> None:
         """Store changed parameters of a run; what depends on it runs again when it is resumed."""
+        check_known(run)
         check_writable(self.path)
         with clear_messages(self.path):
             self._storeProtocol(run)
@@ -218,6 +215,7 @@ class EmtomoProject(Project):
 
     def fail(self, run: Protocol, reason: str) -> None:
         """Mark `run` as failed without starting it."""
+        check_known(run)
         run.setMapper(self.mapper)
         run.setFailed(reason)
         self._storeProtocol(run)

@@ -5,6 +5,7 @@ from sqlite3 import Connection
 
 from pyworkflow.mapper.sqlite import SqliteMapper
 from pyworkflow.protocol import Protocol
+from pyworkflow.protocol.protocol import LegacyProtocol
 
 from emtomo.errors import ProjectError, hint, one_line, plain_text
 
@@ -29,6 +30,16 @@ def no_run(name: str, runs: list[Protocol]) -> ProjectError:
     known = ", ".join(f"{run.strId()} ({run.getObjLabel()})" for run in runs)
     like = hint(name, [run.getObjLabel() for run in runs])
     return ProjectError(f"There is no run {name!r} in this project{like}; its runs are: {known}.")
+
+
+def check_known(run: Protocol) -> None:
+    """Raise ProjectError if this version has no such protocol: stored again, the run would lose what it is."""
+    if isinstance(run, LegacyProtocol):
+        raise ProjectError(
+            f"{run.getObjLabel()} was made by a protocol that this version does not know: a newer version of emtomo, "
+            "or a plugin that is not installed, made it. What it has made can be used; the run itself cannot be "
+            "changed or started here."
+        )
 
 
 def read_runs(mapper: SqliteMapper, ids: Iterable[int]) -> list[Protocol]:

@@ -22,6 +22,7 @@ from emtomo.engine.parameters import INTERNAL, protocol_named, public_name, set_
 from emtomo.engine.project import EmtomoProject, check_label, clear_messages
 from emtomo.engine.provenance import pointer_texts, read_provenance
 from emtomo.engine.queues import queue_of, set_queue, unset_queue
+from emtomo.engine.run_reading import check_known
 from emtomo.engine.runner import parents_of
 from emtomo.engine.state import read_json, write_json
 from emtomo.engine.templates import Template, add_workflow
@@ -208,6 +209,8 @@ def stop_runs(project: EmtomoProject, ids: Iterable[int]) -> None:
 def copy_runs(project: EmtomoProject, ids: Iterable[int]) -> list[int]:
     """Copy runs with their parameters, and the connections between them; return the new numbers."""
     chosen = [project.find(str(i)) for i in ids]
+    for run in chosen:
+        check_known(run)
     with clear_messages(project.path):
         text = project.getProtocolsJson(chosen)
     made = add_workflow(project, Template("copy", "", json.loads(text)), {}, Path.cwd())
@@ -296,6 +299,7 @@ def texts_of(run: Protocol) -> dict[str, str]:
 def read_form(project: EmtomoProject, i: int) -> tuple[dict[str, str], tuple[str, dict[str, str]] | None]:
     """Return what a form shows of run `i`: its parameters as text, and its queue."""
     run = project.find(str(i))
+    check_known(run)
     return texts_of(run), queue_of(run)
 
 

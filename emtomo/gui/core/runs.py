@@ -23,6 +23,7 @@ from emtomo.gui.core.unregistered import count_unregistered
 from emtomo.objects.volume import reaches_nyquist
 from emtomo.wording import count_text
 
+UNKNOWN = "a protocol that this version does not know"
 SCHEDULED = "Logs/scheduled.json"
 # word, glyph, colour name of the theme: never colour alone
 STATES: dict[str, tuple[str, str]] = {
@@ -212,7 +213,7 @@ def _row(run: Protocol, old: bool, waiting: set[int], watched: Watched, project:
     seconds = _seconds(run)
     kind = str(getattr(type(run), "INTERACTIVE", ""))
     return Run(
-        i, run.getObjLabel(), getattr(run, "NAME", run.getClassName()), run._label or run.getClassName(),
+        i, run.getObjLabel(), getattr(run, "NAME", run.getClassName()), getattr(run, "_label", "") or UNKNOWN,
         "saved" if status == "new" else status, frozenset(parents_of(run)), tuple(_outputs(run)),
         progress=share, doing=str(state.get("what", "")) or describe_waiting(run), left=left,
         resolution=_resolution(run), at_nyquist=_at_nyquist(run), seconds=seconds,

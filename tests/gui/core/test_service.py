@@ -1,6 +1,7 @@
 """The thread that owns the project, and what the window asks of it, with real runs."""
 
 import json
+import sqlite3
 import subprocess
 import sys
 import time
@@ -190,6 +191,28 @@ def test_a_new_parameter_with_its_default_makes_no_run_out_of_date(project):
     told["parameters"]["box_size"] = 99
     path.write_text(json.dumps(told))
     assert opened.find("pick").out_of_date()
+
+
+def test_a_run_of_a_protocol_that_is_not_known_is_shown_and_keeps_what_it_is(project):
+    def classes():
+        with sqlite3.connect(project / "project.sqlite") as db:
+            return {name for (name,) in db.execute("SELECT classname FROM Objects WHERE parent_id IS NULL")}
+
+    name = next(iter(classes() - {"String"}))
+    with sqlite3.connect(project / "project.sqlite") as db:
+        db.execute("UPDATE Objects SET classname = 'OfALaterVersion' WHERE classname = ?", (name,))
+    opened = EmtomoProject.open(project)
+    i = next(i for i, row in snapshot(opened).items() if "does not know" in row.title)
+    for change in (
+        lambda: run_actions.rename_run(opened, i, "another", ""),
+        lambda: run_actions.read_form(opened, i),
+        lambda: run_actions.launch_runs(opened, [i]),
+        lambda: run_actions.copy_runs(opened, [i]),
+        lambda: opened.fail(opened.find(str(i)), "why"),
+    ):
+        with pytest.raises(ProjectError, match="was made by a protocol that this version does not"):
+            change()
+    assert "OfALaterVersion" in classes() and "LegacyProtocol" not in classes()
 
 
 def test_runs_below_one_that_is_restarted_are_out_of_date_if_it_made_something_else(window):
