@@ -19,7 +19,7 @@ from emtomo.compute.likelihood.poses import Poses
 from emtomo.compute.likelihood.views import ImageParticles, ImageViews
 from emtomo.compute.multiparticle.images import References, SpeciesImages
 from emtomo.compute.multiparticle.options import SPATIAL, MultiParticleOptions
-from emtomo.compute.multiparticle.series import SeriesRefinement, move_poses
+from emtomo.compute.multiparticle.series import SeriesRefinement
 from emtomo.compute.multiparticle.species import Species, make_references, measure_maps
 from emtomo.compute.multiparticle.state import SeriesState
 from emtomo.compute.optics.ctf import Ctf, image_frequencies
@@ -144,7 +144,7 @@ def main(iterations: int, shift: float, preset: str) -> None:
             moved = state.geometry.shifts + rng.normal(0, shift, state.geometry.shifts.shape)
             data.states[k] = replace(state, geometry=replace(state.geometry, shifts=moved))
         report(data, species, deposited, "moved")
-    moved: set[int] = set()
+    trial_poses: list[SeriesState | None] = [None] * len(data.names)
     folds: list[list[TiltGeometry]] = [[] for _ in data.names]
     for iteration in range(1, iterations + 1):
         # the stacks are cut to the box already, whatever their CTF spreads
@@ -152,11 +152,10 @@ def main(iterations: int, shift: float, preset: str) -> None:
         assert references is not None and references.size == BOX
         for k, name in enumerate(data.names):
             found = SeriesRefinement(
-                [data.images(k, references)], data.states[k], options, options.seed, iteration == 1, k in moved,
-                fold_geometries=folds[k],
+                [data.images(k, references)], data.states[k], options, options.seed, iteration == 1,
+                fold_geometries=folds[k], trial_poses=trial_poses[k],
             ).run()  # fmt: skip
-            data.states[k], folds[k] = found.state, found.fold_geometries
-            moved |= {k} if move_poses(found.trials) else set()
+            data.states[k], folds[k], trial_poses[k] = found.state, found.fold_geometries, found.trial_poses
             tried = [f"{t.name} {t.gain:+.1f}{' kept' if t.kept else ''} {t.remark}" for t in found.trials]
             print(f"  {name}: {'; '.join(tried)}")
         report(data, species, deposited, f"iteration {iteration}")

@@ -55,4 +55,7 @@ def _further(particles: SpeciesParticles, factor: float) -> SpeciesParticles:
     motion = particles.motion
     if motion is not None:
         motion = replace(motion, shifts=factor * motion.shifts)
-    return replace(particles, positions=factor * particles.positions, motion=motion)
+    trial_poses = particles.trial_poses
+    if trial_poses is not None:
+        trial_poses = trial_poses[0], factor * trial_poses[1]
+    return replace(particles, positions=factor * particles.positions, motion=motion, trial_poses=trial_poses)

@@ -1,7 +1,7 @@
 """Tilt series of a population: each is refined against all species' references, and its particles are added up."""
 
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -157,8 +157,6 @@ class PopulationTask:
     store : Store or None
     at_once : bool
         Whether several series may be worked on at the same time in one process; each takes more memory.
-    poses_moved : collection of int
-        Numbers of the series whose poses an iteration before has moved.
     """
 
     series: Sequence[Series]
@@ -171,7 +169,6 @@ class PopulationTask:
     device: str = "cpu"
     store: Store | None = None
     at_once: bool = False
-    poses_moved: Collection[int] = ()
 
     parallel = False  # a series takes all threads
 
@@ -233,11 +230,15 @@ def refine_series(shared: PopulationTask, number: int, prepared: list[PreparedSe
     tilts, geometry = prepared[chosen[0]].tilts, prepared[chosen[0]].geometry
     moving = [part.motion.knots for part in (series.particles[k] for k in chosen) if part.motion is not None]
     poses = [series.particles[k].poses(max([shared.options.pose_doses, *moving])) for k in chosen]
-    start = SeriesState(geometry, *(np.concatenate(parts) for parts in zip(*poses, strict=True)))
+    start, trial_poses = (
+        SeriesState(geometry, *(np.concatenate(parts) for parts in zip(*each, strict=True)))
+        for each in (poses, [series.particles[k].with_trial_poses().poses(poses[0][0].shape[1]) for k in chosen])
+    )
     # the same particles are held out in every iteration: others would agree better with what they were fitted to
     result = SeriesRefinement(
-        images, start, shared.options, shared.options.seed, shared.iteration == 1, number in shared.poses_moved,
+        images, start, shared.options, shared.options.seed, shared.iteration == 1,
         len(shared.series) == 1, shared.device, [one.take(tilts) for one in series.fold_geometries],
+        trial_poses,
     ).run()  # fmt: skip
     refined = _with_result(series, chosen, tilts, result)
     report = SeriesReport(
@@ -258,6 +259,7 @@ def _with_result(series: Series, chosen: list[int], tilts: np.ndarray, result: S
         particles[k] = SpeciesParticles(
             result.state.rotations[rows, 0], result.state.positions[rows, 0], particles[k].half, result.score[rows],
             ParticleMotions.between(result.state.rotations[rows], result.state.positions[rows]),
+            (result.trial_poses.rotations[rows, 0], result.trial_poses.positions[rows, 0]),
         )  # fmt: skip
     geometry = update_geometry(series.geometry, tilts, result.state.geometry)
     folds = tuple(update_geometry(series.geometry, tilts, one) for one in result.fold_geometries)

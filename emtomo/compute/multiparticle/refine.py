@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -26,7 +26,6 @@ from emtomo.compute.multiparticle.population import (
     nothing_inserted,
     work_on_series,
 )
-from emtomo.compute.multiparticle.series import move_poses
 from emtomo.compute.multiparticle.species import (
     MeasuredMaps,
     Species,
@@ -202,10 +201,7 @@ class MultiParticleRefinement:
                 remarks.append("No species has half maps that agree in more than a few shells: nothing was refined.")
                 break
             scaled, weighed = self._refines_magnifications(references), self.options.weights == SERIES_WEIGHTS
-            moved = {i for each in reports for i, report in enumerate(each) if move_poses(report.trials)}
-            found = self._work(
-                series, references, iteration, progress(iteration), insert=not (scaled or weighed), poses_moved=moved
-            )
+            found = self._work(series, references, iteration, progress(iteration), insert=not (scaled or weighed))
             series = [found.series.get(i, one) for i, one in enumerate(series)]
             reports.append([found.reports[i] for i in range(len(series))])
             if scaled:
@@ -233,13 +229,13 @@ class MultiParticleRefinement:
 
     def _work(
         self, series: Sequence[Series], references: Sequence[References | None], iteration: int,
-        on_progress: Callable[[int], None], *, insert: bool = True, poses_moved: Collection[int] = (),
+        on_progress: Callable[[int], None], *, insert: bool = True,
     ) -> PopulationSums:  # fmt: skip
         """Refine (where the iteration is not 0) and add up all series."""
         bare = [replace(one, halves={1: one.halves[1], 2: one.halves[2]}) for one in self.species]
         task = PopulationTask(
             series, bare, references, self.options, iteration, self.image_options, insert, self.device, self.store,
-            self.at_once, poses_moved,
+            self.at_once,
         )  # fmt: skip
         blocks = [SeriesBlock(np.array([i])) for i in range(len(series))]
         return self.map_reduce(work_on_series, task, [blocks], on_progress)[0]

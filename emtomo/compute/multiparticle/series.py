@@ -30,7 +30,9 @@ from emtomo.wording import count_text
 # less than once in a hundred times (its change is then -k/2 +- sqrt(k) times the held-out share, for k parameters)
 LEAST_GAIN = 4.0
 HELD_OUT_IMAGES = 0.1  # share of the images that is held out when poses are tried
-WEIGHTS = "weights"  # the one group of parameters that leaves poses alone
+MOST_TRIED = 100  # particles by whose images poses are tried
+FIXED_SWEEPS = 3  # of a geometry with the poses that there were, which begins where both were fitted
+WEIGHTS, POSES = "weights", "particle poses"
 LEAST_AGREEMENT = 0.5  # of the shells that are compared, in which images must agree with their reference
 POSE_SWEEPS = 4  # of held-out particles, which move along
 
@@ -75,6 +77,8 @@ class SeriesResult:
     models : list of Model
     fold_geometries : list of TiltGeometry
         Of the second and further fits of few particles, each without others.
+    trial_poses : SeriesState
+        Poses in which the images by which poses are tried never had a part.
     """
 
     state: SeriesState
@@ -84,6 +88,7 @@ class SeriesResult:
     ring_correlations: list[np.ndarray]
     models: list[Model]
     fold_geometries: list[TiltGeometry]
+    trial_poses: SeriesState
 
 
 @dataclass
@@ -101,13 +106,13 @@ class SeriesRefinement:
         Of what is held out.
     first : bool
         Whether the exhaustive search is due.
-    poses_moved : bool
-        Whether poses were fitted to all images in an iteration before; see :func:`move_poses`.
     alone : bool
         Whether the references are of this series alone, whose magnification then has no mean of its own.
     device : str
     fold_geometries : sequence of TiltGeometry
         Of the iteration before; see :class:`SeriesResult`. Without them all fits begin at `start`.
+    trial_poses : SeriesState, optional
+        Of the iteration before, likewise; the geometry does not count.
     """
 
     species: Sequence[SpeciesImages]
@@ -115,10 +120,10 @@ class SeriesRefinement:
     options: MultiParticleOptions
     seed: int = 0
     first: bool = True
-    poses_moved: bool = False
     alone: bool = False
     device: str = "cpu"
     fold_geometries: Sequence[TiltGeometry] = ()
+    trial_poses: SeriesState | None = None
     trials: list[Trial] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -135,6 +140,8 @@ class SeriesRefinement:
             geometries[1:] = self.fold_geometries
         self.folds = [self._fold(*each) for each in zip(held, geometries, strict=True)]
         self.main = self.folds[0] if self.folds else self.main
+        self.apart = self.rng.random(self.images.used.shape) < HELD_OUT_IMAGES  # the same in all iterations
+        self.apart[self.rng.permutation(len(self.start))[MOST_TRIED:]] = False
 
     @property
     def state(self) -> SeriesState:
@@ -153,9 +160,6 @@ class SeriesRefinement:
         blocks, remarks = choose_blocks(self.images, self.start, self.options, self.alone)
         self.trials += [Trial(name, False, 0.0, 0, remark) for name, remark in remarks]
         steps = len(blocks) + 2
-        if self.poses is not None:
-            self._try_poses()
-        on_progress(1 / steps)
         if blocks and not self.folds:
             few = (
                 f"{count_text(len(self.start), 'particle is', 'particles are')} "
@@ -167,7 +171,9 @@ class SeriesRefinement:
             if isinstance(block, OpticsOfTilts) and not any(isinstance(one, OpticsOfTilts) for one in self.kept):
                 self.images = self._calibrated()  # amplitudes first: what is wrong with them, defocus makes up for
             self._try_block(block)
-            on_progress((number + 2) / steps)
+            on_progress((number + 1) / steps)
+        if self.poses is not None:
+            self._try_poses()
         if self.options.weights == TILT_WEIGHTS and self.folds:
             self._try_weights()
         if self.poses is not None and self.start.knots > 1:
@@ -185,39 +191,49 @@ class SeriesRefinement:
         ]
         score = self._score(self.state).sum(axis=1)
         geometries = [fold.state.geometry for fold in self.folds[1:]]
-        return SeriesResult(self.state, self.trials, score, before, rings, models, geometries)
+        poses = self.trial_poses or self.start
+        return SeriesResult(self.state, self.trials, score, before, rings, models, geometries, poses)
 
     # --- trials ---
 
     def _try_poses(self) -> None:
-        """Move the particles; keep it if images that took no part agree better.
+        """Let the particles move beside what was kept of the geometry, if images that took no part agree better.
 
-        Poses that have been fitted to all images of this series before cannot be tried so: those images would agree
-        better with the poses that they were fitted to. Such poses are fitted again to the new references.
+        They are compared with the poses that there were, in the geometry that fits those best: with few particles the
+        geometry is found although their poses, fitted beside it, come to fit noise. The same images are held out in all
+        iterations, and have never had a part in the poses that are compared.
         """
-        used = self.images.used
-        if self.poses_moved:
-            sentence = "fitted again to the new references, since an iteration before moved them."
-            self.trials.append(Trial("particle poses", True, 0.0, 0, sentence))
-            self._fit_poses()
-            return
-        apart = used & (self.rng.random(used.shape) < HELD_OUT_IMAGES)
-        before = self._score(self.state, apart).sum()
-        train = self._fit(self.main, [], used & ~apart)
-        gain = float(self._score(train.state, apart).sum() - before)
-        kept = gain > LEAST_GAIN
-        self.trials.append(Trial("particle poses", kept, gain, int(apart.sum())))
-        if kept:
-            self.main.pose_values = train.pose_values
-            self._fit_poses()
+        if self.kept:
+            self.images = self._calibrated()
+        used, unmoved = self.images.used, [self._fit_geometry(fold) for fold in self.folds or [self.main]]
+        apart, before = used & self.apart, self.trial_poses or self.start
+        tried = used & ~apart & self.apart.any(axis=1)[:, None]
+        start = replace(before, geometry=self.state.geometry)
+        moved = fit(Problem(self.images, start, [], self.poses, tried), self.options.sweeps).state
+        gain = self._score(moved, apart).sum()
+        gain -= self._score(replace(before, geometry=unmoved[0].geometry), apart).sum()
+        kept = bool(gain > LEAST_GAIN)
+        self.trials.append(Trial(POSES, kept, float(gain), int(apart.sum())))
+        self.trial_poses = moved if kept else before
+        for fold, state in zip(self.folds or [self.main], unmoved, strict=True):
+            fold.state = self._fit_poses(fold) if kept else state
 
-    def _fit_poses(self) -> None:
-        """Fit all particles' poses, in the geometry that every fold begins with."""
-        first = self._fit(self.main, [], self.images.used)
-        for fold in self.folds or [self.main]:
-            found = first if fold.start is self.start else self._fit(fold, [], self.images.used)
-            fold.state, fold.pose_values = found.state, found.pose_values
-        self.images = self._calibrated()
+    def _fit_geometry(self, fold: Fold) -> SeriesState:
+        """Return what was kept of a fold's geometry, fitted to the poses that there were."""
+        if not self.kept:
+            return fold.start
+        geometry = fold.start.geometry
+        for block in self.kept:
+            geometry = block.prepare(geometry)
+        start = replace(fold.start, geometry=geometry)
+        problem = Problem(self.images, start, self.kept, None, self.images.used & ~fold.held[:, None])
+        return fit(problem, FIXED_SWEEPS, Fit(start, fold.values, np.zeros((len(start), 0)), np.zeros(0), 0)).state
+
+    def _fit_poses(self, fold: Fold) -> SeriesState:
+        """Return a fold's state with all poses fitted in its geometry."""
+        start = replace(fold.start, geometry=fold.state.geometry)
+        first = Fit(start, np.zeros(0), fold.pose_values, np.zeros(0), 0)
+        return fit(Problem(self.images, start, [], self.poses, self.images.used), self.options.sweeps, first).state
 
     def _try_motion(self, poses: PoseParameters) -> None:
         """Let particles move over the dose; keep it if images that took no part agree better than without."""
@@ -226,6 +242,8 @@ class SeriesRefinement:
         for each in (replace(poses, rigid=True), poses):
             found = fit(Problem(self.images, self.state, [], each, used & ~apart), self.options.sweeps)
             scores.append(float(self._score(found.state, apart).sum()))
+        if not any(trial.kept for trial in self.trials if trial.name == POSES):
+            scores[0] = max(scores[0], float(self._score(self.state, apart).sum()))
         gain = scores[1] - scores[0]
         self.trials.append(Trial("movement of particles", gain > LEAST_GAIN, gain, int(apart.sum())))
         if gain > LEAST_GAIN:
@@ -342,8 +360,3 @@ class SeriesRefinement:
         """Return (p, t) log likelihoods."""
         images = self.images if models is None else replace(self.images, models=models)
         return images.sweep(state, images.used if used is None else used, slopes=False).score
-
-
-def move_poses(trials: Sequence[Trial]) -> bool:
-    """Return whether anything was kept with which particles have moved, too: all but weights."""
-    return any(trial.kept and trial.name != WEIGHTS for trial in trials)

@@ -1,6 +1,6 @@
 """Particles of one species in one tilt series, and their images."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from emtomo.compute.tilt.particle_images import PreparedSeries
 from emtomo.compute.tilt.particle_motion import ParticleMotions
 
 PACKED = ("rotations", "positions", "half", "score")
+TRIAL = ("rotations", "positions")
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class SpeciesParticles:
         Log likelihood against noise alone; zeros before a refinement.
     motion : ParticleMotions or None
         From the poses, which are those at the first dose; None where particles do not move.
+    trial_poses : tuple of (p, 3, 3) and (p, 3) arrays, or None
+        Rotations and positions in which the images by which poses are tried never had a part; None before a refinement.
     """
 
     rotations: np.ndarray
@@ -33,6 +36,7 @@ class SpeciesParticles:
     half: np.ndarray
     score: np.ndarray = field(default_factory=lambda: np.zeros(0))
     motion: ParticleMotions | None = None
+    trial_poses: tuple[np.ndarray, np.ndarray] | None = None
 
     def __post_init__(self) -> None:
         if len(self.score) != len(self.half):
@@ -46,7 +50,16 @@ class SpeciesParticles:
         return SpeciesParticles(
             self.rotations[members], self.positions[members], self.half[members], self.score[members],
             None if self.motion is None else self.motion.take(members),
+            None if self.trial_poses is None else (self.trial_poses[0][members], self.trial_poses[1][members]),
         )  # fmt: skip
+
+    def with_trial_poses(self) -> "SpeciesParticles":
+        """Return the particles in the poses in which images held out of trials had no part, where there are such."""
+        return (
+            self
+            if self.trial_poses is None
+            else replace(self, rotations=self.trial_poses[0], positions=self.trial_poses[1])
+        )
 
     def poses(self, knots: int) -> tuple[np.ndarray, np.ndarray]:
         """Return (p, k, 3, 3) rotations and (p, k, 3) positions at k doses, at least 1."""
@@ -79,6 +92,8 @@ def pack_particles(particles: SpeciesParticles, number: int) -> dict[str, np.nda
     out = {f"particles_{number}_{name}": getattr(particles, name) for name in PACKED}
     if particles.motion is not None:
         out |= {f"motion_{number}_{name}": values for name, values in vars(particles.motion).items()}
+    if particles.trial_poses is not None:
+        out |= {f"trial_{number}_{name}": values for name, values in zip(TRIAL, particles.trial_poses, strict=True)}
     return out
 
 
@@ -88,4 +103,7 @@ def unpack_particles(arrays: dict[str, np.ndarray], number: int) -> SpeciesParti
     motion = None
     if f"motion_{number}_shifts" in arrays:
         motion = ParticleMotions(arrays[f"motion_{number}_rotations"], arrays[f"motion_{number}_shifts"])
-    return SpeciesParticles(rotations, positions, half, score, motion)
+    trial_poses = None
+    if f"trial_{number}_{TRIAL[0]}" in arrays:
+        trial_poses = arrays[f"trial_{number}_{TRIAL[0]}"], arrays[f"trial_{number}_{TRIAL[1]}"]
+    return SpeciesParticles(rotations, positions, half, score, motion, trial_poses)
