@@ -14,7 +14,7 @@ U = np.uint64
 TILE = (8, 16)  # voxels along z and x whose columns of all tilts stay in the cache together
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, forceinline=True)
 def _find_columns(lines, heights, t, slabs, columns, corner, size, starts, weights):
     """Fill the rows in images (tilt · slab · u, y) of lines (z, x) of a tile of voxels, and the weights of two rows.
 
@@ -38,7 +38,7 @@ def _find_columns(lines, heights, t, slabs, columns, corner, size, starts, weigh
             weights[0, at], weights[1, at] = inside * (ONE - a), inside * a
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, forceinline=True)
 def _add_tilts(images, starts, weights, first, length, tile, count, ny):
     """Add four tilts to `count` lines of `ny` voxels, one after the other in `tile`, from column `first` of images on.
 

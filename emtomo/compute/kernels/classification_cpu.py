@@ -64,7 +64,7 @@ def shift_images(real, imag, cosine, sine, out_real, out_imag):
                 out_imag[b, s, i] = real[b, i] * d + imag[b, i] * c
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(cache=True, nogil=True, fastmath=True, forceinline=True)
 def _keep_best(even, odd, factor, prior, shift, first, first_at, second, second_at):
     """Keep the best sums and differences, and their shift; without branches, so that vector instructions do it."""
     for c in range(len(even)):
@@ -130,7 +130,7 @@ def choose_cells(even, odd, norm, shift_prior, log_share, fill, deep, value, cel
                 value[b, j] = NOTHING
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(cache=True, nogil=True, fastmath=True, forceinline=True)
 def _nine_products(real, imag, cosine, sine, section_real, section_imag, square, sign, near_cosine, near_sine, out):
     """Fill `out` with the products of an image, at nine shifts about a coarse one, and a section; return its norm."""
     a0 = a1 = a2 = a3 = a4 = a5 = a6 = a7 = a8 = np.float32(0)

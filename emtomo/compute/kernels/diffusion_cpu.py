@@ -34,7 +34,7 @@ def beltrami_cpu(v, step4, out):
             out[z, y, last] = beltrami_voxel(v, z, zm, zp, y, ym, yp, last, U(max(nx - 2, 0)), last, step4)
 
 
-@njit(**FLAGS)
+@njit(**FLAGS, forceinline=True)
 def _summed_row(v, z, zm, zp, y, ym, yp, row, summed):
     """Fill `summed` (6, nx) with the gradient products of one row, summed over three columns."""
     nx = v.shape[2]
@@ -56,7 +56,7 @@ def _summed_row(v, z, zm, zp, y, ym, yp, row, summed):
             summed[k, x] = row[k, x] + row[k, x + U(1)] + row[k, x + U(2)]
 
 
-@njit(**FLAGS)
+@njit(**FLAGS, forceinline=True)
 def _tensor_row(below, here, above, r, nx, inverse_k2, linear, tensor):
     """Fill row `r` of the `(6, rows, nx + 2)` tensor plane from three planes of summed products."""
     for i in range(nx):
@@ -77,7 +77,7 @@ def _tensor_row(below, here, above, r, nx, inverse_k2, linear, tensor):
         tensor[k, r, 0], tensor[k, r, nx + 1] = tensor[k, r, 1], tensor[k, r, nx]
 
 
-@njit(**FLAGS)
+@njit(**FLAGS, forceinline=True)
 def _output_row(v, z, zm, zp, y, ym, yp, lo, mid, up, r, step, out):
     nx = v.shape[2]
     rm, rp, last = r - (y - ym), r + (yp - y), U(nx - 1)  # at a border the row itself stands for the next
@@ -95,7 +95,7 @@ def _output_row(v, z, zm, zp, y, ym, yp, lo, mid, up, r, step, out):
     )  # fmt: skip
 
 
-@njit(**FLAGS)
+@njit(**FLAGS, forceinline=True)
 def _summed_plane(v, k, y0, rows, row, lines, plane):
     """Fill `plane` (6, rows, nx) with products of slice `k` summed over 3×3 in plane; row 0 is y0 - 1."""
     nz, ny, nx = v.shape

@@ -12,7 +12,7 @@ F = np.float32
 U = np.uintp
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def sections(ref, pad, k, rotations, out):
     """Fill `out` (o, 2 n) with the transform at R.T k for every rotation: real, imaginary, real, ..."""
     m = ref.shape[0] // 2
@@ -51,7 +51,7 @@ def norms(section, weight, out):
         out[o] = total
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def phases(shift, size, reach, out):
     """Fill `out` (3, 2 reach + 1) with exp(2 pi i k shift / size) for k from -reach to reach along x, y, z."""
     for axis in range(3):
@@ -60,7 +60,7 @@ def phases(shift, size, reach, out):
             out[axis, k + reach] = complex(math.cos(angle), math.sin(angle))
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def apply_phase_shift(k, data, table, out):
     """Fill `out` with the data moved by minus the shift whose :func:`phases` are given."""
     reach = table.shape[1] // 2
@@ -69,7 +69,7 @@ def apply_phase_shift(k, data, table, out):
         out[i] = data[i] * (table[0, x] * table[1, y] * table[2, z])
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def _slopes(ref, pad, k, data, weight, r, phase_per_voxel, g):
     """Return the log likelihood of some points; fill their weighted residual (rows 0, 1) and six derivatives."""
     m = ref.shape[0] // 2
@@ -95,7 +95,7 @@ def _slopes(ref, pad, k, data, weight, r, phase_per_voxel, g):
     return total
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def _products(g, weight, n, gradient, hessian):
     """Add the gradient and the Fisher information of `n` points to their sums."""
     for a in range(6):
@@ -202,7 +202,7 @@ def residual_power(ref, pad, points, explained, data, weight, rotation, power):
         )
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def _add(sums, k, j, i, f, re, im, w):
     """Add to real part, imaginary part and weight, which lie side by side."""
     sums[k, j, i, U(0)] += f * re
@@ -210,7 +210,7 @@ def _add(sums, k, j, i, f, re, im, w):
     sums[k, j, i, U(2)] += f * w
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def insert(k, pad, data, weight, rotation, factor, sums):
     """Add a view's data and weights at R.T k to the eight voxels about each point (the adjoint of a section)."""
     m = sums.shape[0] // 2

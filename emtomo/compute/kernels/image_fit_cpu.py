@@ -19,7 +19,7 @@ F = np.float32
 CAREFUL = {"nnan", "ninf", "nsz", "contract"}
 
 
-@njit(nogil=True, cache=True, fastmath=CAREFUL)
+@njit(nogil=True, cache=True, fastmath=CAREFUL, forceinline=True)
 def sines_and_cosines(angle, sine, cosine):
     """Fill `sine` and `cosine` with those of float32 angles of any size; right to 2e-7 times the angle.
 
@@ -45,14 +45,14 @@ def sines_and_cosines(angle, sine, cosine):
         cosine[i] = -b if (quadrant == 1 or quadrant == 2) else b
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def _phases_of_ctf(phase, defocus, by_defocus, angle):
     """Fill `angle` with the CTF's phase at a defocus."""
     for i in range(angle.shape[0]):
         angle[i] = phase[i] + defocus * by_defocus[i]
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def _whiten(data, inverse_noise, amplitude, factor, out, weight):
     """Fill `out` with the data divided by the noise's deviation, and `weight` with the model's amplitude."""
     for i in range(weight.shape[0]):
@@ -60,7 +60,7 @@ def _whiten(data, inverse_noise, amplitude, factor, out, weight):
         weight[i] = factor * amplitude[i]
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def _slopes(ref, pad, k, data, r, magnification, weight, sine, cosine, optics, magnify, phase_per_pixel, g):
     """Return the log likelihood of an image moved to its centre; fill its residual (rows 0, 1) and its derivatives."""
     total = F(0)
@@ -103,7 +103,7 @@ def _slopes(ref, pad, k, data, r, magnification, weight, sine, cosine, optics, m
     return total
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def _products(g, n, gradient, information):
     """Fill the gradient and the Fisher information of an image from its residual and derivatives."""
     for a in range(gradient.shape[0]):
@@ -188,7 +188,7 @@ def fit_images(
                 score[p, t] = _score(ref, pad, k, moved, rotations[p, t], magnification, weight, sine)
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def _score(ref, pad, k, data, r, m, weight, sine):
     """Return the log likelihood of an image moved to its centre."""
     total = F(0)

@@ -6,7 +6,7 @@ from numba import njit
 _QUARTERS = np.array([0.25, 0.5, 0.25])
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def _rows(data, weights, z, y, sign, values, masses):
     """Add up the nine rows about (z, y), or about its mate, along x."""
     n, m = data.shape[0], data.shape[0] // 2

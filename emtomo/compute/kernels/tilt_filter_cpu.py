@@ -36,7 +36,7 @@ def fade_borders(image, mean, factor, down, across, out):
             to[column] = (F(line[column]) - mean) * (scale * across[column])
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, forceinline=True)
 def _look_up(table, at):
     """Return a table's value between its entries, the last one beyond its end."""
     i = int(at)
@@ -64,7 +64,7 @@ def weigh_spectrum(values, kx, ky, directions, radial, directional, steps, out):
             out[row, column] = values[row, column] * w
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, forceinline=True)
 def _wave(phase):
     """Return sine and cosine in single precision of a phase in double."""
     turn = F(phase - 2 * math.pi * math.floor(phase / (2 * math.pi)))
@@ -111,7 +111,7 @@ def resample_spectrum(values, places, kx, ky, down, across, phase, step, kind, n
                 s, c = s * dc + c * ds, c * dc - s * ds
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, forceinline=True)
 def _place_line(nodes, s, step, columns, rows, at, fractions, keep):
     """Fill places of a line of samples in flattened coefficients, fractions along u and v, and 0 where outside."""
     i, ny = s // step, len(at)
@@ -131,7 +131,7 @@ def _place_line(nodes, s, step, columns, rows, at, fractions, keep):
             at[y] = (q - np.int32(1)) * np.int32(columns) + p - np.int32(1)
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, forceinline=True)
 def _spline_weights(f):
     """Return the weights of the cubic B-spline at a fraction."""
     g = F(1) - f
