@@ -8,7 +8,9 @@ from numba.core.dispatcher import Dispatcher
 
 import emtomo.compute.kernels
 
-CPU = sorted(module.name for module in pkgutil.iter_modules(emtomo.compute.kernels.__path__) if "cuda" not in module.name)
+CPU = sorted(
+    module.name for module in pkgutil.iter_modules(emtomo.compute.kernels.__path__) if "cuda" not in module.name
+)
 
 
 def called(kernel):
