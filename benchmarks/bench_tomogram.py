@@ -88,7 +88,8 @@ def main() -> None:
 
     def reconstruct(halves: bool = False, **values: object) -> Callable[[], object]:
         options = ReconstructTomogramOptions(**values)  # type: ignore[arg-type]
-        return lambda: reconstruct_tomogram(images.__getitem__, geometry, shape, PIXEL, options, halves=halves)
+        take = (lambda even, odd: None) if halves else None
+        return lambda: reconstruct_tomogram(images.__getitem__, geometry, shape, PIXEL, options, on_halves=take)
 
     plain = cpu_seconds(reconstruct(dose_weights=False))
     wide = np.ascontiguousarray(np.repeat(images.transpose(0, 2, 1), 2, axis=1))

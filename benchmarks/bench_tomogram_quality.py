@@ -109,7 +109,7 @@ def main() -> None:
         geometry = tilt_geometry({"angle": angles}, pixel_size=PIXEL)
         options = ReconstructTomogramOptions(dose_weights=False, **values)  # type: ignore[arg-type]
         start = time.process_time()
-        volume = reconstruct_tomogram(images.__getitem__, geometry, truth.shape, PIXEL, options).volume
+        volume = reconstruct_tomogram(images.__getitem__, geometry, truth.shape, PIXEL, options)
         made[name] = volume, time.process_time() - start
     for program, python, script in (("ASTRA, ", a.astra, ASTRA), ("", a.torch, TORCH)):
         if not python:

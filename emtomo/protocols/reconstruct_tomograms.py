@@ -115,22 +115,25 @@ class ReconstructTomograms(EmtomoProtocol):
         halves = self.options(TomogramSizeOptions).half_tomograms
         by_frames = halves and all(images.has_all() for images in frames)
         files, sources = self._files(tomogram_id), [TiltImages(table), *(frames if by_frames else [])]
-        names = ("file", "half1_file", "half2_file")
+
+        def write_halves(even: np.ndarray, odd: np.ndarray) -> None:
+            mrc.write_volume(files["half1_file"], even, pixel_size)
+            mrc.write_volume(files["half2_file"], odd, pixel_size)
+
         for k, images in enumerate(sources):
-            made = reconstruct_tomogram(
+            volume = reconstruct_tomogram(
                 images,
                 geometry,
                 shape,
                 pixel_size,
                 options,
-                halves=halves and not by_frames,
+                on_halves=write_halves if halves and not by_frames else None,
                 device=self.device.get(),
                 on_progress=lambda done, k=k: self.progress(  # type: ignore[misc]
                     number + (k + done / len(table)) / len(sources), total
                 ),
             )
-            for name, volume in zip(names[k:], (made.volume, *(made.halves or ())), strict=False):
-                mrc.write_volume(files[name], volume, pixel_size)
+            mrc.write_volume(files[("file", "half1_file", "half2_file")[k]], volume, pixel_size)
 
     def output_step(self, tomogram_ids: list[str]) -> None:
         """Register the tomograms."""

@@ -89,7 +89,7 @@ def test_images_are_cut_where_the_particles_are(data):
     particles = open_particles(protocol(data.truth, data.series), ParticleInputOptions())
     assert particles.source.size == N and particles.source.pixel_size == PIXEL and particles.output == "particle_series"
     curve = against(particles.source, particles.poses(1))
-    assert curve[1:7].min() > 0.9
+    assert curve[1:7].min() > 0.95
     moved = subtomograms_of(data, rotations_of(data.truth.frame()), np.full((24, 3), 3.3 * PIXEL))
     wrong = open_particles(protocol(moved, data.series), CUT)
     assert against(wrong.source, wrong.poses(1))[3:8].max() < 0.5
@@ -106,7 +106,7 @@ def test_shifts_of_the_set_are_where_images_are_cut_and_come_back(data):
     particles = open_particles(protocol(type(moved).open(path), data.series), ParticleInputOptions())
     poses = particles.poses(1)
     assert np.abs(poses.shifts).max() == 0 and particles.output == "subtomograms"
-    assert against(particles.source, poses)[1:7].min() > 0.9
+    assert against(particles.source, poses)[1:7].min() > 0.95
     rows = particles.rows(poses)
     for name in ("tomogram_id", "x", "shift_x", "shift_z", "r12", "group"):
         assert (rows[name] == frame[name]).all()
@@ -118,7 +118,7 @@ def test_another_pixel_size_is_a_parameter(data):
     fine = open_particles(protocol(data.truth, data.series), options)
     average = reconstruct(fine.source, fine.poses(1)).average
     curve = fourier_shell_correlation(average, fit_to_box(VOLUME, PIXEL, 32, 6.0))
-    assert curve[1:7].min() > 0.9
+    assert curve[1:7].min() > 0.95
 
 
 def test_local_defocus_shows(tmp_path):
@@ -157,7 +157,7 @@ def test_stacks_of_images_give_the_same_average(data, stacks):
     np.testing.assert_allclose(one.weights, first.weights[2:], atol=1e-5)
     np.testing.assert_allclose(one.rotations, first.rotations[2:])
     np.testing.assert_array_equal(one.noise_group, first.noise_group[2:])
-    assert against(particles.source, particles.poses(1))[1:7].min() > 0.85
+    assert against(particles.source, particles.poses(1))[1:7].min() > 0.95
 
 
 def test_poses_ten_degrees_off_come_back(data):
@@ -316,7 +316,7 @@ def test_images_of_micrographs_are_particles_of_one_view(tmp_path, white):
     items = particle_set(tmp_path / "p.sqlite", frame, white=white)
     particles = open_particles(protocol(items), ParticleInputOptions())
     assert particles.output == "particles" and particles.source.shift_axes == 2
-    assert against(particles.source, particles.poses(1))[1:7].min() > 0.9
+    assert against(particles.source, particles.poses(1))[1:7].min() > 0.99
     away = frame.assign(shift_x=0.0, shift_y=0.0, **rotation_columns(turned_by(rotations, 8, 2), 120))
     particles = open_particles(
         protocol(particle_set(tmp_path / "away.sqlite", away, white=white)), ParticleInputOptions()

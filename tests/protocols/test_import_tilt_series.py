@@ -62,7 +62,7 @@ def test_series_of_every_program_give_the_same_places_and_tomogram(kind, bench, 
     images = np.random.default_rng(0).normal(100, 10, (N, 20, 24)).astype(np.float32)
     options = ReconstructTomogramOptions(dose_weights=False)
     made = [
-        reconstruct_tomogram(read, geometry, (9, 20, 20), 2.0, options).volume
+        reconstruct_tomogram(read, geometry, (9, 20, 20), 2.0, options)
         for read, geometry in (
             (TiltImages(found.images(given.name)), found.geometry(given.name)),
             (images.__getitem__, given.geometry()),

@@ -1,7 +1,6 @@
 """Tomograms from tilt series: weighted back-projection and SIRT, with dose and CTF, streamed tilt by tilt."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,13 +11,7 @@ from emtomo.compute.tilt.reconstruction_options import NO_CTF, ReconstructTomogr
 from emtomo.errors import EmtomoError
 from emtomo.options import check_options
 
-
-@dataclass(frozen=True)
-class Reconstruction:
-    """A tomogram, and the tomograms of the even and the odd tilts where they were asked for; (z, y, x) float32."""
-
-    volume: np.ndarray
-    halves: tuple[np.ndarray, np.ndarray] | None
+Halves = Callable[[np.ndarray, np.ndarray], None]
 
 
 def reconstruct_tomogram(
@@ -28,11 +21,11 @@ def reconstruct_tomogram(
     pixel_size: float,
     options: ReconstructTomogramOptions,
     *,
-    halves: bool = False,
+    on_halves: Halves | None = None,
     device: str = "cpu",
     on_progress: Callable[[int], None] = lambda done: None,
-) -> Reconstruction:
-    """Reconstruct a tomogram.
+) -> np.ndarray:
+    """Return a tomogram, (z, y, x) float32.
 
     A point X Å from the tomogram's centre, voxel ``n // 2``, shows in it where the geometry projects it to.
 
@@ -47,8 +40,9 @@ def reconstruct_tomogram(
     pixel_size : float
         Å of the tomogram; not finer than half the images'.
     options : ReconstructTomogramOptions
-    halves : bool
-        Also return tomograms of every other tilt (by acquisition order), from the same filtered images.
+    on_halves : callable, optional
+        Called with the tomograms of the even and of the odd tilts (by acquisition order) from the same filtered images,
+        before the whole is formed in the memory of one of them.
     device : str
         cpu, cuda or cuda:N.
     on_progress : callable
@@ -65,16 +59,21 @@ def reconstruct_tomogram(
     grid = Grid(shape, pixel_size)
     geometry = geometry.take(used)
     # of halves, which weigh twice what they do in the whole, the mean is taken: no half is gone through again
-    factor = 2.0 if halves and options.method == "wbp" else 1.0
+    factor = 2.0 if on_halves and options.method == "wbp" else 1.0
     series = FilteredSeries(lambda t: images(int(used[t])), geometry, grid, options, factor)
-    parity = np.argsort(np.argsort(geometry.order, kind="stable")) % 2 if halves else np.zeros(len(used), int)
+    parity = np.argsort(np.argsort(geometry.order, kind="stable")) % 2 if on_halves else np.zeros(len(used), int)
     if options.method == "sirt":
-        total = iterate_sirt(series, np.arange(len(used)), on_progress)
-        parts = [iterate_sirt(series, np.flatnonzero(parity == h)) for h in (0, 1)] if halves else []
-    else:
-        parts = _back_project(series, parity, device, on_progress)
-        total, parts = (_join(parts), parts) if halves else (parts[0], [])
-    return Reconstruction(total, (parts[0], parts[1]) if halves else None)
+        if on_halves:
+            by_parity = [np.flatnonzero(parity == h) for h in (0, 1)]
+            on_halves(*(iterate_sirt(series, t) if len(t) else np.zeros(shape, np.float32) for t in by_parity))
+        return iterate_sirt(series, np.arange(len(used)), on_progress)
+    parts = _back_project(series, parity, device, on_progress)
+    if not on_halves:
+        return parts[0]
+    if len(parts) == 1:  # a single tilt
+        parts.append(np.zeros_like(parts[0]))
+    on_halves(parts[0], parts[1])
+    return _join(parts)
 
 
 def _back_project(
@@ -91,14 +90,11 @@ def _back_project(
 
 
 def _join(halves: list[np.ndarray]) -> np.ndarray:
-    """Return the tomogram whose halves are given: their mean."""
+    """Return the tomogram whose halves are given, their mean, in the memory of the first."""
     from emtomo.compute.kernels.backprojection_cpu import fill_mean
 
-    if len(halves) == 1:  # a single tilt
-        halves.append(np.zeros_like(halves[0]))
-    total = np.empty_like(halves[0])
-    fill_mean(halves[0], halves[1], total)
-    return total
+    fill_mean(halves[0], halves[1], halves[0])
+    return halves[0]
 
 
 def iterate_sirt(

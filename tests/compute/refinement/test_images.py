@@ -34,7 +34,7 @@ def test_refinement_from_images_returns_from_ten_degrees(angles):
     assert np.median(angle_between(result.poses.rotations @ common, truth.rotations)) < 1.7  # all may turn together
     assert np.median(np.abs(result.poses.shifts - truth.shifts)[:, :seen]) < 0.2
     against = fourier_shell_correlation(result.average, VOLUME)
-    assert against[1:6].min() > 0.9
+    assert against[1:6].min() > (0.92 if len(angles) > 1 else 0.96)
 
 
 def test_reconstruction_from_images_is_as_good_as_from_boxes():
@@ -44,7 +44,7 @@ def test_reconstruction_from_images_is_as_good_as_from_boxes():
         fourier_shell_correlation(reconstruct(s, p).average, VOLUME) for s, p in ((source, truth), (boxes, poses))
     )
     assert (images[1:8] > whole[1:8] - 0.02).all()
-    assert images[1:8].min() > 0.97
+    assert images[1:8].min() > 0.98
 
 
 def test_orientations_are_found_in_a_search_over_all_of_them():
@@ -106,4 +106,4 @@ def test_an_initial_model_grows_from_images():
     model = StochasticModel(source, truth, options, blurred)
     correlation = fourier_shell_correlation(model.run(), VOLUME)
     assert np.isfinite(model.half.reference).all()
-    assert correlation[1:3].min() > 0.5
+    assert correlation[1:3].min() > 0.9
