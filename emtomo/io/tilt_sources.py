@@ -154,7 +154,7 @@ def _with_images(tilts: Tilts, sources: list[Path], files: list[Path], folder: P
     near = _Near([path.parent for path in sources], folder, files)
     explicit = tilts.table.get("image", tilts.table.get("name") if tilts.format == "scipion-tilts" else None)
     listed = [] if explicit is None else near.all_of(explicit, sources[0], must=True)
-    stack = None if listed else _stack(tilts.name, sources, files, folder)
+    stack = None if listed else _stack(tilts.name, sources, files, folder, min(n, 2))
     if stack is not None:
         count = images.describe(stack).shape[0]
         if count != n:
@@ -184,15 +184,18 @@ def _with_images(tilts: Tilts, sources: list[Path], files: list[Path], folder: P
     return found
 
 
-def _stack(name: str, sources: list[Path], files: list[Path], folder: Path | None) -> Path | None:
-    """Return the stack of a series by its name: among the files, beside its metadata, or in the folder of images."""
+def _stack(name: str, sources: list[Path], files: list[Path], folder: Path | None, least: int = 2) -> Path | None:
+    """Return the stack of a series by its name: among the files, beside its metadata, or in the folder of images.
+
+    Fewer than `least` images are no stack: single images of a series may have its name.
+    """
     places = [*dict.fromkeys(path.parent for path in sources), *([folder] if folder else [])]
     listed = [f for f in files if f.suffix.lower() in IMAGE_ENDINGS]
     listed += [f for place in places if place.is_dir() for f in sorted(place.iterdir()) if f not in listed]
     for place in places:  # Warp's tiltstack/TS_1/TS_1.st
         listed += [place / end for end in (f"{name}/{name}.st", f"tiltstack/{name}/{name}.st")]
     known = [f for f in listed if f.suffix.lower() in IMAGE_ENDINGS and series_name(f) == name and is_file(f)]
-    known = [f for f in known if f.suffix.lower() != ".mdoc" and images.describe(f).shape[0] > 1]
+    known = [f for f in known if f.suffix.lower() != ".mdoc" and images.describe(f).shape[0] >= least]
     return min(known, key=lambda f: IMAGE_ENDINGS.index(f.suffix.lower())) if known else None
 
 

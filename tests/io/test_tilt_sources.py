@@ -167,6 +167,13 @@ def test_several_series_halves_and_what_belongs_to_none(tmp_path):
         find_series(files_in(tmp_path))
 
 
+def test_a_series_of_a_single_tilt(tmp_path):
+    stack(tmp_path / "it's one.mrc", n=1)
+    (tmp_path / "it's one.tlt").write_text("12.0\n")
+    (series,), _ = find_series(files_in(tmp_path))
+    assert series.images == [(tmp_path / "it's one.mrc", 0)] and series.tilts.table["angle"].tolist() == [12.0]
+
+
 def test_mdoc_in_the_order_of_time_beside_sorted_angles(tmp_path):
     stack(tmp_path / "a.st")
     imod_tilts.write_tlt(tmp_path / "a.rawtlt", ANGLES)
