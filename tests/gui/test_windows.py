@@ -230,6 +230,8 @@ def test_templates_are_imported_with_what_is_missing_told(robot):
     template = window.w["template"]
     template.choice.set("average_particles")
     template._chosen()
+    robot.pump(0.3)
+    assert min(entry.winfo_width() for entry in template.entries.values()) > 200  # a long title leaves room to type
     template.w["add"].invoke()
     assert "needs tomograms" in template.w["message"].cget("text")
     for alias, entry in template.entries.items():

@@ -13,6 +13,7 @@ from emtomo.gui.tk.host import ProjectHost
 from emtomo.gui.tk.window import Window, busy_label
 
 FILE = "from a file …"
+LABEL = 330  # pixels at 100 % after which a variable's title goes on in a second line, so that it leaves room to type
 
 
 class TemplateWindow(Window):
@@ -42,7 +43,7 @@ class TemplateWindow(Window):
             button = ttk.Button(foot, text=text, bootstyle=style, command=lambda r=run: self.add(r))
             button.pack(side="right", padx=(theme.px(self, theme.GAP), 0))
             self.w[name] = button
-        self.rows = ttk.ScrolledFrame(self, auto_hide=True, padding=pad)
+        self.rows = ttk.ScrolledFrame(self, auto_hide=False, padding=pad)
         self.rows.pack(fill="both", expand=True)
         self.rows.columnconfigure(1, weight=1)
         self.entries: dict[str, ttk.Entry] = {}
@@ -77,9 +78,8 @@ class TemplateWindow(Window):
             child.destroy()
         self.entries = {}
         for k, variable in enumerate(self.template.variables.values()):
-            ttk.Label(self.rows, text=variable.title).grid(
-                row=k, column=0, sticky="w", padx=(0, theme.px(self, theme.PAD))
-            )
+            label = ttk.Label(self.rows, text=variable.title, wraplength=theme.px(self, LABEL), justify="left")
+            label.grid(row=k, column=0, sticky="w", padx=(0, theme.px(self, theme.PAD)))
             entry = ttk.Entry(self.rows)
             entry.insert(0, variable.default)
             entry.grid(row=k, column=1, sticky="ew", pady=theme.px(self, 2))

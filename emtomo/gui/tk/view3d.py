@@ -52,7 +52,7 @@ class View3D(Window):
 
     def _side(self) -> None:
         pad, gap = theme.px(self, theme.PAD), theme.px(self, theme.GAP)
-        side = ttk.ScrolledFrame(self, padding=pad, auto_hide=True, width=theme.px(self, SIDE), height=100)
+        side = ttk.ScrolledFrame(self, padding=pad, auto_hide=False, width=theme.px(self, SIDE), height=100)
         side.container.pack(side="right", fill="y")
         self.message = ttk.Label(side, text="", wraplength=theme.px(self, 200), justify="left")
         box = ttk.Labelframe(side, text="Show", padding=pad)
