@@ -3,7 +3,8 @@
 ``python benchmarks/bench_classify_2d.py quality [seed]`` simulates six micrographs with ``../shared/peers/relion``,
 cuts 354 picks (a tenth of them empty places, the others 8 Å off centre) with relion_preprocess, classifies them with
 both programs (K 12, 25 iterations, one thread) and compares with the truth. ``... speed`` times iterations of 10,000
-images of 64² in 50 classes. Processor seconds are those of the whole process tree.
+images of 64² in 50 classes. Processor seconds are those of the whole process tree. The error of an in-plane angle is
+how far a particle is turned from the others of its class, of those that show the same view within 20°.
 """
 
 import json
@@ -25,7 +26,9 @@ from emtomo.compute.classification.classify import Classification
 from emtomo.compute.classification.options import ClassificationOptions
 from emtomo.compute.device import threads, use_threads
 from emtomo.compute.optics.ctf import Ctf
+from emtomo.compute.symmetry import symmetry_rotations
 from emtomo.io import star
+from emtomo.io.poses import from_relion
 
 PEERS = Path(__file__).resolve().parents[2] / "shared" / "peers" / "relion"
 PICKS, JUNK, OFF = 354, 35, 8.0
@@ -101,8 +104,9 @@ def classify(folder: Path) -> tuple[float, float]:
     used = time.process_time() - began
     shift = -result.shift * size
     found = table[["rlnMicrographName", "rlnCoordinateX", "rlnCoordinateY"]].assign(
-        rlnClassNumber=result.class_index + 1, rlnOriginXAngst=shift[:, 0], rlnOriginYAngst=shift[:, 1]
-    )
+        rlnClassNumber=result.class_index + 1, rlnOriginXAngst=shift[:, 0], rlnOriginYAngst=shift[:, 1],
+        rlnAnglePsi=-result.psi,
+    )  # fmt: skip
     star.write_blocks(folder / "Emtomo" / "run_data.star", {"optics": optics, "particles": found})
     with mrcfile.new(folder / "Emtomo" / "run_classes.mrcs") as file:
         file.set_data(result.averages)
@@ -128,6 +132,38 @@ def evaluate(folder: Path, data: str, classes: str) -> dict[str, float]:
     return json.loads(out)
 
 
+def in_plane_errors(data: Path, truth: Path, symmetry: str = "D7") -> np.ndarray:
+    """Return in degrees how far the members of each class are turned from its median, of those that show its view.
+
+    The view of a class is that of the member which most others share within 20° (by the truth, symmetry allowed for).
+    """
+    found, real = (star.read_blocks(path)["particles"] for path in (data, truth))
+    columns = ["rlnCoordinateX", "rlnCoordinateY"]
+    there, homes = real[columns].to_numpy(float), real["rlnMicrographName"].to_numpy(str)
+    places, names = found[columns].to_numpy(float), found["rlnMicrographName"].to_numpy(str)
+    apart = np.where(names[:, None] == homes, np.linalg.norm(places[:, None] - there, axis=-1), np.inf)
+    near, mate = apart.min(axis=1) < 8, apart.argmin(axis=1)
+    matrices = from_relion(real[["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]].to_numpy(float))
+    psi = found["rlnAnglePsi"].to_numpy(float)
+    unturned = from_relion(np.column_stack([0 * psi, 0 * psi, psi])).swapaxes(1, 2) @ matrices[mate]
+    copies = np.asarray(symmetry_rotations(symmetry))
+    errors = []
+    for number in np.unique(found["rlnClassNumber"].to_numpy(int)):
+        members = unturned[near & (found["rlnClassNumber"].to_numpy(int) == number)]
+        if len(members) < 5:
+            continue
+        alike = np.einsum("nij,sjk->nsik", members, copies)
+        cosine = np.einsum("nsi,mi->mns", alike[:, :, 2], members[:, 2])
+        centre = int((cosine.max(axis=2) > np.cos(np.deg2rad(20))).sum(axis=1).argmax())
+        shared = cosine[centre].max(axis=1) > np.cos(np.deg2rad(20))
+        best = alike[np.arange(len(members)), cosine[centre].argmax(axis=1)][shared]
+        left = best @ members[centre].T
+        angle = np.arctan2(left[:, 0, 1] - left[:, 1, 0], left[:, 0, 0] + left[:, 1, 1])
+        middle = np.angle(np.exp(1j * angle).sum())
+        errors.append(np.rad2deg(np.abs(np.angle(np.exp(1j * (angle - middle))))))
+    return np.concatenate(errors)
+
+
 def quality(seed: int) -> None:
     """Print processor seconds and quality of both programs."""
     with tempfile.TemporaryDirectory() as name:
@@ -141,12 +177,14 @@ def quality(seed: int) -> None:
         ):
             found = evaluate(folder, *files)
             real = [one for one in found["classes"] if one["real"] > 0.5 and "best_ncc" in one]
+            errors = in_plane_errors(folder / files[0], folder / "truth_particles.star")
             share = sum(one["n"] * one["best_ncc"] for one in real) / sum(one["n"] for one in real)
             print(
                 f"{what}: {seconds:.1f} CPU s, purity {found['purity20_weighted']:.3f}, correlation with true "
                 f"projections {found['ncc_weighted']:.3f} ({share:.3f} in the {len(real)} classes that are mostly "
                 f"particles), {found['n_nonempty']} classes, "
-                f"off centre {found['in_plane_median_shift_A']} Å",
+                f"off centre {found['in_plane_median_shift_A']} Å, in-plane angles off by {np.median(errors):.1f}° "
+                f"(median of {len(errors)}; {np.mean(errors < 15):.0%} within 15°)",
                 flush=True,
             )
         print(f"ratio {theirs / mine:.0f}; junk by rank of classes: area under the curve {area:.3f}")

@@ -13,7 +13,7 @@ from emtomo.io import images, star
 from emtomo.io.image_format import ImageInfo
 from emtomo.io.names import is_file, stem
 from emtomo.io.relion_sizes import MICROGRAPH, pixel_sizes_of
-from emtomo.io.text import matrix, read_text
+from emtomo.io.text import as_numbers, matrix, read_text
 from emtomo.wording import count_text
 
 UP = 4  # folders above the STAR file in which the files that it names are looked for
@@ -27,6 +27,7 @@ CTF_COLUMNS = {
     "max_resolution": ("rlnCtfMaxResolution", "rlnFinalResolution"),
 }
 MOVIES = (".eer",)
+SHOWN = 10  # optics groups in a sentence
 _ADDED = re.compile(r"(_ctffind[345]?|_ctf|_gctf|_PS|_diagnostic(_output)?|_DW)+$", re.IGNORECASE)
 _ROTATED = re.compile(r"_avrot$", re.IGNORECASE)
 
@@ -50,16 +51,22 @@ class MicrographTable:
     optics: dict[str, float] = field(default_factory=dict)
 
 
-def read_micrographs(path: str | Path) -> MicrographTable:
+def read_micrographs(path: str | Path, optics_group: int = 0) -> MicrographTable:
     """Read a list of micrographs of RELION 3.0, 3.1, 4 or 5: ``micrographs.star`` or ``micrographs_ctf.star``.
 
     Files are looked for relative to the STAR file, to the folders above it, and here.
 
+    Parameters
+    ----------
+    path : str or Path
+    optics_group : int
+        Only its micrographs; 0: all.
+
     Raises
     ------
     FormatError
-        With the line where there is one: it is no such list, it lists movies, a number is none, a file is missing, or
-        micrographs have several pixel sizes or microscopes.
+        With the line where there is one: it is no such list, it lists movies, a number is none, a file is missing,
+        there is none of that optics group, or micrographs have several pixel sizes or microscopes.
     """
     path = Path(path)
     blocks = star.read_blocks(path)
@@ -72,6 +79,8 @@ def read_micrographs(path: str | Path) -> MicrographTable:
         raise FormatError(path, "lists particles, not micrographs; take import-particles.")
     if len(table) == 0:
         raise FormatError(path, "there is no micrograph in it.")
+    if optics_group:
+        table = take_optics_group(path, table, optics_group, "micrograph")
     names = star.words(table, "rlnMicrographName")
     ids = micrograph_ids(path, names)
     frame = pd.DataFrame({"micrograph_id": ids, "path": find_files(path, names, table)})
@@ -82,6 +91,22 @@ def read_micrographs(path: str | Path) -> MicrographTable:
     if optics is not None and not set(MICROGRAPH[:2]) & set(optics) and not set(MICROGRAPH[:2]) & set(table):
         sizes = np.full(len(table), np.nan)
     return MicrographTable(frame, one_value(path, sizes, "pixel size", " Å"), optics_of(path, table, optics))
+
+
+def take_optics_group(path: str | Path, table: pd.DataFrame, number: int, what: str) -> pd.DataFrame:
+    """Return the rows of one optics group.
+
+    Raises
+    ------
+    FormatError
+        If there is none; it lists the groups that there are.
+    """
+    groups = as_numbers(table["rlnOpticsGroup"]) if "rlnOpticsGroup" in table else np.zeros(0)
+    kept = np.flatnonzero(groups == number)
+    if len(kept) == 0:
+        there = ", ".join(f"{group:g}" for group in np.unique(groups[np.isfinite(groups)])[:SHOWN]) or "none"
+        raise FormatError(path, f"there is no {what} of optics group {number} in it; groups in use: {there}.")
+    return table.iloc[kept]  # their index tells the lines of the file
 
 
 def micrograph_ids(path: str | Path, names: Iterable[str]) -> np.ndarray:

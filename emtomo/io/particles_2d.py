@@ -8,7 +8,7 @@ import pandas as pd
 
 from emtomo.errors import FormatError
 from emtomo.io import mrc, star
-from emtomo.io.micrographs import ctf_values, find_files, one_value, optics_of
+from emtomo.io.micrographs import ctf_values, find_files, one_value, optics_of, take_optics_group
 from emtomo.io.names import as_place, stem
 from emtomo.io.poses import from_relion
 from emtomo.io.relion import ANGLES, COLUMNS, ORIGIN, ORIGIN_ANGST
@@ -110,11 +110,7 @@ def _tables(path: Path, optics_group: int) -> tuple[pd.DataFrame, pd.DataFrame |
     if optics is not None and len(optics) == 0:
         optics = None
     if optics_group:
-        groups = as_numbers(table["rlnOpticsGroup"]) if "rlnOpticsGroup" in table else np.zeros(0)
-        kept = np.flatnonzero(groups == optics_group)
-        if len(kept) == 0:
-            raise FormatError(path, f"there is no particle of optics group {optics_group} in it.")
-        table = table.iloc[kept].reset_index(drop=True)
+        table = take_optics_group(path, table, optics_group, "particle")
     if len(table) == 0:
         raise FormatError(path, "there is no particle in it.")
     if optics is not None and "rlnImageDimensionality" in optics and (optics["rlnImageDimensionality"] != 2).any():

@@ -207,8 +207,8 @@ def _line(raw: bytes, place: int) -> int:
 
 
 def line_of(path: str | Path, frame: pd.DataFrame, row: int) -> int:
-    """Return the line on which row `row` of a frame of :func:`read_blocks` stands."""
-    left = row
+    """Return the line on which row `row` of a frame of :func:`read_blocks`, or of some of its rows, stands."""
+    left = int(frame.index[row])
     first = int(frame.attrs.get("line", 1))
     for n, line in enumerate(_bytes(path).split(b"\n")[first - 1 :], first):
         if line.strip() and not line.lstrip().startswith(b"#"):

@@ -30,6 +30,9 @@ class ImportMicrographsOptions:
         float,
         Param("Pixel size in micrographs (A)", "-1: from the STAR file or the headers.", unit="Å", ge=-1, le=1000),
     ] = -1.0
+    optics_group: Annotated[
+        int, Param("Optics group", "Of a STAR file: only its micrographs; 0: all, of one pixel size.", ge=0)
+    ] = 0
     voltage: Annotated[
         float | None, Param("Voltage", "Empty: from the STAR file, else 300.", unit="kV", gt=0, le=2000)
     ] = None
@@ -154,13 +157,15 @@ class ImportMicrographs(EmtomoProtocol):
 
     def _table(self) -> MicrographTable:
         """Return the micrographs: of the list, or the files found."""
-        source = Path(self.files.get() or "")
+        source, group = Path(self.files.get() or ""), self.options(ImportMicrographsOptions).optics_group
         if not self.files.get():
             raise EmtomoError("Micrograph STAR file / files must not be empty.")
         if source.suffix == ".star" and not source.is_dir():
             if not source.is_file():
                 raise EmtomoError(f"There is no file {source}.")
-            return read_micrographs(source)
+            return read_micrographs(source, group)
+        if group:
+            raise EmtomoError(f"{source}: only a STAR file has optics groups; leave Optics group at 0.")
         if source.is_file():
             paths = [source]
         elif source.is_dir():

@@ -31,7 +31,7 @@ from emtomo.objects.micrograph_picks import (
 from emtomo.objects.optics_fields import DEFOCUS_FIELDS
 from emtomo.objects.volume_arrays import volume_of
 from emtomo.options import Param
-from emtomo.wording import count_text
+from emtomo.wording import count_text, list_text
 
 TEMPLATES = "templates.npz"
 ALIKE = 0.005  # relative difference of pixel sizes up to which micrographs share templates
@@ -158,6 +158,7 @@ class MatchTemplate2D(EmtomoProtocol):
             f"{count_text(len(templates.bank), 'template')}, "
             f"{count_text(len(templates.angles), 'angle')} of each reference, within a mask of "
             f"{templates.diameter:.0f} Å, as combinations of {count_text(len(templates.bank.basis), 'image')}.",
+            *self._empty_classes(),
             *add_picks(out, micrograph_ids, choice, sizes, notes),
         )
         self._register(self.input_micrographs, coordinates=out)
@@ -183,15 +184,33 @@ class MatchTemplate2D(EmtomoProtocol):
             digests += [given.frame()[["file", "index"]].to_numpy().tolist()]
         return [asdict(self.options(TemplateOptions)), float(given.pixel_size.get()), digests]
 
+    def _averages(self) -> np.ndarray:
+        """Return the class averages; those of classes without members have one value throughout."""
+        frame = self.input_classes.get().frame()
+        stacks = {file: mrc.open_volume(str(file)) for file in frame["file"].unique()}
+        places = zip(frame["file"], frame["index"], strict=True)
+        return np.stack([np.asarray(stacks[file][int(k)], np.float32) for file, k in places])
+
+    def _empty_classes(self) -> list[str]:
+        """Return a sentence about classes that are no references."""
+        if self.input_classes.get() is None:
+            return []
+        empty = np.flatnonzero(np.ptp(self._averages(), axis=(1, 2)) == 0)
+        numbers = self.input_classes.get().frame()["class_number"].to_numpy(int)[empty]
+        if not len(empty):
+            return []
+        return [
+            f"{count_text(len(empty), 'class has', 'classes have')} an empty average "
+            f"({list_text([str(number) for number in numbers], '')}) and no template; templates are numbered without."
+        ]
+
     def _templates(self, pixel_size: float) -> RotatedTemplates:
         """Return the references, filtered, at all angles, at the pixel size of the search."""
         options, classes = self.options(TemplateOptions), self.input_classes.get()
         if classes is not None:
-            frame = classes.frame()
-            stacks = {file: mrc.open_volume(str(file)) for file in frame["file"].unique()}
-            images = np.stack(
-                [np.asarray(stacks[f][int(k)], np.float32) for f, k in zip(frame["file"], frame["index"], strict=True)]
-            )
+            averages = self._averages()
+            filled = np.ptp(averages, axis=(1, 2)) > 0
+            images = averages[filled] if filled.any() else averages
             return rotate_templates(images, float(classes.pixel_size.get()), pixel_size, options)
         volume = self.input_volume.get()
         views = Projector(volume_of(volume)).images(view_rotations(options.view_step, options.symmetry))

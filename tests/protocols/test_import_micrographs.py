@@ -76,6 +76,29 @@ def test_lists_of_relion(folder, text, score):
     assert not run._remarks()
 
 
+TWO_GROUPS = RELION31.replace("g1 1 0.885 200.0 1.4 0.08 1.77\n", "g1 1 0.885 200 1.4 0.08 1.77\ng2 2 1 300 2.7 0.1 2\n")
+TWO_GROUPS = TWO_GROUPS.replace("Micrographs/b.02.mrc 1", "Micrographs/b.02.mrc 2")
+
+
+def test_one_optics_group_of_a_list(folder):
+    path = folder / "m.star"
+    path.write_text(TWO_GROUPS)
+    with pytest.raises(FormatError, match="several values of pixel size .1.77, 2 Å.; import each optics group alone"):
+        read_micrographs(path)
+    with pytest.raises(FormatError, match="no micrograph of optics group 3 in it; groups in use: 1, 2"):
+        read_micrographs(path, 3)
+    found, _ = imported(folder, files=path, optics_group=2)
+    assert found.frame()["micrograph_id"].tolist() == ["b.02"] and found.frame()["defocus_u"].tolist() == [9000]
+    assert (found.pixel_size.get(), found.voltage.get()) == (2.0, 300.0)
+    path.write_text(TWO_GROUPS.replace("Micrographs/b.02.mrc", "gone.mrc"))
+    with pytest.raises(FormatError, match="line 26: the file gone.mrc is missing"):
+        read_micrographs(path, 2)
+
+
+def test_a_pattern_has_no_optics_groups(folder):
+    assert "only a STAR file has optics groups" in refused(folder, files=folder / "Micrographs", optics_group=2)
+
+
 def test_a_pattern_and_ctffind(folder):
     for name, u in zip(NAMES, (12000, 9000), strict=True):
         (folder / f"{name}_ctffind4.txt").write_text(CTFFIND.format(u=u, v=u - 500, angle=12))

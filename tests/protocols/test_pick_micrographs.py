@@ -97,14 +97,14 @@ def register(bench, label, **outputs):
 
 
 def test_class_averages_of_odd_boxes_and_another_pixel_size(bench):
-    """References of 45 pixels of 4.2 Å: the truth's own projections at another sampling."""
+    """References of 45 pixels of 4.2 Å: the truth's own projections at another sampling; one class is empty."""
     from emtomo.compute.fourier.projections import Projector
     from emtomo.compute.fourier.resampling import resample
     from emtomo.compute.picking.references import view_rotations
 
     volume = mrc.read_volume(bench.project.find("sim").volume.file.get())
     images = Projector(volume).images(view_rotations(30, "D7"))
-    images = np.stack([resample(image, (45, 45), 4.2 / 6) for image in images])
+    images = np.stack([np.zeros((45, 45)), *(resample(image, (45, 45), 4.2 / 6) for image in images)])
 
     def classes(folder):
         mrc.write_volume(folder / "extra" / "averages.mrcs", images, 4.2)
@@ -118,7 +118,8 @@ def test_class_averages_of_odd_boxes_and_another_pixel_size(bench):
     run = bench.run("match-template-2d", "by classes", **parameters)
     f1, distance = score(bench, run)
     assert f1 >= 0.95 and distance <= 8
-    assert run.coordinates.frame()["template"].max() <= len(images)
+    assert run.coordinates.frame()["template"].max() < len(images)
+    assert any("1 class has an empty average (1) and no template" in line for line in run._remarks())
     both = bench.add("match-template-2d", "both", **parameters, volume="sim.volume")
     assert any("one of the two" in line for line in bench.project.find(str(both)).validate())
 
