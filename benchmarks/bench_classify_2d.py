@@ -135,7 +135,8 @@ def evaluate(folder: Path, data: str, classes: str) -> dict[str, float]:
 def in_plane_errors(data: Path, truth: Path, symmetry: str = "D7") -> np.ndarray:
     """Return in degrees how far the members of each class are turned from its median, of those that show its view.
 
-    The view of a class is that of the member which most others share within 20° (by the truth, symmetry allowed for).
+    The view of a class is that of the member to whose orientation the others are nearest (by the truth, in whichever of
+    the particle's alike orientations is nearest); views within 20° of it count.
     """
     found, real = (star.read_blocks(path)["particles"] for path in (data, truth))
     columns = ["rlnCoordinateX", "rlnCoordinateY"]
@@ -153,10 +154,10 @@ def in_plane_errors(data: Path, truth: Path, symmetry: str = "D7") -> np.ndarray
         if len(members) < 5:
             continue
         alike = np.einsum("nij,sjk->nsik", members, copies)
-        cosine = np.einsum("nsi,mi->mns", alike[:, :, 2], members[:, 2])
-        centre = int((cosine.max(axis=2) > np.cos(np.deg2rad(20))).sum(axis=1).argmax())
-        shared = cosine[centre].max(axis=1) > np.cos(np.deg2rad(20))
-        best = alike[np.arange(len(members)), cosine[centre].argmax(axis=1)][shared]
+        trace = np.einsum("nsij,mij->mns", alike, members)
+        centre = int(trace.max(axis=2).sum(axis=1).argmax())
+        best = alike[np.arange(len(members)), trace[centre].argmax(axis=1)]
+        best = best[best[:, 2] @ members[centre, 2] > np.cos(np.deg2rad(20))]
         left = best @ members[centre].T
         angle = np.arctan2(left[:, 0, 1] - left[:, 1, 0], left[:, 0, 0] + left[:, 1, 1])
         middle = np.angle(np.exp(1j * angle).sum())
