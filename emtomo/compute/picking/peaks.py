@@ -10,6 +10,7 @@ LOWEST_SCORE = 1.0  # standard deviations; fainter maxima are nobody's particles
 NOISE_MEAN = (2.2, 4.2)  # standard deviations, between which the mean of noise peaks lies
 NOISE_SPREAD = (0.3, 1.0)
 FIT_ITERATIONS = 200
+MORE_PARAMETERS = 3  # of a second Gaussian: mean, spread and share
 MOST_FALSE = 0.3  # share of the picks that may be noise if there were nothing else
 
 
@@ -126,7 +127,8 @@ def fit_peaks(scores: np.ndarray) -> PeakStatistics:
     """Fit two Gaussians to the scores of peaks by expectation and maximisation.
 
     The threshold is where a peak is as likely a particle as noise, or higher: where there are few particles, the second
-    Gaussian is but a tail of the noise, and so many peaks above the threshold are expected of noise alone.
+    Gaussian is but a tail of the noise, and so many peaks above the threshold are expected of noise alone. Where one
+    Gaussian of noise describes the scores as well as two do, that one says how many.
 
     Scores are in standard deviations of white noise, whose peaks have a mean of about 3: the mean of the noise is held
     within `NOISE_MEAN`, or micrographs on which nearly every peak is a particle would be split in two.
@@ -157,12 +159,33 @@ def fit_peaks(scores: np.ndarray) -> PeakStatistics:
         means[1] = max(means[1], means[0] + 0.5)
         spreads = np.sqrt((p * (v[:, None] - means) ** 2).sum(axis=0) / mass)
         spreads = np.clip(spreads, NOISE_SPREAD[0], [NOISE_SPREAD[1], 10.0])
+    if _is_noise_alone(v, _densities(v, means, spreads, shares).sum(axis=1)):
+        means[0], spreads[0] = np.clip(v.mean(), *NOISE_MEAN), np.clip(v.std(), *NOISE_SPREAD)
+        means[1] = max(means[1], means[0] + 0.5)
     between = np.append(np.linspace(means[0], means[1], 500), np.linspace(means[1], max(means[1], v.max()), 500)[1:])
     noise, particle = _densities(between, means, spreads, shares).T
     expected = len(v) * ndtr((means[0] - between) / spreads[0])
     there = len(v) - np.searchsorted(np.sort(v), between)
     good = np.flatnonzero((particle > noise) & (expected <= MOST_FALSE * there))
     return PeakStatistics(means, spreads, shares, float(between[good[0]] if len(good) else between[-1] + spreads[0]))
+
+
+def _is_noise_alone(v: np.ndarray, density: np.ndarray) -> bool:
+    """Return whether one Gaussian of noise describes scores as well as two do (Bayesian information criterion).
+
+    Parameters
+    ----------
+    v : (n,) array
+    density : (n,) array
+        Of both Gaussians together at each score, as :func:`_densities` gives it.
+
+    References
+    ----------
+    Schwarz, Ann. Statist. 6 (1978).
+    """
+    mean, spread = np.clip(v.mean(), *NOISE_MEAN), np.clip(v.std(), *NOISE_SPREAD)
+    one = -0.5 * ((v - mean) / spread) ** 2 - np.log(spread)
+    return bool(np.log(density + 1e-300).sum() - one.sum() < 0.5 * MORE_PARAMETERS * np.log(len(v)))
 
 
 def _densities(v: np.ndarray, means: np.ndarray, spreads: np.ndarray, shares: np.ndarray) -> np.ndarray:

@@ -184,6 +184,15 @@ def test_particles_of_any_contrast_and_none(contrast):
     assert len(chosen) == len(truth) and cdist(truth, chosen).min(axis=1).max() < 2
 
 
+@pytest.mark.parametrize(("shape", "seed"), [((80, 90), 0), ((150, 171), 0), ((300, 320), 3)])
+def test_noise_of_any_extent_is_hardly_picked(shape, seed):
+    """The noise of a micrograph is not parted into noise and particles, be its peaks few or many."""
+    image = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+    options = LogOptions(min_diameter=100, max_diameter=160)
+    found = search_blobs(image, 6.0, False, options, BlobOptions())[0].peaks
+    assert len(choose_blobs([found], 6.0, options).peaks[0]) <= 2
+
+
 @pytest.mark.parametrize(
     ("image", "options", "message"),
     [
