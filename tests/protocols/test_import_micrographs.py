@@ -76,7 +76,9 @@ def test_lists_of_relion(folder, text, score):
     assert not run._remarks()
 
 
-TWO_GROUPS = RELION31.replace("g1 1 0.885 200.0 1.4 0.08 1.77\n", "g1 1 0.885 200 1.4 0.08 1.77\ng2 2 1 300 2.7 0.1 2\n")
+TWO_GROUPS = RELION31.replace(
+    "g1 1 0.885 200.0 1.4 0.08 1.77\n", "g1 1 0.885 200 1.4 0.08 1.77\ng2 2 1 300 2.7 0.1 2\n"
+)
 TWO_GROUPS = TWO_GROUPS.replace("Micrographs/b.02.mrc 1", "Micrographs/b.02.mrc 2")
 
 
