@@ -6,6 +6,7 @@ from typing import Annotated
 import numpy as np
 
 from emtomo.compute.device import threads
+from emtomo.compute.fourier.box_faces import CUT_AT_FACES, REACHES_FACES, reaches_faces
 from emtomo.compute.fourier.filters import lowpass_curve, radial_filter
 from emtomo.compute.fourier.shell_correlation import (
     FscCurves,
@@ -176,8 +177,12 @@ def postprocess(
             f"Of the correlation at {resolution:.1f} Å, {curves.randomised[at]:.2f} comes from the mask: a wider or "
             "softer one is safer."
         )
+    if reaches_faces(mask):
+        remarks.append(REACHES_FACES)
     plain = resolution_at(curves.unmasked, n, pixel_size)
-    if plain < resolution:
+    if curves.cut:
+        remarks.append(CUT_AT_FACES)
+    elif plain < resolution:
         remarks.append(
             f"Without a mask the resolution is better "
             f"({resolution_text(plain, pixel_size)}): the mask cuts into the particle."

@@ -2,6 +2,7 @@
 
 from pyworkflow.protocol.params import Form
 
+from emtomo.compute.fourier.box_faces import reaches_faces
 from emtomo.compute.masks import MaskOptions, create_mask
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.io import mrc
@@ -33,12 +34,15 @@ class CreateMask(EmtomoProtocol):
     def mask_step(self) -> None:
         """Make the mask and register it."""
         self.forget_remarks()
-        source = self.input_volume.get()
-        mask = create_mask(volume_of(source), source.pixel_size.get(), self.options(MaskOptions))
+        source, options = self.input_volume.get(), self.options(MaskOptions)
+        mask = create_mask(volume_of(source), source.pixel_size.get(), options)
         path = self._getExtraPath("mask.mrc")
         mrc.write_volume(path, mask, source.pixel_size.get())
         self.remark(f"{100 * float(mask.mean()):.1f} % of the box lie within the mask.")
-        if mask[0].max() > 0.5 or mask[:, 0].max() > 0.5 or mask[:, :, 0].max() > 0.5:
-            self.remark("The mask reaches the border of the box.")
+        if not options.invert and reaches_faces(mask):
+            self.remark(
+                "The mask reaches the border of the box: the particle or its soft edge is cut there. Take larger boxes "
+                "or a narrower mask."
+            )
         out = Mask(file=path, pixel_size=source.pixel_size.get(), box_size=source.box_size.get())
         self._register(self.input_volume, mask=out)

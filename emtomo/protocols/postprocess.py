@@ -77,10 +77,10 @@ class PostProcess(EmtomoProtocol):
             self.remark(*([change] if change else []))
         done = postprocess(half1, half2, np.clip(mask, 0, 1), size, options, self._mtf())
         self.remark(*done.remarks)
-        plain = resolution_at(done.curves.unmasked, n, size)
+        plain = resolution_text(resolution_at(done.curves.unmasked, n, size), size, 2)
+        without = "" if done.curves.cut else f", {plain} without"
         self.remark(
-            f"Resolution at FSC 0.143: {resolution_text(done.resolution, size, 2)} within the mask, "
-            f"{resolution_text(plain, size, 2)} without; B-factor "
+            f"Resolution at FSC 0.143: {resolution_text(done.resolution, size, 2)} within the mask{without}; B-factor "
             f"{done.bfactor:.0f} Å²."
         )
         path = self._getExtraPath("average.mrc")

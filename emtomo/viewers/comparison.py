@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from emtomo.compute.fourier.box_faces import CUT_AT_FACES
 from emtomo.compute.fourier.shell_correlation import (
     fourier_shell_correlation,
     resolution_at,
@@ -108,7 +109,8 @@ def correlate_maps(
         raise FormatError(mask, f"a mask has values from 0 to 1, this one from {inside.min():g} to {inside.max():g}.")
     found = solvent_corrected_fsc(a, b, inside)
     curves = [Curve(name, frequency, getattr(found, name), size) for name in ("unmasked", "masked", "corrected")]
-    return curves, [f"Phases were made random from {n * size / found.randomised_from:.1f} Å for the correction."]
+    remarks = [f"Phases were made random from {n * size / found.randomised_from:.1f} Å for the correction."]
+    return curves, [*remarks, *([CUT_AT_FACES] if found.cut else [])]
 
 
 def read_curve(name: str, path: Path, pixel_size: float) -> Curve:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from emtomo.compute.fourier.box_faces import CUT_AT_FACES, REACHES_FACES
 from emtomo.compute.fourier.filters import ball, fit_to_box, lowpass, radial_filter
 from emtomo.compute.fourier.shell_correlation import (
     fourier_shell_correlation,
@@ -12,7 +13,12 @@ from emtomo.compute.fourier.shell_correlation import (
     solvent_corrected_fsc,
     why_no_resolution,
 )
-from emtomo.compute.postprocess import PostprocessOptions, local_resolution, mean_amplitude, postprocess
+from emtomo.compute.postprocess import (
+    PostprocessOptions,
+    local_resolution,
+    mean_amplitude,
+    postprocess,
+)
 from emtomo.errors import EmtomoError
 from tests.compute.refinement.data import blobs
 
@@ -41,6 +47,19 @@ def test_a_mask_alone_makes_noise_agree_and_the_correction_takes_it_back(rng):
     one_mask = fourier_shell_correlation(shape + 0.01 * a, shape + 0.01 * b)
     assert one_mask[1] > 0.99
     assert curves.randomised_from < 12
+
+
+def test_density_cut_at_the_faces_of_the_box_is_no_fine_agreement(rng):
+    wide = lowpass(rng.normal(size=(48, 48, 48)).astype(np.float32), 1.0, 6.0)
+    cut = wide[12:36, 12:36, 12:36] / wide.std()  # nothing of it is finer than 4.8 voxels, but it goes on outside
+    a, b = (cut + 0.5 * rng.normal(size=cut.shape).astype(np.float32) for _ in range(2))
+    done = postprocess(a, b, np.ones_like(cut), 1.0, PostprocessOptions())
+    assert resolution_at(done.curves.unmasked, 24, 1.0) < 2.4  # the trap
+    assert done.curves.cut and {REACHES_FACES, CUT_AT_FACES} <= set(done.remarks)
+    assert 3.5 < done.resolution < 6
+    inside = blobs(24)  # ends within the box
+    a, b = (inside + inside.std() * rng.normal(size=cut.shape).astype(np.float32) for _ in range(2))
+    assert not solvent_corrected_fsc(a, b, ball(24, 7, 4)).cut
 
 
 def test_where_phases_are_randomised_can_be_chosen(rng):

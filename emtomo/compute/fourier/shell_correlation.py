@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from emtomo.compute.device import threads
+from emtomo.compute.fourier.box_faces import correlate_bands, fade_at_faces, is_cut, wide_window
 from emtomo.compute.fourier.transforms import irfftn, rfftn
 from emtomo.errors import EmtomoError
 
@@ -12,6 +13,7 @@ LEAST_BOX = 6  # voxels: smaller boxes have two shells at most, too few for a cu
 AT_NYQUIST = 1.001  # times the Nyquist limit
 SAME = 1e-5  # correlations this close to 1 in every shell are those of one map with itself
 RANDOMISE_BELOW = 0.8  # unmasked correlation from which on phases are randomised
+CUT_THRESHOLD = 0.1  # correlation below which shells of maps that are cut at the faces are not looked at any more
 GUARD = 2  # shells beyond it before the correction begins
 
 
@@ -28,6 +30,9 @@ class FscCurves:
         What is left of `masked` without that.
     randomised_from : int
         Shell.
+    cut : bool
+        Whether the maps' density goes on to the faces of their box. The unmasked curve is too good then; `corrected` is
+        no better than the correlation of shells that were parted before they were masked.
     """
 
     unmasked: np.ndarray
@@ -35,6 +40,7 @@ class FscCurves:
     randomised: np.ndarray
     corrected: np.ndarray
     randomised_from: int
+    cut: bool = False
 
     def why_no_resolution(self, box_size: int, threshold: float = 0.143, first: int = 1) -> str:
         """Return a sentence if the maps, or what the mask leaves of them, give no resolution."""
@@ -116,9 +122,15 @@ def solvent_corrected_fsc(
     correlates then within the mask is the mask's own doing:
     corrected = (masked - randomised) / (1 - randomised).
 
+    Random phases do not tell what the faces of the box cut, since they cut before the phases were made random. Where
+    density goes on to the faces, shells are therefore also compared one by one: see
+    :func:`~emtomo.compute.fourier.box_faces.correlate_bands`.
+
     Parameters
     ----------
     a, b, mask : (n, n, n) arrays
+        A mask that reaches the faces of the box falls to 0 before them: see
+        :func:`~emtomo.compute.fourier.box_faces.fade_at_faces`.
     seed : int
     start_at : float, optional
         Shell from which phases are randomised instead.
@@ -131,11 +143,16 @@ def solvent_corrected_fsc(
     if mask.shape != a.shape:
         raise EmtomoError(f"The mask must have the maps' size {a.shape}, got {mask.shape}.")
     unmasked = fourier_shell_correlation(a, b)
-    n = a.shape[0]
+    n, mask = a.shape[0], fade_at_faces(mask)
     shell = shells_of(n)
     fa, fb = _transform(a), _transform(b)
     masked = _spectra_correlation(_transform(a * mask), _transform(b * mask), shell, n)
-    below = np.flatnonzero(unmasked[1:] < RANDOMISE_BELOW)
+    cut, agreeing = is_cut(a, b, mask), unmasked
+    if cut:
+        window = wide_window(a.shape)
+        faded = _spectra_correlation(_transform(a * window), _transform(b * window), shell, n)
+        agreeing = np.minimum(unmasked, faded)
+    below = np.flatnonzero(agreeing[1:] < RANDOMISE_BELOW)
     start = int(below[0]) + 1 if len(below) else n // 2 + 1
     if start_at is not None:
         start = max(1, min(int(round(start_at)), n // 2 + 1))
@@ -156,7 +173,9 @@ def solvent_corrected_fsc(
     # a negative correlation of random phases is chance, not a loss to be made up for
     noise = np.clip(randomised[first:], 0, 0.999)
     corrected[first:] = (masked[first:] - noise) / (1 - noise)
-    return FscCurves(unmasked, masked, randomised, corrected, start)
+    if cut:
+        corrected = np.minimum(corrected, correlate_bands(a, b, mask, shell, start, CUT_THRESHOLD))
+    return FscCurves(unmasked, masked, randomised, corrected, start, cut)
 
 
 def first_shell_below(curve: np.ndarray, threshold: float, first: int = 1) -> float:

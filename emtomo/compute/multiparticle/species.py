@@ -140,9 +140,7 @@ def shell_beyond_gaps(curve: np.ndarray, threshold: float, first: int, widest: i
 
 def maps_of_sums(sums: dict[int, Sums]) -> dict[int, np.ndarray]:
     """Return the half maps of completed sums."""
-    n = sums[1].size
-    edge = ball(n, n / 2 - EDGE, EDGE)
-    return {h: solve(one) * edge for h, one in sums.items()}
+    return {h: solve(one) for h, one in sums.items()}
 
 
 def average_of_sums(sums: dict[int, Sums], curves: FscCurves) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from emtomo.compute.fourier.box_faces import fade_at_faces
 from emtomo.compute.fourier.filters import ball
 from emtomo.compute.likelihood.measurement import Measurement
 from emtomo.compute.likelihood.plan import HalfSet
@@ -17,9 +18,12 @@ SILENT = 1e-4  # of the median power
 
 
 def reference_mask(size: int, radius: float, given: np.ndarray | None) -> np.ndarray:
-    """Return what a reference is multiplied with: the given mask within 0 to 1, else a ball of `radius` voxels."""
+    """Return what a reference is multiplied with: the given mask within 0 to 1, else a ball of `radius` voxels.
+
+    A mask that reaches the faces of the box falls to 0 before them, since references are cut there.
+    """
     if given is not None:
-        return np.clip(given, 0, 1).astype(np.float32)
+        return fade_at_faces(np.clip(given, 0, 1).astype(np.float32))
     return ball(size, min(radius, size / 2 - EDGE), EDGE)
 
 

@@ -128,7 +128,7 @@ def reconstruct(
     size = source.size
     sums = sum_half_sets(source, poses, symmetry, radius, progress, map_reduce)
     edge = ball(size, size / 2 - EDGE, EDGE)
-    halves = {h: solve(s) * edge for h, s in sums.items()}
+    halves = {h: solve(s) for h, s in sums.items()}  # a cut at the sphere's edge would look like agreement
     first = next(iter(sums.values()))
     whole = first
     if len(sums) == 2:

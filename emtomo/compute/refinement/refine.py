@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from emtomo.compute.device import check_device
+from emtomo.compute.fourier.box_faces import CUT_AT_FACES, REACHES_FACES, reaches_faces
 from emtomo.compute.fourier.coefficients import FourierCoefficients
 from emtomo.compute.fourier.filters import ball, radial_filter
 from emtomo.compute.fourier.reconstruction import Sums, solve
@@ -157,7 +158,7 @@ class Refinement:
         shells = n * source.pixel_size / max(options.initial_lowpass, 2 * source.pixel_size)
         self.first = remove_fine_detail(np.asarray(reference, np.float32) * self.mask, shells)
         self.searches_all = not options.needs_orientations
-        self.remarks: list[str] = []
+        self.remarks: list[str] = [REACHES_FACES] if mask is not None and reaches_faces(mask) else []
         score = symmetry_score(np.asarray(reference, np.float32), self.symmetry)
         if score < LOW_SYMMETRY:
             self.remarks.append(
@@ -321,7 +322,8 @@ class Refinement:
         n = self.source.size
         state, last, sums, curves = self.step(state, last=True)
         edge = ball(n, n / 2 - EDGE, EDGE)
-        maps = {h: solve(s) * edge for h, s in sums.items()}
+        # as they are: a cut at the sphere's edge would look like agreement of fine shells that no mask can take back
+        maps = {h: solve(s) for h, s in sums.items()}
         # the correlation of the whole map with the truth that the halves' correlation F stands for
         # (Rosenthal & Henderson 2003, Eq. 7); never less than a third, so that a mask smears no stronger shell over it
         correlation = np.clip(curves.corrected, 0.05, 1.0)
@@ -330,7 +332,7 @@ class Refinement:
         average = radial_filter(solve(whole) * edge, weight)
         resolution = curves.resolution(n, self.source.pixel_size, FSC_THRESHOLD, self._first_shell())
         why = curves.why_no_resolution(n, FSC_THRESHOLD, self._first_shell())
-        remarks = [*self.remarks, *([why] if why else [])]
+        remarks = [*self.remarks, *([CUT_AT_FACES] if curves.cut else []), *([why] if why else [])]
         return Result(state.poses, average, maps, curves, resolution, self.mask, [*metrics, last], remarks)
 
     def run(self, on_progress: Callable[[State, Metrics], None] = lambda state, metrics: None) -> Result:
