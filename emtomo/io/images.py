@@ -116,6 +116,14 @@ def check_one_volume(path: str | Path, info: ImageInfo) -> None:
         raise several_volumes(Path(path), info.volumes, info.names)
 
 
+def count_volumes(path: str | Path) -> int:
+    """Return how many volumes a file holds; 2 stands for more than one where it can only be described one by one."""
+    try:
+        return describe(path).volumes
+    except FormatError:  # OME-Zarr of several images, of which none was chosen
+        return 2
+
+
 def read_any(path: str | Path, volume: str = "") -> np.ndarray:
     """Return the voxels ``(z, y, x)`` of a volume in any known format; `volume` as for :func:`describe`.
 

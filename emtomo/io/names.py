@@ -87,6 +87,17 @@ def stem(name: str) -> str:
     return _EXTENSIONS.sub("", base) or base
 
 
+def as_part(text: str) -> str:
+    """Return a text as part of a plain name: every run of other signs than letters, digits, ``-`` and ``.`` is ``_``.
+
+    Examples
+    --------
+    >>> as_part("MDF/images/0 image"), as_part("2")
+    ('MDF_images_0_image', '2')
+    """
+    return re.sub(r"[^\w.-]+", "_", text).strip("_.") or "_"
+
+
 def series_name(name: str) -> str:
     """Return the stem without what reconstruction programs add to a series' name: rec_ (RELION), _Vol (AreTomo), _rec.
 
@@ -133,15 +144,20 @@ def match_names(wanted: list[str], known: list[str]) -> tuple[dict[str, str], li
 def expand(pattern: str) -> tuple[str, re.Pattern[str] | None]:
     """Return a glob for a pattern with ``#`` for a digit and ``{TS}`` for the id, and what finds the id.
 
-    The second value is ``None`` when the pattern does not mark the id.
+    What finds the id matches paths below the folder, with ``/``; it is ``None`` when the pattern does not mark the id.
+
+    Examples
+    --------
+    >>> glob, finder = expand("{TS}/vol_#.mrc")
+    >>> glob, finder.match("TS_01/vol_2.mrc").group(1)
+    ('*/vol_[0-9].mrc', 'TS_01')
     """
     glob = _MARK.sub("*", pattern).replace("#", "[0-9]")
     if not _MARK.search(pattern):
         return glob, None
-    name = pattern.replace("\\", "/").split("/")[-1]
-    parts = re.escape(name).replace(r"\{TS\}", "\0", 1).replace(r"\{TS\}", ".*")
-    parts = parts.replace(r"\*", ".*").replace(r"\?", ".").replace(r"\#", r"\d")
-    return glob, re.compile(parts.replace("\0", "(.+?)") + "$")
+    parts = re.escape(pattern.replace("\\", "/")).replace(r"\{TS\}", "\0", 1).replace(r"\{TS\}", "[^/]*")
+    parts = parts.replace(r"\*\*/", "\1").replace(r"\*", "[^/]*").replace(r"\?", "[^/]").replace(r"\#", r"\d")
+    return glob, re.compile(parts.replace("\1", "(?:.*/)?").replace("\0", "([^/]+?)") + "$")
 
 
 def folder_for_several(path: Path, what: str) -> Path:

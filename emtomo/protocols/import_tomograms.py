@@ -15,7 +15,7 @@ from emtomo.io import images, mrc, names
 from emtomo.io.acquisition import read_acquisition
 from emtomo.objects import SetOfTomograms
 from emtomo.options import Param
-from emtomo.wording import count_text
+from emtomo.wording import count_text, list_text
 
 PIXEL_TOLERANCE = 0.01
 
@@ -90,7 +90,7 @@ class ImportTomograms(EmtomoProtocol):
     """Bring tomograms into the project: MRC of every mode, also compressed, REC, EM and TIFF stacks.
 
     A file gives one tomogram; its id is the file's name without extensions, or
-    the part that {TS} marks in the pattern. MRC files are linked, others are
+    the part that {TS} marks in the pattern; of several volumes in a file it ends with the one that was chosen. MRC files are linked, others are
     converted once.
     """
 
@@ -167,6 +167,12 @@ class ImportTomograms(EmtomoProtocol):
         options, files = self.options(ImportTomogramsOptions), self._found()
         infos = {name: self._describe(path) for name, path in files.items()}
         self._remark_notes(infos)
+        chosen = self._volume_in_file()
+        ending = [name for name, path in files.items() if chosen and images.count_volumes(path) > 1]
+        if ending:
+            self.remark(
+                f"Tomogram ids end with the volume that was chosen of several in a file: {list_text(ending)}."
+            )
         size = options.pixel_size or self._common_size(infos)
         off = [n for n, i in infos.items() if i.pixel_size and abs(i.pixel_size / size - 1) > PIXEL_TOLERANCE]
         if off:
@@ -223,11 +229,17 @@ class ImportTomograms(EmtomoProtocol):
         if not paths:
             raise EmtomoError(f"No file in {folder} matches {pattern or '*'!r}.")
         found: dict[str, Path] = {}
+        volume = self._volume_in_file()
         for path in paths:
-            match = finder.match(path.name) if finder else None
+            match = finder.match(path.relative_to(folder).as_posix()) if finder else None
             name = match.group(1) if match else names.stem(path.name)
+            if volume and images.count_volumes(path) > 1:  # another import may take another one of them
+                name = f"{name}_{names.as_part(volume)}"
             if name in found:
-                raise EmtomoError(f"Two files have the tomogram id {name!r}: {found[name]} and {path}.")
+                raise EmtomoError(
+                    f"Two files have the tomogram id {name!r}: {found[name]} and {path}. Mark what is different in "
+                    "their names or folders by {TS} in the pattern, e.g. {TS}/tomogram.mrc."
+                )
             found[name] = path
         return found
 

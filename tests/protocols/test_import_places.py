@@ -225,6 +225,13 @@ def test_one_volume_of_a_stack_is_imported(bench, tmp_path):
     assert "it holds 3 volumes" in bench.fails("import-tomograms", "three", files=tmp_path / "three.mrc")
     run = bench.run("import-tomograms", "second", files=tmp_path / "three.mrc", dataset="2")
     assert_allclose(mrc.read_volume(run.tomograms.frame()["file"].iloc[0]), stack[1])
+    assert list(run.tomograms.tomogram_ids()) == ["three_2"]  # the others of the file get names of their own
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        mrc.write_volume(tmp_path / name / "of one name.mrc", stack[0], 10.0)
+    assert "{TS}" in bench.fails("import-tomograms", "twice", files=tmp_path, pattern="*/of one name.mrc")
+    run = bench.run("import-tomograms", "folders", files=tmp_path, pattern="{TS}/of one name.mrc")
+    assert list(run.tomograms.tomogram_ids()) == ["a", "b"]
     cube = np.stack([blob((16, 16, 16)) + k for k in range(2)])
     mrc.write_volume(tmp_path / "cubes.mrc", cube, 10.0)
     run = bench.run("import-volume", "second cube", file=tmp_path / "cubes.mrc", dataset="2", white="yes")
