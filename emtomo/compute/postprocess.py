@@ -160,7 +160,6 @@ def postprocess(
     n = half1.shape[0]
     if not np.any(mask):
         raise EmtomoError("The mask is empty: no voxel of the maps lies within it, so that there is no resolution.")
-    remarks = []
     curves = solvent_corrected_fsc(
         half1,
         half2,
@@ -171,22 +170,7 @@ def postprocess(
     if why := curves.why_no_resolution(n):
         raise EmtomoError(why)
     resolution = curves.resolution(n, pixel_size)
-    at = min(int(round(n * pixel_size / resolution)), n // 2)
-    if curves.randomised[at] > 0.1 and at >= curves.randomised_from:
-        remarks.append(
-            f"Of the correlation at {resolution:.1f} Å, {curves.randomised[at]:.2f} comes from the mask: a wider or "
-            "softer one is safer."
-        )
-    if reaches_faces(mask):
-        remarks.append(REACHES_FACES)
-    plain = resolution_at(curves.unmasked, n, pixel_size)
-    if curves.cut:
-        remarks.append(CUT_AT_FACES)
-    elif plain < resolution:
-        remarks.append(
-            f"Without a mask the resolution is better "
-            f"({resolution_text(plain, pixel_size)}): the mask cuts into the particle."
-        )
+    remarks = _judge_resolution(curves, mask, resolution, pixel_size)
     mean = (np.asarray(half1, np.float32) + half2) / 2
     correction = np.ones(n // 2 + 1) if mtf is None else 1 / np.clip(mtf, 0.01, None)
     first_low = np.flatnonzero(curves.corrected[1:] < 1e-4)
@@ -212,6 +196,28 @@ def postprocess(
     volume = radial_filter(mean, np.append(curve, 0.0))
     guinier = Guinier(x, logs, weighted, weighted + np.log(sharpen), slope, intercept, fit)
     return Postprocessed(volume, volume * mask, curves, resolution, float(bfactor), guinier, remarks)
+
+
+def _judge_resolution(curves: FscCurves, mask: np.ndarray, resolution: float, pixel_size: float) -> list[str]:
+    """Return sentences about what makes a resolution look better or worse than it is."""
+    n, remarks = mask.shape[0], []
+    at = min(int(round(n * pixel_size / resolution)), n // 2)
+    if curves.randomised[at] > 0.1 and at >= curves.randomised_from:
+        remarks.append(
+            f"Of the correlation at {resolution:.1f} Å, {curves.randomised[at]:.2f} comes from the mask: a wider or "
+            "softer one is safer."
+        )
+    if reaches_faces(mask):
+        remarks.append(REACHES_FACES)
+    plain = resolution_at(curves.unmasked, n, pixel_size)
+    if curves.cut:
+        remarks.append(CUT_AT_FACES)
+    elif plain < resolution:
+        remarks.append(
+            f"Without a mask the resolution is better "
+            f"({resolution_text(plain, pixel_size)}): the mask cuts into the particle."
+        )
+    return remarks
 
 
 def _line(x: np.ndarray, y: np.ndarray, first: float, last: float) -> tuple[float, float, float]:

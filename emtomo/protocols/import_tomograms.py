@@ -90,8 +90,8 @@ class ImportTomograms(EmtomoProtocol):
     """Bring tomograms into the project: MRC of every mode, also compressed, REC, EM and TIFF stacks.
 
     A file gives one tomogram; its id is the file's name without extensions, or
-    the part that {TS} marks in the pattern; of several volumes in a file it ends with the one that was chosen. MRC files are linked, others are
-    converted once.
+    the part that {TS} marks in the pattern. Where one of several volumes in a file was
+    chosen, the id ends with it. MRC files are linked, others are converted once.
     """
 
     NAME = "import-tomograms"
@@ -109,7 +109,8 @@ class ImportTomograms(EmtomoProtocol):
             StringParam,
             default="",
             label="Pattern",
-            help="Names in the folder: * any text, ? one character, # one digit, {TS} the tomogram's id. "
+            help="Names in the folder: * any text, ? one character, # one digit, {TS} the tomogram's id, which "
+            "may be a folder's name ({TS}/tomogram.mrc). "
             "Empty for a single file.",
         )
         form.addParam(
@@ -170,9 +171,7 @@ class ImportTomograms(EmtomoProtocol):
         chosen = self._volume_in_file()
         ending = [name for name, path in files.items() if chosen and images.count_volumes(path) > 1]
         if ending:
-            self.remark(
-                f"Tomogram ids end with the volume that was chosen of several in a file: {list_text(ending)}."
-            )
+            self.remark(f"Tomogram ids end with the volume that was chosen of several in a file: {list_text(ending)}.")
         size = options.pixel_size or self._common_size(infos)
         off = [n for n, i in infos.items() if i.pixel_size and abs(i.pixel_size / size - 1) > PIXEL_TOLERANCE]
         if off:
