@@ -209,13 +209,13 @@ class TableSet(Fielded, Set):
             found = cls(filename=str(path))
             found.loadAllProperties()
             found.close()
+            found._mapperPath.set(f"{path}, ")  # where it is now, not where it was written from
             with found._database() as db:  # whatever it says of itself
                 found._size.set(db.execute("SELECT COUNT(*) FROM Objects").fetchone()[0])
         except EmtomoError:
             raise
         except Exception as error:  # the engine's mapper fails in many ways on what is no set
             raise EmtomoError(f"{path}: the set cannot be read ({one_line(error)[:200]}).") from error
-        found._mapperPath.set(f"{path}, ")  # where it is now, not where it was written from
         return found
 
     def frame(

@@ -12,9 +12,10 @@ from emtomo.compute.matching.match import select_candidates
 from emtomo.compute.matching.options import PeakOptions
 from emtomo.compute.matching.peaks import Candidates
 from emtomo.compute.matching.template import cut_for
-from emtomo.errors import EmtomoError
+from emtomo.errors import EmtomoError, one_line
 from emtomo.objects.coordinates import SetOfCoordinates3D
 from emtomo.objects.rotation import positions_of, rotations_of
+from emtomo.objects.stored import read_stored, reading_stored
 
 
 def keep_candidates(folder: str | Path, tomogram_id: str, frame: pd.DataFrame, about: dict[str, Any]) -> None:
@@ -45,7 +46,16 @@ def has_candidates(folder: str | Path) -> bool:
 def has_network_candidates(folder: str | Path) -> bool:
     """Return whether the candidates in a folder are maxima of a network's answer, which a threshold cuts."""
     files = Path(folder).glob("*.candidates.json")
-    return any("threshold" in json.loads(path.read_text(encoding="utf8")) for path in files)
+    return any("threshold" in read_stored(path) for path in files)
+
+
+def _read_about(folder: str | Path, tomogram_id: str, numbers: tuple[str, ...]) -> dict[str, Any]:
+    """Return what :func:`keep_candidates` wrote about a tomogram; `numbers` must be in it."""
+    path = Path(folder) / f"{tomogram_id}.candidates.json"
+    about = read_stored(path)
+    with reading_stored(path):
+        said = [one_line(line) for line in about.get("sentences", [])]
+        return {**about, **{name: float(about[name]) for name in numbers}, "sentences": said}
 
 
 def choose_above(
@@ -67,13 +77,11 @@ def choose_above(
     Raises
     ------
     EmtomoError
-        If the threshold is below the faintest maxima that were kept.
-    FileNotFoundError
-        If a tomogram's candidates are not there.
+        If the threshold is below the faintest maxima that were kept, or a tomogram's candidates are not there.
     """
     empty = []
     for name in tomogram_ids:
-        about = json.loads((Path(folder) / f"{name}.candidates.json").read_text(encoding="utf8"))
+        about = _read_about(folder, name, ("lowest", "radius"))
         if threshold < about["lowest"]:
             raise EmtomoError(
                 f"Maxima of the network's answer below {about['lowest']:g} were not kept; the threshold must be at "
@@ -96,14 +104,14 @@ def choose(
 
     Raises
     ------
-    FileNotFoundError
+    EmtomoError
         If a tomogram's candidates are not there.
     """
     sentences: list[str] = []
     empty = []
     cuts = []
     for name in tomogram_ids:
-        about = json.loads((Path(folder) / f"{name}.candidates.json").read_text(encoding="utf8"))
+        about = _read_about(folder, name, ("cells", "radius"))
         frame = SetOfCoordinates3D.open(str(Path(folder) / f"{name}.sqlite")).frame()
         places = Candidates(positions_of(frame), rotations_of(frame), frame["score"].to_numpy(float))
         index = select_candidates(places, about["cells"], options.min_distance or about["radius"], options)

@@ -242,6 +242,10 @@ def export_output(run: Protocol, name: str, target: Path, kind: str = "auto") ->
 
 def _volume(source: Path, target: Path, pixel_size: float | None = None) -> ConversionReport:
     if source.suffix == target.suffix:
+        if source.suffix.lower() in IMAGE_ENDINGS:
+            from emtomo.io.images import describe
+
+            describe(source)  # a project that somebody sent may name any file of this machine
         part = target.with_name(target.name + ".part")
         shutil.copyfile(source, part)
         part.replace(target)

@@ -1,6 +1,5 @@
 """Species and populations: what multi-particle refinement refines together."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from emtomo.engine.fields import Field
 from emtomo.engine.state import write_json
 from emtomo.errors import EmtomoError
 from emtomo.objects.particle_series import SetOfParticleSeries
+from emtomo.objects.stored import read_stored, reading_stored
 from emtomo.objects.tilt_series import SetOfTiltSeries
 from emtomo.objects.volume import Average, Result
 from emtomo.wording import count_text
@@ -82,13 +82,11 @@ class Population(Result):
         EmtomoError
             If the file is not whole.
         """
-        path = Path(self.file.get())
-        try:
-            found = json.loads(path.read_text(encoding="utf8"))
+        path = Path(str(self.file.get()))
+        found = read_stored(path)
+        with reading_stored(f"{path}: the list of the population"):
             sources = [SetOfTiltSeries.open(str(name)) for name in found["sources"]]
             species = [Species(**values) for values in found["species"]]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise EmtomoError(f"{path}: not the list of a population ({error}); run create-population again.") from None
         return Members(sources, species, int(self.first_tilts.get() or 0), bool(self.include_excluded.get()))
 
 

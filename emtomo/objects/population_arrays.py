@@ -22,8 +22,9 @@ from emtomo.objects.particle_poses import shifts_of
 from emtomo.objects.particle_series import SetOfParticleSeries
 from emtomo.objects.population import Members, Species
 from emtomo.objects.rotation import positions_of, rotation_columns, rotations_of
+from emtomo.objects.series_warps import read_microscope, read_warps, warps_json
 from emtomo.objects.tilt_images import TiltImages
-from emtomo.objects.tilt_series import SetOfTiltSeries, image_columns, read_microscope, read_warps, warps_json
+from emtomo.objects.tilt_series import SetOfTiltSeries, image_columns
 
 
 @dataclass(frozen=True)

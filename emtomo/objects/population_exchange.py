@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from emtomo.errors import EmtomoError
+from emtomo.io import mrc
 from emtomo.io.convert import ConversionReport
 from emtomo.io.m_population import MSource, MSpecies, hash_file, write_population, write_source, write_species
 from emtomo.io.names import check_file_names
@@ -93,7 +94,9 @@ def _write_species(
     here.mkdir(parents=True)
     made.path = here / f"{name}.species"
     for ending, file in (("half1", species.half1_file), ("half2", species.half2_file), ("mask", species.mask_file)):
-        shutil.copyfile(file.get(), made.beside(f"{ending}.mrc"))
+        source = Path(str(file.get()))
+        mrc.read_header(source)  # a project that somebody sent may name any file of this machine
+        shutil.copyfile(source, made.beside(f"{ending}.mrc"))
     frame = species.particle_series().frame()
     frame = frame[frame["tomogram_id"].isin(hashes)].reset_index(drop=True)
     volumes = {

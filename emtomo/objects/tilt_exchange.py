@@ -7,7 +7,9 @@ import pandas as pd
 
 from emtomo.compute.tilt.geometry import tilt_rotations
 from emtomo.io.tilts import COLUMNS, Tilts, angles_of
-from emtomo.objects.tilt_series import SetOfTiltSeries, read_microscope, read_warps, warps_json
+from emtomo.objects.series_warps import read_microscope, read_warps, warps_json
+from emtomo.objects.stored import reading_stored
+from emtomo.objects.tilt_series import SetOfTiltSeries
 
 _RENAMED = {"rotation": "tilt_axis_angle"}
 _TOLERANCE = 1e-5  # of a matrix's elements, within which angles say the same
@@ -49,7 +51,18 @@ def _by_angles(tilts: Tilts) -> bool:
 
 
 def tilts_of(found: SetOfTiltSeries, tomogram_id: str) -> Tilts:
-    """Return one series of a set as writers of other programs' files take it."""
+    """Return one series of a set as writers of other programs' files take it.
+
+    Raises
+    ------
+    EmtomoError
+        If there is no such series, or what is stored of it cannot be.
+    """
+    with reading_stored(f"{found.getFileName()}: the geometry of {tomogram_id}"):
+        return _tilts_of(found, tomogram_id)
+
+
+def _tilts_of(found: SetOfTiltSeries, tomogram_id: str) -> Tilts:
     row = found.frame(tomogram_id=tomogram_id).iloc[0]
     pixel = float(found.pixel_size.get() or np.nan)
     images = found.images(tomogram_id)

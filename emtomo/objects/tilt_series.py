@@ -11,11 +11,12 @@ import pandas as pd
 from pyworkflow.object import Set
 
 from emtomo.compute.tilt.geometry import TiltGeometry, tilt_angles, tilt_geometry
-from emtomo.compute.tilt.warps import ImageWarp, VolumeWarp
 from emtomo.engine.fields import Extent, Field
 from emtomo.engine.table import Item, TableSet
 from emtomo.errors import EmtomoError
 from emtomo.objects.acquisition import MICROSCOPE_FIELDS, PIXEL_SIZE
+from emtomo.objects.series_warps import read_microscope, read_warps
+from emtomo.objects.stored import reading_stored
 from emtomo.wording import count_text
 
 IMAGE_FIELDS = (
@@ -163,13 +164,24 @@ class SetOfTiltSeries(TableSet):
         """
         row = self._row(tomogram_id)
         if row["tilts"]:
-            return _from_json(row["tilts"]).assign(file=row["file"])
+            with reading_stored(f"{self.getFileName()}: the images of {tomogram_id}"):
+                return _from_json(row["tilts"]).assign(file=row["file"])
         with self._database() as db:
             query = "SELECT * FROM Images WHERE tomogram_id = ? ORDER BY rowid"
             return _typed(pd.read_sql_query(query, db, params=(tomogram_id,)).drop(columns="tomogram_id"))
 
     def geometry(self, tomogram_id: str) -> TiltGeometry:
-        """Return the geometry of one series, excluded tilts included."""
+        """Return the geometry of one series, excluded tilts included.
+
+        Raises
+        ------
+        EmtomoError
+            If there is no such series, or what is stored of it cannot be.
+        """
+        with reading_stored(f"{self.getFileName()}: the geometry of {tomogram_id}"):
+            return self._geometry(tomogram_id)
+
+    def _geometry(self, tomogram_id: str) -> TiltGeometry:
         row, pixel = self._row(tomogram_id), float(self.pixel_size.get() or np.nan)
         images = self.images(tomogram_id)
         known = {str(name): images[name] for name in images if not images[name].isna().all()}
@@ -272,76 +284,6 @@ def image_columns(geometry: TiltGeometry) -> pd.DataFrame:
         columns |= {name: getattr(ctf, name) for name in ("defocus_u", "defocus_v", "phase_shift")}
         columns["defocus_angle"] = ctf.angle
     return pd.DataFrame(columns)
-
-
-def warps_json(
-    image_warp: ImageWarp | None = None,
-    volume_warp: VolumeWarp | None = None,
-    rotations: np.ndarray | None = None,
-    *,
-    magnification: np.ndarray | None = None,
-    cs: float | None = None,
-) -> str | None:
-    """Return the text of a series' ``warps`` cell; None where there is nothing to keep.
-
-    `cs` (mm) is that of a series whose spherical aberration was refined; all others have that of their set.
-    """
-    found: dict[str, Any] = {}
-    if image_warp is not None:
-        known = np.isfinite(image_warp.image_size).all()
-        found["image"] = {
-            "x": image_warp.x.tolist(),
-            "y": image_warp.y.tolist(),
-            "size": list(image_warp.image_size) if known else None,
-        }
-    if volume_warp is not None:
-        known = np.isfinite(volume_warp.volume_size).all()
-        found["volume"] = {
-            "nodes": volume_warp.nodes.tolist(),
-            "size": list(volume_warp.volume_size) if known else None,
-            "doses": list(volume_warp.doses),
-        }
-    if rotations is not None:
-        found["rotations"] = rotations.tolist()
-    if magnification is not None:
-        found["magnification"] = magnification.tolist()
-    if cs is not None:
-        found["cs"] = float(cs)
-    return json.dumps(found) if found else None
-
-
-def read_warps(
-    text: str | None, image_size: tuple[float, float] | None
-) -> tuple[ImageWarp | None, VolumeWarp | None, np.ndarray | None]:
-    """Return image warp, volume warp and rotations of a ``warps`` cell; `image_size` in Å where the cell has none.
-
-    Raises
-    ------
-    EmtomoError
-        If a warp needs a size that nobody says.
-    """
-    found: dict[str, Any] = json.loads(text or "{}")
-    image = volume = None
-    if "image" in found:
-        part = found["image"]
-        size = part["size"] or image_size
-        if size is None:
-            raise EmtomoError("the warp of the images needs the images' size, which the set does not have.")
-        image = ImageWarp(np.array(part["x"]), np.array(part["y"]), (float(size[0]), float(size[1])))
-    if "volume" in found:
-        part = found["volume"]
-        if part["size"] is None:
-            raise EmtomoError("the warp of the volume needs the volume's size, which the set does not have.")
-        x, y, z = (float(v) for v in part["size"])
-        volume = VolumeWarp(np.array(part["nodes"]), (x, y, z), (float(part["doses"][0]), float(part["doses"][1])))
-    return image, volume, np.array(found["rotations"]) if "rotations" in found else None
-
-
-def read_microscope(text: str | None) -> tuple[np.ndarray | None, float | None]:
-    """Return the magnification (2, 2) and Cs in mm of a ``warps`` cell; None where the series has none of its own."""
-    found: dict[str, Any] = json.loads(text or "{}")
-    magnification = np.array(found["magnification"], float) if "magnification" in found else None
-    return magnification, float(found["cs"]) if "cs" in found else None
 
 
 def _from_json(text: str) -> pd.DataFrame:

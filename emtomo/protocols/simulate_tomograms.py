@@ -22,8 +22,9 @@ from emtomo.objects import (
     coordinates_frame,
 )
 from emtomo.objects.exchange import export_set
+from emtomo.objects.series_warps import warps_json
 from emtomo.objects.tilt_exchange import tilts_of
-from emtomo.objects.tilt_series import image_columns, warps_json
+from emtomo.objects.tilt_series import image_columns
 from emtomo.options import Param
 from emtomo.synthetic.errors import ErrorOptions, disturb_geometry, disturb_poses
 from emtomo.synthetic.imaging import acquisition_order, reconstruct, take_tilt_series, tilt_angles

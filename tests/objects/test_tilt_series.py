@@ -190,3 +190,23 @@ def test_images_of_another_size_are_named(tmp_path):
     assert images(1).shape == images.size()
     with pytest.raises(EmtomoError, match="tilt 3 has 20 × 24 pixels, and tilt 1 has 24 × 20; all images"):
         images(2)
+
+
+WRONG_WARPS = (
+    "[", "1", "[" * 100_000, '{"image": 1}', '{"image": {"x": [1], "y": [1], "size": [1, 1]}}',
+    '{"volume": {"size": [1, 2], "nodes": [], "doses": []}}', '{"rotations": [[[1, 0, 0], [0, 1, 0], [0, 0, NaN]]]}',
+    '{"magnification": [[0, 0], [0, 0]]}', '{"cs": 1e999}', '{"cs": null}',
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("cell", WRONG_WARPS, ids=lambda text: text[:20])
+def test_damaged_warps_are_one_sentence(cell, tmp_path):
+    made = saved(tmp_path / "t.sqlite", tilts())
+    made.close()
+    with closing(sqlite3.connect(tmp_path / "t.sqlite")) as db, db:
+        column = dict(db.execute("SELECT label_property, column_name FROM Classes"))["warps"]
+        db.execute(f"UPDATE Objects SET {column} = ?", (cell,))
+    damaged = SetOfTiltSeries.open(tmp_path / "t.sqlite")
+    for read in (damaged.geometry, lambda name: tilts_of(damaged, name)):
+        with pytest.raises(EmtomoError, match=r"t.sqlite: the geometry of .* cannot be read .* run what made it again"):
+            read(damaged.tomogram_ids()[0])

@@ -131,9 +131,11 @@ def test_a_damaged_list_is_told(bench, monkeypatch):
     monkeypatch.chdir(bench.project.path)
     run = bench.run("create-population", "damaged", tilt_series="simulate.tilt_series", species="species.species")
     path = Path(run.population.file.get())
-    for text in ("[", "{}", json.dumps({"sources": [], "species": [{"colour": 1}]})):
+    wrong = [{}, [], {"sources": 1, "species": []}, {"sources": [], "species": [1]}]
+    wrong += [{"sources": [], "species": [{"colour": 1}]}, {"sources": [], "species": [{"name": {"a": []}}]}]
+    for text in ("[", "[" * 100_000, *map(json.dumps, wrong[:-1])):
         path.write_text(text)
-        with pytest.raises(EmtomoError, match=r"not the list of a population .* run create-population again"):
+        with pytest.raises(EmtomoError, match=r"population.json.* cannot be read .* run what made it again"):
             run.population.members()
 
 
