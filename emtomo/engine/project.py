@@ -21,7 +21,7 @@ from emtomo.engine.damage import check_databases, damage_of_file
 from emtomo.engine.engine_words import log_line, plain_error
 from emtomo.engine.launcher import LAUNCH, PROCESS, install, is_alive, is_lock, note_launch
 from emtomo.engine.plugin import Domain
-from emtomo.engine.queues import in_queue, launch_log
+from emtomo.engine.queues import in_queue, job_numbers, launch_log
 from emtomo.engine.run_folder import check_project_folder, check_run_folder, check_writable
 from emtomo.engine.run_reading import check_known, clean_words, id_of_run, no_run, read_runs, whole_objects
 from emtomo.engine.state import process_in
@@ -226,6 +226,7 @@ class EmtomoProject(Project):
         check_writable(self.path)
         if not protocol.getPid() and not protocol.useQueue():
             protocol.setPid(self._process_record(protocol).get("pid", 0))
+        job_numbers(protocol)  # go into a command
         super().stopProtocol(protocol)
         self.mapper.commit()
 
@@ -253,12 +254,13 @@ class EmtomoProject(Project):
 
     def checkJobId(self, protocol: Protocol) -> bool:
         """Return whether the job of an active run is in its queue; mark the run as failed if not."""
-        jobs = protocol.getJobIds()
+        jobs = [one_line(job) for job in protocol.getJobIds()]
         if not protocol.isActive() or protocol.isInteractive():
             return True
         if not jobs:
             return self._begins(protocol)
-        if in_queue(protocol.getHostConfig(), int(jobs[0])) or self._ended_by_itself(protocol):
+        there = jobs[0].isdecimal() and in_queue(protocol.getHostConfig(), int(jobs[0]))
+        if there or self._ended_by_itself(protocol):
             return True
         protocol.setFailed(
             f"Job {jobs[0]} of this run is no longer in the queue and reported no result; {self._last_words(protocol)}"

@@ -6,6 +6,7 @@ project or a template is checked or cleaned here first, since somebody else may 
 
 import importlib
 import re
+import shlex
 import subprocess
 import time
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from pyworkflow.exceptions import PyworkflowException
 from pyworkflow.protocol import HostConfig, Protocol
 
 import emtomo.engine  # noqa: F401  the environment must be prepared before pyworkflow is imported
+from emtomo.engine.run_folder import check_plain_folder
 from emtomo.errors import ProjectError
 from emtomo.wording import list_text
 
@@ -125,12 +127,14 @@ def submit(protocol: Protocol, command: str) -> int:
     host = protocol.getHostConfig()
     if not host.getQueueSystem().hasName():
         raise ProjectError("The run is to go to a queue, but no hosts.conf describes one (docs/clusters.md).")
+    check_plain_folder(protocol.getWorkingDir())
     job = {**host.getQueuesDefault(), **protocol.getSubmitDict()}
     answer = queue_of(protocol)
     if answer is not None:  # the project may be somebody else's: no parameter may be more than the queue asks for
         check_queue(protocol.getProject(), *answer)
     for key in ("SCIPION_PROJECT", "SCIPION_PROTOCOL"):  # names that people choose, put into a script
         job[key] = re.sub(r"[^\w.-]+", "_", str(job[key]))
+    job["JOB_NODEFILE"] = shlex.quote(str(job["JOB_NODEFILE"]))  # begins with the project's folder
     job["JOB_COMMAND"] = command
     try:
         number, said = engine_launch._submit(host, job)
@@ -146,6 +150,20 @@ def submit(protocol: Protocol, command: str) -> int:
     return int(number)
 
 
+def job_numbers(run: Protocol) -> list[int]:
+    """Return the numbers of a run's jobs, which commands for the queue are filled with.
+
+    Raises
+    ------
+    ProjectError
+        If the project says something else: somebody else may have written it.
+    """
+    jobs = [str(job) for job in run.getJobIds()]
+    if not all(re.fullmatch(r"[0-9]{1,15}", job) for job in jobs):
+        raise ProjectError(f"A job of a queue has a number; this project says {', '.join(jobs)[:80]!r}.")
+    return [int(job) for job in jobs]
+
+
 def in_queue(host: Any, job: int) -> bool:
     """Return whether the queue still has `job`; a queue that does not answer has it."""
     return _ask(host, job)[1]
@@ -153,10 +171,10 @@ def in_queue(host: Any, job: int) -> bool:
 
 def describe_waiting(run: Protocol) -> str:
     """Return what the queue says of a run whose job has not begun, e.g. ``"job 12: PENDING Resources"``, else none."""
-    jobs = run.getJobIds()
-    if not (run.isLaunched() and run.useQueue() and jobs):
+    if not (run.isLaunched() and run.useQueue() and run.getJobIds()):
         return ""
-    return f"job {jobs[0]}: {_ask(run.getHostConfig(), int(jobs[0]))[2] or 'no answer from the queue'}"
+    job = job_numbers(run)[0]
+    return f"job {job}: {_ask(run.getHostConfig(), job)[2] or 'no answer from the queue'}"
 
 
 def _ask(host: Any, job: int) -> tuple[float, bool, str]:

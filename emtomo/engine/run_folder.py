@@ -1,6 +1,7 @@
 """Where a run may write: in its own folder, whatever the names in a project that somebody sent are."""
 
 import os
+import re
 from pathlib import Path
 
 from emtomo.errors import ProjectError
@@ -10,6 +11,7 @@ _OWN = (
     "project.sqlite", "project.sqlite-journal", "settings.sqlite", "settings.sqlite.damaged", "settings.sqlite-journal",
     RUNS, "Logs", "Picking", "Tmp", ".config",
 )  # fmt: skip
+_PLAIN = re.compile(r"[\w./-]+")
 LINKABLE = ".mrc"  # an import may keep the images where they are
 
 
@@ -61,6 +63,7 @@ def check_run_folder(project: str | Path, folder: str) -> None:
     parts = Path(folder).parts
     if len(parts) != 2 or parts[0] != RUNS or ".." in parts or "\0" in folder:
         raise ProjectError(f"A run's folder is {RUNS}/NAME in the project; this project says {folder!r}.")
+    check_plain_folder(folder)
     here = Path(project, folder)
     for link in (here.parent, here):
         _refuse_link(link)
@@ -68,6 +71,20 @@ def check_run_folder(project: str | Path, folder: str) -> None:
         extra = Path(root).relative_to(here).parts[:1] == ("extra",)
         for name in [*folders, *(f for f in files if not (extra and f.endswith(LINKABLE)))]:
             _refuse_link(Path(root, name))
+
+
+def check_plain_folder(folder: str) -> None:
+    """Check that a run's folder has a plain name, as the engine gives it: it becomes part of commands for a queue.
+
+    Raises
+    ------
+    ProjectError
+        If it has not.
+    """
+    if not _PLAIN.fullmatch(folder):
+        raise ProjectError(
+            f"The name of a run's folder is letters, digits and _ . - alone; this project says {folder!r}."
+        )
 
 
 def check_project_folder(project: str | Path) -> None:

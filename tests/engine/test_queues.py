@@ -6,6 +6,8 @@ from pyworkflow.protocol.hosts import HostConfig
 from emtomo.compute.device import cores
 from emtomo.engine import queues
 from emtomo.engine.parameters import protocol_named
+from emtomo.engine.project import EmtomoProject
+from emtomo.engine.run_folder import check_run_folder
 from emtomo.errors import ProjectError
 
 HOSTS = """[localhost]
@@ -94,6 +96,40 @@ def test_a_project_that_somebody_sent_chooses_no_file_and_no_command(tmp_path, n
     with pytest.raises(ProjectError, match=f"Queue main has no parameter {name}"):
         queues.submit(run, "true")
     assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["000005_x;touch evil", "a$(touch evil)", "a`touch evil`", "a\ntouch evil", "a b", "a'b", "%s"]
+)
+def test_the_name_of_a_runs_folder_is_no_command(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    project = Project(tmp_path, submit="echo 17 %_(JOB_SCRIPT)s")
+    run = a_run(project, tmp_path)
+    queues.set_queue(project, run, "main", {})
+    (tmp_path / "Runs" / name / "logs").mkdir(parents=True)
+    run.workingDir.set(f"Runs/{name}")
+    with pytest.raises(ProjectError, match="The name of a run's folder is letters, digits"):
+        queues.submit(run, "true")
+    with pytest.raises(ProjectError, match="The name of a run's folder is letters, digits"):
+        check_run_folder(tmp_path, f"Runs/{name}")
+    assert not (tmp_path / "evil").exists()
+
+
+@pytest.mark.parametrize("job", ["1; touch evil", "$(touch evil)", "-1", "1\n2", "\u0661", "9" * 40])
+def test_the_number_of_a_job_is_a_number(tmp_path, monkeypatch, job):
+    monkeypatch.chdir(tmp_path)
+    project = EmtomoProject.start(tmp_path / "project")
+    run = project.new_run(protocol_named("bin-tomograms"), "x")
+    project.saveProtocol(run)
+    run.setHostConfig(Project(tmp_path, check="echo %_(JOB_ID)s").host)
+    run._useQueue.set(True)
+    run.setQueueParams(("main", {"JOB_TIME": "1:00", "QUEUE_FOR_JOBS": "N"}))
+    run.setStatus("launched")
+    run.setJobId(job)
+    for look in (queues.describe_waiting, project.stopProtocol):
+        with pytest.raises(ProjectError, match="A job of a queue has a number; this project says"):
+            look(run)
+    assert not list(tmp_path.rglob("evil"))
 
 
 def test_names_that_people_choose_are_cleaned_before_they_come_into_a_script(tmp_path):
