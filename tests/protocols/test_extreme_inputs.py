@@ -85,6 +85,7 @@ def bench(tmp_path_factory):
         frame = pd.DataFrame({"tomogram_id": ["T"], "file": [str(file)], "size_x": [shape[2]], "size_y": [shape[1]],
                               "size_z": [shape[0]]})  # fmt: skip
         outputs[f"tomograms_{kind}"] = saved(SetOfTomograms, folder, f"tomograms_{kind}", frame)
+    outputs["tomograms_none"] = saved(SetOfTomograms, folder, "tomograms_none", frame[:0])
     for kind, shape in {"usual": (BOX,) * 3, **SHAPES}.items():
         file = folder / "extra" / f"box_{kind}.mrc"
         mrc.write_volume(file, values(kind, shape), PIXEL)
@@ -132,6 +133,7 @@ def single_particle_outputs(folder):
         frame = pd.DataFrame({"micrograph_id": ["M"], "file": [str(file)], "size_x": [shape[1]], "size_y": [shape[0]],
                               **OPTICS})  # fmt: skip
         outputs[f"micrographs_{kind}"] = saved(SetOfMicrographs, folder, f"mic{kind}", frame)
+    outputs["micrographs_none"] = saved(SetOfMicrographs, folder, "micnone", frame[:0])
     for n in COUNTS:
         at = {"micrograph_id": ["M"] * n, "x": np.linspace(80, 120, n), "y": np.linspace(80, 120, n)}
         outputs[f"picks_{n}"] = saved(SetOfCoordinates2D, folder, f"k{n}", pd.DataFrame(at), box_size=BOX)
@@ -268,6 +270,12 @@ def cases():
             for what, output in choices(kinds).items():
                 chosen = {k: f"source.{v}" for k, v in {**usual, key: output}.items()}
                 yield pytest.param(name, {**chosen, **quick.get(name, {})}, id=f"{name}-{key}-{what}")
+        for key, param in cls().getDefinition().iterParams():
+            empty = choices(str(param.pointerClass)).get("none") if isinstance(param, PointerParam) else None
+            public = key.removeprefix(INPUT)
+            if empty and public not in inputs:
+                chosen = {k: f"source.{v}" for k, v in {**usual, public: empty}.items()}
+                yield pytest.param(name, {**chosen, **quick.get(name, {})}, id=f"{name}-{public}-optional-none")
 
 
 def choices(kinds):
@@ -283,9 +291,9 @@ def choices(kinds):
         more = ("series_nan", "series_none", "species_none", "species_one", "species_tiny")
         return {"usual": "population_series_usual", **{what: f"population_{what}" for what in more}}
     if "SetOfTomograms" in kinds:
-        return {kind: f"tomograms_{kind}" for kind in ("usual", *SHAPES)}
+        return {kind: f"tomograms_{kind}" for kind in ("usual", "none", *SHAPES)}
     if "SetOfMicrographs" in kinds:
-        return {kind: f"micrographs_{kind}" for kind in ("usual", *SHAPES)}
+        return {kind: f"micrographs_{kind}" for kind in ("usual", "none", *SHAPES)}
     if "SetOfCoordinates2D" in kinds:
         return {"usual": "picks_2", "none": "picks_0", "one": "picks_1"}
     for noun in ("Particles", "Classes2D"):
