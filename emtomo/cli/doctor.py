@@ -37,7 +37,7 @@ _OPTIONAL = {
 def doctor(
     project: Annotated[Path | None, typer.Argument(metavar="[PROJECT]", help="A project to look through.")] = None,
 ) -> None:
-    """Tell versions, threads, GPU, display and queue of this machine, or what is damaged in a project."""
+    """Report versions, threads, GPU, display and queue of this machine, or what is damaged in a project."""
     lines = list(findings() if project is None else project_findings(project))
     for line in lines:
         result(line)

@@ -31,7 +31,7 @@ _ENGINE = re.compile(
 def log(
     project: ProjectFolder,
     name: RunName,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run ends.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue until the run ends.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="With the engine's own lines.")] = False,
 ) -> None:
     """Print the log of a run: its steps, a line per iteration, remarks and errors."""

@@ -57,7 +57,7 @@ def describe(
     as_json: Json = False,
     everything: Annotated[bool, typer.Option("--all", help="With the parameters of Dask clusters.")] = False,
 ) -> None:
-    """Tell every parameter of a protocol, or every variable of a template."""
+    """List every parameter of a protocol, or every variable of a template."""
     if name in find_shipped() or Path(name).is_file():
         template = read_template(name)
         rows = [{**asdict(v), "needed": v.needed} for v in template.variables.values()]

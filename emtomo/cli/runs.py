@@ -215,7 +215,7 @@ def resume(
         bool, typer.Option("--wait-for-picks", help="Wait for picking runs above until a user has registered points.")
     ] = False,
 ) -> None:
-    """Go on with runs that were stopped, killed or failed, or whose inputs have changed; finished steps stay."""
+    """Continue runs that were stopped, killed or failed, or whose inputs have changed; finished steps stay."""
     values, folder = key_values(settings or []), Path.cwd()
     opened = EmtomoProject.open(project)
     everything = opened.runs_now()

@@ -1,7 +1,7 @@
 """Form fields from the options dataclass of an algorithm, and back."""
 
 import re
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pyworkflow.protocol import Protocol
 from pyworkflow.protocol.params import (
@@ -15,7 +15,7 @@ from pyworkflow.protocol.params import (
 )
 from pyworkflow.protocol.params import Param as EngineParam
 
-from emtomo.options import OptionField, option_fields, problems
+from emtomo.options import OptionField, Param, option_fields, problems
 
 T = TypeVar("T")
 # inputs share their names with outputs, and some options with methods of the engine; the
@@ -28,6 +28,21 @@ _ENGINE_PARAM: dict[type, type[EngineParam]] = {
     float: FloatParam,
     str: StringParam,
 }
+
+# options that several protocols have
+CopyFiles = Annotated[
+    bool,
+    Param("Copy files?", "Copy into the project instead of linking; links break when the originals move.", expert=True),
+]
+VolumeInFile = Annotated[
+    str,
+    Param(
+        "Volume in the file",
+        "Of several volumes in each file (MRC stack, HDF5, TIFF, OME-Zarr): the number, counted from 1, or the "
+        "name. A single file can say it too, as FILE:2. Empty: the only one.",
+        expert=True,
+    ),
+]
 
 
 def input_classes(param: EngineParam) -> list[str]:
@@ -46,6 +61,11 @@ def plain_type(names: list[str]) -> str:
         plain = [part if part.isupper() else part.lower() for part in parts]
         words.append(_WORDS.get(name) or " ".join([dimension.upper(), *plain] if dimension else plain))
     return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 2 else words)
+
+
+def add_device(form: Form) -> None:
+    """Add the processor or GPU on which a protocol computes."""
+    form.addParam("device", StringParam, default="cpu", label="Device", help="cpu, cuda or cuda:N.")
 
 
 def add_options(form: Form, options: type, *, condition: str | None = None) -> None:

@@ -137,7 +137,7 @@ class EmtomoProtocol(Protocol):
         try:
             errors += input_errors(self)
             return errors or (self._check() if self._inputs_ready() else [])
-        except EmtomoError as error:  # an input that cannot be read
+        except EmtomoError as error:  # an input that cannot be read, or what a check has found
             return [*errors, str(error)]
 
     def _cluster_errors(self) -> list[str]:
@@ -157,7 +157,7 @@ class EmtomoProtocol(Protocol):
         return True
 
     def _check(self) -> list[str]:
-        """Return what is wrong that only inputs or several parameters together can tell."""
+        """Return what is wrong that only inputs or several parameters show; an `EmtomoError` counts as its sentence."""
         return []
 
     def plan_outputs(self) -> dict[str, type]:

@@ -12,7 +12,6 @@ from emtomo.compute.symmetrisation import Axes, detect_symmetry, find_axes, symm
 from emtomo.compute.symmetry import parse_symmetry
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.engine.table import TableSet
-from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.objects import (
     SetOfParticles,
@@ -41,13 +40,13 @@ class AlignSymmetryOptions:
             "takes the largest group that fits.",
         ),
     ] = "auto"
-    recentre: Annotated[bool, Param("Search the centre?", "Also bring the point on all axes to the box's centre.")] = (
+    recentre: Annotated[bool, Param("Search the centre?", "Also move the point on all axes to the box's centre.")] = (
         True
     )
 
 
 class AlignSymmetry(EmtomoProtocol):
-    """Find the symmetry axes of a volume, turn it so that they stand as RELION wants them, and symmetrize it.
+    """Find the symmetry axes of a volume, rotate it to RELION's convention for them, and symmetrize it.
 
     Particles that were aligned to the volume are turned with it if they are given.
     """
@@ -84,10 +83,7 @@ class AlignSymmetry(EmtomoProtocol):
         name = self.options(AlignSymmetryOptions).symmetry
         if name.lower() == "auto":
             return []
-        try:
-            group = parse_symmetry(name)
-        except EmtomoError as error:
-            return [str(error)]
+        group = parse_symmetry(name)
         return ["C1 has no axes to find."] if group == "C1" else []
 
     # --- steps ---

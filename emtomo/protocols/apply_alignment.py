@@ -18,7 +18,7 @@ BATCH = 256
 
 
 class ApplyAlignment(EmtomoProtocol):
-    """Turn every subtomogram by its orientation, so that all stand alike, and average them.
+    """Rotate every subtomogram by its orientation into the common frame, and average them.
 
     For particles picked on membranes the turn about the normal is random: the
     average is then smeared about its z axis.

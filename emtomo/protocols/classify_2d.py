@@ -8,7 +8,7 @@ from typing import Annotated
 
 import numpy as np
 import pandas as pd
-from pyworkflow.protocol.params import Form, StringParam
+from pyworkflow.protocol.params import Form
 
 from emtomo.compute.classification.checkpoint import pack_state, unpack_state
 from emtomo.compute.classification.classify import Classification
@@ -16,6 +16,7 @@ from emtomo.compute.classification.options import ClassificationOptions
 from emtomo.compute.classification.schedule import count_iterations
 from emtomo.compute.classification.state import Metrics, Result, State
 from emtomo.compute.device import check_device
+from emtomo.engine.form import add_device
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
@@ -47,7 +48,7 @@ class ContinueClassificationOptions:
 
 
 class Classify2D(EmtomoProtocol):
-    """Sort images of particles into classes of alike views, and average each.
+    """Sort images of particles into classes of similar views, and average each.
 
     Every particle gets a class, an angle, a shift and a gain: by how much its class explains it better than noise
     does. Classes of junk have the lowest gain.
@@ -63,7 +64,7 @@ class Classify2D(EmtomoProtocol):
 
     def _define_inputs(self, form: Form) -> None:
         self._add_input(form, "particles", "SetOfParticles", "Input particles", "Images cut out of micrographs.")
-        form.addParam("device", StringParam, default="cpu", label="Device", help="cpu, cuda or cuda:N.")
+        add_device(form)
 
     def _check(self) -> list[str]:
         particles, options = self.input_particles.get(), self.options(ClassificationOptions)

@@ -7,13 +7,14 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 from pyworkflow.object import Object
-from pyworkflow.protocol.params import Form, StringParam
+from pyworkflow.protocol.params import Form
 
 from emtomo.compute.classification.classify_3d import Classification3D
 from emtomo.compute.classification.options_3d import Classification3DOptions
 from emtomo.compute.classification.state_3d import ClassState, pack_classes, unpack_classes
 from emtomo.compute.device import check_device
 from emtomo.compute.symmetry import parse_symmetry
+from emtomo.engine.form import add_device
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
@@ -70,7 +71,7 @@ class Classify3D(EmtomoProtocol):
         self._add_input(
             form, "mask", "Mask", "Mask", "Where the particles differ; soft. Empty: a sphere.", optional=True
         )
-        form.addParam("device", StringParam, default="cpu", label="Device", help="cpu, cuda or cuda:N.")
+        add_device(form)
 
     def _check(self) -> list[str]:
         options, reading = self.options(Classification3DOptions), self.options(ParticleInputOptions)

@@ -18,7 +18,7 @@ _COMPARED = ["tomogram_id", "x", "y", "z", *ROTATION_COLUMNS]
 
 
 class ComparePicks(EmtomoProtocol):
-    """Tell precision and recall of picks against places that are known: simulated, or picked by hand.
+    """Report precision and recall of picks against the ground truth: simulated positions, or picks made by hand.
 
     Each set is compared for itself, the nearest pairs first. The output are the true places; their score is the share
     of the sets that found them.

@@ -27,7 +27,7 @@ class PopulationOptions:
 
 
 class CreatePopulation(EmtomoProtocol):
-    """Say which tilt series (sources) and which species multi-particle refinement refines together.
+    """Choose which tilt series (sources) and species multi-particle refinement refines together.
 
     Every particle of a species belongs to the tilt series of its name. What fits nowhere is listed.
     """
@@ -47,10 +47,7 @@ class CreatePopulation(EmtomoProtocol):
         self._add_input(form, "species", "Species", "Species", "One or more kinds of particles.", many=True)
 
     def _check(self) -> list[str]:
-        try:
-            members = self._members()
-        except EmtomoError as error:
-            return [str(error)]
+        members = self._members()
         return _problems(members)
 
     # --- steps ---

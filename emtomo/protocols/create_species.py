@@ -37,7 +37,7 @@ class SpeciesOptions:
 
 
 class CreateSpecies(EmtomoProtocol):
-    """Put together what multi-particle refinement needs of one kind of particle: half maps, mask and poses.
+    """Combine what multi-particle refinement needs of one kind of particle: half maps, mask and poses.
 
     The poses are those of a refinement, whose halves stay what they are. A binary mask gets a soft edge; a soft one
     stays. Species with populations are what M has under these names.

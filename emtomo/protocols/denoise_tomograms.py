@@ -1,11 +1,11 @@
 """Protocol: denoise tomograms for picking."""
 
-from pyworkflow.protocol.params import Form, StringParam
+from pyworkflow.protocol.params import Form
 
 from emtomo.compute.denoise import DenoiseOptions, denoise
 from emtomo.compute.device import check_device
+from emtomo.engine.form import add_device
 from emtomo.engine.protocol import EmtomoProtocol
-from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.objects import SetOfTomograms
 
@@ -29,13 +29,10 @@ class DenoiseTomograms(EmtomoProtocol):
 
     def _define_inputs(self, form: Form) -> None:
         self._add_input(form, "tomograms", "SetOfTomograms", "Tomograms", "What to denoise.")
-        form.addParam("device", StringParam, default="cpu", label="Device", help="cpu, cuda or cuda:N.")
+        add_device(form)
 
     def _check(self) -> list[str]:
-        try:
-            check_device(self.device.get())
-        except EmtomoError as error:
-            return [str(error)]
+        check_device(self.device.get())
         return []
 
     def methods_sentence(self) -> str:

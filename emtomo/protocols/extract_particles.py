@@ -102,11 +102,8 @@ class ExtractParticles(EmtomoProtocol):
         )
 
     def _check(self) -> list[str]:
-        try:
-            micrographs = self._micrographs()
-            variants = self._variants()
-        except EmtomoError as error:
-            return [str(error)]
+        micrographs = self._micrographs()
+        variants = self._variants()
         errors = [sentence for options in variants.values() for sentence in size_errors(options)]
         known, wanted = set(micrographs.group_ids()), self.input_coordinates.get().group_ids()
         if wanted and not known & set(wanted):

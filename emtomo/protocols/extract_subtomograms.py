@@ -55,10 +55,7 @@ class ExtractSubtomograms(EmtomoProtocol):
         )
 
     def _check(self) -> list[str]:
-        try:
-            tomograms = self._tomograms()
-        except EmtomoError as error:
-            return [str(error)]
+        tomograms = self._tomograms()
         known, wanted = set(tomograms.tomogram_ids()), self.input_coordinates.get().tomogram_ids()
         if not known & set(wanted):
             return [no_match_text("tomogram", wanted, sorted(known))]

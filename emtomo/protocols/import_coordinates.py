@@ -65,7 +65,7 @@ class ImportCoordinatesOptions:
 
 
 class ImportCoordinates(EmtomoProtocol):
-    """Bring positions, and orientations where there are any, from the files of any neighbour.
+    """Import positions, and orientations where there are any, from the files of any supported program.
 
     Tomograms are matched by name: the part that all programs keep. A file that
     names no tomogram belongs to the tomogram whose id its own name is, or to the
@@ -100,10 +100,7 @@ class ImportCoordinates(EmtomoProtocol):
         )
 
     def _check(self) -> list[str]:
-        try:
-            self._paths()
-        except EmtomoError as error:
-            return [str(error)]
+        self._paths()
         return []
 
     # --- steps ---

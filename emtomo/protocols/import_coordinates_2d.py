@@ -38,7 +38,7 @@ class ImportCoordinates2DOptions:
 
 
 class ImportCoordinates2D(EmtomoProtocol):
-    """Bring picks on micrographs from STAR files of RELION, .box files of EMAN, or tables.
+    """Import picks on micrographs from STAR files of RELION, .box files of EMAN, or tables.
 
     A file that names no micrograph belongs to the one whose id its own name is, less what pickers add to it
     (_autopick, _manualpick, …).
@@ -66,10 +66,7 @@ class ImportCoordinates2D(EmtomoProtocol):
         )
 
     def _check(self) -> list[str]:
-        try:
-            self._picks()
-        except EmtomoError as error:
-            return [str(error)]
+        self._picks()
         return []
 
     # --- steps ---

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from pyworkflow.protocol.params import Form, PathParam, StringParam
 
+from emtomo.engine.form import CopyFiles
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io import images, mrc, names
@@ -43,16 +44,11 @@ class ImportMicrographsOptions:
         float | None, Param("Amplitude contrast", "As a fraction. Empty: from the STAR file, else 0.1.", ge=0, le=1)
     ] = None
     white: Annotated[bool, Param("Particles white?", "Micrographs from the camera show dark particles.")] = False
-    copy: Annotated[
-        bool,
-        Param(
-            "Copy files?", "Copy into the project instead of linking; links break when the originals move.", expert=True
-        ),
-    ] = False
+    copy: CopyFiles = False
 
 
 class ImportMicrographs(EmtomoProtocol):
-    """Bring motion-corrected micrographs into the project: images by a pattern, or a list of RELION 3.0 to 5.
+    """Import motion-corrected micrographs into the project: images by a pattern, or a list of RELION 3.0 to 5.
 
     A micrograph's id is its file's name without extension. CTF values come from the list, or from files of CTFFIND
     or Gctf. MRC files are linked, others are converted once.
@@ -91,12 +87,9 @@ class ImportMicrographs(EmtomoProtocol):
         )
 
     def _check(self) -> list[str]:
-        try:
-            table = self._table()
-            self._pixel_size(table, {name: describe_micrograph(path) for name, path in self._paths(table).items()})
-            self._ctf(table)
-        except EmtomoError as error:
-            return [str(error)]
+        table = self._table()
+        self._pixel_size(table, {name: describe_micrograph(path) for name, path in self._paths(table).items()})
+        self._ctf(table)
         return []
 
     # --- steps ---

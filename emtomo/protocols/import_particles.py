@@ -61,7 +61,7 @@ class ImportParticlesOptions:
 
 
 class ImportParticles(EmtomoProtocol):
-    """Bring images of particles with their poses, classes and CTF from a STAR file of RELION 3.0 to 5.
+    """Import images of particles with their poses, classes and CTF from a STAR file of RELION 3.0 to 5.
 
     The stacks stay where they are.
     """
@@ -88,10 +88,7 @@ class ImportParticles(EmtomoProtocol):
     def _check(self) -> list[str]:
         if not self.files.get():
             return ["STAR file must not be empty."]
-        try:
-            self._pixel_size(self._table())
-        except EmtomoError as error:
-            return [str(error)]
+        self._pixel_size(self._table())
         return []
 
     # --- steps ---

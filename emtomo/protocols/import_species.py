@@ -24,7 +24,7 @@ from emtomo.wording import count_text
 
 
 class ImportSpecies(EmtomoProtocol):
-    """Bring a species that M refined: half maps, mask, and the poses and halves of its particles.
+    """Import a species that M refined: half maps, mask, and the poses and halves of its particles.
 
     The files lie beside the .species file, as M has them. Particles are matched to the tilt series by the names of
     these; of poses at several times, the first is taken.
@@ -44,15 +44,12 @@ class ImportSpecies(EmtomoProtocol):
         )
 
     def _check(self) -> list[str]:
-        try:
-            species = self._species()
-            parse_symmetry(species.symmetry)
-            for ending in ("half1.mrc", "half2.mrc", "mask.mrc"):
-                shape = mrc.read_header(species.beside(ending)).shape
-                if len(set(shape)) != 1 or shape != mrc.read_header(species.beside("half1.mrc")).shape:
-                    return [f"{species.beside(ending)}: maps and mask must be cubes of one size, got {shape}."]
-        except EmtomoError as error:
-            return [str(error)]
+        species = self._species()
+        parse_symmetry(species.symmetry)
+        for ending in ("half1.mrc", "half2.mrc", "mask.mrc"):
+            shape = mrc.read_header(species.beside(ending)).shape
+            if len(set(shape)) != 1 or shape != mrc.read_header(species.beside("half1.mrc")).shape:
+                return [f"{species.beside(ending)}: maps and mask must be cubes of one size, got {shape}."]
         return []
 
     # --- steps ---

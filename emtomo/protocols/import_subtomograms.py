@@ -53,7 +53,7 @@ class ImportSubtomogramsOptions:
 
 
 class ImportSubtomograms(EmtomoProtocol):
-    """Bring extracted subtomograms with their poses, 3D CTFs and halves from a RELION or Warp STAR file.
+    """Import extracted subtomograms with their poses, 3D CTFs and halves from a RELION or Warp STAR file.
 
     The boxes stay where they are.
     """

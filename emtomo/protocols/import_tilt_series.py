@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from pyworkflow.protocol.params import Form, PathParam, StringParam
 
+from emtomo.engine.form import CopyFiles
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io import images, mrc, names
@@ -46,16 +47,11 @@ class ImportFilesOptions:
             choices=tuple(FORMATS),
         ),
     ] = "auto"
-    copy: Annotated[
-        bool,
-        Param(
-            "Copy files?", "Copy into the project instead of linking; links break when the originals move.", expert=True
-        ),
-    ] = False
+    copy: CopyFiles = False
 
 
 class ImportTiltSeries(EmtomoProtocol):
-    """Bring tilt series into the project: images with angles, alignment, dose and CTF, whichever program wrote them.
+    """Import tilt series into the project: images with angles, alignment, dose and CTF, whichever program wrote them.
 
     Stacks or one image per tilt, with SerialEM's .mdoc, IMOD's .rawtlt, .tlt, .xf, .xtilt and tilt.com, AreTomo's
     .aln, Warp's .tomostar and .xml, STAR files of RELION 4 and 5, CTFs of CTFFIND, Gctf or ctfphaseflip. Files of one
@@ -103,14 +99,11 @@ class ImportTiltSeries(EmtomoProtocol):
         )
 
     def _check(self) -> list[str]:
-        try:
-            for series in self._found()[0]:
-                self._complete(series)
-            gain = str(self.gain.get() or "")
-            if gain and not Path(gain).is_file():
-                return [f"{gain}: there is no such file."]
-        except EmtomoError as error:
-            return [str(error)]
+        for series in self._found()[0]:
+            self._complete(series)
+        gain = str(self.gain.get() or "")
+        if gain and not Path(gain).is_file():
+            return [f"{gain}: there is no such file."]
         return []
 
     # --- steps ---

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from pyworkflow.protocol.params import Form, PathParam, StringParam
 
+from emtomo.engine.form import CopyFiles, VolumeInFile
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io import images, mrc, names
@@ -31,21 +32,8 @@ class ImportTomogramsOptions:
         float | None,
         Param("Pixel size", "Of all the files. Empty: from their headers.", unit="Å/px", gt=0),
     ] = None
-    copy: Annotated[
-        bool,
-        Param(
-            "Copy files?", "Copy into the project instead of linking; links break when the originals move.", expert=True
-        ),
-    ] = False
-    dataset: Annotated[
-        str,
-        Param(
-            "Volume in the file",
-            "Of several volumes in each file (MRC stack, HDF5, TIFF, OME-Zarr): the number, counted from 1, or the "
-            "name. A single file can say it too, as FILE:2. Empty: the only one.",
-            expert=True,
-        ),
-    ] = ""
+    copy: CopyFiles = False
+    dataset: VolumeInFile = ""
     exclude_words: Annotated[
         str,
         Param("Exclusion words", "Paths with one of these words (separated by spaces) are skipped.", expert=True),
@@ -87,7 +75,7 @@ class ImportTomogramsOptions:
 
 
 class ImportTomograms(EmtomoProtocol):
-    """Bring tomograms into the project: MRC of every mode, also compressed, REC, EM and TIFF stacks.
+    """Import tomograms into the project: MRC of every mode, also compressed, REC, EM and TIFF stacks.
 
     A file gives one tomogram; its id is the file's name without extensions, or
     the part that {TS} marks in the pattern. Where one of several volumes in a file was
@@ -126,14 +114,11 @@ class ImportTomograms(EmtomoProtocol):
         options = self.options(ImportTomogramsOptions)
         if options.tilt_min >= options.tilt_max:
             return [f"The smallest tilt ({options.tilt_min:g}°) must be below the largest ({options.tilt_max:g}°)."]
-        try:
-            files = self._found()
-            infos = {name: self._describe(path) for name, path in files.items()}
-            if not options.pixel_size:
-                self._common_size(infos)
-            self._tilts(list(files))
-        except EmtomoError as error:
-            return [str(error)]
+        files = self._found()
+        infos = {name: self._describe(path) for name, path in files.items()}
+        if not options.pixel_size:
+            self._common_size(infos)
+        self._tilts(list(files))
         return []
 
     # --- steps ---

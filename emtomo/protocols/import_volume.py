@@ -8,6 +8,7 @@ import numpy as np
 from pyworkflow.protocol.params import Form, PathParam
 
 from emtomo.compute.statistics import is_dark
+from emtomo.engine.form import VolumeInFile
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError, FormatError
 from emtomo.io import images, mrc
@@ -22,18 +23,10 @@ class ImportVolumeOptions:
 
     kind: Annotated[
         str,
-        Param("Kind", "An average may bring its half maps.", choices=("volume", "mask", "average")),
+        Param("Kind", "An average may have half maps.", choices=("volume", "mask", "average")),
     ] = "volume"
     pixel_size: Annotated[float | None, Param("Pixel size", "Empty: what the file says.", unit="Å", gt=0)] = None
-    dataset: Annotated[
-        str,
-        Param(
-            "Volume in the file",
-            "Of several volumes in each file (MRC stack, HDF5, TIFF, OME-Zarr): the number, counted from 1, or the "
-            "name. A single file can say it too, as FILE:2. Empty: the only one.",
-            expert=True,
-        ),
-    ] = ""
+    dataset: VolumeInFile = ""
     white: Annotated[
         str,
         Param(
@@ -47,7 +40,7 @@ class ImportVolumeOptions:
 
 
 class ImportVolume(EmtomoProtocol):
-    """Bring a density map of any program: as reference, as mask, or as an average with half maps."""
+    """Import a density map of any program: as reference, as mask, or as an average with half maps."""
 
     NAME = "import-volume"
     _label = "import volume"
@@ -70,10 +63,7 @@ class ImportVolume(EmtomoProtocol):
             )
 
     def _check(self) -> list[str]:
-        try:
-            self._volumes()
-        except (EmtomoError, FormatError) as error:
-            return [str(error)]
+        self._volumes()
         return []
 
     # --- steps ---

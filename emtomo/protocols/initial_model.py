@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 from pyworkflow.object import Object
-from pyworkflow.protocol.params import Form, StringParam
+from pyworkflow.protocol.params import Form
 
 from emtomo.compute.device import check_device
 from emtomo.compute.likelihood.poses import Poses
@@ -16,6 +16,7 @@ from emtomo.compute.refinement.model_agreement import correlate_models
 from emtomo.compute.refinement.stochastic_gradient import SMALLEST_BOX, InitialModelOptions, StochasticModel
 from emtomo.compute.refinement.symmetric_model import impose_symmetry
 from emtomo.compute.symmetry import parse_symmetry
+from emtomo.engine.form import add_device
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
@@ -48,8 +49,8 @@ class ShrinkOptions:
         int,
         Param(
             "Number of seeds",
-            "So many models grow, from the random seed on; the likeliest is kept, and how well the others agree with "
-            "it is reported.",
+            "This many models are made, from successive random seeds; the likeliest is kept, and its agreement with "
+            "the others is reported.",
             ge=1,
             le=20,
         ),
@@ -60,7 +61,7 @@ class ShrinkOptions:
 
 
 class InitialModel(EmtomoProtocol):
-    """Make a model of low resolution from particles, without any reference.
+    """Estimate a model of low resolution from particles, without any reference.
 
     Batches of particles are aligned to the model and the model learns from each; it begins as a batch in random
     orientations. The missing wedge or CTF of every particle is taken into account.
@@ -91,7 +92,7 @@ class InitialModel(EmtomoProtocol):
             optional=True,
         )
         self._add_input(form, "mask", "Mask,Volume", "Mask", "Empty: a sphere.", optional=True)
-        form.addParam("device", StringParam, default="cpu", label="Device", help="cpu, cuda or cuda:N.")
+        add_device(form)
 
     def _check(self) -> list[str]:
         options, reading, errors = self.options(ShrinkOptions), self.options(ParticleInputOptions), []

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import numpy as np
 import pandas as pd
-from pyworkflow.protocol.params import Form, StringParam
+from pyworkflow.protocol.params import Form
 
 from emtomo.compute.device import check_device
 from emtomo.compute.matching.match import TILE, Match, Matcher
@@ -17,8 +17,8 @@ from emtomo.compute.optics.ctf import Contrast
 from emtomo.compute.positions import from_voxels
 from emtomo.compute.symmetry import parse_symmetry
 from emtomo.compute.tilt.wedge import tilt_transfer
+from emtomo.engine.form import add_device
 from emtomo.engine.protocol import EmtomoProtocol
-from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.objects import SetOfCoordinates3D, coordinates_frame
 from emtomo.objects.candidates import choose, keep_candidates
@@ -105,14 +105,11 @@ class MatchTemplate(EmtomoProtocol):
             "Models, or oriented coordinates of model-workflow: look only near them and along their normals.",
             optional=True,
         )
-        form.addParam("device", StringParam, default="cpu", label="Device", help="cpu, cuda or cuda:N.")
+        add_device(form)
 
     def _check(self) -> list[str]:
-        try:
-            check_device(self.device.get())
-            parse_symmetry(self.options(ScanOptions).symmetry)
-        except EmtomoError as error:
-            return [str(error)]
+        check_device(self.device.get())
+        parse_symmetry(self.options(ScanOptions).symmetry)
         peaks = self.options(PeakOptions)
         if not peaks.false_alarms and not peaks.number_of_particles:
             return ["Without a threshold (false alarms 0) the number of particles must be given."]

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import pandas as pd
 from pyworkflow.object import Object
-from pyworkflow.protocol.params import Form, StringParam
+from pyworkflow.protocol.params import Form
 
 from emtomo.compute.device import check_device
 from emtomo.compute.fourier.shell_correlation import resolution_text
@@ -14,8 +14,8 @@ from emtomo.compute.multiparticle.options import MultiParticleOptions
 from emtomo.compute.multiparticle.refine import Iteration, Result
 from emtomo.compute.multiparticle.refine import MultiParticleRefinement as Refinement
 from emtomo.compute.tilt.particle_images import ParticleImageOptions
+from emtomo.engine.form import add_device
 from emtomo.engine.protocol import EmtomoProtocol
-from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.objects import FSC, Average, SetOfParticleSeries, SetOfTiltSeries
 from emtomo.objects.array_store import ArrayStore
@@ -86,14 +86,11 @@ class MultiParticleRefinement(EmtomoProtocol):
 
     def _define_inputs(self, form: Form) -> None:
         self._add_input(form, "population", "Population", "Population", "Tilt series and species (create-population).")
-        form.addParam("device", StringParam, default="cpu", label="Device", help="cpu, cuda or cuda:N.")
+        add_device(form)
 
     def _check(self) -> list[str]:
-        try:
-            check_device(self.device.get())
-            members = self.input_population.get().members()
-        except EmtomoError as error:
-            return [str(error)]
+        check_device(self.device.get())
+        members = self.input_population.get().members()
         errors = []
         for what, found in (("species", members.species), ("sources", members.sources)):
             if len(found) > MOST:

@@ -25,7 +25,7 @@ class PickAgainOptions:
         float | None,
         Param(
             "Threshold",
-            "Only for picks of pick-convnet, which need it (answers from 0 to about 1), and for picks on micrographs "
+            "Only for picks of pick-convnet, which need it (outputs from 0 to about 1), and for picks on micrographs "
             "(lowest score; empty: found from the peaks).",
         ),
     ] = None
@@ -40,7 +40,7 @@ class PickAgainOptions:
 
 
 class PickAgain(EmtomoProtocol):
-    """Choose again among what a search found in tomograms or on micrographs: another cut, distance or number.
+    """Select again among the candidates of a search: another threshold, distance or number.
 
     Nothing is searched again: every maximum that was looked at is kept with its score.
     """

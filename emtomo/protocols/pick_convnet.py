@@ -38,7 +38,7 @@ class PickConvnetOptions:
     ] = 40
     group: Annotated[int, Param("Group", "Kept on every coordinate.", ge=0)] = 1
     keep_answers: Annotated[
-        bool, Param("Keep the answers", "Write the network's answer for every tomogram as a volume.")
+        bool, Param("Keep the output", "Write the network's output for every tomogram as a volume.")
     ] = False
 
 
@@ -84,16 +84,13 @@ class PickConvnet(EmtomoProtocol):
             form.addParam(name, PathParam, default="", allowsNull=True, label=label, help=text)
 
     def _check(self) -> list[str]:
-        try:
-            if self.picks.get():
-                self._corrected()
-                return []
-            torch_module()
-            if self.network.get():
-                load(self.network.get())
-            good, bad = (int((self._references()["label"] == label).sum()) for label in LABELS)
-        except EmtomoError as error:
-            return [str(error)]
+        if self.picks.get():
+            self._corrected()
+            return []
+        torch_module()
+        if self.network.get():
+            load(self.network.get())
+        good, bad = (int((self._references()["label"] == label).sum()) for label in LABELS)
         if good + bad == 0 and not self.network.get():
             return ["Give references, or a network that was trained before."]
         if good + bad and (good < FEWEST or bad < FEWEST):

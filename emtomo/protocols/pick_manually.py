@@ -11,7 +11,7 @@ from pyworkflow.protocol.params import Form, PathParam
 from emtomo.compute.extraction import ExtractOptions, box_starts, extract
 from emtomo.compute.positions import to_voxels
 from emtomo.engine.protocol import EmtomoProtocol
-from emtomo.errors import EmtomoError, FormatError
+from emtomo.errors import FormatError
 from emtomo.io import mrc
 from emtomo.objects import SetOfCoordinates2D, SetOfCoordinates3D, SetOfTomograms, coordinates_frame, positions_of
 from emtomo.objects.micrograph_slices import MicrographSlices, SlicePicks
@@ -54,7 +54,7 @@ class PickManuallyOptions:
 
 
 class PickManually(EmtomoProtocol):
-    """Take the particles that a user picked, from files of points, earlier coordinates, or both.
+    """Register the particles that a user picked, from files of points, earlier coordinates, or both.
 
     Every file is one save and gives one output: coordinates, coordinates_2 and so on. Earlier coordinates are kept; a
     row labelled remove takes away the nearest of them. Groups keep kinds of particles apart.
@@ -105,11 +105,8 @@ class PickManually(EmtomoProtocol):
             return ["Previous coordinates must lie in what is picked: tomograms, or micrographs."]
         if not self.points.get() and self.input_coordinates.pointsNone():
             return ["Give a file of points or previous coordinates."]
-        try:
-            for path in self._files():
-                self._picked(path)
-        except EmtomoError as error:
-            return [str(error)]
+        for path in self._files():
+            self._picked(path)
         return []
 
     # --- steps ---

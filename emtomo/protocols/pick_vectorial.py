@@ -10,7 +10,7 @@ from pyworkflow.protocol.params import Form, PathParam
 from emtomo.compute.geometry.clusters import count_clusters
 from emtomo.compute.geometry.models import KINDS, MODELS, ROLES
 from emtomo.engine.protocol import EmtomoProtocol
-from emtomo.errors import EmtomoError, FormatError
+from emtomo.errors import FormatError
 from emtomo.objects import SetOfMeshes
 from emtomo.objects.points_file import points_of_file
 from emtomo.options import Param
@@ -45,7 +45,7 @@ class PickVectorialOptions:
 
 
 class PickVectorial(EmtomoProtocol):
-    """Take the points that outline vesicles, membranes, filaments and other models.
+    """Register the points that outline vesicles, membranes, filaments and other models.
 
     One group of points is one model. The points come from a file (columns
     tomogram_id, group, x, y, z, role), from earlier models, or from both.
@@ -77,10 +77,7 @@ class PickVectorial(EmtomoProtocol):
     def _check(self) -> list[str]:
         if not self.points.get() and self.input_meshes.pointsNone():
             return ["Give a file of points or previous meshes."]
-        try:
-            self._points()
-        except EmtomoError as error:
-            return [str(error)]
+        self._points()
         return []
 
     # --- steps ---

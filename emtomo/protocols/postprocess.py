@@ -53,11 +53,8 @@ class PostProcess(EmtomoProtocol):
         )
 
     def _check(self) -> list[str]:
-        try:
-            halves_of(self.input_average.get())
-            self._mtf()
-        except (EmtomoError, FormatError) as error:
-            return [str(error)]
+        halves_of(self.input_average.get())
+        self._mtf()
         return []
 
     # --- steps ---

@@ -28,7 +28,7 @@ from emtomo.wording import count_text
 
 
 class ReconstructAverage(EmtomoProtocol):
-    """Average particles in their given poses in Fourier space, each frequency weighted by what was measured of it.
+    """Average particles in their given poses in Fourier space, each frequency weighted by how much of it was measured.
 
     Particles are subtomograms, images of micrographs, or particles of tilt series, whose images are cut when they are
     needed: at any pixel size, nothing is written. Missing wedge, 3D CTF or CTF and dose of every particle are taken

@@ -6,11 +6,12 @@ from typing import Annotated
 
 import numpy as np
 import pandas as pd
-from pyworkflow.protocol.params import Form, StringParam
+from pyworkflow.protocol.params import Form
 
 from emtomo.compute.device import check_device
 from emtomo.compute.tilt.reconstruction import reconstruct_tomogram
 from emtomo.compute.tilt.reconstruction_options import NO_CTF, ReconstructTomogramOptions
+from emtomo.engine.form import add_device
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
@@ -72,7 +73,7 @@ class ReconstructTomograms(EmtomoProtocol):
 
     def _define_inputs(self, form: Form) -> None:
         self._add_input(form, "tilt_series", "SetOfTiltSeries", "Tilt series", "Aligned tilt series.")
-        form.addParam("device", StringParam, default="cpu", label="Device", help="cpu, cuda or cuda:N.")
+        add_device(form)
 
     def _check(self) -> list[str]:
         errors = []

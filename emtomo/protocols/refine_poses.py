@@ -7,7 +7,7 @@ from typing import Annotated
 
 import pandas as pd
 from pyworkflow.object import Object
-from pyworkflow.protocol.params import Form, StringParam
+from pyworkflow.protocol.params import Form
 
 from emtomo.compute.device import check_device
 from emtomo.compute.fourier.shell_correlation import resolution_text
@@ -15,6 +15,7 @@ from emtomo.compute.refinement.checkpoint import pack_state, unpack_state
 from emtomo.compute.refinement.options import RefineOptions
 from emtomo.compute.refinement.refine import Metrics, Refinement, Result, State
 from emtomo.compute.symmetry import parse_symmetry
+from emtomo.engine.form import add_device
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
@@ -54,7 +55,7 @@ class ContinueOptions:
 
 
 class RefinePoses(EmtomoProtocol):
-    """Refine orientations and positions of particles against their own average, to gold standard.
+    """Refine orientations and positions of particles against their own average, in independent halves (gold standard).
 
     Particles are subtomograms, images of micrographs, or particles of tilt series, whose images are cut when they are
     needed. Two halves of the particles are refined independently; the agreement of their averages (FSC) says how far
@@ -91,7 +92,7 @@ class RefinePoses(EmtomoProtocol):
             optional=True,
         )
 
-        form.addParam("device", StringParam, default="cpu", label="Device", help="cpu, cuda or cuda:N.")
+        add_device(form)
 
     def _check(self) -> list[str]:
         options, reading = self.options(RefineOptions), self.options(ParticleInputOptions)

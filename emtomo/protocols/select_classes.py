@@ -60,11 +60,8 @@ class SelectClasses(EmtomoProtocol):
         )
 
     def _check(self) -> list[str]:
-        try:
-            self._particles()
-            self._chosen()
-        except EmtomoError as error:
-            return [str(error)]
+        self._particles()
+        self._chosen()
         return []
 
     # --- steps ---

@@ -8,7 +8,6 @@ from pyworkflow.protocol.params import Form, PathParam
 from emtomo.compute.subset import SubsetOptions, choose
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.engine.table import TableSet
-from emtomo.errors import EmtomoError
 from emtomo.objects.selection import read_selection
 from emtomo.wording import count_text
 
@@ -39,10 +38,7 @@ class SelectSubset(EmtomoProtocol):
         )
 
     def _check(self) -> list[str]:
-        try:
-            self._chosen()
-        except EmtomoError as error:
-            return [str(error)]
+        self._chosen()
         return []
 
     # --- steps ---

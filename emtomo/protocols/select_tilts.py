@@ -53,10 +53,7 @@ class SelectTilts(EmtomoProtocol):
     def _check(self) -> list[str]:
         if not len(self.input_tilt_series.get()):
             return ["The set of tilt series is empty."]
-        try:
-            self._tables()
-        except EmtomoError as error:
-            return [str(error)]
+        self._tables()
         return []
 
     # --- steps ---

@@ -9,7 +9,6 @@ from pyworkflow.protocol.params import Form, PathParam
 
 from emtomo.compute.particle_extraction import ExtractParticlesOptions, extract_particles, nearest_pixels
 from emtomo.engine.protocol import EmtomoProtocol
-from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.io.molecules import read_density
 from emtomo.objects import (
@@ -41,7 +40,7 @@ class SimulateMicrographsOptions:
 
 
 class SimulateMicrographs(EmtomoProtocol):
-    """Make micrographs of particles whose places, orientations and CTF are known, with junk, ice and carbon if wanted.
+    """Simulate micrographs of particles of known positions, orientations and CTF, with junk, ice and carbon if wanted.
 
     Outputs the micrographs with their true CTF, the true coordinates, images of the particles with their true
     orientations, and the map that they show.
@@ -80,10 +79,7 @@ class SimulateMicrographs(EmtomoProtocol):
                 f"Smallest defocus must not exceed the largest ({options.max_defocus:g} Å), "
                 f"got {options.min_defocus:g} Å."
             ]
-        try:
-            diameter = particle_diameter(self._density(), options.pixel_size)
-        except EmtomoError as error:
-            return [str(error)]
+        diameter = particle_diameter(self._density(), options.pixel_size)
         room = min(options.size_x, options.size_y) * options.pixel_size
         if diameter > room:
             return [f"The particle of {diameter:.0f} Å does not fit into micrographs of {room:.0f} Å."]

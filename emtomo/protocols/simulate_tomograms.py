@@ -10,7 +10,6 @@ from pyworkflow.protocol.params import Form, PathParam
 
 from emtomo.compute.tilt.geometry import TiltGeometry, tilt_geometry
 from emtomo.engine.protocol import EmtomoProtocol
-from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.io.convert_tilts import write_series
 from emtomo.io.molecules import read_density
@@ -43,7 +42,7 @@ class SimulateOptions:
 
 
 class SimulateTomograms(EmtomoProtocol):
-    """Make tomograms of vesicles with membrane proteins, and soluble proteins, whose poses are known.
+    """Simulate tomograms of vesicles with membrane proteins, and of soluble proteins, of known poses.
 
     Tilt series with CTF, dose, noise and missing wedge; reconstruction by weighted
     back-projection. Outputs the tomograms, the tilt series, the true poses (group 1
@@ -85,13 +84,10 @@ class SimulateTomograms(EmtomoProtocol):
             )
 
     def _check(self) -> list[str]:
-        try:
-            molecules = self._molecules()
-            if self.options(PhantomOptions).arrangement == "hexagonal":
-                for k in range(self.options(SimulateOptions).number):
-                    arrange_particles(self._options(k), molecules)
-        except EmtomoError as error:
-            return [str(error)]
+        molecules = self._molecules()
+        if self.options(PhantomOptions).arrangement == "hexagonal":
+            for k in range(self.options(SimulateOptions).number):
+                arrange_particles(self._options(k), molecules)
         return []
 
     # --- steps ---

@@ -10,7 +10,6 @@ from emtomo.compute.refinement.options import SYMMETRY
 from emtomo.compute.symmetrisation import describe_operators, symmetrise, symmetry_score
 from emtomo.compute.symmetry import parse_symmetry
 from emtomo.engine.protocol import EmtomoProtocol
-from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.objects import Volume
 from emtomo.objects.volume_arrays import box_problem, volume_of
@@ -26,7 +25,7 @@ class SymmetrizeOptions:
 
 
 class Symmetrize(EmtomoProtocol):
-    """Average a volume over the rotations of a point group whose axes stand in the standard place."""
+    """Average a volume over the rotations of a point group whose axes are in the standard orientation."""
 
     NAME = "symmetrize"
     _label = "symmetrize volume"
@@ -39,10 +38,7 @@ class Symmetrize(EmtomoProtocol):
         self._add_input(form, "volume", "Volume,Average", "Volume", "Its axes aligned (align-symmetry).")
 
     def _check(self) -> list[str]:
-        try:
-            parse_symmetry(self.options(SymmetrizeOptions).symmetry)
-        except EmtomoError as error:
-            return [str(error)]
+        parse_symmetry(self.options(SymmetrizeOptions).symmetry)
         return [sentence for sentence in [box_problem(self.input_volume.get())] if sentence]
 
     # --- steps ---

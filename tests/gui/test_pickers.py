@@ -309,7 +309,7 @@ def test_a_membrane_is_followed_with_o_and_the_montage_picks_on_its_slices(robot
         r = np.sqrt(radius**2 - (z - centre[2]) ** 2)
         angles = np.arange(12) * np.pi / 6
         session.add_many(1, [[centre[0] + r * np.cos(a), centre[1] + r * np.sin(a), float(z), "point"] for a in angles])
-    picker.changed()
+    picker.on_change()
     before = session.count
     robot.xdotool("mousemove", *screen(picker, k, 64, 64))
     robot.key("o")

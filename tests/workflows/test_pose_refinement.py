@@ -1,9 +1,13 @@
 """The shipped pose_refinement template on a simulated lattice, as a user starts it: files in, a map of the ring out."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from emtomo.engine.parameters import protocol_named
 from emtomo.engine.project import EmtomoProject
+from emtomo.engine.templates import read_template
 from emtomo.io import mrc
 from tests.command import emtomo
 
@@ -40,6 +44,14 @@ def _refine(folder, name, *more, template="pose_refinement"):
     return EmtomoProject.open(folder / name), mrc.read_volume(extra / "membrane.mrc")
 
 
+@pytest.fixture(scope="module")
+def refined(folder):
+    """The project of pose_refinement, the simulated ring, and the report as it was then."""
+    project, ring = _refine(folder, "refined")
+    assert emtomo("report", project.path, "-o", folder / "report.html").returncode == 0
+    return project, ring, (folder / "report.html").read_text(encoding="utf8")
+
+
 def _parts(ring, volume):
     """Return ring and volume within a cylinder, and of both what a mirror turns around."""
     n, m = volume.shape[0], ring.shape[0]
@@ -61,8 +73,8 @@ def _hand(ring, volume):
     return np.corrcoef(*_parts(ring, volume)[2:])[0, 1]
 
 
-def test_one_command_gives_the_ring_and_its_hand(folder, monkeypatch):
-    project, ring = _refine(folder, "refined")
+def test_one_command_gives_the_ring_and_its_hand(refined, monkeypatch):
+    project, ring, text = refined
     monkeypatch.chdir(project.path)
     final = project.find("postprocess")
     assert final.isFinished() and 16 <= final.average.resolution.get() < 24
@@ -74,14 +86,22 @@ def test_one_command_gives_the_ring_and_its_hand(folder, monkeypatch):
     poses = project.find("refine fine").particle_series
     assert (poses.pixel_size.get(), poses.box_size.get()) == (8, 32)
     assert len(poses) == project.find("refine coarse").particle_series.getSize() > 50
-    assert emtomo("report", project.path, "-o", folder / "report.html").returncode == 0
-    text = (folder / "report.html").read_text(encoding="utf8")
     assert "Resolution after every step" in text and text.count('<tr><td><a href="#run-') == 5
 
 
-def test_the_template_of_multi_particle_refinement(folder, monkeypatch):
-    project, ring = _refine(folder, "together", "--set", "name=CA", template="multi_particle_refinement")
+def test_the_template_of_multi_particle_refinement(folder, refined, monkeypatch):
+    """It begins with the runs of pose_refinement: given a project of that, it goes on with what is finished there."""
+    project = refined[0]
     monkeypatch.chdir(project.path)
+    first = [run.getObjLabel() for run in project.runs_now()]
+    steps = read_template("multi_particle_refinement").protocols
+    assert len(first) == 8 and first == [step["object.label"] for step in steps[:8]]
+    maps = {path: path.stat().st_mtime_ns for path in Path(project.path, "Runs").glob("*/extra/*.mrc")}
+    for step in steps[8:]:  # a template goes on only if the project has all of its runs
+        project.saveProtocol(project.new_run(protocol_named(step["object.className"]), step["object.label"]))
+    project.closeMapper()
+    project, ring = _refine(folder, "refined", "--set", "name=CA", template="multi_particle_refinement")
+    assert len(maps) > 10 and {path: path.stat().st_mtime_ns for path in maps} == maps  # nothing was computed again
     runs = {label: project.find(label) for label in ("refine fine", "spatial", "most parameters")}
     assert all(run.isFinished() for run in runs.values())
     before, spatial, most = (run.average.resolution.get() for run in runs.values())

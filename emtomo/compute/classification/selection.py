@@ -24,7 +24,7 @@ class SelectClassesOptions:
         bool,
         Param(
             "Automatically select 2D class averages?",
-            "By the four fields below: score and resolution, and at least so many.",
+            "By the four fields below: score, resolution, and how many to keep at least.",
         ),
     ] = False
     min_score: Annotated[

@@ -42,7 +42,7 @@ class ScanOptions:
         bool,
         Param(
             "Whiten the spectrum",
-            "Weigh every frequency by how much it tells: the tomogram's own power is taken as the noise.",
+            "Weight every frequency by its information: the tomogram's own power is taken as the noise.",
         ),
     ] = True
     local_contrast: Annotated[
@@ -50,23 +50,23 @@ class ScanOptions:
         Param(
             "Normalise locally",
             "Divide scores by the deviation of the tomogram under the mask, so that dense "
-            "places (gold, ice) do not win by contrast alone.",
+            "places (gold, ice) do not score high by contrast alone.",
         ),
     ] = True
     other_objects: Annotated[
         bool,
         Param(
             "Weigh against other objects",
-            "A place counts as far as the reference explains it better than an "
-            "unknown object of its size and mass would: other molecules, ice and dirt fall behind.",
+            "Score a position by how much better the reference explains it than an unknown object of its size and "
+            "mass: other molecules, ice and dirt score less.",
         ),
     ] = True
     random_phases: Annotated[
         bool,
         Param(
             "Correct the background",
-            "Match a copy of the reference with random phases too, and take away what it "
-            "scores around. Takes twice the time.",
+            "Match a copy of the reference with random phases too, and subtract its local mean score. Takes twice "
+            "the time.",
             expert=True,
         ),
     ] = False
@@ -83,7 +83,7 @@ class ScanOptions:
         float,
         Param(
             "Avoid gold",
-            "Particles that touch voxels beyond so many standard deviations are left out. 0: keep all.",
+            "Particles that touch voxels beyond this many standard deviations are left out. 0: keep all.",
             unit="standard deviations",
             ge=0,
         ),
@@ -101,8 +101,8 @@ class PeakOptions:
         float,
         Param(
             "False alarms",
-            "Candidates that pure noise would give in each tomogram: sets the cut. 0: no cut, the "
-            "number of particles decides alone.",
+            "Candidates that pure noise would give in each tomogram: sets the threshold. 0: no threshold, the number "
+            "of particles decides alone.",
             ge=0,
         ),
     ] = 1.0

@@ -122,7 +122,7 @@ class MultiParticleOptions:
         Param(
             "Optics from",
             "Magnification, defocus, astigmatism, phase and Cs are refined only if a species is at least so well "
-            "resolved: at lower resolution they and the reference make up for each other.",
+            "resolved: at lower resolution they and the reference compensate each other.",
             unit="Å",
             gt=0,
             expert=True,
@@ -133,8 +133,8 @@ class MultiParticleOptions:
         Param(
             "Differences of defocus from",
             "Where a species is at least so well resolved, but optics are not refined yet, the defocus of tilts is "
-            "refined and its mean over the tilts kept: all tilts have the same reference, which makes up for the mean "
-            "alone.",
+            "refined and its mean over the tilts kept: all tilts have the same reference, which compensates for the "
+            "mean alone.",
             unit="Å",
             gt=0,
             expert=True,

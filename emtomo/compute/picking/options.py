@@ -8,7 +8,7 @@ from emtomo.options import Param
 SHRINK = Param(
     "Shrink factor",
     "Size at which micrographs are searched. 0: so that the low-pass filter is their Nyquist frequency; up to 1: this "
-    "fraction of their size; above 1: so many pixels along the longer side.",
+    "fraction of their size; above 1: this many pixels along the longer side.",
     ge=0,
     expert=True,
 )

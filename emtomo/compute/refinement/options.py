@@ -80,7 +80,10 @@ class RefineOptions:
     ] = 1.0
     solvent_correct_fsc: Annotated[
         bool,
-        Param("Solvent-corrected FSC", "Measure the resolution within the mask, less what the mask itself correlates."),
+        Param(
+            "Solvent-corrected FSC",
+            "Measure the resolution within the mask, corrected for the correlation that the mask itself adds.",
+        ),
     ] = True
     join_halves: Annotated[
         float,

@@ -43,8 +43,8 @@ class InitialModelOptions:
         bool,
         Param(
             "Apply symmetry",
-            "Average the model over the group from the beginning. Otherwise it grows without symmetry; then the "
-            "axes are found, and it goes on with the symmetry for half as many batches.",
+            "Average the model over the group from the beginning. Otherwise it is made without symmetry; then the "
+            "axes are found, and it continues with the symmetry for half as many batches.",
         ),
     ] = False
     batch_size: Annotated[
@@ -92,7 +92,7 @@ class InitialModelOptions:
         int,
         Param(
             "Number of classes",
-            "So many models grow beside each other and share the particles; the others take up junk. The one with most "
+            "This many models compete for the particles, so that junk collects in the others. The one with most "
             "particles is kept.",
             ge=1,
             le=20,

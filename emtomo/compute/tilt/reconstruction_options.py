@@ -42,7 +42,7 @@ class ReconstructTomogramOptions:
         int,
         Param(
             "SIRT-like filter",
-            "Weights as so many iterations of SIRT would leave them; smoother than the ramp. 0: off.",
+            "Weights as this many iterations of SIRT would leave them; smoother than the ramp. 0: off.",
             ge=0,
             le=1000,
             when=("method", "wbp"),
@@ -76,8 +76,8 @@ class ReconstructTomogramOptions:
         float,
         Param(
             "Deconvolution strength",
-            "Signal-to-noise ratio at low frequency: 1000 to this power. More brings back more of what the CTF took, "
-            "and more noise.",
+            "Signal-to-noise ratio at low frequency: 1000 to this power. Larger restores more of what the CTF "
+            "suppressed, and more noise.",
             ge=0,
             le=3,
             when=("ctf", DECONVOLVE),
@@ -114,4 +114,4 @@ class ReconstructTomogramOptions:
             ge=0,
         ),
     ] = 0.0
-    normalise: Annotated[bool, Param("Normalise tilts", "Bring every image to standard deviation 1 first.")] = True
+    normalise: Annotated[bool, Param("Normalise tilts", "Scale every image to standard deviation 1 first.")] = True

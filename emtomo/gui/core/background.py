@@ -51,6 +51,7 @@ class Task:
         self._mailbox = mailbox
 
         def run() -> None:
+            """Carry the work out and deliver what it gave, or the sentence of what went wrong."""
             try:
                 result = work(self)
             except Exception as error:  # noqa: BLE001  reported in the window, whatever it is
@@ -80,6 +81,7 @@ class Task:
 
     def _post(self, call: Callable[[Any], object], value: Any) -> None:
         def deliver() -> None:
+            """Hand the value over unless the task was cancelled meanwhile."""
             if not self.cancelled:
                 call(value)
 

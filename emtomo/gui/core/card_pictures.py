@@ -198,6 +198,7 @@ def _curve(path: Path) -> Image.Image | None:
     draw, high = ImageDraw.Draw(picture), SIDE - 12
 
     def level(fsc: float) -> float:
+        """Return the height on the card, in pixels, of a shell correlation."""
         return SIDE - 6 - high * min(max(fsc, 0.0), 1.0)
 
     draw.line((0, level(0.143), SIDE, level(0.143)), fill=(120, 120, 120))

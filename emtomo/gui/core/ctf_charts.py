@@ -32,6 +32,7 @@ def ctf_charts(folder: Path, name: str, run: str = "") -> list[Chart]:
     across = "tilt angle (°)" if several else "image"
 
     def chart(title: str, unit: str, *columns: tuple[str, str, float]) -> Chart:
+        """Return one chart with a curve per column (name, label, factor to the unit)."""
         curves = tuple(
             Curve(label, x, used[column].to_numpy(float) * factor, run, k, line=several)
             for k, (column, label, factor) in enumerate(columns)

@@ -56,6 +56,7 @@ def _on_volume(source: str, make: Callable[[np.ndarray, float, Texts, str], Prev
     )
 
     def preview_input(project: EmtomoProject, texts: Texts, name: str, folder: Path) -> Preview:
+        """Read the volume that the form names and make its preview."""
         value = input_of(project, texts, source, label)
         volume, size = _volume(value, Path(project.path))
         return make(volume, size, texts, name)
@@ -90,6 +91,7 @@ def _lowpass(volume: np.ndarray, size: float, texts: Texts, name: str) -> Previe
     limits = contrast_limits(middle)
 
     def draw(resolution: float) -> tuple[np.ndarray, np.ndarray, str]:
+        """Return the middle slice before and after the low-pass filter, and what was done."""
         filtered = lowpass(volume, size, max(resolution, 2 * size))
         return grey(middle, limits), grey(filtered[len(volume) // 2]), f"low-pass at {resolution:.1f} Å"
 
@@ -106,6 +108,7 @@ def _denoise(volume: np.ndarray, size: float, texts: Texts, name: str) -> Previe
     shape = "×".join(map(str, volume.shape[::-1]))
 
     def draw(chosen: float) -> tuple[np.ndarray, np.ndarray, str]:
+        """Return the middle slice before and after denoising, and what was done."""
         now = replace(options, sigma=chosen) if name == "sigma" else replace(options, iterations=int(round(chosen)))
         filtered = denoise(volume, now)
         sentence = f"{now.method}, {count_text(now.steps, 'iteration')}, Gaussian of {now.sigma:.2g} voxels before it"
@@ -117,6 +120,7 @@ def _denoise(volume: np.ndarray, size: float, texts: Texts, name: str) -> Previe
 
 def _mask(volume: np.ndarray, size: float, texts: Texts, name: str) -> Preview:
     def options(threshold: float) -> MaskOptions:
+        """Return the options of the form with this threshold."""
         return MaskOptions(
             threshold=threshold,
             lowpass=_number(texts, "lowpass", 0.0),
@@ -129,6 +133,7 @@ def _mask(volume: np.ndarray, size: float, texts: Texts, name: str) -> Preview:
     plain = grey(volume[k])
 
     def draw(threshold: float) -> tuple[np.ndarray, np.ndarray, str]:
+        """Return the middle slice without and with the mask over it, and how much it fills."""
         mask = create_mask(volume, size, options(threshold))
         share = mask[k][::-1].clip(0, 1)
         tinted = np.repeat(plain[:, :, None], 3, axis=2).astype(np.float32)

@@ -73,7 +73,7 @@ class TiltSource(VolumeSource):
             raise EmtomoError("The pixel size of the tilt series is not known: its images cannot be aligned.")
         rows, columns = int(self.data.shape[1]), int(self.data.shape[2])
         shape = find_aligned_shape((rows, columns), self.geometry) if aligned else (rows, columns)
-        with self.changed():
+        with self.change_arrangement():
             self.sorted_by, self.order, self.aligned = sorted_by, self._orders[sorted_by], aligned
             self.shape = (len(self.order), *shape)
 

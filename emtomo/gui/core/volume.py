@@ -92,7 +92,7 @@ class VolumeSource:
         return int(data.shape[0])
 
     @contextmanager
-    def changed(self) -> Iterator[None]:
+    def change_arrangement(self) -> Iterator[None]:
         """Forget slices and copies; within it, what is shown changes. Copies are made by :meth:`build` again."""
         with self._lock:
             self._arrangement += 1

@@ -119,13 +119,13 @@ class BoxerWindow(SessionWindow):
     def new_set(self) -> None:
         """Start a set."""
         self.session.new_model("particles")
-        self.changed()
+        self.on_change()
 
     def drop_group(self) -> None:
         """Remove the current set; there is always one."""
         super().drop_group()
         self.make_sets()
-        self.changed()
+        self.on_change()
 
     def set_label(self, group: int) -> str:
         """Return what a set is called."""
@@ -139,7 +139,7 @@ class BoxerWindow(SessionWindow):
         groups = list(self.session.models)
         if k <= len(groups):
             self.session.select(groups[k - 1])
-            self.changed()
+            self.on_change()
 
     # --- particles ---
 
@@ -155,7 +155,7 @@ class BoxerWindow(SessionWindow):
         self.session.select(self.target_set(state))
         z, y, x = place
         self.session.add(x, y, z)
-        self.changed()
+        self.on_change()
 
     def add_under_mouse(self) -> None:
         """Add a particle where the mouse is."""
@@ -169,7 +169,7 @@ class BoxerWindow(SessionWindow):
         low = [(g, k) for g, m in self.session.models.items() for k, p in enumerate(m.points) if is_below(p, cut)]
         self.session.remove_many(low)
         self.say(f"{count_text(len(low), 'particle')} removed.")
-        self.changed()
+        self.on_change()
 
     def visible_points(self) -> list[tuple[int, np.ndarray]]:
         """Return the particles; those that the threshold hides are NaN."""
@@ -183,7 +183,7 @@ class BoxerWindow(SessionWindow):
 
     # --- the mouse ---
 
-    def pressed(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> bool:
+    def on_press(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> bool:
         """Begin to rub out, or to move a particle."""
         self.pressed_panel = panel
         if button != 1:
@@ -196,35 +196,35 @@ class BoxerWindow(SessionWindow):
         self._dragging = self.point_at(panel, place)
         return self._dragging is not None
 
-    def dragged(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
+    def on_drag(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
         """Rub on, or show where the particle would go."""
         if self._rubbing:
             self._rub(panel, place)
-            self.hovered(panel, place)
+            self.on_hover(panel, place)
             return
-        super().dragged(panel, button, place, state)
+        super().on_drag(panel, button, place, state)
 
     def ghost(self, panel: SlicePanel) -> float:
         """Return the radius of a box, pixels."""
         return self.box / 2 * panel.camera.zoom
 
-    def released(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
+    def on_release(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
         """End to rub out, or put the particle down."""
         if self._rubbing:
             self._rubbing = False
         else:
-            super().released(panel, button, place, state)
+            super().on_release(panel, button, place, state)
 
-    def clicked(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
+    def on_click(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
         """Left adds, Shift+left removes."""
         if button == 1 and state & SHIFT:
             self.remove_at(panel, place)
         elif button == 1:
             self.add_at(place, state)
 
-    def hovered(self, panel: SlicePanel, place: tuple[float, float, float] | None) -> None:
+    def on_hover(self, panel: SlicePanel, place: tuple[float, float, float] | None) -> None:
         """Show the eraser's circle under the mouse."""
-        super().hovered(panel, place)
+        super().on_hover(panel, place)
         panel.canvas.delete("eraser")
         if self.erasing and place is not None:
             x, y = panel.screen_of(place)
@@ -248,13 +248,13 @@ class BoxerWindow(SessionWindow):
         self._rubbed = place
         if found:
             self.session.remove_many(sorted(found))
-            self.changed()
+            self.on_change()
 
     def _resize(self, factor: float) -> None:
         self.tools.resize_eraser(factor)
         for panel in self.panels.values():
             if panel.mouse is not None:
-                self.hovered(panel, panel.mouse)
+                self.on_hover(panel, panel.mouse)
 
     def set_erasing(self, on: bool) -> None:
         """Let the left button rub out, or pick."""
@@ -264,7 +264,7 @@ class BoxerWindow(SessionWindow):
 
     # --- showing ---
 
-    def changed(self) -> None:
+    def on_change(self) -> None:
         """Show the session as it is now."""
         self.sets.show()
         self.threshold = self.tools.show_scores()
@@ -282,7 +282,7 @@ class BoxerWindow(SessionWindow):
             self.box = box
             self._on_box(box)
             self._pictures.clear()
-            self.changed()
+            self.on_change()
 
     def list_strips(self) -> dict[int, Thumbnails]:
         """Return which list shows which set."""
@@ -305,6 +305,7 @@ class BoxerWindow(SessionWindow):
         source, box = self.source, self.box
 
         def done(made: dict[tuple[float, float, float], np.ndarray]) -> None:
+            """Show the pictures, and begin again if the list has changed meanwhile."""
             if not self.winfo_exists():
                 return
             self._drawing = None
@@ -336,7 +337,7 @@ class BoxerWindow(SessionWindow):
             self.session.remove(group, k)
         else:
             self.picture_chosen(group, k, state)
-        self.changed()
+        self.on_change()
 
     def picture_chosen(self, group: int, k: int, state: int) -> None:
         """Go to a particle."""
@@ -359,4 +360,4 @@ class BoxerWindow(SessionWindow):
                     x, y = panel.camera.to_screen(h, v)
                     panel.canvas.create_oval(x - half, y - half, x + half, y + half, fill=colour, width=0, tags="mark")
         if panel.mouse is not None:
-            self.hovered(panel, panel.mouse)
+            self.on_hover(panel, panel.mouse)

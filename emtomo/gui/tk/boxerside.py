@@ -39,7 +39,7 @@ class SetsList(ttk.Labelframe):
         chosen = self.tree.selection()
         if chosen and int(chosen[0]) != self.boxer.session.current:
             self.boxer.session.select(int(chosen[0]))
-            self.boxer.changed()
+            self.boxer.on_change()
 
     def show(self) -> None:
         """Show the sets as they are now."""

@@ -217,6 +217,7 @@ class BrowserWindow(Window):
         browser = self.browser
 
         def take(rows: np.ndarray) -> None:
+            """Show the rows that were found."""
             if self.winfo_exists():
                 self.say("")
                 browser.show(condition, order, rows)
@@ -270,6 +271,7 @@ class BrowserWindow(Window):
         self.say(f"Averaging {count_text(len(rows), browser.noun)} …")
 
         def show(source: VolumeSource) -> None:
+            """Open a window with the average."""
             if self.winfo_exists():
                 self.say(f"Average of {count_text(len(rows), browser.noun)}, as they lie in their boxes.")
                 title = f"average of {len(rows)} – {self.shown.title} – emtomo"
@@ -302,6 +304,7 @@ class BrowserWindow(Window):
             return
 
         def show(source: VolumeSource) -> None:
+            """Open a window with the box."""
             if self.winfo_exists():
                 self.w["box"] = SliceWindow(self, source, f"{row + 1} – {self.shown.title} – emtomo", images.pixel_size)
 
@@ -318,6 +321,7 @@ class BrowserWindow(Window):
         part, rows = path.with_name(path.name + ".part"), self.browser.rows
 
         def work(_: Task) -> None:
+            """Write a part beside the file, which takes its name when it is complete."""
             self.browser.table.iloc[rows].to_csv(part, index=False)
             part.replace(path)
 

@@ -102,6 +102,7 @@ class BrowserGallery(ttk.Frame):
         """How pictures are made now; what is no number counts as 0."""
 
         def number(text: str) -> float:
+            """Return the number that was typed; 0 when it is none."""
             try:
                 return max(0.0, float(text))
             except ValueError:
@@ -157,6 +158,7 @@ class BrowserGallery(ttk.Frame):
         side, width = self.side, self.canvas.winfo_width()
 
         def work(_: Task) -> tuple[int, Sheet]:
+            """Return the first row and the sheet of pictures, drawn outside of the window's thread."""
             return first, compose([images.picture(int(row), look) for row in rows], side, width)
 
         self._task = root_of(self).work(work, self._show, self._failed)

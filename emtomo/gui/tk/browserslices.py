@@ -171,7 +171,7 @@ class BrowserSlices(ttk.Frame):
 
     # --- the panel's owner ---
 
-    def pressed(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> bool:
+    def on_press(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> bool:
         """Take a drag with Shift: it selects."""
         self._start = None
         if button == 1 and state & SHIFT:
@@ -179,14 +179,14 @@ class BrowserSlices(ttk.Frame):
             self._start = int(x), int(y)
         return self._start is not None
 
-    def dragged(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
+    def on_drag(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
         """Show the rectangle."""
         if self._start is not None:
             panel.canvas.delete("rectangle")
             box = (*self._start, *panel.screen_of(place))
             panel.canvas.create_rectangle(*box, outline=theme.ACTIVE_FRAME, dash=(3, 3), tags=("mark", "rectangle"))
 
-    def released(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
+    def on_release(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
         """Select what lies in the rectangle, near the slice."""
         if self._start is None or self.scene is None:
             return
@@ -199,13 +199,13 @@ class BrowserSlices(ttk.Frame):
         inside = seen & (at >= low).all(axis=1) & (at <= high).all(axis=1)
         self.browser.select(self.scene.rows[inside], add=bool(state & CONTROL))
 
-    def clicked(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
+    def on_click(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
         """Select the particle under the mouse."""
         row = self._row_at(panel, place)
         if button == 1 and row is not None:
             self.browser.click(row, add=bool(state & CONTROL))
 
-    def hovered(self, panel: SlicePanel, place: tuple[float, float, float] | None) -> None:
+    def on_hover(self, panel: SlicePanel, place: tuple[float, float, float] | None) -> None:
         """Tell what is under the mouse."""
         row = self._row_at(panel, place) if place is not None else None
         self._say(place_text(place) if row is None else self.browser.describe(row))

@@ -70,6 +70,7 @@ class BrowserSpace(ttk.Frame):
             self.message.configure(text=f"Reading {name} …")
 
         def work(_: Task) -> Scene2D:
+            """Read the scene and its middle plane outside of the window's thread."""
             load_vtk()
             scene = self.images.scene(name)
             scene.source.plane(0, scene.source.shape[0] // 2)

@@ -246,11 +246,12 @@ class ChartCanvas(ttk.Frame):
             for x in (view.right - width - gap, view.left + gap)
         ]
 
-        def covered(corner: tuple[float, float]) -> int:
+        def count_covered(corner: tuple[float, float]) -> int:
+            """Return how many points a legend with this corner would cover."""
             low, high = np.array(corner) - gap, np.array(corner) + (width + gap, height + gap)
             return int(((at >= low) & (at <= high)).all(axis=1).sum())
 
-        return min(corners, key=covered)
+        return min(corners, key=count_covered)
 
 
 def clip_segments(at: np.ndarray, view: ChartView) -> list[tuple[float, float, float, float]]:

@@ -111,6 +111,7 @@ class ChartWindow(Window):
         second = self.others.get(other)
 
         def work(_: Task) -> tuple[list[str], list[Chart]]:
+            """Return the parts that there are and the charts of the chosen one."""
             names = list(self.list_parts())
             chosen = part or next(iter(names), "")
             if second is None:

@@ -230,6 +230,7 @@ class ClassesWindow(Window):
         number = int(self.classes.frame["class_number"].iloc[row])
 
         def choose(window: Any) -> None:
+            """Show the particles of this class only, in the tab that was asked for."""
             self.w["browser"] = window
             window.condition.insert(0, f"class_number = {number}")
             window.apply()

@@ -91,12 +91,12 @@ class ConvnetWindow(BoxerWindow):
         if self.session.models[group].kind == "particles":
             self.session.add_many(target, [[p.x, p.y, p.z, "point"]])
 
-    def clicked(self, panel: Any, button: int, place: tuple[float, float, float], state: int) -> None:
+    def on_click(self, panel: Any, button: int, place: tuple[float, float, float], state: int) -> None:
         """Ctrl+left on a found particle makes it a bad reference."""
         if button == 1 and state & CONTROL:
             found = self.point_at(panel, place)
             if found is not None and self.session.models[found[0]].kind == "particles":
                 self._to_reference(*found, "negative")
-                self.changed()
+                self.on_change()
                 return
-        super().clicked(panel, button, place, state)
+        super().on_click(panel, button, place, state)

@@ -63,6 +63,7 @@ def call_all(*calls: Callable[[], object]) -> Callable[[], None]:
     """Return one call that makes several."""
 
     def run() -> None:
+        """Make the calls one after the other."""
         for call in calls:
             call()
 
@@ -94,6 +95,7 @@ class TextQuestion(Window):
         row.grid(row=len(fields), column=0, columnspan=2, sticky="e", pady=(theme.px(self, theme.PAD), 0))
 
         def accept() -> None:
+            """Close the dialog and hand over what was typed."""
             texts = [entry.get() for entry in self.entries]
             self.destroy()
             done(texts)

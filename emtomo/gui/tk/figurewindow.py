@@ -63,6 +63,7 @@ class FigureWindow(Window):
         make, dpi, palette = self.make, 100 * self.app.factor, self.palette
 
         def work(_: Task) -> np.ndarray:
+            """Draw the figure to pixels outside of the window's thread."""
             return pixels(apply_palette(make(), palette), wide, high, dpi)
 
         self._task = follow(self, self.work(work, self._show, self._failed))
@@ -97,6 +98,7 @@ class FigureWindow(Window):
         make = self.make
 
         def work(_: Task) -> None:
+            """Write the figure to the file outside of the window's thread."""
             make().savefig(path, dpi=200)
 
         self.work(

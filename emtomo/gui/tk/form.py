@@ -199,6 +199,7 @@ class FormWindow(Window):
         form_values, folder = self.model.form_values(), self.project.start_folder
 
         def work(project: Any) -> list[str]:
+            """Return the sentences of validation; a run that is active is not checked."""
             run = project.find(str(form_values.run)) if form_values.run is not None else None
             return [] if run is not None and run.isActive() else run_actions.validate_form(project, form_values, folder)
 
@@ -232,6 +233,7 @@ class FormWindow(Window):
         texts, folder = self.model.texts(), self.project.start_folder
 
         def take(proposals: list[Proposal]) -> None:
+            """Take the only proposal for the box size unless the user has set one."""
             if self.winfo_exists() and len(proposals) == 1 and not self.model.fields["box_size"].changed:
                 edited = self.model.dirty
                 self._take(proposals[0])
@@ -293,13 +295,14 @@ class FormWindow(Window):
             return
         form_values, folder = self.model.form_values(), self.project.start_folder
 
-        def saved(i: int) -> None:
+        def finish(i: int) -> None:
+            """Note the run's number and continue."""
             self._saved(i)
             then()
 
         self.project.service.ask(
             lambda project: run_actions.save_form(project, form_values, folder),
-            saved,
+            finish,
             lambda s: self._show_refusals([s]),
         )
 
@@ -317,14 +320,15 @@ class FormWindow(Window):
             return
         form_values, folder, pending = self.model.form_values(), self.project.start_folder, self._pending()
 
-        def started(i: int) -> None:
+        def finish(i: int) -> None:
+            """Note the run's number, report the start and close the form."""
             self._saved(i)
             self.project.say(f"{form_values.label} {'is scheduled' if pending else 'started'}.")
             self.destroy_form()
 
         self.project.service.ask(
             lambda project: run_actions.start_form(project, form_values, folder),
-            started,
+            finish,
             lambda s: self._show_refusals([s]),
         )
 
@@ -337,14 +341,15 @@ class FormWindow(Window):
         """Store the run and open its tomograms for picking."""
         form_values, folder = self.model.form_values(), self.project.start_folder
 
-        def saved(i: int) -> None:
+        def open_picking(i: int) -> None:
+            """Note the run's number, close the form and open the picker."""
             self._saved(i)
             self.destroy_form()
             self.project.open_picking(i)
 
         self.project.service.ask(
             lambda project: run_actions.save_form(project, form_values, folder),
-            saved,
+            open_picking,
             lambda s: self._show_refusals([s]),
         )
 

@@ -376,6 +376,7 @@ class GraphView(ttk.Frame):
 
     def _scrolled(self, bar: ttk.Scrollbar) -> Callable[[str, str], None]:
         def scroll(first: str, last: str) -> None:
+            """Move the bar and the overview map with the view."""
             bar.set(first, last)
             if self.runs:
                 self.map.follow()

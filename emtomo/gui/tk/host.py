@@ -129,7 +129,7 @@ class PickingHost(Parent, Protocol):
     session: PickingSession
     w: dict[str, Any]
 
-    def changed(self) -> None:
+    def on_change(self) -> None:
         """Show the session as it is now."""
 
     def undo(self) -> None:
@@ -202,16 +202,16 @@ class PickerHost(PickingHost, Protocol):
     def smooth(self, by: float) -> None:
         """Filter more or less."""
 
-    def pressed(self, panel: Any, button: int, place: Place, state: int) -> bool:
+    def on_press(self, panel: Any, button: int, place: Place, state: int) -> bool:
         """A button went down."""
 
-    def dragged(self, panel: Any, button: int, place: Place, state: int) -> None:
+    def on_drag(self, panel: Any, button: int, place: Place, state: int) -> None:
         """The mouse moved with a button down."""
 
-    def released(self, panel: Any, button: int, place: Place, state: int) -> None:
+    def on_release(self, panel: Any, button: int, place: Place, state: int) -> None:
         """A button that the window took came up."""
 
-    def clicked(self, panel: Any, button: int, place: Place, state: int) -> None:
+    def on_click(self, panel: Any, button: int, place: Place, state: int) -> None:
         """A click."""
 
     def add_at(self, place: Place, role: str) -> None:

@@ -148,6 +148,7 @@ class MicrographDialog(TomogramDialog):
         window: Any = self.window
 
         def work(project: Any) -> str:
+            """Create, save and launch the run; return its label."""
             run = project.new_run(protocol_named(protocol), project.free_label(label))
             set_parameters(project, run, values, window.folder)
             project.saveProtocol(run)

@@ -141,13 +141,13 @@ class MicrographPicker(BoxerWindow):
 
     # --- erasing ---
 
-    def pressed(self, panel: SlicePanel, button: int, place: Place, state: int) -> bool:
+    def on_press(self, panel: SlicePanel, button: int, place: Place, state: int) -> bool:
         """Begin to erase with the middle button."""
         if button == 2:
             self.pressed_panel = panel
             self.begin_rubbing(panel, place)
             return True
-        return super().pressed(panel, button, place, state)
+        return super().on_press(panel, button, place, state)
 
     # --- the threshold ---
 
@@ -191,7 +191,7 @@ class MicrographPicker(BoxerWindow):
         self.make_sets()
         self.session.replace_all(self.session.current, rows)
         self.say(f"{count_text(len(rows), 'peak')} taken.")
-        self.changed()
+        self.on_change()
 
     def apply_cut(self) -> None:
         """Pick all micrographs again with the threshold."""
@@ -212,7 +212,7 @@ class MicrographPicker(BoxerWindow):
         self.make_sets()
         self.session.replace_all(self.session.current, rows)
         self.say(f"{count_text(len(rows), 'coordinate')} loaded.")
-        self.changed()
+        self.on_change()
 
     def _watch(self) -> None:
         """Load the previous coordinates again once a run has written them anew, unless picks were changed by hand."""
@@ -268,4 +268,4 @@ class MicrographPicker(BoxerWindow):
                 if not len(there) or np.hypot(*(there - (y, x)).T).min() > 1:
                     panel.ring(x, y, radius, colour, width=1, dash=(4, 3))
         if panel.mouse is not None:
-            self.hovered(panel, panel.mouse)
+            self.on_hover(panel, panel.mouse)

@@ -175,24 +175,24 @@ class MontageWindow(Window):
 
     # --- events of the panels ---
 
-    def pressed(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> bool:
+    def on_press(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> bool:
         """Make the slice the active one; the picker decides about the rest."""
         self.activate(self.panels.index(panel))
-        return self.picker.pressed(panel, button, place, state)
+        return self.picker.on_press(panel, button, place, state)
 
-    def dragged(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
+    def on_drag(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
         """See the picker."""
-        self.picker.dragged(panel, button, place, state)
+        self.picker.on_drag(panel, button, place, state)
 
-    def released(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
+    def on_release(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
         """See the picker."""
-        self.picker.released(panel, button, place, state)
+        self.picker.on_release(panel, button, place, state)
 
-    def clicked(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
+    def on_click(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
         """See the picker."""
-        self.picker.clicked(panel, button, place, state)
+        self.picker.on_click(panel, button, place, state)
 
-    def hovered(self, panel: SlicePanel, place: tuple[float, float, float] | None) -> None:
+    def on_hover(self, panel: SlicePanel, place: tuple[float, float, float] | None) -> None:
         """Let the picker's keys act on the slice under the mouse."""
         if panel in self.panels:
             if place is not None and self.panels.index(panel) != self.active:

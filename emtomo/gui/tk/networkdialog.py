@@ -201,14 +201,15 @@ class NetworkDialog(TomogramDialog):
             return
         self.progress.configure(value=0.0)
 
-        def finished(_: object) -> None:
+        def show_end(_: object) -> None:
+            """Fill the progress bar and show the closing sentence."""
             if self.winfo_exists():
                 self.progress.configure(value=1.0)
                 if done:
                     self.state_.configure(text=done)
 
         self.task = self.window.work(
-            work, finished, lambda message: self.winfo_exists() and self.state_.configure(text=message)
+            work, show_end, lambda message: self.winfo_exists() and self.state_.configure(text=message)
         )
 
     def _show_progress(self, event: dict[str, Any]) -> None:
@@ -232,7 +233,7 @@ class NetworkDialog(TomogramDialog):
         picker = self.pickers.get(name)
         if picker is not None and picker.winfo_exists():
             picker.make_sets()
-            picker.changed()
+            picker.on_change()
         self.refresh(name)
         self.state_.configure(text=f"{name}: {count_text(len(rows), 'particle')}")
 
@@ -295,7 +296,8 @@ class NetworkDialog(TomogramDialog):
     def change_box(self) -> None:
         """Ask for another training box."""
 
-        def done(texts: list[str]) -> None:
+        def set_box(texts: list[str]) -> None:
+            """Set the box size that was typed, or say why not."""
             try:
                 self.trainer.set_training_box(int(texts[0]))
                 self.state_.configure(
@@ -308,7 +310,7 @@ class NetworkDialog(TomogramDialog):
                     else f"A whole number is needed, got {texts[0]!r}."
                 )
 
-        TextQuestion(self, "Training box (at least 96)", [("Pixels", str(self.trainer.options.training_box))], done)
+        TextQuestion(self, "Training box (at least 96)", [("Pixels", str(self.trainer.options.training_box))], set_box)
 
     def stop(self) -> None:
         """End training or picking."""

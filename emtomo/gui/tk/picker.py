@@ -87,7 +87,7 @@ class PickerWindow(SessionWindow):
     def new_model(self) -> None:
         """Start a model of the kind in the box."""
         self.session.new_model(self.pool.kind.get())
-        self.changed()
+        self.on_change()
 
     # --- points ---
 
@@ -99,7 +99,7 @@ class PickerWindow(SessionWindow):
             self.session.new_model(self.pool.kind.get())
         z, y, x = place
         self.session.add(x, y, z, role)
-        self.changed()
+        self.on_change()
 
     def add_under_mouse(self, role: str) -> None:
         """Add a point where the mouse is."""
@@ -111,7 +111,7 @@ class PickerWindow(SessionWindow):
         """Let left clicks add points, or only move the planes."""
         self.tools.click_picks.set(not self.tools.click_picks.get())
 
-    def pressed(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> bool:
+    def on_press(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> bool:
         """A left press on a point begins to move it."""
         self.pressed_panel = panel
         if button == 1 and not state & SHIFT:
@@ -119,7 +119,7 @@ class PickerWindow(SessionWindow):
             return self._dragging is not None
         return False
 
-    def clicked(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
+    def on_click(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
         """Left adds, Shift+left and right remove."""
         if button == 3 or (button == 1 and state & SHIFT):
             self.remove_at(panel, place)
@@ -142,7 +142,8 @@ class PickerWindow(SessionWindow):
         known = int(slices.max() if by > 0 else slices.min())
         target = known + by
 
-        def done(found: np.ndarray) -> None:
+        def add_tracked(found: np.ndarray) -> None:
+            """Add the tracked points on the target slice."""
             if not self.winfo_exists() or group not in self.session.models:
                 return
             if not len(found):
@@ -151,15 +152,15 @@ class PickerWindow(SessionWindow):
             self.session.add_many(group, [[float(x), float(y), float(z), "point"] for z, y, x in found])
             self.state_.go(0, target)
             self.say(f"{count_text(len(found), 'point')} on slice {target}.")
-            self.changed()
+            self.on_change()
 
         self.say("Following the membrane …")
         data = self.source.data
-        follow(self, self.work(lambda _: track_membrane(data, picked, [target]), done, self.say))
+        follow(self, self.work(lambda _: track_membrane(data, picked, [target]), add_tracked, self.say))
 
     # --- showing ---
 
-    def changed(self) -> None:
+    def on_change(self) -> None:
         """Show the session as it is now, and build what has changed."""
         self.pool.show()
         self.redraw()
@@ -270,6 +271,7 @@ class PickerWindow(SessionWindow):
         from emtomo.gui.tk.view3d import View3D
 
         def show(_: None) -> None:
+            """Open the view in space."""
             if self.winfo_exists():
                 self.w["view"] = View3D(self, self.space_data(), f"{self.session.tomogram_id} – 3D – emtomo")
                 self.say("")

@@ -52,13 +52,13 @@ class ModelPool(ttk.Labelframe):
         session = self.picker.session
         if session.current in session.models and session.models[session.current].kind != self.kind.get():
             session.set_kind(session.current, self.kind.get())
-            self.picker.changed()
+            self.picker.on_change()
 
     def _selected(self) -> None:
         chosen = self.tree.selection()
         if chosen and int(chosen[0]) != self.picker.session.current:
             self.picker.session.select(int(chosen[0]))
-            self.picker.changed()
+            self.picker.on_change()
 
     def show(self) -> None:
         """Show the models as they are now."""

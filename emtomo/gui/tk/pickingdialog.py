@@ -20,6 +20,7 @@ def open_dialog(window: ProjectHost, run: int) -> None:
         return
 
     def work(project: Any) -> tuple[PickingRun, str, dict[str, str]]:
+        """Return the picking run with its lock, its label and the texts of its parameters."""
         found = project.find(str(run))
         micrographs = getattr(found, "input_micrographs", None)
         tomograms = found.input_tomograms.get() or (micrographs.get() if micrographs is not None else None)
@@ -40,6 +41,7 @@ def open_dialog(window: ProjectHost, run: int) -> None:
         return picking_run, found.getObjLabel(), run_actions.texts_of(found)
 
     def show(message: tuple[PickingRun, str, dict[str, str]]) -> None:
+        """Open the dialog for what is picked: references, micrographs or tomograms."""
         cls = NetworkDialog if message[0].kind == "references" else TomogramDialog
         if message[0].flat is not None:
             cls = MicrographDialog

@@ -36,6 +36,7 @@ class PreviewWindow(Window):
         ttk.Label(foot, text=preview.unit).pack(side="left", padx=pad)
 
         def accept() -> None:
+            """Put the previewed value into the form."""
             if preview.usable:
                 use(self._text())
             self.close()

@@ -269,13 +269,14 @@ class ProjectWindow(ProjectOutputs, ProjectActions, ProjectPictures, Keys, App):
                 return
         run = self.runs[i]
 
-        def opened(message: tuple[dict[str, str], tuple[str, dict[str, str]] | None]) -> None:
+        def show(message: tuple[dict[str, str], tuple[str, dict[str, str]] | None]) -> None:
+            """Open the form with the values of the run."""
             model = FormModel(protocol_named(run.protocol), run.label, message[0], i, message[1])
             model.comment = run.comment
             model.mark_saved()
             self.forms.append(FormWindow(self, model))
 
-        self.service.ask(lambda project: run_actions.read_form(project, i), opened, self.report_failure)
+        self.service.ask(lambda project: run_actions.read_form(project, i), show, self.report_failure)
 
     def refresh_details(self) -> None:
         """Read the selected run's parameters again."""

@@ -92,6 +92,7 @@ class ProjectActions:
         made = [self.runs[i].label for i in ids if any(not o.pending for o in self.runs[i].outputs)]
 
         def go() -> None:
+            """Launch the runs again from their beginning."""
             self.ask_service(
                 lambda project: run_actions.launch_runs(project, ids, restart=True), lambda _: self.say("Started")
             )
@@ -150,10 +151,11 @@ class ProjectActions:
         for i in self._some()[:1]:
             run = self.runs[i]
 
-            def done(texts: list[str], i: int = i) -> None:
+            def store(texts: list[str], i: int = i) -> None:
+                """Give the run its new label and comment."""
                 self.ask_service(lambda project: run_actions.rename_run(project, i, texts[0].strip(), texts[1]))
 
-            TextQuestion(self, f"Run {run.number}", [("Label", run.label), ("Comment", run.comment)], done)
+            TextQuestion(self, f"Run {run.number}", [("Label", run.label), ("Comment", run.comment)], store)
 
     def delete_runs(self: Any) -> None:
         """Delete the selected runs after a question."""
@@ -168,6 +170,7 @@ class ProjectActions:
             text += f" {needed} depend on them and would lose an input: they are deleted as well."
 
         def delete() -> None:
+            """Delete the runs and those below them."""
             self.ask_service(lambda project: run_actions.delete_runs(project, [*ids, *below]))
 
         word = f"Delete {count_text(len(ids) + len(below), 'run')}"
@@ -183,6 +186,7 @@ class ProjectActions:
             return
 
         def show(texts: list[tuple[str, str, str]]) -> None:
+            """Open a table of the parameters that differ."""
             one, other = (self.runs[i].label for i in ids)
             show_rows(self, "Differences", texts or [("no parameter differs", "", "")], ("Parameter", one, other))
 
@@ -253,6 +257,7 @@ class ProjectActions:
         """Add the runs of a template; start them if asked."""
 
         def work(project: Any) -> list[int]:
+            """Add the template's runs, launch them if asked, and return their numbers."""
             made = add_workflow(project, read_template(name), values, self.start_folder)
             ids = [int(one.getObjId()) for one in made]
             if run:
@@ -274,6 +279,7 @@ class ProjectActions:
         """Write runs as a template."""
 
         def work(project: Any) -> None:
+            """Write the runs as a template."""
             runs = [project.find(str(i)) for i in ids]
             export_workflow(project, runs, path)
 
@@ -296,9 +302,10 @@ class ProjectActions:
         self.say("Writing the report …")
         command = [*python_command("-m", "emtomo", "report"), str(self.folder), "-o", str(path)]
 
-        def done(code: int) -> None:
+        def show_end(code: int) -> None:
+            """Say whether the report was written, and open it."""
             self.say(f"Report written to {path}." if code == 0 else "The report could not be written.")
             if code == 0:
                 self.open_folder(path)
 
-        follow(self, self.work(lambda _: subprocess.run(command, capture_output=True).returncode, done))
+        follow(self, self.work(lambda _: subprocess.run(command, capture_output=True).returncode, show_end))

@@ -107,18 +107,21 @@ class ProjectOutputs:
         host.say(f"Opening {output.title} …")
 
         def show(shown: Shown) -> None:
+            """Choose the viewer, prepare what it shows and open its window."""
             found = [viewer] if viewer is not None else viewers_of_kinds(output.kinds)
             if not found:
                 host.say(f"There is no viewer for {output.kinds[0]}.")
                 return
 
             def read(task: Task) -> None:
+                """Prepare the output outside of the window's thread."""
                 shown.progress = task.report
                 getattr(found[0], "prepare", lambda _: None)(shown)
 
-            follow(host, host.work(read, lambda _: opened(found[0], shown)))
+            follow(host, host.work(read, lambda _: open_window(found[0], shown)))
 
-        def opened(chosen: Any, shown: Shown) -> None:
+        def open_window(chosen: Any, shown: Shown) -> None:
+            """Open the viewer's window; a failure is reported in the host."""
             host.say("Ready")
             try:
                 window = chosen.open_window(host, shown)

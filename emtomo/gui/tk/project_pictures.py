@@ -51,19 +51,22 @@ class ProjectPictures:
         output = choose_output(run)
         assert output is not None
 
-        def drawn(shown: Shown) -> None:
+        def start(shown: Shown) -> None:
+            """Draw the picture outside of the window's thread."""
             host.work(lambda _: draw(shown), lambda made: host._picture_done(run, made), skip)
 
         def draw(shown: Shown) -> Image.Image | None:
+            """Draw the card's picture and keep it for the next time."""
             picture = draw_picture(shown)
             if picture is not None:
                 keep_picture(host.folder, run, picture)
             return picture
 
         def skip(_: str) -> None:  # a card without a picture is complete
+            """Complete the card without a picture."""
             host._picture_done(run, None)
 
-        host.service.ask(lambda project: load(project, output.target), drawn, skip)
+        host.service.ask(lambda project: load(project, output.target), start, skip)
 
     def _picture_done(self: Any, run: Run, picture: Image.Image | None) -> None:
         if picture is not None and run.id in self.runs:

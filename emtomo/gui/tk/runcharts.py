@@ -27,6 +27,7 @@ def open_run_charts(master: Any, run: int, label: str, folder: Path) -> ChartWin
     """
 
     def reader(of: Path) -> Read:
+        """Return what reads the charts of the run in this folder."""
         return lambda name, part: run_charts(of, name, part)
 
     others = {name: reader(of) for name, of in _others(master, run).items()}
@@ -42,6 +43,7 @@ def open_charts_beside(
     """Show charts of an output; `read_other` reads those of another run's folder, given its label."""
 
     def reader(of: Path) -> Read:
+        """Return what reads the other run's charts."""
         return lambda name, _: read_other(of, name)
 
     others = {name: reader(of) for name, of in _others(master, run).items()}
@@ -52,6 +54,7 @@ def open_ctf_charts(master: Any, run: int, label: str, folder: Path, names: list
     """Show what a run has fitted to tilt series or micrographs, one of them at a time."""
 
     def reader(of: Path) -> Read:
+        """Return what reads the CTF charts of this file."""
         return lambda name, part: ctf_charts(of, part, name)
 
     others: dict[str, Read] = {}

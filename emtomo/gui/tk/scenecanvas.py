@@ -139,12 +139,13 @@ class SceneCanvas(ttk.Frame):
     def _read(self, read: Callable[[], object], part: str) -> None:
         """Read what a part shows in a thread, and draw the part then."""
 
-        def done(_: object) -> None:
+        def show(_: object) -> None:
+            """Draw the part that was read."""
             if self.winfo_exists():
                 self.scene.make(part)
                 self.redraw()
 
-        root_of(self).work(lambda _: read(), done, self._failed)
+        root_of(self).work(lambda _: read(), show, self._failed)
 
     def redraw(self, *, moving: bool = False) -> None:
         """Draw soon; at half the resolution while something moves."""

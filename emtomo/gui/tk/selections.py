@@ -49,6 +49,7 @@ def run_on_selection(
     name, parameter, given = protocol
 
     def work(project: Any) -> tuple[int, str]:
+        """Write the selection, create and launch the run that takes it; return its number and label."""
         folder = Path(project.path) / "Picking"
         folder.mkdir(exist_ok=True)
         number = len(list(folder.glob(f"{parameter}_{shown.run}_{shown.name}_*.txt"))) + 1
@@ -61,8 +62,9 @@ def run_on_selection(
         project.launch(run)
         return int(run.getObjId()), str(run.getObjLabel())
 
-    def started(made: tuple[int, str]) -> None:
+    def show(made: tuple[int, str]) -> None:
+        """Select the new run's card and say which run keeps the selection."""
         window.select_later([made[0]])  # what comes next begins at its card
         say(f"{what} kept in {made[1]}.")
 
-    window.service.ask(work, started, window.report_failure)
+    window.service.ask(work, show, window.report_failure)

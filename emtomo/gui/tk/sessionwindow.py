@@ -46,7 +46,7 @@ class SessionWindow(SliceWindow):
         self._dragging: tuple[int, int] | None = None
         self.pressed_panel: SlicePanel | None = None  # where a button went down last, of the montage too
         super().__init__(master, source, f"{session.tomogram_id} – {what} – emtomo", pixel_size, name)
-        self.changed()
+        self.on_change()
 
     # --- for the pickers ---
 
@@ -83,7 +83,7 @@ class SessionWindow(SliceWindow):
         """Return the radius, pixels, of the circle that shows where a dragged point would go."""
         return 6.0
 
-    def changed(self) -> None:
+    def on_change(self) -> None:
         """Show the session as it is now."""
 
     def point_clicked(self, group: int, index: int, state: int) -> None:
@@ -128,7 +128,7 @@ class SessionWindow(SliceWindow):
         found = self.point_at(panel, place)
         if found is not None:
             self.session.remove(*found)
-            self.changed()
+            self.on_change()
             return
         beside = self.hit(panel, place, self.visible_depth())
         text = beside_message(panel.axis, place, beside.away) if beside is not None else "There is no point here."
@@ -137,23 +137,23 @@ class SessionWindow(SliceWindow):
     def remove_last(self) -> None:
         """Remove the last point of the current group."""
         self.session.remove_last()
-        self.changed()
+        self.on_change()
 
     def undo(self) -> None:
         """Take the last change back."""
         self.say("" if self.session.undo() else "There is nothing to undo.")
-        self.changed()
+        self.on_change()
 
     def redo(self) -> None:
         """Do again what was undone."""
         self.say("" if self.session.redo() else "There is nothing to do again.")
-        self.changed()
+        self.on_change()
 
     def drop_group(self) -> None:
         """Remove the current group with its points."""
         if self.session.current in self.session.models:
             self.session.drop_model(self.session.current)
-            self.changed()
+            self.on_change()
 
     def rename_group(self) -> None:
         """Ask for a name for the current group."""
@@ -161,22 +161,23 @@ class SessionWindow(SliceWindow):
         if group not in self.session.models:
             return
 
-        def done(texts: list[str]) -> None:
+        def store(texts: list[str]) -> None:
+            """Give the model its new name."""
             self.session.name_model(group, texts[0].strip())
-            self.changed()
+            self.on_change()
 
-        TextQuestion(self, f"{self.NOUN} {group}", [("Name", self.session.models[group].name)], done)
+        TextQuestion(self, f"{self.NOUN} {group}", [("Name", self.session.models[group].name)], store)
 
     # --- dragging a point ---
 
-    def dragged(self, panel: SlicePanel, button: int, place: Place, state: int) -> None:
+    def on_drag(self, panel: SlicePanel, button: int, place: Place, state: int) -> None:
         """Show where the point would go."""
         panel.canvas.delete("ghost")
         x, y = panel.screen_of(place)
         r = self.ghost(panel)
         panel.canvas.create_oval(x - r, y - r, x + r, y + r, outline="#ffffff", dash=(3, 3), tags=("mark", "ghost"))
 
-    def released(self, panel: SlicePanel, button: int, place: Place, state: int) -> None:
+    def on_release(self, panel: SlicePanel, button: int, place: Place, state: int) -> None:
         """Put the point down; one that was not moved was clicked."""
         if self._dragging is None:
             return
@@ -193,4 +194,4 @@ class SessionWindow(SliceWindow):
             if group == self.session.current:
                 self.notice(place, "A point is here already.", panel)
             self.point_clicked(group, index, state)
-        self.changed()
+        self.on_change()

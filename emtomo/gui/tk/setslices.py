@@ -74,6 +74,7 @@ class ChooseTomogram(Window):
         self.message.configure(text=f"Reading {name} …")
 
         def show(loaded: Any) -> None:
+            """Open the window for what was loaded."""
             if self.winfo_exists():
                 self.message.configure(text="")
                 self.w["opened"] = self._make(name, loaded)
@@ -104,9 +105,11 @@ def open_tomograms(master: Any, shown: Shown) -> Any:
     """Show tomograms; those that were made from others beside them."""
 
     def load(name: str) -> tuple[VolumeSource, VolumeSource | None]:
+        """Return the slices of a tomogram, and those before processing where they are known."""
         return slices_of(shown, name, load_tomogram)
 
     def make(name: str, sources: tuple[VolumeSource, VolumeSource | None]) -> Any:
+        """Return a window for one tomogram, or for both sides of a comparison."""
         title, size = f"{name} – {shown.label} – emtomo", float(shown.value.pixel_size.get())
         after, before = sources
         if before is None:
@@ -122,9 +125,11 @@ def open_space(master: Any, shown: Shown, scene_of: Callable[[Shown, str], Any])
     from emtomo.gui.tk.view3d import View3D
 
     def load(name: str) -> Any:
+        """Return the scene of one item, prepared or read now."""
         return shown.prepared.get(f"scene {name}") or scene_of(shown, name)
 
     def make(name: str, data: Any) -> Any:
+        """Return a view in space for the scene."""
         title = f"{name} – {shown.title} – 3D – emtomo".lstrip(" –")
         return View3D(master, data, title, {} if name else other_volumes(master, shown))
 
@@ -137,11 +142,16 @@ def other_volumes(window: Any, shown: Shown) -> dict[str, Callable[..., object]]
     """Return the other volumes of a project by name, and how each is read to be shown beside this one."""
 
     def reader(target: str) -> Callable[..., object]:
+        """Return what reads the second map from this output."""
+
         def read(take: Callable[[SecondMap], object], say: Callable[[str], object]) -> None:
-            def found(other: Shown) -> None:
+            """Find the output, read the map and hand it over."""
+
+            def load(other: Shown) -> None:
+                """Read the second map outside of the window's thread."""
                 follow(window, window.work(lambda _: second_map(shown, other), take, say))
 
-            window.service.ask(lambda project: load_output(project, target), found, say)
+            window.service.ask(lambda project: load_output(project, target), load, say)
 
         return read
 
@@ -165,6 +175,7 @@ def open_tilts(master: Any, shown: Shown) -> Any:
     tables = shown.prepared.get("tables") or tilt_tables(shown)
 
     def make(name: str, source: TiltSource) -> Any:
+        """Return a window for the tilts of one series."""
         return TiltWindow(master, source, shown, name, tables[name])
 
     return _choose(

@@ -27,19 +27,19 @@ SETTLED = 180  # ms after the last change until a slow line gets full detail
 class Owner(Protocol):
     """The window of a panel: hears of its mouse events and draws marks on it."""
 
-    def pressed(self, panel: "SlicePanel", button: int, place: tuple[float, float, float], state: int) -> bool:
+    def on_press(self, panel: "SlicePanel", button: int, place: tuple[float, float, float], state: int) -> bool:
         """A button went down on z, y, x; return whether a drag that follows belongs to the window."""
 
-    def dragged(self, panel: "SlicePanel", button: int, place: tuple[float, float, float], state: int) -> None:
+    def on_drag(self, panel: "SlicePanel", button: int, place: tuple[float, float, float], state: int) -> None:
         """The mouse moved with a button down that the window took."""
 
-    def released(self, panel: "SlicePanel", button: int, place: tuple[float, float, float], state: int) -> None:
+    def on_release(self, panel: "SlicePanel", button: int, place: tuple[float, float, float], state: int) -> None:
         """A button that the window took came up."""
 
-    def clicked(self, panel: "SlicePanel", button: int, place: tuple[float, float, float], state: int) -> None:
+    def on_click(self, panel: "SlicePanel", button: int, place: tuple[float, float, float], state: int) -> None:
         """A button that the window did not take came up where it went down."""
 
-    def hovered(self, panel: "SlicePanel", place: tuple[float, float, float] | None) -> None:
+    def on_hover(self, panel: "SlicePanel", place: tuple[float, float, float] | None) -> None:
         """The mouse is over z, y, x."""
 
     def decorate(self, panel: "SlicePanel") -> None:
@@ -172,7 +172,7 @@ class SlicePanel(ttk.Frame):
             self.notice(self.place_of(event.x, event.y), "This click brought the window to the front.")
             return
         self._down = (event.num, event.x, event.y)
-        self._taken = (event.num != 2 or self.takes_middle) and self.owner.pressed(
+        self._taken = (event.num != 2 or self.takes_middle) and self.owner.on_press(
             self, int(event.num), self.place_of(event.x, event.y), int(event.state)
         )
 
@@ -185,7 +185,7 @@ class SlicePanel(ttk.Frame):
         self.moved = True
         self._pointer = event.x, event.y
         if self._taken:
-            self.owner.dragged(self, button, self.place_of(event.x, event.y), int(event.state))
+            self.owner.on_drag(self, button, self.place_of(event.x, event.y), int(event.state))
         else:
             self.camera.pan(event.x - x, event.y - y)
             self.zoomed = True
@@ -197,14 +197,14 @@ class SlicePanel(ttk.Frame):
             return
         button, (place, state) = self._down[0], (self.place_of(event.x, event.y), int(event.state))
         if self._taken:
-            self.owner.released(self, button, place, state)
+            self.owner.on_release(self, button, place, state)
         elif not self.moved:
-            self.owner.clicked(self, button, place, state)
+            self.owner.on_click(self, button, place, state)
         self._down, self._taken = None, False
 
     def _motion(self, event: "tk.Event[Any]") -> None:
         self._pointer = event.x, event.y
-        self.owner.hovered(self, self.mouse)
+        self.owner.on_hover(self, self.mouse)
 
     def _entered(self, event: "tk.Event[Any]") -> None:
         # a window manager that takes a click for itself lets the mouse leave and come back without moving
@@ -213,7 +213,7 @@ class SlicePanel(ttk.Frame):
 
     def _left(self) -> None:
         self._pointer = None
-        self.owner.hovered(self, None)
+        self.owner.on_hover(self, None)
 
     # --- drawing ---
 
@@ -271,7 +271,7 @@ class SlicePanel(ttk.Frame):
         )
         self.canvas.tag_raise("notice")
         if self._pointer is not None:  # another slice is under the mouse now
-            self.owner.hovered(self, self.mouse)
+            self.owner.on_hover(self, self.mouse)
         if self.low_bandwidth and not full:
             if self._late is not None:
                 self.canvas.after_cancel(self._late)

@@ -108,22 +108,22 @@ class SliceWindow(Window):
             a("close", "Close", self.close, "<Control-q>"),
         ]
 
-    def pressed(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> bool:
+    def on_press(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> bool:
         """Take no drag."""
         return False
 
-    def dragged(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
+    def on_drag(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
         """Do nothing."""
 
-    def released(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
+    def on_release(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
         """Do nothing."""
 
-    def clicked(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
+    def on_click(self, panel: SlicePanel, button: int, place: tuple[float, float, float], state: int) -> None:
         """Let all planes go through the place."""
         if button == 1:
             self.state_.centre(*place)
 
-    def hovered(self, panel: SlicePanel, place: tuple[float, float, float] | None) -> None:
+    def on_hover(self, panel: SlicePanel, place: tuple[float, float, float] | None) -> None:
         """Tell place and grey value under the mouse, and magnify what is there."""
         self.show_place(place)
         self.corner.follow(panel, place)
@@ -197,6 +197,7 @@ class SliceWindow(Window):
         slow = ttk.BooleanVar(self, self.app.settings.get("slow line", bool(os.environ.get("SSH_CONNECTION"))))
 
         def switch() -> None:
+            """Keep the setting for slow lines and apply it to all panels."""
             self.app.settings.put("slow line", slow.get())
             for panel in self.panels.values():
                 panel.low_bandwidth = slow.get()
@@ -211,15 +212,16 @@ class SliceWindow(Window):
         spin = ttk.Spinbox(box, from_=low, to=high, increment=step, width=6)
         spin.set(f"{low:g}")
 
-        def changed(*_: object) -> None:
+        def on_change(*_: object) -> None:
+            """Apply the number that was typed; what is no number is ignored."""
             try:
                 call(float(spin.get()))
             except ValueError:
                 return
 
-        spin.configure(command=changed)
-        spin.bind("<Return>", changed)
-        spin.bind("<FocusOut>", changed)
+        spin.configure(command=on_change)
+        spin.bind("<Return>", on_change)
+        spin.bind("<FocusOut>", on_change)
         spin.grid(row=row, column=1, sticky="w", pady=theme.px(self, 2))
         ttk.Label(box, text=unit).grid(row=row, column=2, sticky="w")
         return spin

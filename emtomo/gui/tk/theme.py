@@ -46,8 +46,9 @@ def px(widget: tk.Misc, pixels: float) -> int:
 def follow(widget: tk.Misc, redraw: Callable[[], object]) -> None:
     """Call `redraw` when the theme changes, as long as the widget lives: canvases are not repainted by themselves."""
 
-    def changed(*_: object) -> None:
+    def on_change(*_: object) -> None:
+        """Redraw the widget as long as it exists."""
         if widget.winfo_exists():
             redraw()
 
-    ttk.on_theme_change(changed)
+    ttk.on_theme_change(on_change)

@@ -184,10 +184,12 @@ class TiltWindow(SliceWindow):
         self.say("Looking at the images …")
 
         def work(_: Any) -> dict[int, str]:
+            """Return the tilts to exclude, each with its reason."""
             found = tilt_statistics(images, marks.angle)
             return suggest_exclusions(found, marks.angle, marks.marked, marks.fit)
 
         def show(found: dict[int, str]) -> None:
+            """Show the suggestions as marks over the bars."""
             if not self.winfo_exists():
                 return
             self.suggested = found
@@ -229,6 +231,7 @@ class TiltWindow(SliceWindow):
         label = f"{self.shown_output.label} marked tilts"
 
         def work(project: Any) -> str:
+            """Write the marks, create and launch the run that takes them; return its label."""
             free = project.free_label(label)
             number = 1
             while (path := Path(project.path) / f"excluded_tilts_{number}.csv").exists():

@@ -170,18 +170,20 @@ class TomogramDialog(Window):
             self._opening.add(name)
             self.state_.configure(text=f"Opening {name} …")
 
-            def refused(message: str) -> None:
+            def show_failure(message: str) -> None:
+                """Show why the tomogram could not be opened."""
                 self._opening.discard(name)
                 if self.winfo_exists():
                     self.state_.configure(text=message)
 
             path = self.picking_run.file(name)
 
-            def opened(_: Task) -> VolumeSource:
+            def read(_: Task) -> VolumeSource:
+                """Open the tomogram and its session outside of the window's thread."""
                 self.picking_run.session(name)
                 return VolumeSource(path)
 
-            follow(self, self.window.work(opened, lambda source: self._opened(name, source), refused))
+            follow(self, self.window.work(read, lambda source: self._opened(name, source), show_failure))
 
     def _opened(self, name: str, source: VolumeSource) -> None:
         """Show the picker, in front of the list that opens it."""
@@ -255,6 +257,7 @@ class TomogramDialog(Window):
         i = self.picking_run.run
 
         def work(project: Any) -> None:
+            """Write the parameters into the run and launch it to register what was picked."""
             run = project.find(str(i))
             if run.isActive():
                 raise ProjectError(f"{run.getObjLabel()} is {run.getStatus()}; register when it is done.")
@@ -265,11 +268,12 @@ class TomogramDialog(Window):
                 raise ProjectError(" ".join(message))
             project.launch(run)
 
-        def done(_: object) -> None:
+        def show_end(_: object) -> None:
+            """Report that the output is being registered, and continue."""
             self.window.say(f"{self.label}: output is being registered.")
             then()
 
-        self.window.service.ask(work, done, self._refused)
+        self.window.service.ask(work, show_end, self._refused)
         self.show_totals()
 
     def _refused(self, message: str) -> None:

@@ -95,6 +95,7 @@ class Window(Keys, ttk.Toplevel):
         """Do something in a thread, as :meth:`App.work`; a window that was closed meanwhile hears nothing of it."""
 
         def alive(call: Callable[[Any], object]) -> Callable[[Any], object]:
+            """Return the call, which does nothing once the window is closed."""
             return lambda value: call(value) if self.winfo_exists() else None
 
         return self.app.work(work, alive(done), alive(failed or self.app.show_message))
