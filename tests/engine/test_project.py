@@ -117,7 +117,7 @@ def test_failure_is_passed_on_with_the_reason(bench):
 
 def test_a_killed_run_is_seen_as_failed_and_resumes_to_the_same_result(simulated):
     bench = simulated
-    options = {"tomograms": "sim.tomograms", "iterations": 400}
+    options = {"tomograms": "sim.tomograms", "iterations": 200}
     reference = bench.run("denoise-tomograms", "reference", **options)
     i = bench.add("denoise-tomograms", "victim", **options)
     bench.project.launch(bench.project.find("victim"))

@@ -47,8 +47,15 @@ COUNTS = (0, 1, 2)
 SERIES = {"usual": 3, "none": 0, "one": 1, "nan": 3, "tiny": 3}  # tilts of a series
 OPTICS = {"defocus_u": 15000.0, "defocus_v": 15000.0}
 NUMBER = itertools.count(1)
+# each case reads the runs that it takes inputs of, several times: what is not needed together lies in other runs
+SOURCES = {"maps": ("volume", "mask", "average"), "images": ("micrographs", "picks", "particles", "classes")}
 SHAPES = {"constant": (BOX,) * 3, "nan": (BOX,) * 3, "tiny": (2, 2, 2), "slice": (1, BOX, BOX), "huge": (BOX,) * 3,
           "faint": (BOX,) * 3}  # fmt: skip
+
+
+def source_of(output: str) -> str:
+    """Return the run that has this output."""
+    return next((run for run, stems in SOURCES.items() if output.startswith(tuple(f"{s}_" for s in stems))), "source")
 
 
 def values(kind: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -70,12 +77,13 @@ def poses(frame: pd.DataFrame) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory):
-    """A project with one saved run that has every kind of input as an output."""
+    """A project whose saved runs have every kind of input as outputs."""
     made = Bench(tmp_path_factory.mktemp("extreme") / "project")
     project = made.project
-    source = project.new_run(protocol_named("import-tomograms"), "source")
-    project.saveProtocol(source)
-    folder = Path(source.getWorkingDir())
+    runs = {label: project.new_run(protocol_named("import-tomograms"), label) for label in ("source", *SOURCES)}
+    for run in runs.values():
+        project.saveProtocol(run)
+    folder = Path(runs["source"].getWorkingDir())
     (folder / "extra").mkdir(parents=True)
     outputs = {}
     for kind, shape in {"usual": (EDGE,) * 3, **SHAPES, "constant": (EDGE,) * 3, "nan": (EDGE,) * 3,
@@ -113,9 +121,10 @@ def bench(tmp_path_factory):
             )
     outputs |= single_particle_outputs(folder)
     outputs |= series_outputs(folder)
-    source._defineOutputs(**outputs)
-    source.setStatus("finished")
-    project._storeProtocol(source)
+    for label, run in runs.items():
+        run._defineOutputs(**{name: value for name, value in outputs.items() if source_of(name) == label})
+        run.setStatus("finished")
+        project._storeProtocol(run)
     project.mapper.commit()
     np.savetxt(folder / "none.csv", np.zeros((0, 3)), delimiter=",", header="x,y,z", comments="")
     np.savetxt(folder / "one.csv", np.zeros((1, 3)), delimiter=",", header="x,y,z", comments="")
@@ -220,12 +229,11 @@ def carry_out(bench, monkeypatch):
     monkeypatch.setattr(launcher.engine_launch, "_launchLocal", here)
 
     def carry(name, **parameters):
-        run = bench.project.newProtocol(protocol_named(name))
+        run = bench.project.new_run(protocol_named(name), f"run {next(NUMBER)}")
         set_parameters(bench.project, run, parameters, Path.cwd())
         errors = run.validate()
         if errors:
             return None, " ".join(errors), None
-        run.setObjLabel(f"run {next(NUMBER)}")
         bench.project.saveProtocol(run)
         bench.project.launch(run)
         # this run alone: to look at all of them would take ever longer
@@ -268,7 +276,7 @@ def cases():
         usual = {key: choices(kinds)["usual"] for key, kinds in inputs.items()}
         for key, kinds in inputs.items():
             for what, output in choices(kinds).items():
-                chosen = {k: f"source.{v}" for k, v in {**usual, key: output}.items()}
+                chosen = {k: f"{source_of(v)}.{v}" for k, v in {**usual, key: output}.items()}
                 yield pytest.param(name, {**chosen, **quick.get(name, {})}, id=f"{name}-{key}-{what}")
         for key, param in cls().getDefinition().iterParams():
             empty = choices(str(param.pointerClass)).get("none") if isinstance(param, PointerParam) else None

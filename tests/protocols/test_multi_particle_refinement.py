@@ -33,7 +33,7 @@ SAMPLE = {
 OWN = {"preset": "custom", "iterations": 1, "image_warp": "2 x 2"}
 MOST = {
     "volume_warp": "1 x 1 x 1 x 3", "magnification": True, "defocus": True, "exhaustive_defocus": True, "phase": True,
-    "astigmatism": True, "cs": True, "weights": "per tilt", "optics_resolution": 100, "pose_doses": 2,
+    "astigmatism": True, "cs": True, "weights": "per tilt", "optics_resolution": 100, "pose_doses": 2, "sweeps": 3,
 }  # fmt: skip
 
 

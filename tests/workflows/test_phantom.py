@@ -103,7 +103,7 @@ def emtomo(*arguments, **more):
 def test_template_killed_in_the_middle_resumes_to_identical_coordinates(tomogram, tmp_path):
     points = tmp_path / "points.csv"
     vesicle_points(points)
-    values = {"tomograms": tomogram, "pixel_size": SIZE, "points": points, "unit": "voxel", "bin": 1, "iterations": 24,
+    values = {"tomograms": tomogram, "pixel_size": SIZE, "points": points, "unit": "voxel", "bin": 1, "iterations": 16,
               "cropping": 6}  # fmt: skip
     settings = [word for k, v in values.items() for word in ("--set", f"{k}={v}")]
     whole = emtomo("workflow", "directional_picking", "--project", tmp_path / "whole", *settings)
