@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from distributed import Client
 
 log = logging.getLogger(__name__)
+# all of Dask's, and those that get a level of their own when they are loaded
+DASK_LOGGERS = "distributed", "distributed.worker", "distributed.scheduler", "distributed.nanny"
 LOCAL, DASK = "local", "dask"
 KNOWN = "clusters.txt"  # in the user's folder: addresses that were given on this machine
 SECONDS = 30.0  # to reach a scheduler
@@ -140,8 +142,7 @@ def open_cluster(options: ClusterOptions, threads: int, folder: Path) -> Iterato
     problem = problem_of(options)
     if problem:
         raise ProjectError(problem)
-    for chatty in ("distributed", "distributed.worker", "distributed.scheduler", "distributed.nanny"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    _set_log_level(logging.WARNING)
     _serve_no_pages()
     name = options.cluster.strip()
     with ExitStack() as stack:
@@ -157,7 +158,15 @@ def open_cluster(options: ClusterOptions, threads: int, folder: Path) -> Iterato
         threads_of = client.nthreads()
         where = client.scheduler.address if client.scheduler else "a cluster"
         log.info("Dask: %s, so far %d workers with %d threads", where, len(threads_of), sum(threads_of.values()))
+        # connections that end before their peers know of it are no errors while all is being closed
+        stack.callback(_set_log_level, logging.CRITICAL)
         yield client
+
+
+def _set_log_level(level: int) -> None:
+    """Let Dask, and what its connections are made of, write no messages below this level."""
+    for name in (*DASK_LOGGERS, "tornado.application", "asyncio"):
+        logging.getLogger(name).setLevel(level)
 
 
 def _serve_no_pages() -> None:

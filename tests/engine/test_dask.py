@@ -2,6 +2,7 @@
 
 import gc
 import json
+import logging
 import os
 import pickle
 import signal
@@ -407,6 +408,9 @@ def test_the_cluster_on_this_machine_talks_by_tls_on_loopback_alone(tmp_path, mo
         with pytest.raises((OSError, TimeoutError)):
             connect(address.replace("tls", "tcp"))
         assert not left_behind()
+        assert logging.getLogger("distributed.core").isEnabledFor(logging.ERROR)
+    # a worker that is gone before the scheduler knows of it is no error of the run
+    assert not logging.getLogger("distributed.core").isEnabledFor(logging.ERROR)
 
 
 class KilledSteps:
