@@ -226,7 +226,7 @@ def running_steps(project):
     return [int(pid) for pid in out.split()]
 
 
-def wait_for(ready, seconds=60.0):
+def wait_for(ready, seconds=180.0):
     end = time.monotonic() + seconds
     while not (found := ready()):
         assert time.monotonic() < end, "did not happen in time"
@@ -330,7 +330,7 @@ def test_an_existing_scheduler_is_used_and_left_running_and_a_dead_worker_is_rep
     os.kill(nanny, signal.SIGKILL)
     for child in children:
         os.kill(int(child), signal.SIGKILL)
-    wait_for(lambda: not bench.project.find("by address").isActive(), 120)
+    wait_for(lambda: not bench.project.find("by address").isActive(), 300)
     run = bench.project.find("by address")
     assert run.isFinished(), error_of(run)
     assert np.array_equal(voxels(bench.project.find("sim"), "sim_02.mrc"), voxels(run, "sim_02.mrc"))
