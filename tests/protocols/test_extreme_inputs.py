@@ -282,7 +282,7 @@ def cases():
             empty = choices(str(param.pointerClass)).get("none") if isinstance(param, PointerParam) else None
             public = key.removeprefix(INPUT)
             if empty and public not in inputs:
-                chosen = {k: f"source.{v}" for k, v in {**usual, public: empty}.items()}
+                chosen = {k: f"{source_of(v)}.{v}" for k, v in {**usual, public: empty}.items()}
                 yield pytest.param(name, {**chosen, **quick.get(name, {})}, id=f"{name}-{public}-optional-none")
 
 
