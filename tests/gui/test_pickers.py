@@ -421,7 +421,7 @@ def test_a_network_is_trained_applied_and_its_picks_corrected(robot):
     assert str(dialog.w["apply"].cget("state")) == "disabled"
     dialog.w["train"].invoke()
     assert robot.pump(until=lambda: dialog.trainer.network.exists(), timeout=120), dialog.state_.cget("text")
-    assert robot.pump(until=lambda: str(dialog.w["apply"].cget("state")) == "normal", timeout=10)
+    assert robot.pump(until=lambda: str(dialog.w["apply"].cget("state")) == "normal", timeout=60)
     assert [k for k, _ in dialog.trainer.losses] == [1, 2, 3]
     dialog.threshold.set("0.01")
     dialog.w["apply"].invoke()
