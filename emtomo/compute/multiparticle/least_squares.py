@@ -237,6 +237,25 @@ def solve_damped(
     return step, first - (eliminated @ step).reshape(count, size)
 
 
+def put_poses_back(problem: Problem, together: Fit) -> np.ndarray:
+    """Return the shared values that explain the images best once particles are where they were, to first order.
+
+    Particles that moved together with the geometry, as all may by the same shift, leave a geometry that is far off
+    without them; from there a fit would not find back.
+
+    Parameters
+    ----------
+    problem : Problem
+    together : Fit
+        Of shared values and poses.
+    """
+    state = problem.state(together.values, together.pose_values)
+    equations, prior = normal_equations(problem, state, problem.evaluate(state)), problem.precision()
+    gradient = equations.shared_gradient - prior @ together.values
+    gradient += np.einsum("pos,po->s", equations.between, together.pose_values)
+    return together.values + _solve(equations.shared + prior, gradient)
+
+
 def _solve(matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
     """Return the solution of a positive definite system, scaled to a diagonal of ones first."""
 

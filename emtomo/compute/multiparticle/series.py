@@ -16,7 +16,7 @@ from emtomo.compute.multiparticle.calibration import (
 from emtomo.compute.multiparticle.defocus_search import search_defocus
 from emtomo.compute.multiparticle.folds import FEWEST, Fold, hold_out
 from emtomo.compute.multiparticle.images import SpeciesImages
-from emtomo.compute.multiparticle.least_squares import Fit, Problem, SeriesImages, fit
+from emtomo.compute.multiparticle.least_squares import Fit, Problem, SeriesImages, fit, put_poses_back
 from emtomo.compute.multiparticle.optics_parameters import OpticsOfTilts
 from emtomo.compute.multiparticle.options import NO_WEIGHTS, TILT_WEIGHTS, MultiParticleOptions
 from emtomo.compute.multiparticle.parameters import Block
@@ -226,8 +226,10 @@ class SeriesRefinement:
         for block in self.kept:
             geometry = block.prepare(geometry)
         start = replace(fold.start, geometry=geometry)
-        problem = Problem(self.images, start, self.kept, None, self.images.used & ~fold.held[:, None])
-        return fit(problem, FIXED_SWEEPS, Fit(start, fold.values, np.zeros((len(start), 0)), np.zeros(0), 0)).state
+        problem = Problem(self.images, start, self.kept, self.poses, self.images.used & ~fold.held[:, None])
+        values = put_poses_back(problem, Fit(start, fold.values, fold.pose_values, np.zeros(0), 0))
+        first = Fit(start, values, np.zeros((len(start), 0)), np.zeros(0), 0)
+        return fit(replace(problem, poses=None), FIXED_SWEEPS, first).state
 
     def _fit_poses(self, fold: Fold) -> SeriesState:
         """Return a fold's state with all poses fitted in its geometry."""

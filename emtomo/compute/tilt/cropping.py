@@ -6,13 +6,18 @@ from emtomo.compute.fourier.transforms import irfft2, rfft2
 
 
 def crop_window(spectrum: np.ndarray, size: int) -> np.ndarray:
-    """Return the `size` pixels about pixel 0 of an image whose transform is given, pixel 0 first."""
-    whole = spectrum.shape[0]
+    """Return the `size` pixels about pixel 0 of (..., y, x) images whose transforms are given, pixel 0 first."""
+    whole = spectrum.shape[-2]
     image = irfft2(np.asarray(spectrum, np.complex64), (whole, whole))
     if whole == size:
         return image
-    place = np.rint(np.fft.fftfreq(size) * size).astype(int) % whole
-    return np.ascontiguousarray(image[np.ix_(place, place)])
+    after, before = (size + 1) // 2, size // 2
+    out = np.empty((*image.shape[:-2], size, size), image.dtype)
+    parts = ((slice(0, after), slice(0, after)), (slice(after, size), slice(whole - before, whole)))
+    for to_y, from_y in parts:
+        for to_x, from_x in parts:
+            out[..., to_y, to_x] = image[..., from_y, from_x]
+    return out
 
 
 def crop_weights(transfer: np.ndarray, size: int, squared: bool) -> np.ndarray:
@@ -21,7 +26,7 @@ def crop_weights(transfer: np.ndarray, size: int, squared: bool) -> np.ndarray:
 
 
 def crop_transfer(transfer: np.ndarray, size: int) -> np.ndarray:
-    """Return a transfer function, in the order of ``rfft2``, at `size` pixels: what it is after cropping images."""
-    if transfer.shape[0] == size:
+    """Return transfer functions, in the order of ``rfft2``, at `size` pixels: what they are after cropping images."""
+    if transfer.shape[-2] == size:
         return np.asarray(transfer, np.float32)
     return np.ascontiguousarray(rfft2(crop_window(transfer, size)).real, np.float32)

@@ -243,12 +243,15 @@ class PreparedSeries(SeriesView):
             seen[:, :2] += moved
         kx, ky = image_frequencies((size, size), pixel)
         sections, tables = self.geometry.sections, self.tables(size)
-        for t in np.flatnonzero(visible):
-            window, rest = self.images[t].window(seen[t, :2], size)
-            x, y = size // 2 + rest
-            values = rfft2(window)
-            for place, k in ((x, kx), (y, ky)):
-                values *= np.exp(2j * np.pi * pixel * place * k).astype(np.complex64)
+        shown = np.flatnonzero(visible)
+        if not len(shown):
+            return
+        windows, rests = zip(*(self.images[t].window(seen[t, :2], size) for t in shown), strict=True)
+        spectra = rfft2(np.stack(windows))
+        for axis, k in enumerate((kx, ky)):
+            places = size // 2 + np.array(rests)[:, axis, None, None]
+            spectra *= np.exp(2j * np.pi * pixel * places * k).astype(np.complex64)
+        for t, values in zip(shown, spectra, strict=True):
             ctf = tables.ctf(int(t), seen[t, 2])
             yield TiltView(int(self.tilts[t]), sections[t], values, ctf, tables.dose[t])
 
@@ -263,17 +266,16 @@ class PreparedSeries(SeriesView):
             If no tilt shows the particle.
         """
         n, premultiply = self.options.box_size, self.options.premultiply
-        images, weights, rotations, tilts = [], [], [], []
-        for view in self.views(point, self.window_size(n), moved):
-            transfer = view.ctf * view.dose
-            values = view.values * transfer if premultiply else view.values
-            images.append(np.fft.fftshift(crop_window(values, n)))
-            weights.append(crop_weights(transfer, n, premultiply))
-            rotations.append(view.rotation)
-            tilts.append(view.tilt)
-        if not images:
+        views = list(self.views(point, self.window_size(n), moved))
+        if not views:
             raise EmtomoError("no tilt shows the particle.")
-        return ParticleImages(np.stack(images), np.stack(weights), np.stack(rotations), np.array(tilts))
+        transfer = np.stack([view.ctf * view.dose for view in views])
+        values = np.stack([view.values for view in views])
+        if premultiply:
+            values *= transfer
+        images = np.fft.fftshift(crop_window(values, n), axes=(-2, -1))
+        weights, rotations = crop_weights(transfer, n, premultiply), np.stack([view.rotation for view in views])
+        return ParticleImages(images, weights, rotations, np.array([view.tilt for view in views]))
 
 
 def prepare_series(

@@ -16,7 +16,7 @@ from emtomo.compute.multiparticle.calibration import (
     fit_tilt_weights,
 )
 from emtomo.compute.multiparticle.folds import hold_out
-from emtomo.compute.multiparticle.least_squares import SeriesImages
+from emtomo.compute.multiparticle.least_squares import Problem, SeriesImages, fit, put_poses_back
 from emtomo.compute.multiparticle.optics_parameters import OpticsOfTilts
 from emtomo.compute.multiparticle.options import MOST, OWN, SPATIAL, TILT_WEIGHTS, MultiParticleOptions, parse_grid
 from emtomo.compute.multiparticle.parameters import ImageWarps, StageAngles
@@ -80,6 +80,23 @@ def test_few_particles_keep_poses_that_noise_alone_would_move():
         assert result.state.rotations is start.rotations and result.state.positions is start.positions
         assert in_image(result.state, truth) < 0.5 * in_image(start, truth)
         state, more = result.state, {"fold_geometries": result.fold_geometries, "trial_poses": result.trial_poses}
+
+
+def test_geometry_without_the_poses_that_were_fitted_beside_it():
+    """Tilts that are all shifted alike have moved the particles instead: put back, the tilts take the shift over."""
+    truth = true_state(6)
+    shifts = truth.geometry.orientations[:, :2] @ np.array([5.0, -3.0, 2.0])
+    start = replace(truth, geometry=replace(truth.geometry, shifts=truth.geometry.shifts + shifts))
+    images = simulate(truth, start, noise=1.0).images
+    refinement = SeriesRefinement([images], start, MultiParticleOptions(preset=OWN, image_warp="1 x 1"))
+    block = ImageWarps(T, (1, 1), IMAGE, 10.0, 5.0)
+    prepared = replace(start, geometry=block.prepare(start.geometry))
+    problem = Problem(refinement.images, prepared, [block], refinement.poses, refinement.images.used)
+    together = fit(problem)
+    values = put_poses_back(problem, together)
+    still = np.zeros_like(together.pose_values)
+    left = [in_image(problem.state(each, still), truth) for each in (together.values, values)]
+    assert left[1] < 0.4 * left[0]
 
 
 def noise_only(simulation, seed=0):
