@@ -1,5 +1,6 @@
 """Motive lists: AV3 and TOM (.em), STOPGAP (STAR), PEET (CSV beside an IMOD model); all turn by phi, psi, theta."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +123,9 @@ def read_stopgap(path: str | Path) -> ParticleList:
         particles.columns["half"] = np.array([number.get(str(h).upper(), 0) for h in table["halfset"]])
     for comment in star.star_comments(path):
         particles.tags.take_text(comment)
+    if particles.tags.pixel_size is not None:
+        particles.pixel_size[:] = particles.tags.pixel_size
+        particles.tags.pixel_size = None
     particles.other = table[[c for c in table if c not in _STOPGAP or c == "subtomo_num"]]
     return particles
 
@@ -151,7 +155,9 @@ def write_stopgap(path: str | Path, particles: ParticleList, numbers: dict[str, 
     )
     for name in particles.other if particles.family == "stopgap" else ():
         table[name] = particles.other[name].to_numpy()
-    star.write_blocks(path, {"stopgap_motivelist": table}, particles.tags.as_text())
+    sizes = np.unique(particles.pixel_size)
+    tags = replace(particles.tags, pixel_size=float(sizes[0]) if len(sizes) == 1 and sizes[0] > 0 else None)
+    star.write_blocks(path, {"stopgap_motivelist": table}, tags.as_text())
 
 
 def read_peet(path: str | Path) -> ParticleList:

@@ -28,6 +28,8 @@ class Tags:
         a whole number have another first voxel where their odd size has no half; the centre is the same.
     half : tuple of three floats
         x, y, z in Å from the centre voxel to the point from which RELION 5 counts, half the tomogram's size.
+    pixel_size : float
+        Å per voxel of the positions, in formats that have no place for it.
     """
 
     white: bool | None = None
@@ -38,6 +40,7 @@ class Tags:
     reconstruction: str | None = None
     centre: tuple[float, float, float] | None = None
     half: tuple[float, float, float] | None = None
+    pixel_size: float | None = None
 
     def as_dict(self) -> dict[str, object]:
         """Return the tags that are known, by name."""
@@ -67,6 +70,9 @@ class Tags:
         for name in ("centre", "half"):
             if name in words:
                 setattr(self, name, _three_numbers(words[name]))
+        size = _three_numbers(f"{words.get('pixel_size', '')},0,0")
+        if size is not None and size[0] > 0:
+            self.pixel_size = size[0]
 
 
 def common_tags(tags: list[Tags]) -> Tags:

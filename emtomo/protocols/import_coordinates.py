@@ -17,6 +17,7 @@ from emtomo.objects import SetOfCoordinates3D, coordinates_frame
 from emtomo.objects.exchange import add_counted_in, origin_of, sizes_counted_in
 from emtomo.objects.position_check import check_binning, check_positions
 from emtomo.options import Param
+from emtomo.wording import list_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +116,7 @@ class ImportCoordinates(EmtomoProtocol):
         known = tomograms.tomogram_ids()
         frames: list[pd.DataFrame] = []
         unmatched: dict[str, int] = {}
+        unsaid: list[str] = []
         for path in self._paths():
             picks = read(path, options.format, sizes=sizes_counted_in(self, "corner"), angles=options.angles)
             for note in picks.notes:
@@ -135,6 +137,8 @@ class ImportCoordinates(EmtomoProtocol):
             if len(frames) > first:
                 voxel = options.pixel_size or (lengths[0] if lengths else tomograms.pixel_size.get())
                 given = not self.input_counted_in.pointsNone()
+                if picks.unit == "voxel" and not (options.pixel_size or lengths or given):
+                    unsaid.append(path.name)
                 if picks.unit == "voxel" and picks.origin == "corner" and picks.tags.centre is None and not given:
                     self.remark(*(f"{one} Or name those as counted_in." for one in check_binning(voxel, tomograms)))
                 self.remark(
@@ -146,6 +150,12 @@ class ImportCoordinates(EmtomoProtocol):
                         source=path.name,
                     )
                 )
+        if unsaid:
+            taken = f"{tomograms.pixel_size.get():.4g} Å"
+            self.remark(
+                f"No pixel size is said: positions are taken as voxels of the tomograms ({taken}) in "
+                f"{list_text(unsaid)}."
+            )
         total = sum(len(frame) for frame in frames)
         if unmatched:
             listed = ", ".join(f"{name} ({n})" for name, n in unmatched.items())

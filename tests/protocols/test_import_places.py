@@ -187,6 +187,12 @@ def test_an_odd_binned_size_is_exact_where_the_binned_tomograms_are_named(bench,
         run = bench.run("import-coordinates", f"counted {label}", files=path, **inputs)
         assert_allclose(run.coordinates.positions(), [[0, 0, 0]], atol=1e-6)
         assert "binned by" not in " ".join(run._summary())
+    assert "No pixel size is said" in " ".join(run._summary())
+    bench.run("export-coordinates", "motive list", particles="counted binned.coordinates", format="stopgap",
+              file=tmp_path / "list.star")  # fmt: skip
+    back = bench.run("import-coordinates", "list back", tomograms="whole.tomograms", files=tmp_path / "list.star")
+    assert_allclose(back.coordinates.positions(), [[0, 0, 0]], atol=1e-6)  # STOPGAP's columns say no pixel size
+    assert "No pixel size" not in " ".join(back._summary())
     boxes(tmp_path)
     columns = f"_rlnMicrographName {XYZ} _rlnImageName _rlnPixelSize"
     stars = star(tmp_path, "whole.star", columns, "whole 11 9 6 p0.mrc 20")
