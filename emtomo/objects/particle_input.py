@@ -24,7 +24,7 @@ from emtomo.objects.particle_poses import poses_of, shifts_of, with_poses
 from emtomo.objects.particle_series import SetOfParticleSeries
 from emtomo.objects.particle_source import particles_of
 from emtomo.objects.rotation import positions_of, rotations_of
-from emtomo.objects.series_images import CutImages, SeriesImages, SeriesRecord, StackedImages
+from emtomo.objects.series_images import CutImages, SeriesImages, SeriesRecord, StackedImages, few_tilts_text
 from emtomo.objects.subtomogram import SetOfSubtomograms
 from emtomo.objects.tilt_series import SetOfTiltSeries
 from emtomo.options import Param
@@ -313,6 +313,9 @@ def series_particles(
                 "positions and tilt series belong together, or allow more missing tilts."
             )
         images = images.take(kept)
+    views = [record.view(cut, images=False) for record in records]
+    if few := few_tilts_text(counts[kept], which[kept], views):
+        remarks.append(few)
     source = images.source(counts[kept].tolist(), cut.pixel_size)
     return Particles(items, frame[kept], source, origin[kept], remarks)
 

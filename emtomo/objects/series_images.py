@@ -14,7 +14,7 @@ import pandas as pd
 
 from emtomo.compute.device import threads
 from emtomo.compute.likelihood.views import ImageParticles, ImageViews
-from emtomo.compute.tilt.geometry import TiltGeometry
+from emtomo.compute.tilt.geometry import TiltGeometry, tilt_angles
 from emtomo.compute.tilt.particle_images import (
     ParticleImageOptions,
     PreparedSeries,
@@ -30,6 +30,7 @@ from emtomo.objects.tilt_series import SetOfTiltSeries
 from emtomo.wording import count_text
 
 KEPT_BYTES = 2 * 2**30  # of particles' images and weights that are kept between iterations
+FEW_TILTS, NARROW = 5, 30.0  # images of a particle, and degrees between the outermost tilts
 SERIES_BYTES = 2**30  # of tilt images that are kept at a time, though never less than a series for every thread
 
 
@@ -209,6 +210,31 @@ class CutImages(SeriesImages):
             rotations = rotations @ movement[1][np.searchsorted(prepared.tilts, cut.tilts)]
         groups = self.records[s].order()[cut.tilts]
         return ImageViews(cut.images, rotations, cut.weights, np.zeros((len(cut.tilts), 2)), groups)
+
+
+def few_tilts_text(counts: np.ndarray, which: np.ndarray, views: Sequence[SeriesView]) -> str:
+    """Return what to say of particles that too few tilts show, or tilts of too few angles; empty: nothing.
+
+    Parameters
+    ----------
+    counts : (n,) int array
+        Images of every particle.
+    which : (n,) int array
+        Its series.
+    views : sequence of SeriesView
+        What particles of every series are seen through.
+    """
+    spread = np.array([np.ptp(tilt_angles(view.geometry.rotations)[:, 1]) for view in views])[which]
+    affected = (counts < FEW_TILTS) | (spread < NARROW)
+    if not affected.any():
+        return ""
+    counts, widest = counts[affected], spread[affected].max()
+    images = " to ".join(str(n) for n in sorted({int(counts.min()), int(counts.max())}))
+    return (
+        f"Few tilts show {count_text(len(counts), 'particle')} ({images} of them, within {widest:.0f}°). Fewer than "
+        f"{FEW_TILTS} tilts, or less than {NARROW:.0f}°, hardly tell positions along the beam; orientations are "
+        "uncertain and the resolution may be overestimated."
+    )
 
 
 def _bytes(series: PreparedSeries) -> int:

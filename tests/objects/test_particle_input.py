@@ -237,6 +237,16 @@ def test_particles_without_a_series_are_counted(data):
     assert "do not show whole: 1 of TS_1" in particles.remarks[1]
 
 
+def test_few_tilts_are_said(data, stacks):
+    for number, said in ((1, ["(1 of them, within 0°)"]), (5, []), (3, ["(3 of them, within 24°)"])):
+        particles = open_particles(protocol(data.truth, data.series), ParticleInputOptions(first_tilts=number))
+        assert len(particles.remarks) == len(said)
+        for remark, text in zip(particles.remarks, said, strict=True):
+            assert "Few tilts show 24 particles" in remark and text in remark
+    few = open_particles(protocol(stacks, data.series), ParticleInputOptions(first_tilts=1))
+    assert "Few tilts show" in few.remarks[-1]
+
+
 def test_pixel_sizes_that_disagree_are_reported_once_a_set(data, tmp_path):
     def remarks(size_x, size_y, voxel, series=data.series):
         columns = {"tomogram_id": ["TS_1", "TS_2"], "file": "", "size_z": 30, "size_x": size_x, "size_y": size_y}

@@ -46,6 +46,7 @@ from emtomo.errors import EmtomoError
 FSC_THRESHOLD = 0.143
 LOW_SYMMETRY = 0.5  # mean shell correlation of a reference with its symmetric copies
 INVERTED = "The reference looks inverted against the particles"
+LESS_CERTAIN = 1.5  # times the uncertainty against the first reference, and the particles cannot replace it
 FIRST_SHELL = 4  # shells before it may be empty
 SETTING_ITERATIONS = 6  # iterations in which a half may still take another setting of the symmetry
 
@@ -332,7 +333,9 @@ class Refinement:
         average = radial_filter(solve(whole) * edge, weight)
         resolution = curves.resolution(n, self.source.pixel_size, FSC_THRESHOLD, self._first_shell())
         why = curves.why_no_resolution(n, FSC_THRESHOLD, self._first_shell())
-        remarks = [*self.remarks, *([CUT_AT_FACES] if curves.cut else []), *([why] if why else [])]
+        said = [*([CUT_AT_FACES] if curves.cut else []), *([why] if why else [])]
+        against = f"the given reference, filtered to {self.options.initial_lowpass:g} Å"
+        remarks = [*self.remarks, *said, *reference_remarks([*metrics, last], against)]
         return Result(state.poses, average, maps, curves, resolution, self.mask, [*metrics, last], remarks)
 
     def run(self, on_progress: Callable[[State, Metrics], None] = lambda state, metrics: None) -> Result:
@@ -343,6 +346,20 @@ class Refinement:
             metrics.append(one)
             on_progress(state, one)
         return self.finish(state, metrics)
+
+
+def reference_remarks(metrics: list[Metrics], against: str) -> list[str]:
+    """Return what to say where a reference from elsewhere counts for more than the particles' own averages."""
+    first, last = metrics[0].angle_spread, metrics[-1].angle_spread
+    if len(metrics) == 1:
+        return [f"Both halves were aligned to {against}, only: up to there their agreement proves nothing."]
+    if last <= LESS_CERTAIN * first:
+        return []
+    return [
+        f"Orientations were certain to {first:.1f}° against {against}, and are to {last:.1f}° against the halves' own "
+        "averages: the particles are too few to replace that reference, and orientations may have become worse. If it "
+        "is right, max_iterations=1 aligns to it alone."
+    ]
 
 
 def remove_fine_detail(volume: np.ndarray, shells: float) -> np.ndarray:
