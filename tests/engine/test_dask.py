@@ -22,7 +22,9 @@ from emtomo.compute.classification.classify import Classification
 from emtomo.compute.classification.options import ClassificationOptions
 from emtomo.compute.map_reduce import in_threads
 from emtomo.compute.refinement.iteration import Block
+from emtomo.compute.refinement.options import RefineOptions
 from emtomo.compute.refinement.reconstruct import sum_half_sets
+from emtomo.compute.refinement.refine import Refinement
 from emtomo.engine.cluster import ClusterOptions, connect, open_cluster, problem_of, trust
 from emtomo.engine.dask_map import DaskMapReduce
 from emtomo.engine.parameters import protocol_named, protocols_by_name
@@ -35,7 +37,7 @@ from emtomo.io import mrc
 from emtomo.objects.image_particles import StackedImages, StackedParticles
 from emtomo.objects.particle_source import StackedBoxes
 from tests.compute.classification.data import simulate
-from tests.compute.refinement.data import blobs, particles
+from tests.compute.refinement.data import GroupedByTilt, blobs, image_particles, particles
 from tests.engine.helpers import Bench
 
 SAMPLE = {
@@ -115,6 +117,22 @@ def test_2d_classes_on_a_cluster_are_those_of_threads_to_the_bit(client, monkeyp
     assert done == sorted(done) and done[-1] == 110
     a, b = (vars(replace(one.run(), metrics=[])) for one in (here, there))
     np.testing.assert_equal(b, a)
+
+
+def test_the_strength_of_every_tilt_on_a_cluster_is_that_of_threads_to_the_bit(client):
+    source, truth = image_particles(blobs(16), 8, 0.5, np.arange(-60, 61, 30.0))
+    source = replace(source, views=GroupedByTilt(source.views), noise_groups=5)
+    options = RefineOptions(initial_lowpass=60.0, angular_step=1.8)
+    states = []
+    for map_reduce in (in_threads, DaskMapReduce(client)):
+        refinement = Refinement(source, truth, blobs(16), options, map_reduce=map_reduce)
+        state, *_ = refinement.step(refinement.begin())
+        states.append(refinement.step(state)[0])
+    here, there = states
+    assert np.ptp(here.halves[1].scale) > 0.01
+    for h in (1, 2):
+        np.testing.assert_equal(vars(there.halves[h]), vars(here.halves[h]))
+    np.testing.assert_equal(vars(there.poses), vars(here.poses))
 
 
 def test_an_error_of_a_worker_is_the_error_of_the_caller(client):

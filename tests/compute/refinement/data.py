@@ -1,5 +1,7 @@
 """Small particles with known truth."""
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.spatial.transform import Rotation
 
@@ -94,6 +96,17 @@ class SimulatedSeries:
 
     def __call__(self, i: int) -> ImageViews:
         return ImageViews(self.images[i], self.tilts, self.weights[i], self.offsets[i])
+
+
+class GroupedByTilt:
+    """The images of particles, each tilt with a noise spectrum and a strength of its own."""
+
+    def __init__(self, views: SimulatedSeries) -> None:
+        self.views = views
+
+    def __call__(self, i: int) -> ImageViews:
+        one = self.views(i)
+        return replace(one, noise_group=np.arange(len(one.images)))
 
 
 def image_particles(

@@ -12,7 +12,7 @@ from emtomo.compute.refinement.reconstruct import reconstruct
 from emtomo.compute.refinement.refine import Refinement
 from emtomo.compute.refinement.stochastic_gradient import InitialModelOptions, StochasticModel
 from emtomo.compute.rotations import angle_between
-from tests.compute.refinement.data import blobs, image_particles, particles, turned_by
+from tests.compute.refinement.data import GroupedByTilt, blobs, image_particles, particles, turned_by
 
 N = 20
 VOLUME = blobs(N)
@@ -62,7 +62,7 @@ def test_noise_is_measured_for_every_group_of_views():
     loud = source.views.images
     loud[:, 1] *= 3.0
     grouped = type(source)(
-        source.size, source.pixel_size, source.counts, _Grouped(source.views), noise_groups=2
+        source.size, source.pixel_size, source.counts, GroupedByTilt(source.views), noise_groups=2
     )  # fmt: skip
     options = RefineOptions(initial_lowpass=60.0, angular_step=1.8, mask_diameter=180.0)
     noise = Refinement(grouped, truth, VOLUME, options).begin().halves[1].noise
@@ -78,7 +78,7 @@ def test_the_strength_of_every_tilt_is_measured():
     images *= strength[:, None, None].astype(np.float32)
     images += 0.3 * images.std() * rng.normal(size=images.shape)
     counts, groups = source.counts, len(ANGLES)
-    grouped = type(source)(source.size, source.pixel_size, counts, _Grouped(source.views), noise_groups=groups)
+    grouped = type(source)(source.size, source.pixel_size, counts, GroupedByTilt(source.views), noise_groups=groups)
     options = RefineOptions(initial_lowpass=60.0, angular_step=1.8, mask_diameter=180.0)
     refinement = Refinement(grouped, truth, VOLUME, options)
     state = refinement.begin()
@@ -88,15 +88,6 @@ def test_the_strength_of_every_tilt_is_measured():
         assert np.allclose(half.scale / half.scale.max(), strength, atol=0.12)
     again, _ = unpack_state(pack_state(state, [], ""))
     assert np.array_equal(again.halves[2].scale, state.halves[2].scale)
-
-
-class _Grouped:
-    def __init__(self, views):
-        self.views = views
-
-    def __call__(self, i):
-        one = self.views(i)
-        return type(one)(one.images, one.rotations, one.weights, one.offsets, np.arange(len(one.images)))
 
 
 def test_an_initial_model_grows_from_images():
