@@ -3,9 +3,13 @@
 ``python benchmarks/bench_refine_real.py [ITERATIONS]`` prints how far orientations are from the deposited ones: from 10
 degrees off, iteration by iteration, first against RELION's map (of these very particles), then against the own halves;
 and one alignment of every particle, from its deposited pose, to references with and without the particle itself.
+``python benchmarks/bench_refine_real.py simulated COUNT ITERATIONS`` does the first with images simulated from RELION's
+map with the tilts, CTFs and noise of the real ones, where the poses are known: from the true poses, against the very
+truth, then against the own halves; beside the error what the posterior says.
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +18,16 @@ from timing import machine, row
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from emtomo.compute.fourier.padded_reference import PAD, transform_padded  # noqa: E402
 from emtomo.compute.fourier.reconstruction import Sums, solve  # noqa: E402
+from emtomo.compute.kernels import fourier_cpu  # noqa: E402
 from emtomo.compute.likelihood.plan import HalfSet  # noqa: E402
-from emtomo.compute.likelihood.poses import Poses  # noqa: E402
-from emtomo.compute.likelihood.views import ParticleSource  # noqa: E402
+from emtomo.compute.likelihood.poses import Poses, assign_halves  # noqa: E402
+from emtomo.compute.likelihood.views import ImageParticles, ImageViews, ParticleSource  # noqa: E402
 from emtomo.compute.refinement.iteration import create_estimator  # noqa: E402
 from emtomo.compute.refinement.options import RefineOptions  # noqa: E402
 from emtomo.compute.refinement.refine import Refinement  # noqa: E402
-from emtomo.compute.rotations import angle_between  # noqa: E402
+from emtomo.compute.rotations import angle_between, random_rotations  # noqa: E402
 from tests.compute.refinement.data import turned_by  # noqa: E402
 from tests.workflows import test_real_ribosomes as data  # noqa: E402
 
@@ -77,9 +83,57 @@ def align_to_others(source: ParticleSource, poses: Poses, theirs: np.ndarray) ->
     return errors
 
 
+def simulate(
+    images: ImageParticles, poses: Poses, theirs: np.ndarray, count: int, seed: int
+) -> tuple[ImageParticles, Poses]:
+    """Return premultiplied images of RELION's map in random poses, with the tilts and noise of the real particles."""
+    refinement = Refinement(images, poses, theirs, OPTIONS)
+    state, *_ = refinement.step(refinement.begin())
+    half, coefficients = state.halves[1], refinement.coefficients(N / 2)
+    scale = float((half.reference * refinement.first).sum() / (refinement.first**2).sum())
+    transform = transform_padded((theirs * scale * refinement.mask).astype(np.float32), N / 2)
+    rng, rotations, made = np.random.default_rng(seed), random_rotations(count, seed + 100), []
+    for i in range(count):
+        views = images.read(i % len(images))
+        assert views.weights is not None
+        square, tilts = coefficients.pick(views.weights), len(views)
+        section = np.empty((tilts, 2 * len(coefficients)), np.float32)
+        turned = np.ascontiguousarray(views.rotations @ rotations[i], np.float32)
+        fourier_cpu.sections(transform, np.float32(PAD), coefficients.k, turned, section)
+        model = section.view(np.complex64)
+        noise = half.noise[images.noise_index(views.noise_group, coefficients.band)]
+        noise = np.sqrt(square * np.where(np.isfinite(noise), noise, 0) / 2)
+        data_ = model * square + noise * (rng.normal(size=model.shape) + 1j * rng.normal(size=model.shape))
+        packed = np.zeros((tilts, N * (N // 2 + 1)), complex)
+        packed[:, coefficients.index] = data_ / coefficients.centre
+        packed = packed.reshape(tilts, N, N // 2 + 1)
+        packed[:, 1:, 0] += np.conj(packed[:, :0:-1, 0])
+        values = np.fft.irfft2(packed, (N, N)).astype(np.float32)
+        made.append(ImageViews(values, views.rotations, views.weights, np.zeros((tilts, 2)), views.noise_group))
+    counts = [len(one.images) for one in made]
+    source = replace(images, counts=counts, views=lambda i: made[i])
+    return source, Poses(rotations, np.zeros((count, 3)), assign_halves(count, seed))
+
+
+def refine_simulated(count: int, iterations: int) -> None:
+    """Print errors from the true poses, and what the posterior says, after every iteration."""
+    _, images, poses, theirs = data.ribosomes.__wrapped__()
+    source, true = simulate(images, poses, theirs, count, 1)
+    refinement = Refinement(source, true, theirs, OPTIONS)
+    state, found = refinement.begin(), []
+    for _ in range(iterations):
+        state, *_ = refinement.step(state)
+        error = np.median(angle_between(state.poses.rotations, true.rotations))
+        found.append(f"{error:.2f} ({np.sqrt(3) * np.median(state.poses.angle_spread):.1f})")
+    row(f"{count} simulated ribosomes: error (posterior)", f"{', '.join(found)}°", "")
+
+
 def main() -> None:
     """Print the tables."""
     print(machine())
+    if sys.argv[1:2] == ["simulated"]:
+        refine_simulated(int(sys.argv[2]), int(sys.argv[3]))
+        return
     iterations = int(sys.argv[1]) if len(sys.argv) > 1 else 4
     boxes, images, poses, theirs = data.ribosomes.__wrapped__()
     for what, source in (("images", images), ("boxes", boxes)):
