@@ -11,7 +11,7 @@ import pandas as pd
 
 from emtomo.errors import FormatError
 from emtomo.io.limits import read_plain
-from emtomo.io.text import _BOMS, LARGEST_NUMBER, as_numbers, crashes_parser
+from emtomo.io.text import _BOMS, LARGEST_NUMBER, as_numbers, comments, crashes_parser, encoding_of
 from emtomo.wording import count_text
 
 _WORD = re.compile(rb"'[^'\n]*'(?=\s|$)|\"[^\"\n]*\"(?=\s|$)|[^\s]+")
@@ -249,7 +249,7 @@ def star_comments(path: str | Path) -> list[str]:
     """Return the comments at the start of a STAR file."""
     with Path(path).open("rb") as stream:
         start = stream.read(4096)
-    return [line.lstrip(b"#").strip().decode(errors="replace") for line in start.split(b"\n") if line[:1] == b"#"][:10]
+    return comments(start.decode(encoding_of(start), errors="replace").replace("\r", "\n"))
 
 
 def write_blocks(path: str | Path, blocks: dict[str, Any], comment: str = "") -> None:

@@ -27,14 +27,18 @@ def read_text(path: str | Path) -> str:
         raw = read_plain(path)
     except OSError as error:
         raise FormatError(path, f"cannot be read: {error.strerror}.") from None
-    encoding = next((code for mark, code in _BOMS.items() if raw.startswith(mark)), "utf-8")
     try:
-        text = raw.decode(encoding)
+        text = raw.decode(encoding_of(raw))
     except UnicodeDecodeError:
         raise FormatError(path, "not a text file.") from None
     if "\x00" in text:
         raise FormatError(path, "not a text file.")
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def encoding_of(start: bytes) -> str:
+    """Return the encoding that the first bytes of a file say: UTF-8 without a byte-order mark."""
+    return next((code for mark, code in _BOMS.items() if start.startswith(mark)), "utf-8")
 
 
 def write_text(path: str | Path, text: str) -> None:
