@@ -1,5 +1,6 @@
 """Values of a protocol's form from text, as the command line and templates give them."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,11 @@ TRUE, FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 def protocols_by_name() -> dict[str, type[Protocol]]:
     """Return emtomo's protocols by command-line name, e.g. ``"import-tomograms"``."""
     found = Domain.getProtocols().values()
+    if not found:  # the engine goes on without what it cannot import
+        try:
+            import_module("emtomo.protocols")
+        except ImportError as error:
+            raise ProjectError(f"emtomo's protocols cannot be loaded: {error}. Install emtomo again.") from error
     return {cls.NAME: cls for cls in sorted(found, key=lambda c: c.__name__) if hasattr(cls, "NAME")}
 
 

@@ -254,7 +254,9 @@ class SetOfTiltSeries(TableSet):
             table = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'Images'").fetchone()
             tilts = db.execute("SELECT COUNT(*) FROM Images").fetchone()[0] if table else 0
         pixel = f" at {self.pixel_size.get():.4g} Å/px" if self.pixel_size.get() else ""
-        return f"{len(self)} {self.NOUN}" + (f" of {count_text(tilts, 'tilt')}" if tilts else "") + pixel
+        several = len(self) > 1
+        counted = f"{' with' if several else ' of'} {count_text(tilts, 'tilt')}{' in all' if several else ''}"
+        return f"{len(self)} {self.NOUN}" + (counted if tilts else "") + pixel
 
 
 def image_columns(geometry: TiltGeometry) -> pd.DataFrame:

@@ -75,8 +75,7 @@ class Classify2D(EmtomoProtocol):
             errors.append("Mask diameter must be given: that of a circle which holds the particle in every view.")
         if options.number_of_classes > count:
             errors.append(
-                f"There are {count_text(count, 'particle')}: they cannot "
-                f"make {count_text(options.number_of_classes, 'class')}."
+                f"{count_text(count, 'particle')} cannot make {count_text(options.number_of_classes, 'class')}."
             )
         missing = without_ctf(particles.frame())
         if options.ctf_correction and missing:

@@ -242,7 +242,7 @@ def test_centring_moves_averages_and_members_alike(bench):
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        ({"number_of_classes": 181}, "There are 180 particles: they cannot make 181 classes"),
+        ({"number_of_classes": 181}, "180 particles cannot make 181 classes"),
         ({"mask_diameter": ""}, "Mask diameter must be given"),
         ({"particles": "blind.particles"}, "The CTF of 3 micrographs is not known ("),
         ({"particles": "multiplied.particles"}, "were multiplied with their CTF"),

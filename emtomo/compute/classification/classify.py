@@ -91,8 +91,7 @@ class Classification:
         count = len(images)
         if options.number_of_classes > count > 0:
             raise EmtomoError(
-                f"There are {count_text(count, 'particle')}: they cannot "
-                f"make {count_text(options.number_of_classes, 'class')}."
+                f"{count_text(count, 'particle')} cannot make {count_text(options.number_of_classes, 'class')}."
             )
         self.options, self.pixel_size, self.map_reduce = options, pixel_size, map_reduce
         self.group = np.zeros(count, np.int32) if group is None else np.asarray(group, np.int32)

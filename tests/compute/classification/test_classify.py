@@ -184,7 +184,7 @@ def test_no_class_stays_empty(images):
 
 
 def test_bad_input_is_said_in_a_sentence(images):
-    with pytest.raises(EmtomoError, match="There are 240 particles: they cannot make 241 classes"):
+    with pytest.raises(EmtomoError, match="240 particles cannot make 241 classes"):
         classify(images, classes=241)
     broken = images.values.copy()
     broken[16, 3, 3] = np.nan
