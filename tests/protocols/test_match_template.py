@@ -122,7 +122,7 @@ def test_bad_input_is_told(bench):
     assert "Symmetry must be" in errors("symmetry", **INPUTS, symmetry="C1x")
     assert "device must be" in errors("device", **INPUTS, device="gpu")
     assert "Tomograms must be tomograms, got volume" in errors("type", **{**INPUTS, "tomograms": "reference.volume"})
-    assert "Surface must be meshes or coordinates, got volume" in errors("mesh", **INPUTS, meshes="mask.volume")
+    assert "Surface must be meshes or 3D coordinates, got volume" in errors("mesh", **INPUTS, meshes="mask.volume")
     assert "number of particles must be given" in errors("nothing", **INPUTS, false_alarms=0)
     message = bench.fails("match-template", "empty mask", **{**INPUTS, "mask": "empty.volume"})
     assert "mask is empty" in message

@@ -98,7 +98,7 @@ def test_a_name_like_nothing_gets_none():
 
 def test_descriptions_are_in_words():
     text = emtomo("describe", "extract-subtomograms").stdout
-    assert "None" not in text and "True" not in text and "[coordinates or subtomograms] must be given" in text
+    assert "None" not in text and "True" not in text and "[3D coordinates or subtomograms] must be given" in text
     assert "Invert contrast? [yes or no] default: yes" in text
     assert "executor, cluster, workers: where the work is done" in text and "htcondor" not in text
     assert "htcondor" in emtomo("describe", "extract-subtomograms", "--all").stdout
