@@ -110,7 +110,8 @@ def test_a_subset_takes_its_images_along(tmp_path):
     first, second = tilts(), tilts(3, 1)
     second.name = "TS_2"
     both = saved(tmp_path / "t.sqlite", first, second)
-    assert both.tomogram_ids() == [first.name, "TS_2"] and "2 tilt series with 8 tilts in all at 2 Å/px" in both.summary()
+    assert both.tomogram_ids() == [first.name, "TS_2"]
+    assert "2 tilt series with 8 tilts in all at 2 Å/px" in both.summary()
     part = SetOfTiltSeries.create(tmp_path / "p.sqlite")
     part.copy_fields(both)
     part.extend(both.frame().iloc[[1]])
