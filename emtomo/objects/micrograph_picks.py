@@ -21,7 +21,7 @@ from emtomo.io.peak_files import digest_of, read_peaks
 from emtomo.objects.coordinates_2d import SetOfCoordinates2D, coordinates_2d_frame
 from emtomo.wording import count_text
 
-ABOUT = "search.json"
+ABOUT, PROBLEM = "search.json", "_problem.json"
 SHOWN = 5  # names in a sentence
 
 
@@ -54,12 +54,36 @@ class SearchNotes:
 
 
 @contextmanager
-def naming_micrograph(micrograph_id: str) -> Iterator[None]:
-    """Let sentences about what is wrong begin with the micrograph's name."""
+def noting_problem(folder: str | Path, micrograph_id: str) -> Iterator[None]:
+    """Note why a micrograph cannot be searched, so that the others go on; what was noted before is forgotten."""
+    path = Path(folder) / f"{micrograph_id}{PROBLEM}"
+    path.unlink(missing_ok=True)
     try:
         yield
     except EmtomoError as error:
-        raise EmtomoError(f"Micrograph {micrograph_id}: {error}") from error
+        write_json(path, {"problem": str(error)})
+
+
+def leave_out_problems(folder: str | Path, micrograph_ids: list[str]) -> tuple[list[str], list[str]]:
+    """Return the micrographs that could be searched, and sentences about those that could not.
+
+    Raises
+    ------
+    EmtomoError
+        If none could be searched.
+    """
+    noted = {name: read_json(Path(folder) / f"{name}{PROBLEM}", {}) for name in micrograph_ids}
+    problems = {name: str(what["problem"]) for name, what in noted.items() if "problem" in what}
+    if not problems:
+        return micrograph_ids, []
+    first, problem = next(iter(problems.items()))
+    if len(problems) == len(micrograph_ids):
+        raise EmtomoError(f"Micrograph {first}: {problem}")
+    left_out = (
+        f"{count_text(len(problems), 'micrograph')} could not be searched "
+        f"({_shorten_list(list(problems))}). {first}: {problem}"
+    )
+    return [name for name in micrograph_ids if name not in problems], [left_out]
 
 
 def read_micrograph(path: str) -> np.ndarray:
@@ -150,11 +174,12 @@ def add_picks(
         f"with scores of at least {choice.threshold:.2f}."
     ]
     if empty:
-        more = " …" if len(empty) > SHOWN else ""
-        sentences.append(
-            f"Nothing was found in {count_text(len(empty), 'micrograph')} ({', '.join(empty[:SHOWN])}{more})."
-        )
+        sentences.append(f"Nothing was found in {count_text(len(empty), 'micrograph')} ({_shorten_list(empty)}).")
     return sentences
+
+
+def _shorten_list(names: list[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (" …" if len(names) > SHOWN else "")
 
 
 def keep_best(choice: Choice, most: int) -> Choice:

@@ -22,7 +22,8 @@ from emtomo.objects import SetOfCoordinates2D
 from emtomo.objects.micrograph_picks import (
     SearchNotes,
     add_picks,
-    naming_micrograph,
+    leave_out_problems,
+    noting_problem,
     read_all_peaks,
     read_micrograph,
     search_key,
@@ -127,16 +128,18 @@ class MatchTemplate2D(EmtomoProtocol):
         optics = [micrographs.voltage.get(), micrographs.cs.get(), micrographs.amplitude_contrast.get()]
         columns = ["file", *(f.name for f in DEFOCUS_FIELDS if ctf is not None)]
         size, searched = float(micrographs.pixel_size.get()), self._searched()
-        key = search_key(frame.iloc[0][columns], size, self._white(), [searched, optics if ctf is not None else []])
-        if read_peaks(self._getExtraPath(), micrograph_id, key) is None:
-            with naming_micrograph(micrograph_id):
+        with noting_problem(self._getExtraPath(), micrograph_id):
+            known = [searched, optics if ctf is not None else []]
+            key = search_key(frame.iloc[0][columns], size, self._white(), known)
+            if read_peaks(self._getExtraPath(), micrograph_id, key) is None:
                 image = read_micrograph(str(frame["file"].iloc[0]))
                 templates = read_templates(self._getExtraPath(TEMPLATES), digest_of(searched))
                 wanted = self._search_size(image.shape)
                 if templates is None or abs(templates.bank.pixel_size / wanted - 1) > ALIKE:
                     templates = self._templates(wanted)
                 found = search_templates(image, size, self._white(), templates, options, ctf)
-            write_search(self._getExtraPath(), micrograph_id, found, np.full(len(found.peaks), templates.diameter), key)
+                diameters = np.full(len(found.peaks), templates.diameter)
+                write_search(self._getExtraPath(), micrograph_id, found, diameters, key)
         self.progress(number + 1, total)
 
     def choose_step(self, micrograph_ids: list[str]) -> None:
@@ -146,6 +149,7 @@ class MatchTemplate2D(EmtomoProtocol):
         templates = read_templates(self._getExtraPath(TEMPLATES))
         if templates is None:
             raise EmtomoError("The templates of this run are not there any more: run it again from the start.")
+        micrograph_ids, left_out = leave_out_problems(self._getExtraPath(), micrograph_ids)
         found, sizes = read_all_peaks(self._getExtraPath(), micrograph_ids)
         distance = TEMPLATE_DISTANCE * templates.diameter
         choice = choose_templates(found, size, distance, self.options(TemplateChoice))
@@ -160,6 +164,7 @@ class MatchTemplate2D(EmtomoProtocol):
             f"{templates.diameter:.0f} Å, as combinations of {count_text(len(templates.bank.basis), 'image')}.",
             *self._empty_classes(),
             *add_picks(out, micrograph_ids, choice, sizes, notes),
+            *left_out,
         )
         self._register(self.input_micrographs, coordinates=out)
 

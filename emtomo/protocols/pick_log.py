@@ -21,7 +21,8 @@ from emtomo.objects.micrograph_picks import (
     SearchNotes,
     add_picks,
     keep_best,
-    naming_micrograph,
+    leave_out_problems,
+    noting_problem,
     read_all_peaks,
     read_micrograph,
     search_key,
@@ -103,18 +104,19 @@ class PickLog(EmtomoProtocol):
         row = micrographs.frame(["micrograph_id", "file"], micrograph_id).iloc[0]
         size, options, blobs = float(micrographs.pixel_size.get()), self._options(), self.options(BlobOptions)
         searched = [options.min_diameter, options.max_diameter, asdict(blobs)]
-        key = search_key(row, size, options.white, searched)
-        if read_peaks(self._getExtraPath(), micrograph_id, key) is None:
-            with naming_micrograph(micrograph_id):
+        with noting_problem(self._getExtraPath(), micrograph_id):
+            key = search_key(row, size, options.white, searched)
+            if read_peaks(self._getExtraPath(), micrograph_id, key) is None:
                 image = read_micrograph(row["file"])
                 found, diameters = search_blobs(image, size, options.white, options, blobs)
-            write_search(self._getExtraPath(), micrograph_id, found, diameters, key)
+                write_search(self._getExtraPath(), micrograph_id, found, diameters, key)
         self.progress(number + 1, total)
 
     def choose_step(self, micrograph_ids: list[str]) -> None:
         """Find the threshold from the peaks of all micrographs, choose and register."""
         self.forget_remarks()
         size, options = float(self.input_micrographs.get().pixel_size.get()), self._options()
+        micrograph_ids, left_out = leave_out_problems(self._getExtraPath(), micrograph_ids)
         found, diameters = read_all_peaks(self._getExtraPath(), micrograph_ids)
         choice = keep_best(choose_blobs(found, size, options), self.options(PickLogOptions).number_of_particles)
         notes = SearchNotes("log", size, blob_distance(options), [], choice.threshold, choice.upper, micrograph_ids)
@@ -122,7 +124,7 @@ class PickLog(EmtomoProtocol):
         out = SetOfCoordinates2D.create(
             self._getPath("coordinates.sqlite"), pixel_size=size, box_size=self.options(PickLogOptions).box_size
         )
-        self.remark(*add_picks(out, micrograph_ids, choice, diameters, notes))
+        self.remark(*add_picks(out, micrograph_ids, choice, diameters, notes), *left_out)
         self._register(self.input_micrographs, coordinates=out)
 
     def pick_step(self, tomogram_id: str, number: int, total: int) -> None:

@@ -128,9 +128,10 @@ def test_bad_input_is_said_in_a_sentence(bench):
     def with_bad_ones(folder):
         frame = bench.project.find("sim").micrographs.frame()
         frame.loc[1, ["defocus_u", "defocus_v"]] = np.nan
-        bad = folder / "extra" / "bad.mrc"
-        mrc.write_volume(bad, np.full((1, 340, 360), np.nan, np.float32), 6)
-        frame.loc[2, "file"] = str(bad)
+        for k, value in ((1, 7.0), (2, np.nan)):
+            bad = folder / "extra" / f"bad {k}.mrc"
+            mrc.write_volume(bad, np.full((1, 340, 360), value, np.float32), 6)
+            frame.loc[k, "file"] = str(bad)
         out = SetOfMicrographs.create(folder / "micrographs.sqlite", pixel_size=6)
         out.extend(frame)
         return out
@@ -146,8 +147,17 @@ def test_bad_input_is_said_in_a_sentence(bench):
 
     given = {**TEMPLATES, "micrographs": "bad.micrographs"}
     assert any("1 micrograph is not known (mic_002)" in line for line in errors("match-template-2d", "ctf", **given))
-    message = bench.fails("match-template-2d", "nan", **given, ctf_corrected=False)
-    assert "Micrograph mic_003: The micrograph holds 122400 values that are no finite numbers" in message
+    for run in (
+        bench.run("match-template-2d", "one good", **given, ctf_corrected=False),
+        bench.run("pick-log", "one good blobs", **{**BLOBS, "micrographs": "bad.micrographs"}),
+    ):
+        assert run.coordinates.group_ids() == ["mic_001"] and len(run.coordinates) >= 10
+        assert (
+            "2 micrographs could not be searched (mic_002, mic_003). mic_002: The micrograph holds no signal: its "
+            "values are all the same."
+        ) in run._remarks()
+    few = bench.run("pick-again", "few", coordinates="one good blobs.coordinates", number_of_particles=2)
+    assert len(few.coordinates) == 2
     assert any(
         "empty set" in line for line in errors("pick-log", "empty", **{**BLOBS, "micrographs": "none.micrographs"})
     )
