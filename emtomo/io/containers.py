@@ -14,7 +14,7 @@ from emtomo.io.format import FileStart, ReadOptions, WriteOptions
 from emtomo.io.hdf_data import check_array, check_links, read_array
 from emtomo.io.image_format import ImageFormat, ImageInfo, choose_volume, several_volumes
 from emtomo.io.limits import check_claim, check_plain
-from emtomo.io.zarr_data import check_zarr
+from emtomo.io.zarr_data import check_stored_chunks, check_zarr
 
 CHUNK = 128
 _EMAN = "MDF/images"
@@ -153,8 +153,6 @@ def zarr_metadata(path: str | Path, volume: str = "") -> tuple[str, tuple[int, .
     shape = tuple(int(n) for n in array.shape)
     if len(shape) < 3 or any(n != 1 for n in shape[:-3]) or 0 in shape:
         raise FormatError(path, f"a tomogram has three axes and voxels, this image has shape {shape}.")
-    if min(array.chunks) < 1:
-        raise FormatError(path, f"its array {name!r} claims chunks of {tuple(array.chunks)} voxels.")
     return name, shape[-3:], size
 
 
@@ -162,7 +160,7 @@ def _open_group(path: str | Path) -> Any:
     import zarr
 
     try:
-        return zarr.open_group(Path(path), mode="r")
+        return zarr.open_group(Path(path), mode="r", use_consolidated=False)
     except Exception as error:  # noqa: BLE001  zarr fails in many ways on what is no image
         raise FormatError(path, f"not an OME-Zarr image: its attributes cannot be read ({_said(error)}).") from None
 
@@ -174,6 +172,7 @@ def _open_array(path: str | Path, name: str) -> Any:
     folder = _folder_in(path, name)
     if not any((folder / file).is_file() for file in (".zarray", "zarr.json")):
         raise FormatError(path, f"not an OME-Zarr image: there is no array {name!r} in it.")
+    check_stored_chunks(path, name, folder)
     try:
         array = _open_group(path)[name]
     except FormatError:

@@ -1,6 +1,7 @@
 """Arrays of a Zarr folder, without following it to other files and without more memory than the array takes."""
 
 import bz2
+import json
 import lzma
 import os
 from collections.abc import Iterator
@@ -54,6 +55,33 @@ def check_zarr(path: str | Path, array: Any, folder: Path) -> None:
             _check_blosc(path, Path(file), size)
         if size > 16:
             _check_chunk(path, Path(file), outer, chunk)
+
+
+def check_stored_chunks(path: str | Path, name: str, folder: Path) -> None:
+    """Raise FormatError if the description of array `name` in `folder` stores a chunk without voxels.
+
+    Zarr itself refuses some such sizes and reads others as 1, depending on its version.
+    """
+    for size in _stored_chunks(folder):
+        if any(n < 1 for n in size):
+            raise FormatError(path, f"its array {name!r} claims chunks of {size} voxels.")
+
+
+def _stored_chunks(folder: Path) -> list[tuple[int, ...]]:
+    """Return the sizes of chunks, and of chunks in shards, that an array stores; what is no size is left to Zarr."""
+    try:
+        if (folder / "zarr.json").is_file():
+            meta = json.loads((folder / "zarr.json").read_text())
+            shapes, codecs = [meta["chunk_grid"]["configuration"]["chunk_shape"]], meta["codecs"]
+            while shard := next((one["configuration"] for one in codecs if one["name"] == "sharding_indexed"), None):
+                shapes.append(shard["chunk_shape"])
+                codecs = shard["codecs"]
+        else:
+            shapes = [json.loads((folder / ".zarray").read_text())["chunks"]]
+    except (OSError, ValueError, TypeError, LookupError, RecursionError):
+        return []
+    shapes = [one for one in shapes if isinstance(one, list) and all(isinstance(n, int) for n in one)]
+    return [tuple(one) for one in shapes]
 
 
 def _codecs_of(metadata: Any) -> list[Any]:

@@ -170,6 +170,30 @@ def test_a_zarr_of_impossible_sizes_is_told_in_our_words(more, words, tmp_path):
     refuses(zarr_of(tmp_path / "a.zarr", **more), words)
 
 
+@pytest.mark.parametrize("where", ["chunks", "shards"])
+def test_chunks_without_voxels_are_refused_in_zarr_3(where, tmp_path):
+    import zarr
+
+    folder = tmp_path / "a.zarr"
+    group = zarr.create_group(folder)
+    group.attrs["ome"] = {"multiscales": [{"datasets": [{"path": "0"}]}]}
+    group.create_array("0", data=np.ones((4, 4, 4), "f4"), chunks=(2, 2, 2), shards=(4, 4, 4))
+    assert images.read_any(folder).sum() == 64
+    meta = json.loads((folder / "0/zarr.json").read_text())
+    part = meta["chunk_grid"] if where == "chunks" else meta["codecs"][0]
+    part["configuration"]["chunk_shape"] = [0, 4, 4]
+    (folder / "0/zarr.json").write_text(json.dumps(meta))
+    refuses(folder, r"array '0' claims chunks of \(0, 4, 4\) voxels")
+
+
+def test_what_a_zarr_says_of_its_arrays_in_another_place_is_not_used(tmp_path):
+    folder = zarr_of(tmp_path / "a.zarr")
+    said = {name: json.loads((folder / name).read_text()) for name in (".zgroup", ".zattrs", "0/.zarray")}
+    said["0/.zarray"]["chunks"] = [0, 4, 4]
+    (folder / ".zmetadata").write_text(json.dumps({"zarr_consolidated_format": 1, "metadata": said}))
+    assert images.read_any(folder).sum() == 64
+
+
 @pytest.mark.parametrize(
     ("attributes", "words"),
     [

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 from scipy.spatial.transform import Rotation
@@ -17,8 +16,6 @@ from emtomo.compute.multiparticle.state import SeriesState
 from emtomo.compute.refinement.reconstruct import reconstruct
 from emtomo.compute.tilt.particle_images import ParticleImageOptions, prepare_series
 from emtomo.compute.tilt.particle_motion import ParticleMotions
-from emtomo.errors import EmtomoError
-from emtomo.objects.particle_motions import motion_texts, motions_of
 from tests.compute.multiparticle.data import simulate, true_state
 from tests.compute.multiparticle.series_data import BOX, DIAMETER, PIXEL, one_series
 
@@ -83,19 +80,9 @@ def test_maps_are_made_where_particles_are():
     assert_allclose(*maps, atol=2e-3 * np.abs(maps[1]).max())
 
 
-def test_movements_travel_as_arrays_and_in_tables():
+def test_movements_travel_as_arrays():
     truth, _ = moving_state()
     motions = ParticleMotions.between(truth.rotations, truth.positions)
     part = replace(one_series(0, count=12, wrong=False)[0].particles[0], motion=motions)
     assert_allclose(unpack_particles(pack_particles(part, 1), 1).motion.shifts, motions.shifts)
     assert unpack_particles(pack_particles(replace(part, motion=None), 0), 0).motion is None
-    again = motions_of(pd.DataFrame({"motion": motion_texts(motions, 12)}))
-    assert_allclose(again.shifts, motions.shifts, atol=1e-4)
-    assert_allclose(again.rotations, motions.rotations, atol=1e-6)
-    assert motions_of(pd.DataFrame({"motion": [None, ""]})) is None and motions_of(pd.DataFrame({"x": [1]})) is None
-    mixed = motions_of(pd.DataFrame({"motion": [None, motion_texts(motions, 12)[0], "[[0,0,0,0,0,0],[0,0,0,2,0,0]]"]}))
-    assert not mixed.shifts[0].any()
-    assert_allclose(mixed.shifts[2, :, 0], [0, 1, 2])
-    for text in ("[[1, 2]]", "no", "[[0,0,0,0,0,0]]", "[[0,0,0,0,0,NaN],[0,0,0,0,0,0]]", "{}", "[" * 5000):
-        with pytest.raises(EmtomoError, match="The movement of particle 2 must be 6 finite numbers"):
-            motions_of(pd.DataFrame({"motion": [None, text]}))
