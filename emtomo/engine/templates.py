@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pyworkflow.protocol import Protocol
-from pyworkflow.protocol.params import BooleanParam, FloatParam, IntParam, PathParam, PointerParam
+from pyworkflow.protocol.params import BooleanParam, FloatParam, IntParam, MultiPointerParam, PathParam, PointerParam
 
 from emtomo.engine.form import INPUT
 from emtomo.engine.identity import path_in_project
@@ -191,17 +191,34 @@ def check_template(template: Template) -> None:
     Raises
     ------
     ProjectError
-        For a protocol or a parameter that there is not, or a label of more than one line.
+        For a protocol or a parameter that there is not, a label of more than one line, or a value of another kind than
+        the parameter's.
     """
     for one in template.protocols:
         cls = protocol_named(str(one["object.className"]))
         blank = cls()
         for key in one:
             if "." not in key and not key.startswith("_") and key not in INTERNAL:
-                attribute_name(blank, key)
+                _check_value(template, key, one[key], blank.getDefinition().getParam(attribute_name(blank, key)))
+        waits = one.get("_prerequisites")
+        texts = [*(waits if isinstance(waits, list) else [waits]), one.get("object.comment"), one.get("_queueParams")]
+        if not isinstance(one["object.id"], str | int) or any(v is not None and not isinstance(v, str) for v in texts):
+            raise ProjectError(f"The template {template.name} has an id, a comment or a list of runs that is no text.")
         label = one.get("object.label", cls._label)
         if not isinstance(label, str) or one_line(label) != " ".join(label.split(" ")):
             raise ProjectError(f"The template {template.name} has a label that is not one line of text.")
+
+
+def _check_value(template: Template, key: str, value: Any, param: Any) -> None:
+    """Check that a value has the kind that a parameter takes, a variable aside."""
+    kinds: Any = str if isinstance(param, PointerParam | PathParam) else str | bool | int | float
+    several = value if isinstance(value, list) and isinstance(param, MultiPointerParam) else [value]
+    number = isinstance(param, IntParam) and isinstance(value, int | float) and not abs(value) < 2**63
+    number |= isinstance(param, IntParam) and isinstance(value, float) and not value.is_integer()
+    zero = any(isinstance(one, str) and "\0" in one for one in several)
+    if number or zero or not all(one is None or isinstance(one, kinds) for one in several):
+        what = "inputs" if kinds is str and isinstance(param, PointerParam) else "values"
+        raise ProjectError(f"The template {template.name} has {what} of {key} that are not of the kind that it takes.")
 
 
 def add_workflow(project: EmtomoProject, template: Template, values: dict[str, str], folder: Path) -> list[Protocol]:
@@ -219,6 +236,7 @@ def add_workflow(project: EmtomoProject, template: Template, values: dict[str, s
             value = one.pop(key)
             if key not in INTERNAL and value is not None:  # how a run was carried out stays with that run
                 attribute = attribute_name(blank, key)
+                _check_value(template, key, value, blank.getDefinition().getParam(attribute))
                 path = isinstance(blank.getDefinition().getParam(attribute), PathParam) and isinstance(value, str)
                 one[attribute] = (
                     path_in_project(project.path, Path(template.folder, value)) if path and value else value

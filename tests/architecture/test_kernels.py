@@ -26,3 +26,10 @@ def test_what_kernels_call_with_fast_sums_is_inlined(name):
     kernels = [one for one in vars(module).values() if isinstance(one, Dispatcher)]
     inner = {one for kernel in kernels for one in called(kernel) if one.targetoptions.get("fastmath")}
     assert [one.__name__ for one in inner if not one.targetoptions.get("forceinline")] == []
+
+
+def test_diffusion_adds_in_one_order():
+    """A kernel that adds in the order that suits it chose another when compiled than when read from the cache."""
+    module = import_module("emtomo.compute.kernels.diffusion_cpu")
+    kernels = [one for one in vars(module).values() if isinstance(one, Dispatcher)]
+    assert kernels and not any("reassoc" in one.targetoptions["fastmath"] for one in kernels)

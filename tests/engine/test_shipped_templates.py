@@ -5,7 +5,8 @@ from pyworkflow.protocol.params import PointerParam
 
 from emtomo.engine.form import input_classes
 from emtomo.engine.parameters import attribute_name, protocol_named
-from emtomo.engine.templates import check_template, find_shipped, read_template
+from emtomo.engine.templates import Template, check_template, find_shipped, read_template
+from emtomo.errors import ProjectError
 
 
 @pytest.mark.parametrize("name", sorted(find_shipped()))
@@ -39,3 +40,19 @@ def test_one_variable_has_one_default(name):
                 _, default, kind, alias = value.strip("~").split("|")
                 found.setdefault(alias, set()).add(f"{default}|{kind}")
     assert {alias: defaults for alias, defaults in found.items() if len(defaults) > 1} == {}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("coordinates", 5), ("coordinates", True), ("coordinates", ["1.tomograms"]), ("coordinates", {"a": 1}),
+        ("box_size", 2**70), ("box_size", 1e308), ("box_size", float("nan")), ("box_size", 2.5), ("box_size", ["2"]),
+        ("object.id", ["1"]), ("object.id", None), ("object.comment", 5),
+        ("_prerequisites", True), ("_queueParams", [1]),
+    ],
+)  # fmt: skip
+def test_a_value_of_another_kind_is_refused_before_a_run_is_made(key, value):
+    run = {"object.className": "ExtractSubtomograms", "object.id": "2", "coordinates": "1.coordinates"}
+    check_template(Template("received", "", [run]))
+    with pytest.raises(ProjectError, match="The template received has "):
+        check_template(Template("received", "", [{**run, key: value}]))

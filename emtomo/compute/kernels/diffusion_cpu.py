@@ -15,7 +15,9 @@ from emtomo.compute.kernels.diffusion import (
 )
 
 U = np.uintp
-FLAGS = {"fastmath": True, "cache": True, "error_model": "numpy"}
+# all fast arithmetic but sums in another order: a kernel that was just compiled chose another than that of the cache
+FAST = {"nnan", "ninf", "nsz", "arcp", "contract", "afn"}
+FLAGS = {"fastmath": FAST, "cache": True, "error_model": "numpy"}
 
 
 @njit(parallel=True, **FLAGS)
