@@ -166,7 +166,7 @@ class Driver:
             self.rest(0.15)
 
     def montage(self, picker):
-        picker.open_montage()
+        picker.show_montage()
         self.rest(1)
 
 
@@ -189,7 +189,6 @@ def journey(project, folder):
     dialog, picker = got
     driver.measured("picker: 20 slices and clicks", lambda: driver.pick(picker))
     driver.measured("opening the montage", lambda: driver.montage(picker))
-    picker.montage.close()
     picker.close()
     dialog.shut()
     driver.window.shut()

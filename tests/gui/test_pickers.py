@@ -126,8 +126,8 @@ def test_every_click_on_every_tile_of_the_montage_counts(robot):
     robot.key("m")
     assert robot.pump(until=lambda: picker.montage is not None, timeout=5)
     montage = picker.montage
-    montage.geometry("+30+30")
     robot.pump(0.8)
+    assert not picker.panels[0].winfo_ismapped()  # it takes the place of the planes
 
     def tile(k, y, x):
         panel = montage.panels[k]
@@ -146,15 +146,28 @@ def test_every_click_on_every_tile_of_the_montage_counts(robot):
     assert [p.view.place[0] for p in montage.panels[:2]] == [before, before + 2]  # all tiles are turned
     robot.key("c")
     assert session.models[1].points[-1].z == montage.panels[1].at == before + 2
-    assert f"z {before + 2}" in montage.place_label.cget("text")
+    assert f"z {before + 2}" in picker.place_label.cget("text")
     half = montage.panels[1].camera.zoom / 2
     montage.panels[0].redraw()  # its neighbour waits to be drawn: it must not bring the old zoom back
     montage.panels[1].zoom(0.5)
     robot.pump(0.5)
     assert {round(p.camera.zoom, 6) for p in montage.panels} == {round(half, 6)}
     robot.click_at(*tile(1, -20, 45))
-    assert session.count == 25 and "outside the tomogram" in montage.w["message"].cget("text")
-    montage.close()
+    assert session.count == 25 and "outside the tomogram" in picker.w["message"].cget("text")
+    first = montage.first
+    robot.key("Up")
+    robot.key("Next")
+    assert montage.first == max(first + 2 - montage.pages(), 0) and picker.in_montage
+    robot.key("m")
+    robot.pump(0.5)
+    assert picker.panels[0].winfo_ismapped() and not montage.winfo_ismapped()
+    picker.state_.go(0, 25)
+    robot.key("m")
+    robot.pump(0.5)
+    assert montage.winfo_ismapped() and montage.panels[0].at == montage.first
+    robot.key("z")  # one plane
+    robot.pump(0.5)
+    assert picker.panels[0].winfo_ismapped() and not montage.winfo_ismapped() and not picker.panels[1].winfo_ismapped()
     picker.close()
     dialog.shut()
 
@@ -325,8 +338,6 @@ def test_a_membrane_is_followed_with_o_and_the_montage_picks_on_its_slices(robot
     robot.key("m")
     assert robot.pump(until=lambda: picker.montage is not None, timeout=5)
     montage = picker.montage
-    montage.geometry("+30+30")
-    montage.lift()
     robot.pump(0.8)
     panel = montage.panels[2]
     z = panel.view.place[0]
@@ -338,10 +349,9 @@ def test_a_membrane_is_followed_with_o_and_the_montage_picks_on_its_slices(robot
     assert montage.active == 2 and panel.canvas.cget("highlightbackground") == "#ff3b30"  # the red frame
     montage.w["next page"].invoke()
     assert montage.panels[0].view.place[0] > montage.panels[0].view.source.shape[0] // 3
-    montage.w["toggle"].invoke()
+    picker.w["click picks"].invoke()
     robot.click_at(panel.canvas.winfo_rootx() + int(round(x)), panel.canvas.winfo_rooty() + int(round(y)))
     assert session.count == before + 1
-    montage.close()
     picker.close()
     dialog.shut()
 

@@ -190,8 +190,11 @@ class PickerHost(PickingHost, Protocol):
     def redraw(self) -> None:
         """Draw all planes."""
 
-    def open_montage(self) -> None:
-        """Show many slices side by side."""
+    def show_montage(self) -> None:
+        """Show many slices side by side, or the planes again."""
+
+    def show_place(self, place: Place | None) -> None:
+        """Show place and grey value."""
 
     def open_3d(self) -> None:
         """Show points and model in space."""

@@ -1,30 +1,30 @@
 """Many slices side by side: page through them, pick on any, the active one in a red frame."""
 
 import tkinter as tk
-from dataclasses import replace
 from typing import Any
 
 import ttkbootstrap as ttk
 
-from emtomo.gui.core.slices import SliceState, place_text
+from emtomo.gui.core.slices import SliceState
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.host import PickerHost
 from emtomo.gui.tk.slicepanel import SHIFT, SlicePanel
-from emtomo.gui.tk.window import Window, busy_label, tip
+from emtomo.gui.tk.window import tip
 
 COLUMNS, ROWS, STEP = 3, 2, 2
 
 
-class MontageWindow(Window):
-    """XY slices at even distances, all with one zoom and place."""
+class Montage(ttk.Frame):
+    """XY slices at even distances, all with one zoom and place, in the place of a picker's planes."""
 
-    def __init__(self, picker: PickerHost) -> None:
-        super().__init__(picker, f"{picker.session.tomogram_id} – montage – emtomo", (1060, 760), "montage")
+    def __init__(self, master: tk.Misc, picker: PickerHost) -> None:
+        super().__init__(master)
         self.picker = picker
+        self.w: dict[str, Any] = {}
         pad = theme.px(self, theme.PAD)
-        foot = ttk.Frame(self, padding=pad)
+        foot = ttk.Frame(self, padding=(pad, theme.px(self, theme.GAP)))
         foot.pack(side="bottom", fill="x")
-        self.first = 0
+        self.first = picker.state_.place[0]
         for name, text, by, message in (("back page", "«", -1.0, "A page back"), ("back", "‹", 0.0, "A slice back")):
             self._button(foot, name, text, lambda b=by: self.turn(-self.pages() if b else -self.step_of()), message)
         for name, text, by, message in (("next", "›", 0.0, "A slice on"), ("next page", "»", 1.0, "A page on")):
@@ -37,44 +37,11 @@ class MontageWindow(Window):
             spin.bind("<Return>", lambda _: self.lay_out())
             spin.pack(side="left")
             self.spins[label] = spin
-        self.toggle = ttk.Checkbutton(
-            foot, text="Click picks", variable=picker.tools.click_picks, bootstyle="success-round-toggle"
-        )
-        self.toggle.pack(side="left", padx=pad)
-        tip(self.toggle, "Left click adds a point, or only makes the slice the active one (T)")
-        self._button(foot, "contrast", "Contrast", picker.auto_contrast, "Contrast from the active slice (K)")
-        self._button(foot, "smoother", "Smoother", lambda: picker.smooth(0.5), "More Gaussian filter (+)")
-        self._button(foot, "fit", "Fit", self.fit, "Whole slices (F)")
-        line = ttk.Frame(self, padding=(pad, 0, pad, pad))
-        line.pack(side="bottom", fill="x", before=foot)
-        self.place_label = ttk.Label(line, text="", width=28)
-        self.place_label.pack(side="left")
-        self.message = busy_label(line, "F1 shows all keys.")
-        self.message.pack(side="left", fill="x", expand=True)
-        self.w["message"] = self.message
         self.field = ttk.Frame(self)
         self.field.pack(fill="both", expand=True)
         self.panels: list[SlicePanel] = []
         self.active = 0
-        self.w |= {"toggle": self.toggle}
-        depth = picker.source.shape[0]
-        self.first = max(0, min(picker.state_.place[0], depth - 1))
         picker.state_.listeners.append(self._look)
-        # the picker's keys hold here too, on the slice under the mouse
-        own = {"add": lambda: self._add("point"), "inside": lambda: self._add("inside")}
-        self.bind_actions(
-            [
-                replace(a, run=own.get(a.name, a.run))
-                for a in picker.actions
-                if a.name not in ("close", "fit", "next", "previous", "montage")
-            ],
-            [*picker.mouse, ("Wheel", "all slices on, by the distance of two; with Shift a page")],
-        )
-        for keys, by in (("<Prior>", 1), ("<Next>", -1)):
-            self.bind(keys, lambda _, b=by: self.turn(b * self.pages()))  # type: ignore[misc]
-        self.bind("<Up>", lambda _: self.turn(self.step_of()))
-        self.bind("<Down>", lambda _: self.turn(-self.step_of()))
-        self.bind("f", lambda _: self.fit())
         self.lay_out()
 
     def _button(self, master: tk.Misc, name: str, text: str, call: Any, message: str) -> None:
@@ -82,6 +49,12 @@ class MontageWindow(Window):
         button.pack(side="left", padx=(0, theme.px(self, 3)))
         tip(button, message)
         self.w[name] = button
+
+    def begin_at(self, z: int) -> None:
+        """Show a slice first, the active one."""
+        self.first, self.active = z, 0
+        self.turn(0)
+        self._look()
 
     def _number(self, name: str) -> int:
         try:
@@ -130,16 +103,6 @@ class MontageWindow(Window):
         """Turn all slices: by one tile, with Shift by a page."""
         self.turn(by * (self.pages() if state & SHIFT else self.step_of()))
 
-    def _add(self, role: str) -> None:
-        """Add a point where the mouse is, on the slice that is shown there."""
-        place = next((panel.mouse for panel in self.panels if panel.mouse is not None), None)
-        if place is not None:
-            self.picker.add_at(place, role)
-
-    def say(self, sentence: str) -> None:
-        """Show a sentence at the bottom."""
-        self.message.configure(text=sentence)
-
     def activate(self, k: int) -> None:
         """Make a panel the active one: a red frame, and the picker's slice."""
         self.active = min(k, len(self.panels) - 1)
@@ -151,9 +114,8 @@ class MontageWindow(Window):
         """Take slab, filter and contrast from the picker."""
         look = self.picker.state_
         for panel in self.panels:
-            if panel.winfo_exists():
-                panel.view.thickness, panel.view.sigma, panel.view.limits = look.thickness, look.sigma, look.limits
-                panel.redraw()
+            panel.view.thickness, panel.view.sigma, panel.view.limits = look.thickness, look.sigma, look.limits
+            panel.redraw()
 
     def fit(self) -> None:
         """Show whole slices."""
@@ -197,14 +159,12 @@ class MontageWindow(Window):
         if panel in self.panels:
             if place is not None and self.panels.index(panel) != self.active:
                 self.activate(self.panels.index(panel))
-            self.place_label.configure(text=place_text(place))
+            self.picker.show_place(place)
 
     def decorate(self, panel: SlicePanel) -> None:
         """Draw the picker's marks as they are on this slice."""
         self.picker.decorate_slice(panel)
 
     def close(self) -> None:
-        """Close the montage."""
-        if self._look in self.picker.state_.listeners:
-            self.picker.state_.listeners.remove(self._look)
-        super().close()
+        """Listen no more."""
+        self.picker.state_.listeners.remove(self._look)

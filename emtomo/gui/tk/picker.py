@@ -65,6 +65,7 @@ class PickerWindow(SessionWindow):
             ("Shift+Left click", "remove the point under the mouse"),
             ("Left drag on a point", "move it"),
             ("Right click on a point", "remove it"),
+            ("Wheel in the montage", "all slices on, by the distance of two; with Shift a page"),
         ]
 
     def make_actions(self) -> list[Action]:
@@ -76,9 +77,13 @@ class PickerWindow(SessionWindow):
             a("track", "Follow the membrane to the next slice", lambda: self.track(1), "o"),
             a("track back", "Follow the membrane to the slice before", lambda: self.track(-1), "O"),
             a("new", "Start a new model", self.new_model, "n"),
-            a("montage", "Montage of slices", self.open_montage, "m"),
+            a("montage", "Montage of slices, or the planes again", self.show_montage, "m"),
             a("3d", "3D view", self.open_3d, "v"),
             a("toggle", "Left click adds points, or not", self.toggle_clicks, "t"),
+            a("on", "Next slice", lambda: self.step(1), "<Up> 1"),
+            a("back", "Slice before", lambda: self.step(-1), "<Down> <grave> <asciitilde>"),
+            a("page on", "Next slice; in the montage the next page", lambda: self.turn_page(1), "<Prior>"),
+            a("page back", "Slice before; in the montage the page before", lambda: self.turn_page(-1), "<Next>"),
         ]
         return self.with_own(own)
 
@@ -164,8 +169,6 @@ class PickerWindow(SessionWindow):
         """Show the session as it is now, and build what has changed."""
         self.pool.show()
         self.redraw()
-        if self.montage is not None and self.montage.winfo_exists():
-            self.montage.redraw()
         # a thread that computes at once would keep the window from being drawn
         if self._later is None:
             self._later = self.after(SETTLED if self.winfo_viewable() else DRAWN, self._drawn)
@@ -192,8 +195,6 @@ class PickerWindow(SessionWindow):
             return
         self.live.take_fits(fits)
         self.redraw()
-        if self.montage is not None and self.montage.winfo_exists():
-            self.montage.redraw()
         self._building = None
         if self._again:
             self._again = False
@@ -249,21 +250,64 @@ class PickerWindow(SessionWindow):
         """Return points and models in space."""
         return scene_of_session(self.session, self.live.fits, self.source)
 
-    # --- other windows ---
+    # --- the montage in the place of the planes ---
 
-    def say(self, sentence: str) -> None:
-        """Show a sentence at the bottom, of the montage too."""
-        super().say(sentence)
-        if self.montage is not None and self.montage.winfo_exists():
-            self.montage.say(sentence)
+    @property
+    def in_montage(self) -> bool:
+        """Whether the montage is shown."""
+        return self.montage is not None and bool(self.montage.winfo_manager())
 
-    def open_montage(self) -> None:
-        """Show many slices side by side."""
-        from emtomo.gui.tk.montage import MontageWindow
+    def show_montage(self) -> None:
+        """Show many slices side by side in the place of the planes, or the planes again."""
+        from emtomo.gui.tk.montage import Montage
 
-        if self.montage is None or not self.montage.winfo_exists():
-            self.montage = MontageWindow(self)
-        self.montage.lift()
+        if self.in_montage:
+            self.show_planes(self.shown)
+            return
+        if self.montage is None:
+            self.montage = Montage(self, self)
+        self.grid_frame.pack_forget()
+        self.montage.pack(side="left", fill="both", expand=True)
+        self.main_axis = 0
+        self.plane.set("montage")
+        self.montage.begin_at(self.state_.place[0])
+
+    def show_planes(self, axis: int | None) -> None:
+        """Show one plane, or all three."""
+        if self.in_montage:
+            self.montage.pack_forget()
+            self.grid_frame.pack(side="left", fill="both", expand=True)
+        super().show_planes(axis)
+        self.redraw()
+
+    def shown_panels(self) -> list[Any]:
+        """Return what lies under the mouse."""
+        return list(self.montage.panels) if self.in_montage else super().shown_panels()
+
+    def shown_frame(self) -> Any:
+        """Return what holds them."""
+        return self.montage if self.in_montage else super().shown_frame()
+
+    def step(self, by: int) -> None:
+        """Go to another slice of the plane under the mouse, or turn the montage by a slice."""
+        if self.in_montage:
+            self.montage.turn(by * self.montage.step_of())
+        else:
+            super().step(by)
+
+    def turn_page(self, by: int) -> None:
+        """Turn the montage by a page, or go to another slice."""
+        if self.in_montage:
+            self.montage.turn(by * self.montage.pages())
+        else:
+            self.step(by)
+
+    def fit(self) -> None:
+        """Show whole slices."""
+        if self.in_montage:
+            self.montage.fit()
+        else:
+            super().fit()
 
     def open_3d(self) -> None:
         """Show points and model in space."""
@@ -283,6 +327,6 @@ class PickerWindow(SessionWindow):
         """Close; everything is in the journal already."""
         if self._later is not None:
             self.after_cancel(self._later)
-        if self.montage is not None and self.montage.winfo_exists():
+        if self.montage is not None:
             self.montage.close()
         super().close()

@@ -115,7 +115,7 @@ class PickTools(ttk.Labelframe):
         for name, text, call, message in (
             ("undo", "Undo", picker.undo, "Take the last change back (Ctrl+Z)"),
             ("redo", "Redo", picker.redo, "Do it again (Ctrl+Y)"),
-            ("montage", "Montage", picker.open_montage, "Many slices side by side (M)"),
+            ("montage", "Montage", picker.show_montage, "Many slices side by side, or the planes again (M)"),
             ("3d", "3D", picker.open_3d, "Points and model in space (V)"),
         ):
             button = ttk.Button(row, text=text, bootstyle="secondary-outline", command=call)

@@ -116,7 +116,7 @@ class SlicePanel(ttk.Frame):
     @property
     def mouse(self) -> tuple[float, float, float] | None:
         """z, y, x under the mouse, on the slice that is on the screen now; None when it is elsewhere."""
-        return self.place_of(*self._pointer) if self._pointer is not None else None
+        return self.place_of(*self._pointer) if self._pointer is not None and self.winfo_ismapped() else None
 
     def place_of(self, x: float, y: float) -> tuple[float, float, float]:
         """Return z, y, x of a pixel of the canvas; clicks lie within half a pixel of it at any zoom."""
