@@ -280,13 +280,13 @@ class PickerWindow(SessionWindow):
         super().show_planes(axis)
         self.redraw()
 
-    def shown_panels(self) -> list[Any]:
+    def panels_in_view(self) -> list[Any]:
         """Return what lies under the mouse."""
-        return list(self.montage.panels) if self.in_montage else super().shown_panels()
+        return list(self.montage.panels) if self.in_montage else super().panels_in_view()
 
-    def shown_frame(self) -> Any:
+    def frame_in_view(self) -> Any:
         """Return what holds them."""
-        return self.montage if self.in_montage else super().shown_frame()
+        return self.montage if self.in_montage else super().frame_in_view()
 
     def step(self, by: int) -> None:
         """Go to another slice of the plane under the mouse, or turn the montage by a slice."""

@@ -118,7 +118,7 @@ class SessionWindow(SliceWindow):
 
     def notice(self, place: Place, text: str, panel: SlicePanel | None = None) -> None:
         """Say why a click did nothing, at its place and at the bottom."""
-        slices = [one for one in self.shown_panels() if isinstance(one, SlicePanel)]
+        slices = [one for one in self.panels_in_view() if isinstance(one, SlicePanel)]
         under = panel or next((one for one in slices if one.mouse is not None), self.pressed_panel)
         if under is not None:
             under.notice(place, text)

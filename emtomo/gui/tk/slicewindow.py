@@ -229,11 +229,11 @@ class SliceWindow(Window):
     def _every_panel(self) -> list[Any]:
         return [*self.panels.values(), self.corner]
 
-    def shown_panels(self) -> list[Any]:
+    def panels_in_view(self) -> list[Any]:
         """Return what lies under the mouse."""
         return self._every_panel()
 
-    def shown_frame(self) -> Any:
+    def frame_in_view(self) -> Any:
         """Return what holds them."""
         return self.grid_frame
 
@@ -277,7 +277,7 @@ class SliceWindow(Window):
 
     def mouse_place(self) -> tuple[float, float, float] | None:
         """Return z, y, x under the mouse."""
-        return next((panel.mouse for panel in self.shown_panels() if panel.mouse is not None), None)
+        return next((panel.mouse for panel in self.panels_in_view() if panel.mouse is not None), None)
 
     def fit(self) -> None:
         """Show whole slices."""
@@ -331,7 +331,7 @@ class SliceWindow(Window):
         """Write a picture of the planes."""
         self.lift()
         self.update()
-        g = self.shown_frame()
+        g = self.frame_in_view()
         box = (g.winfo_rootx(), g.winfo_rooty(), g.winfo_rootx() + g.winfo_width(), g.winfo_rooty() + g.winfo_height())
         ImageGrab.grab(box, xdisplay=os.environ.get("DISPLAY")).save(path)
         self.say(f"Picture written to {path}.")
@@ -382,7 +382,7 @@ class SliceWindow(Window):
 
     def redraw(self) -> None:
         """Draw all planes."""
-        for panel in self.shown_panels():
+        for panel in self.panels_in_view():
             panel.redraw()
 
     def close(self) -> None:
