@@ -1,15 +1,19 @@
-"""estimate_ctf beside torch-ctf-estimation: errors and CPU seconds an image, on the same images in one run.
+"""estimate_ctf beside torch-ctf-estimation and CTFFIND: errors and CPU seconds an image, on the same images in one run.
 
-    python benchmarks/bench_ctf.py [--size 640] [--real 4] [--torch PYTHON]
+    python benchmarks/bench_ctf.py [--size 640] [--real 4] [--torch PYTHON] [--ctffind PROGRAM [--tilt-search]]
 
-PYTHON is the interpreter of an environment with torch-ctf-estimation (pip install torch-ctf-estimation); without it
-only emtomo is measured. Simulated: a tilt series whose ice is inclined in the tomogram, and single untilted images;
+PYTHON is the interpreter of an environment with torch-ctf-estimation (pip install torch-ctf-estimation), PROGRAM the
+program ctffind (version 5); without them only emtomo is measured. CTFFIND takes every image by itself; with
+--tilt-search it also looks for the tilt of those of the series, which takes minutes an image.
+
+Simulated: a tilt series whose ice is inclined in the tomogram, and single untilted images;
 real: the first apoferritin micrographs of ../shared, whose defocus another fit of one profile gave without astigmatism.
-The fits go from 30 to 6 Å and from 0.4 to 6 µm in both programs.
+The fits go from 30 to 6 Å and from 0.4 to 6 µm in all programs.
 """
 
 import argparse
 import json
+import resource
 import subprocess
 import sys
 import tempfile
@@ -112,6 +116,26 @@ def fit_torch(case: Case, python: str) -> tuple[np.ndarray, float]:
     return rows[:, :2], float(rows[:, 2].mean())
 
 
+def fit_ctffind(case: Case, program: str, tilt_search: bool) -> tuple[np.ndarray, float]:
+    """Return (n, 2) defoci U, V and CPU seconds an image."""
+    before, found = resource.getrusage(resource.RUSAGE_CHILDREN), []
+    with tempfile.TemporaryDirectory() as folder:
+        image, spectrum = Path(folder) / "image.mrc", Path(folder) / "spectrum.mrc"
+        microscope = [f"{case.geometry.pixel_size:g}", "300", "2.7", f"{case.amplitude_contrast:g}"]
+        # box, largest and smallest spacing, defocus range and step; then yes or no: known astigmatism, slower search,
+        # restraint on astigmatism, phase shift, tilt, thickness, and expert options
+        options = ["512", "30", "6", "4000", "60000", "100", "no", "no", "no", "no"]
+        options += ["yes" if tilt_search and case.together else "no", "no", "no"]
+        for values in case.images:
+            mrc.write_volume(image, values[np.newaxis], case.geometry.pixel_size)
+            answers = "\n".join([str(image), str(spectrum), *microscope, *options, ""])
+            subprocess.run([program, "-j", "1"], input=answers, capture_output=True, text=True, check=True)
+            found.append(np.loadtxt(spectrum.with_suffix(".txt"), ndmin=2)[0, 1:3])
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    taken = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return np.array(found), taken / len(case.images)
+
+
 def line(*cells: str) -> None:
     """Print one line of a table."""
     print(f"| {' | '.join(cells)} |", flush=True)
@@ -135,6 +159,8 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=640)
     parser.add_argument("--real", type=int, default=4)
     parser.add_argument("--torch", default="")
+    parser.add_argument("--ctffind", default="")
+    parser.add_argument("--tilt-search", action="store_true")
     a = parser.parse_args()
     cases = simulate_cases(a.size)
     if a.real and REAL.exists():
@@ -151,6 +177,8 @@ def main() -> None:
             line("  plane about x, y", f"{angles} (truth {PLANE[0]:g}, {PLANE[1]:g}°)")
         if a.torch:
             report(case, "torch-ctf-estimation", *fit_torch(case, a.torch))
+        if a.ctffind:
+            report(case, "CTFFIND", *fit_ctffind(case, a.ctffind, a.tilt_search))
 
 
 if __name__ == "__main__":
