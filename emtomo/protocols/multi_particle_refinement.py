@@ -29,6 +29,7 @@ from emtomo.objects.population_arrays import (
     write_particles,
     write_tilt_series,
 )
+from emtomo.objects.trial_poses import TRIAL_POSES, read_trial_poses, write_trial_poses
 from emtomo.objects.volume_arrays import write_curves
 from emtomo.objects.whole_files import write_table
 from emtomo.options import Param
@@ -105,12 +106,14 @@ class MultiParticleRefinement(EmtomoProtocol):
     def refine_step(self) -> None:
         """Refine all series in every iteration; keep every one; register."""
         self.forget_remarks()
-        population = read_population(self.input_population.get().members())
-        reading = self.options(PopulationImageOptions)
+        given = self.input_population.get()
+        population = read_population(given.members())
+        reading, options = self.options(PopulationImageOptions), self.options(MultiParticleOptions)
+        left = Path(str(given.file.get())).with_name(TRIAL_POSES)
         refinement = Refinement(
             population.species,
-            population.series,
-            self.options(MultiParticleOptions),
+            read_trial_poses(left, options, population.series),
+            options,
             ParticleImageOptions(missing_tilts=reading.missing_tilts, invert=reading.invert),
             self.device.get(),
             self.map_reduce,
@@ -155,6 +158,7 @@ class MultiParticleRefinement(EmtomoProtocol):
                 )
             )  # fmt: skip
         file = Path(self._getExtraPath("population.json"))
+        write_trial_poses(file.with_name(TRIAL_POSES), self.options(MultiParticleOptions), result.series)
         write_members(file, sources, species)
         given = self.input_population.get().values()
         outputs["population"] = Population(**{**given, "file": str(file)})

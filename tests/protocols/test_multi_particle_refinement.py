@@ -6,14 +6,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 from emtomo.compute.fourier.shell_correlation import first_shell_below, fourier_shell_correlation
+from emtomo.compute.multiparticle.options import MultiParticleOptions
 from emtomo.compute.multiparticle.species_particles import CutViews
 from emtomo.compute.optics.ctf import Ctf
 from emtomo.compute.tilt.geometry import TiltGeometry, tilt_rotations
 from emtomo.compute.tilt.particle_images import ParticleImageOptions, prepare_series
 from emtomo.compute.tilt.warps import ImageWarp, VolumeWarp
+from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.objects.array_store import ArrayStore
 from emtomo.objects.particle_input import ParticleInputOptions, series_particles
@@ -21,6 +23,7 @@ from emtomo.objects.particle_series import SetOfParticleSeries
 from emtomo.objects.population import Members
 from emtomo.objects.population_arrays import make_refined_cell, motion_rows, read_population
 from emtomo.objects.tilt_series import SetOfTiltSeries, image_columns
+from emtomo.objects.trial_poses import TRIAL_POSES, read_trial_poses, write_trial_poses
 from emtomo.viewers.pictures import picture_of_output
 from tests.engine.helpers import Bench
 
@@ -77,7 +80,7 @@ def test_images_are_seen_better(bench, monkeypatch):
 
 
 @pytest.mark.parametrize(("label", "more"), [("spatial", None), ("most", MOST), ("zero", {"iterations": 0})])
-def test_reconstruct_average_gives_the_same_map(bench, monkeypatch, label, more):
+def test_reconstruct_average_gives_the_same_map(bench, monkeypatch, tmp_path, label, more):
     monkeypatch.chdir(bench.project.path)
     if more is not None:  # the refined population goes on
         bench.run("multi-particle-refinement", label, population="spatial.population", **{**OWN, **more})
@@ -89,6 +92,33 @@ def test_reconstruct_average_gives_the_same_map(bench, monkeypatch, label, more)
             mrc.read_volume(getattr(average, f"half{h}_file").get()) for average in (run.average, again.average)
         )
         assert first_shell_below(fourier_shell_correlation(own, other), 0.99) >= own.shape[0] // 2 - 1
+    if label == "zero":
+        check_trial_poses(bench.project.find("spatial"), run, tmp_path)
+
+
+def check_trial_poses(first, second, folder):
+    """Poses that images held out of trials had no part in go on from run to run; not where others are held out."""
+    options, members = MultiParticleOptions(**OWN), second.population.members()
+    series = read_population(members).series
+    own = read_trial_poses(Path(second._getExtraPath(TRIAL_POSES)), options, series)
+    store = Path(first._getExtraPath("series"))
+    for one in own:
+        saved = np.load(store / f"it_001_{one.name}.npz")
+        for name, found in zip(("rotations", "positions"), one.particles[0].trial_poses, strict=True):
+            assert_array_equal(found, saved[f"trial_0_{name}"])
+        assert np.abs(one.particles[0].trial_poses[1] - one.particles[0].positions).max() > 0.01
+    path = folder / TRIAL_POSES
+    write_trial_poses(path, options, own)
+    assert read_trial_poses(path, options, series)[0].particles[0].trial_poses is not None
+    for others in (replace(options, seed=2), replace(options, held_out=20)):
+        assert read_trial_poses(path, others, series)[0].particles[0].trial_poses is None
+    fewer = [replace(one, particles=(one.particles[0].take(np.arange(3)),)) for one in series]
+    with pytest.raises(EmtomoError, match="poses.npz cannot be read .poses of .* and the series has 3"):
+        read_trial_poses(path, options, fewer)
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(EmtomoError, match="run what made it again"):
+        read_trial_poses(path, options, series)
+    assert read_trial_poses(folder / "none.npz", options, series)[0].particles[0].trial_poses is None
 
 
 def test_particles_that_move(bench, monkeypatch, tmp_path):

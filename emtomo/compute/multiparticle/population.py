@@ -234,11 +234,12 @@ def refine_series(shared: PopulationTask, number: int, prepared: list[PreparedSe
         SeriesState(geometry, *(np.concatenate(parts) for parts in zip(*each, strict=True)))
         for each in (poses, [series.particles[k].with_trial_poses().poses(poses[0][0].shape[1]) for k in chosen])
     )
+    tried = [k for k, one in enumerate(series.particles) if one.trial_poses is not None]
     # the same particles are held out in every iteration: others would agree better with what they were fitted to
     result = SeriesRefinement(
         images, start, shared.options, shared.options.seed, shared.iteration == 1,
         len(shared.series) == 1, shared.device, [one.take(tilts) for one in series.fold_geometries],
-        trial_poses,
+        trial_poses if tried == chosen else None,  # with other species, other images are held out
     ).run()  # fmt: skip
     refined = _with_result(series, chosen, tilts, result)
     report = SeriesReport(
@@ -252,7 +253,7 @@ def refine_series(shared: PopulationTask, number: int, prepared: list[PreparedSe
 
 def _with_result(series: Series, chosen: list[int], tilts: np.ndarray, result: SeriesResult) -> Series:
     """Return a series with the geometry and the particles of a result."""
-    particles, first = list(series.particles), 0
+    particles, first = [replace(one, trial_poses=None) for one in series.particles], 0
     for k in chosen:
         rows = slice(first, first + len(particles[k]))
         first = rows.stop
