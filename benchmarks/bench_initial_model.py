@@ -1,6 +1,6 @@
 """Initial models beside RELION's on simulated particles, and of real β-galactosidase through 2D classes.
 
-``python benchmarks/bench_initial_model.py simulated [--seeds 10] [--relion]`` simulates six micrographs with
+``python benchmarks/bench_initial_model.py simulated [--seeds 10] [--iterations 4] [--relion]`` simulates six micrographs with
 ``../shared/peers/relion``, cuts 319 proteasomes 8 Å off centre with relion_preprocess, grows a model without symmetry
 from every seed, symmetrizes it (D7) and compares it with the truth, in either hand; RELION 3.1 does the same with
 ``relion_refine --sgd --denovo_3dref`` on the same particles. ``... bgal [--seeds 2]`` classifies the 2,374 picks of
@@ -111,7 +111,7 @@ def select_near(folder: Path) -> None:
     star.write_blocks(folder / "Extract" / "selected.star", {**blocks, "particles": table[apart < 8]})
 
 
-def bench_simulated(seeds: int, relion: bool) -> None:
+def bench_simulated(seeds: int, iterations: int, relion: bool) -> None:
     """Grow models of simulated proteasomes."""
     os.environ["PYTHONPATH"] = str(PEERS)  # emtomo keeps folders of scripts from the path of Python
     with tempfile.TemporaryDirectory() as name:
@@ -137,8 +137,13 @@ def bench_simulated(seeds: int, relion: bool) -> None:
                 source,
                 no_rotations(np.zeros((len(table), 2))),
                 InitialModelOptions(
-                    batch_size=60, iterations=4, filter_to=RESOLUTION, mask_diameter=200.0, non_negative=True, seed=seed
-                ),
+                    batch_size=60,
+                    iterations=iterations,
+                    filter_to=RESOLUTION,
+                    mask_diameter=200.0,
+                    non_negative=True,
+                    seed=seed,
+                ),  # fmt: skip
             )
             volume = model.run()
             used = time.process_time() - began
@@ -225,12 +230,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=("simulated", "bgal"))
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--iterations", type=int, default=4, help="of the simulated models, each of 10 batches of 60")
     parser.add_argument("--classes", type=int, default=30)
     parser.add_argument("--relion", action="store_true")
     given = parser.parse_args()
     use_threads(1)
     if given.what == "simulated":
-        bench_simulated(given.seeds, given.relion)
+        bench_simulated(given.seeds, given.iterations, given.relion)
     else:
         bench_bgal(given.seeds, given.classes)
 

@@ -26,8 +26,8 @@ class LogOptions:
         float,
         Param(
             "Adjust threshold",
-            "Added to the threshold: more finds fewer particles. Zero is the mean of the "
-            "responses that have a diameter within the range.",
+            "Added to the threshold: more finds fewer particles. In tomograms zero is the mean of the responses that "
+            "have a diameter within the range, on micrographs where a peak is as likely a particle as noise.",
             unit="standard deviations",
         ),
     ] = 0.0
@@ -35,7 +35,8 @@ class LogOptions:
         float | None,
         Param(
             "Upper threshold",
-            "Stronger responses are not picked (gold, ice); counted as the threshold is. Empty: no limit.",
+            "Stronger responses are not picked (gold, ice); counted as the threshold is. Empty: no limit in tomograms, "
+            "5 above the particles' mean on micrographs.",
             unit="standard deviations",
         ),
     ] = None
@@ -43,7 +44,8 @@ class LogOptions:
         float | None,
         Param(
             "Minimum distance",
-            "Between particles. Empty: the mean of the particle's and the minimum diameter.",
+            "Between particles. Empty: in tomograms the mean of the particle's and the minimum diameter, "
+            "on micrographs 0.7 of the mean of both diameters.",
             unit="Å",
             gt=0,
         ),

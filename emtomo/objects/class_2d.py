@@ -31,6 +31,10 @@ class SetOfClasses2D(TableSet):
     FIELDS = (IMAGE_PIXEL_SIZE, IMAGE_BOX_SIZE, Field("particles", int, "that were classified", "", 0))
 
     def summary(self) -> str:
-        """Return number, particles, box and pixel size."""
-        of = f" of {count_text(self.particles.get(), 'particle')}" if self.particles.get() else ""
+        """Return number, particles, box and pixel size; where classes were left out, how many particles these have."""
+        total = int(self.particles.get() or 0)
+        of = f" of {count_text(total, 'particle')}" if total else ""
+        members = int(self.frame(["members"])["members"].sum()) if total and len(self) else total
+        if members < total:
+            of = f" with {members}{of}"
         return f"{count_text(len(self), 'class')}{of}, box {self.box_size.get()}, {self.pixel_size.get():.4g} Å/px"

@@ -94,3 +94,6 @@ def test_classes_have_members_and_no_micrograph(tmp_path):
     SetOfClasses2D.save(path, frame, pixel_size=3.54, box_size=64, particles=4)
     found = SetOfClasses2D.open(path)
     assert found.group_ids() == [] and found.summary() == "2 classes of 4 particles, box 64, 3.54 Å/px"
+    SetOfClasses2D.save(tmp_path / "one.sqlite", frame[:1], pixel_size=3.54, box_size=64, particles=4)
+    kept = SetOfClasses2D.open(tmp_path / "one.sqlite")
+    assert kept.summary() == "1 class with 3 of 4 particles, box 64, 3.54 Å/px"
