@@ -1,8 +1,8 @@
 """Initial models beside RELION's on simulated particles, and of real β-galactosidase through 2D classes.
 
-``python benchmarks/bench_initial_model.py simulated [--seeds 10] [--iterations 4] [--relion]`` simulates six micrographs with
-``../shared/peers/relion``, cuts 319 proteasomes 8 Å off centre with relion_preprocess, grows a model without symmetry
-from every seed, symmetrizes it (D7) and compares it with the truth, in either hand; RELION 3.1 does the same with
+``python benchmarks/bench_initial_model.py simulated [--seeds 10] [--iterations 4] [--relion]`` simulates six
+micrographs with ``../shared/peers/relion``, cuts 319 proteasomes 8 Å off centre with relion_preprocess, grows a model
+without symmetry from every seed, symmetrizes it (D7) and compares it with the truth, in either hand; RELION 3.1 does the same with
 ``relion_refine --sgd --denovo_3dref`` on the same particles. ``... bgal [--seeds 2]`` classifies the 2,374 picks of
 ``../shared/data/bgal`` in 2D, selects classes by the automatic rule, grows models from the particles of these, finds
 D2 among other groups, goes on with it, and compares with the atomic model's map. One thread; processor seconds.
@@ -143,7 +143,7 @@ def bench_simulated(seeds: int, iterations: int, relion: bool) -> None:
                     mask_diameter=200.0,
                     non_negative=True,
                     seed=seed,
-                ),  # fmt: skip
+                ),
             )
             volume = model.run()
             used = time.process_time() - began
