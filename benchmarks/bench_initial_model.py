@@ -2,10 +2,11 @@
 
 ``python benchmarks/bench_initial_model.py simulated [--seeds 10] [--iterations 4] [--relion]`` simulates six
 micrographs with ``../shared/peers/relion``, cuts 319 proteasomes 8 Å off centre with relion_preprocess, grows a model
-without symmetry from every seed, symmetrizes it (D7) and compares it with the truth, in either hand; RELION 3.1 does the same with
-``relion_refine --sgd --denovo_3dref`` on the same particles. ``... bgal [--seeds 2]`` classifies the 2,374 picks of
-``../shared/data/bgal`` in 2D, selects classes by the automatic rule, grows models from the particles of these, finds
-D2 among other groups, goes on with it, and compares with the atomic model's map. One thread; processor seconds.
+without symmetry from every seed, symmetrizes it (D7) and compares it with the truth, in either hand; RELION 3.1 does
+the same with ``relion_refine --sgd --denovo_3dref`` on the same particles. ``... bgal [--seeds 2]`` classifies the
+2,374 picks of ``../shared/data/bgal`` in 2D, selects classes by the automatic rule, grows models from the particles
+of these, finds D2 among other groups, goes on with it, and compares with the atomic model's map. One thread;
+processor seconds.
 """
 
 import argparse
