@@ -56,7 +56,7 @@ def project_findings(project: Path) -> Iterator[str]:
     for run in opened.runs_now():
         name = f"{run.strId()} {one_line(run.getObjLabel())}"
         if not hasattr(run, "outputs"):
-            yield f"--  {name}: its protocol {one_line(run.getClassName())} is not installed"
+            yield f"--  {name}: its protocol is not known to this version of emtomo"
         elif damage_of_run(run):
             yield f"--  {name}: {one_line('; '.join(damage_of_run(run)))}: {mend(run)}"
         elif run.isFailed():

@@ -11,6 +11,7 @@ from emtomo.cli.output import result, result_json, say
 from emtomo.engine.cluster import trust
 from emtomo.engine.parameters import set_parameters
 from emtomo.engine.project import EmtomoProject
+from emtomo.engine.run_reading import protocol_name
 from emtomo.errors import ProjectError
 from emtomo.wording import count_text
 
@@ -101,7 +102,7 @@ def parameters(project: ProjectFolder, name: RunName, as_json: Json = False) -> 
     if as_json:
         result_json(values)
         return
-    result(f"{run.getObjLabel()} ({getattr(run, 'NAME', run.getClassName())})")
+    result(f"{run.getObjLabel()} ({protocol_name(run)})")
     for key, value in values.items():
         result(f"  {key:<22}{value or '(empty)'}")
 

@@ -21,6 +21,7 @@ from emtomo.engine.parameters import protocol_named, protocols_by_name, set_para
 from emtomo.engine.project import EmtomoProject, error_of
 from emtomo.engine.queues import NewProject, check_queue
 from emtomo.engine.run_folder import check_writable
+from emtomo.engine.run_reading import check_known, is_known, unknown_sentence
 from emtomo.engine.runner import out_of_date, run_all
 from emtomo.engine.templates import (
     add_workflow,
@@ -221,9 +222,17 @@ def resume(
     everything = opened.runs_now()
     if names:
         chosen = [opened.find(name) for name in names]
+        for one in chosen:
+            check_known(one)
     else:
         old = {one.getObjId() for one in out_of_date(everything)}
         chosen = [one for one in everything if one.getObjId() in old or not (one.isFinished() or one.isActive())]
+        unknown = [one for one in chosen if not is_known(one)]
+        for one in unknown:
+            say(unknown_sentence(one))
+        chosen = [one for one in chosen if one not in unknown]
+        if unknown and not chosen:
+            raise typer.Exit(1)
     damaged = [one for one in everything if damage_of_run(one)] if not (names or restart) else []
     for one in damaged:
         say(f"{one.getObjLabel()}: {'; '.join(damage_of_run(one))}: {mend(one)}.")

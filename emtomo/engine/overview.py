@@ -23,6 +23,7 @@ from emtomo.engine.protocol import FINGERPRINT, HOW_NOT_WHAT
 from emtomo.engine.provenance import INTERNAL, read_provenance
 from emtomo.engine.queues import describe_waiting
 from emtomo.engine.run_progress import progress_in, progress_of
+from emtomo.engine.run_reading import is_known, protocol_name, unknown_sentence
 from emtomo.engine.runner import out_of_date
 from emtomo.engine.state import read_json
 from emtomo.errors import one_line
@@ -107,7 +108,7 @@ def _state_of(run: Protocol, old: bool) -> RunState:
     return RunState(
         id=run.getObjId(),
         label=run.getObjLabel(),
-        protocol=getattr(run, "NAME", run.getClassName()),
+        protocol=protocol_name(run),
         status=run.getStatus(),
         progress=_share(progress_of(run)),
         started=str(run.initTime.get() or "")[:19],
@@ -115,7 +116,7 @@ def _state_of(run: Protocol, old: bool) -> RunState:
         queue=describe_waiting(run),
         error=error_of(run) if run.isFailed() else "",
         out_of_date=old,
-        damage=damage_of_run(run),
+        damage=([] if is_known(run) else [unknown_sentence(run)]) + damage_of_run(run),
     )
 
 

@@ -32,14 +32,29 @@ def no_run(name: str, runs: list[Protocol]) -> ProjectError:
     return ProjectError(f"There is no run {name!r} in this project{like}; its runs are: {known}.")
 
 
+def is_known(run: Protocol) -> bool:
+    """Return whether this version has the protocol that made a run."""
+    return not isinstance(run, LegacyProtocol)
+
+
+def protocol_name(run: Protocol) -> str:
+    """Return the name of a run's protocol for users."""
+    return str(getattr(run, "NAME", run.getClassName())) if is_known(run) else "unknown protocol"
+
+
+def unknown_sentence(run: Protocol) -> str:
+    """Return what users read of a run whose protocol this version does not have."""
+    return (
+        f"{one_line(run.getObjLabel())} was made by a protocol that this version does not know: a newer version of "
+        "emtomo, or a plugin that is not installed, made it. What it has made can be used; the run itself cannot be "
+        "changed or started here."
+    )
+
+
 def check_known(run: Protocol) -> None:
     """Raise ProjectError if this version has no such protocol: stored again, the run would lose what it is."""
-    if isinstance(run, LegacyProtocol):
-        raise ProjectError(
-            f"{run.getObjLabel()} was made by a protocol that this version does not know: a newer version of emtomo, "
-            "or a plugin that is not installed, made it. What it has made can be used; the run itself cannot be "
-            "changed or started here."
-        )
+    if not is_known(run):
+        raise ProjectError(unknown_sentence(run))
 
 
 def read_runs(mapper: SqliteMapper, ids: Iterable[int]) -> list[Protocol]:

@@ -9,6 +9,7 @@ from pyworkflow.protocol import Protocol
 from emtomo.engine.engine_words import without_bold
 from emtomo.engine.launcher import reap
 from emtomo.engine.project import EmtomoProject, error_of
+from emtomo.engine.run_reading import check_known
 from emtomo.errors import ProjectError
 
 POLL_SECONDS = 0.1
@@ -113,6 +114,7 @@ def _to_be_picked(i: int, runs: dict[int, Protocol], wanted: list[int]) -> bool:
 
 
 def _start(project: EmtomoProject, run: Protocol, active: list[int], restart: bool) -> None:
+    check_known(run)
     errors = run.validate()
     if errors:
         project.fail(run, " ".join(without_bold(str(e)) for e in errors))

@@ -29,6 +29,7 @@ from emtomo.engine.parameters import (
     set_parameters,
 )
 from emtomo.engine.project import EmtomoProject, clear_messages
+from emtomo.engine.run_reading import check_known
 from emtomo.errors import FormatError, ProjectError, hint, one_line
 
 SUFFIX = ".json.template"
@@ -332,6 +333,8 @@ def export_workflow(
     chosen = {run.strId() for run in runs}
     with clear_messages(project.path):
         mine = [run for run in project.runs_now() if run.strId() in chosen]
+        for run in mine:
+            check_known(run)
         protocols = json.loads(project.getProtocolsJson(mine))
     _take_paths(project, protocols, path.absolute().parent if relative else None)
     for alias, (run, name) in (variables or {}).items():

@@ -18,6 +18,7 @@ from emtomo.engine.project import EmtomoProject, error_of
 from emtomo.engine.protocol import FINGERPRINT
 from emtomo.engine.provenance import parameters_of, read_provenance
 from emtomo.engine.run_folder import is_own_file
+from emtomo.engine.run_reading import protocol_name
 from emtomo.errors import EmtomoError, one_line, plain_text
 from emtomo.gui.core.shown import viewers_for
 from emtomo.objects import Average, Population, Species
@@ -114,7 +115,7 @@ def _run_rows(run: Protocol, folder: Path) -> dict[str, Any]:
     return {
         "id": run.getObjId(),
         "label": run.getObjLabel(),
-        "protocol": getattr(run, "NAME", run.getClassName()),
+        "protocol": protocol_name(run),
         "status": run.getStatus(),
         "error": error_of(run) if run.isFailed() else "",
         "seconds": provenance.get("seconds"),

@@ -271,6 +271,7 @@ def set_label(project: EmtomoProject, run: Protocol, label: str) -> None:
 def rename_run(project: EmtomoProject, i: int, label: str, comment: str) -> None:
     """Give run `i` a label and a comment."""
     run = project.find(str(i))
+    check_known(run)
     if label != run.getObjLabel():
         set_label(project, run, label)
     run.setObjComment(comment)

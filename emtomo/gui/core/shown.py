@@ -12,6 +12,7 @@ from emtomo.engine.lineage import upstream
 from emtomo.engine.parameters import output_target
 from emtomo.engine.plugin import Domain
 from emtomo.engine.project import EmtomoProject
+from emtomo.engine.run_reading import protocol_name
 from emtomo.engine.table import TableSet
 from emtomo.errors import EmtomoError
 from emtomo.objects import SetOfMicrographs, SetOfTomograms
@@ -118,7 +119,7 @@ def show_output(run: Protocol, name: str, project: Path) -> Shown:
     from emtomo.gui.core.run_actions import texts_of
 
     return Shown(
-        project, int(run.getObjId()), run.getObjLabel(), name, getattr(run, "NAME", run.getClassName()),
+        project, int(run.getObjId()), run.getObjLabel(), name, protocol_name(run),
         own_copy(value, project), project / run.getWorkingDir(),
         own_copy(tomograms, project), own_copy(before, project), own_copy(micrographs, project),
         texts_of(run), _target(tomograms), _target(micrographs),

@@ -250,6 +250,7 @@ class TiltWindow(SliceWindow):
             else:
                 window.say(sentence)
 
+        self.say("Making the new set …")
         window.service.ask(work, lambda made: show(f"Kept in {made}."), show)
         return True
 

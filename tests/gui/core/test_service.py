@@ -8,7 +8,10 @@ import time
 
 import pytest
 
+from emtomo.engine.overview import run_states
 from emtomo.engine.project import EmtomoProject
+from emtomo.engine.runner import run_all
+from emtomo.engine.templates import export_workflow
 from emtomo.errors import ProjectError
 from emtomo.gui.core import run_actions
 from emtomo.gui.core.background import Mailbox
@@ -193,7 +196,7 @@ def test_a_new_parameter_with_its_default_makes_no_run_out_of_date(project):
     assert opened.find("pick").out_of_date()
 
 
-def test_a_run_of_a_protocol_that_is_not_known_is_shown_and_keeps_what_it_is(project):
+def test_a_run_of_a_protocol_that_is_not_known_is_shown_and_keeps_what_it_is(project, monkeypatch, capsys):
     def classes():
         with sqlite3.connect(project / "project.sqlite") as db:
             return {name for (name,) in db.execute("SELECT classname FROM Objects WHERE parent_id IS NULL")}
@@ -201,6 +204,7 @@ def test_a_run_of_a_protocol_that_is_not_known_is_shown_and_keeps_what_it_is(pro
     name = next(iter(classes() - {"String"}))
     with sqlite3.connect(project / "project.sqlite") as db:
         db.execute("UPDATE Objects SET classname = 'OfALaterVersion' WHERE classname = ?", (name,))
+    monkeypatch.chdir(project)  # run_states goes there
     opened = EmtomoProject.open(project)
     i = next(i for i, row in snapshot(opened).items() if "does not know" in row.title)
     for change in (
@@ -209,10 +213,16 @@ def test_a_run_of_a_protocol_that_is_not_known_is_shown_and_keeps_what_it_is(pro
         lambda: run_actions.launch_runs(opened, [i]),
         lambda: run_actions.copy_runs(opened, [i]),
         lambda: opened.fail(opened.find(str(i)), "why"),
+        lambda: run_all(opened, [i], restart=True),
+        lambda: export_workflow(opened, [opened.find(str(i))], project / "workflow.json"),
+        lambda: differences(opened, i, i),
     ):
         with pytest.raises(ProjectError, match="was made by a protocol that this version does not"):
             change()
     assert "OfALaterVersion" in classes() and "LegacyProtocol" not in classes()
+    state = next(one for one in run_states(project) if one.id == i)
+    assert state.protocol == "unknown protocol" and "this version does not know" in state.damage[0]
+    assert "be validated" not in capsys.readouterr().out  # the engine's words
 
 
 def test_runs_below_one_that_is_restarted_are_out_of_date_if_it_made_something_else(window):
