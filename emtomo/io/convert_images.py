@@ -30,6 +30,7 @@ def convert_image(source: Path, target: Path, *, pixel_size: float | None = None
     written = {end: known for known in images.IMAGES if known.write for end in known.endings}
     suffix = target.suffix.lower()
     if suffix not in written:
+        images.describe(*images.split_volume(source, volume))  # says first what is wrong with the source
         raise EmtomoError(f"{target}: images are written as {', '.join(written)}.")
     source, volume = images.split_volume(source, volume)
     info = images.describe(source, volume)

@@ -42,6 +42,8 @@ def read_header(path: str | Path) -> MrcInfo:
             raw = stream.read(HEADER)
     except (OSError, EOFError, zlib.error) as error:
         raise FormatError(path, f"cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+    if opener and b"\x00" not in raw:
+        raise FormatError(path, "a compressed text file, which is not read: decompress it first.")
     if len(raw) < HEADER:
         raise FormatError(path, f"an MRC file starts with {HEADER} bytes of header, this one has {len(raw)}.")
     held = path.stat().st_size

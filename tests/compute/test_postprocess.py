@@ -62,9 +62,31 @@ def test_density_cut_at_the_faces_of_the_box_is_no_fine_agreement(rng):
     assert not solvent_corrected_fsc(a, b, ball(24, 7, 4)).cut
 
 
+@pytest.mark.parametrize("n", [24, 49])
+@pytest.mark.parametrize("hollow", [True, False])
+def test_a_capsid_or_particle_that_fills_its_box_but_ends_within_it_is_not_taken_for_cut(n, hollow):
+    rng = np.random.default_rng(n)
+    grid = np.meshgrid(*[np.arange(n) - n // 2] * 3, indexing="ij")
+    radius = np.sqrt(sum(k**2 for k in grid))
+    outer = (0.9 if hollow else 0.95) * n / 2
+    body = np.clip((outer - radius) / 2 + 0.5, 0, 1)
+    if hollow:
+        body = body * (1 - np.clip((outer - max(3, 0.12 * n) - radius) / 2 + 0.5, 0, 1))
+    body = (body * (1 + 0.5 * rng.normal(size=radius.shape))).astype(np.float32)  # white: something in every shell
+    level = body[body > 0].std()
+    a, b = (body + level * rng.normal(size=body.shape).astype(np.float32) for _ in range(2))
+    mask = np.clip((outer + 1 - radius) / 3 + 0.5, 0, 1).astype(np.float32)
+    fade = 0.5 + 0.5 * np.cos(np.pi * np.clip((radius - n / 2 + 3) / 3, 0, 1))  # as RELION's half maps
+    for window in (1, fade) if n > 24 else (1,):  # a fade of 3 voxels cuts particles of so small boxes
+        curves = solvent_corrected_fsc(a * np.float32(window), b * np.float32(window), mask)
+        assert not curves.cut
+    corrected = solvent_corrected_fsc(a, b, mask).corrected
+    assert (corrected[1 : n // 2] > 0.143).all()  # compared one by one, the shells of a hollow one end at 16 of 24
+
+
 def test_where_phases_are_randomised_can_be_chosen(rng):
     a, b = (rng.normal(size=(24, 24, 24)) + 3 * blobs(24) for _ in range(2))
-    curves = solvent_corrected_fsc(a, b, np.ones((24, 24, 24)), start_at=5)
+    curves = solvent_corrected_fsc(a, b, ball(24, 7, 4), start_at=5)
     assert curves.randomised_from == 5
     assert np.array_equal(curves.corrected[:7], curves.masked[:7])
     with pytest.raises(EmtomoError, match="mask must have"):

@@ -17,6 +17,7 @@ import tifffile
 
 from emtomo.errors import EmtomoError, FormatError
 from emtomo.io import atoms, containers, images, limits, mrc
+from emtomo.io.convert_images import convert_image
 from emtomo.io.recognise import recognise
 from tests.conftest import shared
 
@@ -373,3 +374,17 @@ def test_a_compressed_volume_takes_the_memory_that_it_claims_and_no_more(tmp_pat
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 5e6
+
+
+def test_compressed_text_is_named(tmp_path):
+    text = b"data_\n\nloop_\n_rlnCoordinateX\n1\n"
+    for name, data, sentence in (
+        ("p.star.gz", gzip.compress(text), "a compressed text file"),
+        ("p.tbl.bz2", bz2.compress(text), "a compressed text file"),
+        ("p.star.xz", lzma.compress(text), "a compressed file or an archive"),
+    ):
+        path = tmp_path / name
+        path.write_bytes(data)
+        with pytest.raises(EmtomoError, match=f"{name}: {sentence}, which is not read: decompress it first"):
+            convert_image(path, tmp_path / "out.star")
+        assert not (tmp_path / "out.star").exists()

@@ -11,6 +11,9 @@ LAYER = 4  # voxels of the outermost layer
 LEAST_VOXELS = 100  # in it
 CUT_DENSITY = 0.05  # of the power that both maps share within the mask, in that layer
 SIGNIFICANT = 5.0  # standard errors of it, so that noise is not taken for density
+LAST = 1.0  # voxels of the outermost layer of the ball within the box
+BEFORE = (4.0, 1.5)  # voxels before the faces between which is the layer that it is compared with
+GOES_ON = 0.5  # of what maps share there, relative to their noise: less in the last voxel is a particle that ends
 ALLOWED = 0.01  # what a mask may have at a face beyond that
 REACHES_FACES = (
     "The mask reaches the faces of the box, where maps are cut: it is taken to fall to 0 before "
@@ -54,8 +57,8 @@ def fade_at_faces(mask: np.ndarray) -> np.ndarray:
     return np.minimum(mask, face_window(mask.shape, max(EDGE, PART * min(mask.shape)))) if reaches_faces(mask) else mask
 
 
-def is_cut(a: np.ndarray, b: np.ndarray, mask: np.ndarray) -> bool:
-    """Return whether what two half maps share goes on to the faces of their box, as membranes and neighbours do."""
+def comes_near_faces(a: np.ndarray, b: np.ndarray, mask: np.ndarray) -> bool:
+    """Return whether two half maps share density in the outermost four voxels before the faces of their box."""
     product = (np.asarray(a, np.float32) - a.mean()) * (np.asarray(b, np.float32) - b.mean())
     outer = (a != 0) & (b != 0)  # some programs leave nothing outside of a sphere
     outer[(slice(LAYER, -LAYER),) * 3] = False
@@ -65,6 +68,28 @@ def is_cut(a: np.ndarray, b: np.ndarray, mask: np.ndarray) -> bool:
     chance = SIGNIFICANT * float(values.std()) / np.sqrt(len(values))
     within = float((product * mask).sum(dtype=float)) / max(float(mask.sum(dtype=float)), 1e-30)
     return bool(within > 0 and values.mean() > max(CUT_DENSITY * within, chance))
+
+
+def ends_before_faces(a: np.ndarray, b: np.ndarray) -> bool:
+    """Return whether what two half maps share falls to nothing before the faces of their box, as a capsid's shell does.
+
+    What membranes and neighbours share is as strong, relative to the noise, in the last voxel of the ball within the
+    box as some voxels before it. Relative to the noise, since some programs' half maps fade over the last voxels.
+    """
+    half = min(a.shape) / 2
+    radius = np.sqrt(sum(k**2 for k in np.meshgrid(*(np.arange(n) - n // 2 for n in a.shape), indexing="ij")))
+    levels = (float(a.mean()), float(b.mean()))
+    shared = []  # about the maps' mean, and about that of each layer, since maps that fade do so about another level
+    for low, high in ((half - BEFORE[0], half - BEFORE[1]), (half - LAST, half)):
+        layer = (radius >= low) & (radius < high) & (a != 0) & (b != 0)
+        x, y = a[layer].astype(float), b[layer].astype(float)
+        noise = float(np.var(x - y)) if len(x) else 0.0
+        if noise <= 0:
+            return False
+        shared.append(
+            [float(np.mean((x - one) * (y - other))) / noise for one, other in (levels, (x.mean(), y.mean()))]
+        )
+    return any(last < GOES_ON * before for before, last in zip(*shared, strict=True))
 
 
 def wide_window(shape: tuple[int, ...]) -> np.ndarray:
@@ -96,8 +121,8 @@ def correlate_bands(
     ----------
     Cardone et al., One number does not fit all, JSB 184 (2013), section 2, with the particle for a window.
     """
-    n, window = a.shape[0], wide_window(a.shape)
-    spectra = [rfftn(np.asarray(one, np.float32) * window, workers=threads()) for one in (a, b)]
+    n = a.shape[0]
+    spectra = [rfftn(np.asarray(one, np.float32), workers=threads()) for one in (a, b)]
     weight = np.asarray(mask, np.float32) ** 2
     out = np.ones(n // 2 + 1)
     for s in range(first, n // 2 + 1):

@@ -5,7 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from emtomo.compute.device import threads
-from emtomo.compute.fourier.box_faces import correlate_bands, fade_at_faces, is_cut, wide_window
+from emtomo.compute.fourier.box_faces import (
+    comes_near_faces,
+    correlate_bands,
+    ends_before_faces,
+    fade_at_faces,
+    wide_window,
+)
 from emtomo.compute.fourier.transforms import irfftn, rfftn
 from emtomo.errors import EmtomoError
 
@@ -147,9 +153,10 @@ def solvent_corrected_fsc(
     shell = shells_of(n)
     fa, fb = _transform(a), _transform(b)
     masked = _spectra_correlation(_transform(a * mask), _transform(b * mask), shell, n)
-    cut, agreeing = is_cut(a, b, mask), unmasked
+    near, agreeing = comes_near_faces(a, b, mask), unmasked
+    cut = near and not ends_before_faces(a, b)
+    window = wide_window(a.shape) if cut else np.float32(1)
     if cut:
-        window = wide_window(a.shape)
         faded = _spectra_correlation(_transform(a * window), _transform(b * window), shell, n)
         agreeing = np.minimum(unmasked, faded)
     below = np.flatnonzero(agreeing[1:] < RANDOMISE_BELOW)
@@ -173,8 +180,10 @@ def solvent_corrected_fsc(
     # a negative correlation of random phases is chance, not a loss to be made up for
     noise = np.clip(randomised[first:], 0, 0.999)
     corrected[first:] = (masked[first:] - noise) / (1 - noise)
-    if cut:
-        corrected = np.minimum(corrected, correlate_bands(a, b, mask, shell, start, CUT_THRESHOLD))
+    if near:  # a particle that ends before the faces needs it only where its random phases do not correct
+        bands = correlate_bands(a * window, b * window, mask, shell, start, CUT_THRESHOLD)
+        compared = slice(start, None if cut else first)
+        corrected[compared] = np.minimum(corrected, bands)[compared]
     return FscCurves(unmasked, masked, randomised, corrected, start, cut)
 
 
