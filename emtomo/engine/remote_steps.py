@@ -145,7 +145,7 @@ def carry_out(task: list[str], threads: int, together: int) -> str:
     environment = {k: v for k, v in os.environ.items() if k not in _LIMITS}
     with Lock("emtomo " + json.dumps(task[:5])):
         done = subprocess.run(
-            [*python_command("-m", MODULE), *task, str(count)],
+            [*python_command("-m", MODULE), *task, str(count), str(os.getpid())],
             cwd=Path(__file__).parent,  # the project's folder is entered when all is imported
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -1,4 +1,7 @@
-"""Carry out one step of a run: ``python -m emtomo.engine.step_main PROJECT DB RUN STEP ARGUMENTS PULSE THREADS``."""
+"""Carry out a step: ``python -m emtomo.engine.step_main PROJECT DB RUN STEP ARGUMENTS PULSE THREADS PARENT``.
+
+PARENT is the process of the worker: one that ended while this one began must be missed as well.
+"""
 
 import json
 import logging
@@ -30,10 +33,10 @@ def watch(pulse: Path, parent: int) -> None:
 
 def main(arguments: list[str]) -> None:
     """Load the run from its own database and call the step; a failure is reported in the last line of the output."""
-    project, database, run, step, values, pulse, threads = arguments
+    project, database, run, step, values, pulse, threads, parent = arguments
     install()
     os.chdir(project)  # the paths in a project are relative to it
-    threading.Thread(target=watch, args=(Path(pulse), os.getppid()), daemon=True).start()
+    threading.Thread(target=watch, args=(Path(pulse), int(parent)), daemon=True).start()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
     from pyworkflow.protocol.protocol import getProtocolFromDb
 

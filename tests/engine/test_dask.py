@@ -229,7 +229,7 @@ def test_steps_that_are_carried_out_elsewhere_are_named_and_exist():
 
 def test_a_step_of_another_name_is_not_carried_out(bench):
     run = bench.project.find("sim")
-    task = [bench.project.path, run.getDbPath(), run.strId(), "output_step", "[4]", "pulse", "1"]
+    task = [bench.project.path, run.getDbPath(), run.strId(), "output_step", "[4]", "pulse", "1", str(os.getpid())]
     done = subprocess.run([sys.executable, "-m", "emtomo.engine.step_main", *task], capture_output=True, text=True)
     assert done.returncode == 3 and done.stdout.strip().endswith(
         "has no step output_step that is carried out elsewhere."
