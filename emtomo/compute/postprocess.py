@@ -262,6 +262,7 @@ def local_resolution(
     width = max(1.0, n / (2.355 * sigma * np.pi))
 
     def blur(volume: np.ndarray) -> np.ndarray:
+        """Return the mean of a volume within the window about every voxel."""
         return irfftn(rfftn(volume, workers=threads()) * window_transform, volume.shape, workers=threads())
 
     out = np.zeros(half1.shape, np.float32)

@@ -195,7 +195,7 @@ class EmtomoProject(Project):
         super().resetProtocol(protocol)
 
     def _await_end(self, run: Protocol) -> None:
-        """Wait for the process of an earlier try, which writes once more after it told its end; refuse if it stays."""
+        """Wait for the process of an earlier try, which writes after it reported its end; refuse if it stays."""
         record = self._process_record(run)
         if record.get("host") != getHostFullName() or _another(record["pid"], record["started"]):
             return

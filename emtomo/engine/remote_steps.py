@@ -170,6 +170,7 @@ def beating(path: Path) -> Iterator[None]:
     over = threading.Event()
 
     def beat() -> None:
+        """Touch the file until the run is over."""
         while not over.wait(BEAT_SECONDS):
             path.touch()
 

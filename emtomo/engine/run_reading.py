@@ -46,7 +46,7 @@ def unknown_sentence(run: Protocol) -> str:
     """Return what users read of a run whose protocol this version does not have."""
     return (
         f"{one_line(run.getObjLabel())} was made by a protocol that this version does not know: a newer version of "
-        "emtomo, or a plugin that is not installed, made it. What it has made can be used; the run itself cannot be "
+        "emtomo, or a plugin that is not installed, made it. Its files stay as they are; the run cannot be "
         "changed or started here."
     )
 

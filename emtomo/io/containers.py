@@ -71,6 +71,7 @@ class _HdfImage:
 
     @property
     def shape(self) -> tuple[int, int, int]:
+        """Voxels along z, y, x of all data sets, one after the other along z."""
         parts = [_without_axes_of_one(one.shape) for one in self.datasets]
         y, x = parts[0][-2:]
         return (sum(1 if len(part) == 2 else part[0] for part in parts), y, x)

@@ -115,6 +115,7 @@ def _sizes(path: Path, tilts: Tilts) -> None:
     found = read_com(path)
 
     def values(name: str) -> list[float]:
+        """Return the numbers of an entry, none if one of its words is no number."""
         words = found.get(name, "").replace(",", " ").split()
         return [float(w) for w in words] if words and all(is_number(w) for w in words) else []
 

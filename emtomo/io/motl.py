@@ -99,6 +99,7 @@ def read_stopgap(path: str | Path) -> ParticleList:
         raise FormatError(path, "there is no particle in it.")
 
     def numbers(*columns: str) -> np.ndarray:
+        """Return some columns, which must be there and hold numbers."""
         missing = [c for c in columns if c not in table]
         if missing:
             raise FormatError(path, f"column {missing[0]} is missing.")

@@ -201,9 +201,11 @@ def format_of_one_series(
     """
 
     def read_list(path: Path, options: ReadOptions) -> list[Tilts]:
+        """Read the file's one series."""
         return [read(path, options)]
 
     def write_list(path: Path, series: list[Tilts], _: WriteOptions) -> list[Path]:
+        """Write one file for every series."""
         assert write is not None
         files: list[Path] = []
         for tilts in series:

@@ -181,6 +181,7 @@ def correlate(images: SpeciesImages, state: SeriesState, used: np.ndarray | None
     shell = images.coefficients.shell
 
     def work(first: int, last: int) -> None:
+        """Fill in the sums of some images."""
         image_fit_cpu.correlate_images(first, last, *a.images, *a.places, *a.optics, shell, out)
 
     _in_blocks(work, len(images))

@@ -102,6 +102,7 @@ def sum_half_sets(
     done = [0]
 
     def on_progress(more: int) -> None:
+        """Report how many particles are in the sums."""
         done[0] += more
         progress(done[0])
 
