@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from emtomo.io.particles import ParticleList, VolumeGeometry
 
 START = 65536  # bytes that are read to recognise a file
+ARCHIVE = "a compressed file or an archive, which is not read: decompress it first."  # what is said about one
+_ARCHIVES = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"PK\x03\x04", b"7z\xbc\xaf", b"\x28\xb5\x2f\xfd", b"Rar!")
 T = TypeVar("T")
+
+
+def is_archive(data: bytes) -> bool:
+    """Return whether the beginning of a file is that of a compressed file or of an archive (zip, tar and so on)."""
+    return data.startswith(_ARCHIVES) or data[257:262] == b"ustar"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import mrcfile
 import numpy as np
 
 from emtomo.errors import FormatError
-from emtomo.io.format import FileStart, ReadOptions, WriteOptions
+from emtomo.io.format import ARCHIVE, FileStart, ReadOptions, WriteOptions, is_archive
 from emtomo.io.image_format import ImageFormat, ImageInfo, choose_volume
 from emtomo.io.limits import check_memory, open_plain
 from emtomo.io.mrc_header import HEADER, MrcInfo, parse_header
@@ -42,8 +42,10 @@ def read_header(path: str | Path) -> MrcInfo:
             raw = stream.read(HEADER)
     except (OSError, EOFError, zlib.error) as error:
         raise FormatError(path, f"cannot be read: {getattr(error, 'strerror', None) or error}.") from None
-    if opener and b"\x00" not in raw:
-        raise FormatError(path, "a compressed text file, which is not read: decompress it first.")
+    if opener:
+        _check_content(path, raw)
+    elif is_archive(raw):
+        raise FormatError(path, ARCHIVE)
     if len(raw) < HEADER:
         raise FormatError(path, f"an MRC file starts with {HEADER} bytes of header, this one has {len(raw)}.")
     held = path.stat().st_size
@@ -61,6 +63,21 @@ def read_header(path: str | Path) -> MrcInfo:
             f"the header claims {_times(info.shape)} voxels, {needed} bytes, but the file holds {held}.",
         )
     return _decide_sign(path, info)
+
+
+def _check_content(path: Path, raw: bytes) -> None:
+    """Raise FormatError if what is compressed in a file is no MRC volume."""
+    if b"\x00" not in raw or raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise FormatError(path, "a compressed text file, which is not read: decompress it first.")
+    if is_archive(raw):
+        raise FormatError(path, ARCHIVE)
+    if raw[208:211] != b"MAP" and len(raw) == HEADER:
+        try:
+            parse_header(path, raw, None)
+        except FormatError:
+            raise FormatError(
+                path, "what is compressed in it is no MRC volume and is not read: decompress it first."
+            ) from None
 
 
 def _decide_sign(path: Path, info: MrcInfo) -> MrcInfo:

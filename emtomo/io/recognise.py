@@ -6,7 +6,7 @@ from typing import Any
 
 from emtomo.errors import FormatError
 from emtomo.io import images, particle_formats, scipion, tilt_formats
-from emtomo.io.format import FileStart, Format, read_start
+from emtomo.io.format import ARCHIVE, FileStart, Format, is_archive, read_start
 from emtomo.io.relion import KNOWN
 from emtomo.io.star import other_capitals
 
@@ -35,8 +35,6 @@ def _is_other_json(start: FileStart) -> bool:
 def _is_set_of_tomograms(start: FileStart) -> bool:
     return scipion.holds_set(start, "tomograms-scipion")
 
-
-ARCHIVES = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"PK\x03\x04", b"7z\xbc\xaf", b"\x28\xb5\x2f\xfd", b"Rar!")
 
 OTHERS: dict[str, Callable[[FileStart], bool]] = {
     "tomograms-scipion": _is_set_of_tomograms,
@@ -71,8 +69,8 @@ def recognise(path: str | Path) -> str:
             raise FormatError(path, f"its columns have other capitals than RELION's or Warp's: {capitals}.")
         if start.is_star:
             raise FormatError(path, "a STAR file, but with the columns of no program that is known.")
-        if start.data.startswith(ARCHIVES):
-            raise FormatError(path, "a compressed file or an archive, which is not read: decompress it first.")
+        if is_archive(start.data):
+            raise FormatError(path, ARCHIVE)
         raise FormatError(path, "a binary file of no kind that is known.")
     if particles == particle_formats.points.TEXT.name and _is_other_json(start):
         return "json"

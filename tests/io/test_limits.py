@@ -6,7 +6,9 @@ import json
 import lzma
 import os
 import pickle
+import tarfile
 import tracemalloc
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -388,3 +390,20 @@ def test_compressed_text_is_named(tmp_path):
     path.write_bytes(lzma.compress(text))
     with pytest.raises(EmtomoError, match="p.star.xz: a compressed file or an archive, which is not read"):
         recognise(path)
+    path = tmp_path / "run.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        archive.add(tmp_path / "p.star.xz", "p.star.xz")
+    (tmp_path / "run.tar").write_bytes(gzip.decompress(path.read_bytes()))
+    with zipfile.ZipFile(tmp_path / "a.mrc.zip", "w") as archive:
+        archive.writestr("a.mrc", header((8, 8, 8)) + bytes(2048))
+    (tmp_path / "utf16.star.gz").write_bytes(gzip.compress(text.decode().encode("utf-16")))
+    (tmp_path / "a.h5.gz").write_bytes(gzip.compress(b"\x89HDF\r\n\x1a\n" + b"\xff\x00" * 1024))
+    for name, sentence in (
+        ("run.tar.gz", "an archive, which is not read"),
+        ("run.tar", "an archive, which is not read"),
+        ("a.mrc.zip", "an archive, which is not read"),
+        ("utf16.star.gz", "a compressed text file, which is not read"),
+        ("a.h5.gz", "compressed in it is no MRC volume"),
+    ):
+        with pytest.raises(FormatError, match=f"{name}: .*{sentence}"):
+            images.describe(tmp_path / name)
