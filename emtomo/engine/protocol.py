@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from pyworkflow.object import RELATION_SOURCE, Object, Pointer, PointerList, Set, String
+from pyworkflow.object import RELATION_SOURCE, Integer, Object, Pointer, PointerList, Set, String
 from pyworkflow.protocol import STEPS_PARALLEL, Protocol
 from pyworkflow.protocol.constants import MODE_RESTART, STATUS_NEW
 from pyworkflow.protocol.executor import ThreadStepExecutor
@@ -19,6 +19,7 @@ from pyworkflow.protocol.params import Form, IntParam, MultiPointerParam, Pointe
 import emtomo.engine  # noqa: F401  the environment must be prepared before pyworkflow is imported
 from emtomo.compute.map_reduce import MapReduce, in_threads
 from emtomo.engine.cluster import DASK, ClusterOptions, count_workers, open_cluster, problem_of
+from emtomo.engine.code_version import code_remarks, codes_after
 from emtomo.engine.dask_map import DaskMapReduce
 from emtomo.engine.executor import EventStepExecutor
 from emtomo.engine.form import INPUT, add_options, option_errors, read_options
@@ -57,7 +58,8 @@ class EmtomoProtocol(Protocol):
     and give again under the same name. ``STEPS_APART`` names the steps that
     may be carried out on other machines, since each writes its own files
     alone; ``STEPS_PER`` says of what there is a step each (tomogram, micrograph,
-    tilt series), which may run side by side; ``PIECES`` says that a step hands :attr:`map_reduce` to its computation.
+    tilt series), which may run side by side; ``PIECES`` says that a step hands :attr:`map_reduce` to its computation;
+    ``KEEPS_PARTS`` that a step which was interrupted goes on from iterations or tilt series that it has kept.
     """
 
     OPTIONS: ClassVar[tuple[type, ...]] = ()
@@ -68,6 +70,7 @@ class EmtomoProtocol(Protocol):
     STEPS_APART: ClassVar[tuple[str, ...]] = ()
     STEPS_PER: ClassVar[str] = ""
     PIECES: ClassVar[bool] = False
+    KEEPS_PARTS: ClassVar[bool] = False
     THREADS = True
     _progress_written = 0.0
     _started = 0.0  # when the steps of this try began; 0 when the run has finished
@@ -224,7 +227,8 @@ class EmtomoProtocol(Protocol):
     def _store(self, *objs: Object) -> None:
         """Store attributes in the run's database; provenance stands before that says that the run has finished."""
         if self._started and self.isFinished():
-            write_provenance(self, self._started, time.time())
+            codes = read_json(Path(self._getExtraPath(FINGERPRINT)), {}).get("codes")
+            write_provenance(self, self._started, time.time(), codes)
             self._started = 0.0
         Protocol._store(self, *objs)
 
@@ -268,16 +272,25 @@ class EmtomoProtocol(Protocol):
         parameter, a changed input or a prerequisite that runs again would leave
         old results in place.
         """
-        self._remember(REMARKS[0], size_remarks(self.iterInputAttributes()), [])
         path = Path(self._getExtraPath(FINGERPRINT))
-        before = read_json(path, {})
+        before = {} if self.runMode == MODE_RESTART else read_json(path, {})
         now = self.fingerprint(before.get("noted"))
         unchanged = bool(before) and self._same(before, now)
-        write_json(path, {**now, "noted": note(self._read_files())})
-        if not unchanged or self.runMode == MODE_RESTART:
-            self._prevSteps: list[Any] = []
-            return 0
-        done = super()._Protocol__updateDoneSteps()
+        self._prevSteps: list[Any] = []
+        done = self._keep_finished_steps() if unchanged else 0
+        parts = self.KEEPS_PARTS and bool(before) and (unchanged or self._goes_on_from_a_part())
+        codes = codes_after(before.get("codes"), kept=done > 0 or parts, complete=done == len(self._steps))
+        write_json(path, {**now, "noted": note(self._read_files()), "codes": codes})
+        self._remember(REMARKS[0], size_remarks(self.iterInputAttributes()) + code_remarks(codes), [])
+        return done
+
+    def _goes_on_from_a_part(self) -> bool:
+        """Return whether the user chose an iteration of this run to go on from, with other parameters."""
+        return bool(getattr(self, "continue_from", Integer(0)).get())
+
+    def _keep_finished_steps(self) -> int:
+        """Return the number of finished steps that stay: those that need none which runs again."""
+        done: int = super()._Protocol__updateDoneSteps()
         for step in self._steps:  # in topological order
             needed = [int(i) for i in step.getPrerequisites()]
             if step.isFinished() and not all(self._steps[i - 1].isFinished() for i in needed):

@@ -8,6 +8,7 @@ from typing import Any
 from pyworkflow.protocol import Protocol
 from pyworkflow.protocol.params import PointerParam
 
+from emtomo.engine.code_version import source_digest
 from emtomo.engine.form import INPUT
 from emtomo.engine.state import read_json, write_json
 from emtomo.version import __version__
@@ -37,8 +38,11 @@ def pointer_texts(pointer: Any) -> Any:
     return f"{parent.getObjId()}.{pointer.getExtended()}"
 
 
-def write_provenance(protocol: Protocol, started: float, ended: float) -> None:
-    """Write run, parameters, inputs, outputs, version and duration into the run's folder."""
+def write_provenance(protocol: Protocol, started: float, ended: float, codes: Any = None) -> None:
+    """Write run, parameters, inputs, outputs, version and duration into the run's folder.
+
+    `codes` are the versions that its results come from (:func:`~emtomo.engine.code_version.codes_after`).
+    """
     seed = getattr(protocol, "seed", None)
     record = {
         "run": protocol.getObjId(),
@@ -49,6 +53,8 @@ def write_provenance(protocol: Protocol, started: float, ended: float) -> None:
         "outputs": {name: str(output) for name, output in protocol.outputs().items()},
         "seed": seed.get() if seed is not None else None,
         "emtomo": __version__,
+        "source": source_digest(),
+        "codes": codes,
         "python": platform.python_version(),
         "host": platform.node(),
         "started": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(started)),

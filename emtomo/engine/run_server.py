@@ -146,9 +146,11 @@ def _load() -> None:
     import pyworkflow.protocol  # noqa: F401
 
     import emtomo.compute.kernels  # noqa: F401  numba, once for all runs
+    from emtomo.engine.code_version import source_digest
     from emtomo.engine.plugin import Domain
 
     Domain.getMapperDict()
+    source_digest()  # of what was loaded just now; the files may be replaced while this process lives
     parallel = sys.modules.get("numba.np.ufunc.parallel")
     if threading.active_count() > 1 or getattr(parallel, "_is_initialized", False):
         sys.exit(1)

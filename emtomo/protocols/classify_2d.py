@@ -59,6 +59,7 @@ class Classify2D(EmtomoProtocol):
     _possibleOutputs = {"classes": SetOfClasses2D, "particles": SetOfParticles}
     OPTIONS = (ClassificationOptions, ContinueClassificationOptions)
     PIECES = True
+    KEEPS_PARTS = True
 
     # --- form ---
 

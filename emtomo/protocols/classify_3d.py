@@ -55,6 +55,7 @@ class Classify3D(EmtomoProtocol):
     OPTIONS = (Classification3DOptions, ParticleInputOptions)
     OTHER_NAMES: ClassVar[dict[str, str]] = {**OTHER_NAMES, "classes": "number_of_classes"}
     PIECES = True
+    KEEPS_PARTS = True
 
     # --- form ---
 

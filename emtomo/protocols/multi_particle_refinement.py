@@ -81,6 +81,7 @@ class MultiParticleRefinement(EmtomoProtocol):
     } | {"population": Population}  # fmt: skip
     OPTIONS = (MultiParticleOptions, PopulationImageOptions)
     PIECES = True
+    KEEPS_PARTS = True
     STEPS_PER = "tilt series"
 
     # --- form ---

@@ -75,6 +75,7 @@ class RefinePoses(EmtomoProtocol):
     OPTIONS = (RefineOptions, ParticleInputOptions, ContinueOptions)
     OTHER_NAMES = OTHER_NAMES
     PIECES = True
+    KEEPS_PARTS = True
 
     # --- form ---
 

@@ -17,12 +17,14 @@ import psutil
 import pytest
 from pyworkflow.protocol import Protocol
 
+from emtomo.engine.code_version import source_digest
 from emtomo.engine.launcher import PROCESS
 from emtomo.engine.project import EmtomoProject, error_of
 from emtomo.engine.provenance import read_provenance
 from emtomo.engine.runner import parents_of
 from emtomo.engine.templates import add_workflow, export_workflow, read_template
 from emtomo.errors import FormatError, ProjectError
+from emtomo.version import __version__
 from tests.command import emtomo
 from tests.engine.helpers import SAMPLE, Bench
 
@@ -97,13 +99,30 @@ def test_a_run_is_read_with_those_above_it_alone(bench):
         bench.project.find("wait")
 
 
-def test_resume_without_change_does_nothing(simulated):
-    run = simulated.run("bin-tomograms", "bin", tomograms="sim.tomograms")
-    file = run.tomograms.frame()["file"].iloc[0]
-    before = Path(file).stat().st_mtime_ns
-    simulated.go(run.getObjId())
-    assert Path(file).stat().st_mtime_ns == before
-    assert "nothing to be done" in Path(run.getStdoutLog()).read_text()
+def test_resume_without_change_does_nothing_and_with_another_version_says_so_until_a_restart(simulated):
+    bench = simulated
+    run = bench.run("bin-tomograms", "bin", tomograms="sim.tomograms")
+    path = Path(run._getExtraPath("fingerprint.json"))
+    here = {"emtomo": __version__, "source": source_digest()}
+    first = json.loads(path.read_text())
+    assert [here] == [{key: code[key] for key in here} for code in first["codes"]] and len(run._remarks()) == 0
+    before = {**first, "codes": [{"emtomo": "0.0.9", "source": "abc", "since": "2026-01-01 10:00"}]}
+    path.write_text(json.dumps(before))
+    made = Path(run.tomograms.frame()["file"].iloc[0])
+    written = made.stat().st_mtime_ns
+    bench.go(run.getObjId())
+    assert made.stat().st_mtime_ns == written and "nothing to be done" in Path(run.getStdoutLog()).read_text()
+    assert json.loads(path.read_text())["codes"] == before["codes"]  # nothing comes from this version
+    for known, text in ((before, "0.0.9 (source abc, from 2026-01-01 10:00)"), ({"codes": 7}, "one not recorded")):
+        path.write_text(json.dumps({**first, **known}))
+        with contextlib.closing(sqlite3.connect(run.getStepsFile())) as steps, steps:
+            steps.execute("UPDATE Objects SET c02 = 'failed' WHERE c09 = 'output_step'")
+        assert bench.go(run.getObjId()) == {run.getObjId(): "finished"}
+        [said] = bench.project.find("bin")._remarks()
+        assert f"2 versions of emtomo, one after the other: {text}, then {__version__} (source" in said
+    assert len(read_provenance(run._getPath())["codes"]) == 2
+    bench.go(run.getObjId(), restart=True)
+    assert bench.project.find("bin")._remarks() == [] and len(json.loads(path.read_text())["codes"]) == 1
 
 
 def test_failure_is_passed_on_with_the_reason(bench):

@@ -11,3 +11,8 @@ def test_steps_side_by_side_are_offered_where_there_are_some():
         if "steps_at_once" in rows:
             assert rows["steps_at_once"]["label"].lower().startswith(cls.STEPS_PER), name
         assert cls.STEPS_PER or not cls.STEPS_APART, name
+
+
+def test_protocols_with_parts_of_steps_in_their_folder_say_so():
+    for name, cls in protocols_by_name().items():
+        assert cls.KEEPS_PARTS == hasattr(cls, "_stamp"), name  # by which a part is known as one of these inputs
