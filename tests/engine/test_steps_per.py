@@ -15,4 +15,4 @@ def test_steps_side_by_side_are_offered_where_there_are_some():
 
 def test_protocols_with_parts_of_steps_in_their_folder_say_so():
     for name, cls in protocols_by_name().items():
-        assert cls.KEEPS_PARTS == hasattr(cls, "_stamp"), name  # by which a part is known as one of these inputs
+        assert hasattr(cls, "_stamp") == cls.KEEPS_PARTS, name  # by which a part is known as one of these inputs
