@@ -21,6 +21,7 @@ from emtomo.io.mrc_header import HEADER, MrcInfo, parse_header
 SMALL = 2**26  # bytes, that any compressed file may claim
 _RATIO = {b"\x1f\x8b": 1100, b"BZ": 60_000}  # by which zeros shrink
 _COMPRESSED: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open}
+_BLOCK = 2**20  # bytes that are decompressed at once
 _SAMPLE = 2**20  # bytes that are looked at where the header does not say whether they have a sign
 
 
@@ -125,7 +126,7 @@ def _raw_bytes(path: Path, info: MrcInfo, count: int) -> bytearray:
         with opener(path, "rb") as stream:
             stream.seek(info.offset)
             view = memoryview(buffer)
-            while view and (n := stream.readinto(view)):
+            while view and (n := stream.readinto(view[:_BLOCK])):  # gzip makes a copy of what is asked for at once
                 view = view[n:]
     except (OSError, EOFError, ValueError, zlib.error, MemoryError) as error:
         raise FormatError(path, f"cannot be decompressed: {error}.") from None
