@@ -62,7 +62,8 @@ def set_parameters(project: EmtomoProject, run: Protocol, values: dict[str, str]
     values : dict
         Parameter name → text; an input is ``RUN.output``, several are separated by commas.
     folder : Path
-        What relative file names are relative to; a file in the project is kept relative to the project.
+        What relative file names are relative to; or else, as messages of runs write them, to the project. A file in
+        the project is kept relative to it.
 
     Raises
     ------
@@ -84,9 +85,14 @@ def set_parameters(project: EmtomoProject, run: Protocol, values: dict[str, str]
             attribute.set(parent)
             attribute.setExtended(output)
         elif isinstance(param, PathParam):
-            attribute.set(path_in_project(project.path, folder / Path(text).expanduser()) if text else "")
+            attribute.set(path_in_project(project.path, _given_path(project, folder, text)) if text else "")
         else:
             attribute.set(_value(name, param, text))
+
+
+def _given_path(project: EmtomoProject, folder: Path, text: str) -> Path:
+    given, inside = folder / Path(text).expanduser(), Path(project.path, text)
+    return inside if inside.exists() and not given.exists() else given
 
 
 def attribute_name(run: Protocol, name: str) -> str:

@@ -9,7 +9,7 @@ from pyworkflow.protocol.params import Form
 
 from emtomo.compute.optics.estimation import CtfEstimate, estimate_ctf
 from emtomo.compute.optics.estimation_options import CtfEstimationOptions
-from emtomo.compute.optics.power_spectra import polar_grid
+from emtomo.compute.optics.tile_rings import choose_rings
 from emtomo.compute.tilt.geometry import TiltGeometry, tilt_geometry
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
@@ -78,8 +78,7 @@ class EstimateCtf(EmtomoProtocol):
                 if not geometry.pixel_size > 0:
                     raise EmtomoError("the pixel size of the images is not known.")
                 size = images.size() if isinstance(images, TiltImages) else self.input_micrographs.get().shape(name)
-                tile = min(options.tile_size, *size) // 2 * 2
-                polar_grid(tile, geometry.pixel_size, options.low_resolution, options.high_resolution)
+                choose_rings(size, geometry.pixel_size, options)
             except EmtomoError as error:
                 errors.append(f"{name}: {error}")
         return errors

@@ -140,7 +140,9 @@ class SelectTilts(EmtomoProtocol):
             return {}
         try:
             table = pd.read_csv(path, dtype=str, keep_default_na=False)
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise EmtomoError(f"{path} cannot be read: {error.strerror}.") from None
+        except ValueError as error:
             raise EmtomoError(f"{path}: no table of tilts: {error}.") from None
         if not {"tomogram_id", "tilt"} <= set(table):
             raise EmtomoError(f"{path}: the columns tomogram_id and tilt are needed, got {', '.join(map(str, table))}.")

@@ -114,6 +114,8 @@ class SimulateTomograms(EmtomoProtocol):
                 self._true_geometry(number),
                 (options.size_y, options.size_x),
                 snr=options.snr,
+                structural_noise=options.structural_noise,
+                thickness=options.size_z * options.pixel_size,
                 seed=options.seed + 1,
                 progress=report,
             )
@@ -205,8 +207,9 @@ class SimulateTomograms(EmtomoProtocol):
 
     def _by_particles(self) -> bool:
         """Return whether images are made of single particles, whose geometry may be anything."""
-        errors = self.options(ErrorOptions)
-        return self.options(PhantomOptions).arrangement == "hexagonal" or errors.of_series or errors.of_poses
+        errors, options = self.options(ErrorOptions), self.options(PhantomOptions)
+        on_lattice, of_ice = options.arrangement == "hexagonal", options.structural_noise > 0
+        return on_lattice or of_ice or errors.of_series or errors.of_poses
 
     def _given_columns(self, number: int) -> dict[str, np.ndarray]:
         """Return what the metadata say of every tilt."""

@@ -7,6 +7,7 @@ import numpy as np
 from emtomo.compute.optics.ctf import Ctf, image_frequencies
 from emtomo.compute.optics.dose import dose_weights
 from emtomo.compute.tilt.projection import back_project, filter_ramp, project
+from emtomo.errors import EmtomoError
 from emtomo.synthetic.phantom import PhantomOptions
 
 
@@ -34,7 +35,14 @@ def take_tilt_series(
     Returns
     -------
     (tilts, y, x) float32 array
+
+    Raises
+    ------
+    EmtomoError
+        If structural noise is asked for: it has a defocus of its own at every height, see :func:`image_particles`.
     """
+    if options.structural_noise:
+        raise EmtomoError("Structural noise is imaged by image_particles, not by take_tilt_series.")
     angles = tilt_angles(options)
     order = acquisition_order(angles)
     images = project(density, angles)

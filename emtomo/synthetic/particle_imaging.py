@@ -9,6 +9,7 @@ from emtomo.compute.fourier.padded_reference import PAD, transform_padded
 from emtomo.compute.fourier.transforms import irfft2, rfft2
 from emtomo.compute.optics.ctf import image_frequencies
 from emtomo.compute.tilt.geometry import TiltGeometry
+from emtomo.synthetic.ice import image_ice
 from emtomo.synthetic.shapes import LEAFLET_DISTANCE, LEAFLET_SIGMA, membrane_profile
 
 SLAB = 100.0  # Å of height that share a defocus: off by at most half of it
@@ -36,6 +37,8 @@ def image_particles(
     shape: tuple[int, int],
     *,
     snr: float | None = None,
+    structural_noise: float = 0.0,
+    thickness: float = 0.0,
     seed: int = 0,
     progress: Callable[[float, float], None] | None = None,
 ) -> np.ndarray:
@@ -55,7 +58,12 @@ def image_particles(
     shape : (int, int)
         Rows and columns of the images.
     snr : float, optional
-        Variance of signal over noise in the images; none: no noise.
+        Variance of signal over noise in the images; none: no noise. Without any signal the noise has deviation 1.
+    structural_noise : float
+        Fraction of the noise's variance that is the image of ice at 0°, see :func:`image_ice`; in tilted images less,
+        as the square of the signal's amplitude times the path of the beam.
+    thickness : float
+        Å of the ice.
     seed : int
         Of the noise.
 
@@ -84,8 +92,14 @@ def image_particles(
         if progress:
             progress(t + 1, n)
     if snr is not None:
-        noise = np.sqrt(float(images.var()) / snr)
-        images += np.random.default_rng(seed).normal(0, noise, images.shape).astype(np.float32)
+        deviation = np.sqrt(float(images.var()) / snr) or 1.0
+        noise = np.random.default_rng(seed).normal(0, deviation, images.shape).astype(np.float32)
+        rng = np.random.default_rng([seed, 1])
+        for t in range(n if structural_noise else 0):
+            of_ice = structural_noise * min(abs(float(geometry.scale[t])), 1.0)
+            ice = image_ice(geometry, t, shape, thickness, rng)
+            noise[t] = np.sqrt(1 - of_ice) * noise[t] + np.float32(np.sqrt(of_ice) * deviation) * ice
+        images += noise
     return images
 
 

@@ -68,6 +68,16 @@ class PhantomOptions:
     snr: Annotated[float, Param("Signal-to-noise ratio", "Variance of signal over noise in the tilt images.", gt=0)] = (
         0.3
     )
+    structural_noise: Annotated[
+        float,
+        Param(
+            "Structural noise",
+            "Fraction of the noise's variance that comes from the ice, so that the CTF shapes it: Thon rings, which "
+            "the estimation of the CTF needs.",
+            ge=0,
+            le=1,
+        ),
+    ] = 0.0
     seed: Annotated[int, Param("Seed", "The same seed gives the same sample.", ge=0)] = 1
 
 

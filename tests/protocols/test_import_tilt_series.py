@@ -194,7 +194,8 @@ def test_tilts_are_excluded_when_asked_for_and_suggested_when_out_of_line(bench,
     told = " ".join(run._summary())
     assert "tilt 5 at -18.0° is out of line: mean" in told and "tilt 10 at 12.0° is out of line: correlation" in told
     assert "2 tilts are suggested to be excluded, and are not" in told
-    listed = Path(bench.project.path) / run._getExtraPath("suggested.csv")
+    listed = run._getExtraPath("suggested.csv")  # as the remark writes it: relative to the project
+    assert f"give {listed} as excluded tilts" in told
     run = bench.run("select-tilts", "take", tilt_series="select.tilt_series", excluded=listed, max_angle=40)
     assert (np.flatnonzero(run.tilt_series.images("a")["excluded"]) + 1).tolist() == [1, 5, 10, 15]
     assert run.tilt_series.geometry("a").excluded.sum() == 4

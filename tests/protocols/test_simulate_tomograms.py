@@ -84,9 +84,20 @@ def test_defaults_are_in_no_error(bench):
     assert len(run.truth) == 1
 
 
+def test_the_ctf_of_a_series_with_ice_is_that_of_every_tilt(bench, monkeypatch):
+    monkeypatch.chdir(bench.project.path)
+    small = {"size_x": 300, "size_y": 340, "size_z": 60, "pixel_size": 4, "vesicles": 0, "soluble_proteins": 3}
+    sim = bench.run("simulate-tomograms", "ice", **small, tilt_step=20, structural_noise=0.2, defocus_error=1500)
+    ctf = bench.run("estimate-ctf", "ctf of ice", tilt_series="ice.tilt_series", max_defocus=60000)
+    true, found = (run.geometry("sim_01").ctf.defocus for run in (sim.true_tilt_series, ctf.tilt_series))
+    error = np.abs(found - true)
+    assert np.median(error[2:5]) <= 150 and error.max() <= 400 and np.ptp(true) > 2000
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
+        ({"structural_noise": 1.2}, "Structural noise must be <= 1, got 1.2"),
         ({"vesicle_radius": 150}, "has no room at a depth of 100"),
         ({"stage_error": -1}, "Stage angle error must be >= 0 °, got -1"),
         ({"arrangement": "square"}, "Arrangement"),

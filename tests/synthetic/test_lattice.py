@@ -5,9 +5,11 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.spatial import cKDTree
 
+from emtomo.compute.optics.ctf import Ctf
 from emtomo.compute.tilt.geometry import tilt_geometry
 from emtomo.errors import EmtomoError
 from emtomo.synthetic.errors import ErrorOptions, disturb_geometry, disturb_poses
+from emtomo.synthetic.ice import image_ice
 from emtomo.synthetic.imaging import tilt_angles
 from emtomo.synthetic.lattice import hexagonal_lattice, ring_density
 from emtomo.synthetic.particle_imaging import Kind, Shells, image_particles
@@ -205,3 +207,30 @@ def test_noise_has_the_size_that_was_asked_for():
     geometry = _geometry(n=5, pixel=10.0)
     clean, noisy = (image_particles(kinds, shells, geometry, (80, 80), snr=s, seed=2) for s in (None, 0.25))
     assert clean.var() / (noisy - clean).var() == pytest.approx(0.25, rel=0.05)
+    half = image_particles(kinds, shells, geometry, (80, 80), snr=0.25, structural_noise=0.5, thickness=700, seed=2)
+    for white, mixed, scale in zip(noisy - clean, half - clean, geometry.scale, strict=True):
+        assert mixed.std() == pytest.approx(white.std(), rel=0.05)
+        assert np.corrcoef(white.ravel(), mixed.ravel())[0, 1] == pytest.approx(np.sqrt(1 - 0.5 * scale), abs=0.05)
+
+
+@pytest.mark.parametrize("hand", [1, -1])
+def test_ice_has_the_defocus_of_its_height(hand):
+    columns = {"angle": [50.0], "tilt_axis_angle": [30.0], "shift_x": [60.0], "defocus_u": [15000.0]}
+    geometry = tilt_geometry(columns, pixel_size=4.0, hand=hand)
+    image = image_ice(geometry, 0, (500, 511), 200.0, np.random.default_rng(0))
+    kx, ky = np.fft.rfftfreq(100, 4.0)[None], np.fft.fftfreq(100, 4.0)[:, None]
+    rings = (np.hypot(kx, ky) > 0.03) & (np.hypot(kx, ky) < 0.1)
+    for far in (-900, 900):
+        power, heights = np.zeros((100, 51)), []
+        for along in range(-450, 451, 50):
+            x, y, height = geometry.project(np.array([[far, along, 0.0]]))[0, 0]
+            column, row = np.rint(np.array([x, y]) / 4).astype(int) + [511 // 2 - 50, 500 // 2 - 50]
+            window = image[row : row + 100, column : column + 100] * np.hanning(100)[:, None] * np.hanning(100)
+            power += np.abs(np.fft.rfft2(window)) ** 2
+            heights.append(height)
+        assert np.ptp(heights) < 1e-6 and abs(heights[0]) > 500
+        fits = [
+            np.corrcoef(power[rings], Ctf.of_defocus(15000 + d).values(kx, ky)[rings] ** 2)[0, 1]
+            for d in hand * heights[0] * np.array([1, 0, -1])
+        ]
+        assert fits[0] > 0.7 and fits[0] > max(fits[1:]) + 0.05, fits

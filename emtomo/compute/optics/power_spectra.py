@@ -14,6 +14,7 @@ from emtomo.errors import EmtomoError
 SECTORS = 18  # of half a turn
 SAMPLES = 16  # along the arc of a ring in one sector
 NOISE_FLOOR = 0.03  # of the variance of a spectrum's noise, left at every lag
+RANGE = 0.475  # cycles a pixel up to which rings are taken: 0.95 of the Nyquist frequency
 DEGREE = 6  # of the polynomial that is the background of a spectrum
 
 
@@ -173,12 +174,11 @@ def polar_grid(tile: int, pixel_size: float, low_resolution: float, high_resolut
     """
     scale = tile * pixel_size
     first = int(np.ceil(scale / low_resolution))
-    last = int(np.floor(min(scale / high_resolution, 0.475 * tile)))
+    last = int(np.floor(min(scale / high_resolution, RANGE * tile)))
     if last - first < 15:
         raise EmtomoError(
-            f"Between {low_resolution:g} Å and {max(high_resolution, 2.1 * pixel_size):.3g} Å lie "
-            f"{max(0, last - first + 1)} rings of tiles of {tile} pixels of {pixel_size:g} Å, at least 16 are needed: "
-            "take finer images, larger tiles or a wider range of resolution."
+            f"Between {low_resolution:g} Å and {max(high_resolution, pixel_size / RANGE):.3g} Å lie "
+            f"{max(0, last - first + 1)} rings of tiles of {tile} pixels of {pixel_size:g} Å, at least 16 are needed."
         )
     return PolarGrid(tile, pixel_size, np.arange(max(first, 1), last + 1))
 

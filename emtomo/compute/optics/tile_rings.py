@@ -8,7 +8,7 @@ import numpy as np
 from emtomo.compute.optics.ctf import Ctf, wavelength
 from emtomo.compute.optics.estimation_options import CtfEstimationOptions
 from emtomo.compute.optics.fit_pictures import flatten_power
-from emtomo.compute.optics.power_spectra import PolarGrid, background_projection, polar_grid, tile_spectra
+from emtomo.compute.optics.power_spectra import RANGE, PolarGrid, background_projection, polar_grid, tile_spectra
 from emtomo.compute.optics.ring_fit import RingSpectra
 from emtomo.compute.tilt.geometry import TiltGeometry, tilt_angles
 from emtomo.errors import EmtomoError
@@ -96,7 +96,7 @@ def measure_tiles(
         image = np.asarray(images(t))
         if grid is None:
             shape = image.shape
-            grid = _rings_of(shape, geometry.pixel_size, options)
+            grid = choose_rings(shape, geometry.pixel_size, options)
             subtract = background_projection(grid)
         if image.shape != shape:
             raise EmtomoError(
@@ -160,15 +160,37 @@ def section_slope(geometry: TiltGeometry, tilt: int) -> np.ndarray:
     return np.asarray(geometry.rotations[tilt][2, :2] @ adjugate / safe)
 
 
-def _rings_of(shape: tuple[int, ...], pixel_size: float, options: CtfEstimationOptions) -> PolarGrid:
-    tile = min(options.tile_size, *shape) // 2 * 2
-    grid = polar_grid(tile, pixel_size, options.low_resolution, options.high_resolution)
-    if 1 / grid.frequency[-1] > COARSEST:
+def choose_rings(shape: tuple[int, ...], pixel_size: float, options: CtfEstimationOptions) -> PolarGrid:
+    """Return the rings that are fitted in images of `shape` (rows, columns).
+
+    Raises
+    ------
+    EmtomoError
+        If they do not reach far enough, or are fewer than 16; it names what must be changed.
+    """
+    if options.low_resolution <= options.high_resolution:
         raise EmtomoError(
-            f"rings of the CTF must be seen to {COARSEST:g} Å or finer; the images' pixel size and the highest "
-            f"resolution leave {1 / grid.frequency[-1]:.1f} Å. Take images of at most 5 Å a pixel."
+            f"Lowest resolution must be larger than the highest ({options.high_resolution:g} Å), "
+            f"got {options.low_resolution:g} Å."
         )
-    return grid
+    if options.high_resolution > COARSEST:
+        raise EmtomoError(
+            f"Highest resolution must be at most {COARSEST:g} Å, or rings do not tell the defocus; "
+            f"got {options.high_resolution:g} Å."
+        )
+    if pixel_size / RANGE > COARSEST:
+        raise EmtomoError(
+            f"rings of the CTF must be seen to {COARSEST:g} Å or finer; images of {pixel_size:g} Å a pixel show them "
+            f"to {pixel_size / RANGE:.1f} Å. Take images of at most {COARSEST * RANGE:g} Å a pixel."
+        )
+    tile = min(options.tile_size, *shape) // 2 * 2
+    try:
+        return polar_grid(tile, pixel_size, options.low_resolution, options.high_resolution)
+    except EmtomoError as error:
+        larger = "larger tiles" if tile >= options.tile_size // 2 * 2 else "larger images"
+        finest = options.high_resolution
+        finer = "a finer Highest resolution" if finest > pixel_size / RANGE else "images of finer pixels"
+        raise EmtomoError(f"{error} Take {larger}, a coarser Lowest resolution or {finer}.") from None
 
 
 def _phases_of_tiles(geometry: TiltGeometry, tilt: int, optics: Ctf) -> Callable[[np.ndarray], np.ndarray]:

@@ -7,6 +7,7 @@ import pytest
 
 from emtomo.compute.optics.estimation import CtfEstimate, estimate_ctf
 from emtomo.compute.optics.estimation_options import CtfEstimationOptions
+from emtomo.compute.optics.tile_rings import choose_rings
 from emtomo.errors import EmtomoError
 from tests.compute.optics.tilted_ice import AMPLITUDE_CONTRAST, PIXEL, simulate_tilts
 
@@ -147,11 +148,22 @@ def test_bad_images_and_settings_are_sentences(series):
         _estimate(uneven, geometry)
     with pytest.raises(EmtomoError, match="all tilts are excluded"):
         _estimate(images, replace(geometry, excluded=np.ones(len(ANGLES), bool)))
-    with pytest.raises(EmtomoError, match="must be seen to 12 Å or finer.*leave 2.\\.. Å"):
+    coarse = r"must be seen to 12 Å or finer; images of 10 Å a pixel show them to 21\.1 Å.*at most 5\.7 Å"
+    with pytest.raises(EmtomoError, match=coarse):
         _estimate(images, replace(geometry, pixel_size=10.0))
+    with pytest.raises(EmtomoError, match="Highest resolution must be at most 12 Å.*got 14 Å"):
+        _estimate(images, geometry, low_resolution=70.0, high_resolution=14.0)
+    with pytest.raises(EmtomoError, match=r"Lowest resolution must be larger than the highest \(6 Å\), got 5 Å"):
+        _estimate(images, geometry, low_resolution=5.0)
+    for shape, options, advice in (
+        ((400, 400), {"low_resolution": 7.0}, "at least 16 are needed. Take larger tiles, .* or a finer Highest res"),
+        ((60, 400), {"low_resolution": 12.0}, "tiles of 60 .* Take larger images, .* or a finer Highest res"),
+        ((400, 400), {"high_resolution": 2.0, "low_resolution": 5.4}, "Take larger tiles, .* or images of finer pix"),
+    ):
+        with pytest.raises(EmtomoError, match=advice):
+            choose_rings(shape, PIXEL, CtfEstimationOptions(**options))
+    assert 1 / choose_rings((400, 400), PIXEL, CtfEstimationOptions(high_resolution=12)).frequency[-1] > 12
     with pytest.raises(EmtomoError, match="pixel size of the tilt images is not known"):
         _estimate(images, replace(geometry, pixel_size=np.nan))
-    with pytest.raises(EmtomoError, match="at least 16 are needed"):
-        _estimate(images, replace(geometry, pixel_size=5 * PIXEL))
     with pytest.raises(EmtomoError, match="Maximum defocus must be larger than the minimum"):
         _estimate(images, geometry, min_defocus=9000, max_defocus=9000)
