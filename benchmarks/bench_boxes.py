@@ -22,7 +22,7 @@ COUNT, BOX = 10_000, 32
 def main() -> None:
     print(machine())
     in_memory_and_to_disk()
-    with tempfile.TemporaryDirectory(dir=".") as folder:
+    with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "large.mrc"
         wave = np.sin(np.arange(1000) * 0.01 * np.arange(300)[:, None]).astype(np.float32)
         mrc.write_volume(path, np.broadcast_to(wave[:, None], (300, 1000, 1000)), 5.0)
@@ -56,7 +56,7 @@ def in_memory_and_to_disk() -> None:
 
 def to_disk(volume: np.ndarray, starts: np.ndarray, options: ExtractOptions, boxes: np.ndarray) -> None:
     """Compare the extraction into an MRC stack with plainly writing as many bytes."""
-    with tempfile.TemporaryDirectory(dir=".") as folder:
+    with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "boxes.mrc"
 
         def plainly() -> None:

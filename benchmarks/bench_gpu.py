@@ -32,8 +32,8 @@ DEVICES = ("cpu", "cuda")
 def both(what: str, work: Callable[[str], tuple[float, np.ndarray]], unit: float, of: str) -> None:
     """Print seconds on either device, divided by `unit`, and by how much the results differ."""
     (slow, here), (fast, there) = (work(device) for device in DEVICES)
-    told = np.isfinite(here)  # the border of a scan has no score
-    differ = float(np.abs(here[told] - there[told]).max() / np.abs(here[told]).max())
+    scored = np.isfinite(here)  # the border of a scan has no score
+    differ = float(np.abs(here[scored] - there[scored]).max() / np.abs(here[scored]).max())
     row(
         what,
         f"{slow / unit * 1e3:.3g} ms {of} on {threads()} cores, {fast / unit * 1e3:.3g} ms on the GPU",
@@ -106,9 +106,9 @@ def matching() -> None:
     def scanned(device: str) -> tuple[float, np.ndarray]:
         matcher = Matcher(tomogram, 10.0, True, model, wedge_transfer(-60, 60), options, device=device)
         counted = len(matcher.rotations)
-        told: list[float] = []
-        scores, _ = matcher.scan(progress=lambda *_: told.append(time.perf_counter()))
-        return (told[-1] - told[4]) / (len(told) - 5) * len(told) / counted, scores
+        times: list[float] = []
+        scores, _ = matcher.scan(progress=lambda *_: times.append(time.perf_counter()))
+        return (times[-1] - times[4]) / (len(times) - 5) * len(times) / counted, scores
 
     both("template matching, 400 x 400 x 128, exhaustive", scanned, 1, "an orientation")
 

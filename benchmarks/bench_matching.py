@@ -59,14 +59,14 @@ def tomogram(out: Path, molecule: str, snr: float, seed: int) -> Path:
 def measured(command: list[str], out: Path, env: dict[str, str] | None = None) -> tuple[float, float, str]:
     """Run a command; return wall seconds, peak memory of its processes in MB, and what it printed."""
     log = out / "log.txt"
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, str(PEER / "measure.py"), "--interval", "0.5", "--log", str(log), "--", *command],
         check=True,
         capture_output=True,
         text=True,
         env=env,
     )
-    result = json.loads(told.stdout.strip().splitlines()[-1])
+    result = json.loads(done.stdout.strip().splitlines()[-1])
     if result["rc"]:
         raise SystemExit(log.read_text(encoding="utf8"))
     return result["wall_s"], result["peak_pss_MB"], log.read_text(encoding="utf8")
@@ -74,13 +74,13 @@ def measured(command: list[str], out: Path, env: dict[str, str] | None = None) -
 
 def judged(folder: Path, picks: Path) -> dict[str, float]:
     """Return the evaluator's figures, and errors of the true picks by median."""
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, str(PEER / "eval_picks.py"), "--truth", str(folder / "truth.csv"), "--picks", str(picks)],
         check=True,
         capture_output=True,
         text=True,
     )
-    return json.loads(told.stdout)
+    return json.loads(done.stdout)
 
 
 def main() -> None:

@@ -1,4 +1,7 @@
-"""Refinement's kernels against what the machine can do, and how time and memory grow with the particles."""
+"""Refinement's kernels against what the machine can do, and how time and memory grow with the particles.
+
+Stacks of up to 1.3 GB are written to a temporary folder: set TMPDIR to a disk that has room.
+"""
 
 import resource
 import tempfile
@@ -97,7 +100,7 @@ def scale(n: int, counts: tuple[int, ...]) -> None:
     rotations = random_rotations(distinct, 1)
     boxes = simulate_subtomograms(volume(n), rotations, np.zeros((distinct, 3)), 3.0, 1)
     weights = wedge_weights(n, np.eye(3)[None], np.array([-60.0]), np.array([60.0]))
-    with tempfile.TemporaryDirectory(dir=".") as folder:
+    with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "boxes.mrc"
         with mrc.StackWriter(path, (max(counts), n, n, n), 10.0, distinct) as stack:
             for _ in range(0, max(counts), distinct):

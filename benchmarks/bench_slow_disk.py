@@ -51,12 +51,12 @@ def mount(root, place, latency, rate):
                 time.sleep(count / rate)
 
         def getattr(self, path, fh=None):
-            told = os.lstat(path)
-            return {name: getattr(told, name) for name in STAT}
+            found = os.lstat(path)
+            return {name: getattr(found, name) for name in STAT}
 
         def statfs(self, path):
-            told = os.statvfs(path)
-            return {name: getattr(told, name) for name in ROOM}
+            found = os.statvfs(path)
+            return {name: getattr(found, name) for name in ROOM}
 
         def read(self, path, count, at, fh):
             self.pay(count)

@@ -33,7 +33,7 @@ def display():
     return server
 
 
-def told(what, values):
+def print_times(what, values):
     values = np.array(values) * 1e3
     print(f"{what:<58}median {np.median(values):7.1f} ms   longest {values.max():7.1f} ms")
 
@@ -61,8 +61,8 @@ class Heart:
     def stop(self):
         """Print both; call when what was waited for is there."""
         self.app.after_cancel(self._id)
-        told("a click would have waited meanwhile", self.late[1:])
-        told("... of that this process computed", self.busy[1:])
+        print_times("a click would have waited meanwhile", self.late[1:])
+        print_times("... of that this process computed", self.busy[1:])
 
 
 def big_volume(folder):
@@ -108,7 +108,7 @@ def slices(app, path):
             window.state_.step(axis, 3)
             app.update()
             times.append(time.perf_counter() - start)
-        told(f"next {name} slice, one plane", times)
+        print_times(f"next {name} slice, one plane", times)
     window.show_planes(None)
     app.update()
     times = []
@@ -117,7 +117,7 @@ def slices(app, path):
         window.state_.step(0, -3)
         app.update()
         times.append(time.perf_counter() - start)
-    told("next XY slice, three planes shown", times)
+    print_times("next XY slice, three planes shown", times)
     window.close()
 
 
@@ -147,7 +147,7 @@ def workflow(app):
         graph.show(changed)
         app.update()
         times.append(time.perf_counter() - start)
-    told("change of status", times)
+    print_times("change of status", times)
     graph.destroy()
 
 
@@ -222,7 +222,7 @@ def browser(app, folder):
                 app.update()
             app.update()
             times.append(time.perf_counter() - start)
-        told(what, times)
+        print_times(what, times)
 
     heard = []
     model.listeners.append(heard.append)

@@ -52,12 +52,12 @@ def pose(figure: plt.Figure, place: tuple[int, int, int]) -> None:
     axes.set(xlim=(0, 1.4), ylim=(0, 1.4), zlim=(0, 1.4))
     axes.view_init(22, -60)
     axes.set_axis_off()
-    told = [
+    labelled = [
         ("RELION rot, tilt, psi", ANGLES[0]),
         ("Dynamo tdrot, tilt, narot", to_dynamo(rotation[None])[0]),
         ("AV3 phi, psi, theta", to_motl(rotation[None])[0]),
     ]
-    lines = [f"{name}: " + ", ".join(f"{v:.0f}°" for v in values) for name, values in told]
+    lines = [f"{name}: " + ", ".join(f"{v:.0f}°" for v in values) for name, values in labelled]
     axes.set_title("tomogram = R @ reference\n" + "\n".join(lines), fontsize=9)
 
 

@@ -96,8 +96,8 @@ class Slurm:
             if ready():
                 return
             time.sleep(0.1)
-        told = {path.name: path.read_text(errors="replace")[-1500:] for path in self.folder.glob("*.out")}
-        raise RuntimeError(f"{what} did not come up: {told}")
+        reported = {path.name: path.read_text(errors="replace")[-1500:] for path in self.folder.glob("*.out")}
+        raise RuntimeError(f"{what} did not come up: {reported}")
 
 
 def _free_port() -> int:

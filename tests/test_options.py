@@ -25,7 +25,7 @@ def test_numbers_must_be_finite(value):
     assert "finite" in Param("Radius", "").problem(value)
 
 
-def test_all_violations_are_told_at_once():
+def test_all_violations_are_reported_at_once():
     with pytest.raises(EmtomoError) as caught:
         check_options(Example(radius=11.0, kind="c", number=1))
     assert all(word in str(caught.value) for word in ("Radius", "Kind", "Number"))

@@ -108,7 +108,7 @@ def test_tested_diameters():
         (np.random.default_rng(0).normal(size=(30, 30, 30)), {"min_diameter": 200.0}, "must not be above"),
     ],
 )
-def test_bad_input_is_told(volume, options, message):
+def test_bad_input_is_reported(volume, options, message):
     with pytest.raises(EmtomoError, match=message):
         pick_blobs(volume, PIXEL, LogOptions(**options))
 

@@ -65,7 +65,7 @@ def test_a_threshold_is_found_between_particle_and_background(rng):
     assert filtered[0, 0, 0] == 0
 
 
-def test_a_threshold_that_parts_nothing_is_told():
+def test_a_threshold_that_parts_nothing_is_reported():
     volume = np.random.default_rng(0).random((8, 8, 8)).astype(np.float32)
     with pytest.raises(EmtomoError, match="no voxel inside; the volume's values go from"):
         create_mask(volume, 1.0, MaskOptions(threshold=5.0))
@@ -110,7 +110,7 @@ def test_a_threshold_in_a_cylinder_keeps_the_central_unit():
     assert np.array_equal(grown > 0, distance_transform_edt(~middle) <= 2)
 
 
-def test_a_threshold_outside_the_values_of_the_cylinder_is_told():
+def test_a_threshold_outside_the_values_of_the_cylinder_is_reported():
     volume = np.zeros((20, 20, 20), np.float32)
     volume[0, 0, 0] = 5
     with pytest.raises(EmtomoError, match="has no voxel inside; the volume's values go from 0 to 0"):

@@ -159,6 +159,6 @@ def test_subsets_by_number_seed_group_class_and_score():
         (SubsetOptions(min_score=1.0), "no score"),
     ],
 )
-def test_impossible_subsets_are_told(options, message):
+def test_impossible_subsets_are_reported(options, message):
     with pytest.raises(EmtomoError, match=message):
         choose(5, options, group=np.zeros(5) if options.groups == "a" else None)

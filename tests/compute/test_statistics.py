@@ -50,7 +50,7 @@ def test_a_mask_is_applied():
         apply_mask(np.full_like(volume, np.nan), mask, ApplyMaskOptions())
 
 
-def test_dark_maps_are_told_from_white_ones():
+def test_dark_maps_are_distinguished_from_white_ones():
     rng = np.random.default_rng(0)
     z, y, x = np.indices((24, 24, 25)) - 12
     ball = ((x - 3) ** 2 + y**2 + (2 * z) ** 2 < 40) * 1.0

@@ -118,7 +118,7 @@ def test_symmetrising_is_a_projection_and_c1_changes_nothing(rng):
     assert np.allclose(four[inner], 0.5 * (volume + np.roll(volume[:, ::-1, ::-1], 1, (1, 2)))[inner], atol=1e-4)
 
 
-def test_bad_volumes_are_told():
+def test_bad_volumes_are_reported():
     with pytest.raises(EmtomoError, match="empty"):
         find_axes(np.ones((16, 16, 16)), "C2")
     with pytest.raises(EmtomoError, match="cubic"):

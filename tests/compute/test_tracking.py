@@ -47,7 +47,7 @@ def test_an_arc_is_followed_only_where_it_was_picked(phantom):
     assert (found[:, 2] > centre[2] - 5).all()
 
 
-def test_what_is_needed_is_told():
+def test_what_is_needed_is_reported():
     volume = np.zeros((10, 20, 20), np.float32)
     with pytest.raises(ModelError, match="at least 2 slices"):
         track_membrane(volume, np.column_stack([np.full(8, 3), np.random.default_rng(0).uniform(0, 20, (8, 2))]), [4])

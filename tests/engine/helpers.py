@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -84,3 +85,12 @@ class Bench:
         i = self.add(name, label, **parameters)
         assert self.go(i)[i] == "failed"
         return error_of(self.project.find(label))
+
+
+def wait_for(ready, seconds=180.0):
+    """Return what `ready` gives as soon as it is true; fail after so many seconds."""
+    end = time.monotonic() + seconds
+    while not (found := ready()):
+        assert time.monotonic() < end, "did not happen in time"
+        time.sleep(0.05)
+    return found

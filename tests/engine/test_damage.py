@@ -154,21 +154,21 @@ def test_runs_tell_themselves_where_the_database_leaves_doubts(project, monkeypa
 
 
 @pytest.mark.parametrize("what", DAMAGE)
-def test_a_damaged_run_is_told_and_the_others_are_shown(what, project, tmp_path):
+def test_a_damaged_run_is_reported_and_the_others_are_shown(what, project, tmp_path):
     DAMAGE[what](project)
-    code, told = emtomo("status", project)
-    assert code == 0 and "second" in told and "tomograms" in told or "folder" in told, told
-    code, told = emtomo("outputs", project)
-    assert code == 0 and "second.tomograms  1 tomogram 20×20×12" in told, told
-    code, told = emtomo("report", project, "-o", tmp_path / "report.html")
+    code, reported = emtomo("status", project)
+    assert code == 0 and "second" in reported and "tomograms" in reported or "folder" in reported, reported
+    code, reported = emtomo("outputs", project)
+    assert code == 0 and "second.tomograms  1 tomogram 20×20×12" in reported, reported
+    code, reported = emtomo("report", project, "-o", tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
     assert code == 0 and "20×20×12" in page and "Traceback" not in page
-    code, told = emtomo("doctor", project)
-    bad = [line for line in told.splitlines() if line.startswith("--")]
-    assert code == 1 and any("first" in line and "--restart makes it again" in line for line in bad), told
-    assert any(line.startswith("ok") and "second" in line for line in told.splitlines()) or "second" in told
-    code, told = emtomo("resume", project)
-    assert code == 1 and "first" in told and "--restart" in told and "Every run is finished" not in told
+    code, reported = emtomo("doctor", project)
+    bad = [line for line in reported.splitlines() if line.startswith("--")]
+    assert code == 1 and any("first" in line and "--restart makes it again" in line for line in bad), reported
+    assert any(line.startswith("ok") and "second" in line for line in reported.splitlines()) or "second" in reported
+    code, reported = emtomo("resume", project)
+    assert code == 1 and "first" in reported and "--restart" in reported and "Every run is finished" not in reported
 
 
 @pytest.mark.parametrize(
@@ -181,10 +181,10 @@ def test_state_of_another_shape_is_no_traceback(name, text, project):
         name, folder / "extra"
     ) / name
     path.write_text(text)
-    code, told = emtomo("status", project)
-    assert code == 0 and "first" in told and "second" in told
-    code, told = emtomo("outputs", project)
-    assert code == 0 and "first.tomograms" in told
+    code, reported = emtomo("status", project)
+    assert code == 0 and "first" in reported and "second" in reported
+    code, reported = emtomo("outputs", project)
+    assert code == 0 and "first.tomograms" in reported
     EmtomoProject.open(project).find("first")._summary()
 
 
@@ -192,15 +192,20 @@ def test_state_of_another_shape_is_no_traceback(name, text, project):
 def test_a_damaged_database_of_the_project_is_one_sentence(damage, project):
     damage(project / "project.sqlite")
     for verb in ("status", "outputs", "doctor", "resume"):
-        code, told = emtomo(verb, project)
-        assert code == 2 and "project.sqlite" in told and "cannot be opened" in told and "\n" not in told.strip()
+        code, reported = emtomo(verb, project)
+        assert (
+            code == 2
+            and "project.sqlite" in reported
+            and "cannot be opened" in reported
+            and "\n" not in reported.strip()
+        )
 
 
 @pytest.mark.parametrize("damage", [garbage, lambda p: p.write_bytes(b"")])
 def test_damaged_settings_are_put_aside(damage, project):
     damage(project / "settings.sqlite")
-    code, told = emtomo("status", project)
-    assert code == 0 and "finished" in told
+    code, reported = emtomo("status", project)
+    assert code == 0 and "finished" in reported
     assert (project / "settings.sqlite.damaged").exists()
 
 
@@ -255,8 +260,8 @@ CODES = ["a\nb", "a\rb", "\x1b[2Ja", "\x9b2Ja", "a\u202eb", "a\u2028b", "a\x00b"
 
 @pytest.mark.parametrize("text", CODES)
 def test_words_of_others_are_one_line_without_codes(text):
-    told = one_line(text)
-    assert told.isprintable() and len(told.splitlines()) == 1
+    reported = one_line(text)
+    assert reported.isprintable() and len(reported.splitlines()) == 1
     assert all(c.isprintable() or c in "\n\t" for c in plain_text(text))
 
 
@@ -267,9 +272,9 @@ def test_a_label_and_a_comment_with_codes_reach_no_terminal(text, project):
     run.setObjLabel(text)
     opened.amend(run)
     for verb in ("status", "outputs", "doctor"):
-        _, told = emtomo(verb, project)
-        assert all(c.isprintable() or c in "\n\t" for c in told)
-        assert len(told.splitlines()) <= 8
+        _, reported = emtomo(verb, project)
+        assert all(c.isprintable() or c in "\n\t" for c in reported)
+        assert len(reported.splitlines()) <= 8
     found = EmtomoProject.open(project).runs_now()
     assert all(one_line(str(one.getObjLabel())) == one.getObjLabel() for one in found)  # in windows as well
     with pytest.raises(EmtomoError, match="label"):
@@ -290,8 +295,8 @@ def test_a_label_and_a_comment_with_codes_reach_no_terminal(text, project):
 def test_a_refused_template_is_a_sentence_and_leaves_no_project(text, tmp_path):
     path = tmp_path / "a.json.template"
     path.write_text(text)
-    code, told = emtomo("workflow", path, "--project", tmp_path / "new")
-    assert code == 2 and "\n" not in told.strip(), told
+    code, reported = emtomo("workflow", path, "--project", tmp_path / "new")
+    assert code == 2 and "\n" not in reported.strip(), reported
     assert not (tmp_path / "new").exists()
 
 
@@ -358,7 +363,7 @@ def test_provenance_stands_before_a_run_says_that_it_has_finished(tmp_path, monk
     monkeypatch.undo()
 
 
-def test_a_missing_set_of_tilt_series_is_told_and_not_made(tmp_path):
+def test_a_missing_set_of_tilt_series_is_reported_and_not_made(tmp_path):
     SetOfTiltSeries.save(tmp_path / "series.sqlite", pd.DataFrame())
     found = SetOfTiltSeries.open(tmp_path / "series.sqlite")
     (tmp_path / "series.sqlite").unlink()

@@ -1,14 +1,11 @@
-"""Work on a Dask cluster: the same result, clear sentences, and nothing lost when workers or runs are killed."""
+"""Runs on a Dask cluster: the same result, clear sentences, and nothing lost when workers or runs are killed."""
 
-import gc
 import json
-import logging
 import os
 import pickle
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,29 +13,15 @@ import mrcfile
 import numpy as np
 import pandas as pd
 import pytest
-from distributed import Client, LocalCluster
 
-from emtomo.compute.classification.classify import Classification
-from emtomo.compute.classification.options import ClassificationOptions
-from emtomo.compute.map_reduce import in_threads
-from emtomo.compute.refinement.iteration import Block
-from emtomo.compute.refinement.options import RefineOptions
-from emtomo.compute.refinement.reconstruct import sum_half_sets
-from emtomo.compute.refinement.refine import Refinement
-from emtomo.engine.cluster import ClusterOptions, connect, open_cluster, problem_of, trust
-from emtomo.engine.dask_map import DaskMapReduce
-from emtomo.engine.parameters import protocol_named, protocols_by_name
+from emtomo.engine.cluster import trust
+from emtomo.engine.parameters import protocols_by_name
 from emtomo.engine.project import error_of
-from emtomo.engine.remote_steps import RemoteSteps, StepKilled, beating, signal_words
-from emtomo.engine.step_main import LOOK_SECONDS, SILENT_SECONDS, watch
-from emtomo.errors import EmtomoError, FormatError, ProjectError
+from emtomo.engine.remote_steps import RemoteSteps, StepKilled, signal_words
+from emtomo.errors import EmtomoError, ProjectError
 from emtomo.gui.core.run_actions import FormValues, save_form, texts_of
-from emtomo.io import mrc
-from emtomo.objects.image_particles import StackedImages, StackedParticles
 from emtomo.objects.particle_source import StackedBoxes
-from tests.compute.classification.data import simulate
-from tests.compute.refinement.data import GroupedByTilt, blobs, image_particles, particles
-from tests.engine.helpers import Bench
+from tests.engine.helpers import Bench, wait_for
 
 SAMPLE = {
     "number": 3,
@@ -54,12 +37,6 @@ TWO_WORKERS = {"executor": "dask", "workers": 2}
 
 # workers are processes of their own, which load every kernel
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def client():
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster, Client(cluster) as one:
-        yield one
 
 
 @pytest.fixture(scope="module")
@@ -82,74 +59,6 @@ def voxels(run, name):
     return mrcfile.read(run._getExtraPath(name))
 
 
-# --- the map itself ---
-
-
-def test_a_map_on_a_cluster_is_that_of_threads_to_the_bit_and_finer_pieces_differ_by_rounding(client, monkeypatch):
-    some, poses, _ = particles(blobs(16), 40, 1.0)
-    told = []
-    here = sum_half_sets(some, poses)
-    there = sum_half_sets(some, poses, progress=told.append, map_reduce=DaskMapReduce(client))
-    assert all(np.array_equal(here[h].data, there[h].data) for h in (1, 2))
-    assert told[-1] == 40 and told == sorted(told)
-    monkeypatch.setattr("emtomo.engine.dask_map.PER_THREAD", 40)
-    finer = sum_half_sets(some, poses, map_reduce=DaskMapReduce(client))
-    largest = np.abs(here[1].data).max()
-    assert not np.array_equal(here[1].data, finer[1].data)
-    assert np.abs(here[1].data - finer[1].data).max() < 1e-5 * largest
-
-
-@pytest.mark.parametrize("options", [{}, {"zero_mask": False, "mini_batches": 3}])
-def test_2d_classes_on_a_cluster_are_those_of_threads_to_the_bit(client, monkeypatch, tmp_path, options):
-    monkeypatch.setattr("emtomo.compute.classification.expectation.CHUNK", 40)
-    images = simulate(32, 110, 3, 0.4, groups=2)
-    file = str(tmp_path / "it's a stack.mrcs")
-    mrc.write_volume(file, -images.values, 5.0, stack=True)
-    stack = StackedImages(StackedParticles([file] * 110, np.arange(110), 32, 5.0, -1, None, False))
-    assert len(pickle.dumps(stack)) < 3000  # no image is in it
-    chosen = ClassificationOptions(number_of_classes=3, iterations=3, mask_diameter=110, **options)
-    done = []
-    here, there = (
-        Classification(stack, 5.0, chosen, images.ctf, images.group, map_reduce)
-        for map_reduce in (in_threads, DaskMapReduce(client))
-    )
-    there.step(there.begin(), done.append)
-    assert done == sorted(done) and done[-1] == 110
-    a, b = (vars(replace(one.run(), metrics=[])) for one in (here, there))
-    np.testing.assert_equal(b, a)
-
-
-def test_the_strength_of_every_tilt_on_a_cluster_is_that_of_threads_to_the_bit(client):
-    source, truth = image_particles(blobs(16), 8, 0.5, np.arange(-60, 61, 30.0))
-    source = replace(source, views=GroupedByTilt(source.views), noise_groups=5)
-    options = RefineOptions(initial_lowpass=60.0, angular_step=1.8)
-    states = []
-    for map_reduce in (in_threads, DaskMapReduce(client)):
-        refinement = Refinement(source, truth, blobs(16), options, map_reduce=map_reduce)
-        state, *_ = refinement.step(refinement.begin())
-        states.append(refinement.step(state)[0])
-    here, there = states
-    assert np.ptp(here.halves[1].scale) > 0.01
-    for h in (1, 2):
-        np.testing.assert_equal(vars(there.halves[h]), vars(here.halves[h]))
-    np.testing.assert_equal(vars(there.poses), vars(here.poses))
-
-
-def test_an_error_of_a_worker_is_the_error_of_the_caller(client):
-    some, poses, _ = particles(blobs(16), 10, 1.0)
-    bad = replace(some, box=lambda i: some.box(i) * np.float32(np.nan if i == 7 else 1))
-    with pytest.raises(EmtomoError, match="Particle 8: there are voxels that are no numbers"):
-        sum_half_sets(bad, poses, map_reduce=DaskMapReduce(client))
-    assert str(pickle.loads(pickle.dumps(FormatError("a.star", "is bad", 3)))) == "a.star, line 3: is bad"
-
-
-def test_blocks_are_divided_without_loss():
-    block = Block(1, np.arange(10))
-    assert [len(part) for part in block.parts(3)] == [4, 3, 3]
-    assert [len(part) for part in block.parts(99)] == [1] * 10
-    assert [len(part) for part in Block(2, np.arange(0)).parts(4)] == [0]
-
-
 def test_boxes_travel_with_absolute_names(bench, tmp_path):
     boxes = bench.project.find("boxes").subtomograms
     frame = boxes.frame()
@@ -158,9 +67,6 @@ def test_boxes_travel_with_absolute_names(bench, tmp_path):
     assert len(packed) < 20_000  # no box is in it
     os.chdir(tmp_path)
     assert np.array_equal(pickle.loads(packed)(17), stacked(17))
-
-
-# --- protocols ---
 
 
 def test_steps_of_tomograms_on_a_cluster_give_the_same(bench):
@@ -198,7 +104,7 @@ def test_an_initial_model_on_a_cluster_gives_the_same(bench):
     assert np.array_equal(voxels(here, "average.mrc"), voxels(away, "average.mrc"))
 
 
-def test_a_step_that_fails_on_a_worker_is_told_by_its_own_sentence(bench):
+def test_a_step_that_fails_on_a_worker_is_reported_by_its_own_sentence(bench):
     run = bench.project.find("boxes")
     i = bench.add("apply-alignment", "broken", subtomograms="boxes.subtomograms", **TWO_WORKERS)
     stack = Path(run._getExtraPath("sim_02.mrc"))
@@ -206,10 +112,10 @@ def test_a_step_that_fails_on_a_worker_is_told_by_its_own_sentence(bench):
     stack.write_bytes(whole[:2000])
     try:
         assert bench.go(i)[i] == "failed"
-        told = error_of(bench.project.find("broken"))
+        reported = error_of(bench.project.find("broken"))
     finally:
         stack.write_bytes(whole)
-    assert "sim_02.mrc" in told and "Traceback" not in told
+    assert "sim_02.mrc" in reported and "Traceback" not in reported
     assert bench.go(i)[i] == "finished"
 
 
@@ -236,66 +142,9 @@ def test_a_step_of_another_name_is_not_carried_out(bench):
     )
 
 
-# --- killed ---
-
-
 def running_steps(project):
     out = subprocess.run(["pgrep", "-f", f"emtomo.engine.step_main {project}"], capture_output=True, text=True).stdout
     return [int(pid) for pid in out.split()]
-
-
-def wait_for(ready, seconds=180.0):
-    end = time.monotonic() + seconds
-    while not (found := ready()):
-        assert time.monotonic() < end, "did not happen in time"
-        time.sleep(0.05)
-    return found
-
-
-class Clock:
-    """Time that passes only by sleeping; a run that lives beats meanwhile."""
-
-    def __init__(self, pulse, beats_until):
-        self.pulse, self.beats_until, self.now = pulse, beats_until, 0.0
-        pulse.touch()
-
-    def monotonic(self):
-        return self.now
-
-    def sleep(self, seconds):
-        self.now += seconds
-        if self.now <= self.beats_until:
-            os.utime(self.pulse, (self.now, self.now))
-
-
-@pytest.mark.parametrize(
-    ("beats_until", "parent", "ends"),
-    [(0, os.getppid(), SILENT_SECONDS), (1000, os.getppid(), 1000 + SILENT_SECONDS), (1000, -1, 0)],
-)
-def test_a_step_ends_when_its_run_is_silent_or_its_worker_is_gone(tmp_path, monkeypatch, beats_until, parent, ends):
-    class EndedError(Exception):
-        pass
-
-    def end(code):
-        raise EndedError
-
-    clock = Clock(tmp_path / "pulse", beats_until)
-    monkeypatch.setattr("emtomo.engine.step_main.time", clock)
-    monkeypatch.setattr(os, "_exit", end)
-    with pytest.raises(EndedError):
-        watch(clock.pulse, parent)
-    assert ends < clock.now <= ends + 2 * LOOK_SECONDS
-
-
-def test_a_run_that_beats_is_not_silent(tmp_path, monkeypatch):
-    monkeypatch.setattr("emtomo.engine.remote_steps.BEAT_SECONDS", 0.02)
-    pulse = tmp_path / "pulse"
-    with beating(pulse):
-        first = pulse.stat().st_mtime_ns
-        wait_for(lambda: pulse.stat().st_mtime_ns > first, 5)
-    last = pulse.stat().st_mtime_ns
-    time.sleep(0.1)
-    assert pulse.stat().st_mtime_ns == last
 
 
 @pytest.mark.slow
@@ -314,9 +163,6 @@ def test_a_killed_run_takes_its_cluster_with_it_and_resumes_to_the_same(bench):
         assert np.array_equal(voxels(bench.project.find("killed"), name), voxels(bench.project.find("sim"), name))
 
 
-# --- clusters ---
-
-
 @pytest.fixture
 def daemons(tmp_path):
     """A scheduler and a worker, as somebody else would start them."""
@@ -326,8 +172,8 @@ def daemons(tmp_path):
     dask = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
     scheduler = subprocess.Popen([*dask, *options, "--port", "0", "--no-dashboard", "--host", "127.0.0.1"], **common)
     wait_for(file.exists)
-    estimator = [sys.executable, "-m", "distributed.cli.dask_worker", *options, "--nthreads", "1", "--no-dashboard"]
-    workers = [subprocess.Popen(estimator, **common) for _ in range(2)]
+    worker = [sys.executable, "-m", "distributed.cli.dask_worker", *options, "--nthreads", "1", "--no-dashboard"]
+    workers = [subprocess.Popen(worker, **common) for _ in range(2)]
     yield file, workers
     for process in (*workers, scheduler):
         process.terminate()
@@ -357,27 +203,12 @@ def test_an_existing_scheduler_is_used_and_left_running_and_a_dead_worker_is_rep
     assert i
 
 
-@pytest.mark.parametrize(
-    ("cluster", "told"),
-    [
-        ("ftp://x", "must be empty, tcp://HOST:PORT, a file .json or one of slurm, pbs"),
-        ("/nowhere/s.json", "There is no scheduler's file /nowhere/s.json."),
-    ],
-)
-def test_a_cluster_that_cannot_be_is_refused_before_the_run(cluster, told):
-    run = protocol_named("bin-tomograms")()
-    run.executor.set("dask")
-    run.cluster.set(cluster)
-    assert any(told in sentence for sentence in run.validate())
-    assert problem_of(ClusterOptions(cluster=cluster)) == ""  # nobody asks for it
-
-
 def test_a_cluster_that_a_project_or_a_template_brings_is_not_talked_to(bench, tmp_path):
     # what a scheduler sends is unpickled: only one that the user gave on this machine may
-    told = bench.fails(
+    reported = bench.fails(
         "bin-tomograms", "lured", tomograms="sim.tomograms", executor="dask", cluster="tcp://127.0.0.1:9"
     )
-    assert "the Dask cluster tcp://127.0.0.1:9, which was never given on this machine" in told
+    assert "the Dask cluster tcp://127.0.0.1:9, which was never given on this machine" in reported
     form_values = FormValues("bin-tomograms", "lured", texts_of(bench.project.find("lured")), run=None)
     stored = bench.project.find("lured").getObjId()
     save_form(bench.project, replace(form_values, run=stored), Path("/"))  # a form that only shows it
@@ -390,45 +221,6 @@ def test_a_cluster_that_a_project_or_a_template_brings_is_not_talked_to(bench, t
     trust("slurm")
     trust("")
     assert (tmp_path / "config" / "emtomo" / "clusters.txt").read_text() == "tcp://127.0.0.1:10\n"
-
-
-def test_a_scheduler_that_is_not_there_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr("emtomo.engine.cluster.SECONDS", 2.0)
-    with (
-        pytest.raises(ProjectError, match="cluster tcp://127.0.0.1:9 cannot be used"),
-        open_cluster(ClusterOptions(executor="dask", cluster="tcp://127.0.0.1:9"), 1, tmp_path),
-    ):
-        pass
-
-
-def test_jobs_without_cores_and_memory_are_told(tmp_path):
-    with (
-        pytest.raises(ProjectError, match="must say how many cores .* cores is missing"),
-        open_cluster(ClusterOptions(executor="dask", cluster="pbs"), 1, tmp_path),
-    ):
-        pass
-
-
-def left_behind():
-    """Return clients that the garbage collector would have to close: that can hold up the next one for ever."""
-    return [x for x in gc.get_objects() if isinstance(x, Client) and x.status not in ("running", "closed")]
-
-
-def test_the_cluster_on_this_machine_talks_by_tls_on_loopback_alone(tmp_path, monkeypatch):
-    with open_cluster(ClusterOptions(executor="dask", workers=1), 1, tmp_path) as client:
-        address = client.scheduler.address
-        assert address.startswith("tls://127.0.0.1:")
-        assert all(estimator.startswith("tls://127.0.0.1:") for estimator in client.nthreads())
-        monkeypatch.setattr("emtomo.engine.cluster.SECONDS", 2.0)
-        with pytest.raises((OSError, TimeoutError, TypeError)):
-            connect(address)  # without its keys
-        assert not left_behind()
-        with pytest.raises((OSError, TimeoutError)):
-            connect(address.replace("tls", "tcp"))
-        assert not left_behind()
-        assert logging.getLogger("distributed.core").isEnabledFor(logging.ERROR)
-    # a worker that is gone before the scheduler knows of it is no error of the run
-    assert not logging.getLogger("distributed.core").isEnabledFor(logging.ERROR)
 
 
 class KilledSteps:
@@ -459,28 +251,3 @@ def test_a_step_whose_process_is_killed_is_given_to_another_worker_once(times, b
         with pytest.raises(EmtomoError, match="extract_step sim_01: Its process was killed .SIGKILL., probably out of"):
             steps("extract_step", ["sim_01"])
     assert steps.client.asked == [None, ["tcp://b:2"]][: times + 1]
-
-
-def test_the_process_of_a_step_that_is_killed_is_told_from_one_that_fails(client, bench, monkeypatch):
-    task = [bench.project.path, "no.db", "1", "step", "[]", "pulse"]
-    code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
-
-    def killed(task):
-        from emtomo.engine import remote_steps
-
-        remote_steps.python_command = lambda *_: [sys.executable, "-c", code]
-        return remote_steps.carry_out(task, 1, 1)
-
-    with pytest.raises(StepKilled, match="probably out of memory"):
-        client.submit(killed, task, pure=False).result()
-
-
-def test_no_dashboard_is_served(tmp_path):
-    import urllib.error
-    import urllib.request
-
-    with open_cluster(ClusterOptions(executor="dask", workers=1), 1, tmp_path) as client:
-        port = client.scheduler_info()["services"].get("dashboard")
-        if port:
-            with pytest.raises(urllib.error.HTTPError, match="404"):
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=5)

@@ -71,7 +71,7 @@ def test_steps_run_after_their_prerequisites_and_side_by_side(monkeypatch):
     assert not slept and len(shares) == 4  # the engine's own executor sleeps 3 s a wave
 
 
-def test_failures_are_told_after_the_steps_that_were_still_running():
+def test_failures_are_reported_after_the_steps_that_were_still_running():
     def fail():
         raise ValueError("no")
 
@@ -80,10 +80,10 @@ def test_failures_are_told_after_the_steps_that_were_still_running():
         raise ValueError("no either")
 
     steps = [Step(1, fail), Step(2, lambda: time.sleep(0.3)), Step(3, fail_later), Step(4, lambda: None, [1])]
-    told = []
+    reported = []
     executor = EventStepExecutor(None, 3, gpuList=None)
-    executor.runSteps(steps, lambda s: None, lambda s: told.append(s.i) or s.state == "finished", lambda: None)
-    assert told == [2, 3, 1] and steps[3].state == "new"  # the engine takes the last for the state of the run
+    executor.runSteps(steps, lambda s: None, lambda s: reported.append(s.i) or s.state == "finished", lambda: None)
+    assert reported == [2, 3, 1] and steps[3].state == "new"  # the engine takes the last for the state of the run
 
 
 def test_a_protocol_takes_this_executor_in_the_place_of_the_engines():

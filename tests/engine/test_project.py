@@ -293,8 +293,8 @@ def test_interrupting_the_launcher_leaves_runs_alive(simulated, tmp_path):
     )  # fmt: skip
     assert wait_for(lambda: bool(list(folder.glob("Runs/*Denoise*/logs/progress.json"))), 60)
     os.killpg(watcher.pid, signal.SIGINT)  # what Ctrl-C in a terminal does to the whole group
-    _, told = watcher.communicate(timeout=60)
-    assert watcher.returncode == 130 and "go on" in told
+    _, reported = watcher.communicate(timeout=60)
+    assert watcher.returncode == 130 and "go on" in reported
     os.chdir(tmp_path)
     project = EmtomoProject.open(folder)
     assert wait_for(lambda: project.find("den").isFinished(), 90), error_of(project.find("den"))

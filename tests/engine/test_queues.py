@@ -141,7 +141,7 @@ def test_names_that_people_choose_are_cleaned_before_they_come_into_a_script(tmp
 
 
 @pytest.mark.parametrize(
-    ("submit", "template", "told"),
+    ("submit", "template", "reported"),
     [
         ("echo no such queue >&2; exit 1", "x", "The queue did not take the run: .*no such queue"),
         ("true", "x", "The queue did not take the run"),
@@ -149,11 +149,11 @@ def test_names_that_people_choose_are_cleaned_before_they_come_into_a_script(tmp
         ("echo 1", "100%!", "hosts.conf"),
     ],
 )
-def test_what_a_queue_or_a_template_refuses_is_one_sentence(tmp_path, submit, template, told):
+def test_what_a_queue_or_a_template_refuses_is_one_sentence(tmp_path, submit, template, reported):
     project = Project(tmp_path, submit=submit, template=template)
     run = a_run(project, tmp_path)
     queues.set_queue(project, run, "main", {})
-    with pytest.raises(ProjectError, match=told) as caught:
+    with pytest.raises(ProjectError, match=reported) as caught:
         queues.submit(run, "true")
     assert "\n" not in str(caught.value)
 
@@ -190,7 +190,7 @@ def test_a_queue_is_asked_only_every_few_seconds(tmp_path, monkeypatch):
     assert (tmp_path / "asked").read_text() == "x\nx\n"
 
 
-def test_a_run_without_a_queue_on_this_machine_is_told(tmp_path):
+def test_a_run_without_a_queue_on_this_machine_is_reported(tmp_path):
     project = Project(tmp_path)
     (tmp_path / "hosts.conf").write_text("[localhost]\nPARALLEL_COMMAND = mpirun\n", encoding="utf8")
     project.host = HostConfig.load(str(tmp_path / "hosts.conf"))["localhost"]

@@ -30,9 +30,9 @@ def test_a_name_that_is_a_path_is_refused_when_a_set_is_written_and_when_it_is_r
         column = dict(db.execute("SELECT label_property, column_name FROM Classes"))["tomogram_id"]
         db.execute(f"UPDATE Objects SET {column} = ? WHERE id = 2", [name])
     for read in (lambda s: s.frame(), lambda s: s.tomogram_ids(), lambda s: s.frame(["tomogram_id"])):
-        with pytest.raises(FormatError, match="tomogram_id must") as told:
+        with pytest.raises(FormatError, match="tomogram_id must") as reported:
             read(SetOfCoordinates3D.open(path))
-        assert "\n" not in str(told.value) and "\x1b" not in str(told.value) and len(str(told.value)) < 400
+        assert "\n" not in str(reported.value) and "\x1b" not in str(reported.value) and len(str(reported.value)) < 400
 
 
 def test_usual_names_are_taken(tmp_path):
@@ -88,8 +88,8 @@ def test_a_received_project_overwrites_nothing(tmp_path, tmp_path_factory):
     with sqlite3.connect(made.tomograms.getFileName()) as db:
         column = dict(db.execute("SELECT label_property, column_name FROM Classes"))["tomogram_id"]
         db.execute(f"UPDATE Objects SET {column} = ?", ["../../../../x/thesis"])
-    told = bench.fails("bin-tomograms", "bin", tomograms="sim.tomograms", factor=2)
-    assert "tomogram_id must be a plain name" in told
+    reported = bench.fails("bin-tomograms", "bin", tomograms="sim.tomograms", factor=2)
+    assert "tomogram_id must be a plain name" in reported
     assert thesis.read_text() == "years of work"
     # the run's folder itself leads elsewhere, by a link or by what the project says
     run = bench.project.find("bin")

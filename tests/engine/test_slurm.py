@@ -119,11 +119,11 @@ def test_a_run_is_a_job_of_a_harmless_name(emtomo_command, project, slurm):
 def test_a_job_that_cannot_begin_says_why_and_can_be_stopped(emtomo_command, project, slurm):
     run = ("run", project, "bin-tomograms", "tomograms=sim.tomograms", "--label", "waits", "--no-wait")
     assert emtomo_command(*run, "--executor", "queue", "--queue-set", "JOB_CPUS=1000").returncode == 0
-    told = row(emtomo_command, project, "waits")
-    if told["status"] == "failed":  # some versions refuse such a job at once
-        assert "did not take the run" in told["error"]
+    reported = row(emtomo_command, project, "waits")
+    if reported["status"] == "failed":  # some versions refuse such a job at once
+        assert "did not take the run" in reported["error"]
         return
-    assert told["status"] == "launched" and "PENDING" in told["queue"]
+    assert reported["status"] == "launched" and "PENDING" in reported["queue"]
     assert "PENDING" in emtomo_command("status", project).stdout
     assert emtomo_command("stop", project, "waits").returncode == 0
     until(lambda: "waits" not in slurm.run("squeue", "-h", "-o", "%j"))
@@ -139,15 +139,15 @@ def test_a_job_that_was_cancelled_by_others_has_failed(emtomo_command, project, 
     until(lambda: row(emtomo_command, project, "cancelled")["status"] == "running")
     slurm.run("scancel", "--name=cancelled")
     until(lambda: row(emtomo_command, project, "cancelled")["status"] != "running")
-    told = row(emtomo_command, project, "cancelled")
-    assert told["status"] == "failed" and "is no longer in the queue and reported no result" in told["error"]
-    assert "CANCELLED" in told["error"]
+    reported = row(emtomo_command, project, "cancelled")
+    assert reported["status"] == "failed" and "is no longer in the queue and reported no result" in reported["error"]
+    assert "CANCELLED" in reported["error"]
     fewer = ("--set", "number=2", "--executor", "local")
     assert emtomo_command("resume", project, "cancelled", *fewer).returncode == 0
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "reported"),
     [
         (("--queue", "gpu"), "There is no queue 'gpu'; hosts.conf has main."),
         (("--queue-set", "JOB_RAM=1"), "Queue main has no parameter JOB_RAM; it has JOB_CPUS, JOB_MEMORY, JOB_TIME."),
@@ -158,18 +158,18 @@ def test_a_job_that_was_cancelled_by_others_has_failed(emtomo_command, project, 
         (("--executor", "spark"), "--executor must be local, dask or queue, got 'spark'."),
     ],
 )
-def test_bad_queues_and_values_are_told_and_nothing_is_left(emtomo_command, project, tmp_path, options, told):
+def test_bad_queues_and_values_are_reported_and_nothing_is_left(emtomo_command, project, tmp_path, options, reported):
     filled = [f"--set={name}=1" for name in ("tomograms", "pixel_size", "points")]
     new = emtomo_command("workflow", "directional_picking", "--project", tmp_path / "new", *filled, *options)
-    assert new.returncode == 2 and told in " ".join(new.stderr.split()), new.stderr
+    assert new.returncode == 2 and reported in " ".join(new.stderr.split()), new.stderr
     assert not (tmp_path / "new").exists()
     before = emtomo_command("status", project).stdout
     done = emtomo_command("run", project, "bin-tomograms", "tomograms=sim.tomograms", *options)
-    assert done.returncode == 2 and told in " ".join(done.stderr.split()), done.stderr
+    assert done.returncode == 2 and reported in " ".join(done.stderr.split()), done.stderr
     assert emtomo_command("status", project).stdout == before
 
 
-def test_what_the_queue_refuses_is_told_in_its_words(emtomo_command, project):
+def test_what_the_queue_refuses_is_reported_in_its_words(emtomo_command, project):
     options = ("--executor", "queue", "--queue-set", "JOB_TIME=soon", "--label", "refused")
     done = emtomo_command("run", project, "bin-tomograms", "tomograms=sim.tomograms", *options)
     assert done.returncode == 1 and "The queue did not take the run" in done.stderr
@@ -181,7 +181,7 @@ def test_dask_is_refused_for_a_run_in_one_piece(emtomo_command, project):
     assert done.returncode == 2 and "works in one piece: Dask has nothing to spread" in done.stderr
 
 
-def test_jobs_that_the_queue_refuses_are_told_at_once(emtomo_command, project, tmp_path):
+def test_jobs_that_the_queue_refuses_are_reported_at_once(emtomo_command, project, tmp_path):
     (tmp_path / "jobqueue.yaml").write_text(JOBQUEUE.replace("queue: main", "queue: nowhere"), encoding="utf8")
     options = ("executor=dask", "cluster=slurm", "--label", "refused jobs")
     run = ("run", project, "bin-tomograms", "tomograms=sim.tomograms", *options)

@@ -249,9 +249,9 @@ def test_what_is_wrong_in_a_set_is_one_sentence(change, sentence, tmp_path):
     coordinates(tmp_path / "c.sqlite")
     with sqlite3.connect(tmp_path / "c.sqlite") as db:
         db.executescript(change)
-    with pytest.raises(EmtomoError, match=sentence) as told:
+    with pytest.raises(EmtomoError, match=sentence) as reported:
         SetOfCoordinates3D.open(tmp_path / "c.sqlite").frame()
-    assert "c.sqlite: " in str(told.value) and "\n" not in str(told.value) and "\x1b" not in str(told.value)
+    assert "c.sqlite: " in str(reported.value) and "\n" not in str(reported.value) and "\x1b" not in str(reported.value)
 
 
 def test_a_set_has_as_many_items_as_there_are_whatever_it_says(tmp_path):

@@ -18,7 +18,7 @@ class Robot:
 
         self.clicks = 0  # of the left and right button, a double click is two
         self.window = ProjectWindow(folder, Settings(), factor)
-        self.window.on_error = lambda told: None  # kept in window.errors, which fail the test
+        self.window.on_error = lambda reported: None  # kept in window.errors, which fail the test
         self.window.geometry("+0+0")
         assert self.pump(until=lambda: self.window.w.get("loaded"), timeout=30), "the project did not open"
         self.pump(0.3)

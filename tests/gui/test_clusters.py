@@ -23,9 +23,9 @@ def queue(tmp_path, monkeypatch):
     """A queue of the shipped hosts.conf whose commands are scripts: it takes a job and keeps it waiting."""
     programs = tmp_path / "bin"
     programs.mkdir()
-    for name, told in (("sbatch", "Submitted batch job 4711"), ("squeue", "PENDING Resources"), ("scancel", "")):
+    for name, reported in (("sbatch", "Submitted batch job 4711"), ("squeue", "PENDING Resources"), ("scancel", "")):
         path = programs / name
-        path.write_text(f'#!/bin/sh\necho "{told}"\necho {name} "$@" >> "{tmp_path}/asked"\n', encoding="utf8")
+        path.write_text(f'#!/bin/sh\necho "{reported}"\necho {name} "$@" >> "{tmp_path}/asked"\n', encoding="utf8")
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     shipped = Path(emtomo.engine.__file__).with_name("hosts_slurm.conf")

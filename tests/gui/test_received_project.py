@@ -27,8 +27,8 @@ def test_the_window_takes_nothing_of_the_folder(display, project):
         time.sleep(0.2)
     alive = window.poll() is None
     window.send_signal(signal.SIGKILL)
-    told, _ = window.communicate(timeout=60)
-    assert alive, told
+    reported, _ = window.communicate(timeout=60)
+    assert alive, reported
     assert not ran(project)
 
 

@@ -11,12 +11,12 @@ from emtomo.io.convert import convert_particles
 from emtomo.io.formats import FORMATS, WRITTEN, read, write
 from emtomo.io.particles import ParticleList, VolumeGeometry, convert_frame
 from emtomo.io.tags import Tags
-from tests.io.test_round_trips import FLOAT32, PLACED
+from tests.io.test_round_trips import FLOAT32, POSITIONED
 
 PIXEL = 4.0
 SIZES = ((110, 96, 55), (111, 97, 62), (108, 101, 57))
 FACTORS = (1, 2, 3, 4)
-TAGGED = tuple(kind for kind in PLACED if "tags" in FORMATS[kind].holds)
+TAGGED = tuple(kind for kind in POSITIONED if "tags" in FORMATS[kind].holds)
 PLACES = np.array([[0.0, 0, 0], [40, -36, 12], [-81.5, 20.25, -33]])  # Å from the centre
 
 
@@ -54,7 +54,7 @@ def expected():
     return PLACES[np.argsort(PLACES[:, 0])]
 
 
-@pytest.mark.parametrize("kind", PLACED)
+@pytest.mark.parametrize("kind", POSITIONED)
 def test_positions_in_binned_tomograms_lie_where_they_were_picked(kind, tmp_path):
     """Counted from the first voxel of the binned tomogram and read with it."""
     for size, factor in itertools.product(SIZES, FACTORS):

@@ -1,4 +1,4 @@
-"""Conversions as a user meets them: recognised, matched by name, told what is lost; cases that go wrong elsewhere."""
+"""Conversions as a user meets them: recognised, matched by name, losses reported; cases that go wrong elsewhere."""
 
 import numpy as np
 import pytest
@@ -49,7 +49,7 @@ def test_a_conversion_says_what_it_recognised_wrote_and_lost(tmp_path):
     assert "from 2 files: 6 particles in 2 tomograms" in back.lines[0]
 
 
-def test_names_match_by_their_stem_and_unmatched_ones_of_both_sides_are_told(tmp_path):
+def test_names_match_by_their_stem_and_unmatched_ones_of_both_sides_are_reported(tmp_path):
     path = save(tmp_path, "p.csv", "tomogram,x,y,z\na/TS_01.mrc_15.00Apx.mrc,1,2,3\nTS_9.mrc.tomostar,4,5,6\n")
     for name in ("TS_01_7.90Apx.mrc", "TS_02.mrc"):
         mrc.write_volume(tmp_path / name, np.zeros((20, 30, 40), np.float32), 7.9)
@@ -278,7 +278,7 @@ def test_each_fault_of_a_star_file_names_the_line(text, message, tmp_path):
     assert str(path) in str(caught.value)
 
 
-def test_what_is_no_file_of_particles_is_told(tmp_path):
+def test_what_is_no_file_of_particles_is_reported(tmp_path):
     with pytest.raises(EmtomoError, match="cannot be read"):
         read(tmp_path / "nothing.star")
     mrc.write_volume(tmp_path / "a.mrc", np.zeros((4, 4, 4), np.float32), 1.0)
@@ -355,7 +355,7 @@ def test_stacks_of_eman(tmp_path):
     assert np.array_equal(images.read_any(tmp_path / "p.hdf"), data)
 
 
-def test_images_that_cannot_be_are_told(tmp_path):
+def test_images_that_cannot_be_are_reported(tmp_path):
     save(tmp_path, "a.hdf", b"\x89HDF\r\n\x1a\n" + bytes(50))
     with pytest.raises(EmtomoError, match="not an HDF5 file"):
         images.describe(tmp_path / "a.hdf")
@@ -373,7 +373,7 @@ def test_images_that_cannot_be_are_told(tmp_path):
 # --- nothing is lost, nothing is guessed ---
 
 
-def test_what_is_asked_wrongly_is_told(tmp_path):
+def test_what_is_asked_wrongly_is_reported(tmp_path):
     path = save(tmp_path, "p.csv", "1 2 3 10 20 30\n")
     with pytest.raises(EmtomoError, match="Angles in text are one of normals, relion"):
         read(path, angles="bad")
@@ -381,7 +381,7 @@ def test_what_is_asked_wrongly_is_told(tmp_path):
         read(path, "nonsense")
 
 
-def test_particles_without_orientation_among_others_are_told(tmp_path):
+def test_particles_without_orientation_among_others_are_reported(tmp_path):
     given = particles(4, tomograms=1)
     given.rotations[1] = np.nan
     assert formats.unoriented_message(given) == ["1 of 4 particles has no orientation; angles of zero stand for it."]

@@ -30,11 +30,11 @@ def refuses(path, words, most=100e6):
     """Check that reading a volume ends in one sentence, and takes little memory on the way."""
     for read in (images.describe, images.read_any):
         tracemalloc.start()
-        with pytest.raises(FormatError, match=words) as told:
+        with pytest.raises(FormatError, match=words) as reported:
             read(path)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        assert "\n" not in str(told.value) and peak < most, peak
+        assert "\n" not in str(reported.value) and peak < most, peak
 
 
 # --- HDF5 ---
@@ -169,7 +169,7 @@ def test_usual_files_of_zarr_are_read(codec, tmp_path):
         ({"dtype": "<x9"}, "the description of its array '0' is damaged"),
     ],
 )
-def test_a_zarr_of_impossible_sizes_is_told_in_our_words(more, words, tmp_path):
+def test_a_zarr_of_impossible_sizes_is_reported_in_our_words(more, words, tmp_path):
     refuses(zarr_of(tmp_path / "a.zarr", **more), words)
 
 
@@ -208,7 +208,7 @@ def test_what_a_zarr_says_of_its_arrays_in_another_place_is_not_used(tmp_path):
             {"type": "scale", "scale": ["a", 1, 1]}]}]}]}, "scale of its dataset '0' must be numbers"),
     ],
 )  # fmt: skip
-def test_attributes_of_a_zarr_that_name_no_image_are_told(attributes, words, tmp_path):
+def test_attributes_of_a_zarr_that_name_no_image_are_reported(attributes, words, tmp_path):
     folder = zarr_of(tmp_path / "a.zarr")
     (folder / ".zattrs").write_text(json.dumps(attributes))
     refuses(folder, words)

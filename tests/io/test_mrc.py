@@ -154,7 +154,7 @@ def test_each_fault_has_its_sentence(how, message, volume, tmp_path):
     assert "bad.mrc" in str(caught.value)
 
 
-def test_damaged_gzip_is_told(tmp_path, volume):
+def test_damaged_gzip_is_reported(tmp_path, volume):
     path = tmp_path / "a.mrc"
     write(path, volume.astype(np.float32))
     packed = tmp_path / "a.mrc.gz"
@@ -178,7 +178,7 @@ def test_random_damage_never_gives_a_traceback(seed, tmp_path, volume):
         assert "a.mrc" in str(error)
 
 
-def test_a_tiff_that_is_no_stack_is_told(tmp_path):
+def test_a_tiff_that_is_no_stack_is_reported(tmp_path):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, np.zeros((3, 4, 5, 6), np.float32))
     with pytest.raises(FormatError, match="three axes"):

@@ -68,16 +68,16 @@ def test_angles_are_relions_matrix(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "reported"),
     [
         ("_rlnImageName", "_rlnOtherName", "no block has rlnImageName"),
         ("part 0", "lost 0", "row 1: the file .*lost 0.mrc is missing"),
     ],
 )
-def test_faults_are_told_with_file_and_row(tmp_path, old, new, told):
+def test_faults_are_reported_with_file_and_row(tmp_path, old, new, reported):
     path, _, _ = written(tmp_path)
     path.write_text(path.read_text().replace(old, new))
-    with pytest.raises(FormatError, match=told):
+    with pytest.raises(FormatError, match=reported):
         read_subtomograms(path)
 
 

@@ -70,7 +70,7 @@ def test_each_fault_names_file_and_line(text, message, tmp_path):
     assert "p.csv" in str(caught.value)
 
 
-def test_a_missing_file_is_told(tmp_path):
+def test_a_missing_file_is_reported(tmp_path):
     with pytest.raises(FormatError, match="No such file"):
         read_table(tmp_path / "none.csv")
 
@@ -164,7 +164,7 @@ def test_the_phantoms_quaternions_and_relion_angles_are_one_rotation(tmp_path):
     assert_allclose(picks.rotations[:, :, 2], table[["zx", "zy", "zz"]].to_numpy(), atol=1e-6)
 
 
-def test_star_without_positions_is_told(tmp_path):
+def test_star_without_positions_is_reported(tmp_path):
     path = save(tmp_path, "data_\n\nloop_\n_rlnMicrographName #1\na\n", "a.star")
     with pytest.raises(FormatError, match="no block has rlnCoordinate"):
         read(path)

@@ -16,8 +16,8 @@ from emtomo.io.particles import concatenate, convert_frame
 from emtomo.io.recognise import recognise
 from tests.io.seeds import SIZES, particles
 
-PLACED = tuple(kind for kind in WRITTEN if kind != "eman-list")
-ORIENTED = tuple(kind for kind in PLACED if "rotation" in FORMATS[kind].holds)
+POSITIONED = tuple(kind for kind in WRITTEN if kind != "eman-list")
+ORIENTED = tuple(kind for kind in POSITIONED if "rotation" in FORMATS[kind].holds)
 FLOAT32 = {"motl", "imod"}
 SAME = {"warp": "relion3.0"}
 
@@ -75,7 +75,7 @@ def with_pixels(given):
     return given
 
 
-@pytest.mark.parametrize(("one", "other"), list(itertools.product(PLACED, repeat=2)))
+@pytest.mark.parametrize(("one", "other"), list(itertools.product(POSITIONED, repeat=2)))
 def test_every_pair_of_formats_keeps_places_and_orientations(one, other, tmp_path):
     given = particles(8, seed=zlib.crc32(f"{one} {other}".encode()) % 1000)
     first = with_pixels(there(one, given, tmp_path / "one"))
@@ -88,7 +88,7 @@ def test_every_pair_of_formats_keeps_places_and_orientations(one, other, tmp_pat
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    kind=st.sampled_from(PLACED),
+    kind=st.sampled_from(POSITIONED),
     n=st.integers(1, 40),
     seed=st.integers(0, 10**6),
     far=st.sampled_from([1.0, 1e-3, 1e4]),
@@ -102,10 +102,10 @@ def test_any_particles_come_back_from_any_format(tmp_path_factory, kind, n, seed
     partners(centres(given), centres(back), tolerance)
 
 
-@pytest.mark.parametrize("kind", PLACED)
-def test_columns_and_tags_that_a_format_holds_come_back_and_the_others_are_told(kind, tmp_path):
+@pytest.mark.parametrize("kind", POSITIONED)
+def test_columns_and_tags_that_a_format_holds_come_back_and_the_others_are_reported(kind, tmp_path):
     given = particles(6, tomograms=1)
-    told = formats.list_losses(given, kind)
+    reported = formats.list_losses(given, kind)
     back = there(kind, given, tmp_path)
     holds = FORMATS[kind].holds - ({"class_number"} if kind == "scipion" else set())
     order = np.argsort(given.columns["group"], kind="stable") if kind == "imod" else np.arange(6)
@@ -113,19 +113,19 @@ def test_columns_and_tags_that_a_format_holds_come_back_and_the_others_are_told(
         if name in holds:
             assert_allclose(back.columns[name], values[order], atol=1e-6, err_msg=name)
         else:
-            assert formats.WORDS[name] in told
+            assert formats.WORDS[name] in reported
     if "tags" in holds:
         expected = given.tags.as_dict()
         got = {name: value for name, value in back.tags.as_dict().items() if name not in ("centre", "half")}
         assert got == expected
         assert got["hand"] == -1 and got["white"] is True and got["weights"] == "ctf_squared"
     else:
-        assert "tags" in told
+        assert "tags" in reported
     if "shift" in holds:
         a, b = given.shifts, convert_frame(with_pixels(back), "voxel", "corner", volumes=SIZES).shifts
         assert_allclose(a, b, atol=1e-5)
     elif kind != "imod":
-        assert any("shifts" in word for word in told)
+        assert any("shifts" in word for word in reported)
 
 
 def test_poses_without_places_go_through_emans_list(tmp_path):

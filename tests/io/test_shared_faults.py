@@ -40,7 +40,7 @@ def test_a_stack_of_volumes_is_not_one_tomogram():
     assert images.read_any(path, "1").shape == (24, 36, 40)
 
 
-def test_voxels_of_unequal_sizes_are_told():
+def test_voxels_of_unequal_sizes_are_reported():
     with pytest.raises(FormatError, match="10 × 10 × 20"):
         images.describe_volume(fault("mrc", "aniso_big.mrc"))
 

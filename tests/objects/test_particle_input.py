@@ -186,7 +186,7 @@ def test_memory_is_bounded_and_processes_read_for_themselves(data, monkeypatch):
     np.testing.assert_array_equal(again.views(0).images, whole.images)
 
 
-def test_what_cannot_be_read_is_told_in_a_sentence(data, stacks, tmp_path):
+def test_what_cannot_be_read_is_reported_in_a_sentence(data, stacks, tmp_path):
     def problem(items, series, **values):
         given, options = protocol(items, series), ParticleInputOptions(**values)
         found = input_problem(given, options)
@@ -340,7 +340,7 @@ def test_images_of_micrographs_are_particles_of_one_view(tmp_path, white):
     assert result.metrics[-1].shift_spread < 0.3
 
 
-def test_particles_of_micrographs_that_cannot_be_read_are_told(tmp_path):
+def test_particles_of_micrographs_that_cannot_be_read_are_reported(tmp_path):
     frame, _ = micrograph_particles(tmp_path, VOLUME, 4)
     lacking = particle_set(tmp_path / "a.sqlite", frame.assign(defocus_u=np.nan, defocus_v=np.nan))
     assert "mic_1" in input_problem(protocol(lacking), ParticleInputOptions())

@@ -58,7 +58,7 @@ def test_particles_get_their_class_and_classes_their_maps(bench, monkeypatch, tm
         assert (tmp_path / f"{viewer}.png").stat().st_size > 5000
 
 
-def test_bad_input_is_told(bench):
+def test_bad_input_is_reported(bench):
     def errors(label, **parameters):
         run = bench.project.find(str(bench.add("classify-3d", label, **{**OPTIONS, **parameters})))
         return " ".join(run.validate())

@@ -93,7 +93,7 @@ def test_boxes_that_go_out_come_back_to_their_places(bench, downsampling, tmp_pa
         assert_allclose(back[column], there[column], atol=1e-3, err_msg=column)
 
 
-def test_positions_outside_are_told_with_the_unit_that_would_fit(bench, tmp_path):
+def test_positions_outside_are_reported_with_the_unit_that_would_fit(bench, tmp_path):
     run = lambda label, text, **given: bench.fails(  # noqa: E731
         "import-coordinates", label, tomograms="tomos.tomograms", files=_text(tmp_path, label, text), **given
     )
@@ -109,7 +109,7 @@ def test_positions_outside_are_told_with_the_unit_that_would_fit(bench, tmp_path
     assert "1 of 4 positions lie outside their tomogram" in " ".join(done.summary())
 
 
-def test_clicks_in_voxels_taken_for_angstrom_are_told(bench, tmp_path):
+def test_clicks_in_voxels_taken_for_angstrom_are_reported(bench, tmp_path):
     path = _text(
         tmp_path, "clicks", "tomogram_id,group,x,y,z\n" + "TS_01,1,12,20,9\nTS_01,1,13,21,10\nTS_01,1,14,19,9\n"
     )
@@ -161,7 +161,7 @@ def test_half_maps_of_another_pixel_size_are_refused(bench, tmp_path):
     assert done.average.pixel_size.get() == 2.0 and "different pixel sizes" in " ".join(done.summary())
 
 
-def test_an_odd_binned_size_is_told(bench, tmp_path):
+def test_an_odd_binned_size_is_reported(bench, tmp_path):
     """110 slices binned by 2 are 55, whose centre 27 is slice 54 of the 110, not 55."""
     mrc.write_volume(tmp_path / "TS_odd.mrc", np.zeros((10, 12, 16), np.float32), 10.0)  # 10 -> 5, centre 2, not 2.5
     bench.run("import-tomograms", "odd", files=tmp_path / "TS_odd.mrc")

@@ -97,7 +97,7 @@ def test_two_series_with_halves_gain_and_what_the_form_says(bench, tmp_path):
     assert_allclose(mrc.open_volume(table["file"][2])[table["index"][2]], images[2])
     frame = found.frame()
     assert frame["hand"].tolist() == [-1, -1] and frame["gain_file"][0].endswith("gain.txt")
-    told = " ".join(run._summary())
+    reported = " ".join(run._summary())
     for sentence in (
         "say 2 Å a pixel, and the form 2.1",
         "voltage is 300 in the metadata and 200 in the form",
@@ -105,7 +105,7 @@ def test_two_series_with_halves_gain_and_what_the_form_says(bench, tmp_path):
         "dose goes up to 12.0",
         "1 file belongs to no series: alone.mrc",
     ):
-        assert sentence in told, sentence
+        assert sentence in reported, sentence
 
 
 def test_a_list_of_stacks_images_in_tiff_and_angles_in_names(bench, tmp_path):
@@ -191,11 +191,12 @@ def test_tilts_are_excluded_when_asked_for_and_suggested_when_out_of_line(bench,
     bench.run("import-tilt-series", "select", files=tmp_path)
     run = bench.run("select-tilts", "look", tilt_series="select.tilt_series")
     assert not run.tilt_series.images("a")["excluded"].any()
-    told = " ".join(run._summary())
-    assert "tilt 5 at -18.0° is out of line: mean" in told and "tilt 10 at 12.0° is out of line: correlation" in told
-    assert "2 tilts are suggested to be excluded, and are not" in told
+    reported = " ".join(run._summary())
+    assert "tilt 5 at -18.0° is out of line: mean" in reported
+    assert "tilt 10 at 12.0° is out of line: correlation" in reported
+    assert "2 tilts are suggested to be excluded, and are not" in reported
     listed = run._getExtraPath("suggested.csv")  # as the remark writes it: relative to the project
-    assert f"give {listed} as excluded tilts" in told
+    assert f"give {listed} as excluded tilts" in reported
     run = bench.run("select-tilts", "take", tilt_series="select.tilt_series", excluded=listed, max_angle=40)
     assert (np.flatnonzero(run.tilt_series.images("a")["excluded"]) + 1).tolist() == [1, 5, 10, 15]
     assert run.tilt_series.geometry("a").excluded.sum() == 4

@@ -72,7 +72,7 @@ def test_several_seeds_are_compared_and_the_likeliest_is_kept(bench):
     assert mrc.read_volume(run.average.file.get()).min() >= 0
 
 
-def test_bad_input_is_told(bench):
+def test_bad_input_is_reported(bench):
     def errors(label, **parameters):
         return " ".join(bench.project.find(str(bench.add("initial-model", label, **parameters))).validate())
 

@@ -78,7 +78,7 @@ def test_scores_and_orientations_are_kept(matched):
     assert angles(rotations[which[place]], TRUTH["a"][1][index]) < 30
 
 
-def test_a_reference_of_another_pixel_size_is_rescaled_and_that_is_told(bench, matched):
+def test_a_reference_of_another_pixel_size_is_rescaled_and_that_is_reported(bench, matched):
     run = bench.run(
         "match-template", "rescaled", tomograms="one.tomograms", reference="fine.volume", number_of_particles=5
     )
@@ -115,7 +115,7 @@ def test_a_surface_guides_the_search(bench, matched):
     assert len(narrow) < len(found)
 
 
-def test_bad_input_is_told(bench):
+def test_bad_input_is_reported(bench):
     def errors(label, **parameters):
         return " ".join(bench.project.find(str(bench.add("match-template", label, **parameters))).validate())
 

@@ -58,7 +58,7 @@ def test_an_initial_model_is_made_from_tilt_series(bench, monkeypatch):
     assert run.average.box_size.get() == 24 and 6 <= len(run.particle_series) <= 12
 
 
-def test_inputs_that_do_not_fit_are_told(bench):
+def test_inputs_that_do_not_fit_are_reported(bench):
     def errors(name, **parameters):
         label = f"bad {len(bench.project.getRuns())}"
         return " ".join(bench.project.find(str(bench.add(name, label, **parameters))).validate())

@@ -88,7 +88,7 @@ def test_a_kept_network_is_applied_and_trained_further(bench, trained):
     assert more.coordinates.frame()["tomogram_id"].value_counts().tolist() == [3, 3]
 
 
-def test_bad_input_is_told(bench):
+def test_bad_input_is_reported(bench):
     def errors(label, **parameters):
         run = bench.project.find(str(bench.add("pick-convnet", label, tomograms="import.tomograms", **parameters)))
         return " ".join(run.validate())

@@ -78,7 +78,7 @@ def test_earlier_coordinates_are_kept_removed_and_added_to(bench, picked):
     np.testing.assert_allclose(kept.coordinates.positions(), picked.coordinates.positions())
 
 
-def test_particles_outside_are_told(bench):
+def test_particles_outside_are_reported(bench):
     points = bench.folder / "far.csv"
     points.write_text("tomogram_id,x,y,z\na,99999,0,0\na,0,0,0\n", encoding="utf8")
     run = bench.run("pick-manually", "far", tomograms="import.tomograms", points=points, box_size=10)
@@ -90,7 +90,7 @@ def test_every_file_of_a_folder_is_one_output(bench):
     assert len(run.coordinates) == 1 and len(run.coordinates_2) == 2 and not hasattr(run, "coordinates_3")
 
 
-def test_bad_input_is_told(bench):
+def test_bad_input_is_reported(bench):
     def errors(label, **parameters):
         run = bench.project.find(str(bench.add("pick-manually", label, tomograms="import.tomograms", **parameters)))
         return " ".join(run.validate())

@@ -79,7 +79,7 @@ def test_a_binary_mask_is_softened_and_a_soft_one_stays(bench, monkeypatch):
         ({"name": " "}, "Name must not be empty"),
     ],
 )
-def test_bad_species_are_told(bench, changed, message):
+def test_bad_species_are_reported(bench, changed, message):
     assert message in _fail(bench, "create-species", **{**SPECIES, **changed})
 
 
@@ -114,7 +114,7 @@ def test_excluded_tilts_take_part_when_asked(bench, monkeypatch):
         assert (~members.geometry(members.sources[0], "sim_01").excluded).sum() == wanted
 
 
-def test_bad_populations_are_told(bench, tmp_path):
+def test_bad_populations_are_reported(bench, tmp_path):
     both = {"tilt_series": "simulate.tilt_series", "species": "species.species"}
     twice = _fail(bench, "create-population", **{**both, "species": "species.species,species.species"})
     assert "Two species are called soluble: each needs a name of its own." in twice
@@ -127,7 +127,7 @@ def test_bad_populations_are_told(bench, tmp_path):
     assert "No particle of soluble lies in these tilt series" in away and "the series are other" in away
 
 
-def test_a_damaged_list_is_told(bench, monkeypatch):
+def test_a_damaged_list_is_reported(bench, monkeypatch):
     monkeypatch.chdir(bench.project.path)
     run = bench.run("create-population", "damaged", tilt_series="simulate.tilt_series", species="species.species")
     path = Path(run.population.file.get())
@@ -210,7 +210,7 @@ def test_the_particles_of_a_species_go_to_relion(bench, tmp_path, monkeypatch):
         (None, "soluble_half1.mrc must lie beside it, and is not there"),
     ],
 )
-def test_damaged_species_of_m_are_told(bench, tmp_path, monkeypatch, change, message):
+def test_damaged_species_of_m_are_reported(bench, tmp_path, monkeypatch, change, message):
     monkeypatch.chdir(bench.project.path)
     run = bench.run("create-population", f"m {tmp_path.name[-12:]}", tilt_series="simulate.tilt_series",
                     species="species.species")  # fmt: skip

@@ -94,22 +94,22 @@ def test_particles_star_counts_from_the_first_voxel(bench, monkeypatch):
     assert_allclose(found, positions_of(frame) + 8 * np.array([45, 42, 30]), atol=1e-2)
 
 
-def test_a_series_without_volume_is_told(bench, tmp_path):
+def test_a_series_without_volume_is_reported(bench, tmp_path):
     text = (Path(bench.project.path) / bench.project.find("simulate")._getExtraPath("series", "sim_01.xml")).read_text()
     start = text.index(' VolumeDimensionsAngstrom="')
     (tmp_path / "sim_01.xml").write_text(text[:start] + text[text.index('"', start + 28) + 1 :])
     (tmp_path / "sim_01.txt").write_text("10 10 10\n")
     files = {"files": tmp_path / "sim_01.xml", "images_folder": _extra(bench) + "/series"}
     bench.run("import-tilt-series", "no volume", **files)
-    told = bench.fails("import-coordinates", "nowhere", tomograms="no volume.tilt_series",
+    reported = bench.fails("import-coordinates", "nowhere", tomograms="no volume.tilt_series",
                        files=tmp_path / "sim_01.txt", pixel_size=8)  # fmt: skip
-    assert "sim_01: the size of its tomogram is not known: give it where the tilt series are imported." in told
+    assert "sim_01: the size of its tomogram is not known: give it where the tilt series are imported." in reported
     bench.run("import-tilt-series", "thick", **files, thickness=480)
     run = bench.run("import-coordinates", "here", tomograms="thick.tilt_series", files=tmp_path / "sim_01.txt",
                     pixel_size=8)  # fmt: skip
     assert_allclose(positions_of(run.coordinates.frame()), [[-280, -256, -160]], atol=1e-6)
     try:
-        told = bench.fails("import-tilt-series", "wide", **files, width=700)
+        reported = bench.fails("import-tilt-series", "wide", **files, width=700)
     except EmtomoError as error:
-        told = str(error)
-    assert "the metadata do not say how thick the tomogram is" in told
+        reported = str(error)
+    assert "the metadata do not say how thick the tomogram is" in reported

@@ -1,4 +1,4 @@
-"""Each protocol with real runs: what comes out, and what bad input is told."""
+"""Each protocol with real runs: what comes out, and what is said of bad input."""
 
 import gzip
 from pathlib import Path
@@ -91,7 +91,7 @@ def test_import_warns_where_the_header_says_another_pixel_size(bench, tmp_path):
     assert any("another pixel size than 5 Å: a 4.000" in line for line in run._summary())
 
 
-def test_what_cannot_be_imported_is_told(bench, tmp_path):
+def test_what_cannot_be_imported_is_reported(bench, tmp_path):
     assert "no such file or folder" in errors(bench, "import-tomograms", files=tmp_path / "none")
     assert "No file in" in errors(bench, "import-tomograms", files=tmp_path, pattern="*.mrc")
     assert "must not be empty" in errors(bench, "import-tomograms")
@@ -149,8 +149,8 @@ def test_unmatched_names_are_listed_and_nothing_is_never_success(bench, tmp_path
     file = tmp_path / "p.csv"
     file.write_text("tomogram_id,x,y,z\nsim_01,1,2,3\nTS_99,1,2,3\n")
     run = bench.run("import-coordinates", "partly", tomograms="sim.tomograms", files=file)
-    told = " ".join(run._summary())
-    assert "TS_99 (1)" in told and "No positions for sim_02" in told
+    reported = " ".join(run._summary())
+    assert "TS_99 (1)" in reported and "No positions for sim_02" in reported
     file.write_text("tomogram_id,x,y,z\nTS_99,1,2,3\n")
     message = bench.fails("import-coordinates", "nothing", tomograms="sim.tomograms", files=file)
     assert "the files name TS_99, the project has sim_01, sim_02" in message
@@ -245,7 +245,7 @@ def test_points_models_failed_meshes_and_orientation_from_other_meshes(bench, tm
         ("tomogram_id,x,y,z\n", "there is no point in it"),
     ],
 )
-def test_bad_points_are_told_before_the_run(bench, tmp_path, text, message):
+def test_bad_points_are_reported_before_the_run(bench, tmp_path, text, message):
     (tmp_path / "p.csv").write_text(text)
     assert message in errors(bench, "pick-vectorial", tomograms="sim.tomograms", points=tmp_path / "p.csv")
 
@@ -322,7 +322,7 @@ def test_average_at_the_true_poses_is_the_membrane_protein(bench):
     assert plain.average.particles.get() == len(aligned)
 
 
-def test_what_cannot_be_cut_or_averaged_is_told(bench, tmp_path):
+def test_what_cannot_be_cut_or_averaged_is_reported(bench, tmp_path):
     (tmp_path / "p.csv").write_text("tomogram_id,x,y,z\nsim_01,64,64,32\n")
     bench.run("import-coordinates", "plain points", tomograms="sim.tomograms", files=tmp_path / "p.csv")
     bench.run("extract-subtomograms", "unoriented", coordinates="plain points.coordinates", box_size=16)
@@ -336,13 +336,13 @@ def test_what_cannot_be_cut_or_averaged_is_told(bench, tmp_path):
 # --- sets ---
 
 
-def test_items_of_a_list_are_left_out_and_bad_lists_are_told(bench, tmp_path):
+def test_items_of_a_list_are_left_out_and_bad_lists_are_reported(bench, tmp_path):
     frame = bench.project.find("sim").truth.frame()
     bad, total = tmp_path / "left out by hand.txt", len(frame)
     bad.write_text("1\n\n3\n")
     rest = bench.run("select-subset", "rest", items="sim.truth", left_out=bad)
     assert_allclose(positions_of(rest.subset.frame()), positions_of(frame.drop(index=[0, 2])))
-    for text, told in (
+    for text, reported in (
         (f"2\n{total + 1}\n", f"line 2: must be the number of an item, 1 to {total}"),
         ("0", "line 1"),
         ("²", "line 1"),
@@ -350,7 +350,7 @@ def test_items_of_a_list_are_left_out_and_bad_lists_are_told(bench, tmp_path):
         ("9" * 5000, "line 1"),
     ):
         bad.write_text(text)
-        assert told in errors(bench, "select-subset", items="sim.truth", left_out=bad)
+        assert reported in errors(bench, "select-subset", items="sim.truth", left_out=bad)
     assert "must be a text file" in errors(bench, "select-subset", items="sim.truth", left_out=tmp_path)
 
 

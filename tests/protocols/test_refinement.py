@@ -164,8 +164,8 @@ def test_a_reference_of_another_size_is_fitted_and_said(bench, data, tmp_path):
         max_iterations=1,
         **REFINE,
     )
-    told = " ".join(run._remarks())
-    assert "The reference was resampled from 60 voxels of 5 Å to 24 voxels of 10 Å." in told
+    reported = " ".join(run._remarks())
+    assert "The reference was resampled from 60 voxels of 5 Å to 24 voxels of 10 Å." in reported
     other = bench.run(
         "refine-poses",
         "other symmetry",
@@ -220,7 +220,7 @@ def test_a_killed_refinement_goes_on_to_the_same_result(bench, refined, data, mo
         done._last_state(SimpleNamespace(source=OtherParticles([1, 2, 3])))
 
 
-def test_bad_input_is_told_in_a_sentence(bench, data, tmp_path):
+def test_bad_input_is_reported_in_a_sentence(bench, data, tmp_path):
     folder, _, _ = data
     chain = {"subtomograms": "boxes.subtomograms", "reference": "reference.volume"}
 

@@ -103,9 +103,9 @@ def test_the_ctf_of_a_series_with_ice_is_that_of_every_tilt(bench, monkeypatch):
         ({"arrangement": "square"}, "Arrangement"),
     ],
 )
-def test_bad_input_is_told(bench, values, message):
+def test_bad_input_is_reported(bench, values, message):
     try:
-        told = bench.fails("simulate-tomograms", f"bad {message}", **{**LATTICE, **values})
+        reported = bench.fails("simulate-tomograms", f"bad {message}", **{**LATTICE, **values})
     except EmtomoError as error:
-        told = str(error)
-    assert message in told
+        reported = str(error)
+    assert message in reported

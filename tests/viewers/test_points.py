@@ -25,8 +25,8 @@ def dots(png):
 
 def test_points_of_a_text_file_are_drawn(tomogram, tmp_path):
     (tmp_path / "p.csv").write_text("tomogram_id,x,y,z\nTS_1,20,30,10\nTS_1,60,30,10\nTS_2,1,1,1\n")
-    told = picture_of_points(tmp_path / "p.csv", tomogram, tmp_path / "a.png")
-    assert told == "2 of 3 positions (text) on TS_1.mrc."
+    reported = picture_of_points(tmp_path / "p.csv", tomogram, tmp_path / "a.png")
+    assert reported == "2 of 3 positions (text) on TS_1.mrc."
     none = tmp_path / "none.png"
     mrc.write_volume(tmp_path / "x.mrc", np.zeros((20, 60, 80), np.float32), 10.0)
     assert dots(tmp_path / "a.png") > 20
@@ -37,7 +37,7 @@ def test_points_of_a_text_file_are_drawn(tomogram, tmp_path):
     assert none.exists()
 
 
-def test_faults_are_told(tomogram, tmp_path):
+def test_faults_are_reported(tomogram, tmp_path):
     (tmp_path / "p.csv").write_text("tomogram_id,x,y,z\nTS_9,20,30,10\n")
     with pytest.raises(EmtomoError, match="no position belongs to TS_1.mrc; the file names TS_9"):
         picture_of_points(tmp_path / "p.csv", tomogram, tmp_path / "a.png")

@@ -60,7 +60,7 @@ def test_any_volume_gives_a_picture(shape, tmp_path):
 
 
 @pytest.mark.workflow
-def test_failed_runs_and_empty_sets_are_told_in_the_report(tmp_path):
+def test_failed_runs_and_empty_sets_are_reported_in_the_report(tmp_path):
     bench = Bench(tmp_path / "p")
     small = {"size_x": 64, "size_y": 64, "size_z": 32, "vesicles": 0, "soluble_proteins": 0}
     run = bench.run("simulate-tomograms", "sim", **small)

@@ -48,14 +48,14 @@ def demo(tmp_path_factory):
 
 def test_demo_finds_what_was_simulated(demo):
     folder, done = demo
-    told = done.stderr
-    vesicles = re.findall(r"radius ([\d.]+) Å, true ([\d.]+) Å; centre off by ([\d.]+)", told)
+    reported = done.stderr
+    vesicles = re.findall(r"radius ([\d.]+) Å, true ([\d.]+) Å; centre off by ([\d.]+)", reported)
     assert len(vesicles) == 3
     for found, true, off in vesicles:
         assert abs(float(found) / float(true) - 1) < 0.01 and float(off) < 1.0
-    some, all_ = re.search(r"(\d+) of (\d+) membrane proteins", told).groups()
+    some, all_ = re.search(r"(\d+) of (\d+) membrane proteins", reported).groups()
     assert int(some) >= 0.95 * int(all_)
-    assert float(re.search(r"correlates .* at ([\d.]+);", told).group(1)) > 0.8
+    assert float(re.search(r"correlates .* at ([\d.]+);", reported).group(1)) > 0.8
     paths = dict(line.split(None, 1) for line in done.stdout.splitlines())
     assert set(paths) == {"project", "points", "average", "report"}
     assert all(Path(p).exists() for p in paths.values())
@@ -141,7 +141,7 @@ def test_one_run_by_hand_and_a_changed_parameter(demo, tmp_path):
     assert int(re.search(r"coordinates: (\d+) particles", done.stderr).group(1)) > 3 * few
 
 
-def test_what_a_change_puts_out_of_date_is_told_and_brought_up_to_date(tmp_path):
+def test_what_a_change_puts_out_of_date_is_reported_and_brought_up_to_date(tmp_path):
     folder = tmp_path / "p"
     small = ["size_x=96", "size_y=96", "size_z=48", "vesicles=1", "vesicle_radius=180"]
     assert emtomo("new", folder).returncode == 0
@@ -201,9 +201,9 @@ def test_protocols_describe_and_doctor_tell_what_is_there():
     listed = json.loads(emtomo("protocols", "--json").stdout)
     assert len(listed["protocols"]) >= 12 and listed["templates"]
     for row in listed["protocols"]:
-        told = json.loads(emtomo("describe", row["name"], "--json").stdout) if row["name"] < "c" else None
-        if told:
-            for parameter in told["parameters"]:
+        reported = json.loads(emtomo("describe", row["name"], "--json").stdout) if row["name"] < "c" else None
+        if reported:
+            for parameter in reported["parameters"]:
                 assert parameter["label"] and parameter["help"], parameter
     text = emtomo("describe", "denoise-tomograms").stdout
     assert "Time step" in text and "<= 0.15" in text and "one of: eed, bflow" in text

@@ -96,7 +96,7 @@ def test_export_on_the_command_line_and_in_the_run_itself(bench, tmp_path):
     assert "There is no folder" in message
 
 
-def test_positions_of_files_that_do_not_fit_are_told(bench, tmp_path):
+def test_positions_of_files_that_do_not_fit_are_reported(bench, tmp_path):
     flat = tmp_path / "sim_01.box"
     flat.write_text("10 20 30 30\n")
     assert "no z" in bench.fails("import-coordinates", "flat", tomograms="sim.tomograms", files=flat)

@@ -78,7 +78,7 @@ def test_a_run_is_copied_compared_renamed_and_deleted(project):
         (["workflow", "average_particles", "--set", "tomogrm=a", "--set", "tomogrm=b"], "did you mean 'tomograms'?"),
     ],
 )
-def test_what_cannot_be_is_told_and_changes_nothing(project, arguments, message):
+def test_what_cannot_be_is_reported_and_changes_nothing(project, arguments, message):
     done = emtomo(*[project if a == "P" else a for a in arguments])
     assert done.returncode == 2, done.stderr
     assert message in done.stderr
@@ -101,7 +101,7 @@ def test_the_log_leaves_out_what_the_engine_says_of_itself(project):
     assert "pyworkflow:" in emtomo("log", project, "import", "--all").stdout
 
 
-def test_failures_are_told_once_and_not_before_the_run_is_tried_again(project, tmp_path):
+def test_failures_are_reported_once_and_not_before_the_run_is_tried_again(project, tmp_path):
     (tmp_path / "p.csv").write_text("tomogram_id,x,y,z\nnobody,1,2,3\n")
     done = emtomo("run", project, "import-coordinates", "tomograms=import.tomograms", f"files={tmp_path / 'p.csv'}",
                   "--label", "wrong")  # fmt: skip
@@ -124,8 +124,8 @@ def test_two_commands_do_not_start_one_run(project):
         with only_starter(opened, [7]), only_starter(opened, [8]):
             pass
         run = opened.find("import").getObjId()
-        told = pytest.raises(ProjectError, match="carrying out import")
-        with only_starter(opened, [run]), told, only_starter(opened, [run]):
+        reported = pytest.raises(ProjectError, match="carrying out import")
+        with only_starter(opened, [run]), reported, only_starter(opened, [run]):
             raise AssertionError
     finally:
         os.chdir(before)

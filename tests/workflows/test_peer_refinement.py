@@ -157,7 +157,7 @@ def test_our_resolution_is_that_of_relions_postprocess(tmp_path, rng):
     for name, data in (("half1_class001_unfil", halves[0]), ("half2_class001_unfil", halves[1]), ("mask", mask)):
         mrc.write_volume(tmp_path / f"run_{name}.mrc", data, 4.0)
     (tmp_path / "Post").mkdir()
-    told = relion(
+    reported = relion(
         "relion_postprocess --i run_half1_class001_unfil.mrc --mask run_mask.mrc --o Post/post "
         "--angpix 4 --adhoc_bfac 0",
         tmp_path,
@@ -172,7 +172,7 @@ def test_our_resolution_is_that_of_relions_postprocess(tmp_path, rng):
     corrected = theirs["rlnFourierShellCorrelationCorrected"].to_numpy(float)
     start = done.curves.randomised_from
     assert np.abs(corrected[1:start] - done.curves.corrected[1:start]).max() < 0.02
-    final = float(re.findall(r"FINAL RESOLUTION:\s*([0-9.]+)", told)[0])
+    final = float(re.findall(r"FINAL RESOLUTION:\s*([0-9.]+)", reported)[0])
     assert abs(done.resolution / final - 1) < 0.15
 
 

@@ -22,12 +22,12 @@ def test_relion_reads_the_same_numbers_from_a_volume(size, tmp_path, rng):
     done = subprocess.run(
         ["relion_image_handler", "--i", "a.mrc", "--stats"], cwd=tmp_path, capture_output=True, text=True
     )
-    told = done.stdout + done.stderr
-    assert f"{size} x {size} x {size}" in told, told
-    numbers = [float(x) for x in re.findall(r"[-+]?\d+\.?\d*(?:e[-+]?\d+)?", told)]
+    reported = done.stdout + done.stderr
+    assert f"{size} x {size} x {size}" in reported, reported
+    numbers = [float(x) for x in re.findall(r"[-+]?\d+\.?\d*(?:e[-+]?\d+)?", reported)]
     for wanted in (volume.mean(), volume.std(), volume.min(), volume.max()):
-        assert min(abs(n - wanted) for n in numbers) < 1e-3 * max(1, abs(wanted)), told
-    assert min(abs(n - 7.5) for n in numbers) < 1e-3, told
+        assert min(abs(n - wanted) for n in numbers) < 1e-3 * max(1, abs(wanted)), reported
+    assert min(abs(n - 7.5) for n in numbers) < 1e-3, reported
 
 
 def test_a_map_survives_a_shift_by_relion(tmp_path):

@@ -121,8 +121,8 @@ def test_template_killed_in_the_middle_resumes_to_identical_coordinates(tomogram
     record = next(killed.glob("Runs/*Denoise*/logs/process.json"))
     os.kill(json.loads(record.read_text())["pid"], signal.SIGKILL)
     time.sleep(0.5)
-    told = json.loads(emtomo("status", killed, "--json").stdout)
-    assert {row["label"]: row["status"] for row in told}["denoise"] == "failed"
+    reported = json.loads(emtomo("status", killed, "--json").stdout)
+    assert {row["label"]: row["status"] for row in reported}["denoise"] == "failed"
     resumed = emtomo("resume", killed)
     assert resumed.returncode == 0, resumed.stderr
 

@@ -50,7 +50,7 @@ def purity(numbers: np.ndarray, state: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize(("kind", "count", "noise"), [("boxes", 40, 3.0), ("series", 30, 2.0), ("single", 80, 0.5)])
-def test_two_states_are_told_apart_without_alignment(kind, count, noise):
+def test_two_states_are_distinguished_without_alignment(kind, count, noise):
     source, poses, state = two_states(kind, count, noise)
     found = Classification3D(source, poses, Classification3DOptions(**OPTIONS)).run()
     assert purity(found.numbers, state) >= 0.95
@@ -116,7 +116,7 @@ def test_the_seed_decides():
     assert np.abs(found[0] - found[2]).max() > 0
 
 
-def test_bad_input_is_told():
+def test_bad_input_is_reported():
     source, poses, _ = two_states("boxes", 4, 1.0)
     with pytest.raises(EmtomoError, match="3 classes need at least 6 particles, there are 4"):
         Classification3D(source, poses, Classification3DOptions(number_of_classes=3))

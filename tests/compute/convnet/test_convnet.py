@@ -115,7 +115,7 @@ def test_files_that_are_no_networks_are_refused(tmp_path):
         network_file.load(str(path))
 
 
-def test_too_few_references_are_told(scene):
+def test_too_few_references_are_reported(scene):
     with pytest.raises(EmtomoError, match=r"at least 5 positive and 5 negative references, it has 4 and 6"):
         train(references(scene, 4, 6), TrainOptions())
 

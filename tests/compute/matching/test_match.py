@@ -153,7 +153,7 @@ def test_edges_and_odd_sizes():
     assert np.linalg.norm(found.positions[0] - [20, 30, 28]) < 0.5
 
 
-def test_bad_models_and_tomograms_are_told():
+def test_bad_models_and_tomograms_are_reported():
     with pytest.raises(EmtomoError, match="does not fit"):
         found_in(np.random.default_rng(0).random((12, 60, 60), np.float32))
     with pytest.raises(EmtomoError, match="no signal"):

@@ -119,7 +119,7 @@ def test_poses_alone_are_recovered(knots):
 
 
 def test_all_together_are_recovered():
-    """Stage, warps and poses at once: what particles and tilts share is told apart."""
+    """Stage, warps and poses at once: what particles and tilts share is distinguished."""
     rng = np.random.default_rng(4)
     start = true_state(30)
     stage, warp = StageAngles(T, np.deg2rad(0.3)), ImageWarps(T, (2, 2), IMAGE, 8.0, 5.0)

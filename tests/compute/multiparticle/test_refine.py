@@ -215,7 +215,7 @@ def test_odd_boxes_and_series_of_one_tilt():
     assert np.isfinite(result.maps[0].average).all()
 
 
-def test_a_series_without_defocus_is_told(two_series):
+def test_a_series_without_defocus_is_reported(two_series):
     bare = replace(two_series[0][0], geometry=replace(two_series[0][0].geometry, ctf=None))
     with pytest.raises(EmtomoError, match="series 1: the tilt series has no defocus"):
         MultiParticleRefinement([species_of()], [bare], TWO).run()

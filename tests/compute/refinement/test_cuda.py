@@ -162,7 +162,7 @@ def test_a_refinement_gives_the_same_poses_within_tolerance():
     assert np.abs(found[0].shifts - found[1].shifts).max() < 0.05
 
 
-def test_an_unknown_device_is_told():
+def test_an_unknown_device_is_reported():
     volume = blobs(N, count=4)
     source, truth, _ = particles(volume, 2, 0.3)
     with pytest.raises(EmtomoError, match="device must be cpu, cuda or cuda:N"):

@@ -211,7 +211,7 @@ def test_identical_particles_and_particles_without_weights_do_no_harm():
     assert angle_between(result.poses.rotations[:1], truth.rotations[:1])[0] < 10
 
 
-def test_bad_input_is_told_in_a_sentence():
+def test_bad_input_is_reported_in_a_sentence():
     volume = blobs(16)
     source, truth, boxes = particles(volume, 4, 1.0)
     with pytest.raises(EmtomoError, match="at least two particles"):

@@ -100,7 +100,7 @@ def test_more_in_a_batch_than_there_are_takes_all():
     assert np.isfinite(made.run()).all() and made.touched.all()
 
 
-def test_bad_input_is_told():
+def test_bad_input_is_reported():
     small, poses, _ = particles(blobs(12), 3, 1.0)
     with pytest.raises(EmtomoError, match="at least 16 voxels"):
         StochasticModel(small, poses, InitialModelOptions())

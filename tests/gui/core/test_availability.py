@@ -62,5 +62,5 @@ def test_the_form_of_denoising_says_how_many_iterations_are_taken():
     from emtomo.compute.denoise import DenoiseOptions
     from emtomo.options import option_fields
 
-    told = {f.name: f.param.help for f in option_fields(DenoiseOptions)}
-    assert automatic_text(field("", told["iterations"]), {"eed", "5"}) == "automatic: 10"
+    reported = {f.name: f.param.help for f in option_fields(DenoiseOptions)}
+    assert automatic_text(field("", reported["iterations"]), {"eed", "5"}) == "automatic: 10"

@@ -70,7 +70,7 @@ def test_the_command_that_a_form_copies_says_the_same(name):
     }
 
 
-def test_a_cluster_that_cannot_be_is_told_at_once_and_only_with_dask():
+def test_a_cluster_that_cannot_be_is_reported_at_once_and_only_with_dask():
     model = FormModel(names()["bin-tomograms"], "run")
     model.put("cluster", "ftp://x")
     assert set(model.errors()) == {"tomograms"}
@@ -108,16 +108,16 @@ def test_what_a_form_says_can_be_set_on_a_run(name):
     assert again.texts() == model.texts()
 
 
-def test_bad_values_are_told_in_sentences_and_hidden_ones_count_as_right():
+def test_bad_values_are_reported_in_sentences_and_hidden_ones_count_as_right():
     model = FormModel(names()["pick-convnet"], "run")
-    for text, told in (
+    for text, reported in (
         ("0", "Iterations must be >= 1, got 0."),
         ("x", "Iterations must be a whole number, got 'x'."),
         ("", "Iterations must not be empty."),
     ):
         model.put("iterations", text)
-        assert model.fields["iterations"].error == told
-        assert model.errors()["iterations"] == told
+        assert model.fields["iterations"].error == reported
+        assert model.errors()["iterations"] == reported
     model.put("iterations", " 12 ")
     assert "iterations" not in model.errors() and model.form_values().values["iterations"] == "12"
     model.put("learning_rate", "nan")
@@ -165,7 +165,7 @@ def test_options_that_do_not_count_are_hidden():
 
 
 def run(i, label, outputs, parents=(), status="finished"):
-    made = tuple(Output(i, label, n, k, "told", status != "finished") for n, k in outputs)
+    made = tuple(Output(i, label, n, k, "reported", status != "finished") for n, k in outputs)
     return Run(i, label, "p", "p", status, frozenset(parents), made)
 
 

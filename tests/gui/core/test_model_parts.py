@@ -17,7 +17,7 @@ from emtomo.gui.core.settings import Settings, scaling
 from emtomo.gui.core.tables import filter_rows
 
 
-def test_keys_are_told_as_people_read_them():
+def test_keys_are_shown_as_people_read_them():
     assert key_text("<Control-k>") == "Ctrl+K"
     assert key_text("c") == "C" and key_text("C") == "Shift+C"
     assert key_text("<Control-Z>") == "Ctrl+Shift+Z"
@@ -36,7 +36,7 @@ def test_settings_survive_damage_and_folders_that_cannot_be_written(tmp_path):
     path.write_text("{not json")
     assert Settings(path).get("theme", "light") == "light"
     (tmp_path / "file").write_text("")
-    Settings(tmp_path / "file" / "s.json").put("theme", "dark")  # told to nobody: nothing is lost
+    Settings(tmp_path / "file" / "s.json").put("theme", "dark")  # reported to nobody: nothing is lost
     here = tmp_path / "p"
     here.mkdir()
     settings.remember(str(here))
@@ -46,12 +46,12 @@ def test_settings_survive_damage_and_folders_that_cannot_be_written(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("told", "dpi", "resources", "wanted"),
+    ("reported", "dpi", "resources", "wanted"),
     [("2", 96, None, 2.0), ("150%", 96, None, 1.5), ("", 96, 192.0, 2.0), ("", 96, None, 1.0), ("", 192, None, 2.0),
      ("rubbish", 96, None, 1.0), ("", 5000, None, 1.0), ("100", 96, None, 1.0)],
 )  # fmt: skip
-def test_scale_comes_from_the_user_the_desktop_or_the_screen(monkeypatch, told, dpi, resources, wanted):
-    monkeypatch.setenv("EMTOMO_SCALE", told)
+def test_scale_comes_from_the_user_the_desktop_or_the_screen(monkeypatch, reported, dpi, resources, wanted):
+    monkeypatch.setenv("EMTOMO_SCALE", reported)
     assert scaling(dpi, resources) == wanted
 
 
@@ -90,7 +90,7 @@ def test_work_comes_back_on_the_thread_that_drains_and_cancelled_work_never():
     def wrong(_):
         raise EmtomoError("No.")
 
-    Task(box, wrong, heard.append, lambda told: heard.append(("failed", told))).thread.join()
+    Task(box, wrong, heard.append, lambda reported: heard.append(("failed", reported))).thread.join()
     gone = Task(box, lambda _: "late", heard.append, heard.append)
     gone.cancel()
     gone.thread.join()

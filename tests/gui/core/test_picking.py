@@ -61,7 +61,7 @@ def test_a_line_cut_off_in_the_middle_costs_one_click(session):
     assert len(PickingSession("TS_1", session.journal).frame()) == 2
 
 
-def test_a_foreign_file_is_told(session):
+def test_a_foreign_file_is_reported(session):
     session.journal.write_text("hello\n")
     with pytest.raises(FormatError, match="line 1"):
         PickingSession("TS_1", session.journal)
@@ -115,7 +115,7 @@ def test_any_series_of_actions_replays_to_the_same_state(tmp_path_factory, actio
     assert not again.changed
 
 
-def test_what_is_wrong_is_told(session, tmp_path):
+def test_what_is_wrong_is_reported(session, tmp_path):
     empty = PickingSession("a", tmp_path / "e")
     with pytest.raises(EmtomoError, match="Start a model"):
         empty.add(1, 2, 3)
@@ -148,7 +148,7 @@ def test_o_follows_the_membrane_to_the_next_slices(tmp_path):
     assert len(session.frame()) == 36
 
 
-def test_what_the_disk_refuses_is_told_and_leaves_no_half_line(tmp_path, monkeypatch):
+def test_what_the_disk_refuses_is_reported_and_leaves_no_half_line(tmp_path, monkeypatch):
     session = PickingSession("t", tmp_path / "t.jsonl")
     session.new_model("general")
     session.add(1, 2, 3)
@@ -168,7 +168,7 @@ def test_what_the_disk_refuses_is_told_and_leaves_no_half_line(tmp_path, monkeyp
     assert PickingSession("t", session.journal).count == 2
 
 
-def test_a_late_refusal_is_told_at_the_next_change(tmp_path, monkeypatch):
+def test_a_late_refusal_is_reported_at_the_next_change(tmp_path, monkeypatch):
     session = PickingSession("t", tmp_path / "t.jsonl")
 
     def broken(file):
@@ -180,7 +180,7 @@ def test_a_late_refusal_is_told_at_the_next_change(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="Input/output"):
         session.add(1, 2, 3)
     monkeypatch.undo()
-    session.add(1, 2, 3)  # told once
+    session.add(1, 2, 3)  # reported once
     assert PickingSession("t", session.journal).count == 1
 
 

@@ -15,7 +15,7 @@ def test_rectangles_that_only_touch_do_not_cover_each_other():
     assert not overlap((0, 0, 10, 10), (10, 0, 5, 5)) and not overlap((0, 0, 10, 10), (2, -5, 3, 5))
 
 
-def test_the_press_that_raises_is_told_from_the_next():
+def test_the_press_that_raises_is_distinguished_from_the_next():
     clock = Clock()
     raising = RaisingClick(clock)
     assert not raising.only_raises()  # in front from the beginning

@@ -110,7 +110,7 @@ def test_panning_moves_the_picture_with_the_mouse(scene):
     assert np.abs(moved[:, 0] - 30).max() < 3 and np.abs(moved[:, 1] - 12).max() < 3
 
 
-def test_without_opengl_or_pyvista_it_is_told_in_one_sentence():
+def test_without_opengl_or_pyvista_it_is_reported_in_one_sentence():
     code = (
         "import sys; sys.modules['pyvista'] = None\n"
         "from emtomo.gui.core import opengl\n"
@@ -118,8 +118,8 @@ def test_without_opengl_or_pyvista_it_is_told_in_one_sentence():
         "try: opengl.opengl()\n"
         "except ValueError as error: print(error)\n"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
-    assert "3D view needs OpenGL" in told and told.count("\n") == 1
+    reported = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+    assert "3D view needs OpenGL" in reported and reported.count("\n") == 1
 
 
 def test_a_second_map_of_another_pixel_size_lies_on_the_first(tmp_path):

@@ -27,8 +27,8 @@ class Window:
     """What stands for the window."""
 
     def __init__(self, folder):
-        self.mailbox, self.seen, self.told = Mailbox(), [], []
-        self.service = ProjectService(folder, self.mailbox, self.seen.append, self.told.append)
+        self.mailbox, self.seen, self.reported = Mailbox(), [], []
+        self.service = ProjectService(folder, self.mailbox, self.seen.append, self.reported.append)
         self.service.open()
 
     def wait(self, condition, seconds=60):
@@ -68,7 +68,7 @@ def test_a_folder_that_is_not_there_becomes_a_project_and_a_full_one_is_refused(
     new.service.close()
     (tmp_path / "x.txt").write_text("")
     full = Window(tmp_path)
-    assert full.wait(lambda: full.told) and "not an empty folder" in full.told[0]
+    assert full.wait(lambda: full.reported) and "not an empty folder" in full.reported[0]
     full.service.close()
 
 
@@ -160,11 +160,11 @@ def test_copy_rename_compare_delete(window):
 
 def test_methods_say_what_was_done_with_which_parameters(window):
     by_label = {r.label: r.id for r in window.runs.values()}
-    told = window.ask(lambda p: run_actions.details(p, by_label["model"]))[1]
-    assert "cropping parameter (voxel) 8" in told.methods and "mesh parameter" not in told.methods
-    assert "particles" in told.methods and "/" not in told.methods.split("Result")[0].split("):")[1]
-    assert told.parameters["meshes"].endswith(".meshes")
-    assert any("coordinates:" in line for line in told.summary)
+    reported = window.ask(lambda p: run_actions.details(p, by_label["model"]))[1]
+    assert "cropping parameter (voxel) 8" in reported.methods and "mesh parameter" not in reported.methods
+    assert "particles" in reported.methods and "/" not in reported.methods.split("Result")[0].split("):")[1]
+    assert reported.parameters["meshes"].endswith(".meshes")
+    assert any("coordinates:" in line for line in reported.summary)
 
 
 def test_an_edited_run_that_goes_on_is_never_stale(project):
@@ -187,12 +187,12 @@ def test_a_new_parameter_with_its_default_makes_no_run_out_of_date(project):
     opened = EmtomoProject.open(project)
     run = opened.find("pick")
     path = project / run._getExtraPath("fingerprint.json")
-    told = json.loads(path.read_text())
-    del told["parameters"]["replace_previous"]  # as an older emtomo wrote it
-    path.write_text(json.dumps(told))
+    reported = json.loads(path.read_text())
+    del reported["parameters"]["replace_previous"]  # as an older emtomo wrote it
+    path.write_text(json.dumps(reported))
     assert not opened.find("pick").out_of_date()
-    told["parameters"]["box_size"] = 99
-    path.write_text(json.dumps(told))
+    reported["parameters"]["box_size"] = 99
+    path.write_text(json.dumps(reported))
     assert opened.find("pick").out_of_date()
 
 
@@ -256,8 +256,8 @@ def test_a_folder_that_was_moved_while_open_is_reported_once_and_never_made_anew
     refused = window.ask(lambda p: run_actions.copy_runs(p, [2]))
     assert not refused[0] and "is gone: it was moved, renamed or deleted" in refused[1]
     window.service.refresh()
-    assert window.wait(lambda: window.told)
-    assert not here.exists() and len({*window.told}) == 1
+    assert window.wait(lambda: window.reported)
+    assert not here.exists() and len({*window.reported}) == 1
     (here.parent / "moved").rename(here)
     assert window.ask(lambda p: p.find("pick").getObjLabel()) == (True, "pick")
 

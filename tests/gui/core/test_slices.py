@@ -67,7 +67,7 @@ def test_only_what_was_read_is_at_hand(source):
     assert np.array_equal(source.slab(0, nz), source.truth)
 
 
-def test_a_file_that_becomes_shorter_while_it_is_shown_is_told(tmp_path, rng):
+def test_a_file_that_becomes_shorter_while_it_is_shown_is_reported(tmp_path, rng):
     path = tmp_path / "a.mrc"
     mrc.write_volume(path, rng.normal(size=(8, 16, 16)).astype(np.float32), 4.0)
     source = VolumeSource(path)
@@ -77,14 +77,14 @@ def test_a_file_that_becomes_shorter_while_it_is_shown_is_told(tmp_path, rng):
         source.slab(5, 8)
 
 
-def test_a_box_that_a_stack_does_not_have_is_told(tmp_path, rng):
+def test_a_box_that_a_stack_does_not_have_is_reported(tmp_path, rng):
     mrc.write_volume(tmp_path / "s.mrc", rng.normal(size=(8, 4, 4)).astype(np.float32), 4.0)
     assert VolumeSource(tmp_path / "s.mrc", 4, 4).shape == (4, 4, 4)
     with pytest.raises(EmtomoError, match="it ends before slice 9"):
         VolumeSource(tmp_path / "s.mrc", 8, 4)
 
 
-def test_files_that_are_no_volume_are_told(tmp_path):
+def test_files_that_are_no_volume_are_reported(tmp_path):
     (tmp_path / "x.mrc").write_text("hello")
     with pytest.raises(FormatError):
         VolumeSource(tmp_path / "x.mrc")
