@@ -10,7 +10,7 @@ from pyworkflow.protocol.params import BooleanParam, FloatParam, IntParam, PathP
 
 from emtomo.cli.output import result, result_json
 from emtomo.engine.cluster import ClusterOptions
-from emtomo.engine.form import INPUT, input_classes, plain_type
+from emtomo.engine.form import INPUT, input_classes, may_be_empty, plain_type
 from emtomo.engine.parameters import INTERNAL, protocol_named, protocols_by_name, public_name
 from emtomo.engine.templates import find_shipped, read_template
 from emtomo.options import OptionField, option_fields
@@ -125,7 +125,7 @@ def description(cls: type[Protocol]) -> dict[str, Any]:
                 "bounds": field.param.bounds if field else "",
                 "choices": list(field.param.choices) if field else [],
                 "expert": bool(field and field.param.expert),
-                "optional": field.optional if field else bool(getattr(param, "allowsNull", False)),
+                "optional": field.optional if field else may_be_empty(param),
                 "help": field.param.help if field else str(param.help),
             }
         )

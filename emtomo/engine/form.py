@@ -94,6 +94,14 @@ def add_options(form: Form, options: type, *, condition: str | None = None) -> N
         )
 
 
+def may_be_empty(param: EngineParam) -> bool:
+    """Return whether a parameter of a form need not be given, wherever its class keeps that."""
+    if isinstance(param, StringParam):  # texts and files
+        return bool(param.default.get() == "")
+    checks = (getattr(param, "allowsNull", False), *(getattr(one, "_allowsNull", False) for one in param.validators))
+    return any(bool(one) for one in checks)
+
+
 def condition_of(field: OptionField) -> str:
     """Return the engine's condition under which an option counts."""
     other, *values = field.param.when

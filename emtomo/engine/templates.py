@@ -16,7 +16,7 @@ from typing import Any
 from pyworkflow.protocol import Protocol
 from pyworkflow.protocol.params import BooleanParam, FloatParam, IntParam, MultiPointerParam, PathParam, PointerParam
 
-from emtomo.engine.form import INPUT
+from emtomo.engine.form import INPUT, may_be_empty
 from emtomo.engine.identity import path_in_project
 from emtomo.engine.parameters import (
     FALSE,
@@ -371,6 +371,6 @@ def _variable(alias: str, run: Protocol, attribute: str, value: Any) -> str:
     text = ("yes" if value else "no") if isinstance(value, bool) or code == "1" else str("" if value is None else value)
     if re.search(r"[~|]", text):
         text = ""  # cannot be written as a default: it must be given
-    elif text == "" and bool(getattr(param, "allowsNull", False)):
+    elif text == "" and may_be_empty(param):
         title = f"{title} {OPTIONAL}"
     return f"~{title}|{text}|{code}|{alias}~"

@@ -26,7 +26,7 @@ class ImageInfo:
     pixel_size : float
         Å along x; 0 when unknown.
     origin : tuple
-        Where the first voxel lies: x, y, z in Å.
+        Where the first voxel lies: x, y, z in Å; see :meth:`first_voxel`.
     plain : bool
         An MRC file that can be used as it is.
     voxel_size : tuple
@@ -39,6 +39,8 @@ class ImageInfo:
         Whether particles are white, where the program that wrote the file says so.
     notes : tuple of str
         What was guessed or left out, for the user.
+    start : tuple
+        Where the first voxel lies, in voxels; counts where `origin` is zero (MRC2014).
     """
 
     format: str
@@ -51,6 +53,20 @@ class ImageInfo:
     names: tuple[str, ...] = ()
     white: bool | None = None
     notes: tuple[str, ...] = ()
+    start: tuple[int, int, int] = (0, 0, 0)
+
+    def first_voxel(self, pixel_size: float) -> tuple[float, float, float]:
+        """Return where the first voxel lies, x, y, z in Å, of voxels of `pixel_size` Å."""
+        if any(self.origin):
+            return self.origin
+        x, y, z = (place * pixel_size for place in self.start)
+        return x, y, z
+
+    def zero(self, pixel_size: float) -> tuple[float, float, float]:
+        """Return where the zero of positions lies, x, y, z in Å from the centre voxel, of voxels of `pixel_size` Å."""
+        places = zip(self.first_voxel(pixel_size), self.shape[::-1], strict=True)
+        x, y, z = (-place - (n // 2) * pixel_size for place, n in places)
+        return x, y, z
 
 
 def choose_volume(path: Path, volume: str, count: int, names: tuple[str, ...] = ()) -> int:

@@ -318,6 +318,7 @@ def _describe_file(path: Path, volume: str = "") -> ImageInfo:
         volumes=info.volumes,
         white=info.white,
         notes=info.notes,
+        start=info.start,
     )
     if not volume:
         return one

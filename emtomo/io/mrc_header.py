@@ -50,6 +50,8 @@ class MrcInfo:
         What was guessed, for the user.
     sign_known : bool
         Whether the header says if bytes have a sign.
+    start : tuple
+        The same as `origin` in voxels, where a header counts in these.
     """
 
     shape: tuple[int, int, int]
@@ -64,6 +66,7 @@ class MrcInfo:
     white: bool | None = None
     notes: tuple[str, ...] = ()
     sign_known: bool = True
+    start: tuple[int, int, int] = (0, 0, 0)
 
     @property
     def pixel_size(self) -> float:
@@ -130,7 +133,7 @@ def parse_header(path: Path, raw: bytes, file_size: int | None) -> MrcInfo:
     return MrcInfo(
         shape,
         size,
-        _origin(raw, words, reals, axes, size),
+        _origin(raw, words, reals),
         mode,
         dtype,
         HEADER + extended,
@@ -140,6 +143,7 @@ def parse_header(path: Path, raw: bytes, file_size: int | None) -> MrcInfo:
         True if raw[224:228] == b"EMAN" else None,
         tuple(notes),
         unsigned is not None,
+        _start(words, axes),
     )
 
 
@@ -195,23 +199,21 @@ def _voxel_size(samples: np.ndarray, cell: np.ndarray) -> tuple[float, float, fl
     return size[0], size[1], size[2]
 
 
-def _origin(
-    raw: bytes, words: np.ndarray, reals: np.ndarray, axes: Sequence[int], size: tuple[float, float, float]
-) -> tuple[float, float, float]:
-    """Return where the first voxel lies, in Å.
+def _origin(raw: bytes, words: np.ndarray, reals: np.ndarray) -> tuple[float, float, float]:
+    """Return where the first voxel lies in Å as ORIGIN says; IMOD has minus it, unless its third flag is set.
 
-    MRC2014 has it in ORIGIN; where that is zero, N*START says it in voxels, for columns, rows and sections. IMOD has
-    minus it in ORIGIN, unless its third flag is set (IMOD's description of MRC files).
+    Source: MRC2014; IMOD's description of MRC files.
     """
     origin = np.where(np.isfinite(reals[49:52]), reals[49:52], 0.0).astype(float)
-    if origin.any():
-        inverted = raw[152:156] == _IMOD and not words[39] & _ORIGIN_OF_FIRST_VOXEL
-        origin = -origin if inverted else origin
-        return float(origin[0]) + 0.0, float(origin[1]) + 0.0, float(origin[2]) + 0.0
+    inverted = raw[152:156] == _IMOD and not words[39] & _ORIGIN_OF_FIRST_VOXEL
+    x, y, z = (-origin if inverted else origin) + 0.0
+    return float(x), float(y), float(z)
+
+
+def _start(words: np.ndarray, axes: Sequence[int]) -> tuple[int, int, int]:
+    """Return where the first voxel lies in voxels along x, y, z: N*START, which is of columns, rows and sections."""
     start = {axis: int(words[4 + k]) for k, axis in enumerate(axes[::-1])}
-    if any(abs(v) >= _LONGEST for v in start.values()):
-        return 0.0, 0.0, 0.0
-    return start[1] * size[0], start[2] * size[1], start[3] * size[2]
+    return (0, 0, 0) if any(abs(v) >= _LONGEST for v in start.values()) else (start[1], start[2], start[3])
 
 
 def _unsigned(raw: bytes, reals: np.ndarray, order: str) -> tuple[bool | None, str]:

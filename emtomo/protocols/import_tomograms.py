@@ -20,6 +20,7 @@ from emtomo.wording import count_text, list_text
 
 PIXEL_TOLERANCE = 0.01
 
+SAME_PLACE = 0.01  # voxels, by which the zeros of several headers may differ
 SAME_SIZE = 1e-3  # headers hold lengths in single precision, of rounded pixel sizes
 WARP_NAME = re.compile(r"_\d+\.\d\dApx\.mrc$")  # TS_01_10.00Apx.mrc
 
@@ -164,7 +165,7 @@ class ImportTomograms(EmtomoProtocol):
             self.remark(
                 f"The headers of {count_text(len(off), 'file')} say another pixel size than {size:g} Å: {sizes}."
             )
-        origin = self._origin(options, next(iter(infos.values())), size)
+        origin = self._origin(options, infos, size)
         out = SetOfTomograms.create(
             self._getPath("tomograms.sqlite"),
             pixel_size=size,
@@ -281,10 +282,18 @@ class ImportTomograms(EmtomoProtocol):
         return float(np.median(sizes))
 
     @staticmethod
-    def _origin(options: ImportTomogramsOptions, info: images.ImageInfo, size: float) -> tuple[float, ...]:
+    def _origin(options: ImportTomogramsOptions, infos: dict[str, images.ImageInfo], size: float) -> tuple[float, ...]:
         if options.origin == "manual":
             return options.origin_x, options.origin_y, options.origin_z
         if options.origin == "centre":
             return 0.0, 0.0, 0.0
-        # the header gives the place of the first voxel; zero lies as far on the other side
-        return tuple(-o - (n // 2) * size for o, n in zip(info.origin, info.shape[::-1], strict=True))
+        places = {name: info.zero(size) for name, info in infos.items()}
+        name, zero = next(iter(places.items()))
+        for other, place in places.items():
+            if np.abs(np.subtract(place, zero)).max() > SAME_PLACE * size:
+                first, second = (", ".join(f"{v:.5g}" for v in one) for one in (zero, place))
+                raise EmtomoError(
+                    "The headers do not agree on where the zero of positions lies: from the centre it is at "
+                    f"{first} Å in {name} and {second} Å in {other}. Import these apart, or choose another origin."
+                )
+        return zero

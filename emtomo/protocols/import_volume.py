@@ -143,7 +143,7 @@ class ImportVolume(EmtomoProtocol):
         for name, info in infos.items():
             if len(set(info.shape)) != 1:
                 shape = "×".join(str(n) for n in info.shape[::-1])
-                raise FormatError(getattr(self, name).get(), f"a reference must be a cube, this volume is {shape}.")
+                raise FormatError(getattr(self, name).get(), f"maps and masks must be cubes, this volume is {shape}.")
             if info.shape != infos["file"].shape:
                 raise FormatError(getattr(self, name).get(), "a half map must have the average's size.")
         self._pixel_size()

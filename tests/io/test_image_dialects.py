@@ -276,7 +276,15 @@ def test_axes_of_one_are_left_out_of_datasets(tmp_path):
     ],
 )
 def test_the_origin_is_where_the_first_voxel_lies(imod, words, tmp_path):
-    assert images.describe(save(tmp_path, blob(), 2, "f4", imod=imod, **words)).origin == (100.0, 0.0, 0.0)
+    assert images.describe(save(tmp_path, blob(), 2, "f4", imod=imod, **words)).first_voxel(10.0) == (100.0, 0.0, 0.0)
+
+
+def test_a_start_in_voxels_counts_in_the_pixel_size_that_is_taken(tmp_path):
+    for cell in ([200.0, 180.0, 120.0], [0.0, 0.0, 0.0]):
+        info = images.describe(save(tmp_path, blob(), 2, "f4", w11=("f4", cell), w5=("i4", [-20, -18, -12])))
+        assert info.first_voxel(10.0) == (-200.0, -180.0, -120.0) and info.zero(10.0) == (0.0, 0.0, 0.0)
+    turned = save(tmp_path, blob().transpose(2, 1, 0), 2, "f4", w17=("i4", [3, 2, 1]), w5=("i4", [-12, -18, -20]))
+    assert images.describe(turned).first_voxel(5.0) == (-100.0, -90.0, -60.0)
 
 
 def test_files_of_eman_are_white(tmp_path):

@@ -145,6 +145,18 @@ def test_positions_from_the_origin_that_was_imported(bench, tmp_path):
     assert_allclose(run.coordinates.positions(), [[-25.0, -20.0, -15.0]])  # the first voxel, from voxel n // 2
 
 
+def test_tomograms_whose_zeros_differ_are_no_one_set(bench, tmp_path):
+    for name, n, start in (("a", 10, -4), ("b", 10, -5), ("c", 12, -5)):
+        with mrcfile.new(tmp_path / f"{name}.mrc") as file:
+            file.set_data(np.zeros((6, 8, n), np.float32))
+            file.voxel_size = 5.0
+            file.header.nxstart = start
+    with pytest.raises(Exception, match=r"at -5, -20, -15 Å in a and 0, -20, -15 Å in b\. Import these apart"):
+        bench.run("import-tomograms", "two zeros", files=tmp_path, pattern="[ab].mrc", origin="header")
+    run = bench.run("import-tomograms", "a zero", files=tmp_path, pattern="c.mrc", origin="header", pixel_size=7)
+    assert [float(run.tomograms.origin_x.get()), float(run.tomograms.origin_y.get())] == [-7.0, -28.0]
+
+
 def test_unmatched_names_are_listed_and_nothing_is_never_success(bench, tmp_path):
     file = tmp_path / "p.csv"
     file.write_text("tomogram_id,x,y,z\nsim_01,1,2,3\nTS_99,1,2,3\n")

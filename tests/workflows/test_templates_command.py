@@ -28,7 +28,8 @@ def folder(tmp_path_factory):
 
 def test_a_template_moves_with_its_data_and_has_variables(folder, tmp_path):
     done = emtomo("workflow-export", folder / "p", "-o", folder / "w.json.template", "--relative",
-                  "--variable", "factor=bin.factor", "--variable", "size=import.pixel_size")  # fmt: skip
+                  "--variable", "factor=bin.factor", "--variable", "size=import.pixel_size",
+                  "--variable", "step=import.tilt_step", "--variable", "angles=import.acquisition")  # fmt: skip
     assert done.returncode == 0, done.stderr
     text = (folder / "w.json.template").read_text(encoding="utf8")
     assert str(folder) not in text.split("[", 1)[1]
@@ -44,6 +45,7 @@ def test_a_template_moves_with_its_data_and_has_variables(folder, tmp_path):
     variables = emtomo("describe", moved / "w.json.template")
     assert variables.returncode == 0, variables.stderr
     assert "factor" in variables.stdout and "(default: 2.0)" in variables.stdout
+    assert variables.stdout.count("(optional)") == 3  # and the run above was given neither angles nor step
 
 
 def test_the_project_may_stand_behind(folder, tmp_path):

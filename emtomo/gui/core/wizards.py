@@ -138,9 +138,9 @@ def _header_pixel_size(project: EmtomoProject, texts: Texts, folder: Path) -> li
 
 def _origin(project: EmtomoProject, texts: Texts, folder: Path) -> list[Proposal]:
     path, info = _header(texts, folder, ("files", "file"))
-    message = ", ".join(f"{v:.5g}" for v in info.origin)
     size = float(texts.get("pixel_size") or info.pixel_size or 1.0)
-    manual = [-o - (n // 2) * size for o, n in zip(info.origin, info.shape[::-1], strict=True)]
+    message = ", ".join(f"{v:.5g}" for v in info.first_voxel(size))
+    manual = info.zero(size)
     return [
         Proposal("The centre of the volume.", {"origin": "centre"}),
         Proposal(f"What the header of {path.name} says ({message} Å).", {"origin": "header"}),
