@@ -95,6 +95,8 @@ def read_wedges(path: str | Path) -> Tilts:
     tilts = Tilts(out, name=f"{number[0]:g}", format="stopgap-wedges")
     if "pixelsize" in mine:
         tilts.pixel_size = float(star.floats(path, mine, ["pixelsize"])[0, 0])
+        if tilts.pixel_size <= 0:
+            raise FormatError(path, f"pixelsize must be above 0 Å, got {tilts.pixel_size:g}.")
     if (number != number[0]).any():
         tilts.notes.append(f"The list has {count_text(len(set(number.tolist())), 'tomogram')}; the first is taken.")
     return tilts

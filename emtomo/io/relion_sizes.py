@@ -12,6 +12,7 @@ from emtomo.io.text import as_numbers
 
 MICROGRAPH = ("rlnMicrographPixelSize", "rlnMicrographOriginalPixelSize", "rlnImagePixelSize")
 SERIES = "rlnTomoTiltSeriesPixelSize"
+BINNING = "rlnTomoSubtomogramBinning"
 BOXES = ("rlnImagePixelSize", "rlnPixelSize")
 SIZE_COLUMNS = ("rlnMagnification", "rlnDetectorPixelSize", "rlnPixelSize")
 
@@ -43,7 +44,8 @@ def pixel_sizes_of(
     ============================  =======================================================  =========================
     file                          rlnCoordinateX/Y/Z                                       rlnOriginX/Y/Z, boxes
     ============================  =======================================================  =========================
-    RELION 4                      voxels of the tilt series (rlnTomoTiltSeriesPixelSize)   rlnImagePixelSize
+    RELION 4                      voxels of the tilt series (rlnTomoTiltSeriesPixelSize,   rlnImagePixelSize
+                                  or rlnImagePixelSize / rlnTomoSubtomogramBinning)
     RELION 3.1                    voxels of the micrograph (rlnMicrographPixelSize,        rlnImagePixelSize
                                   rlnMicrographOriginalPixelSize), else of the boxes
     RELION 3.0, Warp, pytom       voxels of the boxes: rlnPixelSize, or 10⁴                the same
@@ -75,6 +77,10 @@ def pixel_sizes_of(
     boxes, boxes_column = _sizes_of(path, table, optics, BOXES)
     if boxes is None:
         boxes = _of_detector(path, table)
+    if positions_column == BOXES[0] and not exported_by_warp:
+        binning, _ = _sizes_of(path, table, optics, (BINNING,))
+        if binning is not None and boxes is not None:
+            return PixelSizes(boxes / binning, boxes, False)
     if positions is None or positions_column == boxes_column:
         known = boxes if boxes is not None else np.full(n, np.nan)
         return PixelSizes(known, known.copy(), True)
@@ -111,7 +117,9 @@ def _checked(path: str | Path, table: pd.DataFrame, column: str) -> np.ndarray |
         row = int(np.argmax(bad))
         cell = str(table[column].iloc[row])[:40]
         line = star.line_of(path, table, row) if Path(path).exists() else None
-        raise FormatError(path, f"{column} must be a finite number above 0 Å, got {cell}.", line)
+        raise FormatError(
+            path, f"{column} must be a finite number above 0{'' if column == BINNING else ' Å'}, got {cell}.", line
+        )
     return values
 
 

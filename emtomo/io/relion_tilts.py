@@ -122,7 +122,11 @@ def _whole(path: Path, table: pd.DataFrame, k: int, tilts: Tilts) -> None:
     size = [value(f"rlnTomoSize{a}") for a in "XYZ"]
     if all(s is not None and 0 < s < 1e6 for s in size):
         tilts.volume_size = (int(size[0] or 0), int(size[1] or 0), int(size[2] or 0))
-    tilts.pixel_size = value("rlnTomoTiltSeriesPixelSize") or np.nan
+    pixel_size = value("rlnTomoTiltSeriesPixelSize")
+    if pixel_size is not None and pixel_size <= 0:
+        sentence = f"rlnTomoTiltSeriesPixelSize must be above 0 Å, got {pixel_size:g}."
+        raise FormatError(path, sentence, star.line_of(path, table, k))
+    tilts.pixel_size = np.nan if pixel_size is None else pixel_size
     hand = value("rlnTomoHand")
     tilts.hand = None if hand is None else (1 if hand > 0 else -1)
     tilts.optics = {key: v for key, column in _OPTICS.items() if (v := value(column)) is not None}

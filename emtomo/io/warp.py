@@ -110,10 +110,11 @@ def read_xml(path: str | Path) -> Tilts:
     tilts = Tilts(table, name=Path(path).stem, format="warp-xml", hand=_hand(root))
     ctf = {p.get("Name"): p.get("Value", "") for p in root.findall("CTF/Param")}
     for key, name in (("voltage", "Voltage"), ("cs", "Cs"), ("amplitude_contrast", "Amplitude")):
-        if is_number(ctf.get(name) or ""):
-            tilts.optics[key] = float(ctf[name])
-    if is_number(ctf.get("PixelSize") or ""):
-        tilts.pixel_size = float(ctf["PixelSize"])
+        word = ctf.get(name) or ""
+        if word and np.isfinite(value := tilts.header_number(name, word, zero=key != "voltage")):
+            tilts.optics[key] = value
+    if ctf.get("PixelSize"):
+        tilts.pixel_size = tilts.header_number("PixelSize", ctf["PixelSize"] or "")
     if np.isfinite(tilts.pixel_size):
         image, volume = _size(root, "ImageDimensionsAngstrom", 2), _size(root, "VolumeDimensionsAngstrom", 3)
         if image is not None:

@@ -1,12 +1,16 @@
 """The tilt axis and the dose of mdocs, wherever the program wrote them."""
 
+import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from emtomo.io.ctf_files import read_ctffind
+from emtomo.errors import FormatError
+from emtomo.io.ctf_files import read_ctffind, read_wedges
 from emtomo.io.imod_tilts import read_aln
 from emtomo.io.mdoc import read_mdoc
 from emtomo.io.recognise import recognise
+from emtomo.io.relion_tilts import read_tomograms
+from emtomo.io.warp import read_xml
 
 CTFFIND = (
     "# Output from CTFFind version 4.1.8\n# Pixel size: 1.5 Angstroms ; acceleration voltage: 300.0 keV ; "
@@ -16,6 +20,10 @@ ALN = (
     "# AreTomo Alignment / Priims bprmMn\n# RawSize = 2032 2032 3\n# DarkFrame = 1 0 -3.0\n# SEC ROT GMAG TX\n"
     "1 -12.6 1.0 24.7 -2.6 1.0 1.0 1.0 0.0 0.0\n2 -12.6 1.0 3.4 -8.5 1.0 1.0 1.0 0.0 3.0\n"
     "# Local Alignment\n0 0 -558.4 -802.0 -100.0 24.4 1.0\n"
+)
+TOMOGRAMS = (
+    "data_global\n\nloop_\n_rlnTomoName\n_rlnTomoTiltSeriesPixelSize\n\nTS_01 {}\n\n"
+    "data_TS_01\n\nloop_\n_rlnTomoXTilt\n_rlnTomoYTilt\n_rlnTomoZRot\n0 3 85\n"
 )
 HEAD = "PixelSpacing = 2.0\nVoltage = 300\nImageFile = TS_01.mrc\n"
 
@@ -72,6 +80,22 @@ def test_pixel_sizes_that_are_no_numbers_are_said(word, tmp_path):
     ctffind.write_text(CTFFIND.replace("1.5 Angstroms", f"{word} Angstroms"))
     assert f"above 0, got '{word}': it is taken as unknown" in read_ctffind(ctffind).notes[0]
     assert read_ctffind(ctffind).optics == {"voltage": 300.0, "cs": 2.7, "amplitude_contrast": 0.07}
+    parameters = f'<Param Name="PixelSize" Value="{word}"/><Param Name="Voltage" Value="{word}"/>'
+    (tmp_path / "a.xml").write_text(
+        '<TiltSeries VolumeDimensionsAngstrom="40, 36, 24"><Angles>0\n3</Angles><CTF>'
+        + parameters
+        + "</CTF></TiltSeries>"
+    )
+    tilts = read_xml(tmp_path / "a.xml")
+    assert np.isnan(tilts.pixel_size) and not tilts.optics and tilts.volume_size is None
+    for name in ("PixelSize", "Voltage"):
+        assert f"{name} must be a number above 0, got '{word}': it is taken as unknown." in tilts.notes
+    (tmp_path / "a.star").write_text(TOMOGRAMS.format(word))
+    with pytest.raises(FormatError, match="a.star, line 7: rlnTomoTiltSeriesPixelSize must be"):
+        read_tomograms(tmp_path / "a.star")
+    (tmp_path / "w.star").write_text(f"data_\n\nloop_\n_tomo_num\n_tilt_angle\n_pixelsize\n1 0 {word}\n")
+    with pytest.raises(FormatError, match="pixelsize must be"):
+        read_wedges(tmp_path / "w.star")
 
 
 @pytest.mark.parametrize("space", [" ", "\t"])

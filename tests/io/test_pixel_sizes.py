@@ -44,6 +44,8 @@ def test_warp_and_relion_3_count_in_boxes_relion_4_in_the_tilt_series(tmp_path):
     found = read(save(tmp_path, both, four))
     assert found.box_pixel_size.tolist() == [20.0] and not found.counts_in_boxes
     assert_allclose(voxels(save(tmp_path, both, four)), [[12, 20, 9]])
+    binned = loop("optics", "_rlnOpticsGroup _rlnImagePixelSize _rlnTomoSubtomogramBinning", "1 20.0 8")
+    assert_allclose(voxels(save(tmp_path, binned, four)), [[12, 20, 9]])
     three = loop("", f"_rlnMicrographName {XYZ} _rlnMagnification _rlnDetectorPixelSize", "TS_01 24 40 18 10000 5")
     assert_allclose(voxels(save(tmp_path, three)), [[12, 20, 9]])
 
