@@ -52,7 +52,7 @@ def read_mdoc(path: str | Path) -> Tilts:
     The dose before an image is PriorRecordDose, else the sum of ExposureDose of those taken earlier.
     """
     whole, sections, titles = read_sections(path)
-    images = [s for s in sections if s["Section"] != "MontSection"]
+    images = _in_stack_order(path, [s for s in sections if s["Section"] != "MontSection"])
     if not images:
         raise FormatError(path, "there is no image in it, only montages.")
     angle = [_number(path, s, "TiltAngle", needed=True) for s in images]
@@ -82,6 +82,19 @@ def read_mdoc(path: str | Path) -> Tilts:
     else:
         tilts.notes.append("The file does not say the angle of the tilt axis.")
     return tilts
+
+
+def _in_stack_order(path: str | Path, images: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Return sections in the order of their ZValue, the image's number in the stack; frame sets as they are."""
+    if not images or not all(s["Section"] == "ZValue" and s["Number"].isdecimal() for s in images):
+        return images
+    found: dict[int, dict[str, str]] = {}
+    for section in images:
+        other = found.setdefault(int(section["Number"][:18]), section)
+        if other is not section and other.get("SubFramePath") == section.get("SubFramePath"):
+            said = f"ZValue {section['Number'][:40]} stands in line {other['Line']} already."
+            raise FormatError(path, said, int(section["Line"]))
+    return [found[z] for z in sorted(found)] if len(found) == len(images) else images
 
 
 def _axes(

@@ -62,7 +62,7 @@ def gather(files: list[Path]) -> tuple[list[SeriesMetadata], list[tuple[Path, Ti
 
 def pixel_size_of(files: list[Path]) -> float | None:
     """Return the pixel size that one of the files of a series says, None if none does."""
-    for path in sorted(files, key=_rank):
+    for path in sorted(files, key=rank):
         if recognise(path) not in _IN_PIXELS:
             size = read_series(path)[0].pixel_size
             if np.isfinite(size) and size > 0:
@@ -78,7 +78,7 @@ def read_together(group: SeriesMetadata, pixel_size: float | None) -> Tilts:
     FormatError
         With the file, if two of them have another number of tilts, or a part of one was not read.
     """
-    paths = sorted(group.files, key=_rank)
+    paths = sorted(group.files, key=rank)
     kinds = [recognise(path) for path in paths]
     imod = [path for path, kind in zip(paths, kinds, strict=True) if kind in ("xf", "tlt", "xtilt")]
     paths = [path for path in paths if path not in imod[1:]]  # the reader takes those of one name together
@@ -100,7 +100,8 @@ def read_together(group: SeriesMetadata, pixel_size: float | None) -> Tilts:
     return whole
 
 
-def _rank(path: Path) -> tuple[int, int]:
+def rank(path: Path) -> tuple[int, int]:
+    """Return the place of a file of metadata among those of a series: the first knows its columns best."""
     kind = recognise(path)
     return (_RANK.index(kind) if kind in _RANK else len(_RANK), int(path.suffix == ".rawtlt"))
 

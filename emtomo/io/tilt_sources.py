@@ -12,11 +12,19 @@ from emtomo.io import images
 from emtomo.io.names import is_file
 from emtomo.io.recognise import recognise
 from emtomo.io.referenced import note_files_outside
-from emtomo.io.tilt_metadata import SeriesMetadata, gather, metadata_kinds, pixel_size_of, read_together, series_name
+from emtomo.io.tilt_metadata import (
+    SeriesMetadata,
+    gather,
+    metadata_kinds,
+    pixel_size_of,
+    rank,
+    read_together,
+    series_name,
+)
 from emtomo.io.tilts import Tilts
 
 IMAGE_ENDINGS = (".st", ".mrc", ".mrcs", ".map", ".tif", ".tiff", ".em", ".hdf", ".h5")
-_HALVES = {"odd": ("_odd", "_ODD", ".odd", "-odd"), "even": ("_even", "_EVN", "_evn", "_EVEN", ".even", "-even")}
+_HALVES = {"odd": ("odd",), "even": ("even", "evn")}  # in capitals or not
 _AT = re.compile(r"^\s*(\d+)@(.+)$")
 _MARKS = {"TS": r"(?P<TS>.+?)", "TA": r"(?P<TA>[-+]?\d+(?:\.\d+)?)", "TO": r"(?P<TO>\d+)"}
 Image = tuple[Path, int]
@@ -143,7 +151,7 @@ def _series_of(group: SeriesMetadata, files: list[Path], folder: Path | None, pi
     if size is None and stack is not None:
         size = images.describe(stack).pixel_size or None
     tilts = read_together(group, size)
-    return _with_images(tilts, group.files, files, folder)
+    return _with_images(tilts, sorted(group.files, key=rank), files, folder)
 
 
 def _with_images(tilts: Tilts, sources: list[Path], files: list[Path], folder: Path | None) -> SourceSeries:
@@ -196,25 +204,26 @@ def _stack(name: str, sources: list[Path], files: list[Path], folder: Path | Non
         listed += [place / end for end in (f"{name}/{name}.st", f"tiltstack/{name}/{name}.st")]
     known = [f for f in listed if f.suffix.lower() in IMAGE_ENDINGS and series_name(f) == name and is_file(f)]
     known = [f for f in known if f.suffix.lower() != ".mdoc" and images.describe(f).shape[0] >= least]
-    return min(known, key=lambda f: IMAGE_ENDINGS.index(f.suffix.lower())) if known else None
+    return min(known, key=lambda f: (f.parent not in places, IMAGE_ENDINGS.index(f.suffix.lower())), default=None)
 
 
 def _halves(listed: list[Image], half: str) -> list[Image]:
     """Return the odd or even images: ``TS_1_odd.st`` or ``TS_1_EVN.mrc`` beside, or of one name in a folder odd."""
-    out: list[Image] = []
-    counts: dict[Path, int] = {}
-    for path, k in listed:
-        names = [path.with_name(f"{path.stem}{end}{path.suffix}") for end in _HALVES[half]]
-        other = next((f for f in [*names, path.parent / half / path.name] if is_file(f)), None)
+    folders = {path.parent for path, _ in listed}
+    near = {(folder, f.name.lower()): f for folder in folders for f in sorted(folder.iterdir(), reverse=True)}
+    found: dict[Path, Path] = {}
+    for path in dict.fromkeys(path for path, _ in listed):
+        names = [f"{path.stem}{mark}{end}{path.suffix}".lower() for end in _HALVES[half] for mark in "_.-"]
+        beside = [near[path.parent, name] for name in names if (path.parent, name) in near]
+        inside = [near[path.parent, end] / path.name for end in _HALVES[half] if (path.parent, end) in near]
+        other = next((f for f in [*beside, *inside] if is_file(f)), None)
         if other is None:
             return []
-        if other not in counts:
-            counts[other] = images.describe(other).shape[0]
-            needed = images.describe(path).shape[0]
-            if counts[other] != needed:
-                raise FormatError(other, f"it has {counts[other]} images, but {path.name} has {needed}.")
-        out.append((other, k))
-    return out
+        n, needed = (images.describe(f).shape[0] for f in (other, path))
+        if n != needed:
+            raise FormatError(other, f"it has {n} images, but {path.name} has {needed}.")
+        found[path] = other
+    return [(found[path], k) for path, k in listed]
 
 
 class _Near:

@@ -99,8 +99,10 @@ class ImportTiltSeries(EmtomoProtocol):
         )
 
     def _check(self) -> list[str]:
-        for series in self._found()[0]:
+        found = self._found()[0]
+        for series in found:
             self._complete(series)
+        _common_values(found)
         gain = str(self.gain.get() or "")
         if gain and not Path(gain).is_file():
             return [f"{gain}: there is no such file."]
@@ -142,10 +144,7 @@ class ImportTiltSeries(EmtomoProtocol):
         for series in found:
             sentences = self._complete(series)
             self.remark(*sentences, *(f"{series.name}: {note}" for note in series.tilts.notes))
-        pixel = common_value("The pixel size", {s.name: s.tilts.pixel_size for s in found}, "Å")
-        optics = {
-            key: common_value(key, {s.name: s.tilts.optics[key] for s in found}, "") for key in DEFAULTS if key != "cs"
-        }
+        pixel, optics = _common_values(found)
         optics["cs"] = float(np.median([series.tilts.optics["cs"] for series in found]))
         out = SetOfTiltSeries.create(self._getPath("tilt_series.sqlite"), pixel_size=pixel, **optics)
         gain = str(self.gain.get() or "") or None
@@ -249,6 +248,13 @@ class ImportTiltSeries(EmtomoProtocol):
                 name = f"{series.name}{label}" + (".mrc" if len(paths) == 1 else f"/{k:03d}.mrc")
                 out.setdefault(path, Path(self._getExtraPath(name)))
         return out
+
+
+def _common_values(found: list[SourceSeries]) -> tuple[float, dict[str, float]]:
+    """Return the pixel size, voltage and amplitude contrast of all series."""
+    pixel = common_value("The pixel size", {s.name: s.tilts.pixel_size for s in found}, "Å")
+    keys = [key for key in DEFAULTS if key != "cs"]
+    return pixel, {key: common_value(key, {s.name: s.tilts.optics[key] for s in found}, "") for key in keys}
 
 
 def _names(listed: list[Image], targets: dict[Path, Path]) -> list[str]:

@@ -167,6 +167,34 @@ def test_several_series_halves_and_what_belongs_to_none(tmp_path):
         find_series(files_in(tmp_path))
 
 
+@pytest.mark.parametrize(("odd", "even"), [("_Odd", "_EVEN"), ("-odd", ".evn"), ("ODD/", "EVN/"), ("odd/", "Even/")])
+def test_halves_are_found_in_capitals_or_not_beside_or_in_folders(odd, even, tmp_path):
+    def half(mark):
+        return tmp_path / (f"{mark}TS.mrc" if mark.endswith("/") else f"TS{mark}.mrc")
+
+    for path in (tmp_path / "TS.mrc", half(odd), half(even)):
+        path.parent.mkdir(exist_ok=True)
+        stack(path)
+    imod_tilts.write_tlt(tmp_path / "TS.rawtlt", ANGLES)
+    (series,), unused = find_series(sorted(p for p in tmp_path.rglob("*") if p.is_file()))
+    assert series.stack == tmp_path / "TS.mrc" and unused == []
+    assert [part[2][1] for part in (series.odd, series.even)] == [2, 2]
+    assert [part[0][0].resolve() for part in (series.odd, series.even)] == [half(m).resolve() for m in (odd, even)]
+
+
+def test_a_sections_z_value_is_the_number_of_its_image(tmp_path):
+    stack(tmp_path / "a.mrc")
+    z = [2, 3, 1, 4, 0]  # as the file has them
+    text = [f"[ZValue = {k}]\nTiltAngle = {ANGLES[k]}\nDateTime = 01-Jan-26  10:0{t}:00\n" for t, k in enumerate(z)]
+    (tmp_path / "a.mrc.mdoc").write_bytes(("PixelSpacing = 2\n\n" + "\n".join(text)).replace("\n", "\r\n").encode())
+    series = find_series(files_in(tmp_path))[0][0]
+    assert_allclose(series.tilts.column("angle"), ANGLES)
+    assert series.tilts.column("acquisition_order").tolist() == [5, 3, 1, 2, 4]
+    (tmp_path / "a.mrc.mdoc").write_text("".join(text).replace("ZValue = 3", "ZValue = 2"))
+    with pytest.raises(EmtomoError, match="a.mrc.mdoc, line 4: ZValue 2 stands in line 1 already"):
+        find_series(files_in(tmp_path))
+
+
 def test_a_series_of_a_single_tilt(tmp_path):
     stack(tmp_path / "it's one.mrc", n=1)
     (tmp_path / "it's one.tlt").write_text("12.0\n")
@@ -188,6 +216,13 @@ def test_mdoc_in_the_order_of_time_beside_sorted_angles(tmp_path):
     ("change", "message"),
     [
         (lambda d: stack(d / "a.st", 4), "a.st: it has 4 images, but a.tlt has 5 tilts"),
+        (
+            lambda d: (
+                imod_tilts.write_tlt(d / "a.rawtlt", ANGLES),
+                imod_tilts.write_tlt(d / "a.tlt", ANGLES[1:]),
+            ),
+            "a.st: it has 5 images, but a.tlt has 4 tilts",
+        ),
         (lambda d: (d / "a.st").unlink(), "a.tlt: no stack of images named a"),
         (lambda d: imod_tilts.write_tlt(d / "a.xtilt", np.zeros(3)), "a.xtilt beside it has another number of lines"),
         (lambda d: imod_tilts.write_xf(d / "a.xf", tilts(n=4), 2.0), "another number of lines"),
