@@ -117,10 +117,13 @@ class Ribosomes:
 
 
 def report(data: Ribosomes, species: Species, deposited: np.ndarray, label: str) -> None:
-    """Print correlations with the deposited map (or its mirror: the hand is not known) and between the halves."""
-    halves = data.halves()
+    """Print correlations with the deposited map (or its mirror: the hand is not known) and between the halves.
+
+    The deposited map is compared within the particle's ball: beyond it half maps hold neighbours and noise.
+    """
+    halves, mask = data.halves(), species.soft_mask()
     whole = halves[1] + halves[2]
-    curves = [fourier_shell_correlation(v, deposited) for v in (whole, np.roll(whole[::-1], 1, axis=0))]
+    curves = [fourier_shell_correlation(v * mask, deposited * mask) for v in (whole, np.roll(whole[::-1], 1, axis=0))]
     best = max(curves, key=lambda curve: float(curve[2:12].sum()))[2:13]
     gold, measured = fourier_shell_correlation(halves[1], halves[2]), measure_maps(species, halves)
     print(f"{label}: with the deposited map, shells 2 to 12: {np.round(best, 3)}, mean {best.mean():.4f}")

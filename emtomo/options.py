@@ -35,8 +35,8 @@ class Param:
         Another option and the values of it with which this one counts, e.g. ``("method", "eed")``; a form hides it
         otherwise. Empty: it always counts.
     validate : callable, optional
-        Value to a sentence that says what else is wrong with it, empty when nothing is; a form tells it at once. Where
-        the option is used it must be checked too.
+        Value to a sentence that says what else is wrong with it, empty when nothing is; asked where the option counts.
+        A form tells it at once.
     """
 
     label: str
@@ -128,9 +128,16 @@ def problems(options: type, values: dict[str, Any]) -> list[str]:
         if value is None:
             if not field.optional:
                 found.append(f"{field.param.label} must not be empty.")
-        elif sentence := field.param.problem(value):
+        elif sentence := field.param.problem(value) or _further_problem(field.param, value, values):
             found.append(sentence)
     return found
+
+
+def _further_problem(param: Param, value: Any, values: dict[str, Any]) -> str:
+    """Return what the option's own check says of `value`; of one that does not count, nothing."""
+    other, *allowed = param.when or ("",)
+    counts = other not in values or values[other] in allowed
+    return param.validate(value) if param.validate is not None and counts else ""
 
 
 def check_options(options: T) -> T:

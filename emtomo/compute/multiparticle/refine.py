@@ -37,6 +37,7 @@ from emtomo.compute.multiparticle.species import (
 from emtomo.compute.optics.ctf import Ctf
 from emtomo.compute.tilt.particle_images import ParticleImageOptions
 from emtomo.errors import EmtomoError
+from emtomo.options import check_options
 
 AS_GOOD = 0.005  # of the half maps' agreement, which chance changes by as much from one iteration to the next
 
@@ -130,7 +131,7 @@ class MultiParticleRefinement:
     Raises
     ------
     EmtomoError
-        If there is no species, no series, or a half of a species has no particle.
+        If an option is outside its bounds, there is no species, no series, or a half of a species has no particle.
     """
 
     def __init__(
@@ -145,7 +146,7 @@ class MultiParticleRefinement:
         at_once: int = 1,
     ) -> None:
         self.at_once = at_once > 1
-        self.species, self.given, self.options = list(species), list(series), options.resolve_preset()
+        self.species, self.given, self.options = list(species), list(series), check_options(options).resolve_preset()
         self.image_options = image_options or ParticleImageOptions()
         self.device, self.store = check_device(device), store
         self.map_reduce = partial(in_threads, at_once=at_once) if self.at_once else map_reduce

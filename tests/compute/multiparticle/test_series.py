@@ -1,6 +1,6 @@
 """A series is never worse than its input: what is true is kept, what is noise is not."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -25,6 +25,7 @@ from emtomo.compute.multiparticle.species import shell_beyond_gaps
 from emtomo.compute.multiparticle.state import SeriesState
 from emtomo.compute.multiparticle.sweep import correlate
 from emtomo.errors import EmtomoError
+from emtomo.options import check_options, problems
 from tests.compute.multiparticle.data import IMAGE, molecule, simulate, tilt_geometry, true_state
 
 T = 15
@@ -302,6 +303,13 @@ def test_grids():
     for text in ("4", "4 x", "a x b", "0 x 3", "4 x 3 x 2", "99999999999 x 1"):
         with pytest.raises(EmtomoError, match="A grid must be 2 whole numbers"):
             parse_grid(text, 2)
+    for values, sentence in (
+        ({"image_warp": "65 x 2"}, "A grid must be 2 whole numbers"),
+        ({"volume_warp": "2 x 2 x 2 x 1"}, "A volume warp needs at least 2 nodes in time"),
+    ):
+        assert problems(MultiParticleOptions, asdict(MultiParticleOptions(**values))) == []  # the preset says another
+        with pytest.raises(EmtomoError, match=sentence):
+            check_options(MultiParticleOptions(preset=OWN, **values))
     assert cap_grid((6, 4), 10) == (3, 3) and cap_grid((6, 4), 0) == (1, 1) and cap_grid((2, 2), 100) == (2, 2)
 
 
