@@ -12,6 +12,7 @@ from pyworkflow.protocol import Protocol
 
 from emtomo.cli.arguments import ProjectFolder, RunName
 from emtomo.cli.output import result
+from emtomo.engine.damage import damage_of_run, mend
 from emtomo.engine.project import EmtomoProject, error_of
 from emtomo.engine.queues import launch_log
 from emtomo.engine.run_folder import is_own_file
@@ -64,7 +65,7 @@ def log_lines(run: Protocol, *, everything: bool = False) -> dict[str, list[str]
 
 
 def ending(run: Protocol) -> Iterator[str]:
-    """Yield what is known at the end of a run: remarks, or what went wrong."""
+    """Yield what is known at the end of a run: remarks, or what went wrong, also with its files since."""
     if run.isActive():
         state = progress_of(run)
         if state.get("total"):
@@ -73,6 +74,8 @@ def ending(run: Protocol) -> Iterator[str]:
         yield from _lines(path, True)
     if run.isFinished() and hasattr(run, "_remarks"):
         yield from run._remarks()
+    if lost := damage_of_run(run):
+        yield f"{run.getObjLabel()}: {'; '.join(lost)}: {mend(run)}."
     if run.isFailed():
         yield f"failed: {error_of(run)}"
 

@@ -48,15 +48,18 @@ def rename(
 def copy(
     project: ProjectFolder,
     name: RunName,
+    parameters: Annotated[
+        list[str] | None, typer.Argument(metavar="key=value", help="Parameters that differ in the copy.")
+    ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="key=value", help="A parameter that differs in the copy.")
+        list[str] | None, typer.Option("--set", metavar="key=value", help="The same, for one parameter.")
     ] = None,
     label: Annotated[str, typer.Option(help="Label of the copy; by default that of the run with a number.")] = "",
 ) -> None:
     """Copy a run with its parameters, some of them changed; emtomo resume carries the copy out."""
     from emtomo.gui.core.run_actions import copy_runs, rename_run
 
-    values, folder = key_values(settings or []), Path.cwd()
+    values, folder = key_values([*(parameters or []), *(settings or [])]), Path.cwd()
     opened = EmtomoProject.open(project)
     source = opened.find(name)
     set_parameters(opened, source, values, folder)  # refused before there is a copy; nothing is stored

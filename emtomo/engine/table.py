@@ -25,6 +25,7 @@ from emtomo.io.names import check_identifiers
 CHUNK = 50_000  # rows written at once
 READ_ROWS = 500  # read at once: what stays in the cache of the processor is turned into columns faster
 IDENTIFIERS = {"tomogram_id", "micrograph_id"}  # they become parts of file names
+MISSING_SET = "the set's file is missing; resume the run that made it with --restart."
 _SQL_TYPE = {bool: "INTEGER", int: "INTEGER", float: "REAL", str: "TEXT"}
 _CLASS_NAME = {bool: "Boolean", int: "Integer", float: "Float", str: "String"}
 
@@ -204,7 +205,7 @@ class TableSet(Fielded, Set):
     def open(cls, path: str | Path) -> Self:
         """Return the set stored at `path`, its own fields included."""
         if not Path(path).is_file():
-            raise EmtomoError(f"{path}: there is no such set.")
+            raise EmtomoError(f"{path}: {MISSING_SET}")
         try:
             found = cls(filename=str(path))
             found.loadAllProperties()
@@ -285,7 +286,7 @@ class TableSet(Fielded, Set):
         """Open the set's file for reading; what is wrong with it becomes one sentence."""
         path = self.getFileName()
         if not Path(path).is_file():
-            raise EmtomoError(f"{path}: the set's file is missing; resume the run that made it with --restart.")
+            raise EmtomoError(f"{path}: {MISSING_SET}")
         try:
             with closing(sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True)) as db:
                 _check_plain(db, path)

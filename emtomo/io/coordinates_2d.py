@@ -10,6 +10,7 @@ from emtomo.errors import FormatError
 from emtomo.io import star
 from emtomo.io.micrographs import find_files
 from emtomo.io.names import stem
+from emtomo.io.relion_sizes import micrograph_sizes
 from emtomo.io.text import as_numbers, matrix, numbers, read_table, read_text
 
 ENDINGS = (".star", ".box", ".csv")
@@ -27,8 +28,8 @@ def read_picks(path: str | Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        name, x, y, score, angstrom: whether x and y are in Å. A file without names has its own stem, less what pickers
-        add to it.
+        name, x, y, score, angstrom: whether x and y are in Å, pixel_size: Å per pixel of x and y, NaN where the file
+        does not say. A file without names has its own stem, less what pickers add to it.
 
     Raises
     ------
@@ -53,6 +54,7 @@ def read_picks(path: str | Path) -> pd.DataFrame:
     if table is None:
         raise FormatError(path, "no block has rlnCoordinateX and rlnCoordinateY.")
     frame = _frame(path, star.floats(path, table, ["rlnCoordinateX", "rlnCoordinateY"]))
+    frame["pixel_size"] = micrograph_sizes(path, table, blocks.get("optics"))
     if "rlnAutopickFigureOfMerit" in table:
         frame["score"] = star.floats(path, table, ["rlnAutopickFigureOfMerit"])[:, 0]
     if "rlnMicrographName" in table:
@@ -64,7 +66,7 @@ def _frame(path: Path, positions: np.ndarray) -> pd.DataFrame:
     n = len(positions)
     name = _ADDED.sub("", stem(path.name))
     columns = {"x": positions[:, 0], "y": positions[:, 1], "score": np.zeros(n), "angstrom": np.zeros(n, bool)}
-    return pd.DataFrame({"name": np.full(n, name, object), **columns})
+    return pd.DataFrame({"name": np.full(n, name, object), **columns, "pixel_size": np.full(n, np.nan)})
 
 
 def _boxes(path: Path) -> pd.DataFrame:

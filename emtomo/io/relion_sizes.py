@@ -87,6 +87,18 @@ def pixel_sizes_of(
     return PixelSizes(positions, boxes if boxes is not None else np.full(n, np.nan), False)
 
 
+def micrograph_sizes(path: str | Path, table: pd.DataFrame, optics: pd.DataFrame | None) -> np.ndarray:
+    """Return in which pixel sizes positions on micrographs count, (n,) in Å; NaN where the file does not say.
+
+    Raises
+    ------
+    FormatError
+        As :func:`pixel_sizes_of` does.
+    """
+    sizes, _ = _sizes_of(path, table, optics, MICROGRAPH[:1])
+    return np.full(len(table), np.nan) if sizes is None else sizes
+
+
 def _sizes_of(
     path: str | Path, table: pd.DataFrame, optics: pd.DataFrame | None, columns: tuple[str, ...]
 ) -> tuple[np.ndarray | None, str | None]:

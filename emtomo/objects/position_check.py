@@ -8,6 +8,7 @@ import pandas as pd
 
 from emtomo.compute.positions import check_finite, to_voxels
 from emtomo.errors import EmtomoError
+from emtomo.objects.micrograph import SetOfMicrographs
 from emtomo.objects.micrograph_slices import MicrographSlices
 from emtomo.objects.tilt_series import SetOfTiltSeries
 from emtomo.objects.tomogram import SetOfTomograms
@@ -149,6 +150,54 @@ def _explanations(
             yield f"the pixel size is {own * factor:.4g} Å"
     if pixel_size is not None and _all_inside(frame, tomograms, numbers, own, centred=True):
         yield "they count from the centre"
+
+
+def check_picks(
+    picks: pd.DataFrame, micrographs: SetOfMicrographs, pixel_size: np.ndarray, *, tolerated: float = 0.5
+) -> list[str]:
+    """Return a remark when picks lie outside their micrographs, with the unit that would bring them in.
+
+    Parameters
+    ----------
+    picks : DataFrame
+        micrograph_id, x and y as the file has them, and angstrom: whether they are in Å.
+    micrographs : SetOfMicrographs
+    pixel_size : (n,) array
+        Å in which picks count that are not in Å.
+    tolerated : float
+        Share of the picks that may lie outside.
+
+    Raises
+    ------
+    EmtomoError
+        If a larger share lies outside.
+    """
+    size = float(micrographs.pixel_size.get())
+    ids, numbers = picks["micrograph_id"].to_numpy(), picks[["x", "y"]].to_numpy(float)
+    shapes = {name: micrographs.shape(str(name)) for name in dict.fromkeys(ids)}
+    ends = np.array([shapes[name][::-1] for name in ids]).reshape(-1, 2)
+    in_angstrom = picks["angstrom"].to_numpy(bool)
+
+    def off(length: np.ndarray) -> int:
+        """Return how many picks lie outside where their numbers count in `length` Å."""
+        pixels = numbers * (length / size)[:, None]
+        return int((~((pixels > -1) & (pixels < ends)).all(axis=1)).sum())
+
+    bad = off(np.where(in_angstrom, 1.0, pixel_size))
+    if not bad:
+        return []
+    text = f"{bad} of {len(picks)} picks {'lies' if bad == 1 else 'lie'} outside the micrographs"
+    better = []
+    if in_angstrom.all() and not off(np.full(len(picks), size)):
+        better.append("these are pixels")
+    if not in_angstrom.any():
+        factors = (*_LIKELY, *_FACTORS)
+        better += [f"the pixel size is {pixel_size[0] * f:.4g} Å" for f in factors if not off(pixel_size * f)]
+        better += ["these are Å (a pixel size of 1 Å)"] if not off(np.ones(len(picks))) else []
+    text += f"; all lie inside if {', or if '.join(better[:_OFFERED])}." if better else "."
+    if bad > tolerated * len(picks):
+        raise EmtomoError(text)
+    return [text]
 
 
 def check_binning(pixel_size: float, tomograms: Volumes) -> list[str]:

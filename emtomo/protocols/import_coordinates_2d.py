@@ -13,9 +13,11 @@ from emtomo.errors import EmtomoError
 from emtomo.io import names
 from emtomo.io.coordinates_2d import ENDINGS, read_picks
 from emtomo.objects import SetOfCoordinates2D, SetOfMicrographs, coordinates_2d_frame
+from emtomo.objects.position_check import check_picks
 from emtomo.options import Param
 from emtomo.wording import share_text
 
+PIXEL_TOLERANCE = 0.01  # by which the pixel sizes of files and micrographs may differ unsaid
 SHOWN = 5  # names in a sentence
 
 
@@ -27,7 +29,8 @@ class ImportCoordinates2DOptions:
         float | None,
         Param(
             "Pixel size of the coordinates",
-            "Of files that count in pixels. Empty: that of the micrographs.",
+            "Of files that count in pixels. Empty: what the file says (rlnMicrographPixelSize), else that of the "
+            "micrographs.",
             unit="Å",
             gt=0,
         ),
@@ -81,26 +84,25 @@ class ImportCoordinates2D(EmtomoProtocol):
         micrographs: SetOfMicrographs = self.input_micrographs.get()
         picks, unknown = self._picks()
         size = float(micrographs.pixel_size.get())
-        step = np.where(picks["angstrom"], 1.0, options.pixel_size or size)
+        said = picks["pixel_size"].to_numpy(float)
+        counted = np.full(len(picks), options.pixel_size) if options.pixel_size else np.where(said > 0, said, size)
+        step = np.where(picks["angstrom"], 1.0, counted)
+        self.remark(*check_picks(picks, micrographs, counted))
         positions = picks[["x", "y"]].to_numpy(float) * step[:, None]
         out = SetOfCoordinates2D.create(
             self._getPath("coordinates.sqlite"), pixel_size=size, box_size=options.box_size or None
         )
-        outside = 0
         for name in dict.fromkeys(picks["micrograph_id"]):
             mine = (picks["micrograph_id"] == name).to_numpy()
-            rows, columns = micrographs.shape(name)
-            within = (positions[mine] > -size) & (positions[mine] < np.array([columns, rows]) * size)
-            outside += int((~within.all(axis=1)).sum())
             score = picks["score"].to_numpy(float)[mine]
             out.extend(coordinates_2d_frame(name, positions[mine], score=score, picker="import"))
         if unknown:
             self.remark(f"No micrograph for the picks of {_listed(unknown)}.")
-        if outside:
-            self.remark(
-                f"{outside} of {len(picks)} picks {'lies' if outside == 1 else 'lie'} outside the micrographs: is the "
-                "pixel size of the coordinates right?"
-            )
+        other = sorted(set(said[(said > 0) & (np.abs(said / size - 1) > PIXEL_TOLERANCE)].tolist()))
+        if other:
+            listed = ", ".join(f"{one:g}" for one in other)
+            taken = "" if not options.pixel_size else f"; {options.pixel_size:g} Å is taken"
+            self.remark(f"The files say that positions count in pixels of {listed} Å{taken}.")
         empty = sorted(set(micrographs.group_ids()) - set(picks["micrograph_id"]))
         if empty:
             self.remark(f"{share_text(len(empty), len(micrographs), 'micrograph', 'has')} no picks ({_listed(empty)}).")

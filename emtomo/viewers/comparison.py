@@ -107,6 +107,8 @@ def correlate_maps(
     inside = np.asarray(images.read_any(mask), np.float32)
     if not np.isfinite(inside).all() or inside.min() < -1e-3 or inside.max() > 1 + 1e-3:
         raise FormatError(mask, f"a mask has values from 0 to 1, this one from {inside.min():g} to {inside.max():g}.")
+    if not inside.max() > 0:
+        raise FormatError(mask, "the mask is empty: there is no voxel above 0.")
     found = solvent_corrected_fsc(a, b, inside)
     curves = [Curve(name, frequency, getattr(found, name), size) for name in ("unmasked", "masked", "corrected")]
     remarks = [f"Phases were made random from {n * size / found.randomised_from:.1f} Å for the correction."]

@@ -167,6 +167,8 @@ def test_a_damaged_run_is_reported_and_the_others_are_shown(what, project, tmp_p
     bad = [line for line in reported.splitlines() if line.startswith("--")]
     assert code == 1 and any("first" in line and "--restart makes it again" in line for line in bad), reported
     assert any(line.startswith("ok") and "second" in line for line in reported.splitlines()) or "second" in reported
+    code, reported = emtomo("log", project, "first")
+    assert code == 0 and "first: " in reported and "--restart makes it again" in reported, reported
     code, reported = emtomo("resume", project)
     assert code == 1 and "first" in reported and "--restart" in reported and "Every run is finished" not in reported
 

@@ -54,8 +54,31 @@ def test_what_is_exported_comes_back(bench, tmp_path):
 
 
 def test_picks_of_another_pixel_size_are_noticed(bench, tmp_path):
-    (tmp_path / "mic_001_autopick.star").write_text(HEAD + "1000 2000 0.7\n\n")
-    assert "1 of 1 picks lies outside" in " ".join(run(bench, "outside", tmp_path)._remarks())
+    """Micrographs of 160 × 160 pixels of 7 Å; positions that cannot be are an error, a single one is a remark."""
+    star, table = tmp_path / "mic_001_autopick.star", tmp_path / "mic_001.csv"
+    star.write_text(HEAD + "300 20 0.7\n30 310 0.7\n40 40 0.7\n\n")
+    better = r"all lie inside if the pixel size is 3\.5 Å, or if the pixel size is 1\.75 Å"
+    with pytest.raises(Exception, match="2 of 3 picks lie outside the micrographs; " + better):
+        run(bench, "unbinned", star)
+    assert_allclose(run(bench, "rescaled", star, pixel_size=3.5).coordinates.positions("mic_001")[0], [1050, 70])
+    star.write_text(HEAD + "9999 20 0.7\n30 31 0.7\n40 40 0.7\n\n")
+    assert "1 of 3 picks lies outside the micrographs." in run(bench, "outside", star)._remarks()
+    table.write_text("micrograph_id,x,y\nmic_001,2000,100\n")
+    with pytest.raises(Exception, match=r"1 of 1 picks lies outside the micrographs\.$"):
+        run(bench, "far", table)
+
+
+def test_the_pixel_size_of_positions_is_that_of_the_file(bench, tmp_path):
+    file = tmp_path / "mic_001.star"
+    rows = HEAD.replace("data_\n", "data_particles\n") + "_rlnOpticsGroup #4\n300 20 0.7 2\n30 31 0.7 1\n\n"
+    optics = "data_optics\n\nloop_\n_rlnOpticsGroup #1\n_rlnMicrographPixelSize #2\n_rlnImagePixelSize #3\n{}\n\n"
+    file.write_text(optics.format("1 7 14\n2 3.5 14") + rows)
+    done = run(bench, "two sizes", file)
+    assert_allclose(done.coordinates.positions("mic_001"), [[1050, 70], [210, 217]])
+    assert "The files say that positions count in pixels of 3.5 Å." in done._remarks()
+    file.write_text(optics.format("1 7 14\n2 0 14") + rows)
+    with pytest.raises(Exception, match="line 8: rlnMicrographPixelSize must be a finite number above 0 Å, got 0"):
+        run(bench, "no size", file)
 
 
 @pytest.mark.parametrize(

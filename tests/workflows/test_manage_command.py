@@ -43,7 +43,7 @@ def test_a_new_project_says_where_it_is(tmp_path):
 
 
 def test_a_run_is_copied_compared_renamed_and_deleted(project):
-    done = emtomo("copy", project, "import", "--set", "pixel_size=20", "--label", "other")
+    done = emtomo("copy", project, "import", "pixel_size=20", "--label", "other")
     assert done.returncode == 0, done.stderr
     differences = emtomo("compare", project, "import", "other").stdout
     assert "→ 20" in differences
