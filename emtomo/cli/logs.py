@@ -11,7 +11,7 @@ import typer
 from pyworkflow.protocol import Protocol
 
 from emtomo.cli.arguments import ProjectFolder, RunName
-from emtomo.cli.output import result
+from emtomo.cli.output import result, say
 from emtomo.engine.damage import damage_of_run, mend
 from emtomo.engine.project import EmtomoProject, error_of
 from emtomo.engine.queues import launch_log
@@ -49,7 +49,11 @@ def log(
             printed[source] = len(lines)
         if not follow or not run.isActive():
             break
-        time.sleep(FOLLOW_SECONDS)
+        try:
+            time.sleep(FOLLOW_SECONDS)
+        except KeyboardInterrupt:
+            say("emtomo: stopped watching; the run goes on.")
+            raise typer.Exit(130) from None
         run = opened.find(str(run.getObjId()))
     for line in ending(run):
         if line not in said:  # steps write their remarks to the log

@@ -90,7 +90,7 @@ def check_positions(
             return []
         fits = f"would fit as voxels of {voxel:.4g} Å"
         return [f"{start}all positions lie close to the centre and {fits}: are they in voxels?"]
-    text = f"{start}{bad} of {len(frame)} positions lie outside their tomogram"
+    text = f"{start}{bad} of {len(frame)} positions {'lies' if bad == 1 else 'lie'} outside their tomogram"
     better = list(islice(_explanations(frame, tomograms, numbers, pixel_size), _OFFERED))
     text += f"; all lie inside if {', or if '.join(better)}." if better else "."
     if bad > tolerated * len(frame):

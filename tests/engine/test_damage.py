@@ -173,6 +173,13 @@ def test_a_damaged_run_is_reported_and_the_others_are_shown(what, project, tmp_p
     assert code == 1 and "first" in reported and "--restart" in reported and "Every run is finished" not in reported
 
 
+def test_ctrl_c_while_a_log_is_followed_says_that_the_run_goes_on(project, monkeypatch):
+    monkeypatch.setattr("emtomo.cli.logs.time.sleep", Mock(side_effect=KeyboardInterrupt))
+    monkeypatch.setattr(Protocol, "isActive", lambda run: True)
+    code, said = emtomo("log", project, "second", "--follow")
+    assert code == 130 and "stopped watching; the run goes on." in said
+
+
 @pytest.mark.parametrize(
     "name", ["process.json", "progress.json", "remarks.json", "provenance.json", "fingerprint.json"]
 )

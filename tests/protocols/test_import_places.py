@@ -102,11 +102,11 @@ def test_positions_outside_are_reported_with_the_unit_that_would_fit(bench, tmp_
     said = run("angstrom", "tomogram_id,x,y,z\nTS_01,300,200,90\nTS_01,390,350,200\n")
     assert "all lie inside if these are Å from the first voxel" in said
     said = run("nowhere", "tomogram_id,x,y,z\nTS_01,9999999,1,1\n")
-    assert "1 of 1 positions lie outside" in said
+    assert "1 of 1 positions lies outside" in said
     rows = "TS_01,12,20,9\n" * 3 + "TS_01,45,20,9\n"
     path = _text(tmp_path, "one", f"tomogram_id,x,y,z\n{rows}")
     done = bench.run("import-coordinates", "one", tomograms="tomos.tomograms", files=path)
-    assert "1 of 4 positions lie outside their tomogram" in " ".join(done.summary())
+    assert "1 of 4 positions lies outside their tomogram" in " ".join(done.summary())
 
 
 def test_clicks_in_voxels_taken_for_angstrom_are_reported(bench, tmp_path):

@@ -73,7 +73,7 @@ def test_corrected_picks_of_a_network_are_checked_too(bench):
     rows = [("a", 0, 0, 0), ("a", 10, 10, 10), ("a", 0, 0, 400)]
     path = write(bench.folder / "corrected.csv", rows)
     run = bench.run("pick-convnet", "corrected", tomograms="import.tomograms", picks=path)
-    assert "1 of 3 positions lie outside" in " ".join(run._summary())
+    assert "1 of 3 positions lies outside" in " ".join(run._summary())
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "1e300"])
