@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from emtomo.errors import FormatError
-from emtomo.io import images, particle_formats, scipion, tilt_formats
+from emtomo.io import images, particle_formats, scipion, tilt_formats, warp
 from emtomo.io.format import ARCHIVE, FileStart, Format, is_archive, read_start
 from emtomo.io.relion import KNOWN
 from emtomo.io.star import other_capitals
@@ -40,6 +40,7 @@ OTHERS: dict[str, Callable[[FileStart], bool]] = {
     "tomograms-scipion": _is_set_of_tomograms,
     "doc": _is_table_map,
     "vll": _is_volume_list,
+    "m-population": warp.is_beside_series,
 }
 
 

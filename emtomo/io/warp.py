@@ -116,7 +116,10 @@ def read_xml(path: str | Path) -> Tilts:
     if ctf.get("PixelSize"):
         tilts.pixel_size = tilts.header_number("PixelSize", ctf["PixelSize"] or "")
     if np.isfinite(tilts.pixel_size):
-        image, volume = _size(root, "ImageDimensionsAngstrom", 2), _size(root, "VolumeDimensionsAngstrom", 3)
+        image, volume = (
+            _size(path, root, "ImageDimensionsAngstrom", 2),
+            _size(path, root, "VolumeDimensionsAngstrom", 3),
+        )
         if image is not None:
             tilts.image_size = (round(image[0] / tilts.pixel_size), round(image[1] / tilts.pixel_size))
         if volume is not None:
@@ -229,7 +232,7 @@ def _image_warp(path: str | Path, root: ET.Element, tilts: Tilts) -> ImageWarp |
         return None
     if x.shape != y.shape:
         raise FormatError(path, f"GridMovementX and Y must have one size, got {x.shape} and {y.shape}.")
-    size = _size(root, "ImageDimensionsAngstrom", 2)
+    size = _size(path, root, "ImageDimensionsAngstrom", 2)
     if size is None and x[0].size > 1:
         tilts.notes.append("Movement of the sample needs the size of the images, which the file does not say.")
     return ImageWarp(x, y, (1.0, 1.0) if x[0].size == 1 else (np.nan, np.nan) if size is None else (size[0], size[1]))
@@ -243,7 +246,7 @@ def _volume_warp(path: str | Path, root: ET.Element, tilts: Tilts) -> VolumeWarp
     nodes = [np.zeros_like(known[0]) if g is None or not g.any() else g for g in grids]
     if len({g.shape for g in nodes}) > 1:
         raise FormatError(path, "GridVolumeWarpX, Y and Z must have one size.")
-    size = _size(root, "VolumeDimensionsAngstrom", 3)
+    size = _size(path, root, "VolumeDimensionsAngstrom", 3)
     if size is None and nodes[0][0].size > 1:
         tilts.notes.append("The volume warp needs the size of the volume, which the file does not say.")
     dose, unknown = tilts.column("dose"), 1.0 if nodes[0][0].size == 1 else np.nan
@@ -251,11 +254,16 @@ def _volume_warp(path: str | Path, root: ET.Element, tilts: Tilts) -> VolumeWarp
     return VolumeWarp(np.stack(nodes, axis=-1), volume, (float(dose.min()), float(dose.max())))
 
 
-def _size(root: ET.Element, name: str, n: int) -> list[float] | None:
-    words = root.get(name, "").replace(",", " ").split()[:n]
-    if len(words) < n or not all(is_number(w) and 0 < float(w) < np.inf for w in words):
+def _size(path: str | Path, root: ET.Element, name: str, n: int) -> list[float] | None:
+    """Return n sizes, of images maybe with a third one; None where the file does not say them, or says 0."""
+    text = root.get(name, "")
+    words = text.replace(",", " ").split()
+    if not words:
         return None
-    return [float(w) for w in words]
+    if len(words) not in (n, 3) or not all(is_number(word) and 0 <= float(word) < np.inf for word in words):
+        raise FormatError(path, f"{name} must be {n} numbers with commas between, got {text[:40]!r}.")
+    values = [float(word) for word in words[:n]]
+    return values if min(values) > 0 else None
 
 
 def write_xml(path: str | Path, tilts: Tilts) -> None:
@@ -345,7 +353,12 @@ def _is_tomostar(start: FileStart) -> bool:
 
 
 def _is_xml(start: FileStart) -> bool:
-    return "<TiltSeries" in start.text or start.text.lstrip()[:5] == "<?xml"
+    return "<TiltSeries" in start.text or (start.text.lstrip()[:5] == "<?xml" and not is_beside_series(start))
+
+
+def is_beside_series(start: FileStart) -> bool:
+    """Return whether a file is one of those that Warp and M write beside tilt series: sources, species, movies."""
+    return start.text.lstrip()[:1] == "<" and start.matches(r"<(DataSource|Movie|Population|Species)\b")
 
 
 def _read_tomostar(path: Path, _: ReadOptions) -> Tilts:

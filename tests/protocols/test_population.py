@@ -171,7 +171,7 @@ def test_a_population_goes_to_m_and_comes_back(bench, tmp_path, monkeypatch):
     series = read_xml(path.parent / "sim_01.xml")
     assert (series.column("excluded") == 0).sum() == 7
     images = bench.project.path + "/" + bench.project.find("simulate")._getExtraPath("series")
-    bench.run("import-tilt-series", "back", files=path.parent, images_folder=images, pattern="*.xml")
+    bench.run("import-tilt-series", "back", files=path.parent, images_folder=images)
     back = bench.run("import-species", "species back", file=mine, tilt_series="back.tilt_series").species
     own = bench.project.find("species").species
     for name in ("symmetry", "pixel_size", "box_size", "diameter", "name", "particles"):

@@ -1,5 +1,6 @@
 """Tilt geometry: another program's numbers, and derivatives against finite differences."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -81,10 +82,16 @@ def test_magnification_goes_to_warp_and_comes_back(case, tmp_path):
     seen = warp.read_xml(tmp_path / "bare.xml").geometry().project(points)
     plain = replace(wanted, magnification=None).project(points)
     assert np.abs(seen - wanted.project(points)).max() < 1e-4 < 5 < np.abs(seen - plain).max()
-    for bad in ("1, 0, 0", "9, 0, 0, 1", "1, 0, 0, nan", "1, 0, 0, -1"):
-        (tmp_path / "bad.xml").write_text(text.replace("1.012, 0.003, -0.002, 0.994", bad))
-        with pytest.raises(FormatError, match="MagnificationCorrection must"):
-            warp.read_xml(tmp_path / "bad.xml")
+    for name, values in (
+        ("MagnificationCorrection", ("1, 0, 0", "9, 0, 0, 1", "1, 0, 0, nan", "1, 0, 0, -1")),
+        ("ImageDimensionsAngstrom", ("nan, 100", "1000,5, 1000,5", "-1, 100")),  # decimal commas, too
+        ("VolumeDimensionsAngstrom", ("1, 2, inf", "1, 2", "x, 2, 3")),
+    ):
+        bare = re.sub(f'{name}="[^"]*"', "", text)
+        for bad in values:
+            (tmp_path / "bad.xml").write_text(bare.replace("<TiltSeries ", f'<TiltSeries {name}="{bad}" ', 1))
+            with pytest.raises(FormatError, match=f"{name} must"):
+                warp.read_xml(tmp_path / "bad.xml")
 
 
 def whole_geometry(n=5, seed=0):
