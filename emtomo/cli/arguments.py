@@ -11,6 +11,7 @@ from emtomo.engine.parameters import ONE_VALUE, SEVERAL
 from emtomo.engine.project import EmtomoProject
 from emtomo.errors import EmtomoError
 
+LARGEST_PIXEL = 1e6  # Å
 ProjectFolder = Annotated[Path, typer.Argument(metavar="PROJECT", help="Folder of the project.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Id or label of a run.")]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
@@ -41,6 +42,12 @@ def key_values(pairs: list[str], takes: Callable[[str], str] | None = None) -> d
             raise EmtomoError(f"{key} is given twice, as {values[key]!r} and {value!r}; {advice}.")
         values[key] = value
     return values
+
+
+def check_pixel_size(pixel_size: float | None) -> None:
+    """Raise EmtomoError if a pixel size that was given cannot be one."""
+    if pixel_size is not None and not 0 < pixel_size < LARGEST_PIXEL:
+        raise EmtomoError(f"The pixel size must be above 0 Å, got {pixel_size:g}.")
 
 
 def is_project(folder: object) -> bool:

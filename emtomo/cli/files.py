@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from emtomo.cli.arguments import check_pixel_size
 from emtomo.cli.output import result, say
 from emtomo.engine.parameters import output_target
 from emtomo.engine.project import EmtomoProject
@@ -39,8 +40,7 @@ def convert(
     from emtomo.io.recognise import recognise
 
     _check_place(target)
-    if pixel_size is not None and not 0 < pixel_size < 1e6:
-        raise EmtomoError(f"The pixel size must be above 0 Å, got {pixel_size:g}.")
+    check_pixel_size(pixel_size)
     file, dataset = images.split_volume(source, dataset)
     known = recognise(file) if kind == "auto" and file.is_file() else kind
     if known in tilt_formats.FORMATS or to in tilt_formats.FORMATS:

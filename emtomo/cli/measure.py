@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from emtomo.cli.arguments import Json
+from emtomo.cli.arguments import Json, check_pixel_size
 from emtomo.cli.output import result, result_json, say
 from emtomo.engine.parameters import output_target
 from emtomo.engine.project import EmtomoProject
@@ -37,6 +37,7 @@ def fsc(
     from emtomo.viewers import comparison
     from emtomo.viewers.base import save
 
+    check_pixel_size(pixel_size)
     targets = [path.absolute() if path else None for path in (png, csv)]
     notes: list[str] = []
     if _is_project(what[0]):

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from emtomo.cli.arguments import check_pixel_size
 from emtomo.cli.output import result, say
 from emtomo.engine.parameters import output_target
 from emtomo.engine.project import EmtomoProject
@@ -26,6 +27,7 @@ def view(
     from emtomo.viewers.pictures import picture_of_file, picture_of_output, picture_of_slice
 
     target = png.absolute()
+    check_pixel_size(pixel_size)
     if on is not None:
         from emtomo.viewers.points import picture_of_points
 

@@ -1,5 +1,7 @@
 """XML as Warp and M write it: nodes called Param with a name and a value."""
 
+import codecs
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,6 +9,9 @@ from xml.sax.saxutils import quoteattr
 
 from emtomo.errors import FormatError
 from emtomo.io.limits import read_plain
+
+_CODES = ("utf-8", "utf-16-le", "utf-16-be")
+_MARKS = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 
 def read_root(path: str | Path, tag: str, what: str) -> ET.Element:
@@ -21,15 +26,25 @@ def read_root(path: str | Path, tag: str, what: str) -> ET.Element:
         raw = read_plain(path)
     except OSError as error:
         raise FormatError(path, f"cannot be read: {error.strerror}.") from None
-    if b"<!DOCTYPE" in raw or b"<!ENTITY" in raw or "<!D".encode("utf-16-le") in raw:
+    source = _without_declaration(raw)
+    if any(word.encode(code) in raw for word in ("<!DOCTYPE", "<!ENTITY") for code in _CODES):
         raise FormatError(path, "declares entities, which no Warp file has.")
     try:
-        root = ET.fromstring(raw)
+        root = ET.fromstring(source)
     except (ET.ParseError, ValueError, LookupError) as error:
         raise FormatError(path, f"not XML: {error}.", getattr(error, "position", (None,))[0]) from None
     if root.tag != tag:
         raise FormatError(path, f"{what} starts with {tag}, this with {root.tag[:40]}.")
     return root
+
+
+def _without_declaration(raw: bytes) -> bytes | str:
+    """Return XML as text where its first bytes say the encoding: what the declaration says may be of another file."""
+    code = next((code for mark, code in _MARKS.items() if raw.startswith(mark)), None)
+    if code is None and not re.match(rb"(\xef\xbb\xbf)?<\?xml[^>]*encoding=.utf-?16", raw, re.IGNORECASE):
+        return raw
+    text = raw.decode(code or "utf-8", errors="replace").lstrip("\ufeff")
+    return re.sub(r"^<\?xml[^>]*\?>", "", text)
 
 
 def parameters_of(root: ET.Element) -> dict[str, str]:

@@ -10,6 +10,7 @@ from emtomo.compute.tilt.projection import project
 from emtomo.errors import EmtomoError, FormatError
 from emtomo.io import imod_tilts, mdoc, relion_tilts, star, warp
 from emtomo.io.convert_tilts import convert_tilts, read_tilts
+from emtomo.io.recognise import recognise
 from emtomo.io.tilts import angles_of
 from tests.conftest import shared
 from tests.io.seeds import TEXT_TILTS, tilts, write_seed
@@ -278,10 +279,22 @@ def test_bad_xml_is_one_sentence(text, message, tmp_path):
         warp.read_xml(path)
 
 
+@pytest.mark.parametrize("code", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
+@pytest.mark.parametrize(
+    "declared", ['<?xml version="1.0" encoding="utf-8"?>', '<?xml version="1.0" encoding="utf-16"?>', ""]
+)
+def test_xml_is_read_in_its_encoding_whatever_it_declares(code, declared, tmp_path):
+    path, mark = tmp_path / "a.xml", "\ufeff" if code == "utf-16-be" else ""
+    path.write_bytes((mark + declared + "<TiltSeries><Angles>0\n3</Angles></TiltSeries>").encode(code))
+    assert recognise(path) == "warp-xml"
+    assert len(warp.read_xml(path)) == 2
+    path.write_bytes((mark + declared + '<!DOCTYPE a [<!ENTITY b "c">]><TiltSeries/>').encode(code))
+    with pytest.raises(FormatError, match="entities"):
+        warp.read_xml(path)
+
+
 @pytest.mark.parametrize("kind", TEXT_TILTS)
 def test_every_kind_is_recognised_by_content(kind, tmp_path):
-    from emtomo.io.recognise import recognise
-
     path = write_seed(kind, tmp_path)
     assert recognise(path) == {"defocus3": "defocus"}.get(kind, kind)
     assert len(read_tilts(path)) == {"mdoc": 2, "aln": 3, "ctffind": 2, "gctf": 2, "defocus": 3}.get(kind, 5)

@@ -30,6 +30,7 @@ def maps(tmp_path_factory):
     ball = np.zeros((N,) * 3, np.float32)
     ball[8:24, 8:24, 8:24] = 1
     mrc.write_volume(folder / "mask.mrc", ball, PIXEL)
+    mrc.write_volume(folder / "empty.mrc", 0 * ball, PIXEL)
     return folder
 
 
@@ -55,6 +56,8 @@ def test_maps_are_correlated(maps, tmp_path):
         (["a.mrc", "b twice.mrc"], "has a pixel size of 2 Å"),
         (["a.mrc"], "Give two maps"),
         (["a.mrc", "b.mrc", "--mask", "a.mrc"], "a mask has values from 0 to 1"),
+        (["a.mrc", "b.mrc", "--pixel-size", "0"], "The pixel size must be above 0 Å, got 0."),
+        (["a.mrc", "b.mrc", "--mask", "empty.mrc"], "the mask is empty: there is no voxel above 0."),
     ],
 )
 def test_maps_that_cannot_be_compared(maps, arguments, message):
