@@ -66,4 +66,7 @@ def picture_of_points(path: Path, tomogram: Path, png: Path, pixel_size: float |
     figure = points_on(voxels, normals, np.asarray(groups, int), volume, size, volume.shape, tomogram.name)
     save(figure, png)
     outside = f", {int((~inside).sum())} of them outside" if not inside.all() else ""
-    return f"{len(voxels)} of {len(picks)} positions ({picks.format}) on {tomogram.name}{outside}."
+    drawn = f"{len(voxels)} of {len(picks)} positions ({picks.format}) on {tomogram.name}{outside}."
+    if mine.all() and len(named) > 1:
+        drawn += f" They are of {len(named)} tomograms, which the file counts: all are drawn."
+    return drawn

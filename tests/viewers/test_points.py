@@ -37,6 +37,16 @@ def test_points_of_a_text_file_are_drawn(tomogram, tmp_path):
     assert none.exists()
 
 
+def test_a_table_that_counts_tomograms_says_that_all_are_drawn(tomogram, tmp_path):
+    row = "{0} 1 1 0 0 0 0 0 0 .5 0 0 1 -60 60 -60 60 0 0 {0} 0 0 0 20 30 10 0 0 0 0 0 1 0 0 0\n"
+    (tmp_path / "p.tbl").write_text(row.format(1) + row.format(2))
+    reported = picture_of_points(tmp_path / "p.tbl", tomogram, tmp_path / "a.png")
+    assert (
+        reported
+        == "2 of 2 positions (dynamo) on TS_1.mrc. They are of 2 tomograms, which the file counts: all are drawn."
+    )
+
+
 def test_faults_are_reported(tomogram, tmp_path):
     (tmp_path / "p.csv").write_text("tomogram_id,x,y,z\nTS_9,20,30,10\n")
     with pytest.raises(EmtomoError, match="no position belongs to TS_1.mrc; the file names TS_9"):
