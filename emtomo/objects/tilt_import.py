@@ -133,6 +133,10 @@ def complete_series(
         raise EmtomoError(f"{tilts.name}: all {count_text(len(tilts), 'tilt')} are excluded.")
     if options.tilt_axis_angle is not None and tilts.rotations is None:
         sentences += _axis(tilts, options.tilt_axis_angle)
+    elif "rotation" not in tilts.table and tilts.rotations is None:
+        sentences.append(
+            f"{tilts.name}: no angle of the tilt axis is known; it is taken along the images' y. Give the tilt axis angle."
+        )
     sentences += _volume(tilts, image_size, options)
     sentences += _doses(tilts, options)
     for name in DEFAULTS:

@@ -44,8 +44,9 @@ class CheckAlignment(EmtomoProtocol):
     """Check whether tilt series show particles where their geometry says, before hours are spent.
 
     The density at the particles' positions is compared with that at shuffled positions, for the geometry as it is and
-    for the usual mistakes: tilt angles of the opposite sign, an axis at minus its angle or turned by 180°, x and y
-    exchanged. The mean image of the particles in every tilt, and where it is densest, show tilts out of place.
+    for the usual mistakes: tilt angles of the opposite sign, an axis at minus its angle or turned by 90° or 180°, x and
+    y exchanged, mirrored images. The mean image of the particles in every tilt, and where it is densest, show tilts out
+    of place.
     """
 
     NAME = "check-alignment"

@@ -159,7 +159,7 @@ def test_nan_images_and_series_without_dose(bench, tmp_path):
     text = (tmp_path / "a.mrc.mdoc").read_text().replace("ExposureDose = 3.0", "ExposureDose = 0.0")
     (tmp_path / "a.mrc.mdoc").write_text(text)
     run = bench.run("import-tilt-series", "no dose", files=tmp_path)
-    assert "no dose is known" in " ".join(run._summary())
+    assert "no dose is known" in " ".join(run._summary()) and "tilt axis" not in " ".join(run._summary())
     images[3, 1, 1] = np.nan
     mrc.write_volume(tmp_path / "a.mrc", images, 2.0, stack=True)
     assert "image 4 holds NaN" in bench.fails("import-tilt-series", "nan", files=tmp_path)
@@ -169,7 +169,8 @@ def test_real_series_with_a_list_of_angles(bench):
     path = shared("tilt_series", "HAADF.mrc")
     run = bench.run("import-tilt-series", "haadf", files=path, pixel_size=33.6)
     table = run.tilt_series.images("HAADF")
-    assert len(table) == 77 and table["angle"].min() == -76 and "no dose" in " ".join(run._summary())
+    assert len(table) == 77 and table["angle"].min() == -76 and "no dose" in (said := " ".join(run._summary()))
+    assert "no angle of the tilt axis is known; it is taken along the images' y" in said
     assert "No tilt series" in errors(bench, shared("tilt_series", "vlp_4_tilts.mrc"))
 
 

@@ -13,7 +13,13 @@ GIVEN = "as given"
 OPPOSITE = "tilt angles of the opposite sign (or z of the positions mirrored)"
 AXIS = "tilt axis at minus its angle"
 HALF_TURN = "tilt axis turned by 180°"
+QUARTER_TURN, BACK_TURN = "tilt axis turned by 90°", "tilt axis turned by -90°"
 EXCHANGED = "x and y of the positions exchanged"
+IMAGES = {  # what other programs do to images: the matrix that takes places in them to those of the metadata
+    "the images mirrored along x": np.diag([-1.0, 1.0, 1.0]),
+    "the images mirrored along y": np.diag([1.0, -1.0, 1.0]),
+    "x and y of the images exchanged": np.eye(3)[[1, 0, 2]],
+}
 SHUFFLES = 60  # of the positions, to see what chance gives
 LEAST = 5.0  # standard deviations of a geometry that fits
 BETTER = 4.0  # standard deviations by which another geometry must fit better to be said
@@ -129,12 +135,19 @@ def _alternatives(geometry: TiltGeometry, points: np.ndarray) -> dict[str, tuple
         """Return the geometry with another axis and other tilt angles."""
         return replace(geometry, rotations=tilt_rotations(angle, axis, x_tilt))
 
+    def of_images(change: np.ndarray) -> TiltGeometry:
+        """Return the geometry of images that were mirrored or transposed."""
+        return replace(geometry, rotations=change @ geometry.rotations, shifts=geometry.shifts @ change[:2, :2].T)
+
     return {
         GIVEN: (geometry, points),
         OPPOSITE: (with_angles(axis, -angle), points),
         AXIS: (with_angles(-axis, angle), points),
         HALF_TURN: (with_angles(axis + 180.0, angle), points),
+        QUARTER_TURN: (with_angles(axis + 90.0, angle), points),
+        BACK_TURN: (with_angles(axis - 90.0, angle), points),
         EXCHANGED: (geometry, points[:, [1, 0, 2]]),
+        **{name: (of_images(change), points) for name, change in IMAGES.items()},
     }
 
 

@@ -48,6 +48,8 @@ def test_the_right_geometry_fits(scene):
         (geometry(-ANGLES), (0, 1, 2), check.OPPOSITE),
         (geometry(axis=-12.0), (0, 1, 2), check.AXIS),
         (geometry(axis=192.0), (0, 1, 2), check.HALF_TURN),
+        (geometry(axis=102.0), (0, 1, 2), check.BACK_TURN),
+        (geometry(axis=-78.0), (0, 1, 2), check.QUARTER_TURN),
         (geometry(), (1, 0, 2), check.EXCHANGED),
     ],
 )
@@ -56,6 +58,19 @@ def test_what_is_wrong_is_named(scene, g, order, name):
     found = checked(images, g, points[:, list(order)])
     assert found.better == name
     assert name in found.sentences("TS_1")[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        (lambda images: images[:, :, ::-1], "the images mirrored along x"),
+        (lambda images: images[:, ::-1], "the images mirrored along y"),
+        (lambda images: images.transpose(0, 2, 1), "x and y of the images exchanged"),
+    ],
+)
+def test_images_that_were_mirrored_or_transposed_are_named(scene, change, name):
+    images, points = scene
+    assert checked(np.ascontiguousarray(change(images)), geometry(), points).better == name
 
 
 def test_positions_of_another_series_do_not_fit(scene):
