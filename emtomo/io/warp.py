@@ -94,10 +94,13 @@ def read_xml(path: str | Path) -> Tilts:
     for name, tag in (("shift_x", "AxisOffsetX"), ("shift_y", "AxisOffsetY"), ("dose", "Dose")):
         table[name] = _sized(path, root, tag, n)
     words = _words(root, "UseTilt")
-    if len(words) == n:
-        table["excluded"] = [int(word.lower() != "true") for word in words]
     movies = [line.strip() for line in (root.findtext("MoviePath") or "").split("\n") if line.strip()]
-    if len(movies) == n:
+    for tag, found in (("UseTilt", words), ("MoviePath", movies)):
+        if len(found) not in (0, n):
+            raise FormatError(path, f"{tag} must have {n} lines as Angles has, got {len(found)}.")
+    if words:
+        table["excluded"] = [int(word.lower() != "true") for word in words]
+    if movies:
         table["name"] = movies
     defocus, delta, turn, phase = (
         _by_tilt(path, root, f"GridCTF{kind}", n) for kind in ("", "DefocusDelta", "DefocusAngle", "Phase")

@@ -135,7 +135,8 @@ def complete_series(
         sentences += _axis(tilts, options.tilt_axis_angle)
     elif "rotation" not in tilts.table and tilts.rotations is None:
         sentences.append(
-            f"{tilts.name}: no angle of the tilt axis is known; it is taken along the images' y. Give the tilt axis angle."
+            f"{tilts.name}: no angle of the tilt axis is known; it is taken along the images' y. Give the tilt axis "
+            "angle."
         )
     sentences += _volume(tilts, image_size, options)
     sentences += _doses(tilts, options)

@@ -270,6 +270,8 @@ def test_defocus_files_of_both_versions(tmp_path):
         ('<TiltSeries><Angles>1</Angles><GridCTF Width="1000000" Height="1000000" Depth="1000000">'
          '<Node X="0" Y="0" Z="0" Value="1"/></GridCTF></TiltSeries>', "claims"),
         ("<TiltSeries><Angles>1 2</Angles><Dose>1</Dose></TiltSeries>", "Dose must have 2 numbers"),
+        ("<TiltSeries><Angles>1 2</Angles><UseTilt>True</UseTilt></TiltSeries>", "UseTilt must have 2 lines as Angles"),
+        ("<TiltSeries><Angles>1 2</Angles><MoviePath>a.tif</MoviePath></TiltSeries>", "MoviePath must have 2 lines"),
     ],
 )  # fmt: skip
 def test_bad_xml_is_one_sentence(text, message, tmp_path):
