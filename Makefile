@@ -59,7 +59,7 @@ nn: $(STAMP)
 # emtomo itself is found by its path: its own requirements are those of the engine
 CANDIDATES = $(foreach v,3.14 3.13 3.12 3.11,python$(v) $(wildcard $(HOME)/.pyenv/versions/$(v).*/bin/python$(v)))
 NEWEST ?= $(firstword $(foreach p,$(CANDIDATES),$(shell $(p) -c "import sys, venv; print(sys.executable)" 2>/dev/null)))
-CORE_TESTS := tests/compute tests/io tests/synthetic tests/test_options.py tests/test_public_api.py
+CORE_TESTS := tests/compute tests/io tests/synthetic tests/test_options.py tests/test_public_api.py tests/test_bad_arguments.py
 core: .venv-core/.installed
 	.venv-core/bin/python -m pytest -n $(WORKERS) -m "not workflow and not peer" $(CORE_TESTS)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from timing import machine, row, seconds
 
-from emtomo.compute.averaging import turn_boxes
+from emtomo.compute.averaging import rotate_boxes
 from emtomo.compute.extraction import ExtractOptions, extract, order_of_place
 from emtomo.compute.fourier.resampling import bin_volume
 from emtomo.compute.rotations import random_rotations
@@ -50,7 +50,7 @@ def in_memory_and_to_disk() -> None:
     to_disk(volume, starts, full, out)
     boxes, rotations = out[:1000], random_rotations(1000, 1)
     for cubic in (False, True):
-        turn, _ = seconds(lambda c=cubic: turn_boxes(boxes, rotations, np.zeros((1000, 3)), cubic=c), 3)
+        turn, _ = seconds(lambda c=cubic: rotate_boxes(boxes, rotations, np.zeros((1000, 3)), cubic=c), 3)
         row(f"turning 1000 boxes of {BOX}³, {'cubic' if cubic else 'linear'}", f"{turn:.2f} s")
 
 

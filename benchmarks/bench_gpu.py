@@ -12,7 +12,7 @@ from bench_refine_kernels import volume as blobs
 from numba import cuda
 from timing import machine, row, seconds
 
-from emtomo.compute.averaging import turn_boxes, wedge_weights
+from emtomo.compute.averaging import rotate_boxes, wedge_weights
 from emtomo.compute.denoise import DenoiseOptions, denoise
 from emtomo.compute.device import threads
 from emtomo.compute.likelihood.poses import Poses, assign_halves
@@ -88,9 +88,9 @@ def boxes() -> None:
     turns, shifts = random_rotations(500, 1), np.zeros((500, 3))
 
     def rotate(device: str) -> tuple[float, np.ndarray]:
-        turn_boxes(some[:8], turns[:8], shifts[:8], device=device)
+        rotate_boxes(some[:8], turns[:8], shifts[:8], device=device)
         began = time.perf_counter()
-        out = turn_boxes(some, turns, shifts, device=device)
+        out = rotate_boxes(some, turns, shifts, device=device)
         return time.perf_counter() - began, out
 
     both("turning boxes of 64^3, cubic", rotate, 500, "a box")

@@ -26,7 +26,7 @@ from scipy.spatial.distance import cdist
 sys.path.insert(0, str(Path(__file__).parent))
 from bench_classify_2d import PEERS, cpu_seconds, simulate
 
-from emtomo.compute.averaging import turn_boxes
+from emtomo.compute.averaging import rotate_boxes
 from emtomo.compute.classification.classify import Classification
 from emtomo.compute.classification.options import ClassificationOptions
 from emtomo.compute.classification.selection import (
@@ -66,7 +66,7 @@ def compare(volume: np.ndarray, truth: np.ndarray, settings: list[np.ndarray], l
     """Return the FSC of a map in standard axes with the truth, and whether its mirror image fits better."""
 
     def curve(hand: np.ndarray, turn: np.ndarray, move: np.ndarray) -> np.ndarray:
-        return fourier_shell_correlation(turn_boxes(hand[None], turn[None], move[None])[0], truth)
+        return fourier_shell_correlation(rotate_boxes(hand[None], turn[None], move[None])[0], truth)
 
     hands = [volume, np.ascontiguousarray(mirror(volume))]
     starts = [(k, turn) for k in (0, 1) for turn in settings]

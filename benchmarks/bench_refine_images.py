@@ -21,7 +21,7 @@ from timing import machine, row
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from emtomo.compute.averaging import turn_boxes  # noqa: E402
+from emtomo.compute.averaging import rotate_boxes  # noqa: E402
 from emtomo.compute.device import threads  # noqa: E402
 from emtomo.compute.fourier.filters import ball, fit_to_box  # noqa: E402
 from emtomo.compute.fourier.padded_reference import PAD, transform_padded  # noqa: E402
@@ -78,7 +78,7 @@ def centred(volume: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
     for radius in (4.0, 8.0):
         rotation, shift = align_half(volume, truth, min(radius, truth.shape[0] / 2 - 2), "C1")
-        volume = turn_boxes(volume[None], rotation.T[None], (-rotation.T @ shift)[None])[0]
+        volume = rotate_boxes(volume[None], rotation.T[None], (-rotation.T @ shift)[None])[0]
     return volume
 
 

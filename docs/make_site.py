@@ -35,7 +35,7 @@ API_IO = "Which programs' files are read and written: [formats](formats.md)."
 GUIDE = ["windows.md", "command_line.md", "formats.md", "clusters.md", "conventions.md", "glossary.md"]
 SETTINGS = """\
 site_name: emtomo
-site_description: From tomograms to oriented particles, a refined subtomogram average and its resolution
+site_description: From tilt series, tomograms or micrographs to oriented particles, a refined average and its resolution
 copyright: emtomo developers, version {version}
 docs_dir: pages
 site_dir: {site}

@@ -1,4 +1,4 @@
-"""emtomo: from tomograms to oriented particles, a subtomogram average and an honest resolution.
+"""emtomo: from tilt series, tomograms or micrographs to oriented particles, a refined average and its resolution.
 
 Importing this package is cheap: what it offers is loaded when it is first
 used, no environment variable is set, and the engine of projects is loaded by
@@ -79,7 +79,7 @@ if not TYPE_CHECKING:  # a type checker would take any name for one of ours
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME, *_FOLDERS})
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
 
 
 __all__ = [

@@ -8,6 +8,7 @@ import math
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from emtomo.errors import EmtomoError
@@ -128,9 +129,23 @@ def problems(options: type, values: dict[str, Any]) -> list[str]:
         if value is None:
             if not field.optional:
                 found.append(f"{field.param.label} must not be empty.")
-        elif sentence := field.param.problem(value) or _further_problem(field.param, value, values):
+        elif sentence := _problem_of(field, value, values):
             found.append(sentence)
     return found
+
+
+def _problem_of(field: OptionField, value: Any, values: dict[str, Any]) -> str:
+    """Return the first sentence about a value: its kind, its bounds, its own check."""
+    param = field.param
+    return _wrong_kind(field, value) or param.problem(value) or _further_problem(param, value, values)
+
+
+def _wrong_kind(field: OptionField, value: Any) -> str:
+    """Return a sentence if `value` is not of the field's kind, empty if it is."""
+    for kind, known, name in ((int, Integral, "a whole number"), (float, Real, "a number"), (str, str, "text")):
+        if field.kind is kind and not isinstance(value, known):
+            return f"{field.param.label} must be {name}, got {value!r}."
+    return ""
 
 
 def _further_problem(param: Param, value: Any, values: dict[str, Any]) -> str:

@@ -113,7 +113,7 @@ def test_a_wrong_keyword_or_value_gets_one_sentence():
         emtomo.denoise("tomogram.mrc")
     with pytest.raises(EmtomoError, match="The reference must be a cube"):
         emtomo.match_template(volume, volume, 1.0)
-    with pytest.raises(EmtomoError, match="one rotation"):
+    with pytest.raises(EmtomoError, match="Rotations, one for each of 2 boxes, must have shape"):
         emtomo.reconstruct(np.zeros((2, 8, 8, 8)), np.eye(3))
     with pytest.raises(EmtomoError, match="is not a folder"):
         emtomo.open_project("/no/such/folder")

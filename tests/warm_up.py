@@ -7,7 +7,7 @@ os.environ.setdefault("NUMBA_ENABLE_CUDASIM", "1")
 import numpy as np
 
 from emtomo.compute import slices
-from emtomo.compute.averaging import turn_boxes
+from emtomo.compute.averaging import rotate_boxes
 from emtomo.compute.cleaning import CleanOptions, clean
 from emtomo.compute.consensus import ConsensusOptions, consensus
 from emtomo.compute.denoise import DenoiseOptions, denoise
@@ -27,7 +27,7 @@ def main() -> None:
     for method in ("bflow", "eed"):
         denoise(volume, DenoiseOptions(method=method, iterations=1))
     soften(volume > 0, 1.0, 2.0)
-    turn_boxes(volume[None], np.eye(3)[None], np.zeros((1, 3)))
+    rotate_boxes(volume[None], np.eye(3)[None], np.zeros((1, 3)))
     starts, _ = box_starts(np.full((2, 3), N / 2), 8)
     extract(volume, starts, ExtractOptions(box_size=8), np.empty((2, 8, 8, 8), np.float32))
     places = rng.uniform(0, 50, (20, 3))

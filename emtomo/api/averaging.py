@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from emtomo.api.keywords import accept_options, merge_options
+from emtomo.checks import check_array, check_pixel_size, check_tilt_range, check_volume, check_whole_number
 from emtomo.compute.averaging import wedge_weights
 from emtomo.compute.likelihood.poses import Poses, assign_halves
 from emtomo.compute.likelihood.views import BoxParticles
@@ -83,7 +84,8 @@ def refine(
     merged = merge_options(RefineOptions, options, keywords)
     particles = _particles(boxes, pixel_size, tilt_range, weights, weights_kind, premultiplied)
     poses = _poses(len(particles), rotations, shifts, half_sets, merged.seed)
-    refinement = Refinement(particles, poses, np.asarray(reference), merged, mask, device)
+    given = None if mask is None else check_volume(mask, "mask")
+    refinement = Refinement(particles, poses, check_volume(reference, "reference"), merged, given, device)
     if on_progress is None:
         return refinement.run()
     return refinement.run(lambda state, metrics: on_progress(metrics))
@@ -145,22 +147,24 @@ def _particles(
     premultiplied: bool,
 ) -> BoxParticles:
     """Return boxes and weights as the refinement reads them."""
-    if np.ndim(boxes) != 4 or len(boxes) == 0 or len(set(np.shape(boxes)[1:])) != 1:
-        raise EmtomoError(f"Boxes must be an array (m, n, n, n) of at least one cube, got {np.shape(boxes)}.")
+    boxes = boxes if hasattr(boxes, "shape") else np.asarray(boxes)
+    if boxes.ndim != 4 or boxes.size == 0 or len(set(boxes.shape[1:])) != 1 or boxes.dtype.kind not in "biuf":
+        raise EmtomoError(
+            f"Boxes must be an array of numbers (m, n, n, n), at least one cube, got {boxes.dtype} {boxes.shape}."
+        )
     if tilt_range is not None and weights is not None:
         raise EmtomoError("Give either a tilt range or weights, not both.")
     m, n = boxes.shape[:2]
     kind, each = "none", False
     if tilt_range is not None:
-        low, high = np.array(tilt_range, float)[:, None]
+        low, high = np.array(check_tilt_range(tilt_range))[:, None]
         weights, weights_kind = wedge_weights(n, np.eye(3)[None], low, high), "wedge"
     if weights is not None:
         kind, each = weights_kind, np.ndim(weights) == 4
         expected = (m, n, n, n // 2 + 1) if each else (n, n, n // 2 + 1)
-        if np.shape(weights) != expected:
-            raise EmtomoError(f"Weights of boxes of {n} voxels must have shape {expected}, got {np.shape(weights)}.")
-    keys = list(range(m)) if each else [0] * m
-    return BoxParticles(n, float(pixel_size), _Boxes(boxes), keys, _Weights(weights, each), kind, premultiplied)
+        weights = check_array(weights, f"Weights of boxes of {n} voxels", expected, finite=not each)
+    keys, size = list(range(m)) if each else [0] * m, check_pixel_size(pixel_size)
+    return BoxParticles(n, size, _Boxes(boxes), keys, _Weights(weights, each), kind, premultiplied)
 
 
 class _Boxes:
@@ -181,23 +185,22 @@ class _Weights:
 
     def __call__(self, key: Any) -> np.ndarray:
         assert self.weights is not None, "boxes without weights have none to ask for"
-        return self.weights[key] if self.each else self.weights
+        if not self.each:
+            return self.weights
+        return check_array(self.weights[key], f"Weights of box {key + 1}", self.weights.shape[1:])
 
 
 def _poses(m: int, rotations: np.ndarray, shifts: np.ndarray | None, half_sets: np.ndarray | None, seed: int) -> Poses:
     """Return the given poses, checked."""
-    turns = np.asarray(rotations, float)
-    if turns.shape != (m, 3, 3):
-        raise EmtomoError(f"There must be one rotation (3, 3) for each of {count_text(m, 'box')}, got {turns.shape}.")
-    check_rotations(turns)
-    offsets = np.zeros((m, 3)) if shifts is None else np.asarray(shifts, float)
-    if offsets.shape != (m, 3) or not np.isfinite(offsets).all():
-        raise EmtomoError(
-            f"There must be one finite shift (x, y, z) for each of {count_text(m, 'box')}, got {offsets.shape}."
-        )
+    many = count_text(m, "box")
+    given = check_array(rotations, f"Rotations, one for each of {many},", (m, 3, 3))
+    check_rotations(given)
+    offsets = np.zeros((m, 3))
+    if shifts is not None:
+        offsets = check_array(shifts, f"Shifts (x, y, z), one for each of {many},", (m, 3))
     if half_sets is None:
-        return Poses(turns, offsets, assign_halves(m, seed))
+        return Poses(given, offsets, assign_halves(m, check_whole_number(seed, "The seed")))
     halves = np.asarray(half_sets)
     if halves.shape != (m,) or not np.isin(halves, (1, 2)).all():
-        raise EmtomoError(f"half_sets must hold 1 or 2 for each of {count_text(m, 'box')}.")
-    return Poses(turns, offsets, halves.astype(int))
+        raise EmtomoError(f"half_sets must hold 1 or 2 for each of {many}.")
+    return Poses(given, offsets, halves.astype(int))

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from emtomo.api.keywords import accept_options, split_options
-from emtomo.api.volumes import as_volume
+from emtomo.checks import check_pixel_size, check_tilt_range, check_volume
 from emtomo.compute.matching.match import Matcher, select_candidates
 from emtomo.compute.matching.model import MaskedReference, automatic_mask
 from emtomo.compute.matching.options import PeakOptions, ScanOptions
@@ -136,8 +136,8 @@ def match_template(
     peak_options, scan_options = split_options((PeakOptions, peaks), (ScanOptions, scan), keywords=keywords)
     if not peak_options.false_alarms and not peak_options.number_of_particles:
         raise EmtomoError("Without a threshold (false_alarms = 0) number_of_particles must be given.")
-    volume, transfer = as_volume(tomogram, "tomogram"), wedge_transfer(*_checked_range(tilt_range))
-    model, size = _model(reference, mask), float(pixel_size)
+    volume, transfer = check_volume(tomogram, "tomogram"), wedge_transfer(*check_tilt_range(tilt_range))
+    model, size = _model(reference, mask), check_pixel_size(pixel_size)
     matcher = Matcher(volume, size, white, model, transfer, scan_options, device=device)
     match = matcher.locate(None, peak_options.number_of_particles, progress)
     distance = (peak_options.min_distance or model.radius * size) / size
@@ -146,18 +146,9 @@ def match_template(
     return TemplateMatches(best.positions, best.rotations, best.scores, volume.shape, size, remarks)
 
 
-def _checked_range(tilt_range: tuple[float, float]) -> tuple[float, float]:
-    low, high = (float(angle) for angle in tilt_range)
-    if not -90 <= low < high <= 90:
-        raise EmtomoError(f"The tilt range must be two rising angles within ±90°, got {low:g}, {high:g}.")
-    return low, high
-
-
 def _model(reference: np.ndarray, mask: np.ndarray | None) -> MaskedReference:
     """Return what is searched for, by default within a sphere around its density."""
-    density = np.asarray(as_volume(reference, "reference"), np.float32)
-    if len(set(density.shape)) != 1:
-        raise EmtomoError(f"The reference must be a cube, got {density.shape}.")
+    density = np.asarray(check_volume(reference, "reference", cubic=True), np.float32)
     if mask is None:
         return MaskedReference.of(density, automatic_mask(density))
-    return MaskedReference.of(density, np.clip(as_volume(mask, "mask"), 0, 1).astype(np.float32))
+    return MaskedReference.of(density, np.clip(check_volume(mask, "mask"), 0, 1).astype(np.float32))

@@ -8,6 +8,7 @@ from typing import Any, overload
 
 import pandas as pd
 
+from emtomo.checks import check_path
 from emtomo.errors import ProjectError
 
 
@@ -85,7 +86,7 @@ class Project:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path).absolute()
+        self.path = check_path(path).absolute()
         with _inside(self.path):
             from emtomo.engine.project import EmtomoProject
 

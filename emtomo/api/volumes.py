@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from emtomo.api.keywords import accept_options, merge_options
+from emtomo.checks import check_array, check_pixel_size, check_volume
 from emtomo.compute import denoise as denoising
 from emtomo.compute import masks
 from emtomo.compute import postprocess as postprocessing
@@ -16,24 +17,6 @@ from emtomo.compute.postprocess import Postprocessed, PostprocessOptions
 from emtomo.errors import EmtomoError
 
 EDGE = 3.0  # voxels of the soft edge of a sphere that stands for a mask
-
-
-def as_volume(values: np.ndarray, what: str) -> np.ndarray:
-    """Return `values` as an array with three axes and at least one voxel.
-
-    Raises
-    ------
-    EmtomoError
-        If it is not such an array, for example the name of a file.
-    """
-    if isinstance(values, (str, bytes)) or hasattr(values, "__fspath__"):
-        raise EmtomoError(
-            f"The {what} must be an array (z, y, x), got the name {values!r}; read it with emtomo.io.read_volume."
-        )
-    array = np.asarray(values)
-    if array.ndim != 3 or array.size == 0 or array.dtype.kind not in "biuf":
-        raise EmtomoError(f"The {what} must be an array of numbers (z, y, x), got {array.dtype} {array.shape}.")
-    return array
 
 
 @accept_options(DenoiseOptions)
@@ -80,7 +63,7 @@ def denoise(
     ((16, 32, 32), True)
     """
     merged = merge_options(DenoiseOptions, options, keywords)
-    return denoising.denoise(as_volume(tomogram, "tomogram"), merged, device=device, progress=progress)
+    return denoising.denoise(check_volume(tomogram, "tomogram", finite=False), merged, device=device, progress=progress)
 
 
 @accept_options(MaskOptions)
@@ -106,7 +89,8 @@ def create_mask(
     Raises
     ------
     EmtomoError
-        If an option is unknown or out of bounds, or no voxel or every voxel would be inside.
+        If an option is unknown or out of bounds, the pixel size is not above 0, the density holds NaN or infinity, or
+        no voxel or every voxel would be inside.
 
     Examples
     --------
@@ -117,7 +101,8 @@ def create_mask(
     (1.0, 0.0)
     """
     merged = merge_options(MaskOptions, options, keywords)
-    return masks.create_mask(as_volume(volume, "volume"), float(pixel_size), merged)
+    values = check_volume(volume, "volume", finite=merged.shape in masks.BY_DENSITY)
+    return masks.create_mask(values, check_pixel_size(pixel_size), merged)
 
 
 @accept_options(PostprocessOptions)
@@ -154,16 +139,18 @@ def postprocess(
     Raises
     ------
     EmtomoError
-        If an option is unknown or out of bounds, or the maps are not cubic and of one size.
+        If an option is unknown or out of bounds, the maps are not cubic, of one size and finite, or they show no
+        resolution.
 
     References
     ----------
     Rosenthal & Henderson, J. Mol. Biol. 333 (2003), Eq. 7 and 12.
     """
     merged = merge_options(PostprocessOptions, options, keywords)
-    first, second = as_volume(half1, "first half map"), as_volume(half2, "second half map")
+    first, second = check_volume(half1, "first half map"), check_volume(half2, "second half map")
     if first.shape != second.shape or len(set(first.shape)) != 1:
         raise EmtomoError(f"The half maps must be cubes of one size, got {first.shape} and {second.shape}.")
     n = first.shape[0]
-    within = ball(n, n / 2 - EDGE, EDGE) if mask is None else np.clip(as_volume(mask, "mask"), 0, 1)
-    return postprocessing.postprocess(first, second, within, float(pixel_size), merged, mtf)
+    within = ball(n, n / 2 - EDGE, EDGE) if mask is None else np.clip(check_volume(mask, "mask"), 0, 1)
+    transfer = None if mtf is None else check_array(mtf, "The modulation transfer function", (n // 2 + 1,))
+    return postprocessing.postprocess(first, second, within, check_pixel_size(pixel_size), merged, transfer)

@@ -16,7 +16,7 @@ from emtomo.errors import EmtomoError, is_full, one_line
 
 app = typer.Typer(
     name="emtomo",
-    help="From tomograms to oriented particles and their average.",
+    help="From tilt series, tomograms or micrographs to oriented particles, a refined average and its resolution.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -39,7 +39,7 @@ def options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """From tomograms to oriented particles and their average."""
+    """From tilt series, tomograms or micrographs to oriented particles, a refined average and its resolution."""
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from pyworkflow.protocol import Protocol
 
-from emtomo.compute.averaging import turn_boxes
+from emtomo.compute.averaging import rotate_boxes
 from emtomo.compute.extraction import ExtractOptions, box_starts, extract
 from emtomo.compute.fourier.shell_correlation import fourier_shell_correlation
 from emtomo.compute.geometry.ellipsoid import fit_sphere
@@ -67,7 +67,7 @@ def _average(project: EmtomoProject, simulation: Protocol) -> str:
     cut = np.empty((len(frame), box, box, box), np.float32)
     extract(density, starts, ExtractOptions(box_size=box, invert=False, normalize="none"), cut)
     shifts = frame[["shift_x", "shift_y", "shift_z"]].to_numpy(float) / size
-    ideal = turn_boxes(cut, rotations_of(frame), shifts).mean(axis=0)
+    ideal = rotate_boxes(cut, rotations_of(frame), shifts).mean(axis=0)
     curve = fourier_shell_correlation(average, ideal)
     correlation = float(np.corrcoef(average.ravel(), ideal.ravel())[0, 1])
     shell = int(np.argmin(np.where(np.arange(len(curve)) < 2, 1, curve) >= 0.5)) or len(curve) - 1

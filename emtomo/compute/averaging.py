@@ -34,7 +34,7 @@ class AlignOptions:
     ] = True
 
 
-def turn_boxes(
+def rotate_boxes(
     boxes: np.ndarray, rotations: np.ndarray, shifts: np.ndarray, *, cubic: bool = True, device: str = "cpu"
 ) -> np.ndarray:
     """Return boxes turned so that every particle stands as the reference does.
@@ -71,12 +71,12 @@ def turn_boxes(
     out = np.empty_like(boxes)
     order = 3 if cubic else 1
     if device == "cpu":
-        from emtomo.compute.kernels.boxes_cpu import turn_cpu
+        from emtomo.compute.kernels.boxes_cpu import rotate_cpu
 
-        turn_cpu(boxes, matrices, offsets, order, out)
+        rotate_cpu(boxes, matrices, offsets, order, out)
         return out
     cuda = select_cuda(device)
-    from emtomo.compute.kernels.boxes_cuda import THREADS, turn_cuda
+    from emtomo.compute.kernels.boxes_cuda import THREADS, rotate_cuda
 
     at_once = max(1, DEVICE_BYTES // max(1, boxes[:1].nbytes))
     for first in range(0, len(boxes), at_once):
@@ -86,7 +86,7 @@ def turn_boxes(
         outside = 0.5 * (boxes[some, 0].mean(axis=(1, 2)) + boxes[some, -1].mean(axis=(1, 2)))
         about = (cuda.to_device(a) for a in (matrices[some], offsets[some]))
         blocks = (here.size + THREADS - 1) // THREADS
-        turn_cuda[blocks, THREADS](here, *about, order, cuda.to_device(outside.astype(np.float32)), turned)
+        rotate_cuda[blocks, THREADS](here, *about, order, cuda.to_device(outside.astype(np.float32)), turned)
         turned.copy_to_host(out[some])
     return out
 

@@ -76,9 +76,9 @@ def consensus(
 ) -> Consensus:
     """Return the particles that enough pickers found, whatever the order of picks and pickers.
 
-    Pairs of picks are joined from the closest to the farthest, as long as the
-    centres of what is joined lie within the radius. A picker has one vote however
-    many of its picks are joined. With one picker this removes duplicates.
+    Pairs of picks are merged from the closest to the farthest, as long as the
+    centres of what is merged lie within the radius. A picker has one vote however
+    many of its picks are merged. With one picker this removes duplicates.
 
     Parameters
     ----------

@@ -1,6 +1,7 @@
 """Where to compute: threads of this machine, or a CUDA device."""
 
 import os
+import re
 from typing import Any
 
 from emtomo.errors import EmtomoError
@@ -62,7 +63,7 @@ def check_device(device: str) -> str:
     """
     if device == "cpu":
         return device
-    if device.partition(":")[0] != "cuda":
+    if not isinstance(device, str) or not re.fullmatch(r"cuda(:\d+)?", device):
         raise EmtomoError(f"device must be cpu, cuda or cuda:N, got {device!r}.")
     if not cuda_available():
         raise EmtomoError("A CUDA device was asked for, but none is usable here; choose the device cpu.")

@@ -61,7 +61,7 @@ class MapReduce(Protocol):
             A function of a module, so that it can be found on other machines; it calls `on_progress` with amounts done.
         shared : Shared
         groups : sequence of sequences of Piece
-            None empty. What the pieces of a group give is joined in pairs, always in the same order, so that the sums
+            None empty. What the pieces of a group give is combined in pairs, always in the same order, so that the sums
             do not depend on where and when they were made.
         on_progress : callable
             Called with how much more is done, from any thread.
@@ -108,9 +108,9 @@ def map_in_order(work: Callable[[A], B], items: Iterable[A], at_once: int) -> It
 
 
 def reduce_pairwise(items: Iterable[T], join: Callable[[T, T], T]) -> T:
-    """Return all `items` joined: neighbours first, then what they gave, until one is left.
+    """Return all `items` combined: neighbours first, then what they gave, until one is left.
 
-    They are joined as they come, so that of `n` of them at most about log2(n) are held at a time.
+    They are combined as they come, so that of `n` of them at most about log2(n) are held at a time.
     """
     held: list[tuple[int, T]] = []  # what 2**height neighbours gave, the highest first
     for item in items:

@@ -81,7 +81,7 @@ def local_rotations(radius: float, step: float) -> np.ndarray:
     return Rotation.from_rotvec(np.deg2rad(ball_lattice(radius, step))).as_matrix().reshape(-1, 3, 3)
 
 
-def random_turn(rng: np.random.Generator) -> np.ndarray:
+def random_rotation(rng: np.random.Generator) -> np.ndarray:
     """Return one rotation, uniform over all orientations."""
     from scipy.spatial.transform import Rotation
 

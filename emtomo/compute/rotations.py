@@ -38,7 +38,7 @@ def from_directions(normals: np.ndarray, along: np.ndarray | None = None) -> np.
     return np.stack([x, np.cross(z, x), z], axis=2)
 
 
-def turn_in_plane(rotations: np.ndarray, angles: np.ndarray) -> np.ndarray:
+def rotate_in_plane(rotations: np.ndarray, angles: np.ndarray) -> np.ndarray:
     """Return ``R @ Rz(angle)``: the particles turned about their own z axis by `angles` degrees."""
     c, s = np.cos(np.deg2rad(angles)), np.sin(np.deg2rad(angles))
     o, i = np.zeros_like(c), np.ones_like(c)
@@ -49,7 +49,7 @@ def turn_in_plane(rotations: np.ndarray, angles: np.ndarray) -> np.ndarray:
 def random_in_plane(rotations: np.ndarray, seed: int) -> np.ndarray:
     """Return `rotations` with a random turn about each particle's z axis; the same for the same seed."""
     angles = np.random.default_rng(seed).uniform(0, 360, len(rotations))
-    return turn_in_plane(rotations, angles)
+    return rotate_in_plane(rotations, angles)
 
 
 def random_rotations(n: int, seed: int) -> np.ndarray:
@@ -132,5 +132,5 @@ def check_rotations(rotations: np.ndarray, what: str = "rotations") -> np.ndarra
     defect = np.abs(np.swapaxes(checked, 1, 2) @ checked - np.eye(3)).max(axis=(1, 2), initial=0)
     bad = ~(defect < 1e-3) | ~(np.linalg.det(checked) > 0)
     if bad.any():
-        raise EmtomoError(f"{what}: number {int(np.argmax(bad))} of {len(bad)} is not a rotation.")
+        raise EmtomoError(f"{what}: number {int(np.argmax(bad)) + 1} of {len(bad)} is not a rotation.")
     return checked

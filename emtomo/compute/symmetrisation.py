@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from emtomo.compute.averaging import turn_boxes
+from emtomo.compute.averaging import rotate_boxes
 from emtomo.compute.fourier.coefficients import FourierCoefficients
 from emtomo.compute.fourier.padded_reference import PAD, transform_padded
 from emtomo.compute.orientations import orientation_grid
@@ -266,7 +266,7 @@ def _polished(
 def align_symmetry(volume: np.ndarray, symmetry: str, *, recentre: bool = True) -> tuple[np.ndarray, Axes]:
     """Return a volume turned and moved so that its symmetry axes stand in the standard place, and where they stood."""
     axes = find_axes(volume, symmetry, recentre=recentre)
-    turned = turn_boxes(np.asarray(volume, np.float32)[None], axes.rotation[None], axes.centre[None])[0]
+    turned = rotate_boxes(np.asarray(volume, np.float32)[None], axes.rotation[None], axes.centre[None])[0]
     return turned, axes
 
 
@@ -278,7 +278,7 @@ def symmetrise(volume: np.ndarray, symmetry: str) -> np.ndarray:
     volume = np.asarray(volume, np.float32)
     total = volume.astype(float)
     for element in group[1:]:
-        total += turn_boxes(volume[None], element[None], np.zeros((1, 3)))[0]
+        total += rotate_boxes(volume[None], element[None], np.zeros((1, 3)))[0]
     return (total / len(group)).astype(np.float32)
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from emtomo.compute.rotations import orthonormal
+from emtomo.errors import EmtomoError
 
 _Order = Literal["ZYZ", "zxz"]
 
@@ -16,7 +17,10 @@ _Order = Literal["ZYZ", "zxz"]
 def _euler(order: _Order, angles: np.ndarray) -> np.ndarray:
     from scipy.spatial.transform import Rotation
 
-    wrapped = np.mod(np.asarray(angles, float).reshape(-1, 3), 360.0)
+    values = np.asarray(angles)
+    if values.dtype.kind not in "biuf" or values.shape[-1:] != (3,):
+        raise EmtomoError(f"Angles must be numbers of shape (n, 3), got {values.dtype} {values.shape}.")
+    wrapped = np.mod(values.astype(float).reshape(-1, 3), 360.0)
     return Rotation.from_euler(order, wrapped, degrees=True).as_matrix().reshape(-1, 3, 3)
 
 
@@ -26,6 +30,8 @@ def _angles(order: _Order, rotations: np.ndarray) -> np.ndarray:
     matrices = orthonormal(rotations)
     known = np.isfinite(matrices).all(axis=(1, 2))
     angles = np.zeros((len(matrices), 3))
+    if (np.linalg.det(matrices[known]) < 0).any():
+        raise EmtomoError("Rotations must be orthonormal matrices with determinant 1; some are not.")
     if known.any():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # at the poles one angle is free and set to zero
@@ -41,12 +47,27 @@ def from_relion(angles: np.ndarray) -> np.ndarray:
     """Return (n, 3, 3) rotations of (n, 3) rot, tilt, psi: Rz(-psi) Ry(-tilt) Rz(-rot).
 
     RELION's own matrix (Euler_angles2matrix): the inverse of the intrinsic ZYZ rotation. Warp, M and Xmipp share it.
+    Angles that are NaN (no orientation) stay so.
+
+    Raises
+    ------
+    EmtomoError
+        If they have another shape.
     """
     return np.swapaxes(_euler("ZYZ", angles), 1, 2)
 
 
 def to_relion(rotations: np.ndarray) -> np.ndarray:
-    """Return (n, 3) rot, tilt, psi of (n, 3, 3) rotations; see :func:`from_relion`."""
+    """Return (n, 3) rot, tilt, psi of (n, 3, 3) rotations; see :func:`from_relion`.
+
+    Raises
+    ------
+    EmtomoError
+        If they have another shape, or are reflections.
+    """
+    rotations = np.asarray(rotations)
+    if rotations.dtype.kind not in "biuf" or rotations.ndim != 3 or rotations.shape[1:] != (3, 3):
+        raise EmtomoError(f"Rotations must be numbers of shape (n, 3, 3), got {rotations.dtype} {rotations.shape}.")
     return _wrap(_angles("ZYZ", np.swapaxes(rotations, 1, 2)))
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from emtomo.checks import check_path, check_pixel_size, check_volume, check_whole_number
 from emtomo.errors import EmtomoError
 from emtomo.io import convert_tilts, formats, images, mrc, tiff, volumes
 from emtomo.io.image_format import ImageInfo
@@ -37,7 +38,7 @@ def read_volume(path: str | Path) -> np.ndarray:
     >>> emtomo.io.read_volume("ball.mrc").shape
     (4, 6, 8)
     """
-    return np.array(images.read_any(path), np.float32)
+    return np.array(images.read_any(check_path(path)), np.float32)
 
 
 def describe_volume(path: str | Path) -> ImageInfo:
@@ -65,7 +66,7 @@ def describe_volume(path: str | Path) -> ImageInfo:
     >>> emtomo.io.describe_volume("ball.mrc").pixel_size
     10.0
     """
-    return images.describe(path)
+    return images.describe(check_path(path))
 
 
 def write_volume(path: str | Path, volume: np.ndarray, pixel_size: float) -> None:
@@ -84,11 +85,8 @@ def write_volume(path: str | Path, volume: np.ndarray, pixel_size: float) -> Non
     EmtomoError
         If the array has not three axes, the pixel size is not positive, or the name has another ending.
     """
-    array, target = np.asarray(volume), Path(path)
-    if array.ndim != 3 or array.size == 0:
-        raise EmtomoError(f"{path}: a volume has three axes and at least one voxel, got shape {array.shape}.")
-    if not (np.isfinite(pixel_size) and pixel_size > 0):
-        raise EmtomoError(f"{path}: the pixel size must be above 0 Å, got {pixel_size:g} Å.")
+    target, array = check_path(path), check_volume(volume, "volume", finite=False)
+    pixel_size = check_pixel_size(pixel_size)
     if target.suffix.lower() not in _SUFFIXES:
         raise EmtomoError(f"{path}: the name must end with {', '.join(_SUFFIXES)}.")
     if target.suffix.lower().startswith(".tif"):
@@ -138,9 +136,10 @@ def read_particles(
     >>> len(particles), particles.positions[1].tolist()
     (2, [11.0, 22.0, 33.0])
     """
-    particles = formats.read(path, format, table_map=table_map, sizes=_sizes_of(tomograms))
+    names = None if table_map is None else check_path(table_map)
+    particles = formats.read(check_path(path), format, table_map=names, sizes=_sizes_of(tomograms))
     if pixel_size is not None:
-        particles.set_pixel_size(pixel_size)
+        particles.set_pixel_size(check_pixel_size(pixel_size))
     return particles
 
 
@@ -188,15 +187,21 @@ def write_particles(
     >>> [file.name for file in emtomo.io.write_particles("picks.star", particles, format="relion4")]
     ['picks.star']
     """
-    kind = formats.format_of(Path(path), particles) if format == "auto" else format
+    if not isinstance(particles, ParticleList):
+        raise EmtomoError(f"The particles must be a ParticleList, got {type(particles).__name__}.")
+    target = check_path(path)
+    kind = formats.format_of(target, particles) if format == "auto" else format
+    if pixel_size is not None:
+        pixel_size = check_pixel_size(pixel_size)
     if pixel_size is not None and np.isnan(particles.pixel_size).any():
         particles = particles.select(np.arange(len(particles)))
         particles.pixel_size = np.where(np.isnan(particles.pixel_size), pixel_size, particles.pixel_size)
-    return formats.write(path, particles, kind, pixel_size=pixel_size, sizes=_sizes_of(tomograms), box_size=box_size)
+    box = check_whole_number(box_size, "The box size", 1)
+    return formats.write(target, particles, kind, pixel_size=pixel_size, sizes=_sizes_of(tomograms), box_size=box)
 
 
 def _sizes_of(tomograms: str | Path | None) -> dict[str, VolumeGeometry] | None:
-    return volumes.read_volumes(tomograms) if tomograms is not None else None
+    return volumes.read_volumes(check_path(tomograms)) if tomograms is not None else None
 
 
 def read_tilt_series(path: str | Path, *, format: str = "auto", pixel_size: float | None = None) -> list[Tilts]:
@@ -229,4 +234,5 @@ def read_tilt_series(path: str | Path, *, format: str = "auto", pixel_size: floa
     >>> emtomo.io.read_tilt_series("TS_01.tlt", pixel_size=2.0)[0].table["angle"].tolist()
     [-3.0, 0.0, 3.0]
     """
-    return convert_tilts.read_series(Path(path), format, pixel_size)
+    size = None if pixel_size is None else check_pixel_size(pixel_size)
+    return convert_tilts.read_series(check_path(path), format, size)

@@ -7,7 +7,7 @@ import numpy as np
 from pyworkflow.object import Object
 from pyworkflow.protocol.params import Form
 
-from emtomo.compute.averaging import turn_boxes
+from emtomo.compute.averaging import rotate_boxes
 from emtomo.compute.symmetrisation import Axes, detect_symmetry, find_axes, symmetrise
 from emtomo.compute.symmetry import parse_symmetry
 from emtomo.engine.protocol import EmtomoProtocol
@@ -103,7 +103,7 @@ class AlignSymmetry(EmtomoProtocol):
         self.remark(f"{group}: shells {agreement}; the axes meet at {where} Å.")
         if not axes.score >= LOW:
             self.remark("That is little: this may not be the symmetry.")
-        turned = turn_boxes(volume[None], axes.rotation[None], axes.centre[None])[0]
+        turned = rotate_boxes(volume[None], axes.rotation[None], axes.centre[None])[0]
         outputs: dict[str, Object] = {}
         for name, voxels in (("volume", turned), ("symmetrized", symmetrise(turned, group))):
             path = self._getExtraPath(f"{name}.mrc")
@@ -112,7 +112,7 @@ class AlignSymmetry(EmtomoProtocol):
         if not self.input_subtomograms.pointsNone():
             items = self.input_subtomograms.get()
             name = OUTPUTS.get(type(items).__name__, "particle_series")
-            outputs[name] = self._turned(items, name, axes, size)
+            outputs[name] = self._rotate_rows(items, name, axes, size)
         self._register(self.input_volume, **outputs)
 
     # --- helpers ---
@@ -127,7 +127,7 @@ class AlignSymmetry(EmtomoProtocol):
         group = next(iter(found))
         return group, found[group]
 
-    def _turned(self, items: TableSet, name: str, axes: Axes, pixel_size: float) -> TableSet:
+    def _rotate_rows(self, items: TableSet, name: str, axes: Axes, pixel_size: float) -> TableSet:
         """Return the particles, their poses now for the turned volume."""
         frame = items.frame()
         old = rotations_of(frame)

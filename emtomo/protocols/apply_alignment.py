@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from pyworkflow.protocol.params import Form
 
-from emtomo.compute.averaging import AlignOptions, fourier_average, turn_boxes, wedge_weights
+from emtomo.compute.averaging import AlignOptions, fourier_average, rotate_boxes, wedge_weights
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.io import mrc
 from emtomo.objects import Average, SetOfSubtomograms, rotation_columns, rotations_of
@@ -64,7 +64,7 @@ class ApplyAlignment(EmtomoProtocol):
                 part = slice(first, min(first + BATCH, len(frame)))
                 rows = frame.iloc[part]
                 cut = np.stack([stacks[f][i] for f, i in zip(rows["file"], rows["index"], strict=True)])
-                turned = turn_boxes(cut, rotations[part], shifts[part], cubic=options.interpolation == "cubic")
+                turned = rotate_boxes(cut, rotations[part], shifts[part], cubic=options.interpolation == "cubic")
                 stack.batch(len(rows))[:] = turned
                 sums += turned.sum(axis=0, dtype=float)
                 if options.wedge:
@@ -91,12 +91,12 @@ class ApplyAlignment(EmtomoProtocol):
         aligned.copy_fields(boxes)
         aligned.weights.set("none")
         for name in names:
-            aligned.extend(self._turned(boxes.frame(tomogram_id=name), name))
+            aligned.extend(self._rotate_rows(boxes.frame(tomogram_id=name), name))
         self._register(self.input_subtomograms, average=result, subtomograms=aligned)
 
     # --- helpers ---
 
-    def _turned(self, frame: pd.DataFrame, tomogram_id: str) -> pd.DataFrame:
+    def _rotate_rows(self, frame: pd.DataFrame, tomogram_id: str) -> pd.DataFrame:
         """Return the rows of the turned boxes: they stand as the reference does, without shift."""
         identity = np.broadcast_to(np.eye(3), (len(frame), 3, 3))
         for axis in "xyz":

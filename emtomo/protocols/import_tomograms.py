@@ -253,7 +253,7 @@ class ImportTomograms(EmtomoProtocol):
             self.remark("The files were written by EMAN2: particles are taken as white.")
         elif any(WARP_NAME.search(path.name) for path in files.values()):
             self.remark(
-                "The files are named as Warp names its tomograms, which inverts contrast unless it is told not to: if "
+                "The files are named as Warp names its tomograms, which inverts contrast by default: if "
                 "particles are white in them, import them with white=yes. They are taken as dark."
             )
         return bool(white)

@@ -81,13 +81,13 @@ def place(volume: np.ndarray, template: np.ndarray, centre: np.ndarray, rotation
 
     volume(c + R r) += template(r): what sticks out of the volume is cut off.
     """
-    from emtomo.compute.averaging import turn_boxes
+    from emtomo.compute.averaging import rotate_boxes
 
     size = template.shape[0]
     nearest = np.rint(centre).astype(int)
     # out(r) = template(Rᵀ (r - rest)), so the box is turned back and shifted by -Rᵀ rest
     rest = (centre - nearest)[::-1]
-    turned = turn_boxes(template[None], rotation.T[None], (-rotation.T @ rest)[None], cubic=False)[0]
+    turned = rotate_boxes(template[None], rotation.T[None], (-rotation.T @ rest)[None], cubic=False)[0]
     start = nearest - size // 2
     low, high = np.maximum(start, 0), np.minimum(start + size, volume.shape)
     if (high <= low).any():

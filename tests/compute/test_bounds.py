@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from emtomo.compute.averaging import turn_boxes
+from emtomo.compute.averaging import rotate_boxes
 from emtomo.compute.cleaning import CleanOptions, clean
 from emtomo.compute.consensus import ConsensusOptions, consensus
 from emtomo.compute.extraction import ExtractOptions, box_starts, extract
@@ -30,8 +30,8 @@ def wrong_row(value: float, rows: int = 2) -> np.ndarray:
     ("call", "sentence"),
     [
         (lambda v: box_starts(wrong_row(v), 4), "Particle 2 lies at"),
-        (lambda v: turn_boxes(BOX[None], EYE * v, np.zeros((1, 3))), "The rotation of box 1 must be finite"),
-        (lambda v: turn_boxes(BOX[None], EYE, np.full((1, 3), v)), "The shift of box 1 must be finite"),
+        (lambda v: rotate_boxes(BOX[None], EYE * v, np.zeros((1, 3))), "The rotation of box 1 must be finite"),
+        (lambda v: rotate_boxes(BOX[None], EYE, np.full((1, 3), v)), "The shift of box 1 must be finite"),
         (lambda v: evenly_spaced(wrong_row(v), 2.0), "Candidate 2 must be finite"),
         (lambda v: clean(wrong_row(v), None, np.zeros(2), CleanOptions(min_distance=5)), "Position 2 must be finite"),
         (lambda v: consensus(wrong_row(v), np.zeros(2, int), ConsensusOptions(), pickers=1), "Position 2 must be"),
@@ -67,7 +67,7 @@ def test_a_slice_looked_at_from_nowhere_is_background(at, step):
 
 
 def test_shifts_far_beyond_the_box_give_what_lies_outside():
-    turned = turn_boxes(BOX[None], EYE, np.full((1, 3), 1e7))
+    turned = rotate_boxes(BOX[None], EYE, np.full((1, 3), 1e7))
     assert np.allclose(turned, 0.5 * (BOX[0].mean() + BOX[7].mean()))
 
 

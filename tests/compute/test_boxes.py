@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
 
-from emtomo.compute.averaging import fourier_average, turn_boxes, wedge_weights
+from emtomo.compute.averaging import fourier_average, rotate_boxes, wedge_weights
 from emtomo.compute.extraction import ExtractOptions, box_starts, extract, fits
 from emtomo.compute.fourier.shell_correlation import fourier_shell_correlation, resolution_at
 from emtomo.compute.rotations import random_rotations, zyx
@@ -87,7 +87,7 @@ def test_turning_equals_scipy_and_the_devices_agree(box, cubic, device, rng):
         box -= 7
     boxes = rng.normal(size=(2, box, box, box)).astype(np.float32)
     rotations, shifts = random_rotations(2, 3), rng.uniform(-1, 1, (2, 3))
-    ours = turn_boxes(boxes, rotations, shifts, cubic=cubic, device=device)
+    ours = rotate_boxes(boxes, rotations, shifts, cubic=cubic, device=device)
     index = np.indices((box,) * 3).reshape(3, -1) - box // 2
     for k in range(2):
         at = zyx(rotations[k]) @ index + box // 2 + shifts[k][::-1, None]
@@ -98,7 +98,7 @@ def test_turning_equals_scipy_and_the_devices_agree(box, cubic, device, rng):
         else:  # a polynomial of second degree is reproduced exactly away from the edge
             a, b, c = np.indices((box,) * 3)
             quadratic = (0.3 * a * a - b * c + 2 * c + 1).astype(np.float32)
-            turned = turn_boxes(quadratic[None], rotations[k : k + 1], shifts[k : k + 1], device=device)[0].ravel()
+            turned = rotate_boxes(quadratic[None], rotations[k : k + 1], shifts[k : k + 1], device=device)[0].ravel()
             deep = ((at >= 1) & (at <= box - 2)).all(axis=0)
             exact = 0.3 * at[0] ** 2 - at[1] * at[2] + 2 * at[2] + 1
             assert_allclose(turned[deep], exact[deep], rtol=1e-3, atol=1e-2)
@@ -108,7 +108,7 @@ def test_a_quarter_turn_about_z_takes_x_to_y():
     """out(r) = box(R r): with R = Rz(90°), what stands at y in the box stands at x in the result."""
     box = np.zeros((1, 9, 9, 9), np.float32)
     box[0, 4, 4 + 3, 4] = 1.0
-    turned = turn_boxes(
+    turned = rotate_boxes(
         box, Rotation.from_euler("z", [90], degrees=True).as_matrix().reshape(1, 3, 3), np.zeros((1, 3))
     )
     assert turned[0, 4, 4, 4 + 3] == pytest.approx(1.0, abs=1e-5)
@@ -125,7 +125,7 @@ def test_placing_a_molecule_and_turning_it_back_returns_it(size):
         starts, rest = box_starts(centre[None], size)
         out = np.empty((1, size, size, size), np.float32)
         extract(volume, starts, ExtractOptions(box_size=size, **PLAIN), out)
-        back = turn_boxes(out, rotation[None], rest[:, ::-1])[0]
+        back = rotate_boxes(out, rotation[None], rest[:, ::-1])[0]
         assert np.corrcoef(back.ravel(), template.ravel())[0, 1] > 0.98
         mirrored = np.corrcoef(back[:, ::-1].ravel(), template.ravel())[0, 1]
         assert mirrored < 0.9  # the molecule tells its hand
@@ -159,10 +159,10 @@ def test_wedge_aware_average_fills_what_the_plain_one_weakens():
     size = 24
     molecule = protein_density(MEMBRANE_PROTEIN, size, 14.0)
     rotations = random_rotations(60, 4)
-    turned = turn_boxes(np.repeat(molecule[None], 60, 0), np.swapaxes(rotations, 1, 2), np.zeros((60, 3)))
+    turned = rotate_boxes(np.repeat(molecule[None], 60, 0), np.swapaxes(rotations, 1, 2), np.zeros((60, 3)))
     mask = wedge_weights(size, np.eye(3)[None], np.array([-50.0]), np.array([50.0]))
     measured = np.fft.irfftn(np.fft.rfftn(turned, axes=(1, 2, 3)) * mask, (size,) * 3, axes=(1, 2, 3))
-    back = turn_boxes(measured.astype(np.float32), rotations, np.zeros((60, 3)))
+    back = rotate_boxes(measured.astype(np.float32), rotations, np.zeros((60, 3)))
     weights = wedge_weights(size, rotations, np.full(60, -50.0), np.full(60, 50.0))
     aware = fourier_average(back.sum(axis=0, dtype=float), weights, 60)
     power = np.abs(np.fft.fftn(molecule)) ** 2

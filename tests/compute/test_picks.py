@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 
 from emtomo.compute.cleaning import CleanOptions, clean
 from emtomo.compute.consensus import ConsensusOptions, consensus
-from emtomo.compute.rotations import angle_between, from_directions, random_rotations, turn_in_plane
+from emtomo.compute.rotations import angle_between, from_directions, random_rotations, rotate_in_plane
 from emtomo.compute.subset import SubsetOptions, choose
 from emtomo.errors import EmtomoError
 
@@ -69,7 +69,7 @@ def test_exactly_two_votes(rng):
 
 def test_orientations_are_averaged_on_the_sphere_and_can_separate():
     base = random_rotations(1, 1)[0]
-    close = turn_in_plane(np.stack([base, base]), np.array([5.0, -5.0]))
+    close = rotate_in_plane(np.stack([base, base]), np.array([5.0, -5.0]))
     positions = np.zeros((2, 3))
     found = consensus(positions, np.array([0, 1]), ConsensusOptions(radius=5.0), pickers=2, rotations=close)
     assert angle_between(found.rotations[0], base) < 1e-4

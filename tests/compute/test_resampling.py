@@ -80,5 +80,5 @@ def test_rows_of_the_matrix_sum_to_one():
 
 
 def test_a_factor_below_one_is_refused():
-    with pytest.raises(EmtomoError, match="must be >= 1, got 0.5"):
+    with pytest.raises(EmtomoError, match="must be at least 1, got 0.5"):
         bin_volume(np.zeros((4, 4, 4)), 0.5)

@@ -13,7 +13,7 @@ from emtomo.compute.rotations import (
     mean_rotations,
     orthonormal,
     random_rotations,
-    turn_in_plane,
+    rotate_in_plane,
     zyx,
 )
 from emtomo.errors import EmtomoError
@@ -38,7 +38,7 @@ def test_a_direction_along_the_normal_still_gives_a_rotation():
 
 def test_in_plane_turn_keeps_the_normal_and_turns_by_the_angle():
     rotations = random_rotations(4, 1)
-    turned = turn_in_plane(rotations, np.full(4, 30.0))
+    turned = rotate_in_plane(rotations, np.full(4, 30.0))
     assert_allclose(turned[:, :, 2], rotations[:, :, 2], atol=1e-12)
     assert_allclose(angle_between(rotations, turned), 30.0, atol=1e-6)
 
@@ -64,7 +64,7 @@ def test_zyx_acts_on_reversed_vectors():
 
 
 def test_a_reflection_is_refused():
-    with pytest.raises(EmtomoError, match="number 1 of 2 is not a rotation"):
+    with pytest.raises(EmtomoError, match="number 2 of 2 is not a rotation"):
         check_rotations(np.stack([np.eye(3), np.diag([1, 1, -1.0])]))
 
 

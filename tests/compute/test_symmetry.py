@@ -6,7 +6,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from emtomo.compute.averaging import turn_boxes
+from emtomo.compute.averaging import rotate_boxes
 from emtomo.compute.orientations import ball_lattice, local_rotations, orientation_grid
 from emtomo.compute.rotations import angle_between, random_rotations
 from emtomo.compute.symmetrisation import (
@@ -88,7 +88,7 @@ def test_lattices_fill_the_ball():
 def test_axes_are_found_where_they_are(name):
     volume = blobs(32, name, count=4)
     turn, shift = random_rotations(1, 11)[0], np.array([1.2, -0.7, 0.5])
-    moved = turn_boxes(volume[None], turn[None], shift[None])[0]
+    moved = rotate_boxes(volume[None], turn[None], shift[None])[0]
     axes = find_axes(moved, name)
     assert axes.score > 0.9
     # standard axes stand at turn.T in the moved volume
@@ -103,7 +103,7 @@ def test_axes_are_found_where_they_are(name):
 @pytest.mark.slow  # a search over all axes and centres of a volume
 def test_the_symmetry_itself_is_found():
     volume = blobs(32, "D3", count=4)
-    moved = turn_boxes(volume[None], random_rotations(1, 5), np.zeros((1, 3)))[0]
+    moved = rotate_boxes(volume[None], random_rotations(1, 5), np.zeros((1, 3)))[0]
     found = detect_symmetry(moved, ("C2", "C3", "C6", "D2", "D3", "D6", "O"))
     assert next(iter(found)) == "D3"
     assert found["C6"].score < 0.8 * found["D3"].score

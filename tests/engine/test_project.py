@@ -23,7 +23,7 @@ from emtomo.engine.project import EmtomoProject, error_of
 from emtomo.engine.provenance import read_provenance
 from emtomo.engine.runner import parents_of
 from emtomo.engine.templates import add_workflow, export_workflow, read_template
-from emtomo.errors import FormatError, ProjectError
+from emtomo.errors import ProjectError
 from emtomo.version import __version__
 from tests.command import emtomo
 from tests.engine.helpers import SAMPLE, Bench
@@ -339,39 +339,6 @@ def test_templates_run_twice_with_labels_that_stay_unique(simulated, tmp_path):
     assert second[1].input_tomograms.getObjValue().getObjId() == second[0].getObjId()
     states = bench.go(*[r.getObjId() for r in first])
     assert set(states.values()) == {"finished"}
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("only words", "there is none"),
-        ("[{]", "line 1: not JSON"),
-        ("[1]", "list of protocols"),
-        ('[{"object.id": "1"}]', "without 'object.className'"),
-    ],
-)
-def test_broken_templates_get_one_sentence(text, message, tmp_path):
-    path = tmp_path / "a.json.template"
-    path.write_text(text)
-    with pytest.raises(FormatError, match=message):
-        read_template(path)
-
-
-def test_template_variables_take_any_text(tmp_path):
-    path = tmp_path / "a.json.template"
-    path.write_text(
-        'Words.\n[{"object.className": "ImportTomograms", "object.id": "1", "files": "~Folder||2|in~", '
-        '"pattern": "~Pattern|*.mrc|0|pattern~", "pixel_size": "~Size|10|4|size~"}]'
-    )
-    template = read_template(path)
-    filled = template.fill_in({"in": "/x/50% \"a\" ~b 'c'", "size": "2.5"}, tmp_path)[0]
-    assert filled["files"] == "/x/50% \"a\" ~b 'c'" and filled["pixel_size"] == 2.5 and filled["pattern"] == "*.mrc"
-    with pytest.raises(ProjectError, match="needs in"):
-        template.fill_in({}, tmp_path)
-    with pytest.raises(ProjectError, match="no variable wrong"):
-        template.fill_in({"in": "x", "wrong": "1"}, tmp_path)
-    with pytest.raises(ProjectError, match="size must be a number, got 'ten'"):
-        template.fill_in({"in": "x", "size": "ten"}, tmp_path)
 
 
 def test_labels_are_unique_and_sensible(simulated):

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emtomo.compute.averaging import turn_boxes
+from emtomo.compute.averaging import rotate_boxes
 from emtomo.compute.fourier.shell_correlation import fourier_shell_correlation
 from emtomo.engine.project import EmtomoProject
 from emtomo.io import mrc
@@ -64,7 +64,7 @@ def test_average_of_the_ribosomes_at_their_true_poses_is_the_ribosome(tomogram, 
     average = mrc.read_volume(run.average.file.get())
     molecule = mrc.read_volume(shared("maps", "4v4r.mrc"))
     # polnet turns about (n - 1) / 2, we about n // 2: half a voxel for this even box (data README)
-    molecule = turn_boxes(molecule[None], np.eye(3)[None], np.full((1, 3), -0.5))[0]
+    molecule = rotate_boxes(molecule[None], np.eye(3)[None], np.full((1, 3), -0.5))[0]
     molecule = cropped(molecule, 56)
     grid = np.indices(molecule.shape) - 28
     soft = 1 / (1 + np.exp((np.sqrt((grid**2).sum(axis=0)) - 22) / 1.5))

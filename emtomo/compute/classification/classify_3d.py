@@ -22,7 +22,15 @@ from emtomo.compute.likelihood.poses import Poses
 from emtomo.compute.likelihood.views import ParticleSource
 from emtomo.compute.map_reduce import MapReduce, in_threads
 from emtomo.compute.refinement.half_alignment import IDENTITY
-from emtomo.compute.refinement.initial import first_noise, flat_half, grey_scale, reference_mask, smooth_gaps
+from emtomo.compute.refinement.initial import (
+    check_sizes,
+    first_noise,
+    flat_half,
+    grey_scale,
+    mask_radius,
+    reference_mask,
+    smooth_gaps,
+)
 from emtomo.compute.refinement.iteration import Block, create_estimator
 from emtomo.compute.refinement.options import RefineOptions
 from emtomo.compute.refinement.reconstruct import sum_half_sets
@@ -73,17 +81,14 @@ class Classification3D:
         map_reduce: MapReduce = in_threads,
     ) -> None:
         n = source.size
-        for what, volume in (("reference", reference), ("mask", mask)):
-            if volume is not None and volume.shape != (n, n, n):
-                raise EmtomoError(f"The {what} must be {n} voxels wide as the particles are, got {volume.shape}.")
+        check_sizes(n, reference=reference, mask=mask)
         k = options.number_of_classes
         if len(source) < max(2, 2 * k):
             raise EmtomoError(f"{k} classes need at least {max(2, 2 * k)} particles, there are {len(source)}.")
         self.source, self.start, self.options, self.device = source, start, options, check_device(device)
         self.map_reduce, self.symmetry = map_reduce, parse_symmetry(options.symmetry)
         self.group = symmetry_rotations(self.symmetry)
-        diameter = options.mask_diameter or n * source.pixel_size
-        self.mask_radius = min(diameter / 2 / source.pixel_size, n / 2)
+        self.mask_radius = mask_radius(n, source.pixel_size, options.mask_diameter)
         self.mask = reference_mask(n, self.mask_radius, mask)
         self.given = None if reference is None else np.asarray(reference, np.float32)
         self.coarsest = float(np.clip(n * source.pixel_size / options.initial_lowpass, 3.0, n / 2 - 1))

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from emtomo.checks import check_number, check_volume
 from emtomo.compute.device import threads
 from emtomo.compute.linear_algebra import multiply, one_blas_thread
 from emtomo.errors import EmtomoError
@@ -86,10 +87,9 @@ def bin_volume(
     Raises
     ------
     EmtomoError
-        If `factor` is below 1.
+        If `factor` is below 1, or it is no volume of finite numbers.
     """
-    if not factor >= 1:
-        raise EmtomoError(f"The binning factor must be >= 1, got {factor}.")
+    factor, volume = check_number(factor, "The binning factor", least=1), check_volume(volume, "volume", finite=False)
     nz, ny, nx = volume.shape
     mz, my, mx = (size_after_resampling(n, factor) for n in volume.shape)
     along_x = resampling_matrix(nx, mx, factor)
@@ -98,7 +98,10 @@ def bin_volume(
 
     def bin_slice(z: int) -> None:
         """Bin a slice along y and x."""
-        planes[z] = multiply(along_y, multiply(np.asarray(volume[z], np.float32), along_x.T))
+        plane = np.asarray(volume[z], np.float32)
+        if not np.isfinite(plane).all():
+            raise EmtomoError(f"The volume holds voxels that are no numbers (NaN or infinite), in slice {z + 1}.")
+        planes[z] = multiply(along_y, multiply(plane, along_x.T))
 
     with one_blas_thread(), ThreadPoolExecutor(threads()) as pool:
         for done, _ in enumerate(pool.map(bin_slice, range(nz)), 1):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from emtomo.checks import check_number, check_pixel_size, check_volume, check_whole_number
 from emtomo.compute.device import threads
 from emtomo.compute.fourier.box_faces import (
     comes_near_faces,
@@ -84,7 +85,8 @@ def _spectra_correlation(fa: np.ndarray, fb: np.ndarray, shell: np.ndarray, size
     # what is weaker than the rounding of the whole spectrum is no signal; nan stays nan
     rounding = np.finfo(fa.real.dtype).eps ** 2
     holds = ~np.logical_or(*(p <= rounding * p.sum() for p in powers))
-    return np.where(holds, total(fa, fb) / np.sqrt(np.where(holds, powers[0] * powers[1], 1)), 0.0)
+    with np.errstate(invalid="ignore"):
+        return np.where(holds, total(fa, fb) / np.sqrt(np.where(holds, powers[0] * powers[1], 1)), 0.0)
 
 
 def _transform(volume: np.ndarray) -> np.ndarray:
@@ -103,17 +105,18 @@ def fourier_shell_correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     -------
     (n // 2 + 1,) array
         Entry ``s`` is the correlation at ``s / n`` cycles per voxel; exactly 0 in shells where a volume has no
-        signal, since there is nothing to compare.
+        signal, since there is nothing to compare; nan where a volume holds values that are not finite.
 
     Raises
     ------
     EmtomoError
-        If the shapes differ or are not cubic.
+        If they are no volumes, not cubic or of two sizes.
 
     References
     ----------
     Harauz & van Heel, Optik 73 (1986), Eq. 1.
     """
+    a, b = (check_volume(one, "map", finite=False) for one in (a, b))
     if a.shape != b.shape or len(set(a.shape)) != 1:
         raise EmtomoError(f"FSC needs two cubic volumes of one size, got {a.shape} and {b.shape}.")
     return _spectra_correlation(_transform(a), _transform(b), shells_of(a.shape[0]), a.shape[0])
@@ -141,11 +144,17 @@ def solvent_corrected_fsc(
     start_at : float, optional
         Shell from which phases are randomised instead.
 
+    Raises
+    ------
+    EmtomoError
+        If they are no volumes, not cubic or of two sizes.
+
     References
     ----------
     Chen et al., High-resolution noise substitution to measure overfitting and validate
     resolution in 3D structure determination, Ultramicroscopy 135 (2013), Eq. 4.
     """
+    a, b, mask = (check_volume(one, what, finite=False) for one, what in ((a, "map"), (b, "map"), (mask, "mask")))
     if mask.shape != a.shape:
         raise EmtomoError(f"The mask must have the maps' size {a.shape}, got {mask.shape}.")
     unmasked = fourier_shell_correlation(a, b)
@@ -210,10 +219,21 @@ def why_no_resolution(curve: np.ndarray, box_size: int, threshold: float = 0.143
     threshold, first
         See :func:`resolution_at`.
     """
+    curve, first = _check_curve(curve, first), int(first)
     problem = _find_nothing_to_compare(curve, box_size)
     if not problem and curve[_first_filled(curve, first)] < threshold:
         problem = f"The maps correlate by less than {threshold:g} in their coarsest shell: they show no resolution."
     return problem
+
+
+def _check_curve(curve: np.ndarray, first: int) -> np.ndarray:
+    """Return a curve that has shells from `first` on."""
+    values = np.asarray(curve)
+    if values.ndim != 1 or values.dtype.kind not in "iuf" or len(values) < 2:
+        raise EmtomoError(f"An FSC curve must be numbers in at least two shells, got {values.dtype} {values.shape}.")
+    if check_whole_number(first, "The first shell") >= len(values):
+        raise EmtomoError(f"The first shell must be one of the {len(values)} of the curve, got {first}.")
+    return values
 
 
 def _first_filled(curve: np.ndarray, first: int) -> int:
@@ -259,7 +279,14 @@ def resolution_at(
     float
         The Nyquist resolution for a curve that never falls below the threshold; nan where there is nothing to
         compare, or the first shell that counts lies below it: :func:`why_no_resolution` says why.
+
+    Raises
+    ------
+    EmtomoError
+        If the curve is not a row of numbers with shells from `first` on, or a size is not above 0.
     """
+    box_size, pixel_size = check_whole_number(box_size, "The box size", 1), check_pixel_size(pixel_size)
+    threshold, curve, first = check_number(threshold, "The threshold"), _check_curve(curve, first), int(first)
     if why_no_resolution(curve, box_size, threshold, first):
         return np.nan
     shell = first_shell_below(curve, threshold, _first_filled(curve, first))

@@ -8,7 +8,7 @@ import numpy as np
 from emtomo.compute.geometry.certainty import Certainty
 from emtomo.compute.geometry.penalised import bending, fit_penalised, spline_basis
 from emtomo.compute.geometry.spacing import MOST_POSITIONS
-from emtomo.compute.rotations import from_directions, turn_in_plane, unit
+from emtomo.compute.rotations import from_directions, rotate_in_plane, unit
 from emtomo.errors import ModelError
 
 DENSE = 64
@@ -102,7 +102,7 @@ def without_outliers(points: np.ndarray) -> np.ndarray:
 def helix_rotations(path: Path, step_angle: float, start_angle: float = 0.0) -> np.ndarray:
     """Return frames with z along the path and x advancing by `step_angle` degrees from point to point."""
     frames = from_directions(path.tangents, path.along)
-    return turn_in_plane(frames, start_angle + step_angle * np.arange(len(frames)))
+    return rotate_in_plane(frames, start_angle + step_angle * np.arange(len(frames)))
 
 
 def subunits(path: Path, radius: float, angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

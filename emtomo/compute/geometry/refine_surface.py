@@ -195,21 +195,21 @@ def _neighbours(mesh: Mesh) -> Any:
 
     edges = np.concatenate([mesh.faces[:, [i, j]] for i, j in ((0, 1), (1, 2), (2, 0), (1, 0), (2, 1), (0, 2))])
     n = len(mesh.vertices)
-    joined = coo_matrix((np.ones(len(edges)), edges.T), shape=(n, n)).tocsr()
-    joined.data[:] = 1.0
-    return joined
+    adjacency = coo_matrix((np.ones(len(edges)), edges.T), shape=(n, n)).tocsr()
+    adjacency.data[:] = 1.0
+    return adjacency
 
 
 def _bending(mesh: Mesh, length: float) -> Any:
     """Return the penalty of second derivatives, such that waves of 2 pi `length` are halved."""
     from scipy.sparse import diags, identity
 
-    joined = _neighbours(mesh)
-    counts = np.maximum(np.asarray(joined.sum(axis=1)).ravel(), 1)
-    rows, columns = joined.nonzero()
+    adjacency = _neighbours(mesh)
+    counts = np.maximum(np.asarray(adjacency.sum(axis=1)).ravel(), 1)
+    rows, columns = adjacency.nonzero()
     square = np.linalg.norm(mesh.vertices[rows] - mesh.vertices[columns], axis=1) ** 2
     about = np.bincount(rows, square, len(counts)) / counts
-    laplacian = diags(4 / np.maximum(about, 1e-9)) @ (diags(1 / counts) @ joined - identity(len(counts)))
+    laplacian = diags(4 / np.maximum(about, 1e-9)) @ (diags(1 / counts) @ adjacency - identity(len(counts)))
     return length**4 * (laplacian.T @ laplacian)
 
 

@@ -75,7 +75,7 @@ def normalise_cpu(boxes, radius, edge_only):
 
 
 @njit(parallel=True, cache=True)
-def turn_cpu(boxes, matrices, shifts, order, out):
+def rotate_cpu(boxes, matrices, shifts, order, out):
     """Turn every box: out[o] = box[m (o - half) + half + shift]; beyond the box stands its face mean."""
     n, b = boxes.shape[0], boxes.shape[1]
     half = b // 2

@@ -8,8 +8,8 @@ THREADS = 128
 
 
 @cuda.jit
-def turn_cuda(boxes, matrices, shifts, order, outside, out):
-    """Turn every box; see ``turn_cpu``."""
+def rotate_cuda(boxes, matrices, shifts, order, outside, out):
+    """Turn every box; see ``rotate_cpu``."""
     task = cuda.grid(1)
     n, b = boxes.shape[0], boxes.shape[1]
     if task >= n * b * b * b:

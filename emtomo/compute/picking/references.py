@@ -83,7 +83,7 @@ def rotate_templates(
     templates = np.zeros((len(images), number, size, size), np.float32)  # the first row and column lie off the disc
     for k, image in enumerate(images):
         smooth = _filter_image(image - _rim(image, widest / 2 / image_pixel_size), image_pixel_size, options)
-        turn = Turning(_place(smooth, image_pixel_size, wide, fine))
+        turn = ImageRotator(_place(smooth, image_pixel_size, wide, fine))
         for a in range(number // quarters):
             templates[k, a] = reduce @ turn.by(angles[a]) @ reduce.T
             for q in range(1, quarters):
@@ -183,7 +183,7 @@ def _facing(direction: np.ndarray) -> np.ndarray:
     return np.array([[c * ct, s * ct, -st], [-s, c, 0], [c * st, s * st, ct]])
 
 
-class Turning:
+class ImageRotator:
     """An image that is turned by many angles about its pixel ``n // 2``, by cubic splines.
 
     :func:`scipy.ndimage.rotate` turns about ``(n - 1) / 2``, which puts picks off the centre.
@@ -205,6 +205,6 @@ class Turning:
         return np.asarray(turned, np.float32)
 
 
-def turn_image(image: np.ndarray, degrees: float) -> np.ndarray:
+def rotate_image(image: np.ndarray, degrees: float) -> np.ndarray:
     """Return an image turned from x towards y about its pixel ``n // 2``."""
-    return Turning(image).by(degrees)
+    return ImageRotator(image).by(degrees)

@@ -10,11 +10,30 @@ from emtomo.compute.likelihood.pose_estimator import EDGE, PoseEstimator
 from emtomo.compute.likelihood.poses import Poses
 from emtomo.compute.likelihood.views import ParticleSource
 from emtomo.compute.linear_algebra import multiply
+from emtomo.errors import EmtomoError
 
 NOISE_SAMPLE = 400  # particles of a half set that the first noise spectrum is taken from
 SCALE_SAMPLE = 32  # particles of a half set that the grey scale is taken from
 MIN_FOR_INVERSION, INVERTED_SHARE = 5, 0.9  # particles, and their share, that show that contrast is inverted
 SILENT = 1e-4  # of the median power
+
+
+def check_sizes(size: int, **volumes: np.ndarray | None) -> None:
+    """Refuse volumes that are not as wide as the particles.
+
+    Raises
+    ------
+    EmtomoError
+        With the name of the first that is not; None is no volume.
+    """
+    for what, volume in volumes.items():
+        if volume is not None and volume.shape != (size, size, size):
+            raise EmtomoError(f"The {what} must be {size} voxels wide as the particles are, got {volume.shape}.")
+
+
+def mask_radius(size: int, pixel_size: float, diameter: float) -> float:
+    """Return in voxels the radius of a mask of a diameter in Å, at most half the box; 0 Å: half the box."""
+    return min((diameter or size * pixel_size) / 2 / pixel_size, size / 2)
 
 
 def reference_mask(size: int, radius: float, given: np.ndarray | None) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from emtomo.compute.averaging import turn_boxes
+from emtomo.compute.averaging import rotate_boxes
 from emtomo.compute.fourier.shell_correlation import fourier_shell_correlation
 from emtomo.compute.likelihood.plan import HalfSet
 from emtomo.compute.likelihood.poses import Poses
@@ -49,7 +49,7 @@ def correlate_models(first: np.ndarray, second: np.ndarray, pixel_size: float, r
         assert plan.which[0] == GLOBAL
         noise = {1: HalfSet(np.asarray(first, np.float32), state.halves[1].noise)}
         pose, _ = run_iteration(source, noise, start, plan)
-        turned = turn_boxes(volume[None], pose.rotations[:1], pose.shifts[:1])[0]
+        turned = rotate_boxes(volume[None], pose.rotations[:1], pose.shifts[:1])[0]
         curve = fourier_shell_correlation(turned, np.asarray(first, np.float32))
         found.append(float(curve[1 : last + 1].mean()))
     return max(found), found[1] > found[0]

@@ -24,7 +24,15 @@ from emtomo.compute.likelihood.views import ParticleSource
 from emtomo.compute.map_reduce import MapReduce, in_threads
 from emtomo.compute.refinement.alternative_settings import find_common_setting, rotate_sums
 from emtomo.compute.refinement.half_alignment import IDENTITY, align_half
-from emtomo.compute.refinement.initial import first_noise, flat_half, grey_scale, reference_mask, smooth_gaps
+from emtomo.compute.refinement.initial import (
+    check_sizes,
+    first_noise,
+    flat_half,
+    grey_scale,
+    mask_radius,
+    reference_mask,
+    smooth_gaps,
+)
 from emtomo.compute.refinement.iteration import IterationSums, create_estimator, run_iteration
 from emtomo.compute.refinement.options import RefineOptions
 from emtomo.compute.refinement.schedule import (
@@ -144,17 +152,14 @@ class Refinement:
         map_reduce: MapReduce = in_threads,
     ) -> None:
         n = source.size
-        for what, volume in (("reference", reference), ("mask", mask)):
-            if volume is not None and volume.shape != (n, n, n):
-                raise EmtomoError(f"The {what} must be {n} voxels wide as the particles are, got {volume.shape}.")
+        check_sizes(n, reference=reference, mask=mask)
         if not all((start.half == h).any() for h in (1, 2)):
             raise EmtomoError("Refinement needs at least two particles, one in each half set.")
         self.source, self.start, self.options, self.device = source, start, options, check_device(device)
         self.map_reduce = map_reduce
         self.symmetry = parse_symmetry(options.symmetry)
         self.group = symmetry_rotations(self.symmetry)
-        diameter = options.mask_diameter or n * source.pixel_size
-        self.mask_radius = min(diameter / 2 / source.pixel_size, n / 2)
+        self.mask_radius = mask_radius(n, source.pixel_size, options.mask_diameter)
         self.mask = reference_mask(n, self.mask_radius, mask)
         shells = n * source.pixel_size / max(options.initial_lowpass, 2 * source.pixel_size)
         self.first = remove_fine_detail(np.asarray(reference, np.float32) * self.mask, shells)

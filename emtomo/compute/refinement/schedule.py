@@ -9,7 +9,7 @@ from emtomo.compute.likelihood.grid_search import grid_frequencies, searches_vie
 from emtomo.compute.likelihood.plan import PoseSearch
 from emtomo.compute.likelihood.posterior import PoseGrid, phase_factors
 from emtomo.compute.likelihood.views import ParticleSource
-from emtomo.compute.orientations import ball_lattice, disc_lattice, local_rotations, orientation_grid, random_turn
+from emtomo.compute.orientations import ball_lattice, disc_lattice, local_rotations, orientation_grid, random_rotation
 from emtomo.compute.refinement.options import RefineOptions
 
 # a grid step must not move the particle's rim by more than this part of the finest wave compared
@@ -95,7 +95,7 @@ def global_search(
     """Return a search over all orientations of the asymmetric unit."""
     step = 2 * options.angular_step
     radius = coarse_radius(step, mask_radius, coefficients.size, progress.radius)
-    turn = random_turn(np.random.default_rng([options.seed, progress.iteration]))
+    turn = random_rotation(np.random.default_rng([options.seed, progress.iteration]))
     rotations = orientation_grid(step, options.symmetry, turn)
     while radius > 4 and len(rotations) * 8 * _frequencies(source, radius) > MAX_SECTION_BYTES:
         radius *= 0.9

@@ -15,7 +15,15 @@ from emtomo.compute.likelihood.plan import HalfSet, IterationPlan
 from emtomo.compute.likelihood.poses import Poses
 from emtomo.compute.likelihood.views import ParticleSource
 from emtomo.compute.map_reduce import MapReduce, in_threads
-from emtomo.compute.refinement.initial import first_noise, flat_half, grey_scale, reference_mask, smooth_gaps
+from emtomo.compute.refinement.initial import (
+    check_sizes,
+    first_noise,
+    flat_half,
+    grey_scale,
+    mask_radius,
+    reference_mask,
+    smooth_gaps,
+)
 from emtomo.compute.refinement.iteration import Block, count_blocks, create_estimator, run_iteration
 from emtomo.compute.refinement.options import SYMMETRY, RefineOptions
 from emtomo.compute.refinement.reconstruct import sum_half_sets
@@ -147,9 +155,7 @@ class StochasticModel:
             raise EmtomoError(f"The boxes must have at least {SMALLEST_BOX} voxels after shrinking, they have {n}.")
         if len(source) < 2:
             raise EmtomoError(f"An initial model needs at least two particles, there is {len(source)}.")
-        for what, volume in (("reference", reference), ("mask", mask)):
-            if volume is not None and volume.shape != (n, n, n):
-                raise EmtomoError(f"The {what} must be {n} voxels wide as the particles are, got {volume.shape}.")
+        check_sizes(n, reference=reference, mask=mask)
         self.source, self.options, self.device = source, options, check_device(device)
         self.map_reduce, self.given_mask = map_reduce, mask
         named = parse_symmetry(options.symmetry)
@@ -157,7 +163,7 @@ class StochasticModel:
         count = len(source)
         self.start = Poses(np.tile(np.eye(3), (count, 1, 1)), poses.shifts.copy(), np.zeros(count, int))
         diameter = options.mask_diameter or n * pixel
-        self.mask_radius = min(diameter / 2 / pixel, n / 2)
+        self.mask_radius = mask_radius(n, pixel, options.mask_diameter)
         self.mask = reference_mask(n, self.mask_radius, mask)
         single = source.shift_axes == 2
         self.batch_size = min(options.batch_size or (IMAGES if single else BOXES), count)

@@ -117,8 +117,8 @@ class ParticleBrowser:
         name, down = order
         if name not in self.numeric_columns():
             values = np.array(["" if v is None else str(v) for v in self.table[name].iloc[rows]])
-            placed = rows[np.argsort(values, kind="stable")]
-            return placed[::-1] if down else placed
+            ordered = rows[np.argsort(values, kind="stable")]
+            return ordered[::-1] if down else ordered
         values = self.numbers(name)[rows]
         known = np.isfinite(values)
         keyed = np.where(known, -values if down else values, np.inf)

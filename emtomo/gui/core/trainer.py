@@ -39,7 +39,7 @@ class Trainer:
 
     Parameters
     ----------
-    picking_run : Sitting
+    picking_run : PickingRun
         Of references.
     box : int
         Of the particles, voxels.

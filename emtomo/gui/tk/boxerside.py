@@ -7,7 +7,7 @@ import ttkbootstrap as ttk
 
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.host import BoxerHost
-from emtomo.gui.tk.window import tip
+from emtomo.gui.tk.window import pack_buttons, tip
 
 ERASER = 64.0
 
@@ -28,11 +28,7 @@ class SetsList(ttk.Labelframe):
         self.tree.bind("<<TreeviewSelect>>", lambda _: self._selected())
         row = ttk.Frame(self)
         row.pack(fill="x", pady=(gap, 0))
-        for name, text, call, message in boxer.set_buttons():
-            button = ttk.Button(row, text=text, bootstyle="secondary-outline", command=call)
-            button.pack(side="left", padx=(0, gap))
-            tip(button, message)
-            boxer.w[name] = button
+        pack_buttons(row, boxer.w, gap, boxer.set_buttons())
         boxer.w["sets"] = self.tree
 
     def _selected(self) -> None:

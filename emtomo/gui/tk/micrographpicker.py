@@ -17,7 +17,7 @@ from emtomo.gui.core.volume import VolumeSource
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.boxer import BoxerWindow, is_below
 from emtomo.gui.tk.slicepanel import SlicePanel
-from emtomo.gui.tk.window import tip
+from emtomo.gui.tk.window import pack_buttons, tip
 from emtomo.wording import count_text
 
 WIDE, HIGH = 270, 90  # pixels of the histogram
@@ -109,7 +109,7 @@ class MicrographPicker(BoxerWindow):
         self.cut_label.pack(fill="x", pady=(gap, 0))
         row = ttk.Frame(bar)
         row.pack(fill="x", pady=(gap, 0))
-        for name, text, call, words in (
+        buttons = (
             (
                 "take",
                 "Take here",
@@ -117,11 +117,8 @@ class MicrographPicker(BoxerWindow):
                 "Replace the picks of this micrograph by the peaks above the threshold",
             ),
             ("apply", "Apply to all", self.apply_cut, "A new run: pick-again with this threshold, on all micrographs"),
-        ):
-            button = ttk.Button(row, text=text, bootstyle="secondary-outline", command=call)
-            button.pack(side="left", padx=(0, gap))
-            tip(button, words)
-            self.w[name] = button
+        )
+        pack_buttons(row, self.w, gap, buttons)
         self.w["histogram"] = self.histogram
         self.after_idle(self.draw_histogram)
 

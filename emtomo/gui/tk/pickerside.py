@@ -7,7 +7,7 @@ import ttkbootstrap as ttk
 from emtomo.compute.geometry.models import MODELS, ROLES
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.host import PickerHost
-from emtomo.gui.tk.window import busy_label, tip
+from emtomo.gui.tk.window import busy_label, pack_buttons, tip
 
 
 class ModelPool(ttk.Labelframe):
@@ -34,14 +34,11 @@ class ModelPool(ttk.Labelframe):
         self.tree.bind("<<TreeviewSelect>>", lambda _: self._selected())
         row = ttk.Frame(self)
         row.pack(fill="x")
-        for name, text, call, message in (
+        buttons = (
             ("rename", "Rename", picker.rename_group, "Give the model a name"),
             ("drop", "Delete model", picker.drop_group, "Remove the model with its points; undo brings it back"),
-        ):
-            button = ttk.Button(row, text=text, bootstyle="secondary-outline", command=call)
-            button.pack(side="left", padx=(0, gap))
-            tip(button, message)
-            picker.w[name] = button
+        )
+        pack_buttons(row, picker.w, gap, buttons)
         self.fit = busy_label(self, "")
         self.fit.configure(wraplength=theme.px(self, 270), justify="left")
         self.fit.pack(fill="x", pady=(gap, 0))
@@ -112,14 +109,11 @@ class PickTools(ttk.Labelframe):
         ).pack(anchor="w")
         row = ttk.Frame(self)
         row.pack(fill="x", pady=(gap, 0))
-        for name, text, call, message in (
+        buttons = (
             ("undo", "Undo", picker.undo, "Take the last change back (Ctrl+Z)"),
             ("redo", "Redo", picker.redo, "Do it again (Ctrl+Y)"),
             ("montage", "Montage", picker.show_montage, "Many slices side by side, or the planes again (M)"),
             ("3d", "3D", picker.open_3d, "Points and model in space (V)"),
-        ):
-            button = ttk.Button(row, text=text, bootstyle="secondary-outline", command=call)
-            button.pack(side="left", padx=(0, gap))
-            tip(button, message)
-            picker.w[name] = button
+        )
+        pack_buttons(row, picker.w, gap, buttons)
         picker.w |= {"role": self.role, "click picks": check}

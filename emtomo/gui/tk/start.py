@@ -34,9 +34,9 @@ class StartWindow(App):
         body = ttk.Frame(self, padding=2 * pad)
         body.pack(fill="both", expand=True)
         ttk.Label(body, text="emtomo", font="TkHeadingFont").pack(anchor="w")
-        busy_label(body, "From tomograms to oriented particles, their average and an honest resolution.").pack(
-            anchor="w", pady=(0, pad)
-        )
+        busy_label(
+            body, "From tilt series, tomograms or micrographs to oriented particles and a refined average."
+        ).pack(anchor="w", pady=(0, pad))
         self.tree = ttk.Treeview(
             body, columns=("runs", "changed", "where"), show="tree headings", selectmode="browse", height=3
         )

@@ -2,7 +2,7 @@
 
 import time
 import tkinter as tk
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 import ttkbootstrap as ttk
@@ -259,6 +259,17 @@ def only_raises(widget: tk.Misc) -> bool:
     """Return whether a press on a widget only brings its window to the front; see :meth:`Window.only_raises`."""
     window = widget.winfo_toplevel()
     return isinstance(window, Window) and window.only_raises()
+
+
+def pack_buttons(
+    row: tk.Misc, w: dict[str, Any], gap: int, buttons: Iterable[tuple[str, str, Callable[[], object], str]]
+) -> None:
+    """Put buttons side by side into a row, and each by its name into `w`: name, text, action and tip."""
+    for name, text, call, message in buttons:
+        button = ttk.Button(row, text=text, bootstyle="secondary-outline", command=call)
+        button.pack(side="left", padx=(0, gap))
+        tip(button, message)
+        w[name] = button
 
 
 def tip(widget: tk.Misc, text: str) -> None:

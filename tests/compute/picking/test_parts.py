@@ -14,7 +14,7 @@ from emtomo.compute.picking.choice import choose_blobs, choose_templates
 from emtomo.compute.picking.options import BlobOptions, TemplateChoice, TemplateOptions
 from emtomo.compute.picking.peaks import Peaks, fit_peaks, keep_apart
 from emtomo.compute.picking.preparation import crop_frequencies, prepare, search_shape
-from emtomo.compute.picking.references import measure_diameter, rotate_templates, turn_image, view_rotations
+from emtomo.compute.picking.references import measure_diameter, rotate_image, rotate_templates, view_rotations
 from emtomo.compute.picking.search import search_blobs
 from emtomo.compute.picking.shapes import draw_blobs
 from emtomo.compute.symmetry import symmetry_rotations
@@ -84,9 +84,9 @@ def test_smaller_images_keep_places(shape):
 @pytest.mark.parametrize("n", [24, 25])
 def test_images_turn_about_their_centre_from_x_to_y(n):
     c = n // 2
-    turned = turn_image(gaussian(n, c, c + 5), 90)
+    turned = rotate_image(gaussian(n, c, c + 5), 90)
     assert_allclose(turned, gaussian(n, c + 5, c), atol=0.02)
-    assert_allclose(turn_image(gaussian(n, c, c), 33), gaussian(n, c, c), atol=0.02)
+    assert_allclose(rotate_image(gaussian(n, c, c), 33), gaussian(n, c, c), atol=0.02)
 
 
 @pytest.mark.parametrize(("n", "pixel"), [(40, 5.0), (41, 5.0), (33, 7.1), (64, 3.3)])

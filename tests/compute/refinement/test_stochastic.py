@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from emtomo.compute.averaging import turn_boxes
+from emtomo.compute.averaging import rotate_boxes
 from emtomo.compute.device import cuda_available
 from emtomo.compute.fourier.filters import ball
 from emtomo.compute.fourier.shell_correlation import fourier_shell_correlation
@@ -35,7 +35,7 @@ def against(model: np.ndarray, truth: np.ndarray) -> np.ndarray:
     template = MaskedReference.of(truth, ball(n, 12, 2.0))
     found = Matcher(wide, PIXEL, True, template, wedge_transfer(-90, 90), options).locate().places
     shift = (found.positions[0] - (16 + n // 2))[::-1]
-    return fourier_shell_correlation(turn_boxes(model[None], found.rotations[:1], shift[None])[0], truth)
+    return fourier_shell_correlation(rotate_boxes(model[None], found.rotations[:1], shift[None])[0], truth)
 
 
 @pytest.mark.slow  # grows a model from nothing
@@ -147,7 +147,7 @@ def test_several_models_share_the_particles():
 
 def test_models_agree_whatever_their_orientation_and_hand():
     truth = blobs(SMALLEST_BOX, count=5)
-    turned = turn_boxes(truth[None], random_rotations(1, 5), np.array([[0.5, -1.0, 0.3]]))[0]
+    turned = rotate_boxes(truth[None], random_rotations(1, 5), np.array([[0.5, -1.0, 0.3]]))[0]
     for volume, hand in ((turned, False), (mirror(turned), True)):
         mean, mirrored = correlate_models(truth, volume, PIXEL, 50.0)
         assert mean > 0.95 and mirrored == hand
@@ -173,7 +173,7 @@ def test_a_model_without_symmetry_goes_on_with_it():
     )
     made = StochasticModel(images, poses, options)
     turn = random_rotations(1, 8)
-    made.halves = [HalfSet(turn_boxes(truth[None], turn, np.array([[0.4, -0.6, 0.2]]))[0], made.half.noise)]
+    made.halves = [HalfSet(rotate_boxes(truth[None], turn, np.array([[0.4, -0.6, 0.2]]))[0], made.half.noise)]
     more, axes = impose_symmetry(made)
     assert axes.score > 0.9 and more.symmetry == "C4" and more.total == 2
     assert max(abs((one @ axes.rotation)[2, 2]) for one in (turn[0], turn[0].T)) > 0.999
