@@ -66,8 +66,8 @@ def describe(
             return
         result(template.description + "\n")
         for row in rows:
-            default = row["default"] or ("must be set" if row["needed"] else "none")
-            result(f"  {row['alias']:<22} {row['title']} (default: {default})")
+            known = f"default: {row['default']}" if row["default"] else "must be given" if row["needed"] else ""
+            result(f"  {row['alias']:<22} {row['title']}{f' ({known})' if known else ''}")
         return
     cls = protocol_named(name)
     shown = description(cls)

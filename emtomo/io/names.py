@@ -11,6 +11,7 @@ _EXTENSIONS = re.compile(
     re.IGNORECASE,
 )
 _RECONSTRUCTED = re.compile(r"^rec_|(_full)?_(rec|Vol|ali)$", re.IGNORECASE)
+_BINNED = re.compile(r"_bin_?\d+(?=_|$)", re.IGNORECASE)
 _FILE_ENDING = re.compile(r"\.[A-Za-z]\w{0,7}$")
 _MARK = re.compile(r"\{TS\}")
 
@@ -110,7 +111,15 @@ def series_name(name: str) -> str:
 
 
 def find_name(name: str, known: Iterable[str]) -> str | None:
-    """Return which of `known` a name belongs to: of the same stem, else the only one of the same series."""
+    """Return which of `known` a name belongs to: of the same stem, else the only one of the same series.
+
+    A binning in one of the names (``TS_01_bin4_rec``) is passed over where no other name fits.
+
+    Examples
+    --------
+    >>> find_name("TS_01", ["TS_01_bin4_rec", "TS_02"]), find_name("TS_01_bin2", ["TS_01_bin4_rec"])
+    ('TS_01_bin4_rec', None)
+    """
     listed = list(known)
     if name in listed:
         return name
@@ -118,7 +127,14 @@ def find_name(name: str, known: Iterable[str]) -> str | None:
     if same:
         return same[-1]
     series = [other for other in listed if series_name(other) == series_name(name)]
+    if not series:
+        series = [other for other in listed if bool(_BINNED.search(other)) != bool(_BINNED.search(name))]
+        series = [other for other in series if _unbinned(other) == _unbinned(name)]
     return series[0] if len(series) == 1 else None
+
+
+def _unbinned(name: str) -> str:
+    return series_name(_BINNED.sub("", stem(name)))
 
 
 def match_names(wanted: list[str], known: list[str]) -> tuple[dict[str, str], list[str], list[str]]:

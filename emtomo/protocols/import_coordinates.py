@@ -17,7 +17,7 @@ from emtomo.objects import SetOfCoordinates3D, coordinates_frame
 from emtomo.objects.exchange import add_counted_in, origin_of, sizes_counted_in
 from emtomo.objects.position_check import check_binning, check_positions
 from emtomo.options import Param
-from emtomo.wording import list_text
+from emtomo.wording import count_text, list_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +159,9 @@ class ImportCoordinates(EmtomoProtocol):
         total = sum(len(frame) for frame in frames)
         if unmatched:
             listed = ", ".join(f"{name} ({n})" for name, n in unmatched.items())
-            self.remark(f"{sum(unmatched.values())} positions name tomograms that the project has not: {listed}.")
+            n = sum(unmatched.values())
+            named = "names a tomogram" if n == 1 else "name tomograms"
+            self.remark(f"{count_text(n, 'position')} {named} that the project has not: {listed}.")
         if total == 0 and not unmatched:
             raise EmtomoError(f"There is no position in {', '.join(str(p) for p in self._paths())}.")
         if total == 0:

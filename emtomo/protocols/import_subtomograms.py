@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from pyworkflow.protocol.params import Form, PathParam
 
+from emtomo.engine.pixel_sizes import header_remarks
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io import names
@@ -132,6 +133,7 @@ class ImportSubtomograms(EmtomoProtocol):
         )
         out.extend(pd.concat(frames, ignore_index=True))
         self._register(self.input_tomograms, subtomograms=out)
+        self.remark(*header_remarks("subtomograms", self.subtomograms))
 
     # --- helpers ---
 

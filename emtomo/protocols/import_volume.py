@@ -9,6 +9,7 @@ from pyworkflow.protocol.params import Form, PathParam
 
 from emtomo.compute.statistics import is_dark
 from emtomo.engine.form import VolumeInFile
+from emtomo.engine.pixel_sizes import DISAGREE
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError, FormatError
 from emtomo.io import images, mrc
@@ -79,6 +80,10 @@ class ImportVolume(EmtomoProtocol):
         self.remark(*self._differing_sizes(infos))
         size = infos["file"].shape[0]
         pixel_size = self._pixel_size()
+        header = infos["file"].pixel_size
+        if header > 0 and abs(header / pixel_size - 1) > DISAGREE:
+            name = Path(self.file.get()).name
+            self.remark(f"The header of {name} says a pixel size of {header:.4g} Å; {pixel_size:.4g} Å is taken.")
         paths, dark = {}, False
         for name, info in infos.items():
             paths[name] = self._getExtraPath({"file": f"{options.kind}.mrc"}.get(name, f"{name}.mrc"))

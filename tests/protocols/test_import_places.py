@@ -57,7 +57,11 @@ def test_boxes_lie_where_their_own_pixel_size_says(bench, tmp_path):
     optics = "_rlnOpticsGroup\n_rlnImagePixelSize\n_rlnTomoTiltSeriesPixelSize\n1 20.0 2.5"
     four = star(tmp_path, "four.star", columns.replace("rlnMicrographName", "rlnTomoName"),
                 "TS_01 48 80 36 0 0 0 1 p0.mrc 0 0 0", optics=optics)  # fmt: skip
-    alone = bench.run("import-subtomograms", "relion 4", files=four).subtomograms
+    done = bench.run("import-subtomograms", "relion 4", files=four)
+    assert "which is taken: " in " ".join(done.summary()) and "p0.mrc 5 Å; check which is right" in " ".join(
+        done.summary()
+    )
+    alone = done.subtomograms
     assert_allclose(alone.frame()[["x", "y", "z"]], [[120, 200, 90]], atol=1e-4)
     assert alone.pixel_size.get() == 20.0
 
@@ -159,6 +163,8 @@ def test_half_maps_of_another_pixel_size_are_refused(bench, tmp_path):
     assert "different pixel sizes: full.mrc 1 Å, h1.mrc 2 Å" in said
     done = bench.run("import-volume", "halves given", kind="average", pixel_size=2, **files)
     assert done.average.pixel_size.get() == 2.0 and "different pixel sizes" in " ".join(done.summary())
+    done = bench.run("import-volume", "another size", file=tmp_path / "h1.mrc", pixel_size=5)
+    assert "The header of h1.mrc says a pixel size of 2 Å; 5 Å is taken." in done.summary()
 
 
 def test_an_odd_binned_size_is_reported(bench, tmp_path):

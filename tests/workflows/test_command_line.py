@@ -207,6 +207,6 @@ def test_protocols_describe_and_doctor_tell_what_is_there():
                 assert parameter["label"] and parameter["help"], parameter
     text = emtomo("describe", "denoise-tomograms").stdout
     assert "Time step" in text and "<= 0.15" in text and "one of: eed, bflow" in text
-    assert "must be set" in emtomo("describe", "directional_picking").stdout
+    assert "(must be given)" in emtomo("describe", "directional_picking").stdout
     doctor = emtomo_process("doctor").stdout
     assert "cores" in doctor and "numba threads by" in doctor and "scipion-pyworkflow 3.11.7" in doctor
