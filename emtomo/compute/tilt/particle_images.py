@@ -11,6 +11,7 @@ from emtomo.compute.optics.ctf import Ctf, image_frequencies, wavelength
 from emtomo.compute.tilt.cropping import crop_weights, crop_window
 from emtomo.compute.tilt.geometry import TiltGeometry
 from emtomo.compute.tilt.image_sampling import SampledImage, sample_image
+from emtomo.compute.tilt.pixel_order import PixelOrder
 from emtomo.compute.tilt.transfer_tables import TransferTables, tabulate_transfer
 from emtomo.errors import EmtomoError
 from emtomo.options import Param, check_options
@@ -229,10 +230,13 @@ class PreparedSeries(SeriesView):
         Of its tilts that take part.
     counts : dict
         Of the tilts that show a particle, how many reach every frequency of a subtomogram; worked out once.
+    orders : list of PixelOrder
+        Of all its tilts, as soon as a subtomogram was reconstructed.
     """
 
     images: list[SampledImage]
     counts: dict[tuple[int, ...], np.ndarray] = field(init=False, default_factory=dict, repr=False, compare=False)
+    orders: list[PixelOrder] = field(init=False, default_factory=list, repr=False, compare=False)
 
     def views(self, point: np.ndarray, size: int, moved: np.ndarray | None = None) -> Iterator[TiltView]:
         """Yield windows of `size` pixels about a particle at a point, of the tilts that show it; see :meth:`cut`."""
@@ -243,17 +247,12 @@ class PreparedSeries(SeriesView):
             seen[:, :2] += moved
         kx, ky = image_frequencies((size, size), pixel)
         sections, tables = self.geometry.sections, self.tables(size)
-        shown = np.flatnonzero(visible)
-        if not len(shown):
-            return
-        windows, rests = zip(*(self.images[t].window(seen[t, :2], size) for t in shown), strict=True)
-        spectra = rfft2(np.stack(windows))
-        for axis, k in enumerate((kx, ky)):
-            places = size // 2 + np.array(rests)[:, axis, None, None]
-            spectra *= np.exp(2j * np.pi * pixel * places * k).astype(np.complex64)
-        for t, values in zip(shown, spectra, strict=True):
-            ctf = tables.ctf(int(t), seen[t, 2])
-            yield TiltView(int(self.tilts[t]), sections[t], values, ctf, tables.dose[t])
+        for t in np.flatnonzero(visible):
+            window, rest = self.images[t].window(seen[t, :2], size)
+            values = rfft2(window)
+            for k, place in zip((kx, ky), size // 2 + rest, strict=True):
+                values *= np.exp(2j * np.pi * pixel * place * k).astype(np.complex64)
+            yield TiltView(int(self.tilts[t]), sections[t], values, tables.ctf(int(t), seen[t, 2]), tables.dose[t])
 
     def cut(self, point: np.ndarray, moved: np.ndarray | None = None) -> ParticleImages:
         """Return the images of a particle at a point (Å from the volume's centre), moved by (t, 2) Å in the images.

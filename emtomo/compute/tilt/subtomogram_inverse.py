@@ -1,85 +1,90 @@
-"""From the sums of a subtomogram to its box and the spread of its CTF volume, one axis after the other."""
+"""From the transforms of a subtomogram and its CTF volume to both, cut in real space: one axis after the other."""
 
 import threading
+from collections.abc import Callable
 
 import numpy as np
 
 from emtomo.compute.fourier.padded_reference import PAD
-from emtomo.compute.fourier.transforms import ifft, irfft, rfft
+from emtomo.compute.fourier.transforms import ifft, irfft, rfft, rfft2
 
-SMALLEST = 1e-6  # of the sums of |CTF| that are divided by, as Warp has it
 _of_thread = threading.local()
 
 
 def work_array(name: str, shape: tuple[int, ...], kind: type) -> np.ndarray:
-    """Return an array of a thread's own, with the values it was left with: new memory takes longer than its use."""
+    """Return an array of a thread's own, at first zero, then as it was left: new memory takes longer than its use."""
     array: np.ndarray | None = getattr(_of_thread, name, None)
     if array is None or array.shape != shape or array.dtype != kind:
-        array = np.empty(shape, kind)
+        array = np.zeros(shape, kind)
         setattr(_of_thread, name, array)
     return array
 
 
-def invert_sums(sums: np.ndarray, count: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a subtomogram and what its CTF volume is in real space, both corrected for trilinear insertion.
+def invert_planes(fill: Callable[[int, np.ndarray, np.ndarray], None], size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a subtomogram and its CTF volume from their transforms at twice the edge.
 
-    As :func:`emtomo.compute.fourier.reconstruction.invert_padded` of both, in a third of the time: frequencies that are
-    zero and voxels that are not wanted take no transform, nothing is copied, and of the CTF volume, which is real and
-    even, a half is transformed.
+    Both are corrected for trilinear insertion and cut in real space. As
+    :func:`emtomo.compute.fourier.reconstruction.invert_padded` does it, but plane by plane as they are filled, and of
+    the CTF volume, which is real and even in both spaces, a half is transformed there and back.
 
     Parameters
     ----------
-    sums : (2 m + 1, 2 m + 1, m + 2, FIELDS) float32 array
-        Of all tilts.
+    fill : callable
+        Fills a plane (z, x) of both transforms: its frequency y, from 1 - size to size - 1, and (2 size, columns)
+        complex64 and float32 arrays, frequency zero first. The phases of :func:`shift_phases` along all three axes are
+        in the first; what lies beyond the columns is zero.
     size : int
-        Edge of the box; the sums are those of a box of twice the edge.
-    count : (2 m + 1, 2 m + 1, m + 2) float32 array
-        How many tilts reach every frequency, at most 1; empty: sums are not divided by that of |CTF|.
+        Edge of the box.
 
     Returns
     -------
     box : (size, size, size) float32 array
         Its centre at ``size // 2``.
-    spread : float32 array of that shape
-        Its centre at 0.
+    transfer : (size, size, size // 2 + 1) float32 array
+        In the order of ``rfftn``.
     """
-    from emtomo.compute.kernels.subtomogram_cpu import divide_plane
-
-    wide, centre = PAD * size, size // 2
-    reach = min(sums.shape[0] // 2, wide // 2 - 1)
-    lines = 2 * reach + 1
-    slabs = work_array("slabs", (size, lines, reach + 1), np.complex64)
-    halves = work_array("halves", (centre + 1, lines, reach + 1), np.complex64)
-    values, transfer = np.empty(wide * (reach + 1), np.complex64), np.empty(wide * (reach + 1), np.float32)
-    for j, y in enumerate(range(-reach, reach + 1)):
-        columns = min(reach + 1, int(np.ceil(np.sqrt(size**2 - y**2))))
+    wide, centre, phase = PAD * size, size // 2, shift_phases(size)
+    # what lies beyond the columns of a row is never written: it stays zero while a thread goes through particles
+    slabs = work_array("slabs", (size, wide, size + 1), np.complex64)
+    halves = work_array("halves", (centre + 1, wide, size + 1), np.complex64)
+    values, transfer = np.empty(wide * size, np.complex64), np.empty(wide * size, np.float32)
+    for y in range(1 - size, size):
+        columns = int(np.ceil(np.sqrt(size**2 - y**2)))
         data, square = (a[: wide * columns].reshape(wide, columns) for a in (values, transfer))
-        divide_plane(sums, count, y, size**2, SMALLEST, data, square)
-        inverse = ifft(data, axis=0)
-        slabs[:centre, j, :columns], slabs[centre:, j, :columns] = inverse[-centre:], inverse[: size - centre]
-        # the inverse of real values is the conjugate of their transform
-        np.conjugate(rfft(square, axis=0)[: centre + 1], out=halves[:, j, :columns])
-        slabs[:, j, columns:] = halves[:, j, columns:] = 0
-    box, spread = np.empty((size, size, size), np.float32), np.empty((size, size, size), np.float32)
-    plane = np.zeros((wide, reach + 1), np.complex64)
-
-    def invert_plane(slab: np.ndarray, after: int) -> np.ndarray:
-        """Return the voxels of a plane of frequencies from -centre to `after` along y and x, the latter excluded."""
-        plane[: reach + 1], plane[-reach:] = slab[reach:], slab[:reach]
-        inverse = ifft(plane, axis=0)
-        rows = np.concatenate([inverse[-centre:], inverse[:after]])
-        voxels = irfft(rows, wide, axis=1, overwrite_x=True)
-        return np.concatenate([voxels[:, -centre:], voxels[:, :after]], axis=1)
-
+        fill(y, data, square)
+        slabs[:, y % wide, :columns] = ifft(data, axis=0, overwrite_x=True)[:size]
+        # the transform of real values, and not its inverse: planes at -z
+        below = rfft(square, axis=0)[: centre + 1]
+        np.multiply(below, phase[y + size - 1] * phase[size - 1 :][:columns], out=halves[:, y % wide, :columns])
     # trilinear insertion weakens what lies away from the centre, see gridding_correction
     weak = (1 / np.sinc(np.arange(-centre, centre + 1) / wide) ** 2).astype(np.float32)
-    across, order = weak[:, None] * weak, np.fft.ifftshift(np.arange(size))
-    for k in range(size):
-        np.multiply(invert_plane(slabs[k], size - centre), weak[k] * across[:size, :size], out=box[k])
-    for z in range(centre + 1):
-        half = invert_plane(halves[z], centre + 1) * (weak[z + centre] / np.float32(wide) * across)
-        if z < size - centre:
-            spread[z] = half[np.ix_(order, order)]
-        if z:  # the CTF volume is even
-            spread[-z] = half[::-1, ::-1][np.ix_(order, order)]
-    return box, spread
+    return _invert_box(slabs, weak), _transform_spread(halves, weak, size)
+
+
+def shift_phases(size: int) -> np.ndarray:
+    """Return by which frequencies 1 - size to size - 1 along an axis of twice the edge shift a box to voxel 0."""
+    return np.exp(-2j * np.pi * (size // 2) * np.arange(1 - size, size) / (PAD * size)).astype(np.complex64)
+
+
+def _invert_box(slabs: np.ndarray, weak: np.ndarray) -> np.ndarray:
+    """Return a box from planes that are transforms along y and x."""
+    size, wide = slabs.shape[:2]
+    box, across = np.empty((size, size, size), np.float32), weak[:size, None] * weak[:size]
+    for z in range(size):
+        voxels = irfft(ifft(slabs[z], axis=0)[:size], wide, axis=1)
+        np.multiply(voxels[:, :size], weak[z] * across, out=box[z])
+    return box
+
+
+def _transform_spread(halves: np.ndarray, weak: np.ndarray, size: int) -> np.ndarray:
+    """Return a CTF volume from planes at z = 0, -1 ... of its inverse, that are transforms along y and x."""
+    from emtomo.compute.kernels.subtomogram_cpu import fold_plane
+
+    wide, centre = halves.shape[1], size // 2
+    plane, planes = np.empty((size, size), np.float32), np.empty((len(halves), size, size // 2 + 1), np.complex64)
+    for z in range(len(halves)):
+        voxels = irfft(ifft(halves[z], axis=0)[: 2 * centre + 1], wide, axis=1)
+        # the last plane of an even size stands for z = -centre and centre; irfft takes the even part of it
+        fold_plane(voxels, weak, weak[z + centre] * np.float32(size / wide), 2 * z != size, plane)
+        planes[z] = rfft2(plane)
+    return irfft(planes, size, axis=0, overwrite_x=True)

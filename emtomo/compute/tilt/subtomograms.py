@@ -1,19 +1,22 @@
 """3D subtomograms and their CTF volumes from the images of a tilt series."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from emtomo.compute.device import threads
 from emtomo.compute.fourier.padded_reference import margin
-from emtomo.compute.fourier.transforms import rfft2, rfftn
+from emtomo.compute.fourier.transforms import rfft2
 from emtomo.compute.tilt.cropping import crop_transfer, crop_window
 from emtomo.compute.tilt.particle_images import PreparedSeries, TiltView
-from emtomo.compute.tilt.subtomogram_inverse import invert_sums, work_array
+from emtomo.compute.tilt.pixel_order import PixelOrder, order_pixels
+from emtomo.compute.tilt.subtomogram_inverse import invert_planes, shift_phases, work_array
 from emtomo.errors import EmtomoError
 
-SUMS_BYTES = 8 * 2**30  # of all subtomograms that are reconstructed at the same time
-NO_COUNT = np.empty((0, 0, 0), np.float32)
+MOST_BYTES = 8 * 2**30  # of all subtomograms that are reconstructed at the same time
+NO_COUNT = np.empty((0, 0), np.float32)
+SMALLEST = 1e-6  # of the sums of |CTF| that are divided by, as Warp has it
 
 
 @dataclass(frozen=True)
@@ -54,85 +57,83 @@ def reconstruct_subtomogram(series: PreparedSeries, point: np.ndarray) -> Subtom
     for the sums.
     """
     from emtomo.compute.kernels.boxes_cpu import normalise_cpu
+    from emtomo.compute.kernels.subtomogram_cpu import FIELDS
 
     n, premultiply = series.options.box_size, series.options.premultiply
-    size = 2 * n
-    index, k = _half_disc(size)
-    sums = _zero_sums(n)
-    tilts = []
-    for view in series.views(point, series.window_size(size)):
-        _insert(view, size, index, k, sums)
-        tilts.append(view.tilt)
-    if not tilts:
+    if not series.orders:
+        series.orders.append(order_pixels(series.geometry.sections, n))
+    order, m = series.orders[0], margin(n, 1)
+    pixels = work_array("pixels", (*order.k.shape[:2], FIELDS), np.float32)
+    mates = np.zeros((2 * m + 1, 2 * m + 1, FIELDS), np.float32)
+    shown: list[int] = []
+    for view in series.views(point, series.window_size(2 * n)):
+        t = int(np.searchsorted(series.tilts, view.tilt))
+        _collect(view, 2 * n, order, t, pixels[len(shown)], mates)
+        shown.append(t)
+    if not shown:
         raise EmtomoError("no tilt shows the particle.")
-    box, spread = invert_sums(sums, NO_COUNT if premultiply else _count_tilts(series, tilts), n)
+    tilts = np.array(shown)
+    count = None if premultiply else _count_tilts(series, order, tilts)
+    box, transfer = invert_planes(_sum_planes(order, tilts, pixels, mates, count), n)
     if series.options.normalise:
         radius = series.options.particle_diameter / 2 / series.options.pixel_size
         normalise_cpu(box[None], radius, False)
-    transfer_of_box = np.ascontiguousarray(rfftn(spread).real, np.float32)
     if premultiply:  # cutting lets them swing below zero beside the wedge, and sums of data would be divided by that
-        np.maximum(transfer_of_box, 0, out=transfer_of_box)
-    return Subtomogram(box, transfer_of_box, len(tilts))
+        np.maximum(transfer, 0, out=transfer)
+    return Subtomogram(box, transfer, len(tilts))
 
 
 def count_at_once(box_size: int) -> int:
-    """Return how many subtomograms threads may reconstruct at the same time, so that their sums fit into memory."""
-    from emtomo.compute.kernels.subtomogram_cpu import FIELDS
-
-    m = margin(box_size, 1)
-    # the sums themselves, and about half as much while they are inverted
-    taken = 1.5 * 4 * FIELDS * (2 * m + 1) ** 2 * (m + 2)
-    return max(1, min(threads(), int(SUMS_BYTES / taken)))
+    """Return how many subtomograms threads may reconstruct at the same time, so that they fit into memory."""
+    taken = 4 * 10 * box_size**2 * (box_size + 40)  # slabs, box and CTF volume; pixels of about 60 tilts
+    return max(1, min(threads(), int(MOST_BYTES / taken)))
 
 
-def _zero_sums(radius: int) -> np.ndarray:
-    """Return the sums of one subtomogram, zero wherever frequencies within a radius reach."""
-    from emtomo.compute.kernels.subtomogram_cpu import FIELDS, clear_sums
+def _collect(view: TiltView, size: int, order: PixelOrder, tilt: int, pixels: np.ndarray, mates: np.ndarray) -> None:
+    """Put a tilt's image, |CTF| and transfer into the order in which they are inserted."""
+    from emtomo.compute.kernels.subtomogram_cpu import collect_tilt
 
-    m = margin(radius, 1)
-    sums = work_array("sums", (2 * m + 1, 2 * m + 1, m + 2, FIELDS), np.float32)
-    clear_sums(sums, radius)
-    return sums
-
-
-def _half_disc(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return places in the flattened ``rfft2`` and (n, 3) frequencies of half of a disc, zero included."""
-    x, y = np.arange(size // 2 + 1)[None, :], np.rint(np.fft.fftfreq(size) * size).astype(int)[:, None]
-    index = np.flatnonzero((x * x + y * y < (size / 2) ** 2) & ((x > 0) | (y >= 0)))
-    rows, columns = np.unravel_index(index, (size, size // 2 + 1))
-    return index, np.stack([columns, y[rows, 0], np.zeros_like(rows)], axis=1).astype(np.float32)
+    measured = view.ctf * view.dose
+    values, absolute, transfer = view.values * measured, np.abs(measured), measured * measured
+    if len(measured) != size:
+        values = rfft2(crop_window(values, size))
+        absolute, transfer = crop_transfer(absolute, size), crop_transfer(transfer, size)
+    collect_tilt(values, absolute, transfer, order.k[tilt], order.rotations[tilt], pixels, mates)
 
 
-def _insert(view: TiltView, size: int, index: np.ndarray, k: np.ndarray, sums: np.ndarray) -> None:
-    """Add one tilt: its image, |CTF| and transfer for every frequency."""
-    from emtomo.compute.kernels.subtomogram_cpu import insert_tilt
+def _sum_planes(
+    order: PixelOrder, tilts: np.ndarray, pixels: np.ndarray, mates: np.ndarray, count: np.ndarray | None
+) -> Callable[[int, np.ndarray, np.ndarray], None]:
+    """Return what fills planes of the transforms of box and CTF volume, one after the other from the lowest on."""
+    from emtomo.compute.kernels.subtomogram_cpu import FIELDS, divide_plane, sum_plane
 
-    if view.ctf.shape[0] == size:  # nothing is cut off
-        measured = view.ctf.ravel()[index] * view.dose.ravel()[index]
-        values = view.values.ravel()[index] * measured
-        absolute, transfer = np.abs(measured), measured * measured
-    else:
-        measured = view.ctf * view.dose
-        values = rfft2(crop_window(view.values * measured, size)).ravel()[index]
-        transfer = crop_transfer(measured * measured, size).ravel()[index]
-        absolute = crop_transfer(np.abs(measured), size).ravel()[index]
-    for array in (values, absolute, transfer):  # frequency zero is its own mate, and mates are added afterwards
-        array[index == 0] *= np.float32(0.5)
-    insert_tilt(k, values, absolute, transfer, np.asarray(view.rotation, np.float32), sums)
+    m = len(mates) // 2
+    size, planes = m - 1, np.zeros((2, 2 * m + 1, m + 2, FIELDS), np.float32)
+    phase = shift_phases(size)
+
+    def fill(y: int, values: np.ndarray, transfer: np.ndarray) -> None:
+        """Add all tilts to a plane and the one above it; the one below, which is done with, becomes that."""
+        here, above = planes[y % 2], planes[(y + 1) % 2]
+        above[:] = 0
+        sum_plane(y, order.k, order.starts, order.rotations, tilts, pixels, here, above)
+        reached = NO_COUNT if count is None else count[y + m]
+        divide_plane(here, mates[y + m], reached, y, size**2, SMALLEST, phase, values, transfer)
+
+    # the plane below the first one, of which nothing is kept
+    sum_plane(-size, order.k, order.starts, order.rotations, tilts, pixels, planes[size % 2], planes[(size + 1) % 2])
+    return fill
 
 
-def _count_tilts(series: PreparedSeries, tilts: list[int]) -> np.ndarray:
+def _count_tilts(series: PreparedSeries, order: PixelOrder, tilts: np.ndarray) -> np.ndarray:
     """Return how many of some tilts reach every frequency, at most 1: the same for all particles that they show."""
     from emtomo.compute.kernels.subtomogram_cpu import insert_count
 
-    n, key = series.options.box_size, tuple(tilts)
+    key, m = tuple(tilts.tolist()), margin(series.options.box_size, 1)
     known = series.counts.get(key)
     if known is None:
-        index, k = _half_disc(2 * n)
-        once, m = np.where(index == 0, 0.5, 1.0).astype(np.float32), margin(n, 1)
         known = np.zeros((2 * m + 1, 2 * m + 1, m + 2), np.float32)
-        for section in series.geometry.sections[np.isin(series.tilts, tilts)]:
-            insert_count(k, once, section.astype(np.float32), known)
+        for t in tilts:
+            insert_count(order.k[t], order.rotations[t], known)
         known[:, :, 0] += known[::-1, ::-1, 0]
         np.minimum(known, 1, out=known)
         series.counts.clear()  # particles at the border have sets of tilts of their own
