@@ -178,6 +178,33 @@ def divide_plane(plane, mates, count, y, limit, smallest, phase, values, transfe
             square[x] = f * flat[p + U(3)]
 
 
+@njit(nogil=True, cache=True, fastmath=True)
+def separate_pairs(pairs, shift, along, row, out):
+    """Take inverse transforms of two real columns apart that were transformed as real and imaginary part of one.
+
+    Parameters
+    ----------
+    pairs : (n, c) complex64 array
+        z from zero on, columns.
+    shift : complex64
+        Of the row.
+    along : (columns,) complex64 array
+        Factors of the columns, of which one more may be in the pairs.
+    row : int
+    out : (planes, rows, columns) complex64 array
+        Row `row` of the planes z = 0, -1 ... is written.
+    """
+    n, last, half = pairs.shape[0], len(along), F(0.5)
+    for z in range(out.shape[0]):
+        below, above, line = pairs[(n - z) % n], pairs[z], out[z, row]
+        for i in range(pairs.shape[1]):
+            u, v = below[i], above[i]
+            line[2 * i] = complex(half * (u.real + v.real), half * (u.imag - v.imag)) * (shift * along[2 * i])
+            if 2 * i + 1 < last:
+                value = complex(half * (u.imag + v.imag), half * (v.real - u.real))
+                line[2 * i + 1] = value * (shift * along[2 * i + 1])
+
+
 @njit(nogil=True, cache=True)
 def fold_plane(voxels, weak, factor, averages, out):
     """Fill a plane of a CTF volume in real space, voxel zero first, with its even part.
