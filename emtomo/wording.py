@@ -33,6 +33,14 @@ def list_text(names: Iterable[object], none: str = "") -> str:
     return ", ".join(texts[:SHOWN]) + more if texts else none
 
 
+def group_problems(problems: Iterable[tuple[str, object]]) -> list[str]:
+    """Return ``a, b: what is wrong`` once for everything that is wrong, of pairs of a name and a sentence."""
+    names: dict[str, list[str]] = {}
+    for name, sentence in problems:
+        names.setdefault(str(sentence), []).append(name)
+    return [f"{list_text(some)}: {sentence}" for sentence, some in names.items()]
+
+
 def no_match_text(noun: str, wanted: Iterable[object], known: Iterable[object]) -> str:
     """Return that particles name no tomogram, tilt series or micrograph (`noun`) of those which are known."""
     wanted, known = list(wanted), list(known)

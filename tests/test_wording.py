@@ -2,7 +2,7 @@
 
 import pytest
 
-from emtomo.wording import count_text, list_text, no_match_text, pluralize, share_text, singular
+from emtomo.wording import count_text, group_problems, list_text, no_match_text, pluralize, share_text, singular
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,12 @@ from emtomo.wording import count_text, list_text, no_match_text, pluralize, shar
 )
 def test_a_noun_follows_its_number(count, noun, text):
     assert count_text(count, noun) == text
+
+
+def test_what_is_wrong_with_many_is_said_once():
+    problems = [(f"m{k}", "too small.") for k in range(12)] + [("a", ValueError("empty.")), ("b", "empty.")]
+    assert group_problems(problems) == [f"{list_text(f'm{k}' for k in range(12))}: too small.", "a, b: empty."]
+    assert group_problems([]) == []
 
 
 def test_a_verb_follows_as_well():

@@ -9,14 +9,14 @@ from pyworkflow.protocol.params import Form
 
 from emtomo.compute.optics.estimation import CtfEstimate, estimate_ctf
 from emtomo.compute.optics.estimation_options import CtfEstimationOptions
-from emtomo.compute.optics.tile_rings import choose_rings
+from emtomo.compute.optics.tile_rings import check_range, choose_rings
 from emtomo.compute.tilt.geometry import TiltGeometry, tilt_geometry
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.objects import SetOfMicrographs, SetOfTiltSeries
 from emtomo.objects.tilt_images import TiltImages
-from emtomo.wording import count_text
+from emtomo.wording import count_text, group_problems
 
 SHOWN = 5  # names in a sentence
 CTF_COLUMNS = ("defocus_u", "defocus_v", "defocus_angle", "phase_shift")
@@ -69,7 +69,8 @@ class EstimateCtf(EmtomoProtocol):
                 f"Maximum defocus must be larger than the minimum ({options.min_defocus:g} Å), "
                 f"got {options.max_defocus:g} Å."
             ]
-        errors = []
+        check_range(options)
+        problems = []
         for name in source.group_ids():
             try:
                 images, geometry = self._images(name)
@@ -80,8 +81,8 @@ class EstimateCtf(EmtomoProtocol):
                 size = images.size() if isinstance(images, TiltImages) else self.input_micrographs.get().shape(name)
                 choose_rings(size, geometry.pixel_size, options)
             except EmtomoError as error:
-                errors.append(f"{name}: {error}")
-        return errors
+                problems.append((name, error))
+        return group_problems(problems)
 
     # --- steps ---
 

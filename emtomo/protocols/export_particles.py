@@ -29,7 +29,7 @@ from emtomo.objects import SetOfParticleSeries, SetOfSubtomograms, positions_of
 from emtomo.objects.series_exchange import write_relion5
 from emtomo.objects.tilt_images import TiltImages
 from emtomo.options import Param
-from emtomo.wording import count_text, no_match_text
+from emtomo.wording import count_text, group_problems, no_match_text
 
 READING = 0.2  # of a step's time
 Progress = Callable[[int], None]
@@ -82,13 +82,13 @@ class ExportParticles(EmtomoProtocol):
         if not names:
             known, wanted = series.tomogram_ids(), self.input_coordinates.get().tomogram_ids()
             return [no_match_text("tilt series", wanted, known)]
-        errors = []
+        problems = []
         for name in names:
             try:
                 check_series(series.geometry(name), self.options(ParticleImageOptions))
             except EmtomoError as error:
-                errors.append(f"{name}: {error}")
-        return errors
+                problems.append((name, error))
+        return group_problems(problems)
 
     # --- steps ---
 

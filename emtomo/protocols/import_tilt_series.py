@@ -21,7 +21,7 @@ from emtomo.objects import SetOfTiltSeries
 from emtomo.objects.tilt_exchange import image_rows, series_row
 from emtomo.objects.tilt_import import DEFAULTS, TiltSeriesOptions, common_value, complete_series
 from emtomo.options import Param
-from emtomo.wording import count_text
+from emtomo.wording import count_text, share_text
 
 FORMATS = {
     "auto": metadata_kinds(),
@@ -162,6 +162,9 @@ class ImportTiltSeries(EmtomoProtocol):
             }
             tables.append(image_rows(series.tilts, series.name, **files))
         out.extend(pd.DataFrame(rows), pd.concat(tables, ignore_index=True))
+        halves = sum(bool(series.odd) for series in found)
+        if halves:
+            self.remark(f"{share_text(halves, len(found), 'tilt series', 'has')} odd and even images.")
         if unused:
             listed = ", ".join(path.name for path in unused[:LISTED]) + (", …" if len(unused) > LISTED else "")
             self.remark(f"{count_text(len(unused), 'file belongs', 'files belong')} to no series: {listed}.")

@@ -18,6 +18,7 @@ from emtomo.io import mrc
 from emtomo.objects import SetOfTomograms
 from emtomo.objects.tilt_images import TiltImages
 from emtomo.options import Param
+from emtomo.wording import group_problems
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,22 +86,24 @@ class ReconstructTomograms(EmtomoProtocol):
         if not len(series):
             return [*errors, "The set of tilt series is empty."]
         ctf = self.options(ReconstructTomogramOptions).ctf
+        problems: list[tuple[str, object]] = []
         for name in series.tomogram_ids():
             try:
                 shape, pixel_size = self._shape(name)
                 geometry = series.geometry(name)
                 if geometry.excluded.all():
-                    errors.append(f"{name}: all tilts are excluded; nothing is left to reconstruct from.")
+                    problems.append((name, "all tilts are excluded; nothing is left to reconstruct from."))
                 if ctf != NO_CTF and geometry.ctf is None:
-                    errors.append(f"{name} has no defocus: estimate its CTF first, or choose no CTF correction.")
+                    problems.append((name, "there is no defocus: estimate the CTF first, or choose no CTF correction."))
                 if pixel_size < geometry.pixel_size / 2:
-                    errors.append(
+                    sentence = (
                         f"Pixel size must be at least half that of the images ({geometry.pixel_size:g} Å), "
                         f"got {pixel_size:g} Å."
                     )
+                    errors += [sentence] * (sentence not in errors)
             except EmtomoError as error:
                 errors.append(str(error))
-        return errors
+        return [*errors, *group_problems(problems)]
 
     # --- steps ---
 

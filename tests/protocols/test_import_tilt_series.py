@@ -104,6 +104,7 @@ def test_two_series_with_halves_gain_and_what_the_form_says(bench, tmp_path):
         "tilt axis lies at 84.0°",
         "dose goes up to 12.0",
         "1 file belongs to no series: alone.mrc",
+        "2 of 2 tilt series have odd and even images.",
     ):
         assert sentence in reported, sentence
 

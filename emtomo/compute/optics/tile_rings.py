@@ -160,14 +160,8 @@ def section_slope(geometry: TiltGeometry, tilt: int) -> np.ndarray:
     return np.asarray(geometry.rotations[tilt][2, :2] @ adjugate / safe)
 
 
-def choose_rings(shape: tuple[int, ...], pixel_size: float, options: CtfEstimationOptions) -> PolarGrid:
-    """Return the rings that are fitted in images of `shape` (rows, columns).
-
-    Raises
-    ------
-    EmtomoError
-        If they do not reach far enough, or are fewer than 16; it names what must be changed.
-    """
+def check_range(options: CtfEstimationOptions) -> None:
+    """Raise an EmtomoError if the range of resolution of the options does not do for any image."""
     if options.low_resolution <= options.high_resolution:
         raise EmtomoError(
             f"Lowest resolution must be larger than the highest ({options.high_resolution:g} Å), "
@@ -178,6 +172,17 @@ def choose_rings(shape: tuple[int, ...], pixel_size: float, options: CtfEstimati
             f"Highest resolution must be at most {COARSEST:g} Å, or rings do not tell the defocus; "
             f"got {options.high_resolution:g} Å."
         )
+
+
+def choose_rings(shape: tuple[int, ...], pixel_size: float, options: CtfEstimationOptions) -> PolarGrid:
+    """Return the rings that are fitted in images of `shape` (rows, columns).
+
+    Raises
+    ------
+    EmtomoError
+        If they do not reach far enough, or are fewer than 16; it names what must be changed.
+    """
+    check_range(options)
     if pixel_size / RANGE > COARSEST:
         raise EmtomoError(
             f"rings of the CTF must be seen to {COARSEST:g} Å or finer; images of {pixel_size:g} Å a pixel show them "
