@@ -1,5 +1,6 @@
 """Values of a protocol's form from text, as the command line and templates give them."""
 
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,12 @@ from pyworkflow.protocol.params import (
     PointerParam,
 )
 
-from emtomo.engine.form import INPUT
+from emtomo.engine.form import INPUT, attribute_of
 from emtomo.engine.identity import path_in_project
 from emtomo.engine.plugin import Domain
 from emtomo.engine.project import EmtomoProject
 from emtomo.errors import ProjectError, hint
+from emtomo.options import option_fields
 
 # public name -> attribute of a parameter that the engine itself has
 ALIASES = {"steps_at_once": "numberOfThreads"}
@@ -87,7 +89,22 @@ def set_parameters(project: EmtomoProject, run: Protocol, values: dict[str, str]
         elif isinstance(param, PathParam):
             attribute.set(path_in_project(project.path, _given_path(project, folder, text)) if text else "")
         else:
-            attribute.set(_value(name, param, text))
+            attribute.set(_chosen(run, name, _value(name, param, text)))
+
+
+def _chosen(run: Protocol, attribute: str, value: Any) -> Any:
+    """Return the choice that a text means, as the command line or the form writes it; another text as it is."""
+    fields = (field for options in getattr(run, "OPTIONS", ()) for field in option_fields(options))
+    choices = next((f.param.choices for f in fields if attribute_of(f.name) == attribute), ())
+    if not choices or not isinstance(value, str) or value in choices:
+        return value
+    labels = dict(choices) if isinstance(choices, Mapping) else dict(zip(choices, choices, strict=True))
+    meant = (key for key, label in labels.items() if _plain(value) in (_plain(key), _plain(label)))
+    return next(meant, value)
+
+
+def _plain(text: str) -> str:
+    return text.casefold().replace("-", "_").replace(" ", "_")
 
 
 def _given_path(project: EmtomoProject, folder: Path, text: str) -> Path:

@@ -24,7 +24,7 @@ def _volume(row, column="file"):
 
 def test_tomograms_are_those_of_the_simulation(bench, monkeypatch):
     monkeypatch.chdir(bench.project.path)
-    options = {"pixel_size": 12, "half_tomograms": True, "ctf": "phase_flip"}
+    options = {"pixel_size": 12, "half_tomograms": True, "ctf": "Phase flip"}  # as the form writes it
     run = bench.run("reconstruct-tomograms", "wbp", tilt_series="simulate.tilt_series", **options)
     out, row = run.tomograms, run.tomograms.frame().iloc[0]
     assert (row["size_z"], row["size_y"], row["size_x"]) == (48, 90, 96) and out.pixel_size.get() == 12
