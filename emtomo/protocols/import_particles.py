@@ -7,6 +7,7 @@ from typing import Annotated
 import numpy as np
 from pyworkflow.protocol.params import Form, PathParam
 
+from emtomo.engine.pixel_sizes import header_remarks
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io import names
@@ -127,6 +128,7 @@ class ImportParticles(EmtomoProtocol):
         )
         out.extend(frame)
         self._register(self.input_micrographs, particles=out)
+        self.remark(*header_remarks("particles", self.particles))
 
     # --- helpers ---
 

@@ -72,6 +72,8 @@ def test_relion_30_in_pixels(folder):
     run = imported(folder, text)
     frame = run.particles.frame()
     assert run.particles.pixel_size.get() == pytest.approx(2.5)
+    said = " ".join(run.summary())
+    assert "Headers of the particles say another pixel size than the set's 2.5 Å" in said and "s.mrcs 3 Å" in said
     assert_allclose(frame[["shift_x", "shift_y"]], [[-2.5, 5], [0, 0]])
     assert np.isnan(frame["x"]).all() and np.isfinite(rotations_of(frame)).all()
     assert "has no CTF" in " ".join(run._remarks())
