@@ -272,7 +272,7 @@ def fit(problem: Problem, sweeps: int = 6, first: Fit | None = None) -> Fit:
     """Return the state of largest posterior density near the start, after at most so many sweeps over the images.
 
     With no parameter, or no sweep, the start itself comes back with its scores. `first` is another fit, of the same
-    start and blocks, from whose values this one goes on.
+    start and blocks, from whose values this one goes on. Particles of which no image takes part keep its poses.
     """
     shared = sum(block.size for block in problem.blocks)
     own = problem.poses.size(problem.start) if problem.poses is not None else 0
@@ -285,7 +285,8 @@ def fit(problem: Problem, sweeps: int = 6, first: Fit | None = None) -> Fit:
         score = problem.images.sweep(state, problem.used, slopes=False).score
         return Fit(state, values, first.pose_values if first is not None else pose_values, score, 1)
     priors = problem.precision(), problem.poses.precision(problem.start.knots) if problem.poses else np.zeros((0, 0))
-    parameters = shared + own * int(problem.used.any(axis=1).sum())
+    taking_part = problem.used.any(axis=1)
+    parameters = shared + own * int(taking_part.sum())
     best, kept, damping = -np.inf, None, FIRST_DAMPING
     step = np.zeros(shared), np.zeros_like(pose_values)
     done = 0
@@ -309,3 +310,4 @@ def fit(problem: Problem, sweeps: int = 6, first: Fit | None = None) -> Fit:
         if ended or done >= sweeps:
             return Fit(kept[0], values, pose_values, kept[1], done)
         step = solve_damped(kept[2], priors, (values, pose_values), damping)
+        step[1][~taking_part] = 0.0  # the prior alone would take them back to the start

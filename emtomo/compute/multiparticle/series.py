@@ -34,7 +34,7 @@ MOST_TRIED = 100  # particles by whose images poses are tried
 FIXED_SWEEPS = 3  # of a geometry with the poses that there were, which begins where both were fitted
 WEIGHTS, POSES = "weights", "particle poses"
 LEAST_AGREEMENT = 0.5  # of the shells that are compared, in which images must agree with their reference
-POSE_SWEEPS = 4  # of held-out particles, which move along
+POSE_SWEEPS = 8  # of held-out particles, which move along
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class SeriesRefinement:
         widths = np.deg2rad(options.pose_angle), options.pose_shift, options.motion_prior
         self.poses = PoseParameters(*widths, rigid=True) if options.poses else None
         self.species = [self._if_shown(k) for k in range(len(self.species))]
-        self.images = self._calibrated()
+        self._calibrate()
         self.rng = np.random.default_rng([self.seed, len(self.start)])
         held = hold_out(self.images.half, options.held_out / 100, self.rng)
         geometries = [self.start.geometry] * len(held)
@@ -169,7 +169,7 @@ class SeriesRefinement:
             blocks = []
         for number, block in enumerate(blocks):
             if isinstance(block, OpticsOfTilts) and not any(isinstance(one, OpticsOfTilts) for one in self.kept):
-                self.images = self._calibrated()  # amplitudes first: what is wrong with them, defocus makes up for
+                self._calibrate()  # amplitudes first: what is wrong with them, defocus makes up for
             self._try_block(block)
             on_progress((number + 1) / steps)
         if self.poses is not None:
@@ -204,16 +204,16 @@ class SeriesRefinement:
         iterations, and have never had a part in the poses that are compared.
         """
         if self.kept:
-            self.images = self._calibrated()
+            self._calibrate()
         used, unmoved = self.images.used, [self._fit_geometry(fold) for fold in self.folds or [self.main]]
         apart, before = used & self.apart, self.trial_poses or self.start
         tried = used & ~apart & self.apart.any(axis=1)[:, None]
         start = replace(before, geometry=self.state.geometry)
         moved = fit(Problem(self.images, start, [], self.poses, tried), self.options.sweeps).state
-        gain = self._score(moved, apart).sum()
-        gain -= self._score(replace(before, geometry=unmoved[0].geometry), apart).sum()
-        kept = bool(gain > LEAST_GAIN)
-        self.trials.append(Trial(POSES, kept, float(gain), int(apart.sum())))
+        gain = self._score_held(moved, apart)
+        gain -= self._score_held(replace(before, geometry=unmoved[0].geometry), apart)
+        kept = gain > LEAST_GAIN
+        self.trials.append(Trial(POSES, kept, gain, int(apart.sum())))
         self.trial_poses = moved if kept else before
         for fold, state in zip(self.folds or [self.main], unmoved, strict=True):
             fold.state = self._fit_poses(fold) if kept else state
@@ -243,9 +243,9 @@ class SeriesRefinement:
         apart = used & (self.rng.random(used.shape) < HELD_OUT_IMAGES)
         for each in (replace(poses, rigid=True), poses):
             found = fit(Problem(self.images, self.state, [], each, used & ~apart), self.options.sweeps)
-            scores.append(float(self._score(found.state, apart).sum()))
+            scores.append(self._score_held(found.state, apart))
         if not any(trial.kept for trial in self.trials if trial.name == POSES):
-            scores[0] = max(scores[0], float(self._score(self.state, apart).sum()))
+            scores[0] = max(scores[0], self._score_held(self.state, apart))
         gain = scores[1] - scores[0]
         self.trials.append(Trial("movement of particles", gain > LEAST_GAIN, gain, int(apart.sum())))
         if gain > LEAST_GAIN:
@@ -278,7 +278,8 @@ class SeriesRefinement:
         before = self._fit_held(fold.state, fold.pose_values, fold.held)
         fitted = self._fit(fold, [*self.kept, block], train, initial)
         after = self._fit_held(fitted.state, fitted.pose_values, fold.held)
-        return fitted, after, float(after.score.sum() - before.score.sum())
+        held = self.images.used & fold.held[:, None]
+        return fitted, after, self._score_held(after.state, held) - self._score_held(before.state, held)
 
     def _try_weights(self) -> None:
         """Fit every tilt's scale and B factor; keep them if held-out particles agree better."""
@@ -300,12 +301,14 @@ class SeriesRefinement:
         geometry = fit_tilt_weights(fold.state.geometry, self.images.models, train, products)
         state = replace(fold.state, geometry=geometry)
         scores = []
+        others = [_of_other_half(one) for one in train]
+        products = [correlate(one, self._part(k, fold.state)) for k, one in enumerate(others)]
         for here in (fold.state, state):  # each with the amplitudes and the noise that go with it
             models = [
                 calibrate(one, self._part(k, here), sums)
-                for k, (one, sums) in enumerate(zip(train, products, strict=True))
+                for k, (one, sums) in enumerate(zip(others, products, strict=True))
             ]
-            scores.append(float(self._score(here, self.images.used & fold.held[:, None], models).sum()))
+            scores.append(self._score_held(here, self.images.used & fold.held[:, None], models))
         return state, scores[1] - scores[0]
 
     # --- helpers ---
@@ -346,19 +349,34 @@ class SeriesRefinement:
         self.trials.append(Trial(f"species {number + 1}", False, 0.0, 0, sentence))
         return replace(one, used=np.zeros_like(one.used))
 
-    def _calibrated(self) -> SeriesImages:
-        """Return the images with noise and amplitudes as they are in the present state."""
+    def _calibrate(self) -> None:
+        """Find noise and amplitudes as they are in the present state."""
+        self.images = self._calibrated(self.species)
+        self.opposite = self._calibrated([_of_other_half(one) for one in self.species])
+
+    def _calibrated(self, species: Sequence[SpeciesImages]) -> SeriesImages:
         models = []
-        for number, one in enumerate(self.species):
+        for number, one in enumerate(species):
             here = self._part(number)
             products = correlate(one, here)
             model = calibrate(one, here, products)
             models.append(model if self.options.weights == NO_WEIGHTS else fit_particle_factors(model, one, products))
-        return SeriesImages(self.species, models, self.device)
+        return SeriesImages(species, models, self.device)
 
-    def _score(
-        self, state: SeriesState, used: np.ndarray | None = None, models: list[Model] | None = None
-    ) -> np.ndarray:
+    def _score(self, state: SeriesState) -> np.ndarray:
         """Return (p, t) log likelihoods."""
-        images = self.images if models is None else replace(self.images, models=models)
-        return images.sweep(state, images.used if used is None else used, slopes=False).score
+        return self.images.sweep(state, self.images.used, slopes=False).score
+
+    def _score_held(self, state: SeriesState, used: np.ndarray, models: list[Model] | None = None) -> float:
+        """Return the log likelihood of held-out images, against the references of the other half.
+
+        Their own half's reference holds their own noise at the poses that it was made with: it would agree best with
+        images that stay there.
+        """
+        images = self.opposite if models is None else replace(self.opposite, models=models)
+        return float(images.sweep(state, used, slopes=False).score.sum())
+
+
+def _of_other_half(images: SpeciesImages) -> SpeciesImages:
+    """Return images that are compared with the other half's reference."""
+    return replace(images, half=3 - images.half)

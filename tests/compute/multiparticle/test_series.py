@@ -98,6 +98,10 @@ def test_geometry_without_the_poses_that_were_fitted_beside_it():
     still = np.zeros_like(together.pose_values)
     left = [in_image(problem.state(each, still), truth) for each in (together.values, values)]
     assert left[1] < 0.4 * left[0]
+    others = replace(problem, used=problem.used & (np.arange(len(start)) > 1)[:, None])
+    again = fit(others, 2, replace(together, pose_values=1.1 * together.pose_values))
+    assert_allclose(again.pose_values[:2], 1.1 * together.pose_values[:2])  # no image of theirs took part
+    assert np.abs(again.pose_values[2:] - 1.1 * together.pose_values[2:]).max() > 0.1
 
 
 def noise_only(simulation, seed=0):
