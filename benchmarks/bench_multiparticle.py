@@ -8,12 +8,11 @@ bench_multiparticle.py ladder PARTICLES SEEDS [SNR] [OPTICS]  spatial, then most
 
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from timing import machine, row, seconds
+from timing import machine, processor_seconds, row, seconds
 
 from emtomo.compute.fourier.coefficients import FourierCoefficients
 from emtomo.compute.fourier.filters import fit_to_box
@@ -74,13 +73,13 @@ def sweep_speed(particles: int = 1000, radius: float = 28.0) -> None:
     one, weight = data[0].ravel(), np.ones(tilts * len(coefficients), np.float32)
     k = np.ascontiguousarray(np.tile(coefficients.k, (tilts, 1)))
     turn = random_rotations(1, 2)[0].astype(np.float32)
-    peer = processor_seconds(
+    _, peer = processor_seconds(
         lambda: fourier_cpu.likelihood(reference, np.float32(PAD), k, one, weight, turn, BOX, gradient, hessian), 9
     )
     wall, best = seconds(lambda: sweep(images, state, model), 5)
-    used = processor_seconds(lambda: sweep(images, state, model), 3)
-    alone = processor_seconds(lambda: sweep(images, state, model, slopes=False), 3)
-    many = processor_seconds(lambda: sweep(images, state, model, optics=True, magnification=True), 3)
+    _, used = processor_seconds(lambda: sweep(images, state, model), 3)
+    _, alone = processor_seconds(lambda: sweep(images, state, model, slopes=False), 3)
+    _, many = processor_seconds(lambda: sweep(images, state, model, optics=True, magnification=True), 3)
     row(
         f"sweep, {particles} particles × {tilts} tilts, R = {radius:g}: wall time, median and best of 5",
         f"{wall:.2f} / {best:.2f} s", "≤ 2.5 s",
@@ -95,17 +94,6 @@ def sweep_speed(particles: int = 1000, radius: float = 28.0) -> None:
         f"{100 * rate:.0f} %",
         "≥ 50 %",
     )
-
-
-def processor_seconds(work: Callable[[], object], repeats: int) -> float:
-    """Return the least processor time of `work`, all threads together: what others do beside hardly counts."""
-    work()
-    taken = []
-    for _ in range(repeats):
-        start = time.process_time()
-        work()
-        taken.append(time.process_time() - start)
-    return min(taken)
 
 
 class Images:

@@ -8,16 +8,14 @@ PYTHON is the interpreter of an environment with astra-toolbox; without it only 
 
 import argparse
 import json
-import statistics
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numba import njit, prange
-from timing import machine, row
+from timing import machine, processor_seconds, row
 
 from emtomo.compute.tilt.geometry import tilt_geometry
 from emtomo.compute.tilt.reconstruction import reconstruct_tomogram
@@ -58,17 +56,6 @@ def interpolate_lines(images, out, columns):
                     line[y] += np.float32(0.3) * left[y] + np.float32(0.7) * right[y]
 
 
-def cpu_seconds(work: Callable[[], object], repeats: int = 3) -> float:
-    """Return the median processor time of `work` after one run that is not counted."""
-    work()
-    taken = []
-    for _ in range(repeats):
-        start = time.process_time()
-        work()
-        taken.append(time.process_time() - start)
-    return statistics.median(taken)
-
-
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser()
@@ -91,7 +78,7 @@ def main() -> None:
         take = (lambda even, odd: None) if halves else None
         return lambda: reconstruct_tomogram(images.__getitem__, geometry, shape, PIXEL, options, on_halves=take)
 
-    plain = cpu_seconds(reconstruct(dose_weights=False))
+    plain, _ = processor_seconds(reconstruct(dose_weights=False))
     wide = np.ascontiguousarray(np.repeat(images.transpose(0, 2, 1), 2, axis=1))
     cases = {
         "floor: a bare loop of interpolations": lambda: interpolate_lines(wide, floor, 2 * n - 1),
@@ -102,7 +89,7 @@ def main() -> None:
     }
     row("weighted back-projection", f"{plain:.1f}", f"{plain / unit * 1e9:.2f}; 1")
     for name, work in cases.items():
-        taken = cpu_seconds(work, 1 if "SIRT" in name else 3)
+        taken, _ = processor_seconds(work, 1 if "SIRT" in name else 3)
         row(name, f"{taken:.1f}", f"{taken / unit * 1e9:.2f}; {taken / plain:.2f}")
     if a.astra:
         with tempfile.TemporaryDirectory() as folder:

@@ -1,7 +1,9 @@
 """What all tests share: data of other programs, workers side by side, and a limit for what one test may cost."""
 
+import gzip
 import os
 import random
+import shutil
 import sys
 from pathlib import Path
 
@@ -38,6 +40,14 @@ def shared(*parts: str) -> Path:
     path = SHARED.joinpath(*parts)
     if not path.exists():
         pytest.skip(f"{path} is not here")
+    return path
+
+
+def unpack_phantom(folder: Path) -> Path:
+    """Return the peer-made phantom tomogram, unpacked under a name with a space and a quote."""
+    path = folder / "tomo 001 'rec'.mrc"
+    with gzip.open(shared("phantom_tomogram", "tomo_001_rec_snr0.5.mrc.gz")) as source, path.open("wb") as target:
+        shutil.copyfileobj(source, target)
     return path
 
 

@@ -8,11 +8,16 @@ def dialog_of(robot, protocol, **values):
                                      for o in r.outputs if o.name == "tomograms"))  # fmt: skip
     for name, text in values.items():
         form.model.put(name, text)
+    return begin_picking(robot, form)
+
+
+def begin_picking(robot, form):
+    """Save the run of a form and open the list of what is picked on."""
     robot.pump(0.1)
     form.pick()
     assert robot.pump(until=lambda: robot.window.picking_dialogs, timeout=15), form.w["message"].cget("text")
     dialog = list(robot.window.picking_dialogs.values())[-1]
-    robot.pump(0.3)
+    robot.pump(0.4)
     return dialog
 
 

@@ -1,8 +1,6 @@
 """Journeys of a user: real clicks and keys on a real X server, runs in their own processes."""
 
-import gzip
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +13,7 @@ import pytest
 from emtomo.gui.core.picking import PickingSession
 from emtomo.io import mrc
 from emtomo.objects import SetOfCoordinates3D, positions_of, rotations_of
-from tests.conftest import shared
+from tests.conftest import shared, unpack_phantom
 
 pytestmark = [pytest.mark.gui, pytest.mark.workflow]
 PIXEL = 10.0
@@ -24,9 +22,7 @@ PIXEL = 10.0
 @pytest.fixture(scope="module")
 def phantom(tmp_path_factory):
     """The peer-made phantom tomogram under a name with a space and a quote, and its first sphere in voxels."""
-    path = tmp_path_factory.mktemp("phantom") / "tomo 001 'rec'.mrc"
-    with gzip.open(shared("phantom_tomogram", "tomo_001_rec_snr0.5.mrc.gz")) as source, path.open("wb") as target:
-        shutil.copyfileobj(source, target)
+    path = unpack_phantom(tmp_path_factory.mktemp("phantom"))
     sphere = pd.read_csv(shared("phantom_tomogram", "truth_spheres_fitted.csv")).iloc[0]
     return path, np.array([sphere.x_A, sphere.y_A, sphere.z_A]) / PIXEL, sphere.r_A / PIXEL
 

@@ -10,6 +10,7 @@ import pytest
 from emtomo.engine.project import EmtomoProject
 from emtomo.objects import SetOfCoordinates2D
 from tests.engine.helpers import Bench
+from tests.gui.picking import begin_picking
 
 pytestmark = [pytest.mark.gui, pytest.mark.workflow]
 SIM = {"size_x": 300, "size_y": 260, "pixel_size": 6, "per_micrograph": 6, "number": 2, "snr": 0.5, "seed": 3}
@@ -41,12 +42,7 @@ def open_list(robot, *, previous=True):
     form.model.put("box_size", "24")
     if previous:
         form.model.put("coordinates", targets["log", "coordinates"])
-    robot.pump(0.1)
-    form.pick()
-    assert robot.pump(until=lambda: robot.window.picking_dialogs, timeout=15), form.w["message"].cget("text")
-    dialog = list(robot.window.picking_dialogs.values())[-1]
-    robot.pump(0.4)
-    return dialog
+    return begin_picking(robot, form)
 
 
 def search_again(robot, dialog, most):

@@ -1,9 +1,7 @@
 """The peer-made phantom tomogram (polnet), end to end, and the shipped template through the command line."""
 
-import gzip
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +17,7 @@ from emtomo.compute.fourier.shell_correlation import fourier_shell_correlation
 from emtomo.engine.project import EmtomoProject
 from emtomo.io import mrc
 from emtomo.viewers.pictures import picture_of_output
-from tests.conftest import shared
+from tests.conftest import shared, unpack_phantom
 from tests.engine.test_project import wait_for
 
 pytestmark = [pytest.mark.workflow]
@@ -28,10 +26,7 @@ SIZE = 10.0
 
 @pytest.fixture(scope="module")
 def tomogram(tmp_path_factory):
-    path = tmp_path_factory.mktemp("phantom") / "tomo 001 'rec'.mrc"
-    with gzip.open(shared("phantom_tomogram", "tomo_001_rec_snr0.5.mrc.gz")) as source, path.open("wb") as target:
-        shutil.copyfileobj(source, target)
-    return path
+    return unpack_phantom(tmp_path_factory.mktemp("phantom"))
 
 
 def cropped(volume, size):

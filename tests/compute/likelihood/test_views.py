@@ -24,6 +24,7 @@ from emtomo.compute.likelihood.shrinking import ShrunkParticles
 from emtomo.compute.likelihood.views import BoxParticles, ImageParticles, ImageViews
 from emtomo.compute.rotations import angle_between, random_rotations
 from emtomo.errors import EmtomoError
+from tests.compute.likelihood.slopes import check_slopes
 from tests.compute.refinement.data import blobs, image_particles, particles, project, turned_by
 
 P = np.float32(PAD)
@@ -59,15 +60,7 @@ def test_the_gradient_is_the_slope_of_the_likelihood(kind, rng):
             reference, P, points, moved.ravel(), weight.ravel(), pose, n, gradient, information
         )  # fmt: skip
 
-    gradient, information = np.empty(6), np.empty((6, 6))
-    value(np.zeros(6), gradient, information)
-    step = 2e-3
-    for a in range(6):
-        p = np.zeros(6)
-        p[a] = step
-        slope = (value(p, np.empty(6), np.empty((6, 6))) - value(-p, np.empty(6), np.empty((6, 6)))) / (2 * step)
-        assert gradient[a] == pytest.approx(slope, rel=0.005, abs=0.005 * np.abs(gradient).max())
-    assert np.all(np.linalg.eigvalsh(information) > -1e-6 * np.abs(information).max())
+    check_slopes(value, 0.005)
 
 
 def test_a_series_is_the_sum_of_its_views_whose_shifts_turn_with_them(rng):

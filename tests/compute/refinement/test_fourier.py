@@ -16,6 +16,7 @@ from emtomo.compute.likelihood.views import BoxParticles
 from emtomo.compute.refinement.reconstruct import reconstruct
 from emtomo.compute.rotations import random_rotations
 from emtomo.synthetic.subtomograms import simulate_subtomograms
+from tests.compute.likelihood.slopes import check_slopes
 from tests.compute.refinement.data import PIXEL, blobs, image_particles, particles, wedge
 
 P = np.float32(PAD)
@@ -127,15 +128,7 @@ def test_the_gradient_is_the_slope_of_the_likelihood(rng):
         rotation = rotate(start, p[:3]).astype(np.float32)
         return fourier_cpu.likelihood(reference, P, coefficients.k, here, weight, rotation, n, gradient, hessian)
 
-    gradient, hessian = np.empty(6), np.empty((6, 6))
-    value(np.zeros(6), gradient, hessian)
-    step = 2e-3
-    for a in range(6):
-        p = np.zeros(6)
-        p[a] = step
-        slope = (value(p, np.empty(6), np.empty((6, 6))) - value(-p, np.empty(6), np.empty((6, 6)))) / (2 * step)
-        assert gradient[a] == pytest.approx(slope, rel=0.02, abs=0.02 * np.abs(gradient).max())
-    assert np.all(np.linalg.eigvalsh(hessian) > -1e-6 * np.abs(hessian).max())
+    check_slopes(value, 0.02)
 
 
 @settings(max_examples=10, deadline=None)
