@@ -21,6 +21,7 @@ from emtomo.io.names import folder_for_several
 from emtomo.io.particles import ParticleList, VolumeGeometry
 from emtomo.io.particles_star import box_columns, box_optics
 from emtomo.io.tags import Tags
+from emtomo.io.tilts import Tilts
 from emtomo.objects.coordinates import SetOfCoordinates3D
 from emtomo.objects.exchange_2d import IMAGE_SETS, export_image_set
 from emtomo.objects.mesh import SetOfMeshes
@@ -231,6 +232,8 @@ def export_output(run: Protocol, name: str, target: Path, kind: str = "auto") ->
         return _tomograms(found, target, kind)
     if isinstance(found, SetOfTiltSeries):
         series = [tilts_of(found, name) for name in found.tomogram_ids()]
+        for tilts in series:
+            _name_images(tilts, found.images(tilts.name))
         return write_series(series, target, kind)
     if isinstance(found, IMAGE_SETS):
         return export_image_set(found, upstream(Pointer(run, extended=name), SetOfMicrographs), target)
@@ -238,6 +241,15 @@ def export_output(run: Protocol, name: str, target: Path, kind: str = "auto") ->
     if isinstance(found, TableSet) or file is None:
         raise EmtomoError(f"{type(found).__name__} has no file of another program; particles and volumes have.")
     return _volume(Path(str(file.get())), target)
+
+
+def _name_images(tilts: Tilts, images: pd.DataFrame) -> None:
+    """Name the project's images with their whole paths, where no file of its own, such as a movie, was imported."""
+    if images["file"].isna().any():
+        return
+    given = tilts.table["name"].fillna("") if "name" in tilts.table else [""] * len(images)
+    own = [f"{k + 1:06d}@{Path(f).absolute()}" for k, f in zip(images["index"], images["file"], strict=True)]
+    tilts.table["name"] = [b if "@" in str(a) or not a else a for a, b in zip(given, own, strict=True)]
 
 
 def _volume(source: Path, target: Path, pixel_size: float | None = None) -> ConversionReport:

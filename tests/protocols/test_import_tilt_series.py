@@ -11,6 +11,7 @@ from emtomo.compute.tilt.reconstruction import reconstruct_tomogram
 from emtomo.compute.tilt.reconstruction_options import ReconstructTomogramOptions
 from emtomo.compute.tilt.selection import CtfFit, TiltStatistics, suggest_exclusions
 from emtomo.io import mrc
+from emtomo.objects.exchange import export_output
 from emtomo.objects.tilt_images import TiltImages
 from tests.conftest import shared
 from tests.engine.helpers import Bench
@@ -60,6 +61,11 @@ def test_series_of_every_program_give_the_same_places_and_tomogram(kind, bench, 
         assert Path(row.file).exists() and mrc.read_header(row.file).stored_shape[0] > row.index
     assert (found.frame()["size_x"][0], found.frame()["size_y"][0]) == (24, 20)
     images = np.random.default_rng(0).normal(100, 10, (N, 20, 24)).astype(np.float32)
+    if kind == "imod":  # which names no images; what is written of it is read from anywhere
+        target = tmp_path / "out" / f"{given.name}.xml"
+        target.parent.mkdir()
+        export_output(run, "tilt_series", target)
+        assert errors(bench, target.parent) == ""
     options = ReconstructTomogramOptions(dose_weights=False)
     made = [
         reconstruct_tomogram(read, geometry, (9, 20, 20), 2.0, options)
