@@ -20,7 +20,8 @@ from emtomo.compute.likelihood.views import BoxParticles, ImageParticles, ImageV
 from emtomo.compute.optics.ctf import wavelength
 from emtomo.compute.refinement.options import RefineOptions
 from emtomo.compute.refinement.reconstruct import reconstruct
-from emtomo.compute.refinement.refine import Refinement, reference_remarks
+from emtomo.compute.refinement.refine import Refinement
+from emtomo.compute.refinement.remarks import reference_remarks
 from emtomo.compute.rotations import angle_between
 from emtomo.io import mrc
 from emtomo.io.star import read_blocks
@@ -140,8 +141,11 @@ def test_local_refinement_brings_perturbed_poses_back(ribosomes, from_boxes):
     refinement, state, begun = from_boxes
     assert np.median(angle_between(state.poses.rotations, poses.rotations)) < 4.5
     state, metrics, *_ = refinement.step(state)
-    assert "agreement proves nothing" in reference_remarks([begun], "RELION's map")[0]
-    assert "too few to replace that reference" in reference_remarks([begun, metrics], "RELION's map")[0]
+    assert "agreement proves nothing" in reference_remarks(begun.angle_spread, begun.angle_spread, 1, "RELION's map")[0]
+    assert (
+        "too few to replace that reference"
+        in reference_remarks(begun.angle_spread, metrics.angle_spread, 2, "RELION's map")[0]
+    )
     assert np.median(angle_between(state.poses.rotations, poses.rotations)) < 6.0
     assert np.median(state.poses.angle_spread) * np.sqrt(3) == pytest.approx(4.7, abs=1.0)
     assert metrics.resolution < 36

@@ -107,6 +107,8 @@ class PoseEstimate:
         Standard deviations about and along any axis, degrees and voxels.
     certainty : float
         Mass of the mode.
+    beyond : bool
+        All modes were beyond the offset range: the pose is the one before.
     """
 
     rotation: np.ndarray
@@ -115,6 +117,7 @@ class PoseEstimate:
     angle_spread: float
     shift_spread: float
     certainty: float
+    beyond: bool = False
 
 
 @dataclass

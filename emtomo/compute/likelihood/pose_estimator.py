@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -252,8 +253,8 @@ class PoseEstimator(ABC):
     ) -> dict[int, PosteriorModes]:
         """Return for every place the modes that Newton steps lead to, their resolution rising stage by stage.
 
-        Modes farther from the last position than particles may lie (the neighbour of a unit in a lattice, say) do not
-        count; where there is no other, the particle stays where it was.
+        Modes farther from the last position than particles may lie along any axis (the neighbour of a unit in a
+        lattice, say) do not count; where there is no other, the particle keeps its pose.
         """
         priors = [self.prior(int(i)) for i in batch.members]
         centres = np.array([prior.rotation for prior in priors]), np.array([prior.shift for prior in priors])
@@ -275,11 +276,13 @@ class PoseEstimator(ABC):
         for place in places:
             part = np.flatnonzero(owner == place)
             i = int(batch.members[place])
-            near = part[np.linalg.norm(shifts[part] - last.shifts[i], axis=1) <= farthest]
-            if not len(near):
-                near = part[:1]
-                rotations[near], shifts[near] = last.rotations[i], last.shifts[i]
-            modes[int(place)] = laplace_modes(density[near], rotations[near], shifts[near], information[near])
+            near = part[np.abs(shifts[part] - last.shifts[i]).max(axis=1) <= farthest]
+            beyond = not len(near)
+            if beyond:
+                near, frame = part[:1], self.plan.frame[int(last.half[i])]
+                rotations[near], shifts[near] = express_in_half(last.rotations[i], last.shifts[i], frame)
+            found = laplace_modes(density[near], rotations[near], shifts[near], information[near])
+            modes[int(place)] = replace(found, beyond=beyond)
         return modes
 
     def poses_to_add(self, modes: PosteriorModes, half: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -298,6 +301,7 @@ class PoseEstimator(ABC):
             float(np.rad2deg(np.sqrt(variance[:3].mean()))),
             float(np.sqrt(variance[3 : 3 + self.source.shift_axes].mean())),
             float(modes.mass[0]),
+            modes.beyond,
         )
 
 
@@ -305,3 +309,8 @@ def express_in_frame(rotation: np.ndarray, shift: np.ndarray, frame: Pose) -> Po
     """Return a pose, or many, for the reference as it stands after `frame`, a rotation and a shift, moved it."""
     rotated = rotation @ frame[0].T
     return rotated, shift - rotated @ frame[1]
+
+
+def express_in_half(rotation: np.ndarray, shift: np.ndarray, frame: Pose) -> Pose:
+    """Return a pose for a half's reference as it stands before `frame` moved it: undoes :func:`express_in_frame`."""
+    return rotation @ frame[0], shift + rotation @ frame[1]

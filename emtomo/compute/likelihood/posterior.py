@@ -37,13 +37,17 @@ class Prior:
 
 @dataclass(frozen=True)
 class PosteriorModes:
-    """Modes of the posterior of one particle's pose, the best first; `mass` adds up to 1."""
+    """Modes of the posterior of one particle's pose, the best first; `mass` adds up to 1.
+
+    `beyond` says that all modes were beyond the offset range; the one that is here is the pose before.
+    """
 
     mass: np.ndarray
     rotations: np.ndarray
     shifts: np.ndarray
     covariance: np.ndarray
     density: float
+    beyond: bool = False
 
 
 @dataclass(frozen=True)

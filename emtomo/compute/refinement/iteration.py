@@ -23,13 +23,14 @@ BLOCK_BYTES = 2**29
 class IterationSums:
     """What a half set gives: sums, for every noise band the power that is not explained and the weights, and products.
 
-    See :class:`PartialSums` for the latter.
+    See :class:`PartialSums` for the latter. `beyond` particles had no pose within the offset range.
     """
 
     sums: Sums
     residual: np.ndarray
     measured: np.ndarray
     products: np.ndarray
+    beyond: int = 0
 
 
 def create_estimator(source: ParticleSource, half: HalfSet, plan: IterationPlan) -> PoseEstimator:
@@ -139,5 +140,6 @@ def run_iteration(
                 one.angle_spread, one.shift_spread, one.certainty,
             )  # fmt: skip
         sums = Sums.of(coefficients.size, coefficients.radius, [partial.sums])
-        results[h] = IterationSums(sums, partial.residual, partial.measured, partial.products)
+        beyond = sum(one.beyond for one in partial.estimates.values())
+        results[h] = IterationSums(sums, partial.residual, partial.measured, partial.products, beyond)
     return new, results

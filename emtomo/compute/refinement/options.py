@@ -55,7 +55,14 @@ class RefineOptions:
         ),
     ] = 1.8
     offset_range: Annotated[
-        float, Param("Offset range", "How far particles may lie from their last position.", unit="voxel", gt=0, le=100)
+        float,
+        Param(
+            "Offset range",
+            "How far particles may lie from their last position along each axis.",
+            unit="voxel",
+            gt=0,
+            le=100,
+        ),
     ] = 5.0
     offset_step: Annotated[
         float,

@@ -35,6 +35,7 @@ from emtomo.compute.refinement.initial import (
 )
 from emtomo.compute.refinement.iteration import IterationSums, create_estimator, run_iteration
 from emtomo.compute.refinement.options import RefineOptions
+from emtomo.compute.refinement.remarks import range_remarks, reference_remarks
 from emtomo.compute.refinement.schedule import (
     GLOBAL,
     LOCAL,
@@ -54,7 +55,6 @@ from emtomo.errors import EmtomoError
 FSC_THRESHOLD = 0.143
 LOW_SYMMETRY = 0.5  # mean shell correlation of a reference with its symmetric copies
 INVERTED = "The reference looks inverted against the particles"
-LESS_CERTAIN = 1.5  # times the uncertainty against the first reference, and the particles cannot replace it
 FIRST_SHELL = 4  # shells before it may be empty
 SETTING_ITERATIONS = 6  # iterations in which a half may still take another setting of the symmetry
 
@@ -86,6 +86,7 @@ class Metrics:
     shift_spread: float
     certainty: float
     seconds: float
+    beyond_range: int = 0  # particles without a pose within the offset range, which kept the one before
 
 
 @dataclass(frozen=True)
@@ -270,7 +271,7 @@ class Refinement:
         metrics = Metrics(
             now.iteration, resolution, n * p.pixel_size / state.progress.radius, search.grid.angle_step,
             len(search.grid.rotations), len(search.grid.shifts), float(state.local.mean()), *changes, *spreads,
-            float(poses.certainty.mean()), time.monotonic() - began,
+            float(poses.certainty.mean()), time.monotonic() - began, sum(total.beyond for total in totals.values()),
         )  # fmt: skip
         return State(poses, halves, now, local), metrics, sums, curves
 
@@ -340,8 +341,12 @@ class Refinement:
         why = curves.why_no_resolution(n, FSC_THRESHOLD, self._first_shell())
         said = [*([CUT_AT_FACES] if curves.cut else []), *([why] if why else [])]
         against = f"the given reference, filtered to {self.options.initial_lowpass:g} Å"
-        remarks = [*self.remarks, *said, *reference_remarks([*metrics, last], against)]
-        return Result(state.poses, average, maps, curves, resolution, self.mask, [*metrics, last], remarks)
+        first = (metrics or [last])[0]
+        said += reference_remarks(first.angle_spread, last.angle_spread, len(metrics) + 1, against)
+        said += range_remarks(last.beyond_range, len(state.poses), self.options.offset_range)
+        return Result(
+            state.poses, average, maps, curves, resolution, self.mask, [*metrics, last], [*self.remarks, *said]
+        )
 
     def run(self, on_progress: Callable[[State, Metrics], None] = lambda state, metrics: None) -> Result:
         """Iterate until nothing changes any more; the last of at most `max_iterations` takes all frequencies."""
@@ -351,20 +356,6 @@ class Refinement:
             metrics.append(one)
             on_progress(state, one)
         return self.finish(state, metrics)
-
-
-def reference_remarks(metrics: list[Metrics], against: str) -> list[str]:
-    """Return what to say where a reference from elsewhere counts for more than the particles' own averages."""
-    first, last = metrics[0].angle_spread, metrics[-1].angle_spread
-    if len(metrics) == 1:
-        return [f"Both halves were aligned to {against}, only: up to there their agreement proves nothing."]
-    if last <= LESS_CERTAIN * first:
-        return []
-    return [
-        f"Orientations were certain to {first:.1f}° against {against}, and are to {last:.1f}° against the halves' own "
-        "averages: the particles are too few to replace that reference, and orientations may have become worse. If it "
-        "is right, max_iterations=1 aligns to it alone."
-    ]
 
 
 def remove_fine_detail(volume: np.ndarray, shells: float) -> np.ndarray:

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 from scipy.spatial.transform import Rotation
 
 from emtomo.compute.device import use_threads
 from emtomo.compute.fourier.shell_correlation import fourier_shell_correlation, shells_of
 from emtomo.compute.likelihood.plan import PartialSums
+from emtomo.compute.likelihood.pose_estimator import express_in_frame, express_in_half
 from emtomo.compute.likelihood.poses import Poses, assign_halves
 from emtomo.compute.likelihood.views import BoxParticles
 from emtomo.compute.refinement.alternative_settings import find_common_setting, other_settings, rotate_sums
@@ -65,6 +67,28 @@ def test_local_searches_start_from_any_equivalent_orientation(symmetry):
     assert np.median(angle) < 3.0
     # each stays with the equivalent that it was given
     assert angle_between(result.poses.rotations, start.rotations).max() < 30.0
+
+
+def test_positions_are_found_within_the_offset_range_along_each_axis_and_those_beyond_it_are_reported():
+    """A corner of the range is farther than the range; the neighbour in a lattice lies beyond it."""
+    volume = blobs(24)
+    source, truth, _ = particles(volume, 12, 3.0)
+    start = Poses(truth.rotations, truth.shifts.copy(), truth.half)
+    start.shifts[1:] += np.random.default_rng(0).choice([-2.4, 2.4], (11, 3))
+    start.shifts[0] -= (4.4, 0, 0)
+    options = RefineOptions(**LOCAL | {"initial_lowpass": 40.0}, offset_range=3.0, max_iterations=1)
+    result = Refinement(source, start, volume, options).run()
+    off = np.linalg.norm(result.poses.shifts - truth.shifts, axis=1)
+    assert off[1:].max() < 0.6
+    assert_allclose(result.poses.shifts[0], start.shifts[0])
+    assert_allclose(result.poses.rotations[0], start.rotations[0])
+    assert result.metrics[-1].beyond_range == 1
+    assert (
+        "1 of 12 particles agree with the reference only farther than the offset range (3 voxels" in result.remarks[-1]
+    )
+    reference = Rotation.random(random_state=1).as_matrix(), np.array([0.3, -0.2, 0.1])
+    again = express_in_frame(*express_in_half(truth.rotations[0], truth.shifts[0], reference), reference)
+    assert_allclose(np.vstack(again), np.vstack((truth.rotations[0], truth.shifts[0])), atol=1e-12)
 
 
 def test_a_prior_holds_particles_back():
