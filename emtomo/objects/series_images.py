@@ -229,11 +229,13 @@ def few_tilts_text(counts: np.ndarray, which: np.ndarray, views: Sequence[Series
     if not affected.any():
         return ""
     counts, widest = counts[affected], spread[affected].max()
-    images = " to ".join(str(n) for n in sorted({int(counts.min()), int(counts.max())}))
+    least, most = int(counts.min()), int(counts.max())
+    images = count_text(most, "tilt") if least == most else f"{least} to {most} tilts"
     return (
-        f"Few tilts show {count_text(len(counts), 'particle')} ({images} of them, within {widest:.0f}°). Fewer than "
-        f"{FEW_TILTS} tilts, or less than {NARROW:.0f}°, hardly tell positions along the beam; orientations are "
-        "uncertain and the resolution may be overestimated."
+        f"{count_text(len(counts), 'particle is', 'particles are')} shown by few tilts or within a narrow range of "
+        f"angles: each by {images}, within {widest:.0f}° at most. Fewer than {FEW_TILTS} tilts, or less than "
+        f"{NARROW:.0f}°, hardly tell positions along the beam; orientations are uncertain and the resolution may be "
+        "overestimated."
     )
 
 

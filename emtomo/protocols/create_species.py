@@ -15,6 +15,7 @@ from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.io.names import check_identifiers
 from emtomo.objects import SetOfParticleSeries, positions_of
+from emtomo.objects.half_sets import check_half_sets
 from emtomo.objects.population import Species
 from emtomo.objects.volume_arrays import halves_of, resample_to_box
 from emtomo.options import Param
@@ -86,6 +87,8 @@ class CreateSpecies(EmtomoProtocol):
             )
         elif frame["half"].nunique() < 2:
             errors.append("All particles are in one half set; the other half map has none.")
+        elif not errors:
+            check_half_sets(self.input_average, particles)
         average = self.input_average.get()
         edge = float(average.pixel_size.get()) * int(average.box_size.get())
         if options.diameter > edge:
@@ -101,6 +104,8 @@ class CreateSpecies(EmtomoProtocol):
         """Write mask and particles, register the species."""
         self.forget_remarks()
         average, options = self.input_average.get(), self.options(SpeciesOptions)
+        uncertain = check_half_sets(self.input_average, self.input_subtomograms.get())
+        self.remark(*([uncertain] if uncertain else []))
         pixel, n = float(average.pixel_size.get()), int(average.box_size.get())
         mask, remark = resample_to_box(self.input_mask.get(), n, pixel, "mask")
         self.remark(*([remark] if remark else []))

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import pandas as pd
 from pyworkflow.object import Object
 from pyworkflow.protocol.params import Form
@@ -145,6 +146,7 @@ class RefinePoses(EmtomoProtocol):
         self.remark(*sentences, *refinement.remarks)
         said = len(refinement.remarks)
         state, metrics = self._last_state(refinement)
+        _check_halves(particles, refinement.start.half, state)
         while not refinement.has_ended(state):
             done = state.progress.iteration
             state, one, *_ = refinement.step(state, self._counter(done, len(particles)))
@@ -238,3 +240,14 @@ class RefinePoses(EmtomoProtocol):
                 f"{len(refinement.source)} in boxes of {refinement.source.size} voxels."
             )
         return state, metrics
+
+
+def _check_halves(particles: Particles, start: np.ndarray, state: State) -> None:
+    """Refuse an iteration in which particles were in another half set than the one that they came with."""
+    given = particles.frame["half"].fillna(0).to_numpy(int) > 0
+    other = int((state.poses.half != start)[given].sum())
+    if other:
+        raise EmtomoError(
+            f"Iteration {state.progress.iteration} has {other} of {count_text(len(start), 'particle')} in the other "
+            "half set than these particles: it was made with others, and cannot be continued with these."
+        )

@@ -238,13 +238,13 @@ def test_particles_without_a_series_are_counted(data):
 
 
 def test_few_tilts_are_said(data, stacks):
-    for number, said in ((1, ["(1 of them, within 0°)"]), (5, []), (3, ["(3 of them, within 24°)"])):
+    for number, said in ((1, ["each by 1 tilt, within 0°"]), (5, []), (3, ["each by 3 tilts, within 24°"])):
         particles = open_particles(protocol(data.truth, data.series), ParticleInputOptions(first_tilts=number))
         assert len(particles.remarks) == len(said)
         for remark, text in zip(particles.remarks, said, strict=True):
-            assert "Few tilts show 24 particles" in remark and text in remark
+            assert remark.startswith("24 particles are shown by few tilts") and text in remark
     few = open_particles(protocol(stacks, data.series), ParticleInputOptions(first_tilts=1))
-    assert "Few tilts show" in few.remarks[-1]
+    assert "shown by few tilts" in few.remarks[-1]
 
 
 def test_pixel_sizes_that_disagree_are_reported_once_a_set(data, tmp_path):

@@ -62,7 +62,10 @@ def test_a_binary_mask_is_softened_and_a_soft_one_stays(bench, monkeypatch):
     assert (mask[r <= 8 + 3 - 1] == 1).all() and not mask[r >= 8 + 3 + 6 + 1].any()
     assert ((mask > 0) & (mask < 1)).any()
     bench.run("create-mask", "soft", volume="first.average", shape="sphere", diameter=120, soft_edge=4)
-    run = bench.run("create-species", "softly", **{**SPECIES, "mask": "soft.mask", "diameter": 0})
+    bench.run("postprocess", "post", average="refine.average")
+    changed = {"average": "post.average", "mask": "soft.mask", "diameter": 0}
+    run = bench.run("create-species", "softly", **{**SPECIES, **changed})
+    assert not any("halves" in remark for remark in run._summary())
     soft = mrc.read_volume(bench.project.find("soft").mask.file.get())
     assert_allclose(mrc.read_volume(run.species.mask_file.get()), soft, atol=1e-6)
     # six voxels to each side, the edge up to one half, and the centre
@@ -73,6 +76,7 @@ def test_a_binary_mask_is_softened_and_a_soft_one_stays(bench, monkeypatch):
     ("changed", "message"),
     [
         ({"subtomograms": "export.subtomograms"}, "are in no half set: take those that refine-poses gives"),
+        ({"average": "first.average"}, "are made from subtomograms in no half set, drawn at random"),
         ({"diameter": 900}, "Diameter must be at most the average's box, 240 Å, got 900 Å"),
         ({"symmetry": "Q7"}, "Q7"),
         ({"name": "../x"}, "Name must be a plain name"),
