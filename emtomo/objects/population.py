@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from emtomo.objects.stored import read_stored, reading_stored
 from emtomo.objects.tilt_series import SetOfTiltSeries
 from emtomo.objects.volume import Average, Result
 from emtomo.wording import count_text
+
+_NEEDED = ("name", "file", "half1_file", "half2_file", "mask_file", "particles_file")  # of every species
 
 
 class Species(Average):
@@ -84,6 +86,7 @@ class Population(Result):
         """
         path = Path(str(self.file.get()))
         found = read_stored(path)
+        _check_listed(path, found)
         with reading_stored(f"{path}: the list of the population"):
             sources = [SetOfTiltSeries.open(str(name)) for name in found["sources"]]
             species = [Species(**values) for values in found["species"]]
@@ -131,6 +134,25 @@ class Members:
         names = [name for source in self.sources for name in source.tomogram_ids()]
         found = [one.particle_series().frame(["tomogram_id"])["tomogram_id"].value_counts() for one in self.species]
         return {name: [int(numbers.get(name, 0)) for numbers in found] for name in names}
+
+
+def _check_listed(path: Path, found: dict[str, Any]) -> None:
+    """Refuse a list of members in which something is missing that every population has."""
+
+    def refuse(missing: str) -> NoReturn:
+        """Say what the file has not."""
+        raise EmtomoError(
+            f"{path}: the list of a population must name its sources and species, and has {missing}; run what made it "
+            "again."
+        )
+
+    for name in ("sources", "species"):
+        if not isinstance(found.get(name), list) or not found[name]:
+            refuse(f"no {name}")
+    for k, values in enumerate(found["species"], 1):
+        missing = [name for name in _NEEDED if not isinstance(values, dict) or not values.get(name)]
+        if missing:
+            refuse(f"no {', '.join(missing)} for species {k}")
 
 
 def write_members(path: Path, sources: Sequence[SetOfTiltSeries], species: Sequence[Species]) -> None:

@@ -31,6 +31,7 @@ def reading_stored(what: object) -> Iterator[None]:
         raise
     except _DAMAGE as error:
         why = one_line(error)[:200] or type(error).__name__
+        why = f"it has no {why}" if isinstance(error, KeyError) else why
         raise EmtomoError(f"{one_line(what)} cannot be read ({why}); run what made it again.") from None
 
 
@@ -46,6 +47,6 @@ def read_stored(path: Path) -> dict[str, Any]:
         raise EmtomoError(f"{path}: there is no such file; run what made it again.")
     with reading_stored(path):
         found = json.loads(path.read_text(encoding="utf8"))
-        if not isinstance(found, dict):
-            raise ValueError("an object is needed at the top")
-        return found
+    if not isinstance(found, dict):
+        raise EmtomoError(f"{path}: named values ({{...}}) are needed in the file; run what made it again.")
+    return found

@@ -135,12 +135,28 @@ def test_a_damaged_list_is_reported(bench, monkeypatch):
     monkeypatch.chdir(bench.project.path)
     run = bench.run("create-population", "damaged", tilt_series="simulate.tilt_series", species="species.species")
     path = Path(run.population.file.get())
-    wrong = [{}, [], {"sources": 1, "species": []}, {"sources": [], "species": [1]}]
-    wrong += [{"sources": [], "species": [{"colour": 1}]}, {"sources": [], "species": [{"name": {"a": []}}]}]
-    for text in ("[", "[" * 100_000, *map(json.dumps, wrong[:-1])):
+    whole = json.loads(path.read_text())
+    incomplete = [{**one, "mask_file": None} for one in whole["species"]]
+    for wrong, said in (
+        ({}, "no sources"),
+        ({"sources": [], "species": whole["species"]}, "no sources"),
+        ({"sources": 1, "species": whole["species"]}, "no sources"),
+        ({**whole, "species": {}}, "no species"),
+        ({**whole, "species": [1]}, "no name, file, .* for species 1"),
+        ({**whole, "species": incomplete}, "no mask_file for species 1"),
+    ):
+        path.write_text(json.dumps(wrong))
+        with pytest.raises(EmtomoError, match=f"population.json: the list of a population must .* has {said}; run"):
+            run.population.members()
+    strange = {**whole, "species": [{**one, "colour": 1} for one in whole["species"]]}
+    for text in ("[", "[" * 100_000, json.dumps(strange)):
         path.write_text(text)
         with pytest.raises(EmtomoError, match=r"population.json.* cannot be read .* run what made it again"):
             run.population.members()
+    path.write_text("[]")
+    with pytest.raises(EmtomoError, match=r"population.json: named values .* are needed"):
+        run.population.members()
+    assert run.population.parts() == []
 
 
 def let_move(species):
