@@ -11,6 +11,7 @@ from pyworkflow.protocol.params import (
     FloatParam,
     Form,
     IntParam,
+    PathParam,
     StringParam,
 )
 from pyworkflow.protocol.params import Param as EngineParam
@@ -66,6 +67,11 @@ def plain_type(names: list[str]) -> str:
 def add_device(form: Form) -> None:
     """Add the processor or GPU on which a protocol computes."""
     form.addParam("device", StringParam, default="cpu", label="Device", help="cpu, cuda or cuda:N.")
+
+
+def add_optional_path(form: Form, name: str, label: str, text: str) -> None:
+    """Add a file or folder that need not be given, with its label and help."""
+    form.addParam(name, PathParam, default="", allowsNull=True, label=label, help=text)
 
 
 def add_options(form: Form, options: type, *, condition: str | None = None) -> None:

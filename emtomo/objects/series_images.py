@@ -3,7 +3,7 @@
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
@@ -50,7 +50,7 @@ class SeriesRecord:
     name: str
     table: pd.DataFrame
     geometry: TiltGeometry
-    folder: str
+    folder: str = ""
 
     @classmethod
     def of(cls, series: SetOfTiltSeries, name: str) -> "SeriesRecord":
@@ -65,10 +65,13 @@ class SeriesRecord:
         except EmtomoError as error:
             raise EmtomoError(f"{self.name}: {error}") from None
 
-    def prepare(self, options: ParticleImageOptions) -> PreparedSeries:
-        """Return the series with its images at the particles' pixel size."""
+    def prepare(
+        self, options: ParticleImageOptions, on_progress: Callable[[int], None] = lambda done: None
+    ) -> PreparedSeries:
+        """Return the series with its images at the particles' pixel size; see :func:`.prepare_series`."""
+        images = TiltImages(self.table, folder=Path(self.folder))
         try:
-            return prepare_series(TiltImages(self.table, folder=Path(self.folder)), self.geometry, options)
+            return prepare_series(images, self.geometry, options, on_progress)
         except EmtomoError as error:
             raise EmtomoError(f"{self.name}: {error}") from None
 

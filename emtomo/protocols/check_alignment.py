@@ -13,13 +13,12 @@ from emtomo.compute.optics.ctf import Ctf
 from emtomo.compute.positions import check_finite
 from emtomo.compute.tilt.alignment_check import AlignmentCheck, check_alignment
 from emtomo.compute.tilt.geometry import tilt_angles
-from emtomo.compute.tilt.particle_images import ParticleImageOptions, prepare_series
+from emtomo.compute.tilt.particle_images import ParticleImageOptions
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.engine.state import write_json
-from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.objects import SetOfSubtomograms, SetOfTiltSeries, positions_of
-from emtomo.objects.tilt_images import TiltImages
+from emtomo.objects.series_images import SeriesRecord
 from emtomo.objects.whole_files import write_table
 from emtomo.options import Param
 from emtomo.wording import count_text, no_match_text
@@ -35,7 +34,7 @@ class CheckAlignmentOptions:
     diameter: Annotated[float, Param("Particle diameter", "Of what is dense in the images.", unit="Å", ge=20)] = 200.0
     pixel_size: Annotated[
         float,
-        Param("Pixel size", "At which images are looked at; 0: a twelfth of it.", unit="Å", ge=0, expert=True),
+        Param("Pixel size", "At which images are compared; 0: a twelfth of the diameter.", unit="Å", ge=0, expert=True),
     ] = 0.0
     invert: Annotated[bool, Param("Invert contrast?", "Raw images show dark particles.")] = True
 
@@ -93,15 +92,9 @@ class CheckAlignment(EmtomoProtocol):
             diameter=options.diameter,
             invert=options.invert,
         )
-        try:
-            prepared = prepare_series(
-                TiltImages(table),
-                geometry,
-                cut,
-                lambda done: self.progress(number + READING * done / len(table), total),
-            )
-        except EmtomoError as error:
-            raise EmtomoError(f"{name}: {error}") from None
+        prepared = SeriesRecord(name, table, geometry).prepare(
+            cut, lambda done: self.progress(number + READING * done / len(table), total)
+        )
         found = check_alignment(prepared, points)
         mrc.write_volume(self._getExtraPath(f"{name}_means.mrc"), found.means, pixel, stack=True)
         angles = tilt_angles(prepared.geometry.rotations)[:, 1]

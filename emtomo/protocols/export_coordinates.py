@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pyworkflow.protocol.params import Form, PathParam
+from pyworkflow.protocol.params import Form
 
+from emtomo.engine.form import add_optional_path
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.io.formats import FORMATS, WRITTEN
 from emtomo.objects.exchange import export_set, find_unbinned, volumes_behind
@@ -38,13 +39,11 @@ class ExportCoordinates(EmtomoProtocol):
     def _define_inputs(self, form: Form) -> None:
         kinds = "SetOfCoordinates3D, SetOfSubtomograms, SetOfParticleSeries, SetOfMeshes"
         self._add_input(form, "particles", kinds, "Particles", "Coordinates, refined particles or points of models.")
-        form.addParam(
+        add_optional_path(
+            form,
             "file",
-            PathParam,
-            default="",
-            allowsNull=True,
-            label="File",
-            help="Where to write; a folder where the format holds one tomogram and there are several. Empty: "
+            "File",
+            "Where to write; a folder where the format holds one tomogram and there are several. Empty: "
             "particles in the run, with the format's ending.",
         )
 

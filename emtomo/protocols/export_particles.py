@@ -18,7 +18,6 @@ from emtomo.compute.tilt.particle_images import (
     PreparedSeries,
     check_series,
     count_alias_free,
-    prepare_series,
 )
 from emtomo.compute.tilt.subtomograms import count_at_once, reconstruct_subtomogram
 from emtomo.engine.protocol import EmtomoProtocol
@@ -27,7 +26,7 @@ from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.objects import SetOfParticleSeries, SetOfSubtomograms, positions_of
 from emtomo.objects.series_exchange import write_relion5
-from emtomo.objects.tilt_images import TiltImages
+from emtomo.objects.series_images import SeriesRecord
 from emtomo.options import Param
 from emtomo.wording import count_text, group_problems, no_match_text
 
@@ -102,15 +101,9 @@ class ExportParticles(EmtomoProtocol):
         frame = self._particles(tomogram_id)
         points = positions_of(frame)
         check_finite(points, f"{tomogram_id}: the position of particle")
-        try:
-            prepared = prepare_series(
-                TiltImages(table),
-                geometry,
-                options,
-                lambda done: self.progress(number + READING * done / len(table), total),
-            )
-        except EmtomoError as error:
-            raise EmtomoError(f"{tomogram_id}: {error}") from None
+        prepared = SeriesRecord(tomogram_id, table, geometry).prepare(
+            options, lambda done: self.progress(number + READING * done / len(table), total)
+        )
         kept = prepared.select_particles(points)
         dropped = frame.loc[~kept].assign(missing_tilts=(~prepared.visible(points)).sum(axis=0)[~kept])
         write_table(dropped[["tomogram_id", "x", "y", "z", "missing_tilts"]], self._dropped(tomogram_id))

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
-from pyworkflow.protocol.params import Form, PathParam
+from pyworkflow.protocol.params import Form
 
+from emtomo.engine.form import add_optional_path
 from emtomo.engine.lineage import upstream
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.io import mrc
@@ -49,13 +50,8 @@ class ExportParticles2D(EmtomoProtocol):
         self._add_input(
             form, "particles", "SetOfParticles,SetOfClasses2D", "Particles or classes", "Images with what is known."
         )
-        form.addParam(
-            "file",
-            PathParam,
-            default="",
-            allowsNull=True,
-            label="File",
-            help="Where to write. Empty: particles.star, or class_averages.star, in the run.",
+        add_optional_path(
+            form, "file", "File", "Where to write. Empty: particles.star, or class_averages.star, in the run."
         )
 
     def _check(self) -> list[str]:

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
-from pyworkflow.protocol.params import Form, PathParam
+from pyworkflow.protocol.params import Form
 
+from emtomo.engine.form import add_optional_path
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.io import mrc
 from emtomo.io.particles_star import write_particles
@@ -48,14 +49,7 @@ class ExportParticlesStar(EmtomoProtocol):
 
     def _define_inputs(self, form: Form) -> None:
         self._add_input(form, "subtomograms", "SetOfSubtomograms", "Subtomograms", "With orientations.")
-        form.addParam(
-            "file",
-            PathParam,
-            default="",
-            allowsNull=True,
-            label="File",
-            help="Where to write. Empty: particles.star in the run.",
-        )
+        add_optional_path(form, "file", "File", "Where to write. Empty: particles.star in the run.")
 
     def _check(self) -> list[str]:
         if self.file.get() and not Path(self.file.get()).parent.is_dir():

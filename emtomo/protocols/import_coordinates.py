@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from pyworkflow.protocol.params import Form, PathParam, StringParam
 
+from emtomo.engine.form import add_optional_path
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io import dynamo, names
@@ -91,13 +92,11 @@ class ImportCoordinates(EmtomoProtocol):
         add_counted_in(self, form)
         form.addParam("files", PathParam, label="Files directory", help="A folder, or a single file.")
         form.addParam("pattern", StringParam, default="", label="Pattern", help="Names in the folder: * ? # {TS}.")
-        form.addParam(
+        add_optional_path(
+            form,
             "table_map",
-            PathParam,
-            default="",
-            allowsNull=True,
-            label="Table map",
-            help="Dynamo, AV3, STOPGAP: the .doc file that names the tomogram of each number.",
+            "Table map",
+            "Dynamo, AV3, STOPGAP: the .doc file that names the tomogram of each number.",
         )
 
     def _check(self) -> list[str]:

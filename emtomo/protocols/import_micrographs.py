@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from pyworkflow.protocol.params import Form, PathParam, StringParam
 
-from emtomo.engine.form import CopyFiles
+from emtomo.engine.form import CopyFiles, add_optional_path
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io import images, mrc, names
@@ -76,13 +76,11 @@ class ImportMicrographs(EmtomoProtocol):
             label="Pattern",
             help="Names in the folder: * any text, ? one character, # one digit. Empty: *.mrc.",
         )
-        form.addParam(
+        add_optional_path(
+            form,
             "ctf",
-            PathParam,
-            default="",
-            allowsNull=True,
-            label="CTF values",
-            help="Results of CTFFIND 4 or 5 (.txt) or Gctf (.star): a file, or a folder of them; they belong to the "
+            "CTF values",
+            "Results of CTFFIND 4 or 5 (.txt) or Gctf (.star): a file, or a folder of them; they belong to the "
             "micrographs of the same name. Empty: those of the STAR file, if any.",
         )
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from pyworkflow.protocol.params import Form, PathParam, StringParam
 
-from emtomo.engine.form import CopyFiles
+from emtomo.engine.form import CopyFiles, add_optional_path
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io import images, mrc, names
@@ -81,22 +81,13 @@ class ImportTiltSeries(EmtomoProtocol):
             help="Names in the folder: * any text, ? one character, # one digit. Images that say their tilt in their "
             "name: {TS} the series, {TA} the angle, {TO} the order, e.g. {TS}_{TO}_{TA}.mrc. Empty: all files.",
         )
-        form.addParam(
+        add_optional_path(
+            form,
             "images_folder",
-            PathParam,
-            default="",
-            allowsNull=True,
-            label="Folder of the images",
-            help="Where stacks or images lie that are not beside their metadata. Empty: beside them.",
+            "Folder of the images",
+            "Where stacks or images lie that are not beside their metadata. Empty: beside them.",
         )
-        form.addParam(
-            "gain",
-            PathParam,
-            default="",
-            allowsNull=True,
-            label="Gain reference",
-            help="Kept with the series; the images are taken as they are.",
-        )
+        add_optional_path(form, "gain", "Gain reference", "Kept with the series; the images are taken as they are.")
 
     def _check(self) -> list[str]:
         found = self._found()[0]

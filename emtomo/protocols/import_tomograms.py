@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from pyworkflow.protocol.params import Form, PathParam, StringParam
 
-from emtomo.engine.form import CopyFiles, VolumeInFile
+from emtomo.engine.form import CopyFiles, VolumeInFile, add_optional_path
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io import images, mrc, names
@@ -102,13 +102,11 @@ class ImportTomograms(EmtomoProtocol):
             "may be a folder's name ({TS}/tomogram.mrc). "
             "Empty for a single file.",
         )
-        form.addParam(
+        add_optional_path(
+            form,
             "acquisition",
-            PathParam,
-            default="",
-            allowsNull=True,
-            label="Acquisition parameters file",
-            help="One row per file: name, tilt_min, tilt_max, tilt_step, tilt_axis_angle. Empty: the angles below.",
+            "Acquisition parameters file",
+            "One row per file: name, tilt_min, tilt_max, tilt_step, tilt_axis_angle. Empty: the angles below.",
         )
 
     def _check(self) -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 from pyworkflow.protocol.params import Form, PathParam
 
 from emtomo.compute.statistics import is_dark
-from emtomo.engine.form import VolumeInFile
+from emtomo.engine.form import VolumeInFile, add_optional_path
 from emtomo.engine.pixel_sizes import DISAGREE
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError, FormatError
@@ -54,14 +54,7 @@ class ImportVolume(EmtomoProtocol):
     def _define_inputs(self, form: Form) -> None:
         form.addParam("file", PathParam, label="File", help="MRC, EM, TIFF, HDF5 or OME-Zarr.")
         for h in (1, 2):
-            form.addParam(
-                f"half{h}",
-                PathParam,
-                default="",
-                allowsNull=True,
-                label=f"Half map {h}",
-                help="Of kind average; both or none.",
-            )
+            add_optional_path(form, f"half{h}", f"Half map {h}", "Of kind average; both or none.")
 
     def _check(self) -> list[str]:
         self._volumes()

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
-from pyworkflow.protocol.params import Form, PathParam
+from pyworkflow.protocol.params import Form
 
 from emtomo.compute.convnet.apply import answers, detect_maxima, distance_between
 from emtomo.compute.convnet.network import load, save, torch_module
@@ -15,6 +15,7 @@ from emtomo.compute.convnet.options import FEWEST, ApplyOptions, TrainOptions
 from emtomo.compute.convnet.slabs import Slabs, slabs_of
 from emtomo.compute.convnet.train import References, train
 from emtomo.compute.positions import from_voxels, to_voxels
+from emtomo.engine.form import add_optional_path
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError, FormatError
 from emtomo.io import mrc
@@ -81,7 +82,7 @@ class PickConvnet(EmtomoProtocol):
              "particles that were found and corrected in the window. They are registered as they are, the network is "
              "kept beside them."),
         ):  # fmt: skip
-            form.addParam(name, PathParam, default="", allowsNull=True, label=label, help=text)
+            add_optional_path(form, name, label, text)
 
     def _check(self) -> list[str]:
         if self.picks.get():

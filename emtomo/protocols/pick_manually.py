@@ -6,10 +6,11 @@ from typing import Annotated
 
 import numpy as np
 import pandas as pd
-from pyworkflow.protocol.params import Form, PathParam
+from pyworkflow.protocol.params import Form
 
 from emtomo.compute.extraction import ExtractOptions, box_starts, extract
 from emtomo.compute.positions import to_voxels
+from emtomo.engine.form import add_optional_path
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import FormatError
 from emtomo.io import mrc
@@ -81,13 +82,11 @@ class PickManually(EmtomoProtocol):
             "To keep and modify.",
             optional=True,
         )
-        form.addParam(
+        add_optional_path(
+            form,
             "points",
-            PathParam,
-            default="",
-            allowsNull=True,
-            label="Points",
-            help="CSV with the columns tomogram_id, x, y, z and, if wanted, group, label (remove) and an "
+            "Points",
+            "CSV with the columns tomogram_id, x, y, z and, if wanted, group, label (remove) and an "
             "orientation; or a folder of such files, each of which is one save, in the order of their names.",
         )
 

@@ -5,10 +5,11 @@ from typing import Annotated
 
 import numpy as np
 import pandas as pd
-from pyworkflow.protocol.params import Form, PathParam
+from pyworkflow.protocol.params import Form
 
 from emtomo.compute.geometry.clusters import count_clusters
 from emtomo.compute.geometry.models import KINDS, MODELS, ROLES
+from emtomo.engine.form import add_optional_path
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import FormatError
 from emtomo.objects import SetOfMeshes
@@ -64,13 +65,11 @@ class PickVectorial(EmtomoProtocol):
     def _define_inputs(self, form: Form) -> None:
         self._add_input(form, "tomograms", "SetOfTomograms", "Input tomograms", "Where to pick.")
         self._add_input(form, "meshes", "SetOfMeshes", "Previous meshes", "Models to keep and add to.", optional=True)
-        form.addParam(
+        add_optional_path(
+            form,
             "points",
-            PathParam,
-            default="",
-            allowsNull=True,
-            label="Points",
-            help="CSV with the columns tomogram_id, group, x, y, z, role (point, inside, north, south, west, "
+            "Points",
+            "CSV with the columns tomogram_id, group, x, y, z, role (point, inside, north, south, west, "
             "center or marker) and, if they differ, model.",
         )
 

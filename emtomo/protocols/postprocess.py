@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import numpy as np
-from pyworkflow.protocol.params import FloatParam, Form, PathParam
+from pyworkflow.protocol.params import FloatParam, Form
 
 from emtomo.compute.fourier.filters import ball
 from emtomo.compute.fourier.shell_correlation import resolution_at, resolution_text
 from emtomo.compute.postprocess import Guinier, PostprocessOptions, local_resolution, postprocess
+from emtomo.engine.form import add_optional_path
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError, FormatError
 from emtomo.io import mrc
@@ -35,13 +36,11 @@ class PostProcess(EmtomoProtocol):
         self._add_input(
             form, "mask", "Mask", "Mask", "Soft, of the particle. Empty: a sphere as wide as the box.", optional=True
         )
-        form.addParam(
+        add_optional_path(
+            form,
             "mtf",
-            PathParam,
-            default="",
-            allowsNull=True,
-            label="MTF of the detector",
-            help="STAR file with rlnResolutionInversePixel and rlnMtfValue; the map's transform is divided by it.",
+            "MTF of the detector",
+            "STAR file with rlnResolutionInversePixel and rlnMtfValue; the map's transform is divided by it.",
         )
         form.addParam(
             "mtf_pixel_size",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from pyworkflow.protocol.params import Form, PathParam
+from pyworkflow.protocol.params import Form
 
 from emtomo.compute.classification.selection import (
     FEWEST_IN_GROUP,
@@ -15,6 +15,7 @@ from emtomo.compute.classification.selection import (
     regroup,
 )
 from emtomo.compute.subset import whole_numbers
+from emtomo.engine.form import add_optional_path
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
@@ -48,13 +49,11 @@ class SelectClasses(EmtomoProtocol):
             "With their class. Empty: those of the run that made the classes.",
             optional=True,
         )
-        form.addParam(
+        add_optional_path(
+            form,
             "selection",
-            PathParam,
-            default="",
-            allowsNull=True,
-            label="Selection",
-            help="Text file with the places of the chosen classes in their set, one in a line; the first is 1. The "
+            "Selection",
+            "Text file with the places of the chosen classes in their set, one in a line; the first is 1. The "
             "window of class averages writes it, with a first line that says of which set: for another set it is "
             "refused.",
         )

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import numpy as np
-from pyworkflow.protocol.params import Form, PathParam
+from pyworkflow.protocol.params import Form
 
 from emtomo.compute.subset import SubsetOptions, choose
+from emtomo.engine.form import add_optional_path
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.engine.table import TableSet
 from emtomo.objects.selection import read_selection
@@ -26,13 +27,11 @@ class SelectSubset(EmtomoProtocol):
 
     def _define_inputs(self, form: Form) -> None:
         self._add_input(form, "items", "TableSet", "Input set", "Any set.")
-        form.addParam(
+        add_optional_path(
+            form,
             "left_out",
-            PathParam,
-            default="",
-            allowsNull=True,
-            label="Left out",
-            help="Text file with the numbers of items to leave out, one in a line; the first item of the set is 1. "
+            "Left out",
+            "Text file with the numbers of items to leave out, one in a line; the first item of the set is 1. "
             "The gallery and the 3D view write it, with a first line that says in which set they were chosen: "
             "for another set it is refused.",
         )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from pyworkflow.protocol.params import Form, PathParam
+from pyworkflow.protocol.params import Form
 
 from emtomo.compute.tilt.selection import (
     TiltSelectionOptions,
@@ -13,6 +13,7 @@ from emtomo.compute.tilt.selection import (
     suggest_exclusions,
     tilt_statistics,
 )
+from emtomo.engine.form import add_optional_path
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io.names import as_place
@@ -40,13 +41,11 @@ class SelectTilts(EmtomoProtocol):
 
     def _define_inputs(self, form: Form) -> None:
         self._add_input(form, "tilt_series", "SetOfTiltSeries", "Tilt series", "Whose tilts to select.")
-        form.addParam(
+        add_optional_path(
+            form,
             "excluded",
-            PathParam,
-            default="",
-            allowsNull=True,
-            label="Excluded tilts",
-            help="CSV with a header: tomogram_id, tilt (from 1, in the order of the table). The tilt viewer and this "
+            "Excluded tilts",
+            "CSV with a header: tomogram_id, tilt (from 1, in the order of the table). The tilt viewer and this "
             "protocol's own suggestions are written so.",
         )
 

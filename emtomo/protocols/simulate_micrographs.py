@@ -5,9 +5,10 @@ from typing import Annotated
 
 import numpy as np
 import pandas as pd
-from pyworkflow.protocol.params import Form, PathParam
+from pyworkflow.protocol.params import Form
 
 from emtomo.compute.particle_extraction import ExtractParticlesOptions, extract_particles, nearest_pixels
+from emtomo.engine.form import add_optional_path
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.io import mrc
 from emtomo.io.molecules import read_density
@@ -62,13 +63,11 @@ class SimulateMicrographs(EmtomoProtocol):
     # --- form ---
 
     def _define_inputs(self, form: Form) -> None:
-        form.addParam(
+        add_optional_path(
+            form,
             "molecule",
-            PathParam,
-            default="",
-            allowsNull=True,
-            label="Molecule",
-            help="PDB, mmCIF or MRC file, in place of the built-in particle; atoms are rotated about their centre of "
+            "Molecule",
+            "PDB, mmCIF or MRC file, in place of the built-in particle; atoms are rotated about their centre of "
             "mass, a map about its centre voxel.",
         )
 

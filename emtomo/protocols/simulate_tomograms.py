@@ -6,9 +6,10 @@ from typing import Annotated
 
 import numpy as np
 import pandas as pd
-from pyworkflow.protocol.params import Form, PathParam
+from pyworkflow.protocol.params import Form
 
 from emtomo.compute.tilt.geometry import TiltGeometry, tilt_geometry
+from emtomo.engine.form import add_optional_path
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.io import mrc
 from emtomo.io.convert_tilts import write_series
@@ -74,13 +75,11 @@ class SimulateTomograms(EmtomoProtocol):
             ("membrane_molecule", "its origin (of a map: centre) lies in the middle of the membrane, z outward"),
             ("soluble_molecule", "rotated about its centre of mass (of a map: centre)"),
         ):
-            form.addParam(
+            add_optional_path(
+                form,
                 name,
-                PathParam,
-                default="",
-                allowsNull=True,
-                label=name.replace("_", " ").capitalize(),
-                help=f"PDB, mmCIF or MRC file; {where}. Empty: a molecule of Gaussian balls.",
+                name.replace("_", " ").capitalize(),
+                f"PDB, mmCIF or MRC file; {where}. Empty: a molecule of Gaussian balls.",
             )
 
     def _check(self) -> list[str]:

@@ -30,24 +30,26 @@ class Mesh:
         """The (m, 3, 3) corners of the triangles."""
         return self.vertices[self.faces]
 
-    def _doubled(self) -> np.ndarray:
+    @property
+    def doubled(self) -> np.ndarray:
+        """The (m, 3) normals of the triangles, each as long as twice its area."""
         c = self.corners
         return np.cross(c[:, 1] - c[:, 0], c[:, 2] - c[:, 0])
 
     @property
     def area(self) -> float:
         """Sum of the triangles' areas."""
-        return float(np.linalg.norm(self._doubled(), axis=1).sum() / 2)
+        return float(np.linalg.norm(self.doubled, axis=1).sum() / 2)
 
     @property
     def volume(self) -> float:
         """Enclosed volume of a closed mesh, by the divergence theorem."""
-        return float(np.einsum("ij,ij->", self.corners[:, 0], self._doubled()) / 6)
+        return float(np.einsum("ij,ij->", self.corners[:, 0], self.doubled) / 6)
 
     @property
     def face_normals(self) -> np.ndarray:
         """Unit normals of the triangles."""
-        return unit(self._doubled())
+        return unit(self.doubled)
 
     def longest_edge(self) -> float:
         """Return the length of the longest edge."""
@@ -129,7 +131,7 @@ def convex_hull(points: np.ndarray) -> Mesh:
         raise ModelError("A hull needs points that do not lie in one plane; pick on several slices.") from None
     used, faces = np.unique(hull.simplices, return_inverse=True)
     mesh = Mesh(points[used], faces.reshape(-1, 3))
-    inward = np.sum(mesh._doubled() * hull.equations[:, :3], axis=1) < 0
+    inward = np.sum(mesh.doubled * hull.equations[:, :3], axis=1) < 0
     turned = mesh.faces.copy()
     turned[inward] = turned[inward][:, ::-1]
     return Mesh(mesh.vertices, turned)

@@ -122,9 +122,7 @@ def refine_surface(volume: np.ndarray, mesh: Mesh, pixel_size: float, options: S
 
 def vertex_normals(mesh: Mesh) -> np.ndarray:
     """Return unit normals of the vertices, means of those of the triangles about them by area."""
-    corners = mesh.corners
-    doubled = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    total = np.zeros_like(mesh.vertices)
+    total, doubled = np.zeros_like(mesh.vertices), mesh.doubled
     for k in range(3):
         np.add.at(total, mesh.faces[:, k], doubled)
     return unit(total)
