@@ -368,6 +368,7 @@ DEFOCUS = format_of_one_series("defocus", "IMOD defocus file", _is_defocus, _rea
                                "angle defocus_u defocus_v defocus_angle phase_shift", ".defocus", needs="defocus_u",
                                described="versions 2 and 3; 3 is written")  # fmt: skip
 COMMANDS = format_of_one_series("com", "IMOD command file", _is_com, _read_com, _write_com, "angle excluded", ".com",
-                                described="tilt.com, newst.com: sizes, excluded views, angle offset")  # fmt: skip
+                                own_folder=True, described="tilt.com, newst.com: sizes, excluded views, angle offset; "
+                                "several series get a folder each")  # fmt: skip
 ARETOMO = format_of_one_series("aln", "AreTomo alignment", _is_aln, _read_aln,
                                described="axis, shifts, angles, dark frames")  # fmt: skip

@@ -11,8 +11,8 @@ from emtomo.compute.tilt.geometry import TiltGeometry, tilt_angles, tilt_geometr
 from emtomo.compute.tilt.warps import ImageWarp, VolumeWarp
 from emtomo.errors import EmtomoError, one_line
 from emtomo.io.format import FileStart, Format, ReadOptions, WriteOptions, words_of
-from emtomo.io.names import folder_for_several
 from emtomo.io.text import is_number
+from emtomo.io.together import write_together
 from emtomo.wording import count_text
 
 COLUMNS = {
@@ -181,6 +181,7 @@ def format_of_one_series(
     *,
     endings: tuple[str, ...] | None = None,
     needs: str = "angle",
+    own_folder: bool = False,
     described: str = "",
 ) -> Format[list[Tilts]]:
     """Return a format whose file holds one series; several are written into a folder, one file each.
@@ -196,6 +197,8 @@ def format_of_one_series(
         Words of `COLUMNS`, and omits_excluded where excluded images are left out.
     needs : str
         The column without which nothing can be written.
+    own_folder : bool
+        The files have fixed names: several series get a folder each.
     described : str
         Remark for the documentation.
     """
@@ -205,17 +208,24 @@ def format_of_one_series(
         return [read(path, options)]
 
     def write_list(path: Path, series: list[Tilts], _: WriteOptions) -> list[Path]:
-        """Write one file for every series."""
+        """Write one file for every series, all or none."""
         assert write is not None
-        files: list[Path] = []
         for tilts in series:
             if needs not in tilts.table:
                 raise EmtomoError(f"{tilts.name or path.stem} says nothing of {COLUMNS[needs]}, which {label} need.")
-        if len(series) > 1:
-            several = f"There are {count_text(len(series), 'tilt series')}, and a file of {label} holds one"
-            folder_for_several(path, several + (" (tomograms.star names several)" if suffix == ".star" else ""))
+        if len(series) < 2:
+            return [file for tilts in series for file in write(path, tilts) or [path]]
+        several = f"There are {count_text(len(series), 'tilt series')}, and a file of {label} holds one"
+        several += " (tomograms.star names several)" if suffix == ".star" else ""
+        return write_together(path, several, lambda folder: write_into(folder, series), overwrite=not own_folder)
+
+    def write_into(folder: Path, series: list[Tilts]) -> list[Path]:
+        """Write one file for every series into a folder, or one folder."""
+        assert write is not None
+        files: list[Path] = []
         for tilts in series:
-            target = path / f"{tilts.name}{suffix}" if len(series) > 1 else path
+            target = folder / tilts.name / f"{tilts.name}{suffix}" if own_folder else folder / f"{tilts.name}{suffix}"
+            target.parent.mkdir(exist_ok=True)
             files += write(target, tilts) or [target]
         return files
 

@@ -8,7 +8,7 @@ import pytest
 from emtomo.errors import EmtomoError
 from emtomo.io import formats, relion_tilts
 from emtomo.io.convert import convert_particles
-from emtomo.io.convert_tilts import convert_tilts
+from emtomo.io.convert_tilts import convert_tilts, write_series
 from emtomo.io.dynamo import read_doc
 from emtomo.io.formats import read
 from tests.io.seeds import SIZES, particles, tilts, write_seed
@@ -33,6 +33,31 @@ def test_no_folder_is_named_like_a_file_of_tilts(two_series, tmp_path):
     done = convert_tilts(two_series, tmp_path / "set 1.5", to="tlt")
     assert [f.name for f in done.files] == ["TS_01.tlt", "TS_02.tlt"]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "in", "set 1.5"]
+
+
+def test_command_files_of_several_series_get_a_folder_each(two_series, tmp_path):
+    out = tmp_path / "imod"
+    done = convert_tilts(two_series, out, to="com")
+    names = [f"{name}/{file}" for name in ("TS_01", "TS_02") for file in ("tilt.com", "newst.com")]
+    assert [str(f.relative_to(out)) for f in done.files] == names and all(f.is_file() for f in done.files)
+    assert "TILTFILE TS_02.tlt" in done.files[2].read_text()
+    (out / "TS_01" / "tilt.com").unlink()
+    with pytest.raises(EmtomoError, match=r"TS_01.newst.com: exists already; write into another folder"):
+        convert_tilts(two_series, out, to="com")
+    assert sorted(str(f.relative_to(out)) for f in out.rglob("*.com")) == sorted(names[1:])
+    with pytest.raises(EmtomoError, match="2 tilt series, .* folder instead of tilt.com"):
+        convert_tilts(two_series, tmp_path / "tilt.com")
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_where_one_of_several_series_cannot_be_written_none_is(made, tmp_path):
+    known, unknown = tilts(), dataclasses.replace(tilts(), name="TS_02", pixel_size=np.nan)
+    out = tmp_path / "xf"
+    if made:
+        out.mkdir()
+    with pytest.raises(EmtomoError, match="the pixel size of the images is needed"):
+        write_series([known, unknown], out, "xf")
+    assert out.exists() == made and not list(out.rglob("*"))
 
 
 @pytest.mark.parametrize("name", ["p.mod", "p_info.json", "p.json"])
