@@ -246,6 +246,11 @@ def local_resolution(
         Diameter of the window in Å: the full width of the Gaussian at half maximum.
     threshold : float
 
+    Raises
+    ------
+    EmtomoError
+        If the window is not more than 4 voxels.
+
     References
     ----------
     Cardone et al., One number does not fit all: mapping local variations in resolution in cryo-EM

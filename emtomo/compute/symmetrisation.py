@@ -271,7 +271,13 @@ def align_symmetry(volume: np.ndarray, symmetry: str, *, recentre: bool = True) 
 
 
 def symmetrise(volume: np.ndarray, symmetry: str) -> np.ndarray:
-    """Return the mean of a cubic volume over the rotations of a point group, by cubic interpolation."""
+    """Return the mean of a cubic volume over the rotations of a point group, by cubic interpolation.
+
+    Raises
+    ------
+    EmtomoError
+        If the volume is not cubic, or there is no such point group.
+    """
     if len(set(volume.shape)) != 1:
         raise EmtomoError(f"The volume must be cubic, got shape {volume.shape}.")
     group = symmetry_rotations(symmetry)

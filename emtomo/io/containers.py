@@ -146,6 +146,11 @@ def zarr_metadata(path: str | Path, volume: str = "") -> tuple[str, tuple[int, .
 
     Versions 0.4 and 0.5 (``multiscales`` in .zattrs, or in zarr.json under ome); lengths in other units are converted.
     Of several images `volume` is the number, counted from 1, or the name.
+
+    Raises
+    ------
+    FormatError
+        If the folder is no OME-Zarr image, or has no volume of that name or number, or not three axes.
     """
     attributes: Any = dict(_open_group(path).attrs)
     name, scale, axes = _finest_level(path, attributes.get("ome", attributes), volume)
@@ -224,7 +229,13 @@ def _lengths(axes: list[Any], scale: list[Any]) -> tuple[float, float, float]:
 
 
 def read_zarr(path: str | Path, volume: str = "") -> tuple[np.ndarray, float]:
-    """Return the voxels ``(z, y, x)`` of the finest level of an OME-Zarr image, and the pixel size in Å."""
+    """Return the voxels ``(z, y, x)`` of the finest level of an OME-Zarr image, and the pixel size in Å.
+
+    Raises
+    ------
+    FormatError
+        If it is no OME-Zarr image, or a chunk is damaged.
+    """
     name, shape, size = zarr_metadata(path, volume)
     array = _open_array(path, name)
     check_zarr(path, array, _folder_in(path, name))
@@ -248,6 +259,11 @@ def write_zarr(path: str | Path, data: np.ndarray, pixel_size: float, levels: in
     """Write a volume as OME-Zarr 0.4: levels binned by averaging twos, lengths in Å.
 
     Written under a temporary name, then renamed; an image that stands there is replaced.
+
+    Raises
+    ------
+    FormatError
+        If something else than a Zarr image has that name.
     """
     import shutil
 

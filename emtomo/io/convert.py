@@ -164,6 +164,11 @@ def downgrade(path: Path) -> ConversionReport:
 
     Origins are taken off the positions, as dynamo2m's relion_star_downgrade does, but in the pixel size of the
     particle's own optics group.
+
+    Raises
+    ------
+    EmtomoError
+        If the file is not one of RELION whose positions are voxels from the tomogram's first one.
     """
     particles = formats.read(path)
     if not particles.format.startswith("relion"):

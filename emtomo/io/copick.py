@@ -17,7 +17,13 @@ from emtomo.io.text import to_int64, write_text
 
 
 def read_copick(path: str | Path) -> ParticleList:
-    """Read picks: location in Å, transformation_ a 4 × 4 matrix that takes the reference to the tomogram."""
+    """Read picks: location in Å, transformation_ a 4 × 4 matrix that takes the reference to the tomogram.
+
+    Raises
+    ------
+    FormatError
+        If it holds no point, another unit than Å, or a point without x, y, z.
+    """
     found = read_json(path)
     points = found.get("points")
     if not isinstance(points, list) or not points:

@@ -16,6 +16,11 @@ def read_cbox(path: str | Path) -> ParticleList:
 
     CoordinateX and Y are the corner of a box, half its width and height from the centre; CoordinateZ is the centre's
     slice, ``<NA>`` for images.
+
+    Raises
+    ------
+    FormatError
+        If the columns of boxes are missing, or there is no particle.
     """
     blocks = star.read_blocks(path)
     table = next((b for b in blocks.values() if {"CoordinateX", "CoordinateY", "Width", "Height"} <= set(b)), None)

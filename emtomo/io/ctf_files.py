@@ -53,7 +53,13 @@ def read_ctffind(path: str | Path) -> Tilts:
 
 
 def read_gctf(path: str | Path) -> Tilts:
-    """Read Gctf's STAR file of the images of a series; the pixel size is 10,000 detector / magnification."""
+    """Read Gctf's STAR file of the images of a series; the pixel size is 10,000 detector / magnification.
+
+    Raises
+    ------
+    FormatError
+        If no block has the defocus.
+    """
     blocks = star.read_blocks(path)
     table = next((b for b in blocks.values() if {"rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle"} <= set(b)), None)
     if table is None or len(table) == 0:
@@ -79,7 +85,13 @@ def read_gctf(path: str | Path) -> Tilts:
 
 
 def read_wedges(path: str | Path) -> Tilts:
-    """Read the first tomogram of a STOPGAP wedge list: tilt_angle, defocus (µm), exposure."""
+    """Read the first tomogram of a STOPGAP wedge list: tilt_angle, defocus (µm), exposure.
+
+    Raises
+    ------
+    FormatError
+        If no block has tilt angles, or the pixel size is not above 0.
+    """
     blocks = star.read_blocks(path)
     table = next((b for b in blocks.values() if {"tomo_num", "tilt_angle"} <= set(b)), None)
     if table is None or len(table) == 0:

@@ -45,7 +45,13 @@ def read_json(path: str | Path) -> dict[str, Any]:
 
 
 def number(path: str | Path, value: object, what: str) -> float:
-    """Return a JSON value as a finite number, or say what must be one."""
+    """Return a JSON value as a finite number, or say what must be one.
+
+    Raises
+    ------
+    FormatError
+        If it is none.
+    """
     good = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
     if not good or not np.isfinite(float(value)):  # type: ignore[arg-type]
         raise FormatError(path, f"{what} must be a finite number, got {str(value)[:40]!r}.")
@@ -58,6 +64,11 @@ def read_info(path: str | Path) -> ParticleList:
     With ``apix_unbin`` positions are unbinned voxels from the tomogram's centre, without it voxels of the tomogram
     from the first one (e2spt_boxer). A box is [x, y, z, how, score, class]; older ones are shorter. The class is the
     group, its label is kept. The tomogram's name is the file's.
+
+    Raises
+    ------
+    FormatError
+        If it holds no box, a damaged one, or an apix_unbin that is not above 0.
     """
     found = read_json(path)
     boxes, apix = found.get("boxes_3d"), found.get("apix_unbin")
@@ -138,6 +149,11 @@ def read_particle_list(path: str | Path) -> ParticleList:
     The matrix takes the box to the reference (row by row, 3 × 4, translation in voxels); see
     :func:`emtomo.io.poses.from_alignment`. EMAN's score is better when smaller, and is turned round. The list does not
     say where the particles lie: positions are NaN.
+
+    Raises
+    ------
+    FormatError
+        If it holds no particle, or one whose name or matrix is damaged.
     """
     files, index, scores, matrices = [], [], [], []
     for key, entry in read_json(path).items():

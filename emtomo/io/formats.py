@@ -167,7 +167,13 @@ def write(
 
 
 def format_of(target: Path, particles: ParticleList) -> str:
-    """Return the format that a file's name asks for: that of the particles where it has the ending and is related."""
+    """Return the format that a file's name asks for: that of the particles where it has the ending and is related.
+
+    Raises
+    ------
+    EmtomoError
+        If the name does not say the format.
+    """
     asked = [known for known in PARTICLES if any(target.name.lower().endswith(end) for end in known.endings)]
     if not asked:
         raise EmtomoError(f"{target}: the name does not say the format; give it: {', '.join(WRITTEN)}.")

@@ -45,6 +45,11 @@ def read_array(path: str | Path, item: Any) -> np.ndarray:
     """Return the numbers of a dataset, which :func:`check_array` has accepted.
 
     Chunks that deflate has compressed are inflated here, one after the other: HDF5 would inflate one to any size.
+
+    Raises
+    ------
+    FormatError
+        If it is compressed by filters that are not known together, or damaged.
     """
     plist = item.id.get_create_plist()
     filters = [plist.get_filter(k)[0] for k in range(plist.get_nfilters())]

@@ -115,6 +115,11 @@ def read_model(path: str | Path, size: tuple[int, int, int] | None = None) -> Pa
     objects. Model coordinates have the first voxel's centre at (0.5, 0.5, 0), and are those of the image that was
     open: its offset (MINX) is taken off, so that they count from the first voxel of the whole volume, unless `size`
     (x, y, z of the tomogram) is that of the image that was open.
+
+    Raises
+    ------
+    FormatError
+        If there is no point in it, or it is no IMOD model.
     """
     model = read_chunks(path)
     if size is not None and tuple(size) == model.size:

@@ -27,6 +27,11 @@ def read_xf(path: str | Path, pixel_size: float = 1.0) -> pd.DataFrame:
 
     A line A11 A12 A21 A22 DX DY takes an image to the aligned one: x' = A (x - c) + d + c (IMOD, xf format). The axis
     is then minus the angle of A, and the tomogram's centre lies at ``-A⁻¹ d``.
+
+    Raises
+    ------
+    FormatError
+        If a transform is not six numbers, or cannot be inverted.
     """
     rows = matrix(path, read_text(path), (6, 6), "a file of transforms")
     a = rows[:, :4].reshape(-1, 2, 2)
@@ -54,7 +59,7 @@ def write_xf(path: str | Path, tilts: Tilts, pixel_size: float) -> None:
 
 
 def read_com(path: str | Path) -> dict[str, str]:
-    """Return the parameters of a command file (tilt.com, newst.com) by lower-case name."""
+    """Return the parameters of a command file (tilt.com, newst.com) by lower-case name; FormatError if there is none."""
     found: dict[str, str] = {}
     for line in read_text(path).split("\n"):
         words = line.split(None, 1)
@@ -70,6 +75,11 @@ def read_imod(path: str | Path, pixel_size: float | None = None) -> Tilts:
 
     Lengths are in voxels where no pixel size is given, as IMOD has them. tilt.com beside it gives sizes, excluded
     views and the offset of the angles.
+
+    Raises
+    ------
+    FormatError
+        If there is no angle or transform in it.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -162,6 +172,11 @@ def read_defocus(path: str | Path) -> pd.DataFrame:
     Version 2: start, end, two angles, defocus in nm, and a 2 on the first line. Version 3: a line of flags (1
     astigmatism, 2 its angle in radians, 4 phase shift, 8 it in radians, 32 cut-on), then the columns in that order
     (ctfphaseflip).
+
+    Raises
+    ------
+    FormatError
+        If there is no row in it, or a row lacks columns or finite numbers.
     """
     lines = [(n, line.split()) for n, line in enumerate(read_text(path).split("\n"), 1) if line.strip()]
     if not lines:
@@ -206,7 +221,13 @@ def write_defocus(path: str | Path, tilts: Tilts) -> None:
 
 
 def write_com(folder: Path, tilts: Tilts) -> list[Path]:
-    """Write tilt.com and newst.com of a series into a folder, with what is known of it."""
+    """Write tilt.com and newst.com of a series into a folder, with what is known of it.
+
+    Raises
+    ------
+    FormatError
+        If one of the files is there already.
+    """
     name = tilts.name or "series"
     size = tilts.image_size or (0, 0)
     thick = tilts.volume_size[2] if tilts.volume_size else 0
@@ -243,6 +264,11 @@ def read_aln(path: str | Path, pixel_size: float | None = None) -> Tilts:
     An image is the aligned one turned by ROT and moved by TX, TY (AreTomo's IMOD output has the inverse). Images come
     in the order of SEC, of the stack; dark frames are given with their angle. AreTomo sorts a stack by angle: where
     dark frames are not counted as sections are, and a number is there twice, the angles tell their place.
+
+    Raises
+    ------
+    FormatError
+        If a value is no usable number.
     """
     text = read_text(path)
     dark: dict[int, float] = {}

@@ -50,6 +50,11 @@ def read_mdoc(path: str | Path) -> Tilts:
     """Read the images of a tilt series: angle, file, dose, order by time, tilt axis.
 
     The dose before an image is PriorRecordDose, else the sum of ExposureDose of those taken earlier.
+
+    Raises
+    ------
+    FormatError
+        If there is no image in it, or a number twice.
     """
     whole, sections, titles = read_sections(path)
     images = _in_stack_order(path, [s for s in sections if s["Section"] != "MontSection"])

@@ -90,6 +90,11 @@ def read_stopgap(path: str | Path) -> ParticleList:
     """Read a STOPGAP motive list (block ``data_stopgap_motivelist``).
 
     Centre = orig + shift, in voxels from the first one; the rotation is that of AV3; halfset A and B are halves 1, 2.
+
+    Raises
+    ------
+    FormatError
+        If it is no motive list of STOPGAP, holds no particle, or lacks a column.
     """
     blocks = star.read_blocks(path)
     table, notes = star.particle_table(blocks, ("orig_x", "orig_y", "orig_z"))
@@ -165,6 +170,11 @@ def read_peet(path: str | Path) -> ParticleList:
     """Read a PEET motive list (``name_MOTL_….csv``); positions stand in the IMOD model beside it (``name.mod``).
 
     One line of names, then the 20 numbers of AV3, whose positions are not used.
+
+    Raises
+    ------
+    EmtomoError
+        If there is no particle, no model beside it, or another number of points in that.
     """
     from emtomo.io.imod import read_model
 

@@ -49,16 +49,43 @@ def from_relion(angles: np.ndarray) -> np.ndarray:
     RELION's own matrix (Euler_angles2matrix): the inverse of the intrinsic ZYZ rotation. Warp, M and Xmipp share it.
     Angles that are NaN (no orientation) stay so.
 
+    Parameters
+    ----------
+    angles : (n, 3) array
+        Degrees.
+
+    Returns
+    -------
+    (n, 3, 3) array
+        tomogram = R @ reference, on x, y, z.
+
     Raises
     ------
     EmtomoError
         If they have another shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import emtomo
+    >>> emtomo.io.from_relion(np.array([[90.0, 0.0, 0.0]]))[0].round(6).tolist()
+    [[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
     """
     return np.swapaxes(_euler("ZYZ", angles), 1, 2)
 
 
 def to_relion(rotations: np.ndarray) -> np.ndarray:
-    """Return (n, 3) rot, tilt, psi of (n, 3, 3) rotations; see :func:`from_relion`.
+    """Return (n, 3) rot, tilt, psi in degrees of (n, 3, 3) rotations; see :func:`from_relion`.
+
+    Parameters
+    ----------
+    rotations : (n, 3, 3) array
+        tomogram = R @ reference, on x, y, z.
+
+    Returns
+    -------
+    (n, 3) array
+        rot and psi from -180 to 180, tilt from 0 to 180 degrees.
 
     Raises
     ------

@@ -32,6 +32,11 @@ def reading_named_file(path: Path, file: Path) -> Iterator[None]:
     """Turn what is wrong with a file that `path` names into a sentence that quotes nothing of it.
 
     Whoever sent `path` may have named any file of this machine, whose lines are not theirs to see.
+
+    Raises
+    ------
+    FormatError
+        In place of any error about the file that is named.
     """
     try:
         yield

@@ -61,7 +61,13 @@ def recognise_fractions(particles: ParticleList) -> None:
 
 
 def particles_of(path: str | Path, blocks: dict[str, pd.DataFrame]) -> ParticleList:
-    """Return the particles in the blocks of a STAR file; see :func:`read_relion`."""
+    """Return the particles in the blocks of a STAR file; see :func:`read_relion`.
+
+    Raises
+    ------
+    FormatError
+        If no block has positions, or there is no particle.
+    """
     table, notes = star.particle_table(blocks, VOXELS[:2], CENTRED)
     if table is None:
         table = next((b for b in blocks.values() if "rlnImageName" in b and set(ANGLES) <= set(b)), None)

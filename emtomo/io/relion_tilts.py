@@ -31,6 +31,11 @@ def read_tilt_star(path: str | Path) -> Tilts:
 
     An image shows Rz(rlnTomoZRot) Ry(rlnTomoYTilt) Rx(rlnTomoXTilt) of the tomogram, from its centre (half its size),
     moved by rlnTomoXShiftAngst, YShiftAngst (tomogram.cpp). A series that is not aligned has nominal angles only.
+
+    Raises
+    ------
+    FormatError
+        If no block has tilts.
     """
     blocks = star.read_blocks(path)
     wanted = {"rlnTomoYTilt", "rlnTomoNominalStageTiltAngle", "rlnTomoProjX"}
@@ -85,6 +90,11 @@ def read_tomograms(path: str | Path) -> dict[str, Tilts]:
     """Return the series of a tomograms.star by name: of blocks in it (RELION 4, Warp), or of the files it names (5).
 
     RELION 4's matrices act on voxels from the tomogram's first one; what they do to its centre gives the shifts.
+
+    Raises
+    ------
+    FormatError
+        If no block has rlnTomoName, or the tilts of a tomogram are nowhere.
     """
     path = Path(path)
     blocks = star.read_blocks(path)

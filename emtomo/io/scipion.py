@@ -126,6 +126,11 @@ def write_set(
         One value per column.
     parts : dict, optional
         Prefix of the tables of an item's items: their class, columns and rows.
+
+    Raises
+    ------
+    FormatError
+        If it cannot be written.
     """
     target = Path(path)
     part = target.with_name(target.name + ".part")
@@ -176,7 +181,13 @@ def _table(
 
 
 def matrices(path: str | Path, column: pd.Series) -> np.ndarray:
-    """Return a column of matrices, written as JSON, as (n, 4, 4); the identity where there is none."""
+    """Return a column of matrices, written as JSON, as (n, 4, 4); the identity where there is none.
+
+    Raises
+    ------
+    FormatError
+        If a matrix is not 4 rows of 4 numbers.
+    """
     out = np.tile(np.eye(4), (len(column), 1, 1))
     for k, text in enumerate(column):
         if text is None or text == "":
@@ -200,6 +211,11 @@ def read_scipion(path: str | Path) -> ParticleList:
 
     Positions are voxels of the set's sampling rate from the tomogram's centre (half its size); the matrix takes the
     box to the reference, see :func:`emtomo.io.poses.from_alignment`, its shift in voxels.
+
+    Raises
+    ------
+    FormatError
+        If the set holds no positions, no item, or a position that is not finite.
     """
     found = read_set(path)
     items = found.items

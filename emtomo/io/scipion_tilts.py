@@ -168,7 +168,13 @@ def _image_rows(tilts: Tilts, rate: float) -> list[tuple[Any, ...]]:
 
 
 def write_ctf(path: str | Path, series: list[Tilts]) -> None:
-    """Write a SetOfCTFTomoSeries."""
+    """Write a SetOfCTFTomoSeries.
+
+    Raises
+    ------
+    FormatError
+        If the defocus of a series is not known.
+    """
     head = [
         ("_size", "Integer"),
         ("_streamState", "Integer"),

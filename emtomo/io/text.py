@@ -22,7 +22,13 @@ LARGEST_NUMBER = 1e30  # what is larger is damage, and would overflow further on
 
 
 def read_text(path: str | Path) -> str:
-    """Return the text of a file, of any line ending, with or without a byte-order mark."""
+    """Return the text of a file, of any line ending, with or without a byte-order mark.
+
+    Raises
+    ------
+    FormatError
+        If the file cannot be read, or is no text.
+    """
     try:
         raw = read_plain(path)
     except OSError as error:
@@ -47,7 +53,13 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
-    """Write a file under a temporary name, then rename it."""
+    """Write a file under a temporary name, then rename it.
+
+    Raises
+    ------
+    FormatError
+        If it cannot be written.
+    """
     target = Path(path)
     part = target.with_name(target.name + ".part")
     try:

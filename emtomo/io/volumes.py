@@ -104,7 +104,13 @@ def write_optimisation_set(path: str | Path, particles: str, tomograms: str) -> 
 
 
 def read_optimisation_set(path: str | Path) -> tuple[Path, Path | None]:
-    """Return the files of particles and of tomograms that an optimisation set names."""
+    """Return the files of particles and of tomograms that an optimisation set names.
+
+    Raises
+    ------
+    FormatError
+        If it does not name a file of particles.
+    """
     for block in star.read_blocks(path).values():
         if "rlnTomoParticlesFile" in block and len(block):
             particles = find_referenced_file(Path(path), str(block["rlnTomoParticlesFile"].iloc[0]))

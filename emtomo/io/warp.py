@@ -36,6 +36,11 @@ def read_tomostar(path: str | Path) -> Tilts:
     """Read a .tomostar: one movie a row, wrpAngleTilt, wrpAxisAngle, wrpAxisOffsetX/Y (Å), wrpDose.
 
     Warp's tilt turns the other way: emtomo's angle is minus wrpAngleTilt (see :func:`read_xml`).
+
+    Raises
+    ------
+    FormatError
+        If no block has movies and their angles.
     """
     blocks = star.read_blocks(path)
     table = next((b for b in blocks.values() if "wrpMovieName" in b), None)

@@ -22,6 +22,11 @@ def read_m(path: str | Path) -> ParticleList:
     """Read M's particles: wrpCoordinateX1 … in Å from the tomogram's first voxel, wrpAngleRot1 … as RELION's.
 
     The first sample (before most of the dose) is the pose; the others are kept as they are.
+
+    Raises
+    ------
+    FormatError
+        If no block has positions.
     """
     columns = [f"wrpCoordinate{a}1" for a in "XYZ"]
     filled = {name: block for name, block in star.read_blocks(path).items() if len(block)}

@@ -29,6 +29,8 @@ def answers(
     slabs : Slabs
     training_box : int
         Pixels that a box has for the network.
+    progress : callable, optional
+        Called with the slices done and the slices in all.
 
     Returns
     -------

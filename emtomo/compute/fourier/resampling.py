@@ -88,6 +88,13 @@ def bin_volume(
     ------
     EmtomoError
         If `factor` is below 1, or it is no volume of finite numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import emtomo
+    >>> emtomo.bin_volume(np.ones((9, 10, 12)), 2).shape
+    (4, 5, 6)
     """
     factor, volume = check_number(factor, "The binning factor", least=1), check_volume(volume, "volume", finite=False)
     nz, ny, nx = volume.shape

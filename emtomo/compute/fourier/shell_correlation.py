@@ -115,6 +115,15 @@ def fourier_shell_correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     References
     ----------
     Harauz & van Heel, Optik 73 (1986), Eq. 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import emtomo
+    >>> map1, map2 = np.random.default_rng(1).normal(size=(2, 32, 32, 32))
+    >>> curve = emtomo.fourier_shell_correlation(map1, map1 + 2 * map2)
+    >>> len(curve), round(float(curve[4:].mean()), 1)
+    (17, 0.4)
     """
     a, b = (check_volume(one, "map", finite=False) for one in (a, b))
     if a.shape != b.shape or len(set(a.shape)) != 1:
@@ -141,8 +150,13 @@ def solvent_corrected_fsc(
         A mask that reaches the faces of the box falls to 0 before them: see
         :func:`~emtomo.compute.fourier.box_faces.fade_at_faces`.
     seed : int
+        Of the random phases.
     start_at : float, optional
         Shell from which phases are randomised instead.
+
+    Returns
+    -------
+    FscCurves
 
     Raises
     ------
@@ -284,6 +298,13 @@ def resolution_at(
     ------
     EmtomoError
         If the curve is not a row of numbers with shells from `first` on, or a size is not above 0.
+
+    Examples
+    --------
+    >>> import emtomo
+    >>> curve = [1.0, 0.9, 0.5, 0.2, 0.1, 0.0]
+    >>> round(emtomo.resolution_at(curve, box_size=10, pixel_size=2.0), 1)
+    5.6
     """
     box_size, pixel_size = check_whole_number(box_size, "The box size", 1), check_pixel_size(pixel_size)
     threshold, curve, first = check_number(threshold, "The threshold"), _check_curve(curve, first), int(first)

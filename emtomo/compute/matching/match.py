@@ -77,10 +77,12 @@ def select_candidates(places: Candidates, cells: float, distance: float, options
 
     Parameters
     ----------
+    places : Candidates
     cells : float
         Of :class:`Match`.
     distance : float
         In the unit of the positions.
+    options : PeakOptions
     """
     cut = cut_for(options.false_alarms, cells) if options.false_alarms else -np.inf
     kept = separate(places, max(distance, 1e-3))

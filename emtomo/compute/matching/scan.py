@@ -201,6 +201,8 @@ def scan(
         Voxels of a tile's transform, at most; decides memory, not the result.
     guide : Guide, optional
     device : {"cpu", "cuda", "cuda:N"}
+    progress : callable, optional
+        Called with the orientations done and those in all, of all tiles.
 
     Returns
     -------

@@ -82,6 +82,8 @@ def noise_spectrum(volume: np.ndarray, transfer: Transfer, patch: int) -> np.nda
     Parameters
     ----------
     volume : (z, y, x) array
+    transfer : callable
+        What the tilts measured of a frequency.
     patch : int
         Voxels along its edge: about the particle's diameter, so that many patches lie between particles.
 

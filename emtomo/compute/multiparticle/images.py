@@ -82,6 +82,11 @@ def cut_images(prepared: PreparedSeries, points: np.ndarray, half: np.ndarray, r
     points : (p, 3) array
     half : (p,) array of 1 and 2
     references : References
+
+    Raises
+    ------
+    EmtomoError
+        If the series has another pixel size than the references, or the box no shell to compare.
     """
     if abs(prepared.options.pixel_size / references.pixel_size - 1) > 1e-3:
         raise EmtomoError(

@@ -41,6 +41,8 @@ def fit_picture(measured: np.ndarray, ctf: Ctf, attenuation: np.ndarray, grid: P
         Of one image.
     attenuation : (k,) array
         What is left of the fitted rings, by the inclination of the section and the window of the tiles.
+    grid : PolarGrid
+        The rings that were fitted.
     """
     x, y = _places(grid)
     radius, scale = np.hypot(x, y), 1 / (grid.tile * grid.pixel_size)

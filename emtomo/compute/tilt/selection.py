@@ -106,6 +106,8 @@ def tilt_statistics(
     images : iterable of n (y, x) arrays
     angle : (n,) array
         Degrees.
+    progress : callable, optional
+        Called with the images done and the images in all.
     """
     n = len(angle)
     mean, deviation = np.zeros(n), np.zeros(n)
