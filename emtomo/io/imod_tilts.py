@@ -59,7 +59,7 @@ def write_xf(path: str | Path, tilts: Tilts, pixel_size: float) -> None:
 
 
 def read_com(path: str | Path) -> dict[str, str]:
-    """Return the parameters of a command file (tilt.com, newst.com) by lower-case name; FormatError if there is none."""
+    """Return parameters of a command file (tilt.com, newst.com) by lower-case name; FormatError if none is there."""
     found: dict[str, str] = {}
     for line in read_text(path).split("\n"):
         words = line.split(None, 1)
