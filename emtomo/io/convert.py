@@ -9,7 +9,7 @@ from emtomo.errors import EmtomoError
 from emtomo.io import formats, star, volumes
 from emtomo.io.formats import FORMATS
 from emtomo.io.names import match_names, stem, tomostar
-from emtomo.io.particles import ParticleList, VolumeGeometry, concatenate
+from emtomo.io.particles import ParticleList, VolumeGeometry, concatenate, voxels_of_tomograms
 from emtomo.io.poses import to_relion
 from emtomo.io.recognise import recognise
 from emtomo.io.relion import ANGLES, VOXELS
@@ -83,11 +83,24 @@ def convert_particles(
     gone = formats.list_losses(particles, chosen, sizes) if chosen in FORMATS else []
     report.files = formats.write(target, particles, chosen, sizes=sizes, box_size=box_size, tomograms=tomograms)
     oriented = "" if particles.rotations is None else " with orientations"
+    report.lines += _other_voxels(particles, chosen, sizes)
     report.lines.append(f"Written: {count_text(len(particles), 'particle')}{oriented} as {FORMATS[chosen].label}.")
     report.lines += formats.unoriented_message(particles)
     if gone:
         report.lines.append(f"Not held by this format: {', '.join(gone)}.")
     return report
+
+
+def _other_voxels(particles: ParticleList, kind: str, sizes: dict[str, VolumeGeometry]) -> list[str]:
+    """Say where positions are not written in voxels of the tomograms, in which programs without sizes take them."""
+    own, written = voxels_of_tomograms(particles, sizes), particles.pixel_size
+    other = np.abs(own - written) > 1e-2 * own
+    if kind not in ("dynamo", "motl", "stopgap", "imod") or not other.any() or np.ptp(written) > 0:
+        return []
+    k = int(np.argmax(other))
+    return [
+        f"Positions are voxels of {written[k]:g} Å; the tomogram {particles.tomograms[k]} has voxels of {own[k]:g} Å."
+    ]
 
 
 def _read(

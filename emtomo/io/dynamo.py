@@ -10,6 +10,7 @@ import pandas as pd
 from emtomo.errors import FormatError
 from emtomo.io.format import FileStart, Format, ReadOptions, WriteOptions, words_of
 from emtomo.io.particles import ParticleList, convert_frame
+from emtomo.io.per_tomogram import one_pixel_size
 from emtomo.io.poses import from_dynamo, to_dynamo
 from emtomo.io.text import is_number, matrix, read_text, to_int64, write_text
 
@@ -237,7 +238,9 @@ def write_numbered(
     FormatError
         If a file of the table map's name is there that is none.
     """
-    here = convert_frame(particles, "voxel", "corner", pixel_size=options.pixel_size, volumes=options.sizes)
+    here = convert_frame(
+        particles, "voxel", "corner", pixel_size=one_pixel_size(particles, options), volumes=options.sizes
+    )
     numbers = number_tomograms(here)
     if all(str(number) == name for name, number in numbers.items()):
         write(path, here, numbers)

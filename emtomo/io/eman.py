@@ -11,7 +11,7 @@ from emtomo.errors import FormatError
 from emtomo.io.format import FileStart, Format, ReadOptions, WriteOptions, words_of
 from emtomo.io.names import as_place, stem
 from emtomo.io.particles import ParticleList, convert_frame, shifts_in
-from emtomo.io.per_tomogram import write_for_each_tomogram
+from emtomo.io.per_tomogram import one_pixel_size, write_for_each_tomogram
 from emtomo.io.poses import from_alignment, is_rotation, to_alignment
 from emtomo.io.text import read_text, to_int64, write_text
 
@@ -248,7 +248,9 @@ def _counts_from_corner(particles: ParticleList, options: WriteOptions) -> bool:
 
 def _write_info(path: Path, particles: ParticleList, options: WriteOptions) -> list[Path]:
     origin = "corner" if _counts_from_corner(particles, options) else "centre"
-    here = convert_frame(particles, "voxel", origin, pixel_size=options.pixel_size, volumes=options.sizes)
+    here = convert_frame(
+        particles, "voxel", origin, pixel_size=one_pixel_size(particles, options), volumes=options.sizes
+    )
 
     def write_one(target: Path, mine: ParticleList, _: str) -> None:
         write_info(target, mine, options.box_size)

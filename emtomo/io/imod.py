@@ -10,11 +10,13 @@ from emtomo.errors import FormatError
 from emtomo.io.format import FileStart, Format, ReadOptions, WriteOptions, words_of
 from emtomo.io.limits import read_plain
 from emtomo.io.particles import ParticleList, convert_frame, no_names, size_of
-from emtomo.io.per_tomogram import write_for_each_tomogram
+from emtomo.io.per_tomogram import one_pixel_size, write_for_each_tomogram
 from emtomo.io.text import write_bytes
 
 _HEADER, _OBJECT = 240, 176
 _SCATTERED = 1 << 9
+_FLIPPED = 1 << 16  # IMODF_FLIPYZ: y and z of all points are exchanged
+_BYTES = 1 << 13  # IMODF_MAT1_IS_BYTES
 _HALF = np.array([0.5, 0.5, 0.0])  # where the centre of the first voxel lies in a model
 ANGSTROM = -10  # power of ten of a metre
 
@@ -40,6 +42,8 @@ class ImodModel:
         x, y, z of the image in voxels.
     pixel_size : float
         Å; NaN when the model does not say.
+    flipped : bool
+        The model was made with y and z exchanged; points and size are in the order of the file of the image.
     offset : (3,) array
         To be subtracted from points to count from the first voxel of the whole image (MINX).
     """
@@ -48,12 +52,14 @@ class ImodModel:
     size: tuple[int, int, int]
     pixel_size: float
     offset: np.ndarray
+    flipped: bool = False
 
 
 def read_chunks(path: str | Path) -> ImodModel:
     """Read an IMOD model: big-endian header, then chunks of a 4-letter name and their bytes up to IEOF.
 
-    IMOD's file format (imodel_files, version 1.2). A chunk that claims more than the file holds is an error.
+    IMOD's file format (imodel_files, version 1.2). A chunk that claims more than the file holds is an error. y and z
+    that 3dmod exchanged, for a model seen from the side, are put back before the offset counts, as IMOD does it.
     """
     try:
         raw = read_plain(path)
@@ -98,6 +104,10 @@ def read_chunks(path: str | Path) -> ImodModel:
         raise FormatError(path, "the model ends before its end mark (IEOF).")
     if not np.isfinite(model.offset).all() or any(not np.isfinite(c.points).all() for c in model.contours):
         raise FormatError(path, "there is a point that is no number.")
+    if struct.unpack(">I", raw[152:156])[0] & _FLIPPED:
+        model.flipped, model.size = True, (size[0], size[2], size[1])
+        for contour in model.contours:
+            contour.points = contour.points[:, [0, 2, 1]]
     return model
 
 
@@ -152,6 +162,8 @@ def read_model(path: str | Path, size: tuple[int, int, int] | None = None) -> Pa
         particles.notes.append(
             "Contours of two points: the second says where the z axis looks; rotations about it are lost."
         )
+    if model.flipped:
+        particles.notes.append("The model was made with y and z exchanged (flipped); they are put back.")
     if model.offset.any():
         shown = ", ".join(f"{v:g}" for v in model.offset)
         particles.notes.append(f"The model was made on a part of a volume that starts at {shown} (MINX).")
@@ -161,7 +173,8 @@ def read_model(path: str | Path, size: tuple[int, int, int] | None = None) -> Pa
 def write_model(path: str | Path, particles: ParticleList, size: tuple[int, int, int] | None = None) -> None:
     """Write particles of one tomogram as an IMOD model: one object for each group.
 
-    Scattered points; with orientations, contours of two points, centre and tip of the z axis (10 voxels).
+    Scattered points; with orientations, contours of two points, centre and tip of the z axis (10 voxels). There is no
+    MINX: 3dmod takes the points as voxels of the image that is open, whatever pixel size and origin its header says.
 
     Parameters
     ----------
@@ -180,8 +193,7 @@ def write_model(path: str | Path, particles: ParticleList, size: tuple[int, int,
     limits = size or tuple(int(v) for v in np.ceil(points.max(axis=0, initial=1)) + 1)
     pixel = particles.pixel_size[0] if len(points) and np.isfinite(particles.pixel_size).all() else 0.0
     name = b"emtomo".ljust(128, b"\x00")
-    flags = 1 << 13 | 1 << 16  # the model has MINX, and points are right for it
-    parts = [b"IMODV1.2", name, struct.pack(">3i", *limits), struct.pack(">2I", len(groups), flags),
+    parts = [b"IMODV1.2", name, struct.pack(">3i", *limits), struct.pack(">2I", len(groups), _BYTES),
              struct.pack(">4i", 1, 3, 0, 255), struct.pack(">3f", 0, 0, 0), struct.pack(">3f", 1, 1, 1),
              struct.pack(">3i", 0, 0, 0), struct.pack(">2i", 1, 128), struct.pack(">fi", pixel or 1.0, ANGSTROM if pixel
              else 0), struct.pack(">i3f", 0, 0, 0, 0)]  # fmt: skip
@@ -192,9 +204,7 @@ def write_model(path: str | Path, particles: ParticleList, size: tuple[int, int,
             parts.append(_contour(points[mine]))
         else:
             parts += [_contour(np.stack([points[k], tips[k]])) for k in mine]
-    minx = np.array([[1, 1, 1], [0, 0, 0], [0, 0, 0], [1, 1, 1], [0, 0, 0], [0, 0, 0]], ">f4")
-    parts += [b"MINX", struct.pack(">i", 72), minx.tobytes(), b"IEOF"]
-    write_bytes(path, b"".join(parts))
+    write_bytes(path, b"".join([*parts, b"IEOF"]))
 
 
 def _object(name: str, contours: int, scattered: bool) -> bytes:
@@ -218,7 +228,9 @@ def _read(path: Path, options: ReadOptions) -> ParticleList:
 
 
 def _write(path: Path, particles: ParticleList, options: WriteOptions) -> list[Path]:
-    here = convert_frame(particles, "voxel", "corner", pixel_size=options.pixel_size, volumes=options.sizes)
+    here = convert_frame(
+        particles, "voxel", "corner", pixel_size=one_pixel_size(particles, options), volumes=options.sizes
+    )
 
     def write_one(target: Path, mine: ParticleList, name: str) -> None:
         write_model(target, mine, size_of(options.sizes, name))

@@ -368,6 +368,11 @@ def _volume_of(particles: ParticleList, volumes: Mapping[str, VolumeGeometry]) -
     return sizes[place], steps[place]
 
 
+def voxels_of_tomograms(particles: ParticleList, volumes: Mapping[str, VolumeGeometry]) -> np.ndarray:
+    """Return the pixel size in Å of every particle's tomogram, (n,); NaN where not known."""
+    return _volume_of(particles, volumes)[1]
+
+
 def _in_angstrom(unit: str, sizes: np.ndarray, steps: np.ndarray, voxel: np.ndarray) -> np.ndarray:
     """Return how many Å one `unit` is along x, y, z, (n, 3)."""
     if unit == "angstrom":

@@ -135,27 +135,62 @@ def _positions(path: str | Path, table: pd.DataFrame, centred: bool) -> np.ndarr
 
 def _poses(path: str | Path, table: pd.DataFrame, particles: ParticleList) -> None:
     """Set rotations, frames and shifts."""
-    if set(ANGLES) <= set(table):
-        particles.rotations = from_relion(star.floats(path, table, ANGLES))
-    elif "rlnAnglePsi" in table and particles.flat:
+    if "rlnAnglePsi" in table and particles.flat:
         psi = star.floats(path, table, ["rlnAnglePsi"])[:, 0]
         particles.rotations = from_relion(np.stack([0 * psi, 0 * psi, psi], axis=1))
-    if set(FRAME) <= set(table):
-        particles.frames = from_relion(star.floats(path, table, FRAME))
+    if not particles.flat or set(ANGLES) <= set(table):
+        particles.rotations = _rotations(path, table, ANGLES, particles)
+    particles.frames = _rotations(path, table, FRAME, particles)
+    if particles.frames is not None:
         angles = np.eye(3) if particles.rotations is None else particles.rotations
         particles.rotations = particles.frames @ angles
-    for columns, angstrom in ((ORIGIN_ANGST, True), (ORIGIN, False)):
-        present = [c for c in columns if c in table]
-        if len(present) < 2:
-            continue
-        shifts = np.zeros((len(table), 3))
-        shifts[:, : len(present)] = -star.floats(path, table, present)
-        if shifts.any():
-            particles.shift_unit = "angstrom" if angstrom else "voxel"
-            if particles.frames is not None:
-                shifts = np.einsum("nij,nj->ni", particles.frames, shifts)
-        particles.shifts = shifts
-        return
+    particles.shifts, particles.shift_unit = _shifts(path, table, particles)
+
+
+def _rotations(path: str | Path, table: pd.DataFrame, columns: list[str], particles: ParticleList) -> np.ndarray | None:
+    """Return the rotations of three columns, of which some may be missing: they count as 0, as in RELION."""
+    present = [c for c in columns if c in table]
+    if not present:
+        return None
+    if len(present) < len(columns):
+        missing = ", ".join(c for c in columns if c not in present)
+        particles.notes.append(f"{missing} is missing: taken as 0.")
+    angles = np.zeros((len(table), 3))
+    angles[:, [columns.index(c) for c in present]] = star.floats(path, table, present)
+    return from_relion(angles)
+
+
+def _shifts(path: str | Path, table: pd.DataFrame, particles: ParticleList) -> tuple[np.ndarray, str]:
+    """Return shifts from the boxes' centres and their unit: along each axis in Å where the table has that column.
+
+    RELION from 3.1 on does not look at rlnOriginX/Y/Z where the columns in Å are there.
+    """
+    found = {c: -star.floats(path, table, [c])[:, 0] for c in (*ORIGIN, *ORIGIN_ANGST) if c in table}
+    if all(c not in found for c in ORIGIN_ANGST):
+        shifts, unit = _along_axes(found, ORIGIN, len(table)), "voxel"
+    else:
+        boxes = particles.box_pixel_size
+        shifts, unit = _along_axes(found, ORIGIN_ANGST, len(table)), "angstrom"
+        step = np.where(np.isfinite(boxes), boxes, particles.pixel_size)
+        differ = False
+        for k, (voxels, angstrom) in enumerate(zip(ORIGIN, ORIGIN_ANGST, strict=True)):
+            if voxels not in found or not found[voxels].any():
+                continue
+            if angstrom not in found:
+                if np.isnan(step).any():
+                    raise FormatError(path, f"{voxels} stands beside origins in Å and needs the boxes' pixel size.")
+                shifts[:, k] = found[voxels] * step
+            else:
+                differ |= bool((np.abs(found[voxels] * step - found[angstrom]) > 0.05 * step).any())
+        if differ:
+            particles.notes.append("rlnOriginX/Y/Z and rlnOriginX/Y/ZAngst differ: those in Å are taken, as in RELION.")
+    if particles.frames is not None:
+        shifts = np.einsum("nij,nj->ni", particles.frames, shifts)
+    return shifts, unit if shifts.any() else ""
+
+
+def _along_axes(found: dict[str, np.ndarray], columns: list[str], n: int) -> np.ndarray:
+    return np.stack([found.get(column, np.zeros(n)) for column in columns], axis=1)
 
 
 def _columns(

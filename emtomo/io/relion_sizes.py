@@ -76,7 +76,7 @@ def pixel_sizes_of(
     positions, positions_column = _sizes_of(path, table, optics, order[::-1] if exported_by_warp else order)
     boxes, boxes_column = _sizes_of(path, table, optics, BOXES)
     if boxes is None:
-        boxes = _of_detector(path, table)
+        boxes = _of_detector(path, table, optics)
     if positions_column == BOXES[0] and not exported_by_warp:
         binning, _ = _sizes_of(path, table, optics, (BINNING,))
         if binning is not None and boxes is not None:
@@ -137,8 +137,17 @@ def _checked(path: str | Path, table: pd.DataFrame, column: str) -> np.ndarray |
 
 def _by_group(path: str | Path, table: pd.DataFrame, optics: pd.DataFrame, values: np.ndarray) -> np.ndarray:
     if "rlnOpticsGroup" not in table or "rlnOpticsGroup" not in optics:
+        if np.ptp(values) > 0:
+            where = "particles" if "rlnOpticsGroup" in optics else "optics"
+            raise FormatError(
+                path, f"the table of {where} has no rlnOpticsGroup, and the optics groups differ in their pixel sizes."
+            )
         return np.full(len(table), values[0])
     number = star.floats(path, optics, ["rlnOpticsGroup"])[:, 0]
+    again = pd.Series(number).duplicated()
+    if again.any():
+        row = int(np.argmax(again))
+        raise FormatError(path, f"optics group {number[row]:g} is in the table of optics twice.")
     of = dict(zip(number.tolist(), values.tolist(), strict=True))
     groups = as_numbers(table["rlnOpticsGroup"]).tolist()
     missing = next((k for k, group in enumerate(groups) if group not in of), None)
@@ -152,12 +161,10 @@ def _by_group(path: str | Path, table: pd.DataFrame, optics: pd.DataFrame, value
     return np.array([of[group] for group in groups])
 
 
-def _of_detector(path: str | Path, table: pd.DataFrame) -> np.ndarray | None:
+def _of_detector(path: str | Path, table: pd.DataFrame, optics: pd.DataFrame | None) -> np.ndarray | None:
     """Return 10⁴ detector size (µm) / magnification; without magnification the size is in Å (pytom-match-pick)."""
-    if "rlnDetectorPixelSize" not in table:
+    detector, _ = _sizes_of(path, table, optics, ("rlnDetectorPixelSize",))
+    if detector is None:
         return None
-    detector = _checked(path, table, "rlnDetectorPixelSize")
-    if detector is None or "rlnMagnification" not in table:
-        return detector
-    magnification = _checked(path, table, "rlnMagnification")
+    magnification, _ = _sizes_of(path, table, optics, ("rlnMagnification",))
     return detector if magnification is None else 1e4 * detector / magnification

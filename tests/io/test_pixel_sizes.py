@@ -128,6 +128,40 @@ def test_a_particle_of_an_optics_group_that_is_not_there_is_refused(tmp_path):
     rows = loop("particles", f"_rlnMicrographName {XYZ} _rlnOpticsGroup", "TS_01 1 2 3 1", "TS_01 1 2 3 2")
     with pytest.raises(EmtomoError, match=re.escape("optics group 2 is not in the table of optics, which has 1")):
         read(save(tmp_path, optics, rows))
+    two = loop("optics", "_rlnOpticsGroup _rlnImagePixelSize", "1 5.0", "2 10.0")
+    with pytest.raises(EmtomoError, match="the table of particles has no rlnOpticsGroup"):
+        read(save(tmp_path, two, loop("particles", f"_rlnMicrographName {XYZ}", "TS_01 1 2 3")))
+    with pytest.raises(EmtomoError, match="optics group 1 is in the table of optics twice"):
+        read(save(tmp_path, two.replace("2 10.0", "1 10.0"), rows))
+    old = loop("optics", "_rlnOpticsGroup _rlnDetectorPixelSize _rlnMagnification", "1 5.0 10000", "2 10 10000")
+    assert_allclose(voxels(save(tmp_path, old, rows)), [[0.5, 1, 1.5], [1, 2, 3]])
+
+
+def test_origins_in_angstrom_and_in_voxels_count_along_each_axis(tmp_path):
+    optics = loop("optics", "_rlnOpticsGroup _rlnImagePixelSize", "1 5.0")
+    both = f"_rlnMicrographName {XYZ} _rlnOpticsGroup _rlnOriginX _rlnOriginY _rlnOriginZ {ORIGINS}"
+    mixed = f"_rlnMicrographName {XYZ} _rlnOpticsGroup _rlnOriginXAngst _rlnOriginYAngst _rlnOriginZ"
+    one = f"_rlnMicrographName {XYZ} _rlnOpticsGroup _rlnOriginZAngst _rlnAngleRot _rlnAngleTilt"
+    path = save(tmp_path, optics, loop("particles", mixed, "TS_01 24 40 18 1 10 -20 3"))
+    assert_allclose(voxels(path), [[11, 22, 7.5]])
+    path = save(tmp_path, optics, loop("particles", both, "TS_01 24 40 18 1 1 2 3 0 0 10"))
+    assert_allclose(voxels(path), [[12, 20, 8]])
+    assert "those in Å are taken" in read(path).notes[0]
+    path = save(tmp_path, optics, loop("particles", one, "TS_01 24 40 18 1 10 0 90"))
+    assert_allclose(voxels(path), [[12, 20, 8]])
+    assert read(path).notes == ["rlnAnglePsi is missing: taken as 0."]
+    assert_allclose(read(path).rotations[0, :, 2], [-1, 0, 0], atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["motl", "stopgap", "eman", "imod", "dynamo"])
+def test_voxels_of_several_sizes_in_a_tomogram_are_written_in_one(kind, tmp_path):
+    optics = loop("optics", "_rlnOpticsGroup _rlnImagePixelSize", "1 5.0", "2 10.0")
+    rows = loop("particles", f"_rlnMicrographName {XYZ} _rlnOpticsGroup", "TS_01 24 40 18 1", "TS_01 12 20 9 2")
+    found = read(save(tmp_path, optics, rows))
+    path = write(tmp_path / "TS_01_info.json", found, kind)[0]
+    assert_allclose(read(path, kind).centres, [[24, 40, 18]] * 2, atol=1e-5)
+    again = read(write(tmp_path / "TS_01_info.json", found, kind, sizes=TOMOGRAM)[0], kind)
+    assert_allclose(again.centres - again.centres[0], 0, atol=1e-5)
 
 
 def test_a_fourth_column_of_fractions_is_a_score(tmp_path):

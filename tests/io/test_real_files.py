@@ -122,6 +122,23 @@ def test_models_of_parts_of_a_volume_count_from_its_first_voxel():
     assert "MINX" in whole.notes[0]
 
 
+def test_models_seen_from_the_side_have_y_and_z_put_back(tmp_path):
+    """IMODF_FLIPYZ (bit 16) says that y and z of all points are exchanged; IMOD's programs put them back likewise."""
+    raw = bytearray(shared("formats", "imod", "correct189.mod").read_bytes())
+    plain = imod.read_chunks(shared("formats", "imod", "correct189.mod"))
+    raw[153] |= 1
+    path = tmp_path / "flipped.mod"
+    path.write_bytes(raw)
+    flipped = imod.read_chunks(path)
+    assert flipped.flipped and flipped.size == (507, 225, 720)
+    assert_allclose(flipped.contours[0].points, plain.contours[0].points[:, [0, 2, 1]])
+    assert_allclose(flipped.offset, plain.offset)
+    imod.write_model(tmp_path / "ours.mod", imod.read_model(path))
+    ours = (tmp_path / "ours.mod").read_bytes()
+    assert not ours[153] & 1 and b"MINX" not in ours  # 3dmod would exchange y and z, and scale by 1 / pixel size
+    assert_allclose(imod.read_model(tmp_path / "ours.mod").positions, imod.read_model(path).positions, atol=1e-3)
+
+
 def test_complex_cells_stay_as_they_are(tmp_path):
     found = read(shared("formats", "dynamo", "t_complex.tbl"))
     cells = [c for c in found.other["daxis"] if "i" in c]

@@ -122,10 +122,8 @@ def test_models_of_the_whole_tomogram_are_not_moved(bench, tmp_path):
     path = formats.write(tmp_path / "sim_01.mod", given, "imod", sizes={"TS_01": VolumeGeometry((127, 128, 64), 10.0)})[
         0
     ]
-    raw = bytearray(path.read_bytes())
-    place = raw.index(b"MINX") + 8 + 48
-    raw[place : place + 12] = np.array([-500, 30, 7], ">f4").tobytes()
-    path.write_bytes(bytes(raw))
+    minx = np.array([[1] * 3, [-500, 30, 7], [0] * 3, [1] * 3, [-500, 30, 7], [0] * 3], ">f4")
+    path.write_bytes(path.read_bytes()[:-4] + b"MINX" + (72).to_bytes(4, "big") + minx.tobytes() + b"IEOF")
     back = bench.run("import-coordinates", "model", tomograms="sim.tomograms", files=path).coordinates
     expected = convert_frame(
         given, "angstrom", "centre", volumes={"TS_01": VolumeGeometry((127, 128, 64), 10.0)}
