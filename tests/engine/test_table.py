@@ -127,7 +127,7 @@ def test_unknown_columns_finished_sets_and_missing_files_are_refused(tmp_path):
         SetOfCoordinates3D.create(tmp_path / "d.sqlite").extend(frame.assign(colour=1))
     with pytest.raises(EmtomoError, match="has no column colour"):
         SetOfCoordinates3D.open(path).frame(["colour"])
-    with pytest.raises(EmtomoError, match="no such set"):
+    with pytest.raises(EmtomoError, match="the set.s file is missing"):
         SetOfCoordinates3D.open(tmp_path / "none.sqlite")
     with pytest.raises(TypeError, match="no field wrong"):
         SetOfCoordinates3D.ITEM_TYPE(wrong=1)
