@@ -45,7 +45,7 @@ def points_of_file(
     if missing:
         raise FormatError(
             path,
-            f"names tomograms that the project has not: {', '.join(map(repr, missing))}; it has {', '.join(known)}.",
+            f"names tomograms that are not in the project: {', '.join(map(repr, missing))}; it has {', '.join(known)}.",
         )
     if len(given) == 0:
         raise FormatError(path, "there is no point in it.")

@@ -17,7 +17,7 @@ from emtomo.options import Param
 class ExportCoordinatesOptions:
     """Which program's format."""
 
-    format: Annotated[str, Param("Format", "Of which program; what it cannot hold is said.", choices=WRITTEN)] = (
+    format: Annotated[str, Param("Format", "Of which program; what it cannot hold is reported.", choices=WRITTEN)] = (
         "relion3.1"
     )
 

@@ -152,15 +152,15 @@ class ImportCoordinates(EmtomoProtocol):
         if unsaid:
             taken = f"{tomograms.pixel_size.get():.4g} Å"
             self.remark(
-                f"No pixel size is said: positions are taken as voxels of the tomograms ({taken}) in "
+                f"No pixel size is given: positions are taken as voxels of the tomograms ({taken}) in "
                 f"{list_text(unsaid)}."
             )
         total = sum(len(frame) for frame in frames)
         if unmatched:
             listed = ", ".join(f"{name} ({n})" for name, n in unmatched.items())
             n = sum(unmatched.values())
-            named = "names a tomogram" if n == 1 else "name tomograms"
-            self.remark(f"{count_text(n, 'position')} {named} that the project has not: {listed}.")
+            named = "names a tomogram that is" if n == 1 else "name tomograms that are"
+            self.remark(f"{count_text(n, 'position')} {named} not in the project: {listed}.")
         if total == 0 and not unmatched:
             raise EmtomoError(f"There is no position in {', '.join(str(p) for p in self._paths())}.")
         if total == 0:

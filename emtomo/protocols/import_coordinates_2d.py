@@ -111,7 +111,7 @@ class ImportCoordinates2D(EmtomoProtocol):
     # --- helpers ---
 
     def _picks(self) -> tuple[pd.DataFrame, list[str]]:
-        """Return the picks with the project's ids of micrographs, and names that the project has not."""
+        """Return the picks with the project's ids of micrographs, and names that are not in the project."""
         source = Path(self.files.get() or "")
         if not self.files.get():
             raise EmtomoError("Files must not be empty.")

@@ -193,7 +193,7 @@ def test_an_odd_binned_size_is_exact_where_the_binned_tomograms_are_named(bench,
         run = bench.run("import-coordinates", f"counted {label}", files=path, **inputs)
         assert_allclose(run.coordinates.positions(), [[0, 0, 0]], atol=1e-6)
         assert "binned by" not in " ".join(run._summary())
-    assert "No pixel size is said" in " ".join(run._summary())
+    assert "No pixel size is given" in " ".join(run._summary())
     bench.run("export-coordinates", "motive list", particles="counted binned.coordinates", format="stopgap",
               file=tmp_path / "list.star")  # fmt: skip
     back = bench.run("import-coordinates", "list back", tomograms="whole.tomograms", files=tmp_path / "list.star")

@@ -250,7 +250,7 @@ def test_points_models_failed_meshes_and_orientation_from_other_meshes(bench, tm
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("tomogram_id,x,y,z\nTS_9,1,2,3\n", "names tomograms that the project has not: 'TS_9'"),
+        ("tomogram_id,x,y,z\nTS_9,1,2,3\n", "names tomograms that are not in the project: 'TS_9'"),
         ("tomogram_id,x,y,z,role\nsim_01,1,2,3,top\n", "role must be one of"),
         ("tomogram_id,x,y,z,model\nsim_01,1,2,3,ball\n", "model must be one of"),
         ("tomogram_id,x,y\nsim_01,1,2\n", "columns x, y, z"),
