@@ -54,6 +54,7 @@ theme:
     - media: "(prefers-color-scheme: dark)"
       scheme: slate
       toggle: {{ icon: material/weather-sunny, name: Light }}
+extra_css: [tables.css]
 plugins:
   - search
   - autorefs
@@ -83,6 +84,11 @@ validation:
   nav: {{ omitted_files: warn, not_found: warn, absolute_links: warn }}
   links: {{ not_found: warn, anchors: warn, absolute_links: warn, unrecognized_links: warn }}
 nav: {nav}
+"""
+# names of parameters stay in one line
+STYLE = """\
+.md-typeset table:not([class]) th { min-width: 0 }
+.md-typeset table:not([class]) td:first-child code { white-space: nowrap }
 """
 
 
@@ -224,6 +230,7 @@ def write(folder: Path) -> None:
     settings = SETTINGS.format(
         version=__version__, site=ROOT / "site", root=json.dumps(str(ROOT)), nav=json.dumps(navigation(found))
     )
+    (target / "tables.css").write_text(STYLE, encoding="utf8")
     (folder / "mkdocs.yml").write_text(settings, encoding="utf8")
 
 
