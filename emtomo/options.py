@@ -14,6 +14,19 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 from emtomo.errors import EmtomoError
 
 T = TypeVar("T")
+SMALLEST_PIXEL, LARGEST_PIXEL = 1e-3, 1e5  # Å, from less than an atom to a cell in a voxel
+
+
+def pixel_size_unless(unset: float) -> Callable[[float], str]:
+    """Return the check of an option that holds a pixel size, or `unset` where it is taken from elsewhere."""
+
+    def problem(value: float) -> str:
+        """Return one sentence that says what is wrong with a value, empty when it is valid."""
+        if value == unset or SMALLEST_PIXEL <= value <= LARGEST_PIXEL:
+            return ""
+        return f"A pixel size must be from {SMALLEST_PIXEL:g} to {LARGEST_PIXEL:g} Å, or {unset:g}, got {value:g} Å."
+
+    return problem
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@ from typing import Annotated
 
 import pytest
 
+from emtomo.engine.parameters import protocols_by_name
 from emtomo.errors import EmtomoError
 from emtomo.options import Param, check_options, option_fields, problems
 
@@ -39,3 +40,14 @@ def test_empty_is_allowed_only_where_the_type_says_so():
 def test_fields_know_kind_and_default():
     fields = {f.name: f for f in option_fields(Example)}
     assert fields["number"].kind is int and fields["number"].optional and fields["radius"].default == 1.0
+
+
+def test_every_pixel_size_has_bounds():
+    options = {kind for protocol in protocols_by_name().values() for kind in protocol.OPTIONS}
+    sizes = [(kind, f) for kind in options for f in option_fields(kind) if f.name.endswith("pixel_size")]
+    assert len(sizes) >= 12
+    for kind, field in sizes:
+        given = {f.name: f.default for f in option_fields(kind)}
+        for value in (1e-9, 1e9, -3.0):
+            assert len(problems(kind, {**given, field.name: value})) == 1, (kind, field.name, value)
+        assert not problems(kind, {**given, field.name: 2.7}) and not problems(kind, given)

@@ -10,8 +10,8 @@ from pyworkflow.protocol.params import PointerParam
 from emtomo.engine.form import input_classes, plain_type
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
+from emtomo.options import LARGEST_PIXEL, SMALLEST_PIXEL
 
-PIXEL_SIZES = 1e-3, 1e5  # Å, from less than an atom to a cell in a voxel
 SLICES = 64  # that are looked at of a large volume
 
 
@@ -57,9 +57,9 @@ def size_errors(label: str, given: Any) -> list[str]:
     if size is None:
         lacks = not given.SIZE_OPTIONAL and any(given.header_files())
         return [f"{label}: the pixel size is missing or no number; run what made it again."] if lacks else []
-    if PIXEL_SIZES[0] <= size <= PIXEL_SIZES[1]:
+    if SMALLEST_PIXEL <= size <= LARGEST_PIXEL:
         return []
-    return [f"{label}: the pixel size must be from {PIXEL_SIZES[0]:g} to {PIXEL_SIZES[1]:g} Å, it is {size:g} Å."]
+    return [f"{label}: the pixel size must be from {SMALLEST_PIXEL:g} to {LARGEST_PIXEL:g} Å, it is {size:g} Å."]
 
 
 def is_finite(file: str | None) -> bool:

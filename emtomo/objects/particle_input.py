@@ -27,7 +27,7 @@ from emtomo.objects.rotation import positions_of, rotations_of
 from emtomo.objects.series_images import CutImages, SeriesImages, SeriesRecord, StackedImages, few_tilts_text
 from emtomo.objects.subtomogram import SetOfSubtomograms
 from emtomo.objects.tilt_series import SetOfTiltSeries
-from emtomo.options import Param
+from emtomo.options import LARGEST_PIXEL, Param, pixel_size_unless
 from emtomo.wording import count_text, no_match_text
 
 KINDS = "SetOfSubtomograms,SetOfParticles,SetOfParticleSeries,SetOfCoordinates3D"
@@ -48,6 +48,8 @@ class ParticleInputOptions:
             "or of the tilt images where they have none.",
             unit="Å",
             ge=0,
+            le=LARGEST_PIXEL,
+            validate=pixel_size_unless(0),
         ),
     ] = 0.0
     box_size: Annotated[

@@ -7,7 +7,7 @@ import numpy as np
 
 from emtomo.errors import EmtomoError
 from emtomo.io.tilts import COLUMNS, Tilts, accumulate_dose, angles_of
-from emtomo.options import Param
+from emtomo.options import LARGEST_PIXEL, SMALLEST_PIXEL, Param
 from emtomo.wording import count_text
 
 DISAGREE = 0.02  # relative; pixel sizes and doses that differ more are reported
@@ -21,7 +21,14 @@ class TiltSeriesOptions:
     """How the images were taken, where the metadata do not say it or say it wrongly."""
 
     pixel_size: Annotated[
-        float | None, Param("Pixel size", "Of the images. Empty: from metadata or headers.", unit="Å/px", gt=0)
+        float | None,
+        Param(
+            "Pixel size",
+            "Of the images. Empty: from metadata or headers.",
+            unit="Å/px",
+            ge=SMALLEST_PIXEL,
+            le=LARGEST_PIXEL,
+        ),
     ] = None
     voltage: Annotated[
         float | None, Param("Voltage", "Empty: from the metadata, else 300.", unit="kV", gt=0, le=2000)

@@ -20,7 +20,7 @@ from emtomo.io import mrc
 from emtomo.objects import SetOfSubtomograms, SetOfTiltSeries, positions_of
 from emtomo.objects.series_images import SeriesRecord
 from emtomo.objects.whole_files import write_table
-from emtomo.options import Param
+from emtomo.options import LARGEST_PIXEL, Param, pixel_size_unless
 from emtomo.wording import count_text, no_match_text
 
 BOX = 2.0  # diameters
@@ -34,7 +34,15 @@ class CheckAlignmentOptions:
     diameter: Annotated[float, Param("Particle diameter", "Of what is dense in the images.", unit="Å", ge=20)] = 200.0
     pixel_size: Annotated[
         float,
-        Param("Pixel size", "At which images are compared; 0: a twelfth of the diameter.", unit="Å", ge=0, expert=True),
+        Param(
+            "Pixel size",
+            "At which images are compared; 0: a twelfth of the diameter.",
+            unit="Å",
+            ge=0,
+            le=LARGEST_PIXEL,
+            validate=pixel_size_unless(0),
+            expert=True,
+        ),
     ] = 0.0
     invert: Annotated[bool, Param("Invert contrast?", "Raw images show dark particles.")] = True
 

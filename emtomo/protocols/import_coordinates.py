@@ -17,7 +17,7 @@ from emtomo.io.particles import ParticleList, convert_frame
 from emtomo.objects import SetOfCoordinates3D, coordinates_frame
 from emtomo.objects.exchange import add_counted_in, origin_of, sizes_counted_in
 from emtomo.objects.position_check import check_binning, check_positions
-from emtomo.options import Param
+from emtomo.options import LARGEST_PIXEL, SMALLEST_PIXEL, Param
 from emtomo.wording import count_text, list_text
 
 
@@ -35,7 +35,8 @@ class ImportCoordinatesOptions:
             "Pixel size of the coordinates",
             "Empty: what the file says, else that of the tomograms. 1 when positions are in Å.",
             unit="Å",
-            gt=0,
+            ge=SMALLEST_PIXEL,
+            le=LARGEST_PIXEL,
         ),
     ] = None
     angles: Annotated[

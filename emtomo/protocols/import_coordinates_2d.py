@@ -14,7 +14,7 @@ from emtomo.io import names
 from emtomo.io.coordinates_2d import ENDINGS, read_picks
 from emtomo.objects import SetOfCoordinates2D, SetOfMicrographs, coordinates_2d_frame
 from emtomo.objects.position_check import check_picks
-from emtomo.options import Param
+from emtomo.options import LARGEST_PIXEL, SMALLEST_PIXEL, Param
 from emtomo.wording import share_text
 
 PIXEL_TOLERANCE = 0.01  # by which the pixel sizes of files and micrographs may differ unsaid
@@ -32,7 +32,8 @@ class ImportCoordinates2DOptions:
             "Of files that count in pixels. Empty: what the file says (rlnMicrographPixelSize), else that of the "
             "micrographs.",
             unit="Å",
-            gt=0,
+            ge=SMALLEST_PIXEL,
+            le=LARGEST_PIXEL,
         ),
     ] = None
     box_size: Annotated[

@@ -14,7 +14,7 @@ from emtomo.errors import EmtomoError
 from emtomo.io import images, mrc, names
 from emtomo.io.micrographs import CTF_COLUMNS, MicrographTable, describe_micrograph, read_ctf, read_micrographs
 from emtomo.objects import SetOfMicrographs
-from emtomo.options import Param
+from emtomo.options import Param, pixel_size_unless
 from emtomo.wording import count_text
 
 TOLERANCE = 0.005  # of two pixel sizes that are called the same
@@ -29,7 +29,14 @@ class ImportMicrographsOptions:
 
     pixel_size: Annotated[
         float,
-        Param("Pixel size in micrographs (A)", "-1: from the STAR file or the headers.", unit="Å", ge=-1, le=1000),
+        Param(
+            "Pixel size in micrographs (A)",
+            "-1: from the STAR file or the headers.",
+            unit="Å",
+            ge=-1,
+            le=1000,
+            validate=pixel_size_unless(-1),
+        ),
     ] = -1.0
     optics_group: Annotated[
         int, Param("Optics group", "Of a STAR file: only its micrographs; 0: all, of one pixel size.", ge=0)
@@ -183,8 +190,6 @@ class ImportMicrographs(EmtomoProtocol):
     def _pixel_size(self, table: MicrographTable, infos: dict[str, images.ImageInfo], *, say: bool = False) -> float:
         """Return the form's pixel size, else the list's, else that on which the headers agree."""
         given = self.options(ImportMicrographsOptions).pixel_size
-        if given == 0 or -1 < given < 0:
-            raise EmtomoError(f"Pixel size in micrographs must be above 0 Å, or -1, got {given:g}.")
         headers = np.array([info.pixel_size for info in infos.values()])
         size = given if given > 0 else table.pixel_size
         if not size:

@@ -13,7 +13,7 @@ from emtomo.errors import EmtomoError
 from emtomo.io import names
 from emtomo.io.particles_2d import ParticleTable, read_particles_2d
 from emtomo.objects import SetOfMicrographs, SetOfParticles, rotation_columns
-from emtomo.options import Param
+from emtomo.options import Param, pixel_size_unless
 
 SHOWN = 5  # names in a sentence
 USUAL = {"voltage": 300.0, "cs": 2.7, "amplitude_contrast": 0.1}
@@ -26,7 +26,15 @@ class ImportParticlesOptions:
     """How images are meant that a STAR file names."""
 
     pixel_size: Annotated[
-        float, Param("Pixel size of the images", "-1: what the STAR file says.", unit="Å", ge=-1, le=1000)
+        float,
+        Param(
+            "Pixel size of the images",
+            "-1: what the STAR file says.",
+            unit="Å",
+            ge=-1,
+            le=1000,
+            validate=pixel_size_unless(-1),
+        ),
     ] = -1.0
     micrograph_pixel_size: Annotated[
         float,
@@ -36,6 +44,7 @@ class ImportParticlesOptions:
             unit="Å",
             ge=-1,
             le=1000,
+            validate=pixel_size_unless(-1),
         ),
     ] = -1.0
     optics_group: Annotated[int, Param("Optics group", "Only its particles; 0: all.", ge=0)] = 0

@@ -18,7 +18,7 @@ from emtomo.objects import SetOfSubtomograms, SetOfTiltSeries, SetOfTomograms, c
 from emtomo.objects.exchange import add_counted_in, sizes_counted_in
 from emtomo.objects.particle_source import open_boxes
 from emtomo.objects.position_check import check_positions
-from emtomo.options import Param
+from emtomo.options import LARGEST_PIXEL, SMALLEST_PIXEL, Param
 
 _COLUMNS = {"half", "class_number", "group", "score"}
 
@@ -28,7 +28,10 @@ class ImportSubtomogramsOptions:
     """How the boxes and their weights are meant."""
 
     pixel_size: Annotated[
-        float | None, Param("Pixel size of the boxes", "Empty: what the STAR file says.", unit="Å", gt=0)
+        float | None,
+        Param(
+            "Pixel size of the boxes", "Empty: what the STAR file says.", unit="Å", ge=SMALLEST_PIXEL, le=LARGEST_PIXEL
+        ),
     ] = None
     weights: Annotated[
         str,

@@ -15,7 +15,7 @@ from emtomo.errors import EmtomoError
 from emtomo.io import images, mrc, names
 from emtomo.io.acquisition import read_acquisition
 from emtomo.objects import SetOfTomograms
-from emtomo.options import Param
+from emtomo.options import LARGEST_PIXEL, SMALLEST_PIXEL, Param
 from emtomo.wording import count_text, list_text
 
 PIXEL_TOLERANCE = 0.01
@@ -31,7 +31,13 @@ class ImportTomogramsOptions:
 
     pixel_size: Annotated[
         float | None,
-        Param("Pixel size", "Of all the files. Empty: from their headers.", unit="Å/px", gt=0),
+        Param(
+            "Pixel size",
+            "Of all the files. Empty: from their headers.",
+            unit="Å/px",
+            ge=SMALLEST_PIXEL,
+            le=LARGEST_PIXEL,
+        ),
     ] = None
     copy: CopyFiles = False
     dataset: VolumeInFile = ""

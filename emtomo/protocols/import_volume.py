@@ -15,7 +15,7 @@ from emtomo.errors import EmtomoError, FormatError
 from emtomo.io import images, mrc
 from emtomo.io.mrc_header import SIZES_AGREE
 from emtomo.objects import Average, Mask, Volume
-from emtomo.options import Param
+from emtomo.options import LARGEST_PIXEL, SMALLEST_PIXEL, Param
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,9 @@ class ImportVolumeOptions:
         str,
         Param("Kind", "An average may have half maps.", choices=("volume", "mask", "average")),
     ] = "volume"
-    pixel_size: Annotated[float | None, Param("Pixel size", "Empty: what the file says.", unit="Å", gt=0)] = None
+    pixel_size: Annotated[
+        float | None, Param("Pixel size", "Empty: what the file says.", unit="Å", ge=SMALLEST_PIXEL, le=LARGEST_PIXEL)
+    ] = None
     dataset: VolumeInFile = ""
     white: Annotated[
         str,

@@ -15,6 +15,7 @@ from emtomo.io import mrc
 from emtomo.io.star import read_blocks
 from emtomo.objects import FSC, Average, Volume
 from emtomo.objects.volume_arrays import halves_of, resample_to_box, write_curves
+from emtomo.options import LARGEST_PIXEL, SMALLEST_PIXEL
 
 EDGE = 3.0
 WINDOWS = 5.0  # resolutions in the local window
@@ -126,8 +127,10 @@ class PostProcess(EmtomoProtocol):
         source = self.input_average.get()
         size, n = float(source.pixel_size.get()), int(source.box_size.get())
         own = float(self.mtf_pixel_size.get() or size)
-        if not own > 0:
-            raise EmtomoError(f"Pixel size of the MTF must be > 0 Å, got {own:g} Å.")
+        if not SMALLEST_PIXEL <= own <= LARGEST_PIXEL:
+            raise EmtomoError(
+                f"Pixel size of the MTF must be from {SMALLEST_PIXEL:g} to {LARGEST_PIXEL:g} Å, got {own:g} Å."
+            )
         x, y = (table[c].to_numpy(float) for c in ("rlnResolutionInversePixel", "rlnMtfValue"))
         order = np.argsort(x)
         return np.interp(np.arange(n // 2 + 1) / n * own / size, x[order], y[order])

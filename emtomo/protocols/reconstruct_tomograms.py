@@ -17,7 +17,7 @@ from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.objects import SetOfTomograms
 from emtomo.objects.tilt_images import TiltImages
-from emtomo.options import Param
+from emtomo.options import LARGEST_PIXEL, Param, pixel_size_unless
 from emtomo.wording import group_problems
 
 
@@ -32,6 +32,8 @@ class TomogramSizeOptions:
             "Of the tomograms; need not be a multiple of the images'. 0: that of the images.",
             unit="Å",
             ge=0,
+            le=LARGEST_PIXEL,
+            validate=pixel_size_unless(0),
         ),
     ] = 10.0
     thickness: Annotated[

@@ -10,7 +10,7 @@ from emtomo.compute.fourier.transforms import irfft2, next_fast_len, rfft2
 from emtomo.compute.optics.ctf import Ctf
 from emtomo.compute.rotations import random_rotations
 from emtomo.compute.symmetry import symmetry_rotations
-from emtomo.options import Param, check_options
+from emtomo.options import SMALLEST_PIXEL, Param, check_options
 from emtomo.synthetic.shapes import SOLUBLE_PROTEIN, protein_density
 
 # x, y, z, radius in Å, and weight of the balls of one asymmetric unit; the group makes the rest
@@ -47,7 +47,7 @@ class MicrographOptions:
 
     size_x: Annotated[int, Param("Columns", "Pixels along x.", unit="pixel", ge=64, le=8192)] = 512
     size_y: Annotated[int, Param("Rows", "Pixels along y.", unit="pixel", ge=64, le=8192)] = 512
-    pixel_size: Annotated[float, Param("Pixel size", "Edge of a pixel.", unit="Å", gt=0, le=50)] = 3.5
+    pixel_size: Annotated[float, Param("Pixel size", "Edge of a pixel.", unit="Å", ge=SMALLEST_PIXEL, le=50)] = 3.5
     shape: Annotated[
         str,
         Param(

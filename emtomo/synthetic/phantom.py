@@ -8,7 +8,7 @@ import numpy as np
 from emtomo.compute.positions import to_voxels
 from emtomo.compute.rotations import from_directions, random_in_plane, random_rotations
 from emtomo.errors import EmtomoError
-from emtomo.options import Param, check_options
+from emtomo.options import SMALLEST_PIXEL, Param, check_options
 from emtomo.synthetic.lattice import hexagonal_lattice, ring_density
 from emtomo.synthetic.shapes import (
     MEMBRANE_PROTEIN,
@@ -29,7 +29,7 @@ class PhantomOptions:
     size_x: Annotated[int, Param("Columns", "Voxels along x.", ge=32, le=2048)] = 256
     size_y: Annotated[int, Param("Rows", "Voxels along y.", ge=32, le=2048)] = 256
     size_z: Annotated[int, Param("Slices", "Voxels along z.", ge=16, le=1024)] = 128
-    pixel_size: Annotated[float, Param("Pixel size", "Edge of a voxel.", unit="Å", gt=0, le=100)] = 10.0
+    pixel_size: Annotated[float, Param("Pixel size", "Edge of a voxel.", unit="Å", ge=SMALLEST_PIXEL, le=100)] = 10.0
     vesicles: Annotated[int, Param("Vesicles", "Spherical vesicles per tomogram.", ge=0, le=100)] = 3
     vesicle_radius: Annotated[
         float, Param("Vesicle radius", "Mean radius; single ones differ by up to a quarter.", unit="Å", gt=50)

@@ -103,9 +103,9 @@ def test_what_cannot_be_imported_is_reported(bench, tmp_path):
     assert "smallest tilt (5°) must be below" in errors(
         bench, "import-tomograms", files=tmp_path / "a.mrc", tilt_min=5, tilt_max=-5
     )
-    assert "Pixel size must be > 0 Å/px, got -1" in errors(
-        bench, "import-tomograms", files=tmp_path / "a.mrc", pixel_size=-1
-    )
+    for size, bound in ((-1, ">= 0.001"), (1e-9, ">= 0.001"), (1e9, "<= 100000")):
+        said = errors(bench, "import-tomograms", files=tmp_path / "a.mrc", pixel_size=size)
+        assert f"Pixel size must be {bound} Å/px, got {size:g}" in said
     data = volume(tmp_path / "nan.mrc", shape=(40, 4, 4))
     data[33, 1, 2] = np.nan  # one voxel is enough, wherever it is
     with mrcfile.new(tmp_path / "nan.mrc", overwrite=True) as file:

@@ -14,7 +14,7 @@ from emtomo.compute.tilt.image_sampling import SampledImage, sample_image
 from emtomo.compute.tilt.pixel_order import PixelOrder
 from emtomo.compute.tilt.transfer_tables import TransferTables, tabulate_transfer
 from emtomo.errors import EmtomoError
-from emtomo.options import Param, check_options
+from emtomo.options import LARGEST_PIXEL, Param, check_options, pixel_size_unless
 
 MARGIN = 1.1  # of the distance to which the CTF spreads a particle
 
@@ -27,7 +27,7 @@ class ParticleImageOptions:
         float,
         Param(
             "Pixel size", "Of the particles; need not be a multiple of the images'. 0: that of the images.",
-            unit="Å", ge=0,
+            unit="Å", ge=0, le=LARGEST_PIXEL, validate=pixel_size_unless(0),
         ),
     ] = 0.0  # fmt: skip
     box_size: Annotated[
