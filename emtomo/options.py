@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import math
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -41,8 +41,8 @@ class Param:
         Unit of the value, e.g. ``"Å"``; empty when it has none.
     gt, ge, lt, le : float, optional
         Bounds of a valid value.
-    choices : tuple of str
-        The only values allowed; empty when free.
+    choices : tuple of str, or mapping from str to str
+        The only values allowed, of a mapping each with what a form shows for it; empty when free.
     expert : bool
         Shown only to users who ask for all parameters.
     when : tuple
@@ -60,7 +60,7 @@ class Param:
     ge: float | None = None
     lt: float | None = None
     le: float | None = None
-    choices: tuple[str, ...] = ()
+    choices: tuple[str, ...] | Mapping[str, str] = ()
     expert: bool = False
     when: tuple[Any, ...] = ()
     validate: Callable[[Any], str] | None = None

@@ -168,7 +168,7 @@ def tilt_rows(before: Sequence[Series], after: Sequence[Series]) -> list[dict[st
     for old, new in zip(before, after, strict=True):
         a, b = old.geometry, new.geometry
         angles = tilt_angles(b.rotations)[:, 1]
-        turns = angle_between(a.orientations, b.orientations)
+        turns = angle_between(a.orientations, b.orientations).round(4)  # the arc cosine of nearly 1 is not finer
         shifts = np.linalg.norm(b.project(np.zeros((1, 3)))[:, 0, :2] - a.project(np.zeros((1, 3)))[:, 0, :2], axis=1)
         defocus = [np.full(len(a), np.nan) if g.ctf is None else np.broadcast_to(g.ctf.defocus, len(a)) for g in (a, b)]
         b_factor = WARP_B_FACTOR_PER_DOSE * b.dose if b.b_factor is None else b.b_factor

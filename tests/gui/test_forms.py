@@ -26,6 +26,11 @@ def test_every_form_shows_every_section_light_and_dark(robot):
         assert set(form.rows) == {field for field in form.model.fields if form.model.visible(field)}, name
         for field, row in form.rows.items():
             assert bool(row.input.winfo_manager()) == form.model.visible(field), (name, field)
+        for field, row in list(form.rows.items()):  # a choice makes others appear
+            if form.model.fields[field].kind == "choice":
+                row.input.main.current(len(row.input.main.cget("values")) - 1)
+                row.input.main.event_generate("<<ComboboxSelected>>")
+                assert form.model.fields[field].text == form.model.fields[field].choices[-1], (name, field)
         form.destroy_form()
 
 

@@ -83,6 +83,15 @@ def test_one_selection_in_table_gallery_and_plot(windows, folder):
     window.close()
 
 
+def whole_texts(canvas):
+    """Return all texts of a canvas, none of which is cut."""
+    texts = {i: canvas.bbox(i) for i in canvas.find_all() if canvas.type(i) == "text"}
+    wide, high = canvas.winfo_width(), canvas.winfo_height()
+    for i, (x0, y0, x1, y1) in texts.items():
+        assert x0 >= 0 and y0 >= 0 and x1 <= wide and y1 <= high, canvas.itemcget(i, "text")
+    return [canvas.itemcget(i, "text") for i in texts]
+
+
 def test_charts_are_read_out_zoomed_moved_and_compared_by_the_mouse(windows, folder, tmp_path):
     from functools import partial
 
@@ -145,5 +154,12 @@ def test_charts_are_read_out_zoomed_moved_and_compared_by_the_mouse(windows, fol
     named = [box for text, box in words.items() if text.startswith("group ")]
     assert f"{40 - len(named)} more" in words and 2 <= len(named) < 30
     assert max(box[3] for box in (*named, words[f"{40 - len(named)} more"])) <= view.bottom
+    # nor is any text cut where names are long
+    window.label = "a run with a name that is longer than its chart is wide " * 2
+    robot.choose(window.other, "two")
+    assert robot.pump(until=lambda: len(window.charts[0].curves) == 2, timeout=10)
+    robot.pump(0.4)
+    found = [text for canvas in window.canvases for text in whole_texts(canvas.canvas)]
+    assert any("…" in text and text.endswith(", kept") for text in found)
     robot.key("Escape")
     assert robot.pump(until=lambda: not window.winfo_exists(), timeout=5)

@@ -46,6 +46,12 @@ def test_marked_tilts_become_a_new_set(robot, project):
     robot.click_at(x, bars.winfo_rooty() + bars.winfo_height() // 2)
     wanted = int(np.argsort(angles, kind="stable")[place])
     assert robot.pump(until=lambda: tilts.tilt == wanted, timeout=5)
+    canvas = tilts.panels[0].canvas
+    robot.xdotool("mousemove", *robot.at(canvas))
+    assert robot.pump(until=lambda: "grey" in tilts.place_label.cget("text"), timeout=5)
+    under_mouse = tilts.place_label.cget("text")  # two lengths: no tilt is at a height
+    assert " z " not in under_mouse and under_mouse.split("(")[1].split(" Å)")[0].count(",") == 1
+    assert f"tilt {wanted + 1}" in [canvas.itemcget(i, "text") for i in canvas.find_withtag("mark")]
     robot.click(tilts.w["acquisition"])
     order = np.argsort(tilts.marks.geometry.order, kind="stable")
     assert robot.pump(until=lambda: list(tilts.tilts.order) == list(order), timeout=5) and tilts.tilt == wanted

@@ -1,7 +1,8 @@
 """One field of a form: its kind, its text, and what is wrong with it."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from pyworkflow.protocol import params as P
@@ -26,11 +27,6 @@ YES, NO = "yes", "no"
 CHOICE_LABELS = {"eed": "edge-enhancing diffusion (eed)", "bflow": "Beltrami flow (bflow)"}
 
 
-def choice_label(word: str) -> str:
-    """Return a choice as a form shows it."""
-    return CHOICE_LABELS.get(word, word)
-
-
 @dataclass
 class Field:
     """One parameter of a protocol as the form shows it; values are text, as on the command line.
@@ -45,6 +41,8 @@ class Field:
         Classes that an input may be.
     choices : tuple of str
         Of a choice; of an enum, whose text is the number of the choice.
+    labels : mapping from str to str
+        What the form shows for a choice, where that is not the choice itself.
     """
 
     name: str
@@ -64,6 +62,11 @@ class Field:
     condition: bool = True
     param: Param | None = None
     group: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def choice_label(self, word: str) -> str:
+        """Return a choice as the form shows it."""
+        return self.labels.get(word, word)
 
     @property
     def changed(self) -> bool:
@@ -135,12 +138,13 @@ def field_of(name: str, attribute: str, param: Any, option: OptionField | None, 
             declared.help,
             declared.unit,
             declared.bounds,
-            declared.choices,
+            tuple(declared.choices),
             expert=declared.expert,
             optional=option.optional,
             default=default_text(option.default),
             param=declared,
             group=group,
+            labels=declared.choices if isinstance(declared.choices, Mapping) else CHOICE_LABELS,
         )
     kind = kind_of(param)
     wanted = input_classes(param) if "pointer" in kind else []

@@ -43,6 +43,7 @@ AFTER: dict[str, tuple[str, ...]] = {
     "reconstruct-average": ("refine-poses", "create-mask", "postprocess"),
     "initial-model": ("refine-poses", "align-symmetry", "create-mask"),
     "refine-poses": ("postprocess", "create-mask", "apply-alignment", "create-species"),
+    "multi-particle-refinement": ("postprocess", "multi-particle-refinement", "reconstruct-tomograms"),
 }
 
 

@@ -211,6 +211,7 @@ def trial_charts(folder: Path, run: str = "") -> list[Chart]:
                 curves.append(Curve(f"{name}, {what}", x, y, run, k, line=False, thin=not kept))
     if not curves:
         return []
+    curves.sort(key=lambda c: (c.thin, -float(c.y.max())))  # a small legend names those that helped most
     return [Chart("held-out score of what was tried", "iteration", "rise of log likelihood", tuple(curves), (0.0,),
                   whole=True)]  # fmt: skip
 

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import ttkbootstrap as ttk
 
-from emtomo.gui.core.chart import Chart, ChartView, Reading, format_number, x_text
+from emtomo.gui.core.chart import Chart, ChartView, Curve, Reading, format_number, x_text
 from emtomo.gui.core.chart_export import curve_colour
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.window import only_raises
 
 LARGEST_LEGEND = 0.6  # of the height of the axes
+LEGEND_GAP = 6  # between legend and axes
 STEP = 1.2  # zoom of one step of the wheel
 MOUSE = [
     ("Mouse over a chart", "reads the nearest point, and x and y at the bottom"),
@@ -171,15 +172,14 @@ class ChartCanvas(ttk.Frame):
             c.create_line(view.left, sy, view.right, sy, fill=line)
             c.create_text(view.left - px(5), sy, text=label, anchor="e", fill=faint, font=self.small)
         c.create_rectangle(view.left, view.top, view.right, view.bottom, outline=faint, tags="axes")
-        middle = (view.left + view.right) / 2
-        half = self.bold.measure(view.chart.title) / 2 + px(4)  # a long title is moved, so that its end is seen
-        c.create_text(
-            max(half, min(middle, w - half)), px(4), text=view.chart.title, anchor="n", fill=fg, font=self.bold
-        )
+        middle, title = (view.left + view.right) / 2, shorten(view.chart.title, self.bold, w - px(8))
+        half = self.bold.measure(title) / 2 + px(4)  # a long title is moved, so that its end is seen
+        c.create_text(max(half, min(middle, w - half)), px(4), text=title, anchor="n", fill=fg, font=self.bold)
         c.create_text(middle, h - px(4), text=view.chart.x_label, anchor="s", fill=fg, font=self.small)
-        c.create_text(
-            px(4), (view.top + view.bottom) / 2, text=view.chart.y_label, angle=90, anchor="n", fill=fg, font=self.small
-        )
+        y_label = shorten(view.chart.y_label, self.small, h - view.top - px(4))
+        half = self.small.measure(y_label) / 2  # a long label goes on below the axis, not over the title
+        at = max((view.top + view.bottom) / 2, view.top + half)
+        c.create_text(px(4), at, text=y_label, angle=90, anchor="n", fill=fg, font=self.small)
         self._draw_guides(faint)
         c.tag_raise("axes")
         for curve in view.chart.curves:
@@ -223,22 +223,24 @@ class ChartCanvas(ttk.Frame):
         most = max(2, int(LARGEST_LEGEND * (self.view.bottom - self.view.top) / step))
         left_out = len(named) - most + 1 if len(named) > most else 0
         named = named[: len(named) - left_out]
-        width = max((self.small.measure(curve.label) for curve in named), default=0) + px(28)
+        room = self.view.right - self.view.left - px(28 + 2 * LEGEND_GAP)
+        labels = [legend_label(curve, self.small, room) for curve in named]
+        width = max((self.small.measure(label) for label in labels), default=0) + px(28)
         x, y = self._legend_place(width, step * (len(named) + bool(left_out)))
-        for curve in named:
+        for curve, label in zip(named, labels, strict=True):
             middle = y + step / 2
             c.create_line(
                 x, middle, x + px(20), middle, fill=curve_colour(curve.colour), width=px(1 if curve.thin else 2),
                 dash=(5, 3) if curve.dashed else (),
             )  # fmt: skip
-            c.create_text(x + px(24), y, text=curve.label, anchor="nw", fill=fg, font=self.small)
+            c.create_text(x + px(24), y, text=label, anchor="nw", fill=fg, font=self.small)
             y += step
         if left_out:  # the mouse reads them out
             c.create_text(x + px(24), y, text=f"{left_out} more", anchor="nw", fill=fg, font=self.small)
 
     def _legend_place(self, width: float, height: float) -> tuple[float, float]:
         """Return left and top of the legend in the corner where the fewest points lie."""
-        view, gap = self.view, theme.px(self, 6)
+        view, gap = self.view, theme.px(self, LEGEND_GAP)
         at = np.concatenate([np.zeros((0, 2)), *(view.to_screen(c.x, c.y) for c in view.chart.curves)])
         corners = [
             (x, y)
@@ -252,6 +254,28 @@ class ChartCanvas(ttk.Frame):
             return int(((at >= low) & (at <= high)).all(axis=1).sum())
 
         return min(corners, key=count_covered)
+
+
+def legend_label(curve: Curve, font: tkfont.Font, room: float) -> str:
+    """Return what the legend calls a curve; where it is too wide, the run's name is shortened first."""
+    if not (curve.run and curve.name):
+        return shorten(curve.label, font, room)
+    name = f" · {curve.name}"
+    return shorten(shorten(curve.run, font, room - font.measure(name)) + name, font, room)
+
+
+def shorten(text: str, font: tkfont.Font, room: float) -> str:
+    """Return a text that is at most so wide: both its ends where it is longer."""
+    if font.measure(text) <= room:
+        return text
+    most = len(text) - 1
+    while most > 0 and font.measure(_both_ends(text, most)) > room:
+        most -= 1
+    return _both_ends(text, most)
+
+
+def _both_ends(text: str, letters: int) -> str:
+    return f"{text[: letters - letters // 2]}…{text[len(text) - letters // 2 :]}"
 
 
 def clip_segments(at: np.ndarray, view: ChartView) -> list[tuple[float, float, float, float]]:

@@ -8,7 +8,7 @@ from typing import Any
 import ttkbootstrap as ttk
 
 from emtomo.gui.core.automatic import automatic_text
-from emtomo.gui.core.fields import NO, YES, Field, choice_label
+from emtomo.gui.core.fields import NO, YES, Field
 from emtomo.gui.core.form import FormModel
 from emtomo.gui.core.runs import Output, Run
 from emtomo.gui.tk import theme
@@ -117,9 +117,9 @@ class ChoiceInput(Input):
         free = name == "device"  # cuda:1 is typed
         self.main = ttk.Combobox(
             self,
-            values=[choice_label(c) for c in self.field.choices],
+            values=[self.field.choice_label(c) for c in self.field.choices],
             state="normal" if free else "readonly",
-            width=max(12, *(len(choice_label(c)) + 2 for c in self.field.choices)),
+            width=max(12, *(len(self.field.choice_label(c)) + 2 for c in self.field.choices)),
         )
         self.main.grid(row=0, column=0, sticky="w")
         self.main.bind("<<ComboboxSelected>>", lambda _: self._changed())
@@ -139,8 +139,9 @@ class ChoiceInput(Input):
         text = self.field.text
         if self.field.kind == "enum":
             text = self.field.choices[int(text)] if text.isdigit() and int(text) < len(self.field.choices) else ""
-        if self.main.get() != choice_label(text):
-            self.main.set(choice_label(text))
+        label = self.field.choice_label(text)
+        if self.main.get() != label:
+            self.main.set(label)
 
 
 class PointerInput(Input):

@@ -86,6 +86,7 @@ class SlicePanel(ttk.Frame):
         self._taken = False
         self.moved = False
         self._pointer: tuple[int, int] | None = None  # pixel under the mouse
+        self.caption: Callable[[int], str] = lambda place: f"{PLANES[axis]}  {'zyx'[axis]} {place}"
         self.takes_middle = False  # the owner is asked about the middle button too
         self.on_wheel: Callable[[int, int], object] | None = None  # takes the wheel (steps, state) from the panel
         self.on_camera: Callable[[SlicePanel], object] | None = None  # the user zoomed or moved the picture
@@ -267,7 +268,7 @@ class SlicePanel(ttk.Frame):
             anchor="nw",
             fill="#ffffff",
             tags="mark",
-            text=f"{PLANES[self.axis]}  {'zyx'[self.axis]} {self.drawn}",
+            text=self.caption(self.drawn),
         )
         self.canvas.tag_raise("notice")
         if self._pointer is not None:  # another slice is under the mouse now

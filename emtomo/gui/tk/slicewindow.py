@@ -42,6 +42,8 @@ class SliceWindow(Window):
         Å; that of the file where it is 0.
     """
 
+    WORDS = ("Slice z", "slices", "voxel")
+
     def __init__(
         self, master: tk.Misc, source: VolumeSource, title: str, pixel_size: float = 0.0, name: str = "slices"
     ) -> None:
@@ -163,7 +165,7 @@ class SliceWindow(Window):
                 command=lambda a=axis: self.show_planes(a),
             ).pack(side="left", padx=(0, theme.px(self, 2)))
         nz = self.source.shape[0]
-        ttk.Label(box, text="Slice z").grid(row=1, column=0, sticky="w", pady=gap)
+        ttk.Label(box, text=self.WORDS[0]).grid(row=1, column=0, sticky="w", pady=gap)
         self.depth = ttk.IntVar(self, self.state_.place[0])
         self.slider = ttk.Scale(
             box,
@@ -177,9 +179,9 @@ class SliceWindow(Window):
         self.depth_label = ttk.Label(box, text=str(self.state_.place[0]), width=5)
         self.depth_label.grid(row=1, column=2)
         self.thickness = self._spin(
-            box, 2, "Average of", 1, 256, 1, lambda v: self.state_.set_look(thickness=int(v)), "slices"
+            box, 2, "Average of", 1, 256, 1, lambda v: self.state_.set_look(thickness=int(v)), self.WORDS[1]
         )
-        self.sigma = self._spin(box, 3, "Gaussian", 0, 20, 0.5, lambda v: self.state_.set_look(sigma=v), "voxel")
+        self.sigma = self._spin(box, 3, "Gaussian", 0, 20, 0.5, lambda v: self.state_.set_look(sigma=v), self.WORDS[2])
         low, high = self.source.limits
         span = high - low
         self.black = ttk.DoubleVar(self, low)

@@ -20,7 +20,7 @@ from emtomo.gui.tk.window import tip
 from emtomo.wording import count_text
 
 BARS, CURVE = 90, 110  # heights
-PLACE = 36  # letters of the place under the mouse: what is known of the tilt needs the rest of the line
+PLACE = 40  # letters of the place under the mouse: what is known of the tilt needs the rest of the line
 USED, EXCLUDED, CURRENT, SUGGESTED = "#2a6fb0", "#c0392b", "#e67e22", "#f1c40f"
 
 
@@ -38,6 +38,8 @@ class TiltWindow(SliceWindow):
         What is said of every tilt.
     """
 
+    WORDS = ("Tilt", "tilts", "pixel")
+
     def __init__(self, master: Any, source: TiltSource, shown: Shown, name: str, captions: list[str]) -> None:
         self.shown_output, self.captions, self.tilts = shown, captions, source
         self.marks = TiltMarks.of(shown, name)
@@ -47,6 +49,7 @@ class TiltWindow(SliceWindow):
             master, source, f"{name} – {shown.title} – emtomo", float(shown.value.pixel_size.get() or 0), "tilts"
         )
         self.place_label.configure(width=PLACE)
+        self.panels[0].caption = lambda place: f"tilt {self.tilts.order[place] + 1}"
         self.show_planes(0)
         self.state_.listeners.append(self.follow)
         self.state_.go(0, source.place_of(int(abs(self.marks.angle).argmin())))
@@ -115,9 +118,23 @@ class TiltWindow(SliceWindow):
         mark = " – marked as excluded" if self.marks.marked[k] else ""
         why = f" – out of line: {self.suggested[k]}" if k in self.suggested else ""
         self.say(f"tilt {k + 1} of {len(self.captions)}: {self.captions[k]}{mark}{why}")
+        self.depth_label.configure(text=str(k + 1))
         self.excluded.set(bool(self.marks.marked[k]))
         self._draw_bars()
         self._draw_ctf()
+
+    def show_place(self, place: tuple[float, float, float] | None) -> None:
+        """Show place, in pixels and in Å from the middle, and grey value: across tilts there is no length."""
+        if place is None:
+            self.place_label.configure(text="")
+            return
+        z, y, x = place
+        message, (_, ny, nx) = f"x {x:.1f}  y {y:.1f}", self.source.shape
+        if self.pixel_size:
+            message += f"   ({(x - nx // 2) * self.pixel_size:.0f}, {(y - ny // 2) * self.pixel_size:.0f} Å)"
+        inside = 0 <= round(x) < nx and 0 <= round(y) < ny
+        grey = self.source.grey(round(z), round(y), round(x)) if inside else None
+        self.place_label.configure(text=message if grey is None else f"{message}   grey {grey:.4g}")
 
     def _draw_bars(self) -> None:
         c, order, heights = self.bars, [int(k) for k in self.tilts.order], self.marks.bars()

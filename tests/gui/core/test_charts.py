@@ -115,11 +115,13 @@ def test_species_shares_tilts_and_trials_have_curves_of_their_own(tmp_path):
         "TS 1,1,30,20000,21000,0.1,3,1,-10\nTS 1,2,-30,20000,,0.2,4,0.9,-20\nTS_2,1,0,30000,31000,0,1,1,0\n",
     )  # fmt: skip
     rows = "1,TS 1,shifts,True,12,8,\n1,TS 1,warp,False,-3,8,\n1,TS 1,defocus,True,5,0,not tried\n"
+    rows += "2,TS 1,stage,True,40,8,\n"
     write_run(tmp_path, "trials.csv", "iteration,series,name,kept,gain,held_out,remark\n" + rows)
     charts = {c.key or c.title: c for c in run_charts(tmp_path, series="TS 1")}
     assert [c.name for c in charts["resolution (Å)"].curves] == ["a", "b"]
     assert charts["resolution (Å)"].curves[1].y.tolist() == [40, 35]
-    assert [c.name for c in charts["held-out score of what was tried"].curves] == ["shifts, kept", "warp, not kept"]
+    tried = [c.name for c in charts["held-out score of what was tried"].curves]
+    assert tried == ["stage, kept", "shifts, kept", "warp, not kept"]  # what helped most is named first
     assert motion_charts(tmp_path, "TS 1") == []
     moved = "TS 1,a,0,0,0\nTS 1,b,0,0,0\nTS 1,a,60,2.5,0.5\nTS 1,b,60,1,0.2\nTS_2,a,0,9,9\n"
     write_run(tmp_path, "motion.csv", "series,species,dose,shift,rotation\n" + moved)

@@ -24,6 +24,9 @@ def output(kind, name="out", pending=False, summary=""):
         ("SetOfSubtomograms", "extract-subtomograms", "reconstruct-average"),
         ("SetOfSubtomograms", "initial-model", "refine-poses"),
         ("Average", "refine-poses", "postprocess"),
+        ("Average", "multi-particle-refinement", "postprocess"),
+        ("Population", "multi-particle-refinement", "multi-particle-refinement"),
+        ("SetOfTiltSeries", "multi-particle-refinement", "reconstruct-tomograms"),
     ],
 )
 def test_the_usual_next_step_comes_first_and_all_that_fit_are_offered(kind, protocol, first):
