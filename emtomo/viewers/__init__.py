@@ -25,6 +25,7 @@ from emtomo.viewers.windows import (
     ViewFsc,
     ViewMicrographs,
     ViewMontage,
+    ViewMovements,
     ViewOutside,
     ViewRefinement,
     ViewSpace,
@@ -36,6 +37,6 @@ from emtomo.viewers.windows import (
 __all__ = [
     "ViewAlignment", "ViewClasses", "ViewClasses3D", "ViewConvergence", "ViewCoordinates", "ViewCtfCharts",
     "ViewCtfFit", "ViewDirections", "ViewFields", "ViewFsc", "ViewMeshes", "ViewMicrographs", "ViewMontage",
-    "ViewOutside", "ViewParticles", "ViewParticlesInSpace", "ViewPicks", "ViewRefinement", "ViewScores", "ViewSpace",
-    "ViewSubtomograms", "ViewTable", "ViewTilts", "ViewTomograms", "ViewVolume",
+    "ViewMovements", "ViewOutside", "ViewParticles", "ViewParticlesInSpace", "ViewPicks", "ViewRefinement",
+    "ViewScores", "ViewSpace", "ViewSubtomograms", "ViewTable", "ViewTilts", "ViewTomograms", "ViewVolume",
 ]  # fmt: skip

@@ -1,5 +1,6 @@
 """Pictures of multi-particle refinement: resolution, what was kept, movements, defocus and weights of the tilts."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,60 @@ def read_table(path: Path) -> pd.DataFrame:
     return table
 
 
+@dataclass(frozen=True)
+class Movements:
+    """How points of a grid moved in the images of a tilt series; `best` is the image of the lowest tilt."""
+
+    name: str
+    tilts: pd.DataFrame
+    moves: pd.DataFrame
+    best: int
+
+
+def series_names(folder: Path) -> list[str]:
+    """Return the tilt series whose movements a refinement has written; `folder` is the run's."""
+    return [str(name) for name in dict.fromkeys(read_table(folder / "extra" / "movements.csv")["series"])]
+
+
+def read_movements(folder: Path, name: str) -> Movements:
+    """Return the movements in the images of a tilt series."""
+    tilts, moves = (read_table(folder / "extra" / f"{kind}.csv") for kind in ("tilts", "movements"))
+    tilts = tilts[tilts["series"].astype(str) == name].reset_index(drop=True)
+    moves = moves[moves["series"].astype(str) == name]
+    return Movements(name, tilts, moves, int(tilts["angle"].abs().argmin()))
+
+
+def movement_figure(found: Movements, image: int) -> Figure:
+    """Return the movements in one image as arrows; `image` counts from 0."""
+    row, figure = found.tilts.iloc[image], Figure(figsize=(7, 6), layout="constrained")
+    axes, one = figure.subplots(), found.moves[found.moves["tilt"] == row["tilt"]]
+    _draw_arrows(axes, one, found.moves)
+    rms = float(np.sqrt((one["dx"] ** 2 + one["dy"] ** 2).mean()))
+    axes.set_title(
+        f"{found.name}, tilt {row['tilt']} at {row['angle']:.1f}°: moved by {rms:.1f} Å (rms), at most "
+        f"{_longest(one):.1f} Å; longest of all tilts {_longest(found.moves):.1f} Å", fontsize=10,
+    )  # fmt: skip
+    axes.set_ylabel("Å")
+    return figure
+
+
+def movements(shown: Shown) -> Figure:
+    """Return the movements in every image of the first tilt series as arrows."""
+    found = read_movements(shown.folder, series_names(shown.folder)[0])
+    order = found.tilts.sort_values("angle")
+    columns = int(np.ceil(np.sqrt(len(order))))
+    rows = -(-len(order) // columns)
+    figure = Figure(figsize=(2.4 * columns, 2.5 * rows), layout="constrained")
+    every = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
+    for axes, (_, row) in zip(every, order.iterrows(), strict=False):
+        _draw_arrows(axes, found.moves[found.moves["tilt"] == row["tilt"]], found.moves)
+        axes.set(title=f"{round(row['angle'])}°", xlabel="")
+    for axes in every[len(order) :]:
+        axes.axis("off")
+    figure.suptitle(f"{shown.title}: movements in the images of {found.name}, longest {_longest(found.moves):.1f} Å")
+    return figure
+
+
 def _draw_fsc(axes: Any, folder: Path) -> None:
     for name, colour, label in (("fsc_before.csv", BEFORE, "before"), ("fsc.csv", AFTER, "after")):
         table = read_table(folder / name)
@@ -88,19 +143,27 @@ def _draw_trials(axes: Any, trials: pd.DataFrame) -> None:
 def _draw_movements(axes: Any, tilts: pd.DataFrame, moves: pd.DataFrame) -> None:
     order = tilts.sort_values("angle")["tilt"].to_numpy()
     chosen = order[np.unique(np.linspace(0, len(order) - 1, TILTS).astype(int))]
-    longest = float(np.hypot(moves["dx"], moves["dy"]).max())
     for a, t in zip(axes, chosen, strict=False):
-        one = moves[moves["tilt"] == t]
-        span = float(max(np.ptp(moves["x"]), np.ptp(moves["y"]), 1.0))
-        scale = LONGEST * span / max(longest, 1e-9)
-        a.quiver(
-            one["x"], one["y"], one["dx"] * scale, one["dy"] * scale, angles="xy", scale_units="xy", scale=1,
-            color=AFTER, width=0.006,
-        )  # fmt: skip
         angle = float(tilts.loc[tilts["tilt"] == t, "angle"].iloc[0])
-        a.set(title=f"movement at {angle:.0f}°, longest of all {longest:.1f} Å", aspect="equal", xlabel="Å")
-        a.margins(0.15)
-        a.tick_params(labelsize=7)
+        _draw_arrows(a, moves[moves["tilt"] == t], moves)
+        a.set_title(f"movement at {round(angle)}°, longest of all {_longest(moves):.1f} Å")
+
+
+def _draw_arrows(axes: Any, one: pd.DataFrame, moves: pd.DataFrame) -> None:
+    """Draw the movements in one image, as long as is fitting for those in all images."""
+    span = float(max(np.ptp(moves["x"]), np.ptp(moves["y"]), 1.0))
+    scale = LONGEST * span / max(_longest(moves), 1e-9)
+    axes.quiver(
+        one["x"], one["y"], one["dx"] * scale, one["dy"] * scale, angles="xy", scale_units="xy", scale=1,
+        color=AFTER, width=0.006,
+    )  # fmt: skip
+    axes.set(aspect="equal", xlabel="Å")
+    axes.margins(0.15)
+    axes.tick_params(labelsize=7)
+
+
+def _longest(moves: pd.DataFrame) -> float:
+    return float(np.hypot(moves["dx"], moves["dy"]).max())
 
 
 def _draw_defocus(axes: Any, tilts: pd.DataFrame) -> None:

@@ -95,6 +95,7 @@ class ViewCtfFit(OutputViewer):
             ctf_figures.require_fits(shown.folder),
             lambda name: ctf_figures.read_fit(shown.folder, name),
             ctf_figures.fit_figure,
+            cls._name,
         )
 
 
@@ -273,6 +274,31 @@ class ViewRefinement(OutputViewer):
     def suits(cls, folder: Path) -> bool:
         """Return whether the run refined a population."""
         return (folder / "extra" / "tilts.csv").exists()
+
+
+class ViewMovements(OutputViewer):
+    """How far the images of tilt series moved and were warped in a refinement, as arrows on each tilt."""
+
+    KEY, ORDER, _name = "movements", 2, "Movements in the images"
+    _targets: ClassVar[list[type]] = [Population]
+    FIGURE = staticmethod(population_figures.movements)
+
+    @classmethod
+    def suits(cls, folder: Path) -> bool:
+        """Return whether the run refined a population."""
+        return (folder / "extra" / "movements.csv").exists()
+
+    @classmethod
+    def open_window(cls, master: Any, shown: Shown) -> Any:
+        """Open the arrows of one tilt after the other."""
+        return opener("ctfwindow:FitWindow")(
+            master,
+            shown,
+            population_figures.series_names(shown.folder),
+            lambda name: population_figures.read_movements(shown.folder, name),
+            population_figures.movement_figure,
+            cls._name,
+        )
 
 
 class ViewFields(OutputViewer):

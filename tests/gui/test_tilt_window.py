@@ -51,7 +51,7 @@ def test_marked_tilts_become_a_new_set(robot, project):
     assert robot.pump(until=lambda: "grey" in tilts.place_label.cget("text"), timeout=5)
     under_mouse = tilts.place_label.cget("text")  # two lengths: no tilt is at a height
     assert " z " not in under_mouse and under_mouse.split("(")[1].split(" Å)")[0].count(",") == 1
-    assert f"tilt {wanted + 1}" in [canvas.itemcget(i, "text") for i in canvas.find_withtag("mark")]
+    assert f"tilt {wanted + 1}" in [canvas.itemcget(i, "text") for i in canvas.find_all() if canvas.type(i) == "text"]
     robot.click(tilts.w["acquisition"])
     order = np.argsort(tilts.marks.geometry.order, kind="stable")
     assert robot.pump(until=lambda: list(tilts.tilts.order) == list(order), timeout=5) and tilts.tilt == wanted

@@ -188,7 +188,7 @@ def test_zero_iterations_change_no_table(bench, monkeypatch):
 
 def test_pictures_are_drawn(bench, tmp_path, monkeypatch):
     monkeypatch.chdir(bench.project.path)
-    for kind in ("refinement", "curves"):
+    for kind in ("refinement", "movements", "curves"):
         png = tmp_path / f"{kind}.png"
         picture_of_output(bench.project.find("spatial"), "population", png, kind)
         assert png.stat().st_size > 20000

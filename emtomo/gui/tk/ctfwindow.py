@@ -1,4 +1,4 @@
-"""The fit of the CTF in a window: choose a series and step through its images."""
+"""A figure of every image in a window: choose a series and step through its images."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from emtomo.gui.tk.figurewindow import FigureWindow
 
 
 class FitWindow(FigureWindow):
-    """Shows power beside the fitted rings of one image; a slider and the arrow keys take the next one by angle.
+    """Shows what is known of one image, as the fit of its CTF; a slider and the arrow keys take the next one by angle.
 
     Parameters
     ----------
@@ -24,6 +24,8 @@ class FitWindow(FigureWindow):
         From a name to its fit, which has `tilts` and `best`.
     draw : callable
         From a fit and the number of an image to a figure.
+    what : str
+        For the title.
     """
 
     def __init__(
@@ -33,12 +35,13 @@ class FitWindow(FigureWindow):
         names: list[str],
         read: Callable[[str], Any],
         draw: Callable[[Any, int], Any],
+        what: str,
     ) -> None:
         self.names, self.read = names, read
         self.fit = read(names[0])
         self.order = self._by_angle()
         self.image = self.fit.best
-        super().__init__(master, f"{shown.title} – Fit of the CTF – emtomo", lambda: draw(self.fit, self.image))
+        super().__init__(master, f"{shown.title} – {what} – emtomo", lambda: draw(self.fit, self.image))
         self.choice = ttk.Combobox(self.foot, values=self.names, state="readonly", width=24)
         self.choice.set(self.names[0])
         self.choice.bind("<<ComboboxSelected>>", lambda _: self.take(self.choice.get()))
