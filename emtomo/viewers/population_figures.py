@@ -77,7 +77,8 @@ def read_movements(folder: Path, name: str) -> Movements:
 def movement_figure(found: Movements, image: int) -> Figure:
     """Return the movements in one image as arrows; `image` counts from 0."""
     row, figure = found.tilts.iloc[image], Figure(figsize=(7, 6), layout="constrained")
-    axes, one = figure.subplots(), found.moves[found.moves["tilt"] == row["tilt"]]
+    axes: Any = figure.subplots()
+    one = found.moves[found.moves["tilt"] == row["tilt"]]
     _draw_arrows(axes, one, found.moves)
     rms = float(np.sqrt((one["dx"] ** 2 + one["dy"] ** 2).mean()))
     axes.set_title(
