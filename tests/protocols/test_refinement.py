@@ -244,7 +244,7 @@ def test_bad_input_is_reported_in_a_sentence(bench, data, tmp_path):
         "import-volume", file=folder / "reference.mrc", kind="average", half1=folder / "reference.mrc"
     )
     mrc.write_volume(tmp_path / "flat.mrc", np.zeros((4, 8, 8), np.float32), 2.0)
-    assert "must be a cube" in wrong("import-volume", file=tmp_path / "flat.mrc")
+    assert "maps and masks must be cubes" in wrong("import-volume", file=tmp_path / "flat.mrc")
     assert "a mask has values from 0 to 1" in bench.fails(
         "import-volume", "no mask", file=folder / "reference.mrc", kind="mask"
     )
