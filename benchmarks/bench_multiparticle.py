@@ -26,7 +26,7 @@ from emtomo.compute.multiparticle.refine import MultiParticleRefinement
 from emtomo.compute.multiparticle.species import Species
 from emtomo.compute.multiparticle.species_particles import SpeciesParticles
 from emtomo.compute.multiparticle.state import SeriesState
-from emtomo.compute.multiparticle.sweep import Model, sweep
+from emtomo.compute.multiparticle.sweep import ImageModel, sweep
 from emtomo.compute.optics.ctf import Ctf
 from emtomo.compute.rotations import random_rotations
 from emtomo.compute.tilt.geometry import TiltGeometry, tilt_rotations
@@ -67,7 +67,7 @@ def sweep_speed(particles: int = 1000, radius: float = 28.0) -> None:
         state.project()[..., :2], np.ones((particles, tilts), bool), np.arange(particles) % 2 + 1,
     )  # fmt: skip
     shells = int(coefficients.shell.max()) + 1
-    model = Model(np.ones((tilts, shells)), np.ones((2, shells)), np.ones((tilts, shells)), np.ones(particles))
+    model = ImageModel(np.ones((tilts, shells)), np.ones((2, shells)), np.ones((tilts, shells)), np.ones(particles))
     points = particles * tilts * len(coefficients)
     gradient, hessian = np.empty(6), np.empty((6, 6))
     one, weight = data[0].ravel(), np.ones(tilts * len(coefficients), np.float32)

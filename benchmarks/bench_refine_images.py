@@ -30,7 +30,7 @@ from emtomo.compute.kernels import fourier_cpu  # noqa: E402
 from emtomo.compute.likelihood.poses import Poses  # noqa: E402
 from emtomo.compute.likelihood.views import BoxParticles, ImageParticles  # noqa: E402
 from emtomo.compute.refinement.options import RefineOptions  # noqa: E402
-from emtomo.compute.refinement.refine import Refinement, Result  # noqa: E402
+from emtomo.compute.refinement.refine import Refinement, RefinementResult  # noqa: E402
 from emtomo.compute.rotations import angle_between, random_rotations  # noqa: E402
 from emtomo.compute.tilt.geometry import TiltGeometry  # noqa: E402
 from emtomo.compute.tilt.subtomograms import reconstruct_subtomogram  # noqa: E402
@@ -82,7 +82,7 @@ def centred(volume: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return volume
 
 
-def to_truth(result: Result, truth: np.ndarray, pixel: float) -> float:
+def to_truth(result: RefinementResult, truth: np.ndarray, pixel: float) -> float:
     """Return the resolution at which the average correlates 0.5 with the truth (half maps' 0.143)."""
     n = truth.shape[0]
     inside = ball(n, 0.36 * n, 3)
@@ -138,7 +138,7 @@ def make_data(folder: Path, truth: np.ndarray, pixel: float, arguments: argparse
 
 def refine_both(
     data: SeriesData, truth: np.ndarray, arguments: argparse.Namespace, seed: int
-) -> list[tuple[str, Result, Poses, float]]:
+) -> list[tuple[str, RefinementResult, Poses, float]]:
     """Return results from boxes and from images, of the same poses 10 degrees and half a pixel off."""
     wide = arguments.fill * truth.shape[0] * arguments.pixel
     given = ParticleInputOptions(missing_tilts=12, diameter=min(wide, 0.75 * truth.shape[0] * arguments.pixel))

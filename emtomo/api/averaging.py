@@ -13,7 +13,7 @@ from emtomo.compute.likelihood.views import BoxParticles
 from emtomo.compute.refinement.options import RefineOptions
 from emtomo.compute.refinement.reconstruct import Reconstruction
 from emtomo.compute.refinement.reconstruct import reconstruct as reconstruct_average
-from emtomo.compute.refinement.refine import Metrics, Refinement, Result
+from emtomo.compute.refinement.refine import Metrics, Refinement, RefinementResult
 from emtomo.compute.rotations import check_rotations
 from emtomo.errors import EmtomoError
 from emtomo.wording import count_text
@@ -37,7 +37,7 @@ def refine(
     device: str = "cpu",
     on_progress: Callable[[Metrics], None] | None = None,
     **keywords: Any,
-) -> Result:
+) -> RefinementResult:
     """Refine the poses of subtomograms: two independent half sets, until nothing changes (gold standard).
 
     Parameters
@@ -72,7 +72,7 @@ def refine(
 
     Returns
     -------
-    Result
+    RefinementResult
         Refined ``poses``, ``average``, unfiltered ``halves``, FSC ``curves``, ``resolution`` in Å, ``mask``, and
         the metrics of every iteration.
 

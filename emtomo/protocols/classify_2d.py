@@ -14,7 +14,7 @@ from emtomo.compute.classification.checkpoint import pack_state, unpack_state
 from emtomo.compute.classification.classify import Classification
 from emtomo.compute.classification.options import ClassificationOptions
 from emtomo.compute.classification.schedule import count_iterations
-from emtomo.compute.classification.state import Metrics, Result, State
+from emtomo.compute.classification.state import ClassificationResult, Metrics, State
 from emtomo.compute.device import check_device
 from emtomo.engine.form import add_device
 from emtomo.engine.protocol import EmtomoProtocol
@@ -140,7 +140,7 @@ class Classify2D(EmtomoProtocol):
             StackedImages(stacks), size, options, ctf, noise_groups(frame), self.map_reduce, self.device.get()
         )
 
-    def _output(self, particles: SetOfParticles, frame: pd.DataFrame, result: Result) -> None:
+    def _output(self, particles: SetOfParticles, frame: pd.DataFrame, result: ClassificationResult) -> None:
         size, n = float(particles.pixel_size.get()), int(particles.box_size.get())
         stack = self._getExtraPath("averages.mrcs")
         mrc.write_volume(stack, result.averages, size, stack=True)

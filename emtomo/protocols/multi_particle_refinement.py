@@ -11,7 +11,7 @@ from pyworkflow.protocol.params import Form
 from emtomo.compute.device import check_device
 from emtomo.compute.fourier.shell_correlation import resolution_text
 from emtomo.compute.multiparticle.options import MultiParticleOptions
-from emtomo.compute.multiparticle.refine import Iteration, Result
+from emtomo.compute.multiparticle.refine import Iteration, MultiParticleResult
 from emtomo.compute.multiparticle.refine import MultiParticleRefinement as Refinement
 from emtomo.compute.tilt.particle_images import ParticleImageOptions
 from emtomo.engine.form import add_device
@@ -130,7 +130,7 @@ class MultiParticleRefinement(EmtomoProtocol):
 
     # --- results ---
 
-    def _output(self, population: PopulationArrays, result: Result) -> None:
+    def _output(self, population: PopulationArrays, result: MultiParticleResult) -> None:
         outputs: dict[str, Object] = {}
         sources, species = [], []
         for k in range(len(population.members.sources)):
@@ -165,7 +165,7 @@ class MultiParticleRefinement(EmtomoProtocol):
         outputs["population"] = Population(**{**given, "file": str(file)})
         self._register(self.input_population, **outputs)
 
-    def _write_maps(self, population: PopulationArrays, result: Result, k: int) -> dict[str, str]:
+    def _write_maps(self, population: PopulationArrays, result: MultiParticleResult, k: int) -> dict[str, str]:
         """Write average and half maps of a species; return their files, and that of the FSC."""
         made, size = result.maps[k], population.species[k].pixel_size
         files = {name: self._getExtraPath(f"{_name_of(name, k)}.mrc") for name in ("average", "half1", "half2")}
@@ -175,7 +175,7 @@ class MultiParticleRefinement(EmtomoProtocol):
         files["fsc"] = self._getExtraPath(f"{_name_of('fsc', k)}.csv")
         return files
 
-    def _write_tables(self, population: PopulationArrays, done: Iteration | Result) -> None:
+    def _write_tables(self, population: PopulationArrays, done: Iteration | MultiParticleResult) -> None:
         """Write what windows show of a refinement while it runs, and in the end of its best iteration."""
         self._write_csv("metrics.csv", [asdict(one) for one in done.metrics])
         self._write_csv("tilts.csv", tilt_rows(population.series, done.series))
@@ -201,7 +201,7 @@ class MultiParticleRefinement(EmtomoProtocol):
     def _write_csv(self, name: str, rows: list[dict[str, Any]], columns: list[str] | None = None) -> None:
         write_table(Path(self._getExtraPath(name)), pd.DataFrame(rows, columns=columns), digits=6)
 
-    def _describe(self, population: PopulationArrays, result: Result) -> list[str]:
+    def _describe(self, population: PopulationArrays, result: MultiParticleResult) -> list[str]:
         """Return sentences: resolution before and after, what was kept, what was not tried and why."""
         out = []
         for one, made, before in zip(population.species, result.maps, result.before, strict=True):

@@ -14,7 +14,7 @@ from emtomo.compute.device import check_device
 from emtomo.compute.fourier.shell_correlation import resolution_text
 from emtomo.compute.refinement.checkpoint import pack_state, unpack_state
 from emtomo.compute.refinement.options import RefineOptions
-from emtomo.compute.refinement.refine import Metrics, Refinement, Result, State
+from emtomo.compute.refinement.refine import Metrics, Refinement, RefinementResult, State
 from emtomo.compute.symmetry import parse_symmetry
 from emtomo.engine.form import add_device
 from emtomo.engine.protocol import EmtomoProtocol
@@ -163,7 +163,7 @@ class RefinePoses(EmtomoProtocol):
         total = max(EXPECTED, iterations + 2)
         return lambda done: self.progress(iterations + done / particles, total, f"iteration {iterations + 1}")
 
-    def _output(self, particles: Particles, result: Result) -> None:
+    def _output(self, particles: Particles, result: RefinementResult) -> None:
         options, n, size = self.options(RefineOptions), particles.source.size, particles.source.pixel_size
         paths = {name: self._getExtraPath(f"{name}.mrc") for name in ("average", "half1", "half2", "mask")}
         mrc.write_volume(paths["average"], result.average, size)

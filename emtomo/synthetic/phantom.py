@@ -82,7 +82,7 @@ class PhantomOptions:
 
 
 @dataclass(frozen=True)
-class Particles:
+class SimulatedParticles:
     """Proteins of one kind: x, y, z in Å from the tomogram's centre, rotations, and their vesicle (or 0)."""
 
     positions: np.ndarray
@@ -100,7 +100,7 @@ class Arrangement:
         Of the vesicles, x, y, z in Å from the tomogram's centre.
     radii : (n,) array
         Å.
-    particles : dict of str to Particles
+    particles : dict of str to SimulatedParticles
         ``membrane`` and ``soluble``.
     templates : dict of str to array
         The molecules in their own frame.
@@ -108,7 +108,7 @@ class Arrangement:
 
     centres: np.ndarray
     radii: np.ndarray
-    particles: dict[str, Particles]
+    particles: dict[str, SimulatedParticles]
     templates: dict[str, np.ndarray]
 
 
@@ -196,7 +196,7 @@ def _on_vesicles(
     radii: np.ndarray,
     extent: np.ndarray,
     rng: np.random.Generator,
-) -> Particles:
+) -> SimulatedParticles:
     positions, normals, vesicle = [], [], []
     for number, (centre, radius) in enumerate(zip(centres, radii, strict=True), 1):
         mine: list[np.ndarray] = []
@@ -214,7 +214,7 @@ def _on_vesicles(
         vesicle += [number] * len(mine)
     rotations = from_directions(np.array(normals).reshape(-1, 3))
     rotations = random_in_plane(rotations, int(rng.integers(2**31)))
-    return Particles(np.array(positions).reshape(-1, 3), rotations, np.array(vesicle, int))
+    return SimulatedParticles(np.array(positions).reshape(-1, 3), rotations, np.array(vesicle, int))
 
 
 def _lattices(
@@ -223,7 +223,7 @@ def _lattices(
     radii: np.ndarray,
     extent: np.ndarray,
     rng: np.random.Generator,
-) -> Particles:
+) -> SimulatedParticles:
     """Return the units of a hexagonal lattice on every vesicle, without those at the sample's border."""
     positions, rotations, vesicle = [], [], []
     for number, (centre, radius) in enumerate(zip(centres, radii, strict=True), 1):
@@ -239,8 +239,8 @@ def _lattices(
         rotations.append(frames[inside])
         vesicle.append(np.full(int(inside.sum()), number))
     if not positions:
-        return Particles(np.zeros((0, 3)), np.zeros((0, 3, 3)), np.zeros(0, int))
-    return Particles(np.concatenate(positions), np.concatenate(rotations), np.concatenate(vesicle))
+        return SimulatedParticles(np.zeros((0, 3)), np.zeros((0, 3, 3)), np.zeros(0, int))
+    return SimulatedParticles(np.concatenate(positions), np.concatenate(rotations), np.concatenate(vesicle))
 
 
 def _between(
@@ -249,7 +249,7 @@ def _between(
     radii: np.ndarray,
     extent: np.ndarray,
     rng: np.random.Generator,
-) -> Particles:
+) -> SimulatedParticles:
     found: list[np.ndarray] = []
     room = np.maximum(extent / 2 - BORDER, 1)
     for _ in range(TRIES):
@@ -260,7 +260,7 @@ def _between(
         if all(gap > 230 for gap in gaps) and all(np.linalg.norm(where - o) > 240 for o in found):
             found.append(where)
     rotations = random_rotations(len(found), int(rng.integers(2**31)))
-    return Particles(np.array(found).reshape(-1, 3), rotations, np.zeros(len(found), int))
+    return SimulatedParticles(np.array(found).reshape(-1, 3), rotations, np.zeros(len(found), int))
 
 
 def user_points(
@@ -294,4 +294,12 @@ def user_points(
     return picked
 
 
-__all__ = ["Arrangement", "Particles", "Phantom", "PhantomOptions", "arrange_particles", "make_phantom", "user_points"]
+__all__ = [
+    "Arrangement",
+    "SimulatedParticles",
+    "Phantom",
+    "PhantomOptions",
+    "arrange_particles",
+    "make_phantom",
+    "user_points",
+]

@@ -26,7 +26,7 @@ from emtomo.compute.classification.schedule import (
 )
 from emtomo.compute.classification.search import CHUNK, coarse_radius, shift_grids
 from emtomo.compute.classification.splitting import align_images, principal_component, split_empty_classes
-from emtomo.compute.classification.state import Metrics, Result, State
+from emtomo.compute.classification.state import ClassificationResult, Metrics, State
 from emtomo.compute.device import check_device
 from emtomo.compute.linear_algebra import one_blas_thread
 from emtomo.compute.map_reduce import MapReduce, in_threads
@@ -182,7 +182,7 @@ class Classification:
         """Return whether only :meth:`finish` is left."""
         return state.iteration >= count_iterations(self.options)
 
-    def finish(self, state: State, metrics: list[Metrics]) -> Result:
+    def finish(self, state: State, metrics: list[Metrics]) -> ClassificationResult:
         """Assign the particles that were not in the last iteration, and count every class's members."""
         last = draw_subset(self.options, state.iteration, len(self))
         if len(last) < len(self):
@@ -199,12 +199,12 @@ class Classification:
         remarks = [*self.remarks]
         if empty:
             remarks.append(f"{share_text(empty, classes, 'class', 'has')} no members.")
-        return Result(
+        return ClassificationResult(
             state.references, state.class_index, -state.psi % 360, state.centre, state.certainty, state.gain, members,
             gain, explained, resolution, metrics, remarks,
         )  # fmt: skip
 
-    def run(self, on_iteration: Callable[[State, Metrics], None] = lambda state, metrics: None) -> Result:
+    def run(self, on_iteration: Callable[[State, Metrics], None] = lambda state, metrics: None) -> ClassificationResult:
         """Go through all iterations."""
         state, metrics = self.begin(), []
         while not self.has_ended(state):

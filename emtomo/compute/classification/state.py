@@ -70,7 +70,7 @@ class Metrics:
 
 
 @dataclass(frozen=True)
-class Result:
+class ClassificationResult:
     """A finished classification.
 
     Attributes

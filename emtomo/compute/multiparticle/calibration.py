@@ -7,7 +7,7 @@ import numpy as np
 
 from emtomo.compute.multiparticle.images import SpeciesImages
 from emtomo.compute.multiparticle.state import SeriesState
-from emtomo.compute.multiparticle.sweep import Model, correlate
+from emtomo.compute.multiparticle.sweep import ImageModel, correlate
 from emtomo.compute.optics.dose import dose_weights
 from emtomo.compute.tilt.geometry import TiltGeometry
 
@@ -25,7 +25,7 @@ def tilt_weights(images: SpeciesImages, geometry: TiltGeometry) -> np.ndarray:
     return geometry.weights(shells / (images.coefficients.size * images.pixel_size)).astype(float)
 
 
-def calibrate(images: SpeciesImages, state: SeriesState, products: np.ndarray | None = None) -> Model:
+def calibrate(images: SpeciesImages, state: SeriesState, products: np.ndarray | None = None) -> ImageModel:
     """Return noise and amplitude of one species' images.
 
     The noise's power is what the references leave of every tilt's images; the amplitude of each half's reference is
@@ -55,10 +55,10 @@ def calibrate(images: SpeciesImages, state: SeriesState, products: np.ndarray | 
         left = (halves[..., 2] - 2 * model * halves[..., 0] + model**2 * halves[..., 1]).sum(axis=0)
         noise = np.maximum(left / np.maximum(count, 1), 1e-3 * noise)
     inverse = np.where(noise > 0, 1 / np.sqrt(np.where(noise > 0, noise, 1)), 0.0)
-    return Model(inverse, amplitude, weights, np.ones(len(images)), precision)
+    return ImageModel(inverse, amplitude, weights, np.ones(len(images)), precision)
 
 
-def fit_particle_factors(model: Model, images: SpeciesImages, products: np.ndarray) -> Model:
+def fit_particle_factors(model: ImageModel, images: SpeciesImages, products: np.ndarray) -> ImageModel:
     """Return the model with every particle's own amplitude, held to about 1."""
     per_half = model.amplitude[images.half - 1][:, None] * model.weights * model.inverse_noise
     cross = (products[..., 0] * per_half * model.inverse_noise).sum(axis=(1, 2))
@@ -67,7 +67,7 @@ def fit_particle_factors(model: Model, images: SpeciesImages, products: np.ndarr
     return replace(model, factor=np.clip(factor, 1 / LARGEST_FACTOR, LARGEST_FACTOR))
 
 
-def agreement_shell(images: SpeciesImages, model: Model, products: np.ndarray) -> int:
+def agreement_shell(images: SpeciesImages, model: ImageModel, products: np.ndarray) -> int:
     """Return up to which shell the images agree with the references: all before it do, significantly.
 
     The sum over images of X V*, weighted, divided by its deviation from noise, must be above `SIGNIFICANT`, over every
@@ -94,7 +94,10 @@ def ring_correlation(images: SpeciesImages, products: np.ndarray) -> np.ndarray:
 
 
 def fit_tilt_weights(
-    geometry: TiltGeometry, models: Sequence[Model], images: Sequence[SpeciesImages], products: Sequence[np.ndarray]
+    geometry: TiltGeometry,
+    models: Sequence[ImageModel],
+    images: Sequence[SpeciesImages],
+    products: Sequence[np.ndarray],
 ) -> TiltGeometry:
     """Return the geometry with the scale and the B factor that every tilt's images show against their references.
 

@@ -20,7 +20,7 @@ from emtomo.compute.multiparticle.images import SpeciesImages
 from emtomo.compute.multiparticle.parameters import Block, Slopes
 from emtomo.compute.multiparticle.pose_parameters import PoseParameters
 from emtomo.compute.multiparticle.state import SeriesState
-from emtomo.compute.multiparticle.sweep import Model, Statistics, sweep
+from emtomo.compute.multiparticle.sweep import ImageModel, Statistics, sweep
 
 FIRST_DAMPING = 1e-3
 LARGEST_DAMPING = 1e3
@@ -34,13 +34,13 @@ class SeriesImages:
     Attributes
     ----------
     species : list of SpeciesImages
-    models : list of Model
+    models : list of ImageModel
         Noise and amplitude of each.
     device : str
     """
 
     species: Sequence[SpeciesImages]
-    models: Sequence[Model]
+    models: Sequence[ImageModel]
     device: str = "cpu"
 
     def __len__(self) -> int:

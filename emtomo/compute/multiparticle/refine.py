@@ -67,7 +67,7 @@ class SpeciesMaps:
 
 @dataclass(frozen=True)
 class Iteration:
-    """What there is after an iteration; see :class:`Result`. `number` is 0 before the first.
+    """What there is after an iteration; see :class:`MultiParticleResult`. `number` is 0 before the first.
 
     `reports` and `metrics` are of all iterations so far.
     """
@@ -81,7 +81,7 @@ class Iteration:
 
 
 @dataclass(frozen=True)
-class Result:
+class MultiParticleResult:
     """A finished refinement.
 
     Attributes
@@ -162,7 +162,7 @@ class MultiParticleRefinement:
         self,
         on_progress: Callable[[float], None] = lambda share: None,
         on_iteration: Callable[[Iteration], None] = lambda iteration: None,
-    ) -> Result:
+    ) -> MultiParticleResult:
         """Reconstruct what was given, then refine and reconstruct in every iteration.
 
         Parameters
@@ -224,7 +224,7 @@ class MultiParticleRefinement:
                 if best_iteration
                 else "No iteration made the half maps agree better: geometry, poses and maps are those that were given."
             )
-        return Result(best_series, best, before, best_iteration, reports, metrics, remarks)
+        return MultiParticleResult(best_series, best, before, best_iteration, reports, metrics, remarks)
 
     # --- parts of an iteration ---
 

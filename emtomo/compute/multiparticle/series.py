@@ -22,7 +22,7 @@ from emtomo.compute.multiparticle.options import NO_WEIGHTS, TILT_WEIGHTS, Multi
 from emtomo.compute.multiparticle.parameters import Block
 from emtomo.compute.multiparticle.pose_parameters import PoseParameters
 from emtomo.compute.multiparticle.state import SeriesState
-from emtomo.compute.multiparticle.sweep import Model, correlate
+from emtomo.compute.multiparticle.sweep import ImageModel, correlate
 from emtomo.compute.tilt.geometry import TiltGeometry
 from emtomo.wording import count_text
 
@@ -74,7 +74,7 @@ class SeriesResult:
         Of all particles together, before.
     ring_correlations : list of (t, s) arrays
         Of every species, from image to reference.
-    models : list of Model
+    models : list of ImageModel
     fold_geometries : list of TiltGeometry
         Of the second and further fits of few particles, each without others.
     trial_poses : SeriesState
@@ -86,7 +86,7 @@ class SeriesResult:
     score: np.ndarray
     score_before: float
     ring_correlations: list[np.ndarray]
-    models: list[Model]
+    models: list[ImageModel]
     fold_geometries: list[TiltGeometry]
     trial_poses: SeriesState
 
@@ -367,7 +367,7 @@ class SeriesRefinement:
         """Return (p, t) log likelihoods."""
         return self.images.sweep(state, self.images.used, slopes=False).score
 
-    def _score_held(self, state: SeriesState, used: np.ndarray, models: list[Model] | None = None) -> float:
+    def _score_held(self, state: SeriesState, used: np.ndarray, models: list[ImageModel] | None = None) -> float:
         """Return the log likelihood of held-out images, against the references of the other half.
 
         Their own half's reference holds their own noise at the poses that it was made with: it would agree best with

@@ -39,7 +39,7 @@ class Statistics(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Model:
+class ImageModel:
     """Noise and amplitude of one species' images.
 
     Attributes
@@ -115,7 +115,7 @@ def tabulate_optics(ctf: Ctf, images: SpeciesImages, *, all_of_them: bool) -> Op
 def sweep(
     images: SpeciesImages,
     state: SeriesState,
-    model: Model,
+    model: ImageModel,
     *,
     slopes: bool = True,
     optics: bool = False,
@@ -130,7 +130,7 @@ def sweep(
     images : SpeciesImages
     state : SeriesState
         Of the same particles.
-    model : Model
+    model : ImageModel
     slopes : bool
         Whether gradients and information are wanted, or the log likelihood alone.
     optics, magnification : bool

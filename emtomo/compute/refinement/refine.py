@@ -90,7 +90,7 @@ class Metrics:
 
 
 @dataclass(frozen=True)
-class Result:
+class RefinementResult:
     """A finished refinement.
 
     Attributes
@@ -324,7 +324,7 @@ class Refinement:
         """Return whether only :meth:`finish` is left, the last of at most `max_iterations` iterations."""
         return state.progress.converged or state.progress.iteration >= self.options.max_iterations - 1
 
-    def finish(self, state: State, metrics: list[Metrics]) -> Result:
+    def finish(self, state: State, metrics: list[Metrics]) -> RefinementResult:
         """Run the last iteration with all frequencies and return half maps, average and resolution."""
         n = self.source.size
         state, last, sums, curves = self.step(state, last=True)
@@ -344,11 +344,11 @@ class Refinement:
         first = (metrics or [last])[0]
         said += reference_remarks(first.angle_spread, last.angle_spread, len(metrics) + 1, against)
         said += range_remarks(last.beyond_range, len(state.poses), self.options.offset_range)
-        return Result(
+        return RefinementResult(
             state.poses, average, maps, curves, resolution, self.mask, [*metrics, last], [*self.remarks, *said]
         )
 
-    def run(self, on_progress: Callable[[State, Metrics], None] = lambda state, metrics: None) -> Result:
+    def run(self, on_progress: Callable[[State, Metrics], None] = lambda state, metrics: None) -> RefinementResult:
         """Iterate until nothing changes any more; the last of at most `max_iterations` takes all frequencies."""
         state, metrics = self.begin(), []
         while not self.has_ended(state):

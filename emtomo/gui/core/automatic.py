@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection
 
-from emtomo.gui.core.fields import Field
+from emtomo.gui.core.fields import FormField
 
 _STANDS_FOR = {
     "": re.compile(r"(?:^|[.;] )[Ee]mpty: (.+)$", re.S),
@@ -13,12 +13,12 @@ _END = re.compile(r"\.(?=\s|$)|; (?=up to|\d)")  # of the sentence; not the poin
 _CASE = re.compile(r"(\S+) for (\w+)")
 
 
-def automatic_text(field: Field, others: Collection[str] = ()) -> str:
+def automatic_text(field: FormField, others: Collection[str] = ()) -> str:
     """Return ``automatic: 10`` for a field whose text says to choose, empty where the text is a value.
 
     Parameters
     ----------
-    field : Field
+    field : FormField
     others : collection of str
         Texts of the other fields: of ``10 for eed, 70 for bflow`` the one that is chosen there counts.
     """

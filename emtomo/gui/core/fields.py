@@ -28,7 +28,7 @@ CHOICE_LABELS = {"eed": "edge-enhancing diffusion (eed)", "bflow": "Beltrami flo
 
 
 @dataclass
-class Field:
+class FormField:
     """One parameter of a protocol as the form shows it; values are text, as on the command line.
 
     Attributes
@@ -125,12 +125,12 @@ def kind_of(param: Any) -> str:
     return next((kind for cls, kind in _KINDS if isinstance(param, cls)), "str")
 
 
-def field_of(name: str, attribute: str, param: Any, option: OptionField | None, group: str) -> Field:
+def field_of(name: str, attribute: str, param: Any, option: OptionField | None, group: str) -> FormField:
     """Return the field for a parameter; `option` is its declaration where emtomo's own options declare it."""
     if option is not None:
         declared = option.param
         kind = "choice" if declared.choices else {bool: "bool", int: "int", float: "float"}.get(option.kind, "str")
-        return Field(
+        return FormField(
             name,
             attribute,
             kind,
@@ -151,7 +151,7 @@ def field_of(name: str, attribute: str, param: Any, option: OptionField | None, 
     label = str(param.label.get() or name).rstrip(":")
     if name == "device":
         kind = "choice"
-    return Field(
+    return FormField(
         name,
         attribute,
         kind,

@@ -11,7 +11,7 @@ from pyworkflow.protocol.params import ElementGroup
 from emtomo.engine.cluster import ClusterOptions
 from emtomo.engine.form import INPUT
 from emtomo.engine.parameters import INTERNAL, public_name
-from emtomo.gui.core.fields import Field, field_of
+from emtomo.gui.core.fields import FormField, field_of
 from emtomo.gui.core.prefill import ancestors, choose_before_denoising, choose_output, other_picks
 from emtomo.gui.core.run_actions import FormValues
 from emtomo.gui.core.runs import Output, Run, descendants
@@ -63,7 +63,7 @@ class FormModel:
         self.label, self.comment, self.run = label, "", run
         self.queue = queue
         self.expert = False
-        self.fields: dict[str, Field] = {}
+        self.fields: dict[str, FormField] = {}
         self.tabs: list[Tab] = []
         self.listeners: list[Callable[[set[str]], object]] = []
         self._build()
@@ -262,7 +262,7 @@ class FormModel:
 
     # --- inside ---
 
-    def _set_attribute(self, one: Field) -> None:
+    def _set_attribute(self, one: FormField) -> None:
         """Set the attribute that conditions look at."""
         if one.kind in ("pointers", "label"):
             return

@@ -5,7 +5,7 @@ from typing import Any
 
 import ttkbootstrap as ttk
 
-from emtomo.gui.core.fields import Field
+from emtomo.gui.core.fields import FormField
 from emtomo.gui.core.previews import has_preview
 from emtomo.gui.core.wizards import wizard_for
 from emtomo.gui.tk import theme
@@ -47,7 +47,7 @@ class FieldRow:
         form.w |= {f"input {name}": self.input.main, f"help {name}": query, f"reset {name}": self.reset}
 
     @property
-    def field(self) -> Field:
+    def field(self) -> FormField:
         """The field that this shows."""
         return self.form.model.fields[self.name]
 

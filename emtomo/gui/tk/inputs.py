@@ -8,7 +8,7 @@ from typing import Any
 import ttkbootstrap as ttk
 
 from emtomo.gui.core.automatic import automatic_text
-from emtomo.gui.core.fields import NO, YES, Field
+from emtomo.gui.core.fields import NO, YES, FormField
 from emtomo.gui.core.form import FormModel
 from emtomo.gui.core.runs import Output, Run
 from emtomo.gui.tk import theme
@@ -29,7 +29,7 @@ class Input(ttk.Frame):
         self.columnconfigure(0, weight=1)
 
     @property
-    def field(self) -> Field:
+    def field(self) -> FormField:
         """The field that this shows."""
         return self.model.fields[self.name]
 

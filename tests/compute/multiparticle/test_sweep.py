@@ -11,20 +11,20 @@ from emtomo.compute.device import cuda_available
 from emtomo.compute.kernels.image_fit_cpu import sines_and_cosines
 from emtomo.compute.multiparticle.images import References
 from emtomo.compute.multiparticle.state import SeriesState
-from emtomo.compute.multiparticle.sweep import Model, correlate, sweep
+from emtomo.compute.multiparticle.sweep import ImageModel, correlate, sweep
 from tests.compute.multiparticle.data import simulate, tilt_geometry, true_state, with_geometry
 
 
 def plain_model(images, deviation=1.0, seed=None):
     """Return a model whose noise is the same everywhere; with a seed, one in which nothing is the same."""
     tilts, shells = images.used.shape[1], int(images.coefficients.shell.max()) + 1
-    one = Model(
+    one = ImageModel(
         np.full((tilts, shells), 1 / deviation), np.ones((2, shells)), np.ones((tilts, shells)), np.ones(len(images))
     )
     if seed is None:
         return one
     rng = np.random.default_rng(seed)
-    return Model(*(value * rng.uniform(0.5, 1.5, value.shape) for value in list(vars(one).values())[:4]))
+    return ImageModel(*(value * rng.uniform(0.5, 1.5, value.shape) for value in list(vars(one).values())[:4]))
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def weighted(images, geometry, deviation):
     shells = np.arange(int(images.coefficients.shell.max()) + 1)
     one = plain_model(images, deviation)
     size = images.coefficients.size * images.pixel_size
-    return Model(one.inverse_noise, one.amplitude, geometry.weights(shells / size), one.factor)
+    return ImageModel(one.inverse_noise, one.amplitude, geometry.weights(shells / size), one.factor)
 
 
 def test_scores_and_correlations_are_numpys(small):

@@ -4,7 +4,7 @@ import pytest
 
 from emtomo.gui.core.automatic import automatic_text
 from emtomo.gui.core.availability import applies
-from emtomo.gui.core.fields import Field
+from emtomo.gui.core.fields import FormField
 from emtomo.gui.core.runs import Output, Run
 
 
@@ -32,7 +32,7 @@ def test_actions_apply_to_the_runs_that_are_selected(action, runs, expected):
 
 
 def field(text, help, kind="int"):
-    return Field("x", "x", kind, "X", help, text=text)
+    return FormField("x", "x", kind, "X", help, text=text)
 
 
 @pytest.mark.parametrize(
