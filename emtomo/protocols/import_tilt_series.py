@@ -202,6 +202,11 @@ class ImportTiltSeries(EmtomoProtocol):
             return found
         if not given.is_file():
             raise EmtomoError(f"{given}: there is no such file or folder.")
+        if given.suffix.lower() == ".edf":
+            raise EmtomoError(
+                f"{given} holds Etomo's settings and no alignment: give its folder, {given.absolute().parent}, where "
+                ".tlt, .xf, .xtilt and tilt.com are read beside the stack."
+            )
         if given.suffix.lower() in (".txt", ".lst") and recognise(given) not in FORMATS["auto"]:
             return self._listed(given)
         return _of_one_name(given)

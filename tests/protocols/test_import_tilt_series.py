@@ -154,6 +154,9 @@ def test_bad_series_get_a_sentence(bench, tmp_path):
     )
     assert "The pixel size is 2 Å in a and 2.01 Å in b" in errors(bench, tmp_path)  # before any image is read
     assert "there is no such file or folder" in errors(bench, tmp_path / "none")
+    (tmp_path / "TS_9.edf").write_text("Setup.DatasetName=TS_9\n")
+    assert f"give its folder, {tmp_path}, where .tlt, .xf" in errors(bench, tmp_path / "TS_9.edf")
+    (tmp_path / "TS_9.edf").unlink()
     assert "No tilt series in" in errors(bench, tmp_path, format="relion")
     stack(tmp_path / "c_0.0.mrc", 1)
     stack(tmp_path / "c_3.0.mrc", 1, (20, 25))
