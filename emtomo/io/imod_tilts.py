@@ -1,4 +1,4 @@
-"""IMOD's and AreTomo's alignments: .tlt, .xtilt, .xf, tilt.com, newst.com, .defocus, .aln."""
+"""IMOD's and AreTomo's alignments: .tlt, .xtilt, .xf, .defocus, .aln."""
 
 import re
 from pathlib import Path
@@ -8,11 +8,11 @@ import pandas as pd
 
 from emtomo.errors import EmtomoError, FormatError
 from emtomo.io.format import FileStart, ReadOptions
+from emtomo.io.imod_commands import read_com, take_commands, write_com
 from emtomo.io.names import is_file
 from emtomo.io.text import is_number, matrix, read_text, write_text
 from emtomo.io.tilts import Tilts, format_of_one_series
 
-_RANGE = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?")
 _LOCAL = re.compile(r"^#\s*Local\s+Alignment", re.MULTILINE)
 _ALN = re.compile(r"#\s*(RawSize|DarkFrame|AlphaOffset|BetaOffset)\s*=\s*(.*)")
 
@@ -58,23 +58,11 @@ def write_xf(path: str | Path, tilts: Tilts, pixel_size: float) -> None:
     write_text(path, "".join("".join(f"{v:14.8f}" for v in row) + "\n" for row in rows))
 
 
-def read_com(path: str | Path) -> dict[str, str]:
-    """Return parameters of a command file (tilt.com, newst.com) by lower-case name; FormatError if none is there."""
-    found: dict[str, str] = {}
-    for line in read_text(path).split("\n"):
-        words = line.split(None, 1)
-        if words and words[0][0] not in "$#":
-            found[words[0].lower()] = words[1].strip() if len(words) > 1 else ""
-    if not found:
-        raise FormatError(path, "there is no parameter in it.")
-    return found
-
-
 def read_imod(path: str | Path, pixel_size: float | None = None) -> Tilts:
     """Read a series' alignment from one of its files, .xf or .tlt, and those beside it of the same name.
 
     Lengths are in voxels where no pixel size is given, as IMOD has them. tilt.com beside it gives sizes, excluded
-    views and the offset of the angles.
+    views, the offset of the angles and the tilt about x.
 
     Raises
     ------
@@ -116,54 +104,8 @@ def read_imod(path: str | Path, pixel_size: float | None = None) -> Tilts:
     if not len(table):
         raise FormatError(path, "there is no angle or transform in it.")
     if (base.parent / "tilt.com").exists():
-        _sizes(base.parent / "tilt.com", tilts)
+        take_commands(base.parent / "tilt.com", tilts)
     return tilts
-
-
-def _sizes(path: Path, tilts: Tilts) -> None:
-    """Take sizes, excluded views and the offset of the tilt angles from tilt.com."""
-    found = read_com(path)
-
-    def values(name: str) -> list[float]:
-        """Return the numbers of an entry, none if one of its words is no number."""
-        words = found.get(name, "").replace(",", " ").split()
-        return [float(w) for w in words] if words and all(is_number(w) for w in words) else []
-
-    named = Path(found.get("tiltfile", "")).stem
-    if named and named != tilts.name:
-        tilts.notes.append(f"{path.name} beside it belongs to {named}: not taken.")
-        return
-    full, thick = values("fullimage"), values("thickness")
-    if len(full) == 2 and all(0 < v < 1e6 for v in full):
-        tilts.image_size = (int(full[0]), int(full[1]))
-        if thick and 0 < thick[0] < 1e6:
-            tilts.volume_size = (int(full[0]), int(full[1]), int(thick[0]))
-    _exclude(path, found, tilts)
-    offset = values("offset")
-    if offset and offset[0] and "angle" in tilts.table:
-        tilts.table["angle"] = tilts.table["angle"] + offset[0]
-        tilts.notes.append(f"tilt.com adds {offset[0]:g}° to the angles.")
-    for name in ("shift", "xaxistilt"):
-        if any(values(name)):
-            tilts.notes.append(f"tilt.com has {name.upper()} {found[name]}, which is not taken.")
-
-
-def _exclude(path: Path, found: dict[str, str], tilts: Tilts) -> None:
-    """Mark the views that EXCLUDELIST and EXCLUDELIST2 of tilt.com name, such as ``1,4-6``; they count from 1."""
-    text = ",".join(found[key] for key in ("excludelist", "excludelist2") if found.get(key))
-    if not text:
-        return
-    gone = np.zeros(len(tilts))
-    for word in text.replace(" ", ",").split(","):
-        match = _RANGE.fullmatch(word)
-        if word and not match:
-            raise FormatError(path, f"EXCLUDELIST must be views such as 1,4-6, got {text[:40]!r}.")
-        if match:
-            first, last = int(match[1]), int(match[2] or match[1])
-            if not 1 <= first <= last <= len(tilts):
-                raise FormatError(path, f"EXCLUDELIST must lie between 1 and {len(tilts)}, got {word[:40]}.")
-            gone[first - 1 : last] = 1
-    tilts.table["excluded"] = gone
 
 
 def read_defocus(path: str | Path) -> pd.DataFrame:
@@ -218,44 +160,6 @@ def write_defocus(path: str | Path, tilts: Tilts) -> None:
         row = f"{k + 1} {k + 1} {angle:.2f} {angle:.2f} {u:.2f} {v:.2f} {tilts.column('defocus_angle')[k]:.3f}"
         lines.append(row + (f" {tilts.column('phase_shift')[k]:.3f}" if shifted else ""))
     write_text(path, "\n".join(lines) + "\n")
-
-
-def write_com(folder: Path, tilts: Tilts) -> list[Path]:
-    """Write tilt.com and newst.com of a series into a folder, with what is known of it.
-
-    Raises
-    ------
-    FormatError
-        If one of the files is there already.
-    """
-    name = tilts.name or "series"
-    size = tilts.image_size or (0, 0)
-    thick = tilts.volume_size[2] if tilts.volume_size else 0
-    tilt = ["$tilt -StandardInput", f"InputProjections {name}_ali.mrc", f"OutputFile {name}_full_rec.mrc",
-            "IMAGEBINNED 1", f"TILTFILE {name}.tlt", f"XTILTFILE {name}.xtilt", f"THICKNESS {thick}",
-            "RADIAL 0.35 0.035", "FalloffIsTrueSigma 1", "XAXISTILT 0.0", "PERPENDICULAR", "MODE 2",
-            *_excludelist(tilts), f"FULLIMAGE {size[0]} {size[1]}",
-            "SUBSETSTART 0 0", "OFFSET 0.0", "SHIFT 0.0 0.0"]  # fmt: skip
-    newst = [
-        "$newstack -StandardInput",
-        f"InputFile {name}.mrc",
-        f"OutputFile {name}_ali.mrc",
-        f"TransformFile {name}.xf",
-        f"SizeToOutputInXandY {size[0]},{size[1]}",
-        "ImagesAreBinned 1.0",
-        "BinByFactor 1",
-    ]
-    for file in ("tilt.com", "newst.com"):
-        if (folder / file).exists():
-            raise FormatError(folder / file, "exists already; write into another folder.")
-    for file, lines in (("tilt.com", tilt), ("newst.com", newst)):
-        write_text(folder / file, "\n".join(lines) + "\n")
-    return [folder / "tilt.com", folder / "newst.com"]
-
-
-def _excludelist(tilts: Tilts) -> list[str]:
-    views = np.flatnonzero(tilts.column("excluded")) + 1
-    return [f"EXCLUDELIST2 {','.join(str(v) for v in views)}"] if len(views) else []
 
 
 def read_aln(path: str | Path, pixel_size: float | None = None) -> Tilts:
@@ -394,7 +298,8 @@ DEFOCUS = format_of_one_series("defocus", "IMOD defocus file", _is_defocus, _rea
                                "angle defocus_u defocus_v defocus_angle phase_shift", ".defocus", needs="defocus_u",
                                described="versions 2 and 3; 3 is written")  # fmt: skip
 COMMANDS = format_of_one_series("com", "IMOD command file", _is_com, _read_com, _write_com, "angle excluded", ".com",
-                                own_folder=True, described="tilt.com, newst.com: sizes, excluded views, angle offset; "
+                                own_folder=True,
+                                described="tilt.com, newst.com: sizes, excluded views, OFFSET, XAXISTILT, SHIFT; "
                                 "several series get a folder each")  # fmt: skip
 ARETOMO = format_of_one_series("aln", "AreTomo alignment", _is_aln, _read_aln,
                                described="axis, shifts, angles, dark frames")  # fmt: skip

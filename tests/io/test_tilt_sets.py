@@ -128,3 +128,30 @@ def test_files_of_series_that_stand_there_are_not_overwritten(tmp_path):
         (tmp_path / "tilt.com").write_text(f"TILTFILE a.tlt\nEXCLUDELIST {wrong}\n")
         with pytest.raises(FormatError, match=message):
             read_tilts(tmp_path / "a.tlt")
+
+
+def test_tilt_com_turns_and_moves_the_tomogram_as_imods_projections_do(tmp_path):
+    """Equations of IMOD's tilt (tilt.f90, projectModel), whose slices have z down, then the transforms backwards."""
+    rng = np.random.default_rng(3)
+    angle, x_tilt, turn = rng.uniform(-60, 60, 5), rng.uniform(-3, 3, 5), np.radians(rng.uniform(-180, 180, 5))
+    a = np.stack([np.cos(turn), -np.sin(turn), np.sin(turn), np.cos(turn)], axis=1)
+    d = rng.uniform(-9, 9, (5, 2))
+    np.savetxt(tmp_path / "a.tlt", angle)
+    np.savetxt(tmp_path / "a.xtilt", x_tilt)
+    np.savetxt(tmp_path / "a.xf", np.concatenate([a, d], axis=1))
+    com = "TILTFILE a.tlt\nXTILTFILE a.xtilt\nFULLIMAGE 100 80\nTHICKNESS 60\nOFFSET 1.5\n"
+    (tmp_path / "tilt.com").write_text(com + "XAXISTILT 2.2\nSHIFT 3.0 -8.5\n")
+    points = rng.uniform(-30, 30, (7, 3))
+    found = imod_tilts.read_imod(tmp_path / "a.xf", 2.0).project(2.0 * points)[..., :2] / 2.0
+    alpha, beta = np.radians(x_tilt - 2.2), np.radians(angle + 1.5)
+    x, y, z = points.T[:, None] - np.array([3.0, 0, 0])[:, None, None]
+    z = -z + 8.5
+    alpha, beta = alpha[:, None], beta[:, None]
+    seen_x = y * np.sin(alpha) * np.sin(beta) - z * np.cos(alpha) * np.sin(beta) + x * np.cos(beta)
+    seen = np.stack([seen_x, y * np.cos(alpha) + z * np.sin(alpha)], axis=-1)
+    raw = np.linalg.solve(a.reshape(-1, 1, 2, 2), (seen - d[:, None])[..., None])[..., 0]
+    assert np.abs(found - raw).max() < 1e-6
+    (tmp_path / "a.xf").unlink()  # of angles alone
+    read = imod_tilts.read_imod(tmp_path / "a.tlt")
+    assert np.allclose(read.column("x_tilt"), x_tilt - 2.2)
+    assert any("SHIFT 3 -8.5, which is not taken without transforms" in note for note in read.notes)
