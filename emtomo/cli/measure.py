@@ -51,6 +51,8 @@ def fsc(
     if as_json:
         result_json([{"curve": c.name, "frequency": c.frequency.tolist(), "correlation": c.values.tolist(),
                       "summary": c.lines()[0]} for c in curves])  # fmt: skip
+        for note in notes:
+            say(note)
     else:
         for line in [*(line for curve in curves for line in curve.lines()), *notes]:
             result(line)

@@ -8,6 +8,7 @@ import numpy as np
 from emtomo.compute.device import threads
 from emtomo.compute.fourier.box_faces import CUT_AT_FACES, REACHES_FACES, reaches_faces
 from emtomo.compute.fourier.filters import lowpass_curve, radial_filter
+from emtomo.compute.fourier.independence import find_dependence, find_too_few_samples
 from emtomo.compute.fourier.shell_correlation import (
     FscCurves,
     resolution_at,
@@ -170,7 +171,8 @@ def postprocess(
     if why := curves.why_no_resolution(n):
         raise EmtomoError(why)
     resolution = curves.resolution(n, pixel_size)
-    remarks = _judge_resolution(curves, mask, resolution, pixel_size)
+    found = find_dependence(half1, half2, curves.unmasked), find_too_few_samples(mask, n * pixel_size / resolution)
+    remarks = [*filter(None, found), *_judge_resolution(curves, mask, resolution, pixel_size)]
     mean = (np.asarray(half1, np.float32) + half2) / 2
     correction = np.ones(n // 2 + 1) if mtf is None else 1 / np.clip(mtf, 0.01, None)
     first_low = np.flatnonzero(curves.corrected[1:] < 1e-4)

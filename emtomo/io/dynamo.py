@@ -61,6 +61,9 @@ def read_tbl(path: str | Path) -> ParticleList:
         raise FormatError(path, f"apix (column 36) must not be below 0 Å, got {named['apix'].min():g}.")
     if "apix" in named and (named["apix"] > 0).all():
         particles.pixel_size = named["apix"]
+    elif "apix" in named and (named["apix"] > 0).any():
+        count = int((named["apix"] == 0).sum())
+        particles.notes.append(f"apix (column 36) is 0 for {count} of {len(particles)} particles: it is not used.")
     kept = {name: column for name, column in named.items() if name not in _UNDERSTOOD}
     particles.other = pd.DataFrame(kept)
     for column, cells in odd.items():

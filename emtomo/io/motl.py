@@ -113,8 +113,10 @@ def read_stopgap(path: str | Path) -> ParticleList:
     particles = ParticleList(
         to_int64(numbers("tomo_num")[:, 0]).astype(str).astype(object),
         numbers("orig_x", "orig_y", "orig_z"),
-        numbers("x_shift", "y_shift", "z_shift") if "x_shift" in table else np.zeros((len(table), 3)),
-        from_motl(numbers("phi", "psi", "the")) if "phi" in table else None,
+        numbers("x_shift", "y_shift", "z_shift")
+        if {"x_shift", "y_shift", "z_shift"} & set(table)
+        else np.zeros((len(table), 3)),
+        from_motl(numbers("phi", "psi", "the")) if {"phi", "psi", "the"} & set(table) else None,
         family="stopgap",
         format="stopgap",
         notes=notes,

@@ -16,7 +16,7 @@ _UNREADABLE = {
     16: "mode 16 (three bytes of colour a voxel) is a picture, not a density.",
 }
 _LONGEST = 2**24  # voxels along an axis
-_STACK = 401  # space group of a stack of volumes
+_STACKS = range(401, 631)  # space groups of stacks of volumes: 400 more than that of each
 _IMOD = b"IMOD"
 _SIGNED, _ORIGIN_OF_FIRST_VOXEL = 1, 4  # IMOD's flags
 SIZES_AGREE = 0.01  # relative difference of voxel sizes along the axes that is taken for rounding
@@ -118,7 +118,7 @@ def parse_header(path: Path, raw: bytes, file_size: int | None) -> MrcInfo:
     shape = stored[3], stored[2], stored[1]
     size = _voxel_size(words[7:10], reals[10:13])
     volumes = 1
-    if words[22] == _STACK and axes == (3, 2, 1) and 0 < words[9] < nz and nz % int(words[9]) == 0:
+    if int(words[22]) in _STACKS and axes == (3, 2, 1) and 0 < words[9] < nz and nz % int(words[9]) == 0:
         volumes = nz // int(words[9])
     notes = []
     if axes != (3, 2, 1):

@@ -1,5 +1,6 @@
 """Positions as plain text: CSV and white-space columns, with or without names."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,10 @@ _WORDS = ("role", "label", "model", "set_name", "image", "ctf_image")
 ANGLES = ("normals", "relion", "dynamo", "motl")
 _TOMOGRAM = ("tomogram_id", "tomogram", "ts", "tomo", "tsid")
 _SHIFTS, _NORMAL, _ANGLES = ("shift_x", "shift_y", "shift_z"), ("nx", "ny", "nz"), ("rot", "tilt", "psi")
+_MEANT = re.compile(
+    r"shift_?[xyz]|d[xyz]|units?|.*angst.*|apix|(voxel|pixel)_?(size|spacing)|(angle_?)?(rot|tilt|psi|phi|theta)|n[xyz]"
+    r"|r[1-3][1-3]|euler.*|.*vector.*|origin.*"
+)  # names that say where a particle lies or how it turns
 _NUMERIC = {"x", "y", "z", "pixel_size", *_NUMBERS, *_SHIFTS, *_NORMAL, *_ANGLES, *_ROTATION}
 
 
@@ -43,6 +48,10 @@ def read_points(path: str | Path, angles: str = "normals") -> ParticleList:
     if angles not in ANGLES:
         raise EmtomoError(f"Angles in text are one of {', '.join(ANGLES)}, got {angles!r}.")
     text = read_text(path)
+    if text.lstrip().startswith("<"):
+        raise FormatError(
+            path, "XML, as Chimera's markers are, is not read as positions; save them as CSV with x, y, z."
+        )
     first = next((s for s in (line.strip() for line in text.split("\n")) if s and s[0] not in "#%"), "")
     words = first.replace(",", " ").replace(";", " ").split()
     if len(words) in (3, 4, 6, 7) and not any(c.isalpha() and c not in "eE" for w in words for c in w):
@@ -73,6 +82,9 @@ def _read_nameless_columns(values: np.ndarray, angles: str) -> ParticleList:
 
 def _read_named_columns(path: str | Path, frame: pd.DataFrame) -> ParticleList:
     named = {str(name).lower(): name for name in frame.columns}
+    if len(named) < len(frame.columns):
+        twice = next(name for name in frame.columns if named[str(name).lower()] != name)
+        raise FormatError(path, f"columns {twice} and {named[str(twice).lower()]} have one name but for capitals.")
     if not {"x", "y", "z"} <= set(named):
         raise FormatError(path, "columns x, y, z are needed, or 3, 4, 6 or 7 plain columns of numbers.")
     n = len(frame)
@@ -112,6 +124,12 @@ def _read_named_columns(path: str | Path, frame: pd.DataFrame) -> ParticleList:
         particles.rotations, columns = oriented
         used |= {named[c] for c in columns}
     particles.other = frame[[c for c in frame if c not in used]].reset_index(drop=True)
+    unread = [str(c) for c in particles.other if _MEANT.fullmatch(str(c).lower())]
+    if unread:
+        particles.notes.append(
+            f"Columns that are not read as a shift, an orientation or a unit: {', '.join(unread)}; read are shift_x, "
+            "shift_y, shift_z, pixel_size and nx, ny, nz or rot, tilt, psi or r11 to r33, each as a whole."
+        )
     return particles
 
 

@@ -34,7 +34,10 @@ def read_m(path: str | Path) -> ParticleList:
     if table is None:
         raise FormatError(path, "no block has particles with wrpCoordinateX1, Y1, Z1.")
     angles = [f"wrpAngle{a}1" for a in ("Rot", "Tilt", "Psi")]
-    rotations = from_relion(star.floats(path, table, angles)) if set(angles) <= set(table) else None
+    missing = [name for name in angles if name not in table]
+    if 0 < len(missing) < len(angles):
+        raise FormatError(path, f"{', '.join(missing)} is missing.")
+    rotations = None if missing else from_relion(star.floats(path, table, angles))
     source = "wrpSourceName" if "wrpSourceName" in table else None
     particles = ParticleList(
         star.words(table, source) if source else no_names(len(table)),

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from emtomo.compute.fourier.box_faces import CUT_AT_FACES
+from emtomo.compute.fourier.independence import find_dependence, find_too_few_samples
 from emtomo.compute.fourier.shell_correlation import (
     fourier_shell_correlation,
     resolution_at,
@@ -103,7 +104,9 @@ def correlate_maps(
     n = a.shape[0]
     frequency = np.arange(n // 2 + 1) / (n * size)
     if mask is None:
-        return [Curve("unmasked", frequency, fourier_shell_correlation(a, b), size)], []
+        curve = Curve("unmasked", frequency, fourier_shell_correlation(a, b), size)
+        comparable = not why_no_resolution(curve.values, n)
+        return [curve], [*filter(None, [find_dependence(a, b, curve.values)])] if comparable else []
     inside = np.asarray(images.read_any(mask), np.float32)
     if not np.isfinite(inside).all() or inside.min() < -1e-3 or inside.max() > 1 + 1e-3:
         raise FormatError(mask, f"a mask has values from 0 to 1, this one from {inside.min():g} to {inside.max():g}.")
@@ -112,6 +115,9 @@ def correlate_maps(
     found = solvent_corrected_fsc(a, b, inside)
     curves = [Curve(name, frequency, getattr(found, name), size) for name in ("unmasked", "masked", "corrected")]
     remarks = [f"Phases were made random from {n * size / found.randomised_from:.1f} Å for the correction."]
+    if np.isfinite(resolution := found.resolution(n, size)):
+        warned = find_dependence(a, b, found.unmasked), find_too_few_samples(inside, n * size / resolution)
+        remarks += [one for one in warned if one]
     return curves, [*remarks, *([CUT_AT_FACES] if found.cut else [])]
 
 

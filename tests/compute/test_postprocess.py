@@ -5,6 +5,7 @@ import pytest
 
 from emtomo.compute.fourier.box_faces import CUT_AT_FACES, REACHES_FACES
 from emtomo.compute.fourier.filters import ball, fit_to_box, lowpass, radial_filter
+from emtomo.compute.fourier.independence import find_dependence, find_too_few_samples
 from emtomo.compute.fourier.shell_correlation import (
     fourier_shell_correlation,
     resolution_at,
@@ -197,6 +198,20 @@ def test_the_same_half_twice_empty_halves_and_empty_masks_have_no_resolution():
             postprocess(a, b, ball(24, 9, 3), 2.0, PostprocessOptions())
     with pytest.raises(EmtomoError, match="mask is empty"):
         postprocess(volume, volume + none, none, 2.0, PostprocessOptions())
+    # halves that share voxels, or are one map shifted, have a curve, and a remark says what it is worth
+    other = (blobs(24) + rng.normal(0, 1, volume.shape)).astype(np.float32)
+    shared = np.where(np.arange(24)[:, None, None] < 6, volume, other)
+    mask, moved = ball(24, 9, 3), np.roll(volume, (-1, 2), (1, 2))
+    for b, word in (
+        (shared, "25 % of the voxels are exactly"),
+        (moved, "by 2, -1, 0 voxels"),
+    ):
+        assert word in postprocess(volume, b, mask, 2.0, PostprocessOptions()).remarks[0]
+    plain = postprocess(volume, other, mask, 2.0, PostprocessOptions()).remarks
+    assert not any("independent" in remark or "by chance" in remark for remark in plain)
+    rounded = find_dependence(np.rint(4 * volume), np.rint(4 * other), fourier_shell_correlation(volume, other))
+    assert rounded == ""  # few values: equal by chance
+    assert "holds 7 voxels" in find_too_few_samples(ball(24, 1.2, 0.0), 4.0)
     # a mask that covers a place where both maps are zero
     inside = ball(24, 6, 0.0)
     other = rng.normal(0, 1, volume.shape).astype(np.float32)

@@ -147,7 +147,7 @@ def test_axes_are_those_that_the_header_says(axes, tmp_path):
 
 def test_a_stack_of_volumes_is_no_tall_tomogram(tmp_path):
     stack = np.concatenate([blob(), blob()])
-    path = save(tmp_path, stack, 2, "f4", w10=("i4", [24]), w13=("f4", [240.0]), w23=("i4", [401]))
+    path = save(tmp_path, stack, 2, "f4", w10=("i4", [24]), w13=("f4", [240.0]), w23=("i4", [477]))
     assert images.describe(path).volumes == 2
     with pytest.raises(FormatError, match="one volume is needed, but it holds 2 volumes, numbered from 1"):
         images.describe_volume(path)

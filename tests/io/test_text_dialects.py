@@ -113,3 +113,30 @@ def test_a_second_table_and_repeated_rows_are_said(files, tmp_path):
     for name in TEXTS:
         found = read(spoil(files, name, tmp_path, lambda t: t.rstrip("\n") + "\n" + t.rstrip("\n").rsplit("\n", 1)[1]))
         assert len(found) == 6 and found.notes[-1].startswith("1 of 6 particles is in the file before")
+
+
+def test_columns_that_look_like_poses_or_units_and_are_not_read_are_said(tmp_path):
+    path = tmp_path / "a.csv"
+    for head in ("unit", "shift_x", "dx,dy,dz", "rot,tilt", "phi,theta,psi", "voxel_size"):
+        path.write_text(f"x,y,z,{head}\n1,2,3{',4' * (head.count(',') + 1)}\n")
+        assert head.replace(",", ", ") in read(path).notes[0]
+    for text, word in (("x,y,z,X\n1,2,3,4\n", "columns x and X"), ('<marker_set name="a">\n</marker_set>\n', "XML")):
+        path.write_text(text)
+        with pytest.raises(FormatError, match=word):
+            read(path)
+    m = "data_\n\nloop_\n_wrpCoordinateX1\n_wrpCoordinateY1\n_wrpCoordinateZ1\n_wrpAngleRot1\n1 2 3 4\n"
+    names = "tomo_num orig_x orig_y orig_z y_shift z_shift"
+    stopgap = "data_stopgap_motivelist\n\nloop_\n" + "".join(f"_{n}\n" for n in names.split()) + "1 2 3 4 5 6\n"
+    for text, word in (
+        (m, "wrpAngleTilt1, wrpAnglePsi1"),
+        (stopgap, "x_shift"),
+        (stopgap.replace("y_shift", "phi"), "shift"),
+    ):
+        path = tmp_path / "a.star"
+        path.write_text(text)
+        with pytest.raises(FormatError, match=word):
+            read(path)
+    row = " ".join(["1"] * 35)
+    path = tmp_path / "a.tbl"
+    path.write_text(f"{row} 5\n{row} 0\n")
+    assert "apix (column 36) is 0 for 1 of 2 particles" in read(path).notes[0]
