@@ -26,6 +26,16 @@ def share_text(part: int, whole: int, noun: str, verb: str) -> str:
     return f"{part} of {whole} {pluralize(noun)} {verb if part == 1 else pluralize(verb)}"
 
 
+def bytes_text(count: int) -> str:
+    """Return a number of bytes with its unit: ``12 bytes``, ``3.4 MB``, up to TB."""
+    number, unit = float(count), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if number < 999.5:  # as it is rounded
+            break
+        number, unit = number / 1000, larger
+    return f"{number:.3g} {unit}"
+
+
 def list_text(names: Iterable[object], none: str = "") -> str:
     """Return names with commas between, the first ten and how many more there are; `none` where there is no name."""
     texts = [str(name) for name in names]

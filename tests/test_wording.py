@@ -2,7 +2,16 @@
 
 import pytest
 
-from emtomo.wording import count_text, group_problems, list_text, no_match_text, pluralize, share_text, singular
+from emtomo.wording import (
+    bytes_text,
+    count_text,
+    group_problems,
+    list_text,
+    no_match_text,
+    pluralize,
+    share_text,
+    singular,
+)
 
 
 @pytest.mark.parametrize(
@@ -54,3 +63,8 @@ def test_lists_of_names_that_may_be_empty_or_long():
     assert no_match_text("tomogram", ["a"], ["b", "c"]) == "No tomogram of the particles (a) is among b, c."
     assert no_match_text("tomogram", ["a"], []) == "There is no tomogram; the particles are in a."
     assert no_match_text("tomogram", [], ["b"]) == "There is no particle."
+
+
+def test_bytes_have_the_unit_that_keeps_them_short():
+    numbers = 0, 999, 1000, 999_499, 999_600, 10**7, 2 * 10**15
+    assert [bytes_text(n) for n in numbers] == ["0 bytes", "999 bytes", "1 kB", "999 kB", "1 MB", "10 MB", "2e+03 TB"]

@@ -13,7 +13,7 @@ from emtomo.engine.parameters import set_parameters
 from emtomo.engine.project import EmtomoProject
 from emtomo.engine.run_reading import protocol_name
 from emtomo.errors import ProjectError
-from emtomo.wording import count_text
+from emtomo.wording import bytes_text, count_text
 
 
 def delete(
@@ -130,9 +130,11 @@ def clean(
             for path in files:
                 path.unlink(missing_ok=True)
         total, freed = total + size, freed + spare
-        result(f"{_bytes(size):>10}  {_bytes(spare):>10} intermediate  {run.getObjLabel()}{_state(run, folder)}")
+        result(
+            f"{bytes_text(size):>10}  {bytes_text(spare):>10} intermediate  {run.getObjLabel()}{_state(run, folder)}"
+        )
     done = "deleted" if delete_files else "intermediate; --delete removes them"
-    say(f"{_bytes(total)} in {count_text(len(chosen), 'run')}, {_bytes(freed)} {done}.")
+    say(f"{bytes_text(total)} in {count_text(len(chosen), 'run')}, {bytes_text(freed)} {done}.")
 
 
 def intermediate_files(folder: Path) -> list[Path]:
@@ -155,14 +157,6 @@ def _state(run: Protocol, folder: Path) -> str:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() and not path.is_symlink() else 0
-
-
-def _bytes(number: int) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if number < 1000:
-            return f"{number:.3g} {unit}"
-        number /= 1000  # type: ignore[assignment]
-    return f"{number:.3g} TB"
 
 
 def add_to(app: typer.Typer) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from emtomo.errors import FormatError
-from emtomo.io.limits import SMALL, in_words, read_plain
+from emtomo.io.limits import SMALL, read_plain
+from emtomo.wording import bytes_text
 
 # electrons; a light element stands for one that is not listed
 _ELECTRONS = {"H": 1, "D": 1, "C": 6, "N": 7, "O": 8, "NA": 11, "MG": 12, "P": 15, "S": 16, "CL": 17, "K": 19,
@@ -32,7 +33,7 @@ def read_atoms(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
         if raw[:2] == b"\x1f\x8b":
             raw = gzip.GzipFile(fileobj=BytesIO(raw)).read(SMALL + 1)
             if len(raw) > SMALL:
-                raise FormatError(path, f"more than {in_words(SMALL)} are compressed in it.")
+                raise FormatError(path, f"more than {bytes_text(SMALL)} are compressed in it.")
         text = raw.decode("utf8")
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise FormatError(path, f"cannot be read as text: {error}.") from None

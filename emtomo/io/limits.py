@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from emtomo.errors import FormatError
+from emtomo.wording import bytes_text
 
 SMALL = 2**28  # bytes, that a file of any size may claim: zeros of a small volume shrink to nothing
 RATIO = 1100  # by which deflate (gzip, zlib) shrinks zeros; no data shrink more
@@ -57,7 +58,7 @@ def check_memory(path: str | Path, needed: int) -> None:
     """Raise FormatError if `needed` bytes are more than is free."""
     free = free_memory()
     if needed > free:
-        raise FormatError(path, f"needs {in_words(needed)} of memory, {in_words(free)} are free.")
+        raise FormatError(path, f"needs {bytes_text(needed)} of memory, {bytes_text(free)} are free.")
 
 
 def check_claim(path: str | Path, needed: int, held: int, *, ratio: int = RATIO) -> None:
@@ -79,7 +80,7 @@ def check_claim(path: str | Path, needed: int, held: int, *, ratio: int = RATIO)
         If so few bytes cannot hold it, or memory for it is not free.
     """
     if needed > max(SMALL, ratio * held):
-        raise FormatError(path, f"claims {in_words(needed)}, more than {held} bytes can hold.")
+        raise FormatError(path, f"claims {bytes_text(needed)}, more than {held} bytes can hold.")
     check_memory(path, needed)
 
 
@@ -92,7 +93,7 @@ def check_chunks(path: str | Path, needed: int, chunk: int, count: int) -> None:
         If one chunk is much larger than the image, or many are tiny.
     """
     if chunk > max(SMALL, 4 * needed):
-        raise FormatError(path, f"one chunk claims {in_words(chunk)}, the whole image {in_words(needed)}.")
+        raise FormatError(path, f"one chunk claims {bytes_text(chunk)}, the whole image {bytes_text(needed)}.")
     if count > MANY_CHUNKS and chunk < SMALL_CHUNK:
         raise FormatError(path, f"is divided into {count} chunks of {chunk} bytes: rewrite it with larger chunks.")
     check_memory(path, needed + chunk)
@@ -125,12 +126,3 @@ def read_exactly(path: str | Path, stream: Any, target: memoryview) -> None:
             raise FormatError(path, f"claims {len(target)} bytes of image and ends after {place}.")
         target[place : place + len(block)] = block
         place += len(block)
-
-
-def in_words(n: int) -> str:
-    """Return a number of bytes for people."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if n < 1000 or unit == "GB":
-            return f"{n:.3g} {unit}" if unit != "bytes" else f"{n} bytes"
-        n = n / 1000  # type: ignore[assignment]
-    return ""

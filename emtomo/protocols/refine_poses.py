@@ -1,6 +1,7 @@
 """Protocol: refine orientations and positions to gold standard."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -159,7 +160,7 @@ class RefinePoses(EmtomoProtocol):
 
     # --- helpers ---
 
-    def _counter(self, iterations: int, particles: int):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    def _counter(self, iterations: int, particles: int) -> Callable[[int], None]:
         total = max(EXPECTED, iterations + 2)
         return lambda done: self.progress(iterations + done / particles, total, f"iteration {iterations + 1}")
 

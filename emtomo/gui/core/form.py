@@ -1,12 +1,13 @@
 """A protocol's form without a window: fields in tabs, conditions, live checks, inputs that fit, the command line."""
 
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from pyworkflow.object import String
 from pyworkflow.protocol import Protocol
 from pyworkflow.protocol.params import ElementGroup
+from pyworkflow.protocol.params import Param as EngineParam
 
 from emtomo.engine.cluster import ClusterOptions
 from emtomo.engine.form import INPUT
@@ -288,7 +289,7 @@ class FormModel:
             listener(changed)
 
 
-def _flat(group: ElementGroup, heading: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _flat(group: ElementGroup, heading: str) -> Iterator[tuple[str, EngineParam, str]]:
     """Yield attribute, parameter and heading of all that a section holds, lines and groups opened."""
     for name, param in group.iterParams():
         if isinstance(param, ElementGroup):
