@@ -57,6 +57,11 @@ def take_commands(path: Path, tilts: Tilts) -> None:
         tilts.notes.append(
             f"tilt.com turns the tomogram about x (XAXISTILT): {-across[0]:g}° were added to the x tilts."
         )
+    if len(offset) > 1 and offset[1]:
+        tilts.notes.append(f"tilt.com moves the tilt axis by {offset[1]:g} pixels (OFFSET), which is not taken.")
+    for name, what in (("localfile", "local alignments"), ("zfactorfile", "Z factors")):
+        if found.get(name):
+            tilts.notes.append(f"tilt.com has {what} ({name.upper()}), which are not taken.")
     moved = values("shift")
     if any(moved):
         _shift(tilts, moved[0], moved[1] if len(moved) > 1 else 0.0)

@@ -151,7 +151,10 @@ def test_tilt_com_turns_and_moves_the_tomogram_as_imods_projections_do(tmp_path)
     seen = np.stack([seen_x, y * np.cos(alpha) + z * np.sin(alpha)], axis=-1)
     raw = np.linalg.solve(a.reshape(-1, 1, 2, 2), (seen - d[:, None])[..., None])[..., 0]
     assert np.abs(found - raw).max() < 1e-6
+    more = "LOCALFILE alocal.xf\nZFACTORFILE a.zfac\n"
+    (tmp_path / "tilt.com").write_text(com.replace("1.5", "1.5 4.0") + "XAXISTILT 2.2\nSHIFT 3.0 -8.5\n" + more)
     (tmp_path / "a.xf").unlink()  # of angles alone
     read = imod_tilts.read_imod(tmp_path / "a.tlt")
     assert np.allclose(read.column("x_tilt"), x_tilt - 2.2)
-    assert any("SHIFT 3 -8.5, which is not taken without transforms" in note for note in read.notes)
+    for said in ("SHIFT 3 -8.5, which is not taken without transforms", "LOCALFILE", "ZFACTORFILE", "axis by 4 pixels"):
+        assert any(said in note for note in read.notes)
