@@ -13,6 +13,7 @@ from emtomo.gui.core.shown import Shown
 
 BEFORE, AFTER, KEPT, REFUSED = "#9aa0a6", "#2a6fb0", "#2e8b57", "#c0392b"
 LONGEST = 0.15  # of the picture's width that the longest arrow takes
+EDGE = LONGEST + 0.03  # of the points' extent
 TILTS = 3  # whose movements are drawn
 
 
@@ -158,8 +159,8 @@ def _draw_arrows(axes: Any, one: pd.DataFrame, moves: pd.DataFrame) -> None:
         one["x"], one["y"], one["dx"] * scale, one["dy"] * scale, angles="xy", scale_units="xy", scale=1,
         color=AFTER, width=0.006,
     )  # fmt: skip
-    axes.set(aspect="equal", xlabel="Å")
-    axes.margins(0.15)
+    limits = {f"{k}lim": (moves[k].min() - EDGE * span, moves[k].max() + EDGE * span) for k in ("x", "y")}
+    axes.set(aspect="equal", xlabel="Å", **limits)  # the same for all images, and no arrow is cut
     axes.tick_params(labelsize=7)
 
 
