@@ -39,16 +39,20 @@ def check_identifiers(names: Iterable[object], what: str, where: object) -> None
         than a file's name can be.
     """
     for name in names:
-        if name is None or name != name:
-            continue
-        text = str(name)
-        if _NOT_IN_NAMES.search(text) or text in (".", ".."):
-            raise FormatError(
-                where,
-                f"{what} must be a plain name, without slash, backslash, line break and not '..'; got {text[:80]!r}.",
-            )
-        if len(text.encode("utf8", "replace")) > LONGEST:
-            raise FormatError(where, f"{what} must have at most {LONGEST} bytes, got {len(text)}: {text[:40]!r} ….")
+        if problem := find_name_problem(name, what):
+            raise FormatError(where, problem)
+
+
+def find_name_problem(name: object, what: str) -> str:
+    """Return one sentence on why a name cannot be part of a file's name, empty where it can or there is none."""
+    if name is None or name != name:
+        return ""
+    text = str(name)
+    if _NOT_IN_NAMES.search(text) or text in (".", ".."):
+        return f"{what} must be a plain name, without slash, backslash, line break and not '..'; got {text[:80]!r}."
+    if len(text.encode("utf8", "replace")) > LONGEST:
+        return f"{what} must have at most {LONGEST} bytes, got {len(text)}: {text[:40]!r} …."
+    return ""
 
 
 def check_file_names(names: Iterable[str], what: str, where: object) -> None:

@@ -13,7 +13,7 @@ from emtomo.compute.symmetry import parse_symmetry
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
-from emtomo.io.names import check_identifiers
+from emtomo.io.names import find_name_problem
 from emtomo.objects import SetOfParticleSeries, positions_of
 from emtomo.objects.half_sets import check_half_sets
 from emtomo.objects.population import Species
@@ -27,7 +27,14 @@ EXPAND, EDGE = 3.0, 6.0  # voxels by which a binary mask is grown and softened, 
 class SpeciesOptions:
     """What is said of a kind of particle."""
 
-    name: Annotated[str, Param("Name", "Of the species; outputs and files are called by it.")] = "particle"
+    name: Annotated[
+        str,
+        Param(
+            "Name",
+            "Of the species; outputs and files are called by it.",
+            validate=lambda name: find_name_problem(name, "Name"),
+        ),
+    ] = "particle"
     diameter: Annotated[
         float,
         Param("Diameter", "Of the particle. 0: the longest extent of the mask.", unit="Å", ge=0),
@@ -66,7 +73,6 @@ class CreateSpecies(EmtomoProtocol):
     def _check(self) -> list[str]:
         errors, options = [], self.options(SpeciesOptions)
         try:
-            check_identifiers([options.name], "Name", "the form")
             halves_of(self.input_average.get())
             self._symmetry()
         except EmtomoError as error:

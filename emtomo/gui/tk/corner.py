@@ -41,7 +41,12 @@ class Corner(ttk.Frame):
             self.panes[SPACE] = CornerSpace(self, state, owner.space_data)
         for name in self.panes:
             self.buttons[name] = ttk.Radiobutton(
-                head, text=name, value=name, variable=self.choice, bootstyle="toolbutton-outline", command=self._choose
+                head,
+                text=name,
+                value=name,
+                variable=self.choice,
+                bootstyle="secondary-toolbutton-outline",
+                command=self._choose,
             )
             self.buttons[name].pack(side="left", padx=(0, theme.px(self, 2)))
         self._place: tuple[float, float, float] | None = None

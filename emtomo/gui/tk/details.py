@@ -95,7 +95,7 @@ class DetailsPanel(ttk.Notebook):
                 text=name,
                 value=name,
                 variable=self.which,
-                bootstyle="toolbutton-outline",
+                bootstyle="secondary-toolbutton-outline",
                 command=self._restart_log,
             ).pack(side="left", padx=(0, theme.px(self, 2)))
         self.follow = ttk.BooleanVar(self, True)

@@ -161,7 +161,7 @@ class SliceWindow(Window):
                 text=text,
                 value=text.lower(),
                 variable=self.plane,
-                bootstyle="toolbutton-outline",
+                bootstyle="secondary-toolbutton-outline",
                 command=lambda a=axis: self.show_planes(a),
             ).pack(side="left", padx=(0, theme.px(self, 2)))
         nz = self.source.shape[0]

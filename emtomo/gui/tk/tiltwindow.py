@@ -70,7 +70,7 @@ class TiltWindow(SliceWindow):
         self.sorted_by = ttk.StringVar(self, self.tilts.sorted_by)
         for text, value in (("By angle", "angle"), ("By acquisition", "acquisition")):
             choice = ttk.Radiobutton(row, text=text, value=value, variable=self.sorted_by, command=self.arrange,
-                                     bootstyle="toolbutton-outline")  # fmt: skip
+                                     bootstyle="secondary-toolbutton-outline")  # fmt: skip
             choice.pack(side="left", padx=(0, theme.px(self, 2)))
             self.w[value] = choice
         self.aligned = ttk.BooleanVar(self, False)

@@ -83,6 +83,17 @@ def test_a_cluster_that_cannot_be_is_reported_at_once_and_only_with_dask():
         assert set(model.errors()) == {"tomograms"}
 
 
+def test_a_name_that_is_a_path_is_reported_at_its_field():
+    model = FormModel(names()["create-species"], "run")
+    model.put("name", "a/b")
+    assert model.errors()["name"].startswith("Name must be a plain name, without slash")
+
+
+def test_a_choice_with_a_label_is_its_word_and_shows_the_label():
+    field = FormModel(names()["reconstruct-tomograms"], "run").fields["method"]
+    assert field.choices == ("wbp", "sirt") and field.choice_label("sirt") == "SIRT"
+
+
 def test_the_command_of_a_form_names_the_cluster_and_the_queue():
     model = FormModel(names()["refine-poses"], "fine", queue=("main", {"JOB_TIME": "2:00:00"}))
     assert not model.visible("cluster") and not model.visible("workers")
