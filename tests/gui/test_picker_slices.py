@@ -193,6 +193,8 @@ def test_clicks_land_within_half_a_pixel_at_any_zoom_and_scale(windows, project,
     lens = picker.corner.magnified
     robot.key("a")
     robot.key("f")
+    robot.xdotool("mousemove", *robot.at(picker.panels[1].canvas))
+    assert robot.pump(until=lambda: lens.caption(7) == "XZ  y 7", timeout=5)  # it says which plane it magnifies
     x, y = robot.at(panel.canvas)
     robot.xdotool("mousemove", x + 61, y - 53)  # what is there is magnified, and a click there is a point too
     assert lens.camera.zoom >= 3 and np.allclose(_middle(lens), panel.mouse)

@@ -86,7 +86,7 @@ class SlicePanel(ttk.Frame):
         self._taken = False
         self.moved = False
         self._pointer: tuple[int, int] | None = None  # pixel under the mouse
-        self.caption: Callable[[int], str] = lambda place: f"{PLANES[axis]}  {'zyx'[axis]} {place}"
+        self.caption: Callable[[int], str] = lambda place: f"{PLANES[self.axis]}  {'zyx'[self.axis]} {place}"
         self.takes_middle = False  # the owner is asked about the middle button too
         self.on_wheel: Callable[[int, int], object] | None = None  # takes the wheel (steps, state) from the panel
         self.on_camera: Callable[[SlicePanel], object] | None = None  # the user zoomed or moved the picture
