@@ -206,7 +206,8 @@ def read_peet(path: str | Path) -> ParticleList:
             f"{path} has {count_text(len(rows), 'particle')}, the model {model} {count_text(len(points), 'point')}."
         )
     particles = _from_rows(np.array(rows), no_names(len(rows)), points.positions, "peet")
-    particles.notes.append(f"Positions are those of {model.name}.")
+    particles.pixel_size = points.pixel_size
+    particles.notes += [f"Positions are those of {model.name}.", *points.notes]
     return particles
 
 

@@ -102,12 +102,10 @@ def micrograph_sizes(path: str | Path, table: pd.DataFrame, optics: pd.DataFrame
 def _sizes_of(
     path: str | Path, table: pd.DataFrame, optics: pd.DataFrame | None, columns: tuple[str, ...]
 ) -> tuple[np.ndarray | None, str | None]:
-    """Return every particle's value of the first column that there is, and its name: of optics, else of particles."""
-    if optics is not None:
-        for column in columns:
-            if column in optics and (values := _checked(path, optics, column)) is not None:
-                return _by_group(path, table, optics, values), column
+    """Return every particle's value of the first column that there is, in optics or else in particles, and its name."""
     for column in columns:
+        if optics is not None and column in optics and (values := _checked(path, optics, column)) is not None:
+            return _by_group(path, table, optics, values), column
         if column in table and (values := _checked(path, table, column)) is not None:
             return values, column
     return None, None

@@ -10,6 +10,7 @@ from emtomo.errors import EmtomoError
 from emtomo.io.convert import convert_particles
 from emtomo.io.formats import read, write
 from emtomo.io.particles import VolumeGeometry, convert_frame
+from tests.io.seeds import write_seed
 
 TOMOGRAM = {"TS_01": VolumeGeometry((40, 36, 24), 10.0), "TS_02": VolumeGeometry((40, 36, 24), 10.0)}
 XYZ = "_rlnCoordinateX _rlnCoordinateY _rlnCoordinateZ"
@@ -46,6 +47,9 @@ def test_warp_and_relion_3_count_in_boxes_relion_4_in_the_tilt_series(tmp_path):
     assert_allclose(voxels(save(tmp_path, both, four)), [[12, 20, 9]])
     binned = loop("optics", "_rlnOpticsGroup _rlnImagePixelSize _rlnTomoSubtomogramBinning", "1 20.0 8")
     assert_allclose(voxels(save(tmp_path, binned, four)), [[12, 20, 9]])
+    for column in ("_rlnTomoTiltSeriesPixelSize", "_rlnMicrographPixelSize"):  # beside the particles, not in the optics
+        beside = loop("particles", f"_rlnTomoName {XYZ} _rlnOpticsGroup {column}", "TS_01 48 80 36 1 2.5")
+        assert_allclose(voxels(save(tmp_path, boxes, beside)), [[12, 20, 9]])
     three = loop("", f"_rlnMicrographName {XYZ} _rlnMagnification _rlnDetectorPixelSize", "TS_01 24 40 18 10000 5")
     assert_allclose(voxels(save(tmp_path, three)), [[12, 20, 9]])
 
@@ -190,3 +194,8 @@ def test_what_is_written_with_another_pixel_size_lies_at_the_same_place(kind, tm
     file = write(tmp_path / f"b.{suffix}", given, kind, pixel_size=2.5)[0]
     assert_allclose(voxels(file, 2.5 if kind == "dynamo" else None), [[10, 20, 12]], err_msg=kind)
     assert np.allclose(read(file).pixel_size, 2.5)
+
+
+def test_a_peet_list_counts_in_the_voxels_of_its_model(tmp_path):
+    found = read(write_seed("peet", tmp_path))
+    assert found.pixel_size.tolist() == read(tmp_path / "run.mod").pixel_size.tolist() == [10.0] * 3
