@@ -134,6 +134,10 @@ def read_stopgap(path: str | Path) -> ParticleList:
     if particles.tags.pixel_size is not None:
         particles.pixel_size[:] = particles.tags.pixel_size
         particles.tags.pixel_size = None
+    if "pixelsize" in table:
+        particles.pixel_size = numbers("pixelsize")[:, 0]
+        if not (particles.pixel_size > 0).all():
+            raise FormatError(path, f"pixelsize must be above 0 Å, got {particles.pixel_size.min():g}.")
     particles.other = table[[c for c in table if c not in _STOPGAP or c == "subtomo_num"]]
     return particles
 
@@ -162,7 +166,7 @@ def write_stopgap(path: str | Path, particles: ParticleList, numbers: dict[str, 
         }
     )
     for name in particles.other if particles.family == "stopgap" else ():
-        table[name] = particles.other[name].to_numpy()
+        table[name] = particles.pixel_size if name == "pixelsize" else particles.other[name].to_numpy()
     sizes = np.unique(particles.pixel_size)
     tags = replace(particles.tags, pixel_size=float(sizes[0]) if len(sizes) == 1 and sizes[0] > 0 else None)
     star.write_blocks(path, {"stopgap_motivelist": table}, tags.as_text())

@@ -164,14 +164,16 @@ def _micrographs(path: Path, table: pd.DataFrame, files: list[str]) -> np.ndarra
 
 
 def _shifts(path: Path, table: pd.DataFrame, pixel_size: float | None) -> np.ndarray:
-    if set(ORIGIN_ANGST[:2]) <= set(table):
-        return 0.0 - star.floats(path, table, ORIGIN_ANGST[:2])
-    if set(ORIGIN[:2]) <= set(table):
-        shifts = star.floats(path, table, ORIGIN[:2])
-        if not pixel_size and shifts.any():
+    shifts = np.zeros((len(table), 2))
+    for k, (angstrom, pixels) in enumerate(zip(ORIGIN_ANGST[:2], ORIGIN[:2], strict=True)):
+        column, step = (angstrom, 1.0) if angstrom in table else (pixels, pixel_size or 0.0)
+        if column not in table:
+            continue
+        origins = star.floats(path, table, [column])[:, 0]
+        if not step and origins.any():
             raise FormatError(path, "origins are in pixels, but the pixel size of the images is not in it.")
-        return 0.0 - shifts * (pixel_size or 0.0)
-    return np.zeros((len(table), 2))
+        shifts[:, k] = 0.0 - origins * step
+    return shifts
 
 
 def _angles(path: Path, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

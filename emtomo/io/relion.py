@@ -153,8 +153,9 @@ def _rotations(path: str | Path, table: pd.DataFrame, columns: list[str], partic
     if not present:
         return None
     if len(present) < len(columns):
-        missing = ", ".join(c for c in columns if c not in present)
-        particles.notes.append(f"{missing} is missing: taken as 0.")
+        missing = [c for c in columns if c not in present]
+        verb = "is" if len(missing) == 1 else "are"
+        particles.notes.append(f"{', '.join(missing)} {verb} missing: taken as 0.")
     angles = np.zeros((len(table), 3))
     angles[:, [columns.index(c) for c in present]] = star.floats(path, table, present)
     return from_relion(angles)

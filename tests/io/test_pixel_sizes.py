@@ -196,6 +196,11 @@ def test_what_is_written_with_another_pixel_size_lies_at_the_same_place(kind, tm
     assert np.allclose(read(file).pixel_size, 2.5)
 
 
-def test_a_peet_list_counts_in_the_voxels_of_its_model(tmp_path):
+def test_lists_of_stopgap_and_peet_say_their_pixel_size(tmp_path):
+    names = "tomo_num orig_x orig_y orig_z pixelsize"
+    stopgap = loop("stopgap_motivelist", " ".join(f"_{name}" for name in names.split()), "1 24 40 18 5")
+    assert_allclose(read(save(tmp_path, stopgap)).pixel_size, 5)
+    with pytest.raises(EmtomoError, match="pixelsize must be above 0"):
+        read(save(tmp_path, stopgap.replace(" 5\n", " 0\n")))
     found = read(write_seed("peet", tmp_path))
     assert found.pixel_size.tolist() == read(tmp_path / "run.mod").pixel_size.tolist() == [10.0] * 3

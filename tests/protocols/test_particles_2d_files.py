@@ -66,8 +66,8 @@ def test_relion_31_of_a_classification(folder):
 def test_relion_30_in_pixels(folder):
     text = (
         "data_\n\nloop_\n_rlnImageName #1\n_rlnMicrographName #2\n_rlnAngleRot #3\n_rlnAngleTilt #4\n_rlnAnglePsi #5\n"
-        "_rlnOriginX #6\n_rlnOriginY #7\n_rlnMagnification #8\n_rlnDetectorPixelSize #9\n_rlnVoltage #10\n"
-        "1@s.mrcs m.mrc 10 20 30 1 -2 10000 2.5 300\n2@s.mrcs m.mrc 0 0 0 0 0 10000 2.5 300\n\n"
+        "_rlnOriginXAngst #6\n_rlnOriginY #7\n_rlnMagnification #8\n_rlnDetectorPixelSize #9\n_rlnVoltage #10\n"
+        "1@s.mrcs m.mrc 10 20 30 2.5 -2 10000 2.5 300\n2@s.mrcs m.mrc 0 0 0 0 0 10000 2.5 300\n\n"
     )
     run = imported(folder, text)
     frame = run.particles.frame()
