@@ -13,7 +13,7 @@ from emtomo.compute.likelihood.views import BoxParticles
 from emtomo.compute.refinement.options import RefineOptions
 from emtomo.compute.refinement.reconstruct import Reconstruction
 from emtomo.compute.refinement.reconstruct import reconstruct as reconstruct_average
-from emtomo.compute.refinement.refine import Metrics, Refinement, RefinementResult
+from emtomo.compute.refinement.refine import Refinement, RefinementMetrics, RefinementResult
 from emtomo.compute.rotations import check_rotations
 from emtomo.errors import EmtomoError
 from emtomo.wording import count_text
@@ -35,7 +35,7 @@ def refine(
     premultiplied: bool = False,
     mask: np.ndarray | None = None,
     device: str = "cpu",
-    on_progress: Callable[[Metrics], None] | None = None,
+    on_progress: Callable[[RefinementMetrics], None] | None = None,
     **keywords: Any,
 ) -> RefinementResult:
     """Refine the poses of subtomograms: two independent half sets, until nothing changes (gold standard).

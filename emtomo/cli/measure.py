@@ -15,7 +15,8 @@ from emtomo.errors import EmtomoError
 if TYPE_CHECKING:
     import numpy as np
 
-    from emtomo.viewers.comparison import Curve
+    from emtomo.viewers.comparison import CorrelationCurve
+
 
 MAPS = 2
 SHOWN = ("minimum", "low", "median", "high", "maximum", "mean", "deviation")
@@ -71,7 +72,7 @@ def _is_project(path: str | Path) -> bool:
     return Path(path).is_dir() and not is_image(path)
 
 
-def _curves_of_runs(project: Path, outputs: list[str]) -> "list[Curve]":
+def _curves_of_runs(project: Path, outputs: list[str]) -> "list[CorrelationCurve]":
     """Return the curve of each output: of an FSC its file's, of an average that of its half maps."""
     from emtomo.objects import FSC, Average
     from emtomo.viewers import comparison

@@ -12,7 +12,7 @@ import numpy as np
 from emtomo.compute.picking.bank import TemplateBank
 from emtomo.compute.picking.peaks import Peaks
 from emtomo.compute.picking.references import RotatedTemplates
-from emtomo.compute.picking.search import Search
+from emtomo.compute.picking.search import PickingSearch
 from emtomo.io import mrc
 
 PEAKS, MAPS = "_peaks.npz", "_scores.mrc"
@@ -25,14 +25,16 @@ def digest_of(what: Any) -> str:
     return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def write_search(folder: str | Path, micrograph_id: str, search: Search, diameters: np.ndarray, key: str) -> None:
+def write_search(
+    folder: str | Path, micrograph_id: str, search: PickingSearch, diameters: np.ndarray, key: str
+) -> None:
     """Write the maps (best score, and the number of its template) and the peaks of one micrograph.
 
     Parameters
     ----------
     folder : path
     micrograph_id : str
-    search : Search
+    search : PickingSearch
     diameters : (n,) array
         Å, of each peak's blob; NaN where not known.
     key : str

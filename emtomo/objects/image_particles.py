@@ -86,7 +86,7 @@ class StackedParticles:
 
 
 @dataclass(frozen=True)
-class StackedImages:
+class StackedParticleImages:
     """Images of stacks, indexed by the numbers of particles as an array (p, n, n) is; they are read when asked for."""
 
     particles: StackedParticles

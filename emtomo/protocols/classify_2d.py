@@ -14,14 +14,14 @@ from emtomo.compute.classification.checkpoint import pack_state, unpack_state
 from emtomo.compute.classification.classify import Classification
 from emtomo.compute.classification.options import ClassificationOptions
 from emtomo.compute.classification.schedule import count_iterations
-from emtomo.compute.classification.state import ClassificationResult, Metrics, State
+from emtomo.compute.classification.state import ClassificationMetrics, ClassificationResult, ClassificationState
 from emtomo.compute.device import check_device
 from emtomo.engine.form import add_device
 from emtomo.engine.protocol import EmtomoProtocol
 from emtomo.errors import EmtomoError
 from emtomo.io import mrc
 from emtomo.objects import SetOfClasses2D, SetOfParticles
-from emtomo.objects.image_particles import StackedImages, StackedParticles
+from emtomo.objects.image_particles import StackedParticleImages, StackedParticles
 from emtomo.objects.optics_fields import without_ctf
 from emtomo.objects.whole_files import find_arrays, write_arrays, write_table
 from emtomo.options import Param
@@ -137,7 +137,7 @@ class Classify2D(EmtomoProtocol):
         stacks.check()
         ctf = particles.ctf(frame) if options.ctf_correction else None
         return Classification(
-            StackedImages(stacks), size, options, ctf, noise_groups(frame), self.map_reduce, self.device.get()
+            StackedParticleImages(stacks), size, options, ctf, noise_groups(frame), self.map_reduce, self.device.get()
         )
 
     def _output(self, particles: SetOfParticles, frame: pd.DataFrame, result: ClassificationResult) -> None:
@@ -195,12 +195,12 @@ class Classify2D(EmtomoProtocol):
         record["parameters"] = {k: v for k, v in record["parameters"].items() if k != "continue_from"}
         return json.dumps(record, sort_keys=True)
 
-    def _keep(self, state: State, metrics: list[Metrics]) -> None:
+    def _keep(self, state: ClassificationState, metrics: list[ClassificationMetrics]) -> None:
         """Write an iteration, whole or not at all, and the metrics of all so far."""
         write_arrays(self._state_path(state.iteration), pack_state(state, metrics, self._stamp()))
         write_table(Path(self._getExtraPath("metrics.csv")), pd.DataFrame([asdict(m) for m in metrics]))
 
-    def _last_state(self, classification: Classification) -> tuple[State, list[Metrics]]:
+    def _last_state(self, classification: Classification) -> tuple[ClassificationState, list[ClassificationMetrics]]:
         """Return the iteration to go on from: the one asked for, else the last of these very inputs and parameters."""
         wanted = self.options(ContinueClassificationOptions).continue_from
         kept = sorted(self._state_path(1).parent.glob("it_*.npz"), reverse=True)

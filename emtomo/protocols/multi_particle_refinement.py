@@ -11,8 +11,8 @@ from pyworkflow.protocol.params import Form
 from emtomo.compute.device import check_device
 from emtomo.compute.fourier.shell_correlation import resolution_text
 from emtomo.compute.multiparticle.options import MultiParticleOptions
-from emtomo.compute.multiparticle.refine import Iteration, MultiParticleResult
 from emtomo.compute.multiparticle.refine import MultiParticleRefinement as Refinement
+from emtomo.compute.multiparticle.refine import MultiParticleResult, PopulationIteration
 from emtomo.compute.tilt.particle_images import ParticleImageOptions
 from emtomo.engine.form import add_device
 from emtomo.engine.protocol import EmtomoProtocol
@@ -175,7 +175,7 @@ class MultiParticleRefinement(EmtomoProtocol):
         files["fsc"] = self._getExtraPath(f"{_name_of('fsc', k)}.csv")
         return files
 
-    def _write_tables(self, population: PopulationArrays, done: Iteration | MultiParticleResult) -> None:
+    def _write_tables(self, population: PopulationArrays, done: PopulationIteration | MultiParticleResult) -> None:
         """Write what windows show of a refinement while it runs, and in the end of its best iteration."""
         self._write_csv("metrics.csv", [asdict(one) for one in done.metrics])
         self._write_csv("tilts.csv", tilt_rows(population.series, done.series))

@@ -13,7 +13,7 @@ from emtomo.compute.convnet.apply import answers, detect_maxima, distance_betwee
 from emtomo.compute.convnet.network import load, save, torch_module
 from emtomo.compute.convnet.options import FEWEST, ApplyOptions, TrainOptions
 from emtomo.compute.convnet.slabs import Slabs, slabs_of
-from emtomo.compute.convnet.train import References, train
+from emtomo.compute.convnet.train import TrainingReferences, train
 from emtomo.compute.positions import from_voxels, to_voxels
 from emtomo.engine.form import add_optional_path
 from emtomo.engine.protocol import EmtomoProtocol
@@ -256,7 +256,7 @@ class PickConvnet(EmtomoProtocol):
             )
         return slabs_of(volume, bool(tomograms.white.get()), voxels), volume.shape, size
 
-    def _examples(self, frame: pd.DataFrame, box: float) -> References:
+    def _examples(self, frame: pd.DataFrame, box: float) -> TrainingReferences:
         places: list[tuple[Slabs, Any]] = []
         positive: list[bool] = []
         for name, mine in frame.groupby("tomogram_id", sort=True):
@@ -273,7 +273,7 @@ class PickConvnet(EmtomoProtocol):
             for at in where:
                 places.append((slabs, np.asarray(at)))
             positive += list(mine["label"] == "positive")
-        return References(places, np.array(positive, bool))
+        return TrainingReferences(places, np.array(positive, bool))
 
     def _write_losses(self, losses: list[dict[str, float]]) -> None:
         path = Path(self._getExtraPath("losses.csv"))

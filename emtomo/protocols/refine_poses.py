@@ -15,7 +15,7 @@ from emtomo.compute.device import check_device
 from emtomo.compute.fourier.shell_correlation import resolution_text
 from emtomo.compute.refinement.checkpoint import pack_state, unpack_state
 from emtomo.compute.refinement.options import RefineOptions
-from emtomo.compute.refinement.refine import Metrics, Refinement, RefinementResult, State
+from emtomo.compute.refinement.refine import Refinement, RefinementMetrics, RefinementResult, RefinementState
 from emtomo.compute.symmetry import parse_symmetry
 from emtomo.engine.form import add_device
 from emtomo.engine.protocol import EmtomoProtocol
@@ -217,15 +217,15 @@ class RefinePoses(EmtomoProtocol):
         record["parameters"] = {k: v for k, v in record["parameters"].items() if k != "continue_from"}
         return json.dumps(record, sort_keys=True)
 
-    def _keep(self, state: State, metrics: list[Metrics]) -> None:
+    def _keep(self, state: RefinementState, metrics: list[RefinementMetrics]) -> None:
         """Write an iteration, whole or not at all, and the metrics of all so far."""
         write_arrays(self._state_path(state.progress.iteration), pack_state(state, metrics, self._stamp()))
         self._write_metrics(metrics)
 
-    def _write_metrics(self, metrics: list[Metrics]) -> None:
+    def _write_metrics(self, metrics: list[RefinementMetrics]) -> None:
         write_table(Path(self._getExtraPath("metrics.csv")), pd.DataFrame([asdict(m) for m in metrics]))
 
-    def _last_state(self, refinement: Refinement) -> tuple[State, list[Metrics]]:
+    def _last_state(self, refinement: Refinement) -> tuple[RefinementState, list[RefinementMetrics]]:
         """Return the iteration to go on from: the one asked for, else the last of these very inputs and parameters."""
         wanted = self.options(ContinueOptions).continue_from
         kept = sorted(self._state_path(1).parent.glob("it_*.npz"), reverse=True)
@@ -243,7 +243,7 @@ class RefinePoses(EmtomoProtocol):
         return state, metrics
 
 
-def _check_halves(particles: Particles, start: np.ndarray, state: State) -> None:
+def _check_halves(particles: Particles, start: np.ndarray, state: RefinementState) -> None:
     """Refuse an iteration in which particles were in another half set than the one that they came with."""
     given = particles.frame["half"].fillna(0).to_numpy(int) > 0
     other = int((state.poses.half != start)[given].sum())

@@ -24,7 +24,7 @@ THRESHOLDS = (0.143, 0.5)
 
 
 @dataclass
-class Curve:
+class CorrelationCurve:
     """One Fourier shell correlation.
 
     Attributes
@@ -60,7 +60,7 @@ class Curve:
 
 def correlate_maps(
     first: Path, second: Path, mask: Path | None = None, pixel_size: float | None = None
-) -> tuple[list[Curve], list[str]]:
+) -> tuple[list[CorrelationCurve], list[str]]:
     """Return the correlation of two map files, within a mask also freed of what the mask adds.
 
     Parameters
@@ -74,7 +74,7 @@ def correlate_maps(
 
     Returns
     -------
-    curves : list of Curve
+    curves : list of CorrelationCurve
     notes : list of str
 
     Raises
@@ -104,7 +104,7 @@ def correlate_maps(
     n = a.shape[0]
     frequency = np.arange(n // 2 + 1) / (n * size)
     if mask is None:
-        curve = Curve("unmasked", frequency, fourier_shell_correlation(a, b), size)
+        curve = CorrelationCurve("unmasked", frequency, fourier_shell_correlation(a, b), size)
         comparable = not why_no_resolution(curve.values, n)
         return [curve], [*filter(None, [find_dependence(a, b, curve.values)])] if comparable else []
     inside = np.asarray(images.read_any(mask), np.float32)
@@ -113,7 +113,9 @@ def correlate_maps(
     if not inside.max() > 0:
         raise FormatError(mask, "the mask is empty: there is no voxel above 0.")
     found = solvent_corrected_fsc(a, b, inside)
-    curves = [Curve(name, frequency, getattr(found, name), size) for name in ("unmasked", "masked", "corrected")]
+    curves = [
+        CorrelationCurve(name, frequency, getattr(found, name), size) for name in ("unmasked", "masked", "corrected")
+    ]
     remarks = [f"Phases were made random from {n * size / found.randomised_from:.1f} Å for the correction."]
     if np.isfinite(resolution := found.resolution(n, size)):
         warned = find_dependence(a, b, found.unmasked), find_too_few_samples(inside, n * size / resolution)
@@ -121,7 +123,7 @@ def correlate_maps(
     return curves, [*remarks, *([CUT_AT_FACES] if found.cut else [])]
 
 
-def read_curve(name: str, path: Path, pixel_size: float) -> Curve:
+def read_curve(name: str, path: Path, pixel_size: float) -> CorrelationCurve:
     """Return the first curve of a run's file of curves, which is the one that its resolution is of.
 
     Raises
@@ -135,10 +137,10 @@ def read_curve(name: str, path: Path, pixel_size: float) -> Curve:
         raise FormatError(path, "is no table of Fourier shell correlations.") from None
     if table.shape[1] < 2:
         raise FormatError(path, "a table of Fourier shell correlations has a frequency and a correlation in each row.")
-    return Curve(name, table[:, 0], table[:, 1], pixel_size)
+    return CorrelationCurve(name, table[:, 0], table[:, 1], pixel_size)
 
 
-def draw_curves(curves: list[Curve]) -> Figure:
+def draw_curves(curves: list[CorrelationCurve]) -> Figure:
     """Return a figure with all curves over the spatial frequency."""
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.add_subplot()
@@ -154,7 +156,7 @@ def draw_curves(curves: list[Curve]) -> Figure:
     return figure
 
 
-def write_table(path: Path, curves: list[Curve]) -> None:
+def write_table(path: Path, curves: list[CorrelationCurve]) -> None:
     """Write curves as CSV in long form: curve, frequency (1/Å), correlation; boxes may differ."""
     import pandas as pd
 

@@ -15,7 +15,7 @@ from distributed import Client, LocalCluster
 from emtomo.compute.classification.classify import Classification
 from emtomo.compute.classification.options import ClassificationOptions
 from emtomo.compute.map_reduce import in_threads
-from emtomo.compute.refinement.iteration import Block
+from emtomo.compute.refinement.iteration import ParticleBlock
 from emtomo.compute.refinement.options import RefineOptions
 from emtomo.compute.refinement.reconstruct import sum_half_sets
 from emtomo.compute.refinement.refine import Refinement
@@ -26,7 +26,7 @@ from emtomo.engine.remote_steps import StepKilled, beating
 from emtomo.engine.step_main import LOOK_SECONDS, SILENT_SECONDS, watch
 from emtomo.errors import EmtomoError, FormatError, ProjectError
 from emtomo.io import mrc
-from emtomo.objects.image_particles import StackedImages, StackedParticles
+from emtomo.objects.image_particles import StackedParticleImages, StackedParticles
 from tests.compute.classification.data import simulate
 from tests.compute.refinement.data import GroupedByTilt, blobs, image_particles, particles
 from tests.engine.helpers import wait_for
@@ -66,7 +66,7 @@ def test_2d_classes_on_a_cluster_are_those_of_threads_to_the_bit(client, monkeyp
     images = simulate(32, 110, 3, 0.4, groups=2)
     file = str(tmp_path / "it's a stack.mrcs")
     mrc.write_volume(file, -images.values, 5.0, stack=True)
-    stack = StackedImages(StackedParticles([file] * 110, np.arange(110), 32, 5.0, -1, None, False))
+    stack = StackedParticleImages(StackedParticles([file] * 110, np.arange(110), 32, 5.0, -1, None, False))
     assert len(pickle.dumps(stack)) < 3000  # no image is in it
     chosen = ClassificationOptions(number_of_classes=3, iterations=3, mask_diameter=110, **options)
     done = []
@@ -105,10 +105,10 @@ def test_an_error_of_a_worker_is_the_error_of_the_caller(client):
 
 
 def test_blocks_are_divided_without_loss():
-    block = Block(1, np.arange(10))
+    block = ParticleBlock(1, np.arange(10))
     assert [len(part) for part in block.parts(3)] == [4, 3, 3]
     assert [len(part) for part in block.parts(99)] == [1] * 10
-    assert [len(part) for part in Block(2, np.arange(0)).parts(4)] == [0]
+    assert [len(part) for part in ParticleBlock(2, np.arange(0)).parts(4)] == [0]
 
 
 class Clock:

@@ -8,7 +8,7 @@ import tkinter
 import numpy as np
 import pytest
 
-from emtomo.gui.core.runs import Output, Run
+from emtomo.gui.core.runs import Run, RunOutput
 from emtomo.gui.core.shown import viewers_of_kinds
 from emtomo.gui.tk.loading import follow
 from tests.gui.picking import dialog_of
@@ -206,7 +206,7 @@ def test_five_hundred_runs_are_shown_and_a_change_of_status_touches_one_node(rob
     runs = {}
     for i in range(500):
         parents = frozenset(int(k) for k in rng.choice(i, min(i, 2), replace=False)) if i else frozenset()
-        outputs = (Output(i, f"run {i}", "tomograms", ("SetOfTomograms",)),)
+        outputs = (RunOutput(i, f"run {i}", "tomograms", ("SetOfTomograms",)),)
         runs[i] = Run(i, f"run {i}", "bin-tomograms", "bin", "finished", parents, outputs, folder="Runs/x")
     graph.show(runs)
     robot.pump(0.3)

@@ -26,7 +26,7 @@ from emtomo.compute.classification.schedule import (
 )
 from emtomo.compute.classification.search import CHUNK, coarse_radius, shift_grids
 from emtomo.compute.classification.splitting import align_images, principal_component, split_empty_classes
-from emtomo.compute.classification.state import ClassificationResult, Metrics, State
+from emtomo.compute.classification.state import ClassificationMetrics, ClassificationResult, ClassificationState
 from emtomo.compute.device import check_device
 from emtomo.compute.linear_algebra import one_blas_thread
 from emtomo.compute.map_reduce import MapReduce, in_threads
@@ -127,7 +127,7 @@ class Classification:
     def __len__(self) -> int:
         return len(self.images)
 
-    def begin(self) -> State:
+    def begin(self) -> ClassificationState:
         """Return the state before the first iteration: averages of random shares, all power taken for noise."""
         count, classes = len(self), self.options.number_of_classes
         rng = np.random.default_rng((self.options.seed, 0))
@@ -139,14 +139,16 @@ class Classification:
             part = slice(first, first + CHUNK)
             sums.add(self.group[part], self.plane.shell_means(np.abs(self.images.spectra[part]) ** 2))
         none = np.zeros(0)
-        return State(
+        return ClassificationState(
             0, references, np.full(classes, 1 / classes), np.full(classes, FIRST_RADIUS),
             min(FIRST_RADIUS, self.furthest), self.options.offset_range, new_noise(sums, None),
             np.ones(len(sums.count)), np.full(count, -1), np.zeros(count), np.zeros((count, 2)),
             np.zeros(count), np.zeros(count), none, none, none,
         )  # fmt: skip
 
-    def step(self, state: State, on_progress: Callable[[int], None] = lambda done: None) -> tuple[State, Metrics]:
+    def step(
+        self, state: ClassificationState, on_progress: Callable[[int], None] = lambda done: None
+    ) -> tuple[ClassificationState, ClassificationMetrics]:
         """Run one iteration."""
         began, iteration, n = time.monotonic(), state.iteration + 1, self.plane.size
         members = draw_subset(self.options, iteration, len(self))
@@ -171,18 +173,18 @@ class Classification:
         new.radius = float(np.clip(new.resolved.max() + AHEAD, min(FIRST_RADIUS, self.furthest), self.furthest))
         new.iteration = iteration
         size, occupied = n * self.pixel_size, len(np.unique(new.class_index[known]))
-        metrics = Metrics(
+        metrics = ClassificationMetrics(
             iteration, len(members), size / new.resolved.max(), size / state.radius, occupied,
             float(np.mean(new.class_index[members] != state.class_index[members])), float(new.gain[members].mean()),
             float(new.certainty[members].mean()), new.sigma, time.monotonic() - began,
         )  # fmt: skip
         return new, metrics
 
-    def has_ended(self, state: State) -> bool:
+    def has_ended(self, state: ClassificationState) -> bool:
         """Return whether only :meth:`finish` is left."""
         return state.iteration >= count_iterations(self.options)
 
-    def finish(self, state: State, metrics: list[Metrics]) -> ClassificationResult:
+    def finish(self, state: ClassificationState, metrics: list[ClassificationMetrics]) -> ClassificationResult:
         """Assign the particles that were not in the last iteration, and count every class's members."""
         last = draw_subset(self.options, state.iteration, len(self))
         if len(last) < len(self):
@@ -204,7 +206,9 @@ class Classification:
             gain, explained, resolution, metrics, remarks,
         )  # fmt: skip
 
-    def run(self, on_iteration: Callable[[State, Metrics], None] = lambda state, metrics: None) -> ClassificationResult:
+    def run(
+        self, on_iteration: Callable[[ClassificationState, ClassificationMetrics], None] = lambda state, metrics: None
+    ) -> ClassificationResult:
         """Go through all iterations."""
         state, metrics = self.begin(), []
         while not self.has_ended(state):
@@ -213,7 +217,7 @@ class Classification:
             on_iteration(state, one)
         return self.finish(state, metrics)
 
-    def _excess(self, state: State) -> np.ndarray:
+    def _excess(self, state: ClassificationState) -> np.ndarray:
         """Return the gain that images could have at most: their power over the noise, less 1, at all frequencies."""
         counts = np.bincount(self.plane.shell[: self.plane.count(state.radius)], minlength=state.noise.shape[1])
         self.images.centre(np.arange(len(self)), state.centre, state.noise)
@@ -228,8 +232,8 @@ class Classification:
     # --- parts of an iteration ---
 
     def _assign(
-        self, state: State, members: np.ndarray, on_progress: Callable[[int], None]
-    ) -> tuple[State, BlockSums, np.ndarray]:
+        self, state: ClassificationState, members: np.ndarray, on_progress: Callable[[int], None]
+    ) -> tuple[ClassificationState, BlockSums, np.ndarray]:
         """Return the state with new assignments of `members`, their sums, and the power expected of averages."""
         shared, done = Expectation(self.images, state, self.grids, self.device), [0]
 
@@ -247,7 +251,7 @@ class Classification:
         power = self.plane.shell_means(shared.tables.search.sections.power.mean(1))
         return new, sums, self.options.regularisation * power
 
-    def _blend(self, state: State, sums: BlockSums) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _blend(self, state: ClassificationState, sums: BlockSums) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return sums to which earlier mini-batches add their part, as if all particles had been in them."""
         rate = learning_rate(self.options, state.iteration + 1)
         if not self.options.mini_batches or rate == 1.0 or not len(state.data):
@@ -257,7 +261,7 @@ class Classification:
         new = tuple((1 - rate) * old + more * now for old, now in pairs)
         return new[0], new[1], new[2]
 
-    def _split(self, state: State, new: State) -> list[int]:
+    def _split(self, state: ClassificationState, new: ClassificationState) -> list[int]:
         """Give empty classes a half of the largest one; `state` is the one before the iteration."""
         iteration = state.iteration + 1
         if not may_split(self.options, iteration):

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from emtomo.compute.classification.options_3d import Classification3DOptions
-from emtomo.compute.classification.sorting_3d import ClassIteration, ClassSums, sort_block
+from emtomo.compute.classification.sorting_3d import ClassIteration, VolumeClassSums, sort_block
 from emtomo.compute.classification.state_3d import ClassState
 from emtomo.compute.device import check_device
 from emtomo.compute.fourier.filters import ball
@@ -31,7 +31,7 @@ from emtomo.compute.refinement.initial import (
     reference_mask,
     smooth_gaps,
 )
-from emtomo.compute.refinement.iteration import Block, create_estimator
+from emtomo.compute.refinement.iteration import ParticleBlock, create_estimator
 from emtomo.compute.refinement.options import RefineOptions
 from emtomo.compute.refinement.reconstruct import sum_half_sets
 from emtomo.compute.refinement.refine import remove_fine_detail
@@ -181,10 +181,10 @@ class Classification3D:
             max(o.offset_range, 1.0), self.mask_radius, {1: IDENTITY, 2: IDENTITY}, self.group, self.device,
         )  # fmt: skip
 
-    def _blocks(self, radius: float) -> list[Block]:
+    def _blocks(self, radius: float) -> list[ParticleBlock]:
         one = empty_sums(radius).nbytes * 2 * self.options.number_of_classes
         count = int(np.clip(BLOCK_BYTES // one, 1, BLOCKS))
-        return Block(1, np.arange(len(self.source))).parts(count)
+        return ParticleBlock(1, np.arange(len(self.source))).parts(count)
 
     def step(
         self, state: ClassState, on_progress: Callable[[int], None] = lambda done: None, *, last: bool = False
@@ -225,7 +225,7 @@ class Classification3D:
             changed,
         )
 
-    def _poses(self, state: ClassState, total: ClassSums) -> tuple[Poses, float]:
+    def _poses(self, state: ClassState, total: VolumeClassSums) -> tuple[Poses, float]:
         poses = state.poses.copy()
         for i, (probability, one, evidence) in total.estimates.items():
             poses.score[i], poses.certainty[i] = evidence, float(probability.max())

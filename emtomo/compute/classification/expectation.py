@@ -14,15 +14,15 @@ from emtomo.compute.classification.search import (
     CHUNK,
     Assignments,
     Chunk,
-    ClassSums,
-    Search,
+    ClassSearch,
+    ImageClassSums,
     Tables,
     add_chunk,
     read_poses,
     search_poses,
 )
 from emtomo.compute.classification.search_cuda import DeviceTables, add_chunk_cuda, search_poses_cuda
-from emtomo.compute.classification.state import State
+from emtomo.compute.classification.state import ClassificationState
 from emtomo.compute.map_reduce import MapReduce, OnProgress
 
 LEAST_SHARE = 1e-3  # of an equal one, that a class counts with
@@ -48,7 +48,7 @@ class Grids:
 
 
 @dataclass(frozen=True)
-class Block:
+class ImageBlock:
     """Images that are added up together; it is never divided, so that sums do not depend on where they are made.
 
     Attributes
@@ -62,7 +62,7 @@ class Block:
     def __len__(self) -> int:
         return len(self.members)
 
-    def parts(self, n: int) -> list["Block"]:
+    def parts(self, n: int) -> list["ImageBlock"]:
         """Return the block itself."""
         return [self]
 
@@ -115,7 +115,7 @@ class Expectation:
     ----------
     images : MaskedImages
         All of them, kept in this process; in others a block's are read and prepared when it comes.
-    state : State
+    state : ClassificationState
         Before the iteration.
     grids : Grids
     device : {"cpu", "cuda", "cuda:N"}
@@ -123,7 +123,7 @@ class Expectation:
 
     parallel = False
 
-    def __init__(self, images: MaskedImages, state: State, grids: Grids, device: str = "cpu") -> None:
+    def __init__(self, images: MaskedImages, state: ClassificationState, grids: Grids, device: str = "cpu") -> None:
         none = np.zeros(0)
         bare = replace(state, data=none, weights=none, mass=none)  # of mini-batches, for the other half of an iteration
         self.__setstate__({"preparation": images.preparation, "state": bare, "grids": grids, "device": device})
@@ -134,7 +134,7 @@ class Expectation:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.preparation: ImagePreparation = state["preparation"]
-        self.state: State = state["state"]
+        self.state: ClassificationState = state["state"]
         self.grids: Grids = state["grids"]
         self.device: str = state["device"]
         self._images, self.lock = None, threading.Lock()
@@ -145,7 +145,7 @@ class Expectation:
         state, grids, plane = self.state, self.grids, self.preparation.plane
         sections = grids.rotations.sections(state.references, plane.count(state.radius))
         least = LEAST_SHARE / len(state.share)
-        search = Search(
+        search = ClassSearch(
             grids.rotations, sections, grids.shifts, grids.near, plane.count(min(grids.coarse_radius, state.radius)),
             state.sigma, np.log(np.maximum(state.share, least)), self.preparation.fill,
         )  # fmt: skip
@@ -156,7 +156,7 @@ class Expectation:
         """The tables on the device."""
         return DeviceTables(self.tables, self.device)
 
-    def search(self, chunk: Chunk, sums: ClassSums) -> None:
+    def search(self, chunk: Chunk, sums: ImageClassSums) -> None:
         """Find the poses of a chunk's images, and add these up."""
         shell = self.preparation.plane.shell[: chunk.real.shape[1]]
         if self.device == "cpu":
@@ -177,11 +177,11 @@ def assign_images(
     shared: Expectation, members: np.ndarray, map_reduce: MapReduce, on_progress: OnProgress
 ) -> BlockSums:
     """Return what the images of `members` give, in blocks that depend on nothing but their number."""
-    blocks = [Block(members[first : first + CHUNK]) for first in range(0, len(members), CHUNK)]
+    blocks = [ImageBlock(members[first : first + CHUNK]) for first in range(0, len(members), CHUNK)]
     return map_reduce(assign_block, shared, [blocks], on_progress)[0]
 
 
-def assign_block(shared: Expectation, block: Block, on_progress: OnProgress) -> BlockSums:
+def assign_block(shared: Expectation, block: ImageBlock, on_progress: OnProgress) -> BlockSums:
     """Find the classes and poses of a block's images and add them up."""
     with shared.lock:
         state, tables, members = shared.state, shared.tables, block.members
@@ -190,7 +190,7 @@ def assign_block(shared: Expectation, block: Block, on_progress: OnProgress) -> 
         count = tables.search.sections.real.shape[2]
         chunk, power = weigh(images, places, state.centre[members], state, count)
         groups, shells = state.noise.shape
-        sums, grey = ClassSums(tables.search, groups, shells), GreySums(groups, images.plane.shell_counts)
+        sums, grey = ImageClassSums(tables.search, groups, shells), GreySums(groups, images.plane.shell_counts)
         shared.search(chunk, sums)
         grey.add(chunk.group, power)
         grey.cross, grey.power = sums.cross, sums.power
@@ -203,7 +203,7 @@ def assign_block(shared: Expectation, block: Block, on_progress: OnProgress) -> 
 
 
 def weigh(
-    images: MaskedImages, places: np.ndarray, centres: np.ndarray, state: State, count: int
+    images: MaskedImages, places: np.ndarray, centres: np.ndarray, state: ClassificationState, count: int
 ) -> tuple[Chunk, np.ndarray]:
     """Return some images multiplied with their CTF, over the noise; and the power of their shells.
 
@@ -214,7 +214,7 @@ def weigh(
         Numbers among them.
     centres : (m, 2) array
         x, y in pixels.
-    state : State
+    state : ClassificationState
     count : int
         Frequencies in use.
     """

@@ -18,7 +18,7 @@ ROW_PARTS = 16  # of the sums over particles; fixed, so that sums do not depend 
 
 
 @dataclass(frozen=True)
-class Search:
+class ClassSearch:
     """What all images of an iteration are compared with, and where.
 
     Attributes
@@ -78,7 +78,7 @@ class Assignments:
         return Assignments(*(np.concatenate([mine, vars(other)[name]]) for name, mine in vars(self).items()))
 
 
-class ClassSums:
+class ImageClassSums:
     """What images add to their classes.
 
     Attributes
@@ -93,7 +93,7 @@ class ClassSums:
         Products of images with what explains them, and of that with itself, over the noise.
     """
 
-    def __init__(self, search: Search, groups: int, shells: int) -> None:
+    def __init__(self, search: ClassSearch, groups: int, shells: int) -> None:
         classes, angles, count = search.sections.real.shape
         self.real, self.imag, self.weight = (np.zeros((classes * angles, count), np.float32) for _ in range(3))
         self.mass, self.square_shift = np.zeros(classes), 0.0
@@ -124,7 +124,7 @@ def coarse_radius(size: int, shift_step: float, psi_step: float, diameter: float
 class Tables:
     """What all pieces of a search share, as the kernels take it."""
 
-    def __init__(self, plane: HalfPlane, search: Search) -> None:
+    def __init__(self, plane: HalfPlane, search: ClassSearch) -> None:
         count, some = search.sections.real.shape[2], search.coarse_count
         self.search = search
         self.cosine, self.sine = _apart(plane.phases(search.shifts, count))
@@ -239,7 +239,7 @@ def sort_entries(chunk: Chunk) -> Entries:
     )
 
 
-def add_chunk(chunk: Chunk, tables: Tables, shell: np.ndarray, sums: ClassSums) -> None:
+def add_chunk(chunk: Chunk, tables: Tables, shell: np.ndarray, sums: ImageClassSums) -> None:
     """Add the images of a chunk to the sums of their classes."""
     from emtomo.compute.kernels.classification_cpu import add_rows
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from emtomo.compute.classification.search import CELLS, DEEP, Chunk, ClassSums, Tables, sort_entries
+from emtomo.compute.classification.search import CELLS, DEEP, Chunk, ImageClassSums, Tables, sort_entries
 from emtomo.compute.device import device_arrays
 
 PIECE_BYTES = 2**27  # of the largest array of a piece
@@ -109,7 +109,7 @@ def _score_near(
     return np.ascontiguousarray(device.host(scores), np.float32)
 
 
-def add_chunk_cuda(chunk: Chunk, device: DeviceTables, shell: np.ndarray, sums: ClassSums) -> None:
+def add_chunk_cuda(chunk: Chunk, device: DeviceTables, shell: np.ndarray, sums: ImageClassSums) -> None:
     """Add the images of a chunk to the sums of their classes; as on the CPU."""
     xp, entries = device.xp, sort_entries(chunk)
     real, imag, weight = (xp.asarray(a) for a in (sums.real, sums.imag, sums.weight))

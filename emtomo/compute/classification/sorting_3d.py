@@ -15,13 +15,13 @@ from emtomo.compute.likelihood.poses import Poses
 from emtomo.compute.likelihood.posterior import PosteriorModes
 from emtomo.compute.likelihood.views import ParticleSource
 from emtomo.compute.map_reduce import OnProgress
-from emtomo.compute.refinement.iteration import Block, create_estimator
+from emtomo.compute.refinement.iteration import ParticleBlock, create_estimator
 
 SMALLEST_SHARE = 0.01  # probability with which a particle is added to a class
 
 
 @dataclass
-class ClassSums:
+class VolumeClassSums:
     """What a block of particles gives.
 
     Attributes
@@ -39,9 +39,9 @@ class ClassSums:
     measured: np.ndarray
     estimates: dict[int, tuple[np.ndarray, PoseEstimate, float]]
 
-    def combine(self, other: "ClassSums") -> "ClassSums":
+    def combine(self, other: "VolumeClassSums") -> "VolumeClassSums":
         """Return what both blocks give together."""
-        return ClassSums(
+        return VolumeClassSums(
             np.add(self.sums, other.sums, dtype=float),
             self.residual + other.residual,
             self.measured + other.measured,
@@ -85,7 +85,7 @@ class ClassIteration:
             return self._estimators
 
 
-def sort_block(shared: ClassIteration, block: Block, on_progress: OnProgress) -> ClassSums:
+def sort_block(shared: ClassIteration, block: ParticleBlock, on_progress: OnProgress) -> VolumeClassSums:
     """Find the classes and poses of a block's particles and add them up."""
     estimators, poses, plan = shared.estimators(), shared.state.poses, shared.plan
     k, logs = len(estimators), np.log(np.maximum(shared.state.shares, 1e-12))
@@ -110,7 +110,7 @@ def sort_block(shared: ClassIteration, block: Block, on_progress: OnProgress) ->
                 estimates[int(i)] = probability[b], pose, float(evidence[b])
             on_progress(len(batch))
     sums = np.stack([_on_host(part.sums) for part in parts])
-    return ClassSums(sums, parts[0].residual, parts[0].measured, estimates)
+    return VolumeClassSums(sums, parts[0].residual, parts[0].measured, estimates)
 
 
 def _modes(estimator: PoseEstimator, batch: Measurement, poses: Poses, align: bool) -> list[PosteriorModes]:

@@ -6,7 +6,7 @@ import numpy as np
 
 
 @dataclass
-class State:
+class ClassificationState:
     """All that the next iteration needs; saving it is saving the classification.
 
     Attributes
@@ -54,7 +54,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Metrics:
+class ClassificationMetrics:
     """Per-iteration metrics; resolutions in Å, the best class's (optimistic), changes as a share of the particles."""
 
     iteration: int
@@ -94,7 +94,7 @@ class ClassificationResult:
         only by its density. 1 where there is no such power.
     resolution : (K,) array
         Å, where the signal-to-noise ratio falls below 1: optimistic, it is no FSC.
-    metrics : list of Metrics
+    metrics : list of ClassificationMetrics
     remarks : list of str
     """
 
@@ -108,7 +108,7 @@ class ClassificationResult:
     class_gain: np.ndarray
     explained: np.ndarray
     resolution: np.ndarray
-    metrics: list[Metrics] = field(default_factory=list)
+    metrics: list[ClassificationMetrics] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
     @property

@@ -21,7 +21,7 @@ REGION = 0.4  # of the box about the reference, in which the answer counts: beyo
 
 
 @dataclass(frozen=True)
-class References:
+class TrainingReferences:
     """Examples.
 
     Attributes
@@ -44,7 +44,7 @@ class References:
 
 
 def train(
-    references: References,
+    references: TrainingReferences,
     options: TrainOptions,
     on_progress: Callable[[int, float], None] = lambda iteration, loss: None,
     network: Any = None,
@@ -53,7 +53,7 @@ def train(
 
     Parameters
     ----------
-    references : References
+    references : TrainingReferences
     options : TrainOptions
     on_progress : callable
         Called after each iteration with its number, from 1, and the mean loss.
@@ -100,7 +100,7 @@ def train(
     return network
 
 
-def _calibrate(network: Any, references: References, options: TrainOptions, rng: np.random.Generator) -> None:
+def _calibrate(network: Any, references: TrainingReferences, options: TrainOptions, rng: np.random.Generator) -> None:
     """Scale the answers so that the positive references' median is 1: a mean square loss leaves them too low."""
     torch = torch_module()
     good = np.resize(np.flatnonzero(references.positive), max(options.copies, 32))
@@ -115,7 +115,7 @@ def _calibrate(network: Any, references: References, options: TrainOptions, rng:
 
 
 def batch(
-    references: References, some: np.ndarray, options: TrainOptions, rng: np.random.Generator
+    references: TrainingReferences, some: np.ndarray, options: TrainOptions, rng: np.random.Generator
 ) -> tuple[Any, Any, Any]:
     """Return turned copies `(n, CHANNELS, b, b)`, wanted answers and their weights `(n, 1, b / 4, b / 4)`."""
     torch = torch_module()

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from emtomo.compute.multiparticle.least_squares import SeriesImages
+from emtomo.compute.multiparticle.least_squares import PopulationImages
 from emtomo.compute.multiparticle.optics_parameters import Magnifications, OpticsOfTilts
 from emtomo.compute.multiparticle.options import MultiParticleOptions, parse_grid
-from emtomo.compute.multiparticle.parameters import Block, ImageShifts, ImageWarps, StageAngles, VolumeWarps
+from emtomo.compute.multiparticle.parameters import ImageShifts, ImageWarps, ParameterBlock, StageAngles, VolumeWarps
 from emtomo.compute.multiparticle.state import SeriesState
 from emtomo.wording import count_text
 
@@ -26,8 +26,8 @@ def cap_grid(grid: tuple[int, ...], most: int) -> tuple[int, ...]:
 
 
 def choose_blocks(
-    images: SeriesImages, state: SeriesState, options: MultiParticleOptions, alone: bool = False
-) -> tuple[list[Block], list[tuple[str, str]]]:
+    images: PopulationImages, state: SeriesState, options: MultiParticleOptions, alone: bool = False
+) -> tuple[list[ParameterBlock], list[tuple[str, str]]]:
     """Return blocks in the order in which they are tried, and name and sentence of what was changed about them.
 
     Grids have at most a node for every ten particles; a volume warp's nodes in time at most one for three tilts; and
@@ -37,7 +37,7 @@ def choose_blocks(
     directions is refined.
     """
     count, tilts, geometry = len(state), len(state.geometry), state.geometry
-    blocks: list[Block] = []
+    blocks: list[ParameterBlock] = []
     remarks: list[tuple[str, str]] = []
     if (grid := parse_grid(options.image_warp, 2)) is not None:
         capped = cap_grid(grid, count // PARTICLES_PER_NODE)

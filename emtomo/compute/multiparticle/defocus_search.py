@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from emtomo.compute.multiparticle.least_squares import SeriesImages
+from emtomo.compute.multiparticle.least_squares import PopulationImages
 from emtomo.compute.multiparticle.options import MultiParticleOptions
 from emtomo.compute.multiparticle.state import SeriesState
 from emtomo.compute.optics.ctf import wavelength
@@ -14,7 +14,7 @@ PHASE_STEP = 0.5  # radians of the CTF at the finest shell, from one defocus to 
 
 
 def search_defocus(
-    images: SeriesImages, state: SeriesState, used: np.ndarray, options: MultiParticleOptions
+    images: PopulationImages, state: SeriesState, used: np.ndarray, options: MultiParticleOptions
 ) -> np.ndarray:
     """Return (t,) changes of defocus in Å at which each tilt's images agree best with their references.
 

@@ -1,9 +1,9 @@
 """All parameters of a series at once: normal equations, particles eliminated, Levenberg-Marquardt steps.
 
-Every parameter moves an image through its few own parameters alone (:class:`.sweep.Statistics`), so that the normal
-equations are sums over images of J^T F J, with F the image's Fisher information. Particles have a block each, of which
-nothing but the shared parameters knows: they are eliminated first (Schur complement), and a small dense system of the
-shared parameters is left.
+Every parameter moves an image through its few own parameters alone (:class:`.sweep.SweepStatistics`), so that the
+normal equations are sums over images of J^T F J, with F the image's Fisher information. Particles have a block each, of
+which nothing but the shared parameters knows: they are eliminated first (Schur complement), and a small dense system of
+the shared parameters is left.
 
 References
 ----------
@@ -17,10 +17,10 @@ import numpy as np
 
 from emtomo.compute.linear_algebra import multiply
 from emtomo.compute.multiparticle.images import SpeciesImages
-from emtomo.compute.multiparticle.parameters import Block, Slopes
+from emtomo.compute.multiparticle.parameters import ParameterBlock, Slopes
 from emtomo.compute.multiparticle.pose_parameters import PoseParameters
 from emtomo.compute.multiparticle.state import SeriesState
-from emtomo.compute.multiparticle.sweep import ImageModel, Statistics, sweep
+from emtomo.compute.multiparticle.sweep import ImageModel, SweepStatistics, sweep
 
 FIRST_DAMPING = 1e-3
 LARGEST_DAMPING = 1e3
@@ -28,7 +28,7 @@ SUFFICIENT_GAIN = 0.01  # of the log density for every parameter: less of it end
 
 
 @dataclass(frozen=True)
-class SeriesImages:
+class PopulationImages:
     """Images of all species in one series, their particles one species after the other.
 
     Attributes
@@ -65,7 +65,7 @@ class SeriesImages:
     def sweep(
         self, state: SeriesState, used: np.ndarray, *, slopes: bool = True, optics: bool = False,
         magnification: bool = False,
-    ) -> Statistics:  # fmt: skip
+    ) -> SweepStatistics:  # fmt: skip
         """Return the statistics of all species' images; see :func:`.sweep.sweep`."""
         found = [
             sweep(
@@ -74,7 +74,7 @@ class SeriesImages:
             )
             for images, model, part in zip(self.species, self.models, self.parts, strict=True)
         ]  # fmt: skip
-        return Statistics(*(np.concatenate(arrays) for arrays in zip(*found, strict=True)))
+        return SweepStatistics(*(np.concatenate(arrays) for arrays in zip(*found, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -83,18 +83,18 @@ class Problem:
 
     Attributes
     ----------
-    images : SeriesImages
+    images : PopulationImages
     start : SeriesState
         Prepared: with room for all blocks' values.
-    blocks : sequence of Block
+    blocks : sequence of ParameterBlock
     poses : PoseParameters or None
         None where particles stay where they are.
     used : (p, t) bool array
     """
 
-    images: SeriesImages
+    images: PopulationImages
     start: SeriesState
-    blocks: Sequence[Block]
+    blocks: Sequence[ParameterBlock]
     poses: PoseParameters | None
     used: np.ndarray
 
@@ -124,7 +124,7 @@ class Problem:
 
         return block_diag(*(block.precision() for block in self.blocks)) if self.blocks else np.zeros((0, 0))
 
-    def evaluate(self, state: SeriesState) -> Statistics:
+    def evaluate(self, state: SeriesState) -> SweepStatistics:
         """Return the statistics that the blocks need."""
         return self.images.sweep(
             state, self.used, optics=self.optics, magnification=any(block.magnification for block in self.blocks)
@@ -165,7 +165,7 @@ class Fit:
     sweeps: int
 
 
-def normal_equations(problem: Problem, state: SeriesState, found: Statistics) -> NormalEquations:
+def normal_equations(problem: Problem, state: SeriesState, found: SweepStatistics) -> NormalEquations:
     """Return the sums of J^T g and J^T F J over all images."""
     count, shared = len(state), sum(block.size for block in problem.blocks)
     own = problem.poses.size(state) if problem.poses is not None else 0

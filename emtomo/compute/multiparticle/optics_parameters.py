@@ -4,14 +4,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from emtomo.compute.multiparticle.parameters import Block, Slopes
+from emtomo.compute.multiparticle.parameters import ParameterBlock, Slopes
 from emtomo.compute.multiparticle.sweep import BASIC, DEFOCUS, OPTICS
 from emtomo.compute.optics.ctf import Ctf
 from emtomo.compute.tilt.geometry import TiltGeometry
 
 
 @dataclass
-class Magnifications(Block):
+class Magnifications(ParameterBlock):
     """One 2 x 2 magnification of all images.
 
     `mean` is the prior's width of what x and y share, where it is another than that of every term.
@@ -24,19 +24,19 @@ class Magnifications(Block):
     magnification = True
 
     def prepare(self, geometry: TiltGeometry) -> TiltGeometry:
-        """See :class:`Block`."""
+        """See :class:`ParameterBlock`."""
         return geometry if geometry.magnification is not None else replace(geometry, magnification=np.eye(2))
 
     def apply(self, geometry: TiltGeometry, values: np.ndarray) -> TiltGeometry:
-        """See :class:`Block`."""
+        """See :class:`ParameterBlock`."""
         return replace(geometry, magnification=geometry.magnification + values.reshape(2, 2))
 
     def columns(self, tilt: int) -> np.ndarray:
-        """See :class:`Block`."""
+        """See :class:`ParameterBlock`."""
         return np.arange(4)
 
     def slopes(self, at: Slopes) -> np.ndarray:
-        """See :class:`Block`."""
+        """See :class:`ParameterBlock`."""
         out = at.empty(4)
         at.move(out, at.projection.magnification[0])
         first = BASIC + OPTICS * at.optics
@@ -44,13 +44,13 @@ class Magnifications(Block):
         return out
 
     def precision(self) -> np.ndarray:
-        """See :class:`Block`."""
+        """See :class:`ParameterBlock`."""
         both = np.zeros((4, 4)) if self.mean is None else np.outer([1, 0, 0, 1], [1, 0, 0, 1]) / 2
         return (np.eye(4) - both) / self.width**2 + (0 if self.mean is None else both / 2 / self.mean**2)
 
 
 @dataclass
-class OpticsOfTilts(Block):
+class OpticsOfTilts(ParameterBlock):
     """Values of the CTF: `kind` defocus, astigmatism or phase, of every tilt, or cs, of the series.
 
     `mean` is the prior's width of the mean over all tilts, where it is another than that of every tilt.
@@ -69,7 +69,7 @@ class OpticsOfTilts(Block):
         self.size = len(self.places) * (1 if self.kind == "cs" else self.tilts)
 
     def apply(self, geometry: TiltGeometry, values: np.ndarray) -> TiltGeometry:
-        """See :class:`Block`."""
+        """See :class:`ParameterBlock`."""
         old = geometry.ctf
         assert old is not None
         if self.kind == "defocus":
@@ -81,18 +81,18 @@ class OpticsOfTilts(Block):
         return replace(geometry, ctf=add_astigmatism(old, values.reshape(-1, 2)))
 
     def columns(self, tilt: int) -> np.ndarray:
-        """See :class:`Block`."""
+        """See :class:`ParameterBlock`."""
         count = len(self.places)
         return np.arange(1) if self.kind == "cs" else np.arange(count * tilt, count * (tilt + 1))
 
     def slopes(self, at: Slopes) -> np.ndarray:
-        """See :class:`Block`."""
+        """See :class:`ParameterBlock`."""
         out = at.empty(len(self.places))
         out[:, self.places, np.arange(len(self.places))] = 1
         return out
 
     def precision(self) -> np.ndarray:
-        """See :class:`Block`."""
+        """See :class:`ParameterBlock`."""
         if self.mean is None:
             return np.eye(self.size) / self.width**2
         mean = np.full((self.size, self.size), 1 / self.size)

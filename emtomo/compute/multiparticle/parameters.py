@@ -54,7 +54,7 @@ class Slopes:
         out[:, DEFOCUS] = self.hand * by[:, 2]
 
 
-class Block(ABC):
+class ParameterBlock(ABC):
     """Parameters that all particles of a series share.
 
     Attributes
@@ -93,7 +93,7 @@ class Block(ABC):
 
 
 @dataclass
-class ImageShifts(Block):
+class ImageShifts(ParameterBlock):
     """A shift of every tilt image."""
 
     tilts: int
@@ -104,26 +104,26 @@ class ImageShifts(Block):
         self.size = 2 * self.tilts
 
     def apply(self, geometry: TiltGeometry, values: np.ndarray) -> TiltGeometry:
-        """See :class:`Block`."""
+        """See :class:`ParameterBlock`."""
         return replace(geometry, shifts=geometry.shifts + values.reshape(-1, 2))
 
     def columns(self, tilt: int) -> np.ndarray:
-        """See :class:`Block`."""
+        """See :class:`ParameterBlock`."""
         return np.arange(2 * tilt, 2 * tilt + 2)
 
     def slopes(self, at: Slopes) -> np.ndarray:
-        """See :class:`Block`."""
+        """See :class:`ParameterBlock`."""
         out = at.empty(2)
         at.move(out, at.projection.shift[0])
         return out
 
     def precision(self) -> np.ndarray:
-        """See :class:`Block`."""
+        """See :class:`ParameterBlock`."""
         return np.eye(self.size) / self.width**2
 
 
 @dataclass
-class ImageWarps(Block):
+class ImageWarps(ParameterBlock):
     """A grid of movements in every tilt image: `grid` nodes along x and y.
 
     The prior's `shift` holds the mean of a tilt's nodes, `warp` how far nodes are from it.
@@ -141,7 +141,7 @@ class ImageWarps(Block):
         self.size = 2 * self.tilts * self.nodes
 
     def prepare(self, geometry: TiltGeometry) -> TiltGeometry:
-        """See :class:`Block`; a warp on another grid is taken at the new nodes."""
+        """See :class:`ParameterBlock`; a warp on another grid is taken at the new nodes."""
         shape, old = (self.tilts, self.grid[1], self.grid[0]), geometry.image_warp
         if old is not None and old.x.shape == shape:
             return geometry
@@ -155,31 +155,31 @@ class ImageWarps(Block):
         return replace(geometry, image_warp=ImageWarp(values[..., 0], values[..., 1], self.image_size))
 
     def apply(self, geometry: TiltGeometry, values: np.ndarray) -> TiltGeometry:
-        """See :class:`Block`."""
+        """See :class:`ParameterBlock`."""
         old = geometry.image_warp
         assert old is not None
         change = values.reshape(self.tilts, 2, self.grid[1], self.grid[0])
         return replace(geometry, image_warp=replace(old, x=old.x + change[:, 0], y=old.y + change[:, 1]))
 
     def columns(self, tilt: int) -> np.ndarray:
-        """See :class:`Block`; the nodes' x, then their y."""
+        """See :class:`ParameterBlock`; the nodes' x, then their y."""
         return np.arange(2 * self.nodes * tilt, 2 * self.nodes * (tilt + 1))
 
     def slopes(self, at: Slopes) -> np.ndarray:
-        """See :class:`Block`."""
+        """See :class:`ParameterBlock`."""
         out, weights = at.empty(2 * self.nodes), at.projection.image_nodes[0]
         out[:, SHIFT.start, : self.nodes] = out[:, SHIFT.start + 1, self.nodes :] = -weights
         return out
 
     def precision(self) -> np.ndarray:
-        """See :class:`Block`."""
+        """See :class:`ParameterBlock`."""
         mean = np.full((self.nodes, self.nodes), 1 / self.nodes)
         one = mean / self.nodes / self.shift**2 + (np.eye(self.nodes) - mean) / self.warp**2
         return np.kron(np.eye(2 * self.tilts), one)
 
 
 @dataclass
-class StageAngles(Block):
+class StageAngles(ParameterBlock):
     """A rotation of every tilt about the image's axes, of positions and sections."""
 
     tilts: int
@@ -190,7 +190,7 @@ class StageAngles(Block):
         self.size = 3 * self.tilts
 
     def apply(self, geometry: TiltGeometry, values: np.ndarray) -> TiltGeometry:
-        """See :class:`Block`."""
+        """See :class:`ParameterBlock`."""
 
         from scipy.spatial.transform import Rotation
 
@@ -198,23 +198,23 @@ class StageAngles(Block):
         return replace(geometry, rotations=turns @ geometry.rotations)
 
     def columns(self, tilt: int) -> np.ndarray:
-        """See :class:`Block`."""
+        """See :class:`ParameterBlock`."""
         return np.arange(3 * tilt, 3 * tilt + 3)
 
     def slopes(self, at: Slopes) -> np.ndarray:
-        """See :class:`Block`."""
+        """See :class:`ParameterBlock`."""
         out = at.empty(3)
         at.move(out, at.projection.rotation[0])
         out[:, ROTATION] = at.stage
         return out
 
     def precision(self) -> np.ndarray:
-        """See :class:`Block`."""
+        """See :class:`ParameterBlock`."""
         return np.eye(self.size) / self.width**2
 
 
 @dataclass
-class VolumeWarps(Block):
+class VolumeWarps(ParameterBlock):
     """Displacements on a grid over x, y, z and dose; the first plane in dose stays where it is.
 
     `grid` are nodes along x, y, z and dose, at least 2 along dose.
@@ -232,7 +232,7 @@ class VolumeWarps(Block):
         self.size = 3 * self.nodes * (self.planes - 1)
 
     def prepare(self, geometry: TiltGeometry) -> TiltGeometry:
-        """See :class:`Block`; a warp on another grid is taken at the new nodes."""
+        """See :class:`ParameterBlock`; a warp on another grid is taken at the new nodes."""
         x, y, z, planes = self.grid
         old, shape = geometry.volume_warp, (planes, z, y, x, 3)
         if old is not None and old.nodes.shape == shape and old.doses == self.doses:
@@ -246,7 +246,7 @@ class VolumeWarps(Block):
         return replace(geometry, volume_warp=VolumeWarp(nodes, self.volume_size, self.doses))
 
     def apply(self, geometry: TiltGeometry, values: np.ndarray) -> TiltGeometry:
-        """See :class:`Block`."""
+        """See :class:`ParameterBlock`."""
         old = geometry.volume_warp
         assert old is not None
         nodes = old.nodes.copy()
@@ -254,16 +254,16 @@ class VolumeWarps(Block):
         return replace(geometry, volume_warp=replace(old, nodes=nodes))
 
     def columns(self, tilt: int) -> np.ndarray:
-        """See :class:`Block`."""
+        """See :class:`ParameterBlock`."""
         return np.arange(self.size)
 
     def slopes(self, at: Slopes) -> np.ndarray:
-        """See :class:`Block`."""
+        """See :class:`ParameterBlock`."""
         out, found = at.empty(self.size), at.projection
         by = np.einsum("prc,pg,d->prdgc", found.displacement[0], found.volume_nodes, found.volume_tilts[0, 1:])
         at.move(out, by.reshape(len(at), 3, -1))
         return out
 
     def precision(self) -> np.ndarray:
-        """See :class:`Block`."""
+        """See :class:`ParameterBlock`."""
         return np.eye(self.size) / self.width**2

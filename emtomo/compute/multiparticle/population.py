@@ -20,7 +20,7 @@ from emtomo.compute.multiparticle.series import SeriesRefinement, SeriesResult, 
 from emtomo.compute.multiparticle.species import Species
 from emtomo.compute.multiparticle.species_particles import CutViews, SpeciesParticles, pack_particles, unpack_particles
 from emtomo.compute.multiparticle.state import SeriesState
-from emtomo.compute.refinement.iteration import Block, count_blocks
+from emtomo.compute.refinement.iteration import ParticleBlock, count_blocks
 from emtomo.compute.refinement.reconstruct import ReconstructionTask, insert_block
 from emtomo.compute.tilt.geometry import TiltGeometry
 from emtomo.compute.tilt.particle_images import ParticleImageOptions, PreparedSeries, prepare_series
@@ -286,7 +286,7 @@ def insert_series(
         poses = Poses(particles.rotations[members], np.zeros((len(members), 3)), particles.half[members])
         coefficients = FourierCoefficients(one.size, one.size / 2, 2)
         halves = [h for h in (1, 2) if (poses.half == h).any()]
-        blocks = [Block(h, np.flatnonzero(poses.half == h)).parts(count_blocks(one.size)) for h in halves]
+        blocks = [ParticleBlock(h, np.flatnonzero(poses.half == h)).parts(count_blocks(one.size)) for h in halves]
         totals = in_threads(insert_block, ReconstructionTask(source, poses, coefficients), blocks, lambda more: None)
         for h, total in zip(halves, totals, strict=True):
             before = out.sums.get((k, h))

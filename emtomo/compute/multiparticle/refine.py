@@ -43,7 +43,7 @@ AS_GOOD = 0.005  # of the half maps' agreement, which chance changes by as much 
 
 
 @dataclass(frozen=True)
-class Metrics:
+class PopulationMetrics:
     """One species after one iteration; resolution in Å, score the log likelihood of all its series together."""
 
     iteration: int
@@ -66,7 +66,7 @@ class SpeciesMaps:
 
 
 @dataclass(frozen=True)
-class Iteration:
+class PopulationIteration:
     """What there is after an iteration; see :class:`MultiParticleResult`. `number` is 0 before the first.
 
     `reports` and `metrics` are of all iterations so far.
@@ -77,7 +77,7 @@ class Iteration:
     maps: list[SpeciesMaps]
     before: list[MeasuredMaps]
     reports: list[list[SeriesReport]]
-    metrics: list[Metrics]
+    metrics: list[PopulationMetrics]
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class MultiParticleResult:
         percent; 0 for what was given, if none is better.
     reports : list of lists of SeriesReport
         Of every iteration, of every series.
-    metrics : list of Metrics
+    metrics : list of PopulationMetrics
     remarks : list of str
     """
 
@@ -105,7 +105,7 @@ class MultiParticleResult:
     before: list[MeasuredMaps]
     iteration: int
     reports: list[list[SeriesReport]]
-    metrics: list[Metrics]
+    metrics: list[PopulationMetrics]
     remarks: list[str]
 
 
@@ -161,7 +161,7 @@ class MultiParticleRefinement:
     def run(
         self,
         on_progress: Callable[[float], None] = lambda share: None,
-        on_iteration: Callable[[Iteration], None] = lambda iteration: None,
+        on_iteration: Callable[[PopulationIteration], None] = lambda iteration: None,
     ) -> MultiParticleResult:
         """Reconstruct what was given, then refine and reconstruct in every iteration.
 
@@ -192,7 +192,7 @@ class MultiParticleRefinement:
         metrics = self._metrics(0, maps, [], time.monotonic() - began)
         best_series, best_iteration, most = series, 0, _quality(maps)
         reports: list[list[SeriesReport]] = []
-        on_iteration(Iteration(0, series, maps, before, [], list(metrics)))
+        on_iteration(PopulationIteration(0, series, maps, before, [], list(metrics)))
         remarks = self._describe_left_out(found)
         measured = [self._first_maps(k, one) for k, one in enumerate(before)]
         for iteration in range(1, iterations + 1):
@@ -214,7 +214,7 @@ class MultiParticleRefinement:
             maps = self._maps(found)
             measured = [one.measured for one in maps]
             metrics += self._metrics(iteration, maps, reports[-1], time.monotonic() - began)
-            on_iteration(Iteration(iteration, series, maps, before, list(reports), list(metrics)))
+            on_iteration(PopulationIteration(iteration, series, maps, before, list(reports), list(metrics)))
             quality = _quality(maps)
             if quality >= most or (best_iteration and quality >= (1 - AS_GOOD) * most):
                 best, best_series, best_iteration, most = maps, series, iteration, max(quality, most)
@@ -312,12 +312,12 @@ class MultiParticleRefinement:
 
     def _metrics(
         self, iteration: int, maps: list[SpeciesMaps], reports: list[SeriesReport], seconds: float
-    ) -> list[Metrics]:
+    ) -> list[PopulationMetrics]:
         trials = [trial for report in reports for trial in report.trials]
         kept = [trial for trial in trials if trial.kept]
         score = sum(report.score for report in reports) if reports else np.nan
         return [
-            Metrics(
+            PopulationMetrics(
                 iteration, one.name, made.measured.resolution, made.measured.quality, score, len(kept), len(trials),
                 sum(trial.gain for trial in kept), seconds,
             )

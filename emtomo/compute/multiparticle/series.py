@@ -16,10 +16,10 @@ from emtomo.compute.multiparticle.calibration import (
 from emtomo.compute.multiparticle.defocus_search import search_defocus
 from emtomo.compute.multiparticle.folds import FEWEST, Fold, hold_out
 from emtomo.compute.multiparticle.images import SpeciesImages
-from emtomo.compute.multiparticle.least_squares import Fit, Problem, SeriesImages, fit, put_poses_back
+from emtomo.compute.multiparticle.least_squares import Fit, PopulationImages, Problem, fit, put_poses_back
 from emtomo.compute.multiparticle.optics_parameters import OpticsOfTilts
 from emtomo.compute.multiparticle.options import NO_WEIGHTS, TILT_WEIGHTS, MultiParticleOptions
-from emtomo.compute.multiparticle.parameters import Block
+from emtomo.compute.multiparticle.parameters import ParameterBlock
 from emtomo.compute.multiparticle.pose_parameters import PoseParameters
 from emtomo.compute.multiparticle.state import SeriesState
 from emtomo.compute.multiparticle.sweep import ImageModel, correlate
@@ -127,7 +127,7 @@ class SeriesRefinement:
     trials: list[Trial] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.kept, options = list[Block](), self.options
+        self.kept, options = list[ParameterBlock](), self.options
         self.main = self._fold(np.zeros(len(self.start), bool), self.start.geometry)
         widths = np.deg2rad(options.pose_angle), options.pose_shift, options.motion_prior
         self.poses = PoseParameters(*widths, rigid=True) if options.poses else None
@@ -251,7 +251,7 @@ class SeriesRefinement:
         if gain > LEAST_GAIN:
             self.main.state = fit(Problem(self.images, self.state, [], poses, used), self.options.sweeps).state
 
-    def _try_block(self, block: Block) -> None:
+    def _try_block(self, block: ParameterBlock) -> None:
         """Fit one more block together with those that were kept; keep it if held-out particles agree better.
 
         A series of few particles is fitted several times, each time without others; the first fit is the one to keep.
@@ -267,7 +267,7 @@ class SeriesRefinement:
         for fold, (train, after, _) in zip(self.folds, found, strict=True):
             fold.take(train, after)
 
-    def _fit_without(self, block: Block, fold: Fold) -> tuple[Fit, Fit, float]:
+    def _fit_without(self, block: ParameterBlock, fold: Fold) -> tuple[Fit, Fit, float]:
         """Return the fit of a block without held-out particles, theirs in its geometry, and how their score rose."""
         train = self.images.used & ~fold.held[:, None]
         initial = np.zeros(block.size)
@@ -313,7 +313,7 @@ class SeriesRefinement:
 
     # --- helpers ---
 
-    def _fit(self, fold: Fold, blocks: list[Block], used: np.ndarray, more: np.ndarray | None = None) -> Fit:
+    def _fit(self, fold: Fold, blocks: list[ParameterBlock], used: np.ndarray, more: np.ndarray | None = None) -> Fit:
         """Return the fit of blocks, and of poses where they are refined, from a fold's values (and `more`) on."""
         geometry = fold.start.geometry
         for block in blocks:
@@ -354,14 +354,14 @@ class SeriesRefinement:
         self.images = self._calibrated(self.species)
         self.opposite = self._calibrated([_of_other_half(one) for one in self.species])
 
-    def _calibrated(self, species: Sequence[SpeciesImages]) -> SeriesImages:
+    def _calibrated(self, species: Sequence[SpeciesImages]) -> PopulationImages:
         models = []
         for number, one in enumerate(species):
             here = self._part(number)
             products = correlate(one, here)
             model = calibrate(one, here, products)
             models.append(model if self.options.weights == NO_WEIGHTS else fit_particle_factors(model, one, products))
-        return SeriesImages(species, models, self.device)
+        return PopulationImages(species, models, self.device)
 
     def _score(self, state: SeriesState) -> np.ndarray:
         """Return (p, t) log likelihoods."""

@@ -18,7 +18,7 @@ BASIC, OPTICS, MAGNIFICATION = 6, 4, 4  # numbers of them: the first three, furt
 BLOCKS = 8  # of particles, for every thread
 
 
-class Statistics(NamedTuple):
+class SweepStatistics(NamedTuple):
     """What a sweep finds; q parameters of an image.
 
     In this order: rotation about the image's axes (3, radians), shift (2, Å), defocus (Å); with optics also the two
@@ -122,7 +122,7 @@ def sweep(
     magnification: bool = False,
     used: np.ndarray | None = None,
     device: str = "cpu",
-) -> Statistics:
+) -> SweepStatistics:
     """Compare all images of one species with their own half's reference.
 
     Parameters
@@ -166,7 +166,7 @@ def sweep(
         gradient[..., SHIFT] *= pixels
         information[..., SHIFT, :] *= pixels
         information[..., SHIFT] *= pixels
-    return Statistics(score, gradient, information)
+    return SweepStatistics(score, gradient, information)
 
 
 def correlate(images: SpeciesImages, state: SeriesState, used: np.ndarray | None = None) -> np.ndarray:

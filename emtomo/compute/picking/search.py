@@ -20,7 +20,7 @@ BORDER = 0.25  # of the diameter: centres nearer to the edges are not picked
 
 
 @dataclass(frozen=True)
-class Search:
+class PickingSearch:
     """What the search of one micrograph found.
 
     Attributes
@@ -40,7 +40,7 @@ class Search:
 
 def search_blobs(
     image: np.ndarray, pixel_size: float, white: bool, diameters: LogOptions, options: BlobOptions
-) -> tuple[Search, np.ndarray]:
+) -> tuple[PickingSearch, np.ndarray]:
     """Search a micrograph for discs, ellipses and rings.
 
     Parameters
@@ -56,7 +56,7 @@ def search_blobs(
 
     Returns
     -------
-    search : Search
+    search : PickingSearch
     diameters : (n,) array
         Å, of each peak's best blob.
 
@@ -81,7 +81,7 @@ def search_templates(
     templates: RotatedTemplates,
     options: TemplateOptions,
     ctf: Ctf | None = None,
-) -> Search:
+) -> PickingSearch:
     """Search a micrograph for templates at the pixel size of :func:`search_pixel_size`.
 
     Parameters
@@ -116,10 +116,10 @@ def search_templates(
 
 def _search(
     prepared: Prepared, bank: TemplateBank, ctf: np.ndarray | None, border: float, diameter: float, white: bool
-) -> Search:
+) -> PickingSearch:
     scores = score_templates(prepared.image, bank, prepared.passed, ctf)
     peaks = find_peaks(scores, prepared.factor, border / prepared.pixel_size, white)
-    return Search(peaks.take(_outside_ice(peaks, prepared, diameter)), scores, prepared.pixel_size)
+    return PickingSearch(peaks.take(_outside_ice(peaks, prepared, diameter)), scores, prepared.pixel_size)
 
 
 def _outside_ice(peaks: Peaks, prepared: Prepared, diameter: float) -> np.ndarray:

@@ -9,18 +9,18 @@ import numpy as np
 from emtomo.compute.checkpoint import RECORD, read_record
 from emtomo.compute.likelihood.plan import HalfSet
 from emtomo.compute.likelihood.poses import Poses
-from emtomo.compute.refinement.refine import Metrics, State
+from emtomo.compute.refinement.refine import RefinementMetrics, RefinementState
 from emtomo.compute.refinement.schedule import Progress
 from emtomo.errors import EmtomoError
 
 
-def pack_state(state: State, metrics: list[Metrics], stamp: str) -> dict[str, np.ndarray]:
+def pack_state(state: RefinementState, metrics: list[RefinementMetrics], stamp: str) -> dict[str, np.ndarray]:
     """Return all that the next iteration needs, as arrays without objects.
 
     Parameters
     ----------
-    state : State
-    metrics : list of Metrics
+    state : RefinementState
+    metrics : list of RefinementMetrics
         Of all iterations so far.
     stamp : str
         What the state depends on: inputs and parameters.
@@ -34,7 +34,7 @@ def pack_state(state: State, metrics: list[Metrics], stamp: str) -> dict[str, np
     return arrays | {"local": state.local, RECORD: np.array(json.dumps(record))}
 
 
-def unpack_state(arrays: Mapping[str, np.ndarray]) -> tuple[State, list[Metrics]]:
+def unpack_state(arrays: Mapping[str, np.ndarray]) -> tuple[RefinementState, list[RefinementMetrics]]:
     """Return the state and metrics that :func:`pack_state` packed.
 
     Raises
@@ -50,7 +50,7 @@ def unpack_state(arrays: Mapping[str, np.ndarray]) -> tuple[State, list[Metrics]
         for h in (1, 2):
             scale = arrays.get(f"scale_{h}")
             halves[h] = HalfSet(arrays[f"reference_{h}"], arrays[f"noise_{h}"], scale)
-        state = State(poses, halves, Progress(**record["progress"]), arrays["local"])
-        return state, [Metrics(**m) for m in record["metrics"]]
+        state = RefinementState(poses, halves, Progress(**record["progress"]), arrays["local"])
+        return state, [RefinementMetrics(**m) for m in record["metrics"]]
     except (KeyError, TypeError) as error:
         raise EmtomoError(f"Not an iteration of this version: {error}.") from error

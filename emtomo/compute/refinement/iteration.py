@@ -45,7 +45,7 @@ def count_blocks(size: int) -> int:
 
 
 @dataclass(frozen=True)
-class Block:
+class ParticleBlock:
     """Particles of one half set that are added up together.
 
     Attributes
@@ -61,9 +61,9 @@ class Block:
     def __len__(self) -> int:
         return len(self.members)
 
-    def parts(self, n: int) -> list["Block"]:
+    def parts(self, n: int) -> list["ParticleBlock"]:
         """Return at most `n` blocks of about the same length."""
-        return [Block(self.half, part) for part in np.array_split(self.members, max(1, min(n, len(self))))]
+        return [ParticleBlock(self.half, part) for part in np.array_split(self.members, max(1, min(n, len(self))))]
 
 
 class Iteration:
@@ -101,7 +101,7 @@ class Iteration:
         return nullcontext() if self.parallel else self._one_at_a_time
 
 
-def estimate_block(shared: Iteration, block: Block, on_progress: OnProgress) -> PartialSums:
+def estimate_block(shared: Iteration, block: ParticleBlock, on_progress: OnProgress) -> PartialSums:
     """Estimate the poses of a block's particles and add them up."""
     with shared.lock():
         return shared.estimator(block.half).estimate(block.members, shared.poses, on_progress)
@@ -122,7 +122,7 @@ def run_iteration(
     """
     coefficients = plan.coefficients
     count = count_blocks(coefficients.size)
-    blocks = [Block(h, np.flatnonzero(poses.half == h)).parts(count) for h in halves]
+    blocks = [ParticleBlock(h, np.flatnonzero(poses.half == h)).parts(count) for h in halves]
     done = [0]
 
     def on_progress(more: int) -> None:

@@ -15,7 +15,7 @@ from emtomo.compute.likelihood.pose_estimator import EDGE
 from emtomo.compute.likelihood.poses import Poses
 from emtomo.compute.likelihood.views import ParticleSource
 from emtomo.compute.map_reduce import MapReduce, OnProgress, in_threads
-from emtomo.compute.refinement.iteration import Block, count_blocks
+from emtomo.compute.refinement.iteration import ParticleBlock, count_blocks
 from emtomo.errors import EmtomoError
 
 
@@ -49,7 +49,7 @@ class InsertedSums:
         return InsertedSums(np.add(self.sums, other.sums, dtype=float))
 
 
-def insert_block(shared: ReconstructionTask, block: Block, on_progress: OnProgress) -> InsertedSums:
+def insert_block(shared: ReconstructionTask, block: ParticleBlock, on_progress: OnProgress) -> InsertedSums:
     """Add up the particles of a block in their poses."""
     source, poses, coefficients = shared.source, shared.poses, shared.coefficients
     size, dimension, one = source.size, source.dimension, np.ones(1)
@@ -98,7 +98,7 @@ def sum_half_sets(
     if not len(coefficients):
         raise EmtomoError(f"Particles must be at least 3 voxels wide to be reconstructed from, got {size}.")
     halves = [h for h in (1, 2) if (poses.half == h).any()]
-    blocks = [Block(h, np.flatnonzero(poses.half == h)).parts(count_blocks(size)) for h in halves]
+    blocks = [ParticleBlock(h, np.flatnonzero(poses.half == h)).parts(count_blocks(size)) for h in halves]
     done = [0]
 
     def on_progress(more: int) -> None:

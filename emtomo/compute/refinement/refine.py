@@ -60,7 +60,7 @@ SETTING_ITERATIONS = 6  # iterations in which a half may still take another sett
 
 
 @dataclass
-class State:
+class RefinementState:
     """All that the next iteration needs; saving it is saving the refinement."""
 
     poses: Poses
@@ -70,7 +70,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Metrics:
+class RefinementMetrics:
     """Per-iteration metrics; resolutions in Å, angles in degrees, shifts in voxels."""
 
     iteration: int
@@ -105,7 +105,7 @@ class RefinementResult:
         Å, of the corrected curve at 0.143; nan where there is nothing to compare.
     mask : (n, n, n) array
         In which the FSC was measured.
-    metrics : list of Metrics
+    metrics : list of RefinementMetrics
     remarks : list of str
     """
 
@@ -115,7 +115,7 @@ class RefinementResult:
     curves: FscCurves
     resolution: float
     mask: np.ndarray
-    metrics: list[Metrics] = field(default_factory=list)
+    metrics: list[RefinementMetrics] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
 
@@ -181,7 +181,7 @@ class Refinement:
             self._coefficients = {key: self.source.coefficients(key)}
         return self._coefficients[key]
 
-    def begin(self) -> State:
+    def begin(self) -> RefinementState:
         """Return the state before the first iteration: noise measured, reference on the particles' grey scale."""
         p, options = self.source, self.options
         shells = p.size * p.pixel_size / options.initial_lowpass
@@ -203,7 +203,7 @@ class Refinement:
                     f"{INVERTED}: its best fit to nearly all of them has the opposite sign. Both must be white."
                 )
             halves[h] = HalfSet(self.first * np.float32(scale), half.noise)
-        return State(self.start.copy(), halves, progress, local)
+        return RefinementState(self.start.copy(), halves, progress, local)
 
     def _plan(
         self, progress: Progress, local: np.ndarray, coefficients: FourierCoefficients, frame: dict | None = None
@@ -231,8 +231,8 @@ class Refinement:
         return min(self.source.size / 2, progress.radius + max(4.0, 0.1 * self.source.size))
 
     def step(
-        self, state: State, progress: Callable[[int], None] = lambda done: None, *, last: bool = False
-    ) -> tuple[State, Metrics, dict[int, Sums], FscCurves]:
+        self, state: RefinementState, progress: Callable[[int], None] = lambda done: None, *, last: bool = False
+    ) -> tuple[RefinementState, RefinementMetrics, dict[int, Sums], FscCurves]:
         """Run one iteration; `last` adds all frequencies up to Nyquist to the volumes."""
         began = time.monotonic()
         p, n = self.source, self.source.size
@@ -268,12 +268,12 @@ class Refinement:
         near = (angle < self.options.angular_step) & (poses.certainty > 0.5)
         local = state.local | ((near | (now.iteration >= MAX_GLOBAL_ITERATIONS)) & (now.iteration >= 2))
         search = plan.searches[LOCAL if state.local.all() else GLOBAL]
-        metrics = Metrics(
+        metrics = RefinementMetrics(
             now.iteration, resolution, n * p.pixel_size / state.progress.radius, search.grid.angle_step,
             len(search.grid.rotations), len(search.grid.shifts), float(state.local.mean()), *changes, *spreads,
             float(poses.certainty.mean()), time.monotonic() - began, sum(total.beyond for total in totals.values()),
         )  # fmt: skip
-        return State(poses, halves, now, local), metrics, sums, curves
+        return RefinementState(poses, halves, now, local), metrics, sums, curves
 
     def _first_shell(self) -> int:
         """Return the shell from which on the curve counts: high-passed images lack the coarsest ones."""
@@ -320,11 +320,11 @@ class Refinement:
             halves[h] = HalfSet(reference, smooth_gaps(noise, noise), update_scale(old[h].scale, total.products))
         return halves
 
-    def has_ended(self, state: State) -> bool:
+    def has_ended(self, state: RefinementState) -> bool:
         """Return whether only :meth:`finish` is left, the last of at most `max_iterations` iterations."""
         return state.progress.converged or state.progress.iteration >= self.options.max_iterations - 1
 
-    def finish(self, state: State, metrics: list[Metrics]) -> RefinementResult:
+    def finish(self, state: RefinementState, metrics: list[RefinementMetrics]) -> RefinementResult:
         """Run the last iteration with all frequencies and return half maps, average and resolution."""
         n = self.source.size
         state, last, sums, curves = self.step(state, last=True)
@@ -348,7 +348,9 @@ class Refinement:
             state.poses, average, maps, curves, resolution, self.mask, [*metrics, last], [*self.remarks, *said]
         )
 
-    def run(self, on_progress: Callable[[State, Metrics], None] = lambda state, metrics: None) -> RefinementResult:
+    def run(
+        self, on_progress: Callable[[RefinementState, RefinementMetrics], None] = lambda state, metrics: None
+    ) -> RefinementResult:
         """Iterate until nothing changes any more; the last of at most `max_iterations` takes all frequencies."""
         state, metrics = self.begin(), []
         while not self.has_ended(state):

@@ -24,7 +24,7 @@ from emtomo.compute.refinement.initial import (
     reference_mask,
     smooth_gaps,
 )
-from emtomo.compute.refinement.iteration import Block, count_blocks, create_estimator, run_iteration
+from emtomo.compute.refinement.iteration import ParticleBlock, count_blocks, create_estimator, run_iteration
 from emtomo.compute.refinement.options import SYMMETRY, RefineOptions
 from emtomo.compute.refinement.reconstruct import sum_half_sets
 from emtomo.compute.refinement.schedule import Progress, global_search
@@ -304,7 +304,7 @@ class StochasticModel:
         nothing = np.zeros((len(current), len(self.halves)))
         state = ClassState(references, self.shares, self.half.noise, current, nothing, self.shell)
         shared = ClassIteration(self.source, state, plan, True)
-        blocks = Block(1, batch).parts(count_blocks(self.source.size))
+        blocks = ParticleBlock(1, batch).parts(count_blocks(self.source.size))
         total = self.map_reduce(sort_block, shared, [blocks], lambda more: None)[0]
         found, k = current.copy(), len(self.halves)
         for i, (probability, one, evidence) in total.estimates.items():

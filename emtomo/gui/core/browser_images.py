@@ -77,7 +77,7 @@ class Scene2D:
     white: bool = True
 
 
-class ParticleImages:
+class ParticlePictures:
     """Reads pictures of particles of a set.
 
     Parameters
@@ -293,4 +293,4 @@ def prepare_browser(shown: Shown) -> None:
         singular(getattr(shown.value, "NOUN", "items")),
         lambda share: shown.progress(READING + (1 - READING) * share),
     )
-    shown.prepared["images"] = ParticleImages(shown, frame)
+    shown.prepared["images"] = ParticlePictures(shown, frame)

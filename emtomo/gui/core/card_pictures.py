@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from emtomo.compute.slices import contrast_limits, to_bytes
 from emtomo.gui.core.class_averages import read_averages
 from emtomo.gui.core.output_volumes import load_box, load_tilts
-from emtomo.gui.core.runs import Output, Run
+from emtomo.gui.core.runs import Run, RunOutput
 from emtomo.gui.core.shown import Shown
 from emtomo.gui.core.volume import VolumeSource
 from emtomo.objects import SetOfTomograms
@@ -26,7 +26,7 @@ RANK = ("Average", "FSC", "SetOfClasses2D", "SetOfClasses3D", "Volume", "Mask", 
         "SetOfTiltSeries")  # fmt: skip
 
 
-def choose_output(run: Run) -> Output | None:
+def choose_output(run: Run) -> RunOutput | None:
     """Return the output that a run's card shows; None if it has made none that can be drawn."""
     made = [o for o in run.outputs if not o.pending]
     ranked = [(min((RANK.index(k) for k in o.kinds if k in RANK), default=len(RANK)), o) for o in made]

@@ -16,7 +16,7 @@ ROUND_LENGTHS = np.array(
 
 
 @dataclass(frozen=True)
-class Curve:
+class ChartCurve:
     """Points of a chart.
 
     Attributes
@@ -56,7 +56,7 @@ class Chart:
     Attributes
     ----------
     title, x_label, y_label : str
-    curves : tuple of Curve
+    curves : tuple of ChartCurve
     levels, places : tuple of float
         Where thin lines go across, and up.
     y_range : (low, high), optional
@@ -72,7 +72,7 @@ class Chart:
     title: str
     x_label: str
     y_label: str
-    curves: tuple[Curve, ...]
+    curves: tuple[ChartCurve, ...]
     levels: tuple[float, ...] = ()
     places: tuple[float, ...] = ()
     y_range: tuple[float, float] | None = None
@@ -85,7 +85,7 @@ class Chart:
 class Reading:
     """The point nearest to the mouse."""
 
-    curve: Curve
+    curve: ChartCurve
     x: float
     y: float
     text: str
@@ -219,7 +219,7 @@ class ChartView:
 
     def read_at(self, px: float, py: float, reach: float = 24.0) -> Reading | None:
         """Return the point nearest to a pixel, if one of a curve lies within `reach` pixels of it."""
-        best: tuple[float, Curve, int] | None = None
+        best: tuple[float, ChartCurve, int] | None = None
         for curve in self.chart.curves:
             if not len(curve.x):
                 continue

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from emtomo.gui.core.chart import Chart, Curve
+from emtomo.gui.core.chart import Chart, ChartCurve
 from emtomo.gui.core.run_charts import read_csv
 
 MICROMETRE = 1e-4  # of an Å
@@ -34,7 +34,7 @@ def ctf_charts(folder: Path, name: str, run: str = "") -> list[Chart]:
     def chart(title: str, unit: str, *columns: tuple[str, str, float]) -> Chart:
         """Return one chart with a curve per column (name, label, factor to the unit)."""
         curves = tuple(
-            Curve(label, x, used[column].to_numpy(float) * factor, run, k, line=several)
+            ChartCurve(label, x, used[column].to_numpy(float) * factor, run, k, line=several)
             for k, (column, label, factor) in enumerate(columns)
         )
         return Chart(title, across, unit, curves, whole=not several)
@@ -61,7 +61,7 @@ def _ring_chart(used: pd.DataFrame, rings: pd.DataFrame, run: str) -> Chart:
     curves = []
     for k, (column, label) in enumerate((("measured", "measured"), ("fit", "fit"))):
         y = one[column].to_numpy(float)
-        curves.append(Curve(label, x, y / (float(np.sqrt(np.mean(y**2))) or 1.0), run, k, dots=False, thin=k == 0))
+        curves.append(ChartCurve(label, x, y / (float(np.sqrt(np.mean(y**2))) or 1.0), run, k, dots=False, thin=k == 0))
     places = (1 / float(best["resolution"]),) if np.isfinite(best["resolution"]) else ()
     title = f"rings of image {int(best['tilt'])} at {best['angle']:.0f}°"
     return Chart(title, "resolution (Å)", "power without background", tuple(curves), (0.0,), places, resolution=True,

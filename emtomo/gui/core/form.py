@@ -15,7 +15,7 @@ from emtomo.engine.parameters import INTERNAL, public_name
 from emtomo.gui.core.fields import FormField, field_of
 from emtomo.gui.core.prefill import ancestors, choose_before_denoising, choose_output, other_picks
 from emtomo.gui.core.run_actions import FormValues
-from emtomo.gui.core.runs import Output, Run, descendants
+from emtomo.gui.core.runs import Run, RunOutput, descendants
 from emtomo.options import OptionField, option_fields
 
 SKIPPED = ("General", "Parallelization")
@@ -178,7 +178,7 @@ class FormModel:
 
     # --- inputs ---
 
-    def candidates(self, name: str, runs: dict[int, Run]) -> list[Output]:
+    def candidates(self, name: str, runs: dict[int, Run]) -> list[RunOutput]:
         """Return the outputs that fit an input, newest first; none of this run or of those below it."""
         own = {self.run, *descendants(runs, [self.run])} if self.run is not None else set()
         wanted = set(self.fields[name].wanted)
@@ -191,7 +191,7 @@ class FormModel:
         ]
         return sorted(found, key=lambda o: (not o.pending, o.run), reverse=True)
 
-    def preset(self, runs: dict[int, Run], selected: Iterable[int], output: Output | None = None) -> None:
+    def preset(self, runs: dict[int, Run], selected: Iterable[int], output: RunOutput | None = None) -> None:
         """Fill empty inputs that are needed: the first that fits with `output`, the others as the selection means."""
         if output is not None:
             fit = [n for n, f in self.fields.items() if f.wanted and self.fits(n, output)]
@@ -237,13 +237,13 @@ class FormModel:
             others = other_picks(self.candidates("coordinates", runs), runs, first)
             self.put("coordinates", ",".join(o.target for o in (first, *others)))
 
-    def output_named(self, target: str, runs: dict[int, Run]) -> Output | None:
+    def output_named(self, target: str, runs: dict[int, Run]) -> RunOutput | None:
         """Return the output that ``RUN.output`` means."""
         number, _, name = target.partition(".")
         run = next((r for r in runs.values() if number in (str(r.id), r.label)), None)
         return next((o for o in run.outputs if o.name == name), None) if run is not None else None
 
-    def fits(self, name: str, output: Output) -> bool:
+    def fits(self, name: str, output: RunOutput) -> bool:
         """Return whether an output may be the input `name`."""
         return bool(set(self.fields[name].wanted) & set(output.kinds))
 

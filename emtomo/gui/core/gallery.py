@@ -10,7 +10,7 @@ GAP = 4
 
 
 @dataclass(frozen=True)
-class Sheet:
+class GalleryPage:
     """A page of pictures.
 
     Attributes
@@ -41,7 +41,9 @@ class Sheet:
         return left, top, left + self.side, top + self.side
 
 
-def compose(images: list[np.ndarray], side: int, width: int, *, background: int = 40, common: bool = False) -> Sheet:
+def compose(
+    images: list[np.ndarray], side: int, width: int, *, background: int = 40, common: bool = False
+) -> GalleryPage:
     """Return pictures side by side in rows that fill `width`.
 
     Parameters
@@ -59,7 +61,7 @@ def compose(images: list[np.ndarray], side: int, width: int, *, background: int 
     rows = -(-len(images) // columns) if images else 1
     page = np.full((rows * (side + GAP), max(width, columns * (side + GAP))), background, np.uint8)
     limits = contrast_limits(np.stack(images)) if common and images else None
-    sheet = Sheet(page, columns, side, len(images))
+    sheet = GalleryPage(page, columns, side, len(images))
     for k, image in enumerate(images):
         n = max(image.shape)
         step = n / side

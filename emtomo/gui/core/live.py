@@ -17,7 +17,7 @@ NEAR = 1.5  # voxels from a slice within which an oriented point is drawn
 
 
 @dataclass(frozen=True)
-class Fit:
+class LiveModel:
     """What the points of one model give now; places in 0-based voxels, z, y, x; `length` of arrows that fit, voxels."""
 
     places: np.ndarray
@@ -48,19 +48,19 @@ class Fit:
 NOTHING = np.zeros((0, 3))
 
 
-def fit_model(model: Model, options: ModelOptions) -> Fit:
+def fit_model(model: Model, options: ModelOptions) -> LiveModel:
     """Return what a model's points give; a sentence says what is still missing."""
     points = np.array([[p.x, p.y, p.z] for p in model.points]).reshape(-1, 3)
     roles = np.array([p.role for p in model.points], object)
     try:
         built: Built = build(model.kind, points, roles, options)
     except ModelError as error:
-        return Fit(NOTHING, NOTHING, NOTHING, np.zeros((0, 3), int), str(error))
+        return LiveModel(NOTHING, NOTHING, NOTHING, np.zeros((0, 3), int), str(error))
     normals = built.rotations[:, :, 2] if built.rotations is not None else np.full(built.positions.shape, np.nan)
     mesh = built.mesh
     length = min(max(ARROW_SHARE * neighbour_distance(built.positions), SHORTEST), LONGEST)
     message = f"{count_text(len(built.positions), 'coordinate')}" + (f"; {built.note}" if built.note else "")
-    return Fit(
+    return LiveModel(
         built.positions[:, ::-1],
         normals[:, ::-1],
         mesh.vertices[:, ::-1] if mesh is not None else NOTHING,
@@ -74,7 +74,7 @@ class LiveModels:
     """Keeps the fits of a session; only models whose points have changed are built again."""
 
     def __init__(self) -> None:
-        self.fits: dict[int, Fit] = {}
+        self.fits: dict[int, LiveModel] = {}
         self._made_of: dict[int, tuple[object, ...]] = {}
         self.options = ModelOptions()
 
@@ -94,6 +94,6 @@ class LiveModels:
                 self._made_of.pop(group, None)
         return wanted
 
-    def take_fits(self, fits: dict[int, Fit]) -> None:
+    def take_fits(self, fits: dict[int, LiveModel]) -> None:
         """Take fits that were made."""
         self.fits |= {group: fit for group, fit in fits.items() if group in self._made_of}

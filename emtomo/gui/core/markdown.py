@@ -13,7 +13,7 @@ _STARTS = re.compile(r"(#+ |```|\||[*-] |\d+\. |$)")
 
 
 @dataclass(frozen=True)
-class Piece:
+class PagePiece:
     """A piece of a page.
 
     Attributes
@@ -30,7 +30,7 @@ class Piece:
     target: str = ""
 
 
-def read_pieces(page: str) -> Iterator[Piece]:
+def read_pieces(page: str) -> Iterator[PagePiece]:
     """Yield the pieces of a page in Markdown; lines that were broken for the editor are joined.
 
     Parameters
@@ -44,11 +44,11 @@ def read_pieces(page: str) -> Iterator[Piece]:
         if line.lstrip().startswith("```"):
             while k < len(lines) and not lines[k].lstrip().startswith("```"):
                 k += 1
-            yield Piece(dedent("\n".join(lines[start + 1 : k])) + "\n\n", "block")
+            yield PagePiece(dedent("\n".join(lines[start + 1 : k])) + "\n\n", "block")
             k += 1
         elif line.startswith("#"):
             kind = "title" if line.startswith("# ") else "heading"
-            yield Piece(re.sub(r"[`*]", "", line.lstrip("# ")) + "\n", kind)
+            yield PagePiece(re.sub(r"[`*]", "", line.lstrip("# ")) + "\n", kind)
         elif line.startswith("|"):
             while k < len(lines) and lines[k].startswith("|"):
                 k += 1
@@ -59,40 +59,40 @@ def read_pieces(page: str) -> Iterator[Piece]:
             words = " ".join(part.strip() for part in lines[start:k])
             item = re.match(r"([*-]|\d+\.) ", words)
             if item is not None:
-                yield Piece("• " if item[1] in "*-" else item[0], "item")
+                yield PagePiece("• " if item[1] in "*-" else item[0], "item")
                 words = words[item.end() :]
             yield from _inline(words)
             following = lines[k].lstrip() if k < len(lines) else ""
-            yield Piece("\n" if item is not None and re.match(r"([*-]|\d+\.) ", following) else "\n\n")
+            yield PagePiece("\n" if item is not None and re.match(r"([*-]|\d+\.) ", following) else "\n\n")
 
 
-def _inline(text: str) -> Iterator[Piece]:
+def _inline(text: str) -> Iterator[PagePiece]:
     end = 0
     for found in _INLINE.finditer(text):
         if found.start() > end:
-            yield Piece(text[end : found.start()])
+            yield PagePiece(text[end : found.start()])
         end = found.end()
         if found["picture"]:
-            yield Piece(found["alt"], "picture", found["picture"])
+            yield PagePiece(found["alt"], "picture", found["picture"])
         elif found["link"]:
-            yield Piece(found["words"].replace("`", ""), "link", found["link"])
+            yield PagePiece(found["words"].replace("`", ""), "link", found["link"])
         else:
             kind = next(name for name in ("code", "bold", "italic") if found[name])
-            yield Piece(found[kind], kind)
+            yield PagePiece(found[kind], kind)
     if end < len(text):
-        yield Piece(text[end:])
+        yield PagePiece(text[end:])
 
 
-def _table(lines: list[str]) -> Iterator[Piece]:
+def _table(lines: list[str]) -> Iterator[PagePiece]:
     """Yield a table as lists, a row a line: a window need not be as wide as all columns."""
     rows = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip().strip("|"))] for line in lines]
     head, body = rows[0], [row for row in rows[1:] if not all(set(cell) <= set(":-") for cell in row)]
     for row in body:
-        yield Piece("• ", "item")
+        yield PagePiece("• ", "item")
         for n, cell in enumerate(row):
             name = head[n] if n < len(head) else ""
             if n and cell:
-                yield Piece("  ·  " + (f"{name}: " if name else ""), "italic" if name else "text")
+                yield PagePiece("  ·  " + (f"{name}: " if name else ""), "italic" if name else "text")
             yield from _inline(cell.replace("\\|", "|"))
-        yield Piece("\n")
-    yield Piece("\n")
+        yield PagePiece("\n")
+    yield PagePiece("\n")

@@ -6,7 +6,7 @@ from pyworkflow.protocol.params import PointerParam
 
 from emtomo.engine.parameters import protocol_named
 from emtomo.gui.core.catalogue import Entry, entries
-from emtomo.gui.core.runs import Output
+from emtomo.gui.core.runs import RunOutput
 
 # by class of the output; the first that fits is the usual one
 USUAL: dict[str, tuple[str, ...]] = {
@@ -57,7 +57,7 @@ def takes(protocol: str, kinds: tuple[str, ...]) -> bool:
     return False
 
 
-def next_protocols(output: Output, protocol: str) -> list[Entry]:
+def next_protocols(output: RunOutput, protocol: str) -> list[Entry]:
     """Return the protocols that take an output of a run of `protocol`, the usual ones first, then as in the tree."""
     usual = next((USUAL[k] for k in output.kinds if k in USUAL), ())
     order = {name: k for k, name in enumerate(dict.fromkeys([*AFTER.get(protocol, ()), *usual]))}
@@ -65,13 +65,13 @@ def next_protocols(output: Output, protocol: str) -> list[Entry]:
     return sorted(found, key=lambda e: order.get(e.name, len(order)))
 
 
-def usual_steps(outputs: Sequence[Output], protocol: str, most: int = 6) -> list[tuple[Output, Entry]]:
+def usual_steps(outputs: Sequence[RunOutput], protocol: str, most: int = 6) -> list[tuple[RunOutput, Entry]]:
     """Return at most `most` usual next protocols after a run of `protocol`, each with the output that it starts from.
 
     What comes after this protocol is first, then what comes after outputs of these kinds.
     """
     known = {entry.name: entry for entry in entries()}
-    found: dict[str, tuple[Output, Entry]] = {}
+    found: dict[str, tuple[RunOutput, Entry]] = {}
     for output in outputs:
         usual = next((USUAL[k] for k in output.kinds if k in USUAL), ())
         for name in (*AFTER.get(protocol, ()), *usual):

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from emtomo.gui.core.catalogue import STAGES
-from emtomo.gui.core.runs import Output, Run, descendants
+from emtomo.gui.core.runs import Run, RunOutput, descendants
 
 PICKING = (*STAGES["Directional picking"], *STAGES["Picking"])
 DENOISING = "denoise-tomograms"
@@ -23,7 +23,7 @@ def ancestors(runs: dict[int, Run], ids: Iterable[int]) -> set[int]:
     return found - start
 
 
-def is_denoised(output: Output, runs: dict[int, Run]) -> bool:
+def is_denoised(output: RunOutput, runs: dict[int, Run]) -> bool:
     """Return whether tomograms were denoised: they are for eyes, not for averages."""
     if TOMOGRAMS not in output.kinds:
         return False
@@ -32,8 +32,8 @@ def is_denoised(output: Output, runs: dict[int, Run]) -> bool:
 
 
 def choose_output(
-    protocol: str, candidates: list[Output], runs: dict[int, Run], selected: Iterable[int]
-) -> Output | None:
+    protocol: str, candidates: list[RunOutput], runs: dict[int, Run], selected: Iterable[int]
+) -> RunOutput | None:
     """Return the output that a new run of `protocol` most likely takes.
 
     That is the latest one, of those that are made already, at or below the selected runs, else the latest above them;
@@ -42,7 +42,7 @@ def choose_output(
     Parameters
     ----------
     protocol : str
-    candidates : list of Output
+    candidates : list of RunOutput
         Those of the right kind.
     runs : dict
     selected : iterable of int
@@ -59,8 +59,8 @@ def choose_output(
 
 
 def choose_before_denoising(
-    protocol: str, candidates: list[Output], runs: dict[int, Run], particles: int
-) -> Output | None:
+    protocol: str, candidates: list[RunOutput], runs: dict[int, Run], particles: int
+) -> RunOutput | None:
     """Return the tomograms from which boxes are cut of particles that were picked in denoised ones.
 
     None where they were not: then they are cut from the tomograms in which they were picked.
@@ -68,7 +68,7 @@ def choose_before_denoising(
     Parameters
     ----------
     protocol : str
-    candidates : list of Output
+    candidates : list of RunOutput
         Tomograms.
     runs : dict
     particles : int
@@ -80,22 +80,22 @@ def choose_before_denoising(
     return choose_output(protocol, [o for o in candidates if o.run in line], runs, [particles])
 
 
-def other_picks(candidates: list[Output], runs: dict[int, Run], output: Output) -> list[Output]:
+def other_picks(candidates: list[RunOutput], runs: dict[int, Run], output: RunOutput) -> list[RunOutput]:
     """Return what other pickers have found where those of `output` were found: the latest of each picking run.
 
     Pickers that stand above or below one another are not two opinions; only runs with a common ancestor are taken.
 
     Parameters
     ----------
-    candidates : list of Output
+    candidates : list of RunOutput
         Coordinates.
     runs : dict
-    output : Output
+    output : RunOutput
         The picks that the consensus begins with.
     """
     above = ancestors(runs, [output.run])
     line = {output.run, *above, *descendants(runs, [output.run])}
-    found: dict[int, Output] = {}
+    found: dict[int, RunOutput] = {}
     for one in candidates:
         run = runs[one.run]
         if one.run not in line and run.protocol in PICKING and not one.pending and above & ancestors(runs, [one.run]):
@@ -103,5 +103,5 @@ def other_picks(candidates: list[Output], runs: dict[int, Run], output: Output) 
     return [found[i] for i in sorted(found) if not any(i in ancestors(runs, [other]) for other in found)]
 
 
-def _rank(output: Output) -> tuple[bool, int]:
+def _rank(output: RunOutput) -> tuple[bool, int]:
     return not output.pending, output.run

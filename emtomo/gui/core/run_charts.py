@@ -9,7 +9,7 @@ import pandas as pd
 
 from emtomo.compute.fourier.shell_correlation import resolution_text
 from emtomo.errors import EmtomoError
-from emtomo.gui.core.chart import Chart, Curve, format_number
+from emtomo.gui.core.chart import Chart, ChartCurve, format_number
 from emtomo.gui.core.runs import Run
 
 # files of per-iteration metrics in a run's folder, and their columns with what they are; the first file there is read
@@ -70,7 +70,8 @@ def metric_charts(folder: Path, run: str = "") -> list[Chart]:
     if shares:
         x = table[first].to_numpy(float)
         curves = [
-            Curve(f"class {c.removeprefix(SHARE)}", x, table[c].to_numpy(float), run, k) for k, c in enumerate(shares)
+            ChartCurve(f"class {c.removeprefix(SHARE)}", x, table[c].to_numpy(float), run, k)
+            for k, c in enumerate(shares)
         ]
         charts.append(Chart("shares of the classes", first.replace("_", " "), "share", tuple(curves), whole=True))
     return charts
@@ -85,12 +86,12 @@ def _metric_chart(table: pd.DataFrame, x: str, column: str, run: str) -> Chart:
     return Chart(title, x.replace("_", " "), name, curves, whole=True, key=name)
 
 
-def _by_species(table: pd.DataFrame, x: str, y: str, run: str) -> list[Curve]:
+def _by_species(table: pd.DataFrame, x: str, y: str, run: str) -> list[ChartCurve]:
     if "species" not in table:
-        return [Curve("", table[x].to_numpy(float), table[y].to_numpy(float), run)]
+        return [ChartCurve("", table[x].to_numpy(float), table[y].to_numpy(float), run)]
     several = table["species"].nunique() > 1
     return [
-        Curve(str(name) if several else "", one[x].to_numpy(float), one[y].to_numpy(float), run, k)
+        ChartCurve(str(name) if several else "", one[x].to_numpy(float), one[y].to_numpy(float), run, k)
         for k, (name, one) in enumerate(table.groupby("species", sort=False))
     ]
 
@@ -116,7 +117,7 @@ def fsc_chart(path: Path, run: str = "", resolution: float = 0.0, pixel_size: fl
         raise EmtomoError(f"{path}: an FSC file has a column frequency and one for each curve.")
     x = table["frequency"].to_numpy(float)
     curves = tuple(
-        Curve(str(name), x, table[name].to_numpy(float), run, k, dots=False, thin=name != FIRST_CURVE and k > 0)
+        ChartCurve(str(name), x, table[name].to_numpy(float), run, k, dots=False, thin=name != FIRST_CURVE and k > 0)
         for k, name in enumerate(table.columns[1:])
     )
     title = "FSC"
@@ -138,8 +139,8 @@ def fsc_of_folder(folder: Path, run: str = "") -> list[Chart]:
         if before.exists():
             old = fsc_chart(before, run).curves[0]
             both = (
-                Curve("after", chart.curves[0].x, chart.curves[0].y, run, 0, dots=False),
-                Curve("before", old.x, old.y, run, 1, dots=False),
+                ChartCurve("after", chart.curves[0].x, chart.curves[0].y, run, 0, dots=False),
+                ChartCurve("before", old.x, old.y, run, 1, dots=False),
             )
             chart = replace(chart, title="FSC of the half maps", curves=both)
         charts.append(chart)
@@ -163,7 +164,7 @@ def tilt_charts(folder: Path, series: str, run: str = "") -> list[Chart]:
     def chart(title: str, unit: str, *columns: tuple[str, str, float]) -> Chart:
         """Return a chart of some columns."""
         curves = [
-            Curve(name, x, one[c].to_numpy(float) * factor, run, k)
+            ChartCurve(name, x, one[c].to_numpy(float) * factor, run, k)
             for k, (c, name, factor) in enumerate(columns)
             if c in one and np.isfinite(one[c].to_numpy(float)).any()
         ]
@@ -189,7 +190,7 @@ def motion_charts(folder: Path, series: str, run: str = "") -> list[Chart]:
     for column, title, unit in (("shift", "movement of the particles", "shift (Å)"),
                                 ("rotation", "rotation of the particles over the dose", "rotation (°)")):  # fmt: skip
         curves = tuple(
-            Curve(str(name), one["dose"].to_numpy(float), one[column].to_numpy(float), run, k)
+            ChartCurve(str(name), one["dose"].to_numpy(float), one[column].to_numpy(float), run, k)
             for k, (name, one) in enumerate(groups)
         )
         charts.append(Chart(title, "dose (e/Å²)", unit, curves))
@@ -208,7 +209,7 @@ def trial_charts(folder: Path, run: str = "") -> list[Chart]:
             mine = one[one["kept"].astype(bool) == kept]
             if len(mine):
                 x, y = mine["iteration"].to_numpy(float), mine["gain"].to_numpy(float)
-                curves.append(Curve(f"{name}, {what}", x, y, run, k, line=False, thin=not kept))
+                curves.append(ChartCurve(f"{name}, {what}", x, y, run, k, line=False, thin=not kept))
     if not curves:
         return []
     curves.sort(key=lambda c: (c.thin, -float(c.y.max())))  # a small legend names those that helped most

@@ -41,7 +41,7 @@ ACTIVE = ("launched", "running", "scheduled")
 
 
 @dataclass(frozen=True)
-class Output:
+class RunOutput:
     """One output of a run; ``pending`` until the run has made it."""
 
     run: int
@@ -72,7 +72,7 @@ class Run:
     title: str
     status: str
     parents: frozenset[int]
-    outputs: tuple[Output, ...] = ()
+    outputs: tuple[RunOutput, ...] = ()
     progress: float | None = None
     doing: str = ""
     left: float | None = None
@@ -237,10 +237,10 @@ def _seconds(run: Protocol) -> float | None:
     return float(run.getElapsedTime().total_seconds()) if run.endTime.hasValue() else known
 
 
-def _outputs(run: Protocol) -> Iterable[Output]:
+def _outputs(run: Protocol) -> Iterable[RunOutput]:
     made = {n: v for n, v in run.iterOutputAttributes() if not n.startswith("_")}  # the engine lists its own as well
     for name, value in made.items():
-        yield Output(run.getObjId(), run.getObjLabel(), name, _kinds(type(value)), str(value))
+        yield RunOutput(run.getObjId(), run.getObjLabel(), name, _kinds(type(value)), str(value))
     if run.isFinished():
         return
     possible = run.plan_outputs() if hasattr(run, "plan_outputs") else run._possibleOutputs or {}
@@ -248,7 +248,7 @@ def _outputs(run: Protocol) -> Iterable[Output]:
     for name, kind in pairs:
         if name not in made:
             kind = kind if isinstance(kind, type) else type(kind)
-            yield Output(run.getObjId(), run.getObjLabel(), name, _kinds(kind), "", pending=True)
+            yield RunOutput(run.getObjId(), run.getObjLabel(), name, _kinds(kind), "", pending=True)
 
 
 def _kinds(kind: type) -> tuple[str, ...]:

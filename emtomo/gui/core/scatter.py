@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from emtomo.gui.core.browser import ParticleBrowser
-from emtomo.gui.core.chart import Chart, ChartView, Curve
+from emtomo.gui.core.chart import Chart, ChartCurve, ChartView
 from emtomo.wording import pluralize
 
 BINS = 60
@@ -41,9 +41,9 @@ def plot_chart(browser: ParticleBrowser, x: str, y: str) -> Chart:
     if y == COUNT:
         bars = histogram_of(browser, x)
         top = float(bars.shown.max(initial=1))
-        curve = Curve("", bars.edges[[0, -1]], np.array([0.0, top]), line=False, dots=False)
+        curve = ChartCurve("", bars.edges[[0, -1]], np.array([0.0, top]), line=False, dots=False)
         return Chart("", label, pluralize(browser.noun), (curve,), y_range=(0.0, 1.06 * top))
-    curve = Curve("", browser.numbers(x)[browser.rows], browser.numbers(y)[browser.rows], line=False, dots=False)
+    curve = ChartCurve("", browser.numbers(x)[browser.rows], browser.numbers(y)[browser.rows], line=False, dots=False)
     return Chart("", label, browser.heading(y), (curve,))
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from emtomo.gui.core.live import Fit
+from emtomo.gui.core.live import LiveModel
 from emtomo.gui.core.picking import PickingSession
 from emtomo.gui.core.shown import Shown
 from emtomo.gui.core.volume import VolumeSource
@@ -77,7 +77,7 @@ def second_map(shown: Shown, other: Shown) -> SecondMap:
     return SecondMap(VolumeSource(other.path(str(other.value.file.get()))), scale, white)
 
 
-def scene_of_session(session: PickingSession, fits: dict[int, Fit], source: VolumeSource) -> SceneData:
+def scene_of_session(session: PickingSession, fits: dict[int, LiveModel], source: VolumeSource) -> SceneData:
     """Return the points of a picking session with the models that they give."""
     data = SceneData(source, source.shape)
     rows = [(p.x, p.y, p.z, g) for g, m in session.models.items() for p in m.points]

@@ -181,7 +181,7 @@ def _slabs(job: dict[str, Any], name: str, box_angstrom: float) -> Any:
 
 def _train(job: dict[str, Any]) -> None:
     from emtomo.compute.convnet.network import load, save
-    from emtomo.compute.convnet.train import References, train
+    from emtomo.compute.convnet.train import TrainingReferences, train
 
     options, path = TrainOptions(**job["options"]), Path(job["network"])
     box, network = job["box"] * job["pixel_size"], None
@@ -190,7 +190,7 @@ def _train(job: dict[str, Any]) -> None:
     slabs = {name: _slabs(job, name, box) for name in job["tomograms"]}
     places = [(slabs[name], np.array(place)) for name, _, *place in job["references"]]
     positive = np.array([kind == "positive" for _, kind, *_ in job["references"]], bool)
-    network = train(References(places, positive), options, lambda k, loss: say(iteration=k, loss=loss), network)
+    network = train(TrainingReferences(places, positive), options, lambda k, loss: say(iteration=k, loss=loss), network)
     part = path.with_name("part_" + path.name)
     save(network, str(part), options.training_box, box)
     part.replace(path)

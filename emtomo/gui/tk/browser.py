@@ -11,7 +11,7 @@ from emtomo.errors import EmtomoError
 from emtomo.gui.core.actions import Action
 from emtomo.gui.core.background import Task
 from emtomo.gui.core.browser import ParticleBrowser
-from emtomo.gui.core.browser_images import ParticleImages
+from emtomo.gui.core.browser_images import ParticlePictures
 from emtomo.gui.core.shown import Shown
 from emtomo.gui.core.volume import VolumeSource
 from emtomo.gui.tk import browsergallery, browserplot, browserslices, browsertable, scenecanvas, theme
@@ -53,7 +53,7 @@ class BrowserWindow(Window):
         super().__init__(master, f"{shown.title} – emtomo", (1240, 740), "browser")
         self.shown = shown
         self.browser: ParticleBrowser = shown.prepared["browser"]
-        self.images: ParticleImages = shown.prepared["images"]
+        self.images: ParticlePictures = shown.prepared["images"]
         self._task: Task | None = None
         self.panes: dict[str, Any] = {}
         self.bind_actions(self._table_of_actions(), MOUSE + (scenecanvas.MOUSE if self.images.in_volumes else []))

@@ -10,8 +10,8 @@ from PIL import Image, ImageTk
 from emtomo.gui.core.background import Task
 from emtomo.gui.core.browser import ParticleBrowser
 from emtomo.gui.core.browser_columns import rgb_hex
-from emtomo.gui.core.browser_images import Look, ParticleImages
-from emtomo.gui.core.gallery import Sheet, compose
+from emtomo.gui.core.browser_images import Look, ParticlePictures
+from emtomo.gui.core.gallery import GalleryPage, compose
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.browsertable import CONTROL, SHIFT
 from emtomo.gui.tk.host import root_of
@@ -32,14 +32,14 @@ class BrowserGallery(ttk.Frame):
     """Shows pictures of the rows of a :class:`ParticleBrowser` in their order."""
 
     def __init__(
-        self, master: tk.Misc, browser: ParticleBrowser, images: ParticleImages, where: Callable[[], object],
+        self, master: tk.Misc, browser: ParticleBrowser, images: ParticlePictures, where: Callable[[], object],
         say: Callable[[str], object],
     ) -> None:  # fmt: skip
         super().__init__(master)
         self.browser, self.images, self._where, self._say = browser, images, where, say
         self.first = 0
         self.side = theme.px(self, SIDE)
-        self.sheet: Sheet | None = None
+        self.sheet: GalleryPage | None = None
         self._photo: Any = None
         self._task: Task | None = None
         self._again = False
@@ -157,7 +157,7 @@ class BrowserGallery(ttk.Frame):
         rows = self.browser.rows[first : first + self.per_page()]
         side, width = self.side, self.canvas.winfo_width()
 
-        def work(_: Task) -> tuple[int, Sheet]:
+        def work(_: Task) -> tuple[int, GalleryPage]:
             """Return the first row and the sheet of pictures, drawn outside of the window's thread."""
             return first, compose([images.picture(int(row), look) for row in rows], side, width)
 
@@ -167,7 +167,7 @@ class BrowserGallery(ttk.Frame):
         if self.winfo_exists():
             self._say(sentence)
 
-    def _show(self, made: tuple[int, Sheet]) -> None:
+    def _show(self, made: tuple[int, GalleryPage]) -> None:
         if not self.winfo_exists():
             return
         first, self.sheet = made

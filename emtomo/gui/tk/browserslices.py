@@ -9,7 +9,7 @@ import ttkbootstrap as ttk
 from emtomo.gui.core.background import Task
 from emtomo.gui.core.browser import ParticleBrowser
 from emtomo.gui.core.browser_columns import rgb_hex
-from emtomo.gui.core.browser_images import ParticleImages, Scene2D
+from emtomo.gui.core.browser_images import ParticlePictures, Scene2D
 from emtomo.gui.core.hits import nearest_hit
 from emtomo.gui.core.slices import SliceState, marks_near, neighbour_distance, place_text
 from emtomo.gui.core.volume import ACROSS
@@ -33,7 +33,7 @@ class BrowserSlices(ttk.Frame):
     """Shows the particles of one tomogram or micrograph on a slice of it."""
 
     def __init__(
-        self, master: tk.Misc, browser: ParticleBrowser, images: ParticleImages, say: Callable[[str], object]
+        self, master: tk.Misc, browser: ParticleBrowser, images: ParticlePictures, say: Callable[[str], object]
     ) -> None:
         super().__init__(master)
         self.browser, self.images, self._say = browser, images, say

@@ -9,7 +9,7 @@ import ttkbootstrap as ttk
 from emtomo.errors import EmtomoError
 from emtomo.gui.core.background import Task
 from emtomo.gui.core.browser import ParticleBrowser
-from emtomo.gui.core.browser_images import ParticleImages, Scene2D
+from emtomo.gui.core.browser_images import ParticlePictures, Scene2D
 from emtomo.gui.core.opengl import load_vtk
 from emtomo.gui.core.scene import Scene
 from emtomo.gui.core.scenedata import SceneData
@@ -27,7 +27,7 @@ class BrowserSpace(ttk.Frame):
     """Shows the particles of one tomogram in space; without OpenGL it says so."""
 
     def __init__(
-        self, master: tk.Misc, browser: ParticleBrowser, images: ParticleImages, say: Callable[[str], object]
+        self, master: tk.Misc, browser: ParticleBrowser, images: ParticlePictures, say: Callable[[str], object]
     ) -> None:
         super().__init__(master)
         self.browser, self.images, self._say = browser, images, say

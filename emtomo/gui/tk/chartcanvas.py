@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import ttkbootstrap as ttk
 
-from emtomo.gui.core.chart import Chart, ChartView, Curve, Reading, format_number, x_text
+from emtomo.gui.core.chart import Chart, ChartCurve, ChartView, Reading, format_number, x_text
 from emtomo.gui.core.chart_export import curve_colour
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.window import only_raises
@@ -256,7 +256,7 @@ class ChartCanvas(ttk.Frame):
         return min(corners, key=count_covered)
 
 
-def legend_label(curve: Curve, font: tkfont.Font, room: float) -> str:
+def legend_label(curve: ChartCurve, font: tkfont.Font, room: float) -> str:
     """Return what the legend calls a curve; where it is too wide, the run's name is shortened first."""
     if not (curve.run and curve.name):
         return shorten(curve.label, font, room)

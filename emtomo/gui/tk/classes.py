@@ -17,7 +17,7 @@ from emtomo.gui.core.class_averages import (
     read_averages,
     read_iteration,
 )
-from emtomo.gui.core.gallery import Sheet, compose
+from emtomo.gui.core.gallery import GalleryPage, compose
 from emtomo.gui.core.shown import Shown
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.dialogs import ask, call_all
@@ -42,7 +42,7 @@ class ClassesWindow(Window):
         self.classes = ClassSelection(shown.value.frame())
         self.images: np.ndarray | None = None
         self.side = theme.px(self, SIDE)
-        self.sheet: Sheet | None = None
+        self.sheet: GalleryPage | None = None
         self.saved: set[int] = set()
         self.pressed: int | None = None
         self.iterations: list[Path] = list_iterations(shown)

@@ -9,7 +9,7 @@ import ttkbootstrap as ttk
 from emtomo.gui.core.background import Task
 from emtomo.gui.core.next_steps import usual_steps
 from emtomo.gui.core.run_actions import Details, details
-from emtomo.gui.core.runs import Output, Run, last_row
+from emtomo.gui.core.runs import Run, RunOutput, last_row
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.host import ProjectHost
 from emtomo.gui.tk.window import Flow
@@ -32,7 +32,7 @@ class DetailsPanel(ttk.Notebook):
         pad = theme.px(self, theme.PAD)
         self.summary = self._text("Summary", pad)
         self._steps: Flow | None = None
-        self._stepped: tuple[Output, ...] = ()
+        self._stepped: tuple[RunOutput, ...] = ()
         self.outputs = self._outputs_tab(pad)
         self.parameters = self._table("Parameters", (("name", "Parameter", 260), ("value", "Value", 420)))
         self.log = self._log_tab(pad)
@@ -233,7 +233,7 @@ class DetailsPanel(ttk.Notebook):
     # --- outputs ---
 
     @property
-    def selected_output(self) -> Output | None:
+    def selected_output(self) -> RunOutput | None:
         """The output that is selected, else the first that the run has made."""
         for iid in self.outputs.selection():
             return self.window.output_named(iid)

@@ -8,7 +8,7 @@ from emtomo.gui.core.background import Task
 from emtomo.gui.core.form import FormModel
 from emtomo.gui.core.live import LiveModels
 from emtomo.gui.core.picking import PickingSession
-from emtomo.gui.core.runs import Output, Run
+from emtomo.gui.core.runs import Run, RunOutput
 from emtomo.gui.core.service import ProjectService
 from emtomo.gui.core.settings import Settings
 from emtomo.gui.core.slices import SliceState
@@ -75,16 +75,16 @@ class ProjectHost(Root, Protocol):
     def report_failure(self, sentence: str) -> None:
         """Show what went wrong, at the bottom and as a message."""
 
-    def output_named(self, target: str) -> Output | None:
+    def output_named(self, target: str) -> RunOutput | None:
         """Return the output that ``RUN.output`` means."""
 
     def readable(self, text: str) -> str:
         """Return inputs with the labels of their runs."""
 
-    def output_menu(self, output: Output, master: Any = None) -> Any:
+    def output_menu(self, output: RunOutput, master: Any = None) -> Any:
         """Return a menu of what can be done with an output."""
 
-    def view(self, output: Output, viewer: Any = None, then: Callable[[Any], object] | None = None) -> None:
+    def view(self, output: RunOutput, viewer: Any = None, then: Callable[[Any], object] | None = None) -> None:
         """Show an output."""
 
     def refresh_details(self) -> None:
@@ -93,7 +93,7 @@ class ProjectHost(Root, Protocol):
     def select_later(self, ids: list[int]) -> None:
         """Select runs that the next look at the project will show."""
 
-    def new_form(self, name: str, output: Output | None = None) -> Any:
+    def new_form(self, name: str, output: RunOutput | None = None) -> Any:
         """Open the form of a protocol, its inputs taken from an output."""
 
     def form_closed(self, form: Any) -> None:

@@ -10,7 +10,7 @@ import ttkbootstrap as ttk
 from emtomo.gui.core.automatic import automatic_text
 from emtomo.gui.core.fields import NO, YES, FormField
 from emtomo.gui.core.form import FormModel
-from emtomo.gui.core.runs import Output, Run
+from emtomo.gui.core.runs import Run, RunOutput
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.dialogs import choose_file
 from emtomo.gui.tk.window import busy_label, wrap
@@ -150,7 +150,7 @@ class PointerInput(Input):
     def __init__(self, master: tk.Misc, model: FormModel, name: str, runs: Callable[[], dict[int, Run]]) -> None:
         super().__init__(master, model, name)
         self._runs = runs
-        self._found: list[Output] = []
+        self._found: list[RunOutput] = []
         self.main = ttk.Combobox(self, state="readonly", width=38, postcommand=self._fill)
         self.main.grid(row=0, column=0, sticky="ew")
         self.main.bind("<<ComboboxSelected>>", lambda _: self._changed())
@@ -162,7 +162,7 @@ class PointerInput(Input):
         self.main.configure(values=[EMPTY, *(self._line(o) for o in self._found)])
 
     @staticmethod
-    def _line(output: Output) -> str:
+    def _line(output: RunOutput) -> str:
         message = f"   {output.summary}" if output.summary else ""
         return f"{output.title}{message}"
 
@@ -178,7 +178,7 @@ class PointerInput(Input):
         if self.main.get() != message:
             self.main.set(message)
 
-    def take_output(self, output: Output) -> bool:
+    def take_output(self, output: RunOutput) -> bool:
         """Point at an output that was dropped here, if it fits."""
         if not self.model.fits(self.name, output):
             self.field.error = (
@@ -217,7 +217,7 @@ class PointersInput(Input):
         if self.menu.index("end") is None:
             self.menu.add_command(label="nothing that fits", state="disabled")
 
-    def take_output(self, output: Output) -> bool:
+    def take_output(self, output: RunOutput) -> bool:
         """Add an output, if it fits."""
         if not self.model.fits(self.name, output):
             return False

@@ -7,7 +7,7 @@ import numpy as np
 from emtomo.compute.tracking import track_membrane
 from emtomo.gui.core.actions import Action
 from emtomo.gui.core.hits import half_slab
-from emtomo.gui.core.live import Fit, LiveModels, fit_model
+from emtomo.gui.core.live import LiveModel, LiveModels, fit_model
 from emtomo.gui.core.picking import PickingSession
 from emtomo.gui.core.scenedata import SceneData, scene_of_session
 from emtomo.gui.core.volume import ACROSS, VolumeSource
@@ -190,7 +190,7 @@ class PickerWindow(SessionWindow):
         self._later = None
         self._build()
 
-    def _built(self, fits: dict[int, Fit]) -> None:
+    def _built(self, fits: dict[int, LiveModel]) -> None:
         if not self.winfo_exists():
             return
         self.live.take_fits(fits)
@@ -214,7 +214,7 @@ class PickerWindow(SessionWindow):
         for group, model in self.session.models.items():
             self._draw_points(panel, group, model.points)
 
-    def _draw_fit(self, panel: SlicePanel, fit: Fit, colour: str) -> None:
+    def _draw_fit(self, panel: SlicePanel, fit: LiveModel, colour: str) -> None:
         at = panel.at
         panel.lines(panel.camera.to_screens(fit.contour(panel.axis, at)), colour)
         places, normals = fit.near(panel.axis, at)

@@ -16,7 +16,7 @@ from emtomo.gui.core.actions import key_text
 from emtomo.gui.core.availability import applies
 from emtomo.gui.core.form import FormModel
 from emtomo.gui.core.gc_pause import settle
-from emtomo.gui.core.runs import Output, Run, duration
+from emtomo.gui.core.runs import Run, RunOutput, duration
 from emtomo.gui.core.service import ProjectService
 from emtomo.gui.core.settings import Settings
 from emtomo.gui.core.slices import warm_up
@@ -241,7 +241,7 @@ class ProjectWindow(ProjectOutputs, ProjectActions, ProjectPictures, Keys, App):
 
     # --- forms ---
 
-    def new_form(self, name: str, output: Output | None = None) -> Any:
+    def new_form(self, name: str, output: RunOutput | None = None) -> Any:
         """Open the form of a protocol, its inputs taken from an output or the selected runs where they fit."""
         from emtomo.gui.tk.form import FormWindow
 

@@ -8,7 +8,7 @@ import ttkbootstrap as ttk
 from emtomo.errors import EmtomoError
 from emtomo.gui.core.background import Task, sentence
 from emtomo.gui.core.next_steps import next_protocols
-from emtomo.gui.core.runs import Output
+from emtomo.gui.core.runs import RunOutput
 from emtomo.gui.core.shown import Shown, load, viewers_of_kinds
 from emtomo.gui.tk.loading import follow
 
@@ -66,7 +66,7 @@ class ProjectOutputs:
         self.w["next menu"] = menu
         menu.tk_popup(x, y)
 
-    def add_next_steps(self: Any, menu: Any, output: Output) -> None:
+    def add_next_steps(self: Any, menu: Any, output: RunOutput) -> None:
         """Add the protocols that take an output to a menu, the usual one first."""
         for entry in next_protocols(output, self.runs[output.run].protocol):
             menu.add_command(
@@ -74,7 +74,7 @@ class ProjectOutputs:
                 command=lambda name=entry.name: self.new_form(name, output),
             )
 
-    def output_named(self: Any, target: str) -> Output | None:
+    def output_named(self: Any, target: str) -> RunOutput | None:
         """Return the output that ``RUN.output`` means, RUN a number."""
         number, _, name = target.partition(".")
         run = self.runs.get(int(number)) if number.isdigit() else None
@@ -85,7 +85,7 @@ class ProjectOutputs:
         parts = [self.output_named(part) for part in text.split(",")]
         return ", ".join(p.title for p in parts if p is not None) if all(parts) else text
 
-    def output_menu(self: Any, output: Output, master: Any = None) -> ttk.Menu:
+    def output_menu(self: Any, output: RunOutput, master: Any = None) -> ttk.Menu:
         """Return a menu of every viewer for an output, and of what can be done with it next."""
         menu = ttk.Menu(master or self, tearoff=False)
         below = ttk.Menu(menu, tearoff=False)
@@ -101,7 +101,7 @@ class ProjectOutputs:
             menu.add_command(label=viewer._name, command=lambda v=viewer: self.view(output, v))  # type: ignore[misc]
         return menu
 
-    def view(self, output: Output, viewer: Any = None, then: Callable[[Any], object] | None = None) -> None:
+    def view(self, output: RunOutput, viewer: Any = None, then: Callable[[Any], object] | None = None) -> None:
         """Show an output in a viewer, the first that fits by default."""
         host: Any = self
         host.say(f"Opening {output.title} …")

@@ -8,7 +8,7 @@ import ttkbootstrap as ttk
 from PIL import Image, ImageTk
 
 from emtomo.gui.core.help_pages import Page, follow_link, guide, tutorials
-from emtomo.gui.core.markdown import Piece, read_pieces
+from emtomo.gui.core.markdown import PagePiece, read_pieces
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.host import Parent, root_of
 from emtomo.gui.tk.window import Window
@@ -110,7 +110,7 @@ class ReaderWindow(Window):
         else:
             self.pages.selection_set()
 
-    def _insert_link(self, piece: Piece, tag: str) -> None:
+    def _insert_link(self, piece: PagePiece, tag: str) -> None:
         page = follow_link(self.file, piece.target)
         if page is None and "://" not in piece.target:
             self.text.insert("end", piece.text)  # to something that is not a page, as a file of the source
@@ -121,7 +121,7 @@ class ReaderWindow(Window):
         self.text.tag_bind(tag, "<Enter>", lambda _: self.text.configure(cursor="hand2"))
         self.text.tag_bind(tag, "<Leave>", lambda _: self.text.configure(cursor=""))
 
-    def _insert_picture(self, piece: Piece) -> None:
+    def _insert_picture(self, piece: PagePiece) -> None:
         try:
             with Image.open(self.file.parent / piece.target) as found:
                 picture = found.convert("RGB")

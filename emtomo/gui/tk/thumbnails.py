@@ -8,7 +8,7 @@ import numpy as np
 import ttkbootstrap as ttk
 from PIL import Image, ImageTk
 
-from emtomo.gui.core.gallery import Sheet, compose
+from emtomo.gui.core.gallery import GalleryPage, compose
 from emtomo.gui.tk import theme
 from emtomo.gui.tk.window import only_raises
 
@@ -44,7 +44,7 @@ class Thumbnails(ttk.Frame):
         bar.pack(side="right", fill="y")
         self.canvas.pack(side="left", fill="both", expand=True)
         self._photo: Any = None
-        self.sheet: Sheet | None = None
+        self.sheet: GalleryPage | None = None
         self.names: list[Any] = []
         self._images: list[np.ndarray] = []
         self.canvas.bind("<Button-1>", self._press)

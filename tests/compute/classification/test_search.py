@@ -7,8 +7,8 @@ from emtomo.compute.classification.half_plane import HalfPlane
 from emtomo.compute.classification.references import Rotations
 from emtomo.compute.classification.search import (
     Chunk,
-    ClassSums,
-    Search,
+    ClassSearch,
+    ImageClassSums,
     Tables,
     add_chunk,
     read_poses,
@@ -34,7 +34,7 @@ def found(request):
     rotations = Rotations(plane, 10.0)
     sections = rotations.sections(shapes(n, 3), len(plane))
     shifts, near = shift_grids(4.0, 1.0)
-    search = Search(rotations, sections, shifts, near, len(plane), SIGMA, np.log([0.5, 0.3, 0.2]), FILL)
+    search = ClassSearch(rotations, sections, shifts, near, len(plane), SIGMA, np.log([0.5, 0.3, 0.2]), FILL)
     ctf = rng.uniform(-1, 1, (len(TRUTH), len(plane)))
     images = np.empty(ctf.shape, complex)
     for b, (k, f, shift) in enumerate(TRUTH):
@@ -43,7 +43,7 @@ def found(request):
     weighted = images * ctf / NOISE
     chunk = Chunk(*(a.astype(np.float32) for a in (weighted.real, weighted.imag, ctf**2 / NOISE)), np.arange(3))
     tables = Tables(plane, search)
-    sums = ClassSums(search, 3, len(plane.shell_counts))
+    sums = ImageClassSums(search, 3, len(plane.shell_counts))
     if request.param == "cpu":
         search_poses(chunk, tables)
         add_chunk(chunk, tables, plane.shell, sums)

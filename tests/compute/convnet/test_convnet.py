@@ -8,7 +8,7 @@ from emtomo.compute.convnet import network as network_file
 from emtomo.compute.convnet.apply import answers, picks, sampling
 from emtomo.compute.convnet.options import ApplyOptions, TrainOptions
 from emtomo.compute.convnet.slabs import CHANNELS, slabs_of
-from emtomo.compute.convnet.train import References, batch, train
+from emtomo.compute.convnet.train import TrainingReferences, batch, train
 from emtomo.errors import EmtomoError
 
 torch = pytest.importorskip("torch", reason="PyTorch (extra nn) is not installed: make nn")
@@ -42,13 +42,13 @@ def scene():
     return volume, np.array(places, float), np.array(small, float)
 
 
-def references(scene, good: int = 6, bad: int = 6) -> References:
+def references(scene, good: int = 6, bad: int = 6) -> TrainingReferences:
     volume, places, small = scene
     slabs = slabs_of(volume, False, BOX)
     sheet = np.array([[30, 154.0, x] for x in (40, 80, 120)])
     away = np.concatenate([small[: max(0, bad - 3)], sheet[:3]])[:bad]
     chosen = np.concatenate([places[:good], away])
-    return References([(slabs, place) for place in chosen], np.arange(len(chosen)) < good)
+    return TrainingReferences([(slabs, place) for place in chosen], np.arange(len(chosen)) < good)
 
 
 @pytest.mark.slow  # trains a network
@@ -79,7 +79,7 @@ def test_copies_move_with_their_targets(scene):
     volume = np.zeros((40, 80, 80), np.float32)
     volume[18:23, 37:44, 37:44] = -30.0  # a dark cube in the centre
     slabs = slabs_of(volume, False, BOX)
-    refs = References([(slabs, np.array([20, 40, 40.0]))] * 5, np.ones(5, bool))
+    refs = TrainingReferences([(slabs, np.array([20, 40, 40.0]))] * 5, np.ones(5, bool))
     images, targets, weights = batch(refs, np.zeros(12, int), TrainOptions(), np.random.default_rng(0))
     assert images.shape == (12, CHANNELS, 96, 96) and targets.shape == weights.shape == (12, 1, 24, 24)
     for image, target in zip(images.numpy()[:, 2], targets.numpy()[:, 0], strict=True):

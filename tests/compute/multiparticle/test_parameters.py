@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.spatial.transform import Rotation
 
-from emtomo.compute.multiparticle.least_squares import Problem, SeriesImages, fit, normal_equations
+from emtomo.compute.multiparticle.least_squares import PopulationImages, Problem, fit, normal_equations
 from emtomo.compute.multiparticle.optics_parameters import Magnifications, OpticsOfTilts, add_astigmatism
 from emtomo.compute.multiparticle.parameters import ImageShifts, ImageWarps, StageAngles, VolumeWarps
 from emtomo.compute.multiparticle.pose_parameters import PoseParameters
@@ -36,7 +36,7 @@ def blocks():
 
 def series_of(simulation):
     images = simulation.images
-    return SeriesImages([images], [weighted(images, simulation.truth.geometry, simulation.deviation)])
+    return PopulationImages([images], [weighted(images, simulation.truth.geometry, simulation.deviation)])
 
 
 def problem_of(block, simulation, start, poses=None):

@@ -16,7 +16,7 @@ from emtomo.compute.multiparticle.calibration import (
     fit_tilt_weights,
 )
 from emtomo.compute.multiparticle.folds import hold_out
-from emtomo.compute.multiparticle.least_squares import Problem, SeriesImages, fit, put_poses_back
+from emtomo.compute.multiparticle.least_squares import PopulationImages, Problem, fit, put_poses_back
 from emtomo.compute.multiparticle.optics_parameters import OpticsOfTilts
 from emtomo.compute.multiparticle.options import MOST, OWN, SPATIAL, TILT_WEIGHTS, MultiParticleOptions, parse_grid
 from emtomo.compute.multiparticle.parameters import ImageWarps, StageAngles
@@ -154,7 +154,7 @@ def test_shared_parameters_without_poses():
 
 def test_optics_only_where_the_resolution_allows_them():
     simulation, start = wrong_series(particles=12)
-    images = SeriesImages([simulation.images], [], "cpu")
+    images = PopulationImages([simulation.images], [], "cpu")
     for coarse, expected in ((10.0, []), (40.0, ["defocus"])):
         blocks, remarks = choose_blocks(images, start, replace(ALL, optics_resolution=10.0, defocus_resolution=coarse))
         optics = [block for block in blocks if isinstance(block, OpticsOfTilts)]
@@ -223,7 +223,7 @@ def test_b_factors_stand_for_the_dose():
 
 def test_a_single_series_has_no_magnification_of_its_own():
     simulation, start = wrong_series(particles=12)
-    images = SeriesImages([simulation.images], [], "cpu")
+    images = PopulationImages([simulation.images], [], "cpu")
     for alone in (True, False):
         blocks, remarks = choose_blocks(images, start, ALL, alone)
         width = np.linalg.inv(next(b for b in blocks if b.name == "magnification").precision())

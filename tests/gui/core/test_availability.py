@@ -5,11 +5,11 @@ import pytest
 from emtomo.gui.core.automatic import automatic_text
 from emtomo.gui.core.availability import applies
 from emtomo.gui.core.fields import FormField
-from emtomo.gui.core.runs import Output, Run
+from emtomo.gui.core.runs import Run, RunOutput
 
 
 def run(status, *outputs):
-    made = tuple(Output(1, "a", name, (), pending=name == "later") for name in outputs)
+    made = tuple(RunOutput(1, "a", name, (), pending=name == "later") for name in outputs)
     return Run(1, "a", "bin-tomograms", "bin", status, frozenset(), made)
 
 

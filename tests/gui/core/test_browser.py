@@ -9,7 +9,7 @@ from emtomo.errors import EmtomoError
 from emtomo.gui.core import browser_columns
 from emtomo.gui.core.browser import ParticleBrowser
 from emtomo.gui.core.browser_columns import colour_column, display_table, rgb_hex
-from emtomo.gui.core.browser_images import Look, ParticleImages, prepare_browser
+from emtomo.gui.core.browser_images import Look, ParticlePictures, prepare_browser
 from emtomo.gui.core.chart import ChartView
 from emtomo.gui.core.scatter import COUNT, SELECTED, draw_points, histogram_of, plot_chart, row_at, rows_within
 from emtomo.gui.core.shown import Shown
@@ -216,4 +216,4 @@ def test_an_empty_set_is_refused_in_a_sentence(tmp_path):
     shown = Shown(tmp_path, 1, "run", "picks", "p", SetOfCoordinates3D.open(tmp_path / "c.sqlite"), tmp_path)
     with pytest.raises(EmtomoError, match="empty set"):
         prepare_browser(shown)
-    assert ParticleImages(shown, pd.DataFrame({"name": ["a"]})).kind == "none"
+    assert ParticlePictures(shown, pd.DataFrame({"name": ["a"]})).kind == "none"

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from emtomo.gui.core import card_pictures
-from emtomo.gui.core.runs import Output, Run
+from emtomo.gui.core.runs import Run, RunOutput
 from emtomo.gui.core.shown import Shown
 from emtomo.io import mrc
 from emtomo.objects import FSC, Average, SetOfCoordinates3D, SetOfTomograms
@@ -62,10 +62,10 @@ def test_a_curve_is_drawn_and_a_damaged_one_is_refused(tmp_path):
 
 
 def test_the_picture_path_is_that_of_the_result_that_there_is_now(tmp_path):
-    first = run(Output(3, "a", "average", ("Average",), "box 8"), seconds=4.0)
+    first = run(RunOutput(3, "a", "average", ("Average",), "box 8"), seconds=4.0)
     card_pictures.keep_picture(tmp_path, first, Image.new("RGB", (4, 4), (1, 2, 3)))
     assert card_pictures.read_picture(tmp_path, first).getpixel((0, 0)) == (1, 2, 3)
-    again = run(Output(3, "a", "average", ("Average",), "box 16"), seconds=4.0)
+    again = run(RunOutput(3, "a", "average", ("Average",), "box 16"), seconds=4.0)
     assert card_pictures.read_picture(tmp_path, again) is None
     card_pictures.keep_picture(tmp_path, again, Image.new("RGB", (4, 4)))
     assert card_pictures.read_picture(tmp_path, first) is None  # one picture a run
@@ -75,9 +75,9 @@ def test_the_picture_path_is_that_of_the_result_that_there_is_now(tmp_path):
 
 
 def test_cards_say_results_in_few_words_and_the_share_of_the_time():
-    done = run(Output(3, "a", "c", ("SetOfCoordinates3D",), "381 particles in 2 tomograms, oriented, box 24"),
-               Output(3, "a", "s", ("SetOfSubtomograms",), "253 subtomograms, box 24"),
-               Output(3, "a", "t", ("Volume",), "", pending=True))  # fmt: skip
+    done = run(RunOutput(3, "a", "c", ("SetOfCoordinates3D",), "381 particles in 2 tomograms, oriented, box 24"),
+               RunOutput(3, "a", "s", ("SetOfSubtomograms",), "253 subtomograms, box 24"),
+               RunOutput(3, "a", "t", ("Volume",), "", pending=True))  # fmt: skip
     assert done.card_result == "381 particles  ·  253 subtomograms"
     assert card_pictures.choose_output(done).name == "s"
     busy = Run(1, "b", "p", "P", "running", frozenset(), progress=0.5, left=60.0, seconds=20.0)

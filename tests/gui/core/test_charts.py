@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from emtomo.errors import EmtomoError
-from emtomo.gui.core.chart import Chart, ChartView, Curve, merge
+from emtomo.gui.core.chart import Chart, ChartCurve, ChartView, merge
 from emtomo.gui.core.chart_export import save_charts
 from emtomo.gui.core.run_charts import (
     fsc_chart,
@@ -21,7 +21,7 @@ from emtomo.gui.core.run_charts import (
 
 
 def test_pixels_and_numbers_are_inverse_and_zoom_keeps_the_place_under_the_mouse():
-    chart = Chart("a", "x", "y", (Curve("", np.arange(5.0), np.arange(5.0) ** 2),))
+    chart = Chart("a", "x", "y", (ChartCurve("", np.arange(5.0), np.arange(5.0) ** 2),))
     view = ChartView(chart)
     view.place(50, 10, 450, 310)
     ((px, py),) = view.to_screen(np.array([3.0]), np.array([9.0]))
@@ -39,7 +39,7 @@ def test_pixels_and_numbers_are_inverse_and_zoom_keeps_the_place_under_the_mouse
 
 def test_new_numbers_keep_a_part_that_was_zoomed_to_and_else_are_all_shown():
     def chart(n):
-        return Chart("a", "x", "y", (Curve("", np.arange(n), np.arange(n)),))
+        return Chart("a", "x", "y", (ChartCurve("", np.arange(n), np.arange(n)),))
 
     view = ChartView(chart(3))
     view.take(chart(11))
@@ -54,7 +54,7 @@ def test_new_numbers_keep_a_part_that_was_zoomed_to_and_else_are_all_shown():
 
 @pytest.mark.parametrize("y", [[np.nan, np.nan], [], [2.0, 2.0], [1e300, 1e300], [-1e-12, 1e-12], [np.inf, 1.0]])
 def test_a_chart_of_odd_numbers_still_has_axes_and_ticks(y):
-    view = ChartView(Chart("a", "x", "y", (Curve("", np.arange(len(y), dtype=float), np.array(y, float)),)))
+    view = ChartView(Chart("a", "x", "y", (ChartCurve("", np.arange(len(y), dtype=float), np.array(y, float)),)))
     view.place(50, 10, 450, 310)
     assert view.x1 > view.x0 and view.y1 > view.y0 and np.isfinite([view.x0, view.x1, view.y0, view.y1]).all()
     assert view.y_ticks() and all(view.y0 <= v <= view.y1 for v, _ in view.y_ticks())
@@ -62,10 +62,10 @@ def test_a_chart_of_odd_numbers_still_has_axes_and_ticks(y):
 
 
 def test_counts_have_ticks_at_whole_numbers_and_frequencies_in_angstrom():
-    view = ChartView(Chart("a", "iteration", "y", (Curve("", np.array([1.0, 2, 3]), np.ones(3)),), whole=True))
+    view = ChartView(Chart("a", "iteration", "y", (ChartCurve("", np.array([1.0, 2, 3]), np.ones(3)),), whole=True))
     assert [label for _, label in view.x_ticks()] == ["1", "2", "3"]
     x = np.linspace(0, 0.1, 21)
-    view = ChartView(Chart("a", "resolution (Å)", "FSC", (Curve("corrected", x, 1 - 10 * x),), resolution=True))
+    view = ChartView(Chart("a", "resolution (Å)", "FSC", (ChartCurve("corrected", x, 1 - 10 * x),), resolution=True))
     view.place(0, 0, 600, 300)
     ticks = view.x_ticks()
     assert ticks[0] == (0.0, "∞") and ticks[-1][1] == "10"
@@ -138,7 +138,7 @@ def test_species_shares_tilts_and_trials_have_curves_of_their_own(tmp_path):
 
 
 def test_charts_are_written_as_pictures_with_the_limits_shown_and_as_numbers(tmp_path):
-    curve = Curve("a <b> $c", np.array([0, 0.05, 0.1]), np.array([1, np.nan, 0]))
+    curve = ChartCurve("a <b> $c", np.array([0, 0.05, 0.1]), np.array([1, np.nan, 0]))
     chart = Chart("FSC", "resolution (Å)", "FSC", (curve,), resolution=True)
     view = ChartView(chart)
     view.zoom_to(view.left, view.top, (view.left + view.right) / 2, view.bottom)

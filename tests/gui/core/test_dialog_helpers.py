@@ -2,7 +2,7 @@
 
 from emtomo.gui.core.file_kinds import filters, first_folder, remember_folder
 from emtomo.gui.core.help_pages import find_page, follow_link, guide, tutorials
-from emtomo.gui.core.markdown import Piece, read_pieces
+from emtomo.gui.core.markdown import PagePiece, read_pieces
 from emtomo.gui.core.settings import Settings
 
 
@@ -39,11 +39,11 @@ def test_pages_are_read_as_pieces():
     page = "# A *title*\n\nOne line\nand **the next**, `a_b` and [a page](b.md).\n![shown](c.png)\n"
     page += "* item\n  goes on\n* two\n\n```\nrun a | b\n```\n| name | help |\n|---|---|\n| `x` | a \\| b |\n"
     pieces = list(read_pieces(page))
-    assert pieces[:2] == [Piece("A title\n", "title"), Piece("One line and ")]
-    assert Piece("the next", "bold") in pieces and Piece("a_b", "code") in pieces
-    assert Piece("a page", "link", "b.md") in pieces and Piece("shown", "picture", "c.png") in pieces
-    assert "".join(p.text for p in pieces).count("• ") == 3 and Piece("item goes on") in pieces
-    assert Piece("run a | b\n\n", "block") in pieces and Piece("a | b") in pieces
+    assert pieces[:2] == [PagePiece("A title\n", "title"), PagePiece("One line and ")]
+    assert PagePiece("the next", "bold") in pieces and PagePiece("a_b", "code") in pieces
+    assert PagePiece("a page", "link", "b.md") in pieces and PagePiece("shown", "picture", "c.png") in pieces
+    assert "".join(p.text for p in pieces).count("• ") == 3 and PagePiece("item goes on") in pieces
+    assert PagePiece("run a | b\n\n", "block") in pieces and PagePiece("a | b") in pieces
     for one in tutorials() + guide():
         text = one.file.read_text(encoding="utf8")
         assert "".join(p.text for p in read_pieces(text)).count("```") == 0

@@ -12,7 +12,7 @@ from emtomo.engine.parameters import protocols_by_name as names
 from emtomo.engine.parameters import public_names, set_parameters
 from emtomo.gui.core import catalogue
 from emtomo.gui.core.form import FormModel
-from emtomo.gui.core.runs import Output, Run
+from emtomo.gui.core.runs import Run, RunOutput
 
 ALL = sorted(names())
 
@@ -176,7 +176,7 @@ def test_options_that_do_not_count_are_hidden():
 
 
 def run(i, label, outputs, parents=(), status="finished"):
-    made = tuple(Output(i, label, n, k, "reported", status != "finished") for n, k in outputs)
+    made = tuple(RunOutput(i, label, n, k, "reported", status != "finished") for n, k in outputs)
     return Run(i, label, "p", "p", status, frozenset(parents), made)
 
 

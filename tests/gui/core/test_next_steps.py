@@ -5,12 +5,12 @@ import pytest
 from emtomo.gui.core.next_steps import next_protocols, takes, usual_steps
 from emtomo.gui.core.picking import PickingSession
 from emtomo.gui.core.recent import demo_command, describe_project
-from emtomo.gui.core.runs import Output, Run
+from emtomo.gui.core.runs import Run, RunOutput
 from emtomo.gui.core.unregistered import count_unregistered
 
 
 def output(kind, name="out", pending=False, summary=""):
-    return Output(5, "run", name, (kind, "TableSet"), summary, pending)
+    return RunOutput(5, "run", name, (kind, "TableSet"), summary, pending)
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ import pytest
 from emtomo.engine.parameters import protocol_named
 from emtomo.gui.core.form import FormModel
 from emtomo.gui.core.prefill import ancestors, choose_output, is_denoised
-from emtomo.gui.core.runs import Output, Run
+from emtomo.gui.core.runs import Run, RunOutput
 
 
 def run(i, protocol, parents=(), kind="SetOfTomograms", name="tomograms", status="finished"):
-    output = Output(i, f"run {i}", name, (kind, "TableSet"), "", status != "finished")
+    output = RunOutput(i, f"run {i}", name, (kind, "TableSet"), "", status != "finished")
     return Run(i, f"run {i}", protocol, protocol, status, frozenset(parents), (output,))
 
 
