@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from emtomo.errors import EmtomoError
+from emtomo.options import LARGEST_PIXEL, SMALLEST_PIXEL
 
 LONGEST_NAME = 255  # bytes of a file's name, of Linux's file systems
 
@@ -145,9 +146,12 @@ def check_pixel_size(value: Any) -> float:
     Raises
     ------
     EmtomoError
-        If it is not a finite number above 0.
+        If it is not a number from 0.001 to 100,000.
     """
-    return check_number(value, "The pixel size", "Å", above=0)
+    size = check_number(value, "The pixel size", "Å", above=0)
+    if not SMALLEST_PIXEL <= size <= LARGEST_PIXEL:
+        raise EmtomoError(f"The pixel size must be from {SMALLEST_PIXEL:g} to {LARGEST_PIXEL:g} Å, got {size:g} Å.")
+    return size
 
 
 def check_tilt_range(tilt_range: Any) -> tuple[float, float]:

@@ -10,7 +10,6 @@ from typer.core import TyperArgument, TyperCommand
 from emtomo.engine.parameters import ONE_VALUE, SEVERAL
 from emtomo.engine.project import EmtomoProject
 from emtomo.errors import EmtomoError
-from emtomo.options import LARGEST_PIXEL, SMALLEST_PIXEL
 
 ProjectFolder = Annotated[Path, typer.Argument(metavar="PROJECT", help="Folder of the project.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Id or label of a run.")]
@@ -46,8 +45,10 @@ def key_values(pairs: list[str], takes: Callable[[str], str] | None = None) -> d
 
 def check_pixel_size(pixel_size: float | None) -> None:
     """Raise EmtomoError if a pixel size that was given cannot be one."""
-    if pixel_size is not None and not SMALLEST_PIXEL <= pixel_size <= LARGEST_PIXEL:
-        raise EmtomoError(f"The pixel size must be from {SMALLEST_PIXEL:g} to {LARGEST_PIXEL:g} Å, got {pixel_size:g}.")
+    from emtomo import checks  # numpy is not needed for help
+
+    if pixel_size is not None:
+        checks.check_pixel_size(pixel_size)
 
 
 def is_project(folder: object) -> bool:

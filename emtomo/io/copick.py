@@ -126,6 +126,7 @@ def _write(path: Path, particles: ParticleList, options: WriteOptions) -> list[P
     here = convert_frame(particles, "angstrom", "corner", pixel_size=options.pixel_size, volumes=options.sizes)
 
     def write_one(target: Path, mine: ParticleList, name: str) -> None:
+        """Write the particles of one tomogram."""
         write_copick(target, mine, stem(name) or "unknown")
 
     return write_for_each_tomogram(path, here, ".json", write_one)

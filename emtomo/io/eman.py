@@ -253,6 +253,7 @@ def _write_info(path: Path, particles: ParticleList, options: WriteOptions) -> l
     )
 
     def write_one(target: Path, mine: ParticleList, _: str) -> None:
+        """Write the particles of one tomogram."""
         write_info(target, mine, options.box_size)
 
     return write_for_each_tomogram(path, here, "_info.json", write_one)

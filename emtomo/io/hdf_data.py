@@ -16,6 +16,7 @@ def check_links(path: str | Path, file: Any) -> None:
     import h5py  # type: ignore[import-untyped]
 
     def target(name: str, link: Any) -> str | None:
+        """Return where a link to another file points to, None for others."""
         return f"{link.filename!r} at {name!r}" if isinstance(link, h5py.ExternalLink) else None
 
     found = file.visititems_links(target)  # ends at the first that is not None

@@ -233,6 +233,7 @@ def _write(path: Path, particles: ParticleList, options: WriteOptions) -> list[P
     )
 
     def write_one(target: Path, mine: ParticleList, name: str) -> None:
+        """Write the particles of one tomogram."""
         write_model(target, mine, size_of(options.sizes, name))
 
     return write_for_each_tomogram(path, here, ".mod", write_one)

@@ -90,6 +90,7 @@ def _read_named_columns(path: str | Path, frame: pd.DataFrame) -> ParticleList:
     n = len(frame)
 
     def values(*columns: str) -> np.ndarray:
+        """Return columns as numbers."""
         return numbers(path, frame, [named[c] for c in columns])
 
     source = next((named[name] for name in _TOMOGRAM if name in named), None)

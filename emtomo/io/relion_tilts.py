@@ -127,6 +127,7 @@ def _whole(path: Path, table: pd.DataFrame, k: int, tilts: Tilts) -> None:
     row.attrs = table.attrs
 
     def value(column: str) -> float | None:
+        """Return the number in a column, None where there is no such column."""
         return float(star.floats(path, row, [column])[0, 0]) if column in table else None
 
     size = [value(f"rlnTomoSize{a}") for a in "XYZ"]

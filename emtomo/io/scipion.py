@@ -171,12 +171,13 @@ def _table(
     insert = f'INSERT INTO "{quoted}Objects" VALUES ({marks}, ?)'
     count = 0
 
-    def numbered() -> Iterable[tuple[Any, ...]]:
+    def number_rows() -> Iterable[tuple[Any, ...]]:
+        """Yield rows with their identifiers."""
         nonlocal count
         for count, row in enumerate(rows, 1):
             yield (count, 1, "", "", "2000-01-01 00:00:00", *row)
 
-    db.executemany(insert, numbered())
+    db.executemany(insert, number_rows())
     return count
 
 

@@ -22,6 +22,7 @@ def wedge_transfer(tilt_min: float, tilt_max: float) -> Transfer:
     a, b = np.tan(np.deg2rad(tilt_min)), np.tan(np.deg2rad(tilt_max))
 
     def transfer(kx: np.ndarray, ky: np.ndarray, kz: np.ndarray) -> np.ndarray:
+        """Return 1 where frequencies lie between the first and the last tilt."""
         positive = (kz >= a * kx - ROUNDING) & (kz <= b * kx + ROUNDING)
         negative = (kz <= a * kx + ROUNDING) & (kz >= b * kx - ROUNDING)
         return (positive | negative | np.zeros_like(ky, bool)).astype(np.float32)

@@ -78,7 +78,7 @@ class FieldRow:
         else:
             self.error.grid_remove()
         # what differs from the default is bold and can be taken back
-        self.label.configure(font=bold(self.form) if one.changed and not one.wanted else "TkDefaultFont")
+        self.label.configure(font=make_bold_font(self.form) if one.changed and not one.wanted else "TkDefaultFont")
         if one.changed:
             self.reset.pack(side="right")  # left of the magnifier, which stays where it is
         else:
@@ -90,7 +90,7 @@ class FieldRow:
             widget.lift()
 
 
-def bold(form: Any) -> Any:
+def make_bold_font(form: Any) -> Any:
     """Return the default font in bold, made once for a window."""
     if "bold" not in form.w:
         form.w["bold"] = nametofont("TkDefaultFont", root=form.winfo_toplevel()).copy()
